@@ -1,0 +1,135 @@
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** Prints one line of progress for a person. */
+export type Say = (line: string) => void;
+
+/** What to run, and where its output goes. */
+export interface ServiceSpec {
+  /** How people call it: it stands in messages. */
+  name: string;
+  command: string;
+  args: string[];
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+  /** stdout and stderr are appended here. */
+  logFile: string;
+  /** The system user to run as; only root may choose. */
+  uid?: number;
+  gid?: number;
+  /** @defaultValue SIGTERM */
+  stopSignal?: NodeJS.Signals;
+  /** Milliseconds between the stop signal and SIGKILL. @defaultValue 10000 */
+  graceMs?: number;
+}
+
+/** A child process that runs until it is stopped. */
+export interface Service {
+  readonly name: string;
+  readonly pid: number;
+  /** How it ended, or undefined while it runs. */
+  readonly ended: () => string | undefined;
+  /** Resolves with how it ended, whoever ended it. */
+  readonly exit: Promise<string>;
+  /** The end of its log, for a message about its death. */
+  readonly tail: () => string;
+  /** Asks it to end, kills its whole group after the grace time; resolves once it has ended. */
+  readonly stop: () => Promise<void>;
+  /** Ends its whole group at once. */
+  readonly kill: () => void;
+}
+
+/**
+ * Starts a child process in a process group of its own, so that Ctrl-C in the terminal reaches the parent alone, which
+ * then stops its children in the right order.
+ *
+ * @throws Error when the command cannot be started at all
+ */
+export async function startService(spec: ServiceSpec): Promise<Service> {
+  mkdirSync(dirname(spec.logFile), { recursive: true });
+  const log = openSync(spec.logFile, 'a');
+  const child = spawn(spec.command, spec.args, {
+    cwd: spec.cwd,
+    env: spec.env ?? process.env,
+    stdio: ['ignore', log, log],
+    detached: true,
+    ...(spec.uid === undefined ? {} : { uid: spec.uid, gid: spec.gid }),
+  });
+  closeSync(log);
+
+  let ended: string | undefined;
+  const exit = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => {
+      ended = signal ? `killed by ${signal}` : `exit code ${code ?? 'unknown'}`;
+      resolve(ended);
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) => reject(new Error(`${spec.name} cannot be started: ${error.message}`)));
+  });
+  const pid = child.pid ?? 0;
+
+  const kill = (): void => signalGroup(pid, 'SIGKILL');
+  const stop = async (): Promise<void> => {
+    if (ended !== undefined) return;
+    child.kill(spec.stopSignal ?? 'SIGTERM');
+    const tooLate = setTimeout(kill, spec.graceMs ?? 10_000);
+    await exit;
+    clearTimeout(tooLate);
+  };
+  return { name: spec.name, pid, ended: () => ended, exit, tail: () => tailOf(spec.logFile), stop, kill };
+}
+
+/**
+ * Waits until a service answers.
+ *
+ * @param probe - resolves when it answers, rejects when it does not yet
+ * @throws Error with the end of the service's log when it ends first or has not answered after `timeoutMs`
+ */
+export async function untilReady(
+  service: Service,
+  probe: () => Promise<unknown>,
+  timeoutMs = 60_000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const how = service.ended();
+    if (how !== undefined) {
+      throw new Error(`${service.name} ended while it started (${how}):\n${service.tail()}`);
+    }
+    try {
+      await probe();
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) {
+        throw new Error(`${service.name} does not answer after ${timeoutMs / 1000} s:\n${service.tail()}`, {
+          cause: error,
+        });
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** The last lines of a log file, indented. */
+export function tailOf(logFile: string, lines = 15): string {
+  try {
+    const all = readFileSync(logFile, 'utf8').trimEnd().split('\n');
+    return all
+      .slice(-lines)
+      .map((line) => `    ${line}`)
+      .join('\n');
+  } catch {
+    return '    (no log)';
+  }
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // ESRCH: the group has ended already.
+  }
+}
