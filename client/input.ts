@@ -1,0 +1,110 @@
+import Big from 'big.js';
+import { z } from 'zod';
+import { duration, LONGEST_ORDER } from '../worker/config';
+import { PaymentError } from '../workflows/errors';
+
+// What callers may say, checked before anything is written. The limits of ids, subject and amount are Alipay's.
+
+const HIGHEST_AMOUNT = 100_000_000;
+
+const orderId = z
+  .string('is missing or not a string')
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -');
+
+const outTradeNo = z
+  .string('is missing or not a string')
+  .regex(/^[A-Za-z0-9_]{1,64}$/, 'must be 1 to 64 letters, digits or _');
+
+const subject = z
+  .string('is missing or not a string')
+  .refine((text) => text.trim().length > 0, 'must not be blank')
+  .max(256, 'must have at most 256 characters')
+  .regex(/^[^/=&]*$/, 'must not contain / = or &')
+  .regex(/^\P{Cc}*$/u, 'must not contain control characters');
+
+const totalAmount = z
+  .string('is missing or not a string: write "12.30", with the quotes')
+  .regex(/^\d{1,9}(\.\d{1,2})?$/, {
+    error: 'must be yuan like "12.30": digits with at most two decimals',
+    abort: true,
+  })
+  .refine((text) => !Big(text).eq(0), 'must be more than 0')
+  .refine((text) => Big(text).lte(HIGHEST_AMOUNT), `must be at most ${HIGHEST_AMOUNT}`)
+  .transform((text) => Big(text).toFixed(2));
+
+const expiresIn = z.string('is not a string like "30m"').refine((text) => {
+  return duration('1ms', LONGEST_ORDER).safeParse(text).success;
+}, `must be a duration like "30m", at most ${LONGEST_ORDER}`);
+
+const order = {
+  orderId,
+  subject,
+  totalAmount,
+  expiresIn: expiresIn.optional(),
+  closeBy: z.enum(['sweep', 'timer'], 'must be "sweep" or "timer"').optional(),
+};
+
+const orderInput = z.strictObject(order);
+
+const checkoutInput = z.strictObject({
+  ...order,
+  outTradeNo: outTradeNo.optional(),
+  product: z.enum(['page', 'wap', 'precreate'], 'must be "page", "wap" or "precreate"').optional(),
+});
+
+const note = (longest: number) =>
+  z
+    .string('is missing or not a string')
+    .trim()
+    .min(1, 'must not be blank')
+    .max(longest, `must have at most ${longest} characters`)
+    .regex(/^\P{Cc}*$/u, 'must not contain control characters');
+
+const closeInput = z.strictObject({ orderId, actor: note(64), reason: note(256) });
+
+/** An order as its shop registers it. `totalAmount` has two decimals now; `expiresIn` reads by {@link parseDuration}. */
+export type ParsedOrderInput = z.output<typeof orderInput>;
+
+/** A checkout: the order, and which payment of it. */
+export type ParsedCheckoutInput = z.output<typeof checkoutInput>;
+
+/** A shop's cancellation, and who and why. */
+export type ParsedCloseInput = z.output<typeof closeInput>;
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseOrderInput = (input: unknown): ParsedOrderInput => parse(orderInput, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseCheckoutInput = (input: unknown): ParsedCheckoutInput => parse(checkoutInput, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseCloseInput = (input: unknown): ParsedCloseInput => parse(closeInput, input);
+
+/** @throws PaymentError INVALID_INPUT */
+export const parseOrderId = (text: unknown): string =>
+  parse(z.object({ orderId }), { orderId: text }).orderId;
+
+/** @throws PaymentError INVALID_INPUT */
+export const parseOutTradeNo = (text: unknown): string =>
+  parse(z.object({ outTradeNo }), { outTradeNo: text }).outTradeNo;
+
+/**
+ * A duration with its unit, like `30m`, in milliseconds; at most 15 days.
+ *
+ * @throws PaymentError INVALID_INPUT
+ */
+export function parseDuration(text: string): number {
+  return parse(z.object({ duration: duration('1ms', LONGEST_ORDER) }), { duration: text }).duration;
+}
+
+function parse<T>(schema: z.ZodType<T>, input: unknown): T {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw new PaymentError('INVALID_INPUT', parsed.error.issues.map(describe).join('; '));
+}
+
+function describe(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'unrecognized_keys') return `${issue.keys.join(', ')}: no such field`;
+  if (issue.path.length === 0) return 'the input must be an object with fields';
+  return `${issue.path.join('.')} ${issue.message}`;
+}
