@@ -1,0 +1,239 @@
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import fastify from 'fastify';
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Config } from '../worker/config';
+import { PaymentError } from '../workflows/errors';
+import { parseOrderId, parseOutTradeNo } from './input';
+import type { CheckoutInput, OrderInput, PaymentClient } from './payment-client';
+
+/** What the server needs of a {@link PaymentClient}. */
+export type HttpPayments = Pick<
+  PaymentClient,
+  'registerOrder' | 'checkout' | 'closeOrder' | 'order' | 'payment' | 'handleNotify' | 'health'
+>;
+
+export interface HttpServerOptions {
+  payments: HttpPayments;
+  config: Config['http'];
+  log: FastifyBaseLogger;
+  /** @defaultValue {@link NOTIFICATIONS_PER_SECOND} */
+  notificationsPerSecond?: number;
+}
+
+/**
+ * From one address. Far above what a busy shop gets from Alipay, and low enough that a flood of forgeries cannot
+ * eat the CPU by signature checks. A genuine notification that is refused costs nothing: Alipay sends it again, and
+ * the delay queue asks anyway. Behind a proxy all of them come from one address.
+ */
+export const NOTIFICATIONS_PER_SECOND = 300;
+
+/** A notification has some thirty short fields, an order five: all else is a mistake or an attack. */
+const BODY_LIMIT = 64 * 1024;
+
+/** The path of Alipay's notifications: `ALIPAY_NOTIFY_URL` ends with it, unless a proxy rewrites. */
+export const NOTIFY_PATH = '/alipay/notify';
+
+/**
+ * The shop's and Alipay's way in, not listening yet. Success is 200, every error `{code, message}`, except to
+ * Alipay, which reads `success` or `fail` and nothing else.
+ */
+export function buildHttpServer({
+  payments,
+  config,
+  log,
+  notificationsPerSecond = NOTIFICATIONS_PER_SECOND,
+}: HttpServerOptions): FastifyInstance {
+  const app = fastify({
+    loggerInstance: log,
+    genReqId: () => randomUUID(),
+    bodyLimit: BODY_LIMIT,
+    // A client gets 15 s to say what it wants, and 5 s of them for the headers (a slow-loris holds a socket longer).
+    requestTimeout: 15_000,
+    http: { headersTimeout: 5_000 },
+    // The last resort: what is awaited inside has shorter deadlines of its own.
+    handlerTimeout: 60_000,
+    frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
+    clientErrorHandler: answerMalformedRequest,
+  });
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler((request, reply) =>
+    reply.code(404).send({ code: 'NOT_FOUND', message: `there is no ${request.method} ${pathOf(request)}` }),
+  );
+  allowEmptyJson(app);
+
+  void app.register(helmet);
+  void app.register((scope) => notifyRoute(scope, payments, notificationsPerSecond));
+  void app.register((scope, _options, done) => {
+    if (config.apiToken !== undefined) scope.addHook('onRequest', requireToken(config.apiToken));
+    shopRoutes(scope, payments);
+    done();
+  });
+  healthRoute(app, payments);
+  return app;
+}
+
+function shopRoutes(app: FastifyInstance, payments: HttpPayments): void {
+  app.post('/orders', ({ body }) => payments.registerOrder(body as OrderInput));
+
+  app.post('/checkout', ({ body }) => payments.checkout(body as CheckoutInput));
+
+  app.get<{ Params: { orderId: string } }>('/orders/:orderId', ({ params }) =>
+    payments.order(parseOrderId(params.orderId)),
+  );
+
+  app.post<{ Params: { orderId: string } }>('/orders/:orderId/close', ({ params, body }) =>
+    payments.closeOrder({
+      actor: 'shop',
+      reason: 'cancelled by the shop',
+      ...noteOf(body),
+      orderId: parseOrderId(params.orderId),
+    }),
+  );
+
+  app.get<{ Params: { outTradeNo: string } }>('/payments/:outTradeNo', ({ params }) =>
+    payments.payment(parseOutTradeNo(params.outTradeNo)),
+  );
+}
+
+/** Who closes an order and why; both may be left out. What they hold is checked where the order is closed. */
+function noteOf(body: unknown): { actor?: string; reason?: string } {
+  if (body === undefined || body === null) return {};
+  if (typeof body !== 'object' || Array.isArray(body)) {
+    throw new PaymentError(
+      'INVALID_INPUT',
+      'the body must be an object like {"actor": "…", "reason": "…"}, or empty',
+    );
+  }
+  return body;
+}
+
+/** Whatever goes wrong, Alipay reads `fail` and sends the notification again. */
+async function notifyRoute(scope: FastifyInstance, payments: HttpPayments, perSecond: number): Promise<void> {
+  await scope.register(rateLimit, { max: perSecond, timeWindow: 1_000 });
+  scope.removeAllContentTypeParsers();
+  // Raw, because what Alipay signed is decided by the bytes as they came.
+  scope.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string' },
+    (_request, body, done) => done(null, body),
+  );
+  scope.setErrorHandler((error: FastifyError, request, reply) => {
+    const { status } = explain(error, request);
+    return reply.code(status).type('text/plain').send('fail');
+  });
+  scope.post<{ Body: string | undefined }>(NOTIFY_PATH, async ({ body }, reply) => {
+    const answer = await payments.handleNotify(body ?? '');
+    return reply.type('text/plain').send(answer);
+  });
+}
+
+function healthRoute(app: FastifyInstance, payments: HttpPayments): void {
+  // Probes come every few seconds and would fill the log.
+  app.get('/healthz', { logLevel: 'warn' }, async (_request, reply) => {
+    const { database, temporal } = await payments.health();
+    if (database && temporal) return { status: 'ok', database, temporal };
+    return reply.code(503).send({
+      status: 'down',
+      database,
+      temporal,
+      code: database ? 'TEMPORAL_UNAVAILABLE' : 'DATABASE_UNAVAILABLE',
+      message: `no answer from ${database ? 'Temporal' : temporal ? 'the database' : 'the database and Temporal'}`,
+    });
+  });
+}
+
+/** A close needs no body, and many HTTP libraries announce JSON all the same. */
+function allowEmptyJson(app: FastifyInstance): void {
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body.trim() === '') done(null, undefined);
+    else void parseJson(request, body, done);
+  });
+}
+
+/** Hashes have one length, so that comparing them tells nothing, not even how long the token is. */
+function requireToken(token: string) {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  const expected = digest(token);
+  return (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
+    const [, given = ''] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
+    if (timingSafeEqual(digest(given), expected)) {
+      done();
+      return;
+    }
+    void reply.header('www-authenticate', 'Bearer');
+    done(new PaymentError('UNAUTHORIZED', 'send the header "Authorization: Bearer <API_TOKEN>"'));
+  };
+}
+
+interface Explanation {
+  status: number;
+  code: string;
+  message: string;
+}
+
+function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { status, code, message } = explain(error, request);
+  return reply.code(status).send({ code, message });
+}
+
+/** What the caller may know of an error; what it may not know goes to the log. */
+function explain(error: FastifyError | PaymentError, request: FastifyRequest): Explanation {
+  const explanation =
+    error instanceof PaymentError ? explainOurs(error, request) : explainOthers(error, request);
+  if (explanation.status >= 500) request.log.error({ err: error }, 'request failed');
+  else request.log.info({ code: explanation.code, reason: explanation.message }, 'request refused');
+  return explanation;
+}
+
+function explainOurs({ status, code, message }: PaymentError, request: FastifyRequest): Explanation {
+  return status === 500 ? internal(request) : { status, code, message };
+}
+
+function explainOthers(error: FastifyError, request: FastifyRequest): Explanation {
+  if (error.code === 'FST_ERR_HANDLER_TIMEOUT') {
+    return {
+      status: 503,
+      code: 'INTERNAL',
+      message: 'no answer within 60 s, and it may still take effect: every call here can be repeated safely',
+    };
+  }
+  const status = error.statusCode ?? 500;
+  if (status === 429) return { status, code: 'TOO_MANY_REQUESTS', message: error.message };
+  // Fastify's own refusals: too large, not JSON, another content type. Their messages speak of the request alone.
+  if (status >= 400 && status < 500) return { status, code: 'INVALID_INPUT', message: error.message };
+  return internal(request);
+}
+
+function internal(request: FastifyRequest): Explanation {
+  return {
+    status: 500,
+    code: 'INTERNAL',
+    message: `something broke here; the log tells what, under reqId ${request.id}`,
+  };
+}
+
+/** For what is not even HTTP: there is no request to answer, only a socket. */
+function answerMalformedRequest(
+  error: Error & { code: string },
+  socket: { writable: boolean; end: (text: string) => unknown; destroy: () => unknown },
+): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400;
+  const reason = STATUS_CODES[status] ?? '';
+  const body = JSON.stringify({ code: 'INVALID_INPUT', message: `this is no HTTP request: ${reason}` });
+  socket.end(
+    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?')[0] ?? '';
+}

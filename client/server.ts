@@ -1,0 +1,78 @@
+import { createLogger } from '../worker/log';
+import type { Logger } from '../worker/log';
+import { readConfig } from '../worker/config';
+import { PaymentError } from '../workflows/errors';
+import { buildHttpServer } from './http';
+import { PaymentClient } from './payment-client';
+
+/** Orchestrators kill after 30 s; this is how long requests in progress may take before that. */
+const GRACE_MS = 25_000;
+
+/** For a person at a terminal: JSON would fold the list of what the environment lacks into one line. */
+function refuse(error: unknown): never {
+  const text = error instanceof PaymentError ? `${error.code}: ${error.message}` : String(error);
+  process.stderr.write(`the HTTP server does not start: ${text}\n`);
+  process.exit(1);
+}
+
+async function main(): Promise<void> {
+  const { http } = readConfig(process.env, {
+    needs: ['database', 'alipay', 'payments', 'sweep', 'http', 'log'],
+  });
+  const log = createLogger({ name: 'server' });
+  const payments = await PaymentClient.connect(process.env);
+  const app = buildHttpServer({ payments, config: http, log });
+  try {
+    await app.listen({
+      host: http.host,
+      port: http.port,
+      listenTextResolver: (url) => `HTTP server ready at ${url}`,
+    });
+  } catch (error) {
+    await payments.close();
+    throw explainListenError(error, http);
+  }
+  closeOnSignal(log, async () => {
+    await app.close();
+    await payments.close();
+  });
+}
+
+function explainListenError(error: unknown, { host, port }: { host: string; port: number }): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  const advice = {
+    EADDRINUSE: `PORT ${port} on ${host} is in use by another process; stop it or set another PORT`,
+    EACCES: `PORT ${port} on ${host} may not be opened by this user; set a PORT of 1024 or more`,
+    EADDRNOTAVAIL: `HOST ${host} is no address of this machine; set HOST to one, or to 0.0.0.0 for all`,
+    ENOTFOUND: `HOST ${host} is no address and no known name; mend HOST`,
+  }[code ?? ''];
+  return advice ? new PaymentError('CONFIG_INVALID', advice, { cause: error }) : error;
+}
+
+/** Stops taking requests, lets those in progress finish, and leaves with 0. A second signal does not wait. */
+function closeOnSignal(log: Logger, close: () => Promise<void>): void {
+  let closing = false;
+  const leave = (signal: NodeJS.Signals): void => {
+    if (closing) process.exit(1);
+    closing = true;
+    log.info({ signal }, 'closing');
+    setTimeout(() => {
+      log.error(`requests were still in progress after ${GRACE_MS / 1_000} s`);
+      process.exit(1);
+    }, GRACE_MS).unref();
+    close().then(
+      () => {
+        log.info('closed');
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log.error({ err: error }, 'closing failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', leave);
+  process.on('SIGINT', leave);
+}
+
+main().catch(refuse);
