@@ -1,0 +1,54 @@
+'use strict';
+
+// A tier is a folder of test/. Each asks for what it needs: unit and replay for nothing, time-skipping for the test
+// server's program, the others for a real PostgreSQL and a real Temporal, started once by globalSetup, and only when one of
+// their tests is selected.
+const SECONDS = 1000;
+
+/** @type {import('jest').Config} */
+const common = {
+  rootDir: __dirname,
+  testEnvironment: '<rootDir>/test/support/environment.ts',
+  transform: {
+    '\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: { parser: { syntax: 'typescript' }, target: 'es2022', keepClassNames: true },
+        module: { type: 'commonjs' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+  modulePathIgnorePatterns: ['<rootDir>/(dist|\\.cache|\\.temporal)/'],
+};
+
+const tier = (name, own = {}) => ({
+  ...common,
+  displayName: name,
+  testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
+  ...own,
+});
+
+const onRealServers = {
+  globalSetup: '<rootDir>/test/support/start-servers.ts',
+  globalTeardown: '<rootDir>/test/support/stop-servers.ts',
+  setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'],
+};
+
+/** @type {import('jest').Config} */
+module.exports = {
+  projects: [
+    tier('unit'),
+    tier('replay', { setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'] }),
+    tier('time-skipping', {
+      globalSetup: '<rootDir>/test/support/get-time-skipping-server.ts',
+      setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'],
+    }),
+    tier('integration', onRealServers),
+  ],
+  testSequencer: '<rootDir>/test/support/sequencer.js',
+  testTimeout: 60 * SECONDS,
+  maxWorkers: 2,
+  // A worker process that has grown by bundling and native runtimes is replaced between two files.
+  workerIdleMemoryLimit: '1GB',
+};

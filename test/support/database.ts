@@ -1,0 +1,51 @@
+import { randomBytes } from 'node:crypto';
+import { createDatabase, query } from '../../sandbox/dev/postgres';
+import { atEnd } from './at-end';
+import { surroundings } from './surroundings';
+import { waitFor } from './wait-for';
+
+interface Session {
+  application_name: string;
+  state: string;
+  query: string;
+}
+
+/**
+ * Makes a new database; it is dropped after the file's last afterAll, and the file fails if a connection to it is still
+ * open by then.
+ *
+ * @param options.empty - without tables: for tests of the migrations
+ * @returns its url, as superuser
+ */
+export async function freshDatabase({ empty = false }: { empty?: boolean } = {}): Promise<string> {
+  const { adminUrl, template } = surroundings('servers');
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  const url = await createDatabase(adminUrl, name, empty ? undefined : template);
+  atEnd(() => drop(adminUrl, name));
+  return url;
+}
+
+async function drop(adminUrl: string, name: string): Promise<void> {
+  let left: Session[] = [];
+  try {
+    // A closed socket takes the server a moment to notice.
+    await waitFor(
+      async () => {
+        left = await query<Session>(
+          adminUrl,
+          'SELECT application_name, state, query FROM pg_stat_activity WHERE datname = $1',
+          [name],
+        );
+        return left.length === 0;
+      },
+      { timeoutMs: 5000, what: 'every connection to the test database to be closed' },
+    );
+  } catch (error) {
+    throw new Error(
+      `This test file leaks ${left.length} database connections: ${JSON.stringify(left, undefined, 2)}`,
+      { cause: error },
+    );
+  } finally {
+    await query(adminUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  }
+}

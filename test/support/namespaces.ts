@@ -1,0 +1,24 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+const TESTS = join(__dirname, '..');
+const TIERS_ON_REAL_SERVERS = ['integration'];
+
+/**
+ * The Temporal namespace of a test file, its own, so that files can run side by side and use the real names of queues,
+ * workflows and the Schedule. It exists when the file starts.
+ */
+export function namespaceFor(testFile: string): string {
+  return `test-${basename(testFile)
+    .replace(/\.test\.ts$/, '')
+    .replaceAll(/[^a-zA-Z0-9-]/g, '-')}`;
+}
+
+/** Of all test files that can ask; made when the server starts, since a new one takes up to ten seconds to be known. */
+export function allNamespaces(): string[] {
+  const files = TIERS_ON_REAL_SERVERS.map((tier) => join(TESTS, tier))
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }))
+    .filter((file) => file.endsWith('.test.ts'));
+  return [...new Set(files.map(namespaceFor))];
+}

@@ -1,0 +1,96 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openDatabase } from '../../db/connect';
+import { migrateUp } from '../../db/migrator';
+import { freePorts } from '../../sandbox/dev/ports';
+import { createDatabase, startPostgres } from '../../sandbox/dev/postgres';
+import { removePostgresData } from '../../sandbox/dev/postgres-home';
+import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
+import { startTemporal } from '../../sandbox/dev/temporal-server';
+import { allNamespaces } from './namespaces';
+
+// The servers of one test run, in a process of their own: it ends them when its standard input closes, which happens
+// however the test run ends, by Ctrl-C and kill -9 too. Its first line of output says where the servers are.
+
+/** What the test run learns about its servers. */
+export interface RunningServers {
+  /** PostgreSQL as superuser. */
+  adminUrl: string;
+  /** The database with all tables, to be copied. */
+  template: string;
+  temporalAddress: string;
+  temporalCli: string;
+}
+
+const say = (line: string): boolean => process.stderr.write(`${line}\n`);
+
+// Who reads this may be gone; ending the servers matters more than telling of it.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
+async function run(): Promise<void> {
+  const temporalCli = await findTemporalCli({ say });
+  const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-test-'));
+  // PostgreSQL's system user must be able to enter.
+  chmodSync(folder, 0o755);
+  const dataDir = join(folder, 'postgres');
+  const stops: Array<() => Promise<void>> = [];
+  const end = async (): Promise<void> => {
+    await Promise.all(stops.map((stop) => stop()));
+    removePostgresData(dataDir);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const inputClosed = new Promise<void>((resolve) => {
+    process.stdin.once('close', resolve).resume();
+    process.once('SIGTERM', resolve).once('SIGINT', resolve);
+  });
+
+  const starting = start(temporalCli, folder, dataDir, stops);
+  try {
+    process.stdout.write(`${JSON.stringify(await starting)}\n`);
+    await inputClosed;
+  } finally {
+    await end();
+  }
+}
+
+async function start(
+  temporalCli: string,
+  folder: string,
+  dataDir: string,
+  stops: Array<() => Promise<void>>,
+): Promise<RunningServers> {
+  const [postgresPort = 0, temporalPort = 0] = await freePorts(2);
+  const keep = <Server extends { stop: () => Promise<void> }>(server: Server): Server => {
+    stops.push(server.stop);
+    return server;
+  };
+  // Both to their end, whatever becomes of the other: what is half up could not be stopped.
+  const [postgres, temporal] = await bothOrNeither(
+    startPostgres({ dataDir, port: postgresPort, durable: false, say }).then(keep),
+    startTemporal({
+      cli: temporalCli,
+      port: temporalPort,
+      namespaces: allNamespaces(),
+      logFile: join(folder, 'temporal.log'),
+    }).then(keep),
+  );
+  const template = 'migrated';
+  const database = openDatabase({ url: await createDatabase(postgres.url, template) });
+  await migrateUp(database);
+  await database.destroy();
+  return { adminUrl: postgres.url, template, temporalAddress: temporal.address, temporalCli };
+}
+
+async function bothOrNeither<One, Other>(one: Promise<One>, other: Promise<Other>): Promise<[One, Other]> {
+  await Promise.allSettled([one, other]);
+  return Promise.all([one, other]);
+}
+
+run().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    process.exit(1);
+  },
+);

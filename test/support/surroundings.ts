@@ -1,0 +1,25 @@
+import type { TimeSkippingExecutable } from '../../sandbox/dev/time-skipping-server';
+import type { RunningServers } from './servers';
+
+/** What the global setups prepared; the environment carries it, since test files run in other processes. */
+interface Surroundings {
+  servers: RunningServers;
+  timeSkipping: TimeSkippingExecutable;
+}
+
+const variable = (part: keyof Surroundings): string => `DURABLE_ALIPAY_TEST_${part.toUpperCase()}`;
+
+/** Called by the global setups alone. */
+export function setup(parts: Partial<Surroundings>): void {
+  for (const [part, value] of Object.entries(parts)) {
+    process.env[variable(part as keyof Surroundings)] = JSON.stringify(value);
+  }
+}
+
+/** @throws Error when the test file lies in a tier that does not get this part */
+export function surroundings<Part extends keyof Surroundings>(part: Part): Surroundings[Part] {
+  const value = process.env[variable(part)];
+  if (!value)
+    throw new Error(`This tier of tests gets no ${part}: see jest.config.js for which folder gets what`);
+  return JSON.parse(value) as Surroundings[Part];
+}
