@@ -125,3 +125,14 @@ function reason(error: unknown): string {
   // fetch hides why it failed in the cause: "fetch failed" alone helps nobody.
   return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 }
+
+// By itself it prints the path, for shell scripts.
+if (require.main === module) {
+  findTemporalCli({ say: (line) => process.stderr.write(`${line}\n`) }).then(
+    (path) => process.stdout.write(`${path}\n`),
+    (error: unknown) => {
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+      process.exitCode = 1;
+    },
+  );
+}
