@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { ENVIRONMENT } from '../worker/config';
+import { addCheckout } from './cli/checkout';
+import type { Answering, CliPayments } from './cli/command';
+import { EXIT, EXIT_HELP, exitCodeOf, faultOf } from './cli/exit';
+import { addOrder } from './cli/order';
+import { addPayment } from './cli/payment';
+import { columns, painter } from './cli/screen';
+import { addSweep } from './cli/sweep';
+import type * as Client from './payment-client';
+
+/** The world as the CLI sees it. */
+export interface CliWorld {
+  version: string;
+  connect: () => Promise<CliPayments>;
+  out: (text: string) => void;
+  err: (text: string) => void;
+  /** Whether `out` goes to a terminal that shows colours. */
+  colourful: boolean;
+}
+
+/**
+ * Runs one command.
+ *
+ * @param args what stands behind `durable-alipay`
+ * @returns the exit code, as the help explains it
+ */
+export async function runCli(args: readonly string[], world: CliWorld): Promise<number> {
+  // Also right where the usage is wrong, and commander has parsed nothing.
+  const json = args.includes('--json');
+  const complain = ({ code, message }: { code: string; message: string }): void =>
+    world.err(json ? `${JSON.stringify({ code, message })}\n` : `${code}: ${message}\n`);
+
+  let exitCode: number = EXIT.ok;
+  const answering: Answering =
+    (handler) =>
+    async (...given) => {
+      const payments = await world.connect();
+      try {
+        const answer = await handler(payments, ...given);
+        const text = json ? JSON.stringify(answer.data, null, 2) : answer.text(painter(world.colourful));
+        world.out(`${text}\n`);
+        exitCode = answer.exitCode ?? EXIT.ok;
+      } finally {
+        await payments.close();
+      }
+    };
+
+  const program = buildProgram(world, answering, (usage) =>
+    complain({ code: 'INVALID_INPUT', message: usage.replace(/^error: /, '').trim() }),
+  );
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    complain(faultOf(error));
+    return exitCodeOf(error);
+  }
+}
+
+function buildProgram(
+  world: CliWorld,
+  answering: Answering,
+  complainOfUsage: (text: string) => void,
+): Command {
+  // Commands inherit these settings at the moment they are added.
+  const program = new Command('durable-alipay')
+    .exitOverride()
+    .configureOutput({ writeOut: world.out, writeErr: world.err, outputError: complainOfUsage })
+    .configureHelp({ showGlobalOptions: true });
+  program
+    .description('Know what became of every Alipay payment, and close the orders that nobody pays.')
+    .version(world.version)
+    .option('--json', 'print JSON instead of text, errors too')
+    .addHelpText('after', `\n${EXIT_HELP}\n\nEnvironment:\n${environmentHelp()}`);
+  addCheckout(program, answering);
+  addPayment(program, answering);
+  addOrder(program, answering);
+  addSweep(program, answering);
+  return program;
+}
+
+function environmentHelp(): string {
+  return columns(
+    ENVIRONMENT.filter(({ group }) => group !== 'laptop' && group !== 'http').map((variable) => [
+      `  ${variable.name}`,
+      `${variable.meaning}${variable.required ? ' (required)' : ''}${variable.default ? ` (${variable.default})` : ''}`,
+    ]),
+  );
+}
+
+function connect(): Promise<CliPayments> {
+  // Loaded late, so that help and usage errors come at once; by require, because import() finds no TypeScript.
+  const { PaymentClient } = createRequire(__filename)('./payment-client') as typeof Client;
+  return PaymentClient.connect(process.env);
+}
+
+/** The program: arguments, streams and exit code of this process. */
+export async function main(packageRoot: string): Promise<void> {
+  // `… | head` closes the pipe early; that is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  process.exitCode = await runCli(process.argv.slice(2), {
+    version,
+    connect,
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+    colourful: process.stdout.isTTY && process.stdout.hasColors(),
+  });
+}

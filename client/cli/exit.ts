@@ -1,0 +1,43 @@
+import { redact } from '../../worker/log';
+import { PaymentError } from '../../workflows/errors';
+
+/** What the shell is told. */
+export const EXIT = {
+  ok: 0,
+  /** Something broke, or a sweep left orders that broke. */
+  failure: 1,
+  usage: 2,
+  unknownId: 3,
+  conflict: 4,
+  dependencyDown: 5,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** For the help. */
+export const EXIT_HELP = `Exit codes:
+  0  done
+  1  failure, or a sweep in which orders failed
+  2  wrong usage, input or configuration
+  3  unknown order or payment
+  4  its state does not allow that (paid, closed, expired, held, another amount)
+  5  the database, Temporal or Alipay does not answer`;
+
+/** The exit code that fits an error. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (!(error instanceof PaymentError)) return EXIT.failure;
+  if (error.code === 'CONFIG_INVALID') return EXIT.usage;
+  const byStatus: Record<number, ExitCode> = {
+    400: EXIT.usage,
+    404: EXIT.unknownId,
+    409: EXIT.conflict,
+    503: EXIT.dependencyDown,
+  };
+  return byStatus[error.status] ?? EXIT.failure;
+}
+
+/** An error as its code and its message, without secrets. */
+export function faultOf(error: unknown): { code: string; message: string } {
+  const code = error instanceof PaymentError ? error.code : 'INTERNAL';
+  return { code, message: redact(error instanceof Error ? error.message : String(error)) };
+}

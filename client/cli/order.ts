@@ -1,0 +1,81 @@
+import { userInfo } from 'node:os';
+import type { Command } from 'commander';
+import { parseCloseInput, parseOrderId } from '../input';
+import { redact } from '../../worker/log';
+import type { PaymentClient } from '../payment-client';
+import { examples } from './command';
+import type { Answering } from './command';
+import { paymentTable } from './payment';
+import { fields, status, when } from './screen';
+import type { Paint } from './screen';
+
+type Order = Awaited<ReturnType<PaymentClient['order']>>;
+
+export function addOrder(program: Command, answering: Answering): void {
+  const order = program.command('order').summary('look at an order, or close it');
+  addShow(order, answering);
+  addClose(order, answering);
+}
+
+function addShow(order: Command, answering: Answering): void {
+  order
+    .command('show')
+    .summary('one order and its payments')
+    .argument('<orderId>', "the shop's id of the order")
+    .addHelpText('after', examples('order show A-1001', 'order show A-1001 --json | jq .order.status'))
+    .action(
+      answering(async (payments, given: string) => {
+        const orderId = parseOrderId(given);
+        const [found, itsPayments] = await Promise.all([
+          payments.order(orderId),
+          payments.payments({ orderId }),
+        ]);
+        return {
+          data: redact({ order: found, payments: itsPayments }),
+          text: (paint) => [describeOrder(paint, found), '', paymentTable(paint, itsPayments)].join('\n'),
+        };
+      }),
+    );
+}
+
+function addClose(order: Command, answering: Answering): void {
+  order
+    .command('close')
+    .summary('close an unpaid order, at Alipay first')
+    .description(
+      'Closes an unpaid order and its payments. What Alipay was paid for is never closed: exit code 4.',
+    )
+    .argument('<orderId>', "the shop's id of the order")
+    .requiredOption('--reason <text>', 'why; it is recorded')
+    .option('--actor <name>', 'who; it is recorded', userName())
+    .addHelpText('after', examples('order close A-1001 --reason "the buyer called it off"'))
+    .action(
+      answering(async (payments, orderId: string, options: { reason: string; actor: string }) => {
+        const closed = await payments.closeOrder(parseCloseInput({ orderId, ...options }));
+        return { data: closed, text: (paint) => describeOrder(paint, closed) };
+      }),
+    );
+}
+
+function describeOrder(paint: Paint, order: Order): string {
+  return fields(paint, [
+    ['Order', order.id],
+    ['Status', status(paint, order.status)],
+    ['Subject', order.subject],
+    ['Amount', order.totalAmount],
+    ['Closed by', order.closeBy === 'timer' ? "its payment's timer" : 'the sweep'],
+    ['Created', when(order.createdAt)],
+    ['Expires', when(order.expiresAt)],
+    ['Paid', when(order.paidAt)],
+    ['Closed', when(order.closedAt)],
+  ]);
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A container may run under a number that has no name.
+    return 'operator';
+  }
+}

@@ -1,0 +1,83 @@
+import { stripVTControlCharacters, styleText } from 'node:util';
+import ms from 'ms';
+
+/** Colours a word, or leaves it alone where there is no terminal. */
+export type Paint = (style: Style, text: string) => string;
+
+export type Style = 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'magenta' | 'cyan';
+
+/** @param colourful whether the words go to a terminal that shows colours, and the user wants them (NO_COLOR) */
+export function painter(colourful: boolean): Paint {
+  // It is decided here which stream counts; styleText would look at standard output.
+  return colourful
+    ? (style, text) => styleText(style, text, { validateStream: false })
+    : (_style, text) => text;
+}
+
+const STATUS_STYLES: Record<string, Style> = {
+  UNPAID: 'yellow',
+  PAID: 'green',
+  CLOSED: 'dim',
+  REFUNDING: 'magenta',
+  REFUNDED: 'magenta',
+  REVIEW: 'red',
+  UNCONFIRMED: 'yellow',
+};
+
+/** A status of an order or a payment in its colour. */
+export function status(paint: Paint, text: string): string {
+  const style = STATUS_STYLES[text];
+  return style ? paint(style, text) : text;
+}
+
+/** Columns as wide as their widest cell, the header dimmed. */
+export function table(paint: Paint, header: readonly string[], rows: readonly (readonly string[])[]): string {
+  return columns([header.map((title) => paint('dim', title)), ...rows]);
+}
+
+/** A name and a value on each line; what has no value is left out. */
+export function fields(
+  paint: Paint,
+  pairs: readonly (readonly [string, string | null | undefined])[],
+): string {
+  return columns(
+    pairs.flatMap(([name, value]) =>
+      value === null || value === undefined ? [] : [[paint('bold', name), value]],
+    ),
+  );
+}
+
+/** Cells side by side, two spaces between columns, nothing behind the last. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, width(cell))));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell + ' '.repeat((widths[i] ?? 0) - width(cell)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function width(text: string): number {
+  return stripVTControlCharacters(text).length;
+}
+
+/** `2026-11-24 10:26:01`, UTC. */
+export function utc(time: Date | string): string {
+  return new Date(time).toISOString().slice(0, 19).replace('T', ' ');
+}
+
+/** How long ago, or how long until: `3m`. */
+export function distance(time: Date | string, now: Date): string {
+  return ms(Math.abs(now.getTime() - new Date(time).getTime()));
+}
+
+/** `2026-11-24 10:26:01 (3m ago)`, UTC; undefined where there is no time. */
+export function when(time: Date | string | null, now = new Date()): string | undefined {
+  if (time === null) return undefined;
+  const far = distance(time, now);
+  return `${utc(time)} (${new Date(time) > now ? `in ${far}` : `${far} ago`})`;
+}
