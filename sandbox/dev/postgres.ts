@@ -5,6 +5,7 @@ import { Client, escapeIdentifier } from 'pg';
 import { assertFree } from './ports';
 import { postgresHome } from './postgres-home';
 import type { PostgresHome } from './postgres-home';
+import { commandLine } from './process-list';
 import { startService, tailOf, untilReady } from './services';
 import type { Say, Service } from './services';
 
@@ -169,7 +170,7 @@ async function endLeftover(dataDir: string, say: Say): Promise<void> {
   const pidFile = join(dataDir, 'postmaster.pid');
   if (!existsSync(pidFile)) return;
   const pid = Number(readFileSync(pidFile, 'utf8').split('\n')[0]);
-  if (!commandLine(pid).includes(`-D ${dataDir} `)) {
+  if (!commandLine(pid).includes(` -D ${dataDir} `)) {
     rmSync(pidFile, { force: true });
     return;
   }
@@ -179,17 +180,5 @@ async function endLeftover(dataDir: string, say: Say): Promise<void> {
     if (waited > 30_000)
       throw new Error(`PostgreSQL of an earlier run (process ${pid}) does not end. End it by hand.`);
     await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-function commandLine(pid: number): string {
-  if (!Number.isInteger(pid) || pid <= 0) return '';
-  try {
-    if (process.platform === 'linux') {
-      return `${readFileSync(join('/proc', String(pid), 'cmdline'), 'utf8').replaceAll('\0', ' ')} `;
-    }
-    return `${execFileSync('ps', ['-o', 'command=', '-p', String(pid)], { encoding: 'utf8' }).trim()} `;
-  } catch {
-    return '';
   }
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -28,6 +29,7 @@ export interface ServiceSpec {
 export interface Service {
   readonly name: string;
   readonly pid: number;
+  readonly stopSignal: NodeJS.Signals;
   /** How it ended, or undefined while it runs. */
   readonly ended: () => string | undefined;
   /** Resolves with how it ended, whoever ended it. */
@@ -40,6 +42,28 @@ export interface Service {
   readonly kill: () => void;
 }
 
+const running: Service[] = [];
+const watchers: Array<(services: readonly Service[]) => void> = [];
+let stopping = false;
+
+/** Tells of the services that run, in the order of their start, now and whenever one starts or ends. */
+export function watchServices(watcher: (services: readonly Service[]) => void): void {
+  watchers.push(watcher);
+  watcher(running);
+}
+
+/** Stops every service that runs, the youngest first; none can be started from then on. */
+export async function stopServices(): Promise<void> {
+  stopping = true;
+  for (const service of running.toReversed()) await service.stop();
+}
+
+/** Ends every service at once; for somebody who presses Ctrl-C a second time. */
+export function killServices(): void {
+  stopping = true;
+  for (const service of running) service.kill();
+}
+
 /**
  * Starts a child process in a process group of its own, so that Ctrl-C in the terminal reaches the parent alone, which
  * then stops its children in the right order.
@@ -47,40 +71,61 @@ export interface Service {
  * @throws Error when the command cannot be started at all
  */
 export async function startService(spec: ServiceSpec): Promise<Service> {
+  if (stopping) throw new Error(`${spec.name} is not started any more: everything is being stopped`);
+  const child = spawnIntoLog(spec);
+  if (child.pid === undefined) {
+    const error = await new Promise<Error>((resolve) => child.once('error', resolve));
+    throw new Error(`${spec.name} cannot be started: ${error.message}`);
+  }
+  const service = serviceOf(child, child.pid, spec);
+  running.push(service);
+  announce();
+  void service.exit.then(() => {
+    running.splice(running.indexOf(service), 1);
+    announce();
+  });
+  return service;
+}
+
+function spawnIntoLog(spec: ServiceSpec): ChildProcess {
   mkdirSync(dirname(spec.logFile), { recursive: true });
   const log = openSync(spec.logFile, 'a');
-  const child = spawn(spec.command, spec.args, {
-    cwd: spec.cwd,
-    env: spec.env ?? process.env,
-    stdio: ['ignore', log, log],
-    detached: true,
-    ...(spec.uid === undefined ? {} : { uid: spec.uid, gid: spec.gid }),
-  });
-  closeSync(log);
+  try {
+    return spawn(spec.command, spec.args, {
+      cwd: spec.cwd,
+      env: spec.env ?? process.env,
+      stdio: ['ignore', log, log],
+      detached: true,
+      ...(spec.uid === undefined ? {} : { uid: spec.uid, gid: spec.gid }),
+    });
+  } finally {
+    closeSync(log);
+  }
+}
 
+function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec): Service {
+  const { name, stopSignal = 'SIGTERM', graceMs = 10_000, logFile } = spec;
   let ended: string | undefined;
+  const kill = (): void => signalGroup(pid, 'SIGKILL');
   const exit = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => {
       ended = signal ? `killed by ${signal}` : `exit code ${code ?? 'unknown'}`;
+      // Whatever it started itself goes with it.
+      kill();
       resolve(ended);
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve);
-    child.once('error', (error) => reject(new Error(`${spec.name} cannot be started: ${error.message}`)));
-  });
-  const pid = child.pid ?? 0;
-
-  const kill = (): void => signalGroup(pid, 'SIGKILL');
   const stop = async (): Promise<void> => {
     if (ended !== undefined) return;
-    child.kill(spec.stopSignal ?? 'SIGTERM');
-    const tooLate = setTimeout(kill, spec.graceMs ?? 10_000);
+    child.kill(stopSignal);
+    const tooLate = setTimeout(kill, graceMs);
     await exit;
     clearTimeout(tooLate);
   };
-  return { name: spec.name, pid, ended: () => ended, exit, tail: () => tailOf(spec.logFile), stop, kill };
+  return { name, pid, stopSignal, ended: () => ended, exit, tail: () => tailOf(logFile), stop, kill };
 }
+
+const announce = (): void => watchers.forEach((watcher) => watcher(running));
 
 /**
  * Waits until a service answers.

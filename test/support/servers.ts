@@ -6,6 +6,7 @@ import { migrateUp } from '../../db/migrator';
 import { freePorts } from '../../sandbox/dev/ports';
 import { createDatabase, startPostgres } from '../../sandbox/dev/postgres';
 import { removePostgresData } from '../../sandbox/dev/postgres-home';
+import { stopServices } from '../../sandbox/dev/services';
 import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
 import { startTemporal } from '../../sandbox/dev/temporal-server';
 import { allNamespaces } from './namespaces';
@@ -33,59 +34,46 @@ async function run(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-test-'));
   // PostgreSQL's system user must be able to enter.
   chmodSync(folder, 0o755);
-  const dataDir = join(folder, 'postgres');
-  const stops: Array<() => Promise<void>> = [];
-  const end = async (): Promise<void> => {
-    await Promise.all(stops.map((stop) => stop()));
-    removePostgresData(dataDir);
-    rmSync(folder, { recursive: true, force: true });
-  };
   const inputClosed = new Promise<void>((resolve) => {
     process.stdin.once('close', resolve).resume();
     process.once('SIGTERM', resolve).once('SIGINT', resolve);
   });
 
-  const starting = start(temporalCli, folder, dataDir, stops);
+  const starting = start(temporalCli, folder);
   try {
-    process.stdout.write(`${JSON.stringify(await starting)}\n`);
+    const servers = await Promise.race([starting, inputClosed]);
+    if (servers) process.stdout.write(`${JSON.stringify(servers)}\n`);
     await inputClosed;
   } finally {
-    await end();
+    await stopServices();
+    await starting.catch(() => undefined);
+    removePostgresData(dataDirIn(folder));
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function start(
-  temporalCli: string,
-  folder: string,
-  dataDir: string,
-  stops: Array<() => Promise<void>>,
-): Promise<RunningServers> {
+async function start(temporalCli: string, folder: string): Promise<RunningServers> {
   const [postgresPort = 0, temporalPort = 0] = await freePorts(2);
-  const keep = <Server extends { stop: () => Promise<void> }>(server: Server): Server => {
-    stops.push(server.stop);
-    return server;
-  };
-  // Both to their end, whatever becomes of the other: what is half up could not be stopped.
-  const [postgres, temporal] = await bothOrNeither(
-    startPostgres({ dataDir, port: postgresPort, durable: false, say }).then(keep),
+  const [postgres, temporal] = await Promise.all([
+    startPostgres({ dataDir: dataDirIn(folder), port: postgresPort, durable: false, say }),
     startTemporal({
       cli: temporalCli,
       port: temporalPort,
       namespaces: allNamespaces(),
       logFile: join(folder, 'temporal.log'),
-    }).then(keep),
-  );
+    }),
+  ]);
   const template = 'migrated';
   const database = openDatabase({ url: await createDatabase(postgres.url, template) });
-  await migrateUp(database);
-  await database.destroy();
+  try {
+    await migrateUp(database);
+  } finally {
+    await database.destroy();
+  }
   return { adminUrl: postgres.url, template, temporalAddress: temporal.address, temporalCli };
 }
 
-async function bothOrNeither<One, Other>(one: Promise<One>, other: Promise<Other>): Promise<[One, Other]> {
-  await Promise.allSettled([one, other]);
-  return Promise.all([one, other]);
-}
+const dataDirIn = (folder: string): string => join(folder, 'postgres');
 
 run().then(
   () => process.exit(0),
