@@ -1,0 +1,45 @@
+/**
+ * - `unknown`: nobody knows what Alipay did; it may have acted. Ask again, infer nothing.
+ * - `no-quota`: our own quota is used up; nothing was asked.
+ * - `down`: the circuit breaker is open; nothing was asked.
+ * - `misconfigured`: keys, app id, permission: a person must act.
+ * - `refused`: a verified business answer that the caller cannot take; see `subCode`.
+ */
+export type AlipayErrorKind = 'unknown' | 'no-quota' | 'down' | 'misconfigured' | 'refused';
+
+export interface AlipayErrorFacts {
+  method: string;
+  outTradeNo: string;
+  code?: string | undefined;
+  subCode?: string | undefined;
+  /** A transport failure or code 20000: it counts towards opening the circuit breaker. */
+  outage?: boolean;
+  /** Alipay throttles (40005, HTTP 429): ask again, but later. */
+  throttled?: boolean;
+  cause?: unknown;
+}
+
+/** A call of Alipay that brought no usable answer. The message holds codes and ids, never a body. */
+export class AlipayError extends Error {
+  override readonly name = 'AlipayError';
+  readonly method: string;
+  readonly outTradeNo: string;
+  readonly code: string | undefined;
+  readonly subCode: string | undefined;
+  readonly outage: boolean;
+  readonly throttled: boolean;
+
+  constructor(
+    readonly kind: AlipayErrorKind,
+    what: string,
+    { method, outTradeNo, code, subCode, outage = false, throttled = false, cause }: AlipayErrorFacts,
+  ) {
+    super(`${method} ${outTradeNo}: ${what}`, { cause });
+    this.method = method;
+    this.outTradeNo = outTradeNo;
+    this.code = code;
+    this.subCode = subCode;
+    this.outage = outage;
+    this.throttled = throttled;
+  }
+}

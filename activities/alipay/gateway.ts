@@ -1,0 +1,276 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AlipaySdk } from 'alipay-sdk';
+import type { CircuitBreakerPolicy } from 'cockatiel';
+import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
+import type { Answer, Product } from '../../workflows/messages';
+import { fromBeijing, toBeijing } from './beijing';
+import { NOT_CLOSABLE, TRADE_NOT_EXIST } from './classify';
+import { AlipayError } from './errors';
+import type { NotificationFields } from './notification';
+import { verifiesNotification } from './notification';
+import type { AnswerNode, WireCall } from './wire';
+import { callAlipay, signedForm } from './wire';
+
+export interface GatewaySettings {
+  /** `https://openapi.alipay.com/gateway.do` */
+  gateway: string;
+  appId: string;
+  /** The application's RSA key, PKCS8 PEM. */
+  privateKey: string;
+  /** Alipay's (not the application's) public key, PEM. */
+  publicKey: string;
+  sellerId: string;
+  notifyUrl: string;
+  returnUrl?: string | undefined;
+  /** Hard deadline of one call, ms. */
+  timeoutMs: number;
+}
+
+/** Takes a place in the line of calls; answers the ms to wait for it, or undefined where it is too far ahead. */
+export type TakePlace = (maxWaitMs: number) => Promise<number | undefined>;
+
+/** How patient one call is. */
+export interface Patience {
+  /** Default: `ALIPAY_TIMEOUT`. */
+  deadlineMs?: number;
+  /** How long a call may wait for its place under the quota. Default 30 s. */
+  maxWaitMs?: number;
+}
+
+/** A verified answer to `alipay.trade.query`. */
+export interface QueryAnswer {
+  answer: Exclude<Answer, 'unknown'>;
+  tradeStatus: string | null;
+  tradeNo: string | null;
+  /** Yuan; only on `paid` does it mean anything (a not-exist answer carries "0.00"). */
+  totalAmount: string | null;
+  /** When the buyer paid. */
+  paidAt: Date | null;
+  /** The verified body. */
+  content: AnswerNode;
+}
+
+/** `ask-again`: not WAIT_BUYER_PAY: the buyer may have won the race. Never take it for "closed". */
+export type CloseAnswer = 'closed' | 'not-exist' | 'ask-again';
+
+export interface PayOrder {
+  outTradeNo: string;
+  subject: string;
+  /** Yuan. */
+  totalAmount: string;
+  product: Product;
+  timeExpire: Date;
+}
+
+/** After so many failures in a row the breaker opens, and lets one call through again after the pause. */
+const BREAKER = { failures: 10, pauseMs: 10_000 };
+
+const DEFAULT_MAX_WAIT_MS = 30_000;
+
+/**
+ * Alipay's gateway (v2 protocol). Every call has one hard deadline, goes out at most once, and is believed only when
+ * signed. alipay-sdk signs and verifies; we send.
+ */
+export class AlipayGateway {
+  readonly #sdk: AlipaySdk;
+  readonly #breaker: CircuitBreakerPolicy;
+  readonly #takePlace: TakePlace;
+
+  constructor(
+    readonly settings: GatewaySettings,
+    { takePlace = () => Promise.resolve(0) }: { takePlace?: TakePlace } = {},
+  ) {
+    this.#sdk = new AlipaySdk({
+      appId: settings.appId,
+      privateKey: settings.privateKey,
+      keyType: 'PKCS8',
+      alipayPublicKey: settings.publicKey,
+      gateway: settings.gateway,
+      signType: 'RSA2',
+    });
+    this.#takePlace = takePlace;
+    this.#breaker = circuitBreaker(
+      handleWhen((error) => error instanceof AlipayError && error.outage),
+      { halfOpenAfter: BREAKER.pauseMs, breaker: new ConsecutiveBreaker(BREAKER.failures) },
+    );
+  }
+
+  /** Whether calls are refused without being made. */
+  get isDown(): boolean {
+    return this.#breaker.state === CircuitState.Open;
+  }
+
+  /**
+   * `alipay.trade.query` by `out_trade_no`.
+   *
+   * @throws AlipayError unknown, no-quota, down, misconfigured, refused
+   */
+  async query(outTradeNo: string, patience: Patience = {}): Promise<QueryAnswer> {
+    const node = await this.#call('alipay.trade.query', outTradeNo, { outTradeNo }, patience);
+    if (node['code'] !== '10000') {
+      if (node['sub_code'] === TRADE_NOT_EXIST) return answerOf('not-exist', node);
+      throw refused('alipay.trade.query', outTradeNo, node);
+    }
+    switch (node['trade_status']) {
+      case 'TRADE_SUCCESS':
+      case 'TRADE_FINISHED':
+        return answerOf('paid', node);
+      case 'WAIT_BUYER_PAY':
+        return answerOf('waiting', node);
+      case 'TRADE_CLOSED':
+        return answerOf('closed', node);
+      default:
+        throw new AlipayError('unknown', 'unknown trade_status', {
+          method: 'alipay.trade.query',
+          outTradeNo,
+        });
+    }
+  }
+
+  /**
+   * `alipay.trade.close` by `out_trade_no`.
+   *
+   * @throws AlipayError unknown, no-quota, down, misconfigured, refused
+   */
+  async close(outTradeNo: string, patience: Patience = {}): Promise<CloseAnswer> {
+    const node = await this.#call('alipay.trade.close', outTradeNo, { outTradeNo }, patience);
+    if (node['code'] === '10000') return 'closed';
+    if (node['sub_code'] === TRADE_NOT_EXIST) return 'not-exist';
+    if (NOT_CLOSABLE.has(node['sub_code'] ?? '')) return 'ask-again';
+    throw refused('alipay.trade.close', outTradeNo, node);
+  }
+
+  /**
+   * `alipay.trade.refund` of the whole amount. Safe to repeat with the same `outRequestNo` and amount. True where
+   * Alipay proves that money moved (`fund_change=Y`); false: ask {@link refundQuery}.
+   *
+   * @throws AlipayError unknown, no-quota, down, misconfigured, refused
+   */
+  async refund(
+    {
+      outTradeNo,
+      amount,
+      outRequestNo,
+      reason,
+    }: { outTradeNo: string; amount: string; outRequestNo: string; reason: string },
+    patience: Patience = {},
+  ): Promise<boolean> {
+    const node = await this.#call(
+      'alipay.trade.refund',
+      outTradeNo,
+      { outTradeNo, refundAmount: amount, outRequestNo, refundReason: reason },
+      patience,
+    );
+    if (node['code'] !== '10000') throw refused('alipay.trade.refund', outTradeNo, node);
+    return node['fund_change'] === 'Y';
+  }
+
+  /**
+   * `alipay.trade.fastpay.refund.query`: whether the refund `outRequestNo` is proven.
+   *
+   * @throws AlipayError unknown, no-quota, down, misconfigured, refused
+   */
+  async refundQuery(
+    { outTradeNo, outRequestNo }: { outTradeNo: string; outRequestNo: string },
+    patience: Patience = {},
+  ): Promise<boolean> {
+    const node = await this.#call(
+      'alipay.trade.fastpay.refund.query',
+      outTradeNo,
+      { outTradeNo, outRequestNo },
+      patience,
+    );
+    if (node['code'] !== '10000') throw refused('alipay.trade.fastpay.refund.query', outTradeNo, node);
+    return node['refund_status'] === 'REFUND_SUCCESS';
+  }
+
+  /**
+   * Where the buyer pays: a signed URL of the cashier (page, wap), or the content of a QR code (precreate, the only
+   * product that asks Alipay).
+   *
+   * @throws AlipayError for precreate
+   */
+  async payUrl(order: PayOrder): Promise<string> {
+    if (order.product === 'precreate') return this.#precreate(order);
+    const form = signedForm(this.#sdk, {
+      method: order.product === 'wap' ? 'alipay.trade.wap.pay' : 'alipay.trade.page.pay',
+      bizContent: {
+        ...bizContentOf(order),
+        productCode: order.product === 'wap' ? 'QUICK_WAP_WAY' : 'FAST_INSTANT_TRADE_PAY',
+      },
+      common: {
+        notifyUrl: this.settings.notifyUrl,
+        ...(this.settings.returnUrl && { returnUrl: this.settings.returnUrl }),
+      },
+    });
+    return `${this.settings.gateway}?${form.toString()}`;
+  }
+
+  async #precreate(order: PayOrder): Promise<string> {
+    const method = 'alipay.trade.precreate';
+    const node = await this.#call(
+      method,
+      order.outTradeNo,
+      bizContentOf(order),
+      {},
+      {
+        notifyUrl: this.settings.notifyUrl,
+      },
+    );
+    const { qr_code: qrCode } = node;
+    if (node['code'] !== '10000' || !qrCode) throw refused(method, order.outTradeNo, node);
+    return qrCode;
+  }
+
+  /** Whether a notification carries Alipay's own signature. What it says is for the caller to check. */
+  verifies(fields: NotificationFields): boolean {
+    return verifiesNotification(this.#sdk, fields);
+  }
+
+  async #call(
+    method: string,
+    outTradeNo: string,
+    bizContent: Record<string, string>,
+    { deadlineMs = this.settings.timeoutMs, maxWaitMs = DEFAULT_MAX_WAIT_MS }: Patience,
+    common: Record<string, string> = {},
+  ): Promise<AnswerNode> {
+    const call: WireCall = { method, outTradeNo, bizContent, common, deadlineMs };
+    try {
+      return await this.#breaker.execute(async () => {
+        await this.#waitForPlace(call, maxWaitMs);
+        return callAlipay(this.#sdk, call);
+      });
+    } catch (error) {
+      if (!(error instanceof BrokenCircuitError)) throw error;
+      throw new AlipayError('down', 'not asked: the gateway has failed too often', { method, outTradeNo });
+    }
+  }
+
+  async #waitForPlace({ method, outTradeNo }: WireCall, maxWaitMs: number): Promise<void> {
+    const waitMs = await this.#takePlace(maxWaitMs);
+    if (waitMs === undefined) {
+      throw new AlipayError('no-quota', 'not asked: the quota is used up', { method, outTradeNo });
+    }
+    if (waitMs > 0) await sleep(waitMs);
+  }
+}
+
+function bizContentOf({ outTradeNo, subject, totalAmount, timeExpire }: PayOrder): Record<string, string> {
+  return { outTradeNo, subject, totalAmount, timeExpire: toBeijing(timeExpire) };
+}
+
+function answerOf(answer: QueryAnswer['answer'], node: AnswerNode): QueryAnswer {
+  return {
+    answer,
+    tradeStatus: node['trade_status'] ?? null,
+    tradeNo: node['trade_no'] ?? null,
+    totalAmount: node['total_amount'] ?? null,
+    paidAt: fromBeijing(node['send_pay_date']),
+    content: node,
+  };
+}
+
+function refused(method: string, outTradeNo: string, node: AnswerNode): AlipayError {
+  const { code, sub_code: subCode } = node;
+  return new AlipayError('refused', `${code ?? ''} ${subCode ?? ''}`, { method, outTradeNo, code, subCode });
+}

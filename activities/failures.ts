@@ -1,0 +1,96 @@
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
+import type { Logger } from 'pino';
+import type { FailureType } from '../workflows/messages';
+import { FAILURES } from '../workflows/messages';
+import { PaymentError } from '../workflows/errors';
+import { AlipayError } from './alipay/errors';
+
+const ALIPAY_FAILURES = {
+  unknown: FAILURES.alipayUnknown,
+  'no-quota': FAILURES.alipayBusy,
+  down: FAILURES.alipayDown,
+  misconfigured: FAILURES.alipayMisconfigured,
+  refused: FAILURES.alipayRefused,
+} as const;
+
+/** A throttled call is asked again after this, not at once. */
+const THROTTLED_PAUSE = '5s';
+
+/**
+ * Wraps activities so that only the closed set of failures leaves them: a type, codes and ids. History is read by
+ * many and kept long, so the cause, which may quote a body, goes to the log alone.
+ */
+export function atTheEdge<A extends object>(activities: A, log: Logger): A {
+  return Object.fromEntries(
+    Object.entries(activities).map(([name, run]: [string, (...args: unknown[]) => Promise<unknown>]) => [
+      name,
+      async (...args: unknown[]) => {
+        try {
+          return await run(...args);
+        } catch (error) {
+          const failure = toFailure(error);
+          logFailure(log, name, failure, error);
+          throw failure;
+        }
+      },
+    ]),
+  ) as A;
+}
+
+/** Translates whatever was thrown into the closed set. */
+export function toFailure(error: unknown): ApplicationFailure {
+  if (error instanceof ApplicationFailure) return error;
+  if (error instanceof AlipayError) return fromAlipay(error);
+  if (error instanceof PaymentError) {
+    return ApplicationFailure.create({
+      type: error.code,
+      message: error.message,
+      nonRetryable: error.status < 500,
+    });
+  }
+  if (isDatabaseError(error)) {
+    return ApplicationFailure.create({
+      type: FAILURES.databaseUnavailable,
+      message: `Postgres did not do its part (${error.code}). It is tried again.`,
+    });
+  }
+  return ApplicationFailure.create({
+    type: FAILURES.internal,
+    message: 'An unexpected error; the log of the worker has its cause.',
+  });
+}
+
+function fromAlipay(error: AlipayError): ApplicationFailure {
+  const notAsked = error.kind === 'down' || error.kind === 'no-quota';
+  return ApplicationFailure.create({
+    type: ALIPAY_FAILURES[error.kind] satisfies FailureType,
+    message: error.message,
+    nonRetryable: error.kind === 'misconfigured' || error.kind === 'refused' || notAsked,
+    ...(error.throttled && { nextRetryDelay: THROTTLED_PAUSE }),
+    // Nothing was asked, so nothing went wrong with this payment: no ERROR line, no failure metric.
+    ...(notAsked && { category: ApplicationFailureCategory.BENIGN }),
+  });
+}
+
+function isDatabaseError(error: unknown): error is Error & { code: string } {
+  if (!(error instanceof Error)) return false;
+  if (error.name === 'KnexTimeoutError')
+    return Object.assign(error, { code: 'no free connection' }) !== undefined;
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' && (/^[0-9A-Z]{5}$/.test(code) || code.startsWith('E'));
+}
+
+function logFailure(log: Logger, activity: string, failure: ApplicationFailure, error: unknown): void {
+  const facts = { activity, code: failure.type, ...(error instanceof AlipayError && alipayFacts(error)) };
+  if (failure.type === FAILURES.internal || failure.type === FAILURES.databaseUnavailable) {
+    log.error({ ...facts, err: error }, failure.message);
+  } else if (failure.type === FAILURES.alipayMisconfigured) {
+    log.error({ ...facts, alert: true }, failure.message);
+  } else {
+    log.warn(facts, failure.message);
+  }
+}
+
+function alipayFacts({ method, outTradeNo, code, subCode }: AlipayError): object {
+  return { method, outTradeNo, alipayCode: code, alipaySubCode: subCode };
+}

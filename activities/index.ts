@@ -1,0 +1,58 @@
+import type { Client } from '@temporalio/client';
+import type { Logger } from 'pino';
+import type { Database } from '../db/connect';
+import type { LatePaymentPolicy } from '../workflows/messages';
+import type { AlipayGateway } from './alipay/gateway';
+import { createClosingActivities } from './closing';
+import { atTheEdge } from './failures';
+import { createFulfillmentActivities, createOrderActivities } from './orders';
+import { createOwedActivities } from './owed';
+import { createPaymentActivities } from './payments';
+import { createRefundActivities } from './refunds';
+import { createReviewActivities } from './reviews';
+
+/** The outside worlds that activities reach, and the settings that they need. */
+export interface ActivityDependencies {
+  db: Database;
+  alipay: AlipayGateway;
+  temporal: Client;
+  log: Logger;
+  latePaymentPolicy: LatePaymentPolicy;
+  /** `CLOSE_MARGIN`, ms. */
+  closeMarginMs: number;
+}
+
+/** What a worker on queue `payments` runs, also as local activities. */
+export function createPaymentsQueueActivities(deps: ActivityDependencies) {
+  const { findExpiredOrders } = createClosingActivities(deps);
+  return atTheEdge(
+    { ...createPaymentActivities(deps), ...createOrderActivities(deps), findExpiredOrders },
+    deps.log,
+  );
+}
+
+/** What a worker on queue `alipay` runs: all that calls the gateway and may take its time. */
+export function createAlipayQueueActivities(deps: ActivityDependencies) {
+  const { closeExpiredOrders, cancelOrder } = createClosingActivities(deps);
+  const { queryAlipay } = createPaymentActivities(deps);
+  return atTheEdge(
+    {
+      queryAlipay,
+      closeExpiredOrders,
+      cancelOrder,
+      ...createRefundActivities(deps),
+      ...createReviewActivities(deps),
+      ...createOwedActivities(deps),
+    },
+    deps.log,
+  );
+}
+
+/** What a worker on queue `order-service` runs, unless the shop has its own. */
+export function createOrderServiceQueueActivities(deps: ActivityDependencies) {
+  return atTheEdge(createFulfillmentActivities(deps), deps.log);
+}
+
+export type PaymentsQueueActivities = ReturnType<typeof createPaymentsQueueActivities>;
+export type AlipayQueueActivities = ReturnType<typeof createAlipayQueueActivities>;
+export type OrderServiceQueueActivities = ReturnType<typeof createOrderServiceQueueActivities>;

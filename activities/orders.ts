@@ -1,0 +1,96 @@
+import type { Client } from '@temporalio/client';
+import { WorkflowIdReusePolicy } from '@temporalio/client';
+import { TypedSearchAttributes } from '@temporalio/common';
+import type { Logger } from 'pino';
+import type { PaymentResult } from '../workflows/messages';
+import { SIGNALS, TASK_QUEUES, WORKFLOWS, orderWorkflowId } from '../workflows/messages';
+import { ORDER_ID } from '../workflows/search-attributes';
+import type { fulfillOrder } from '../workflows/fulfill-order';
+import type { Database } from '../db/connect';
+import { logMessage } from '../db/order-log';
+import { findUntold, markTold } from '../db/order-messages';
+import { appendEvent } from '../db/payment-events';
+
+export interface OrderDependencies {
+  db: Database;
+  temporal: Client;
+}
+
+/** One call of Temporal ends after this, also inside a workflow task. */
+const TEMPORAL_DEADLINE_MS = 2_000;
+
+export function createOrderActivities(deps: OrderDependencies) {
+  return {
+    /** Tells the order service all that it has not been told about one order. Safe to repeat. */
+    tellOrderService({ orderId }: { orderId: string }): Promise<number> {
+      return tellFromOutbox(deps, orderId);
+    },
+  };
+}
+
+export type OrderActivities = ReturnType<typeof createOrderActivities>;
+
+/** The order service's side, which a shop replaces by its own. */
+export function createFulfillmentActivities({ db, log }: { db: Database; log: Logger }) {
+  return {
+    /** Acts on one message, once: false where that was done before. */
+    async actOnResult(message: PaymentResult): Promise<boolean> {
+      const first = await logMessage(db, message);
+      const { messageId, orderId, outTradeNo, status } = message;
+      log.info({ messageId, orderId, outTradeNo, status, repeated: !first }, 'payment result for order');
+      return first;
+    },
+  };
+}
+
+export type FulfillmentActivities = ReturnType<typeof createFulfillmentActivities>;
+
+/**
+ * Sends the outbox of one order, oldest first, and marks what is sent. Where the process dies between the two it is
+ * sent again, with the same `messageId`.
+ */
+export async function tellFromOutbox({ db, temporal }: OrderDependencies, orderId: string): Promise<number> {
+  const untold = await findUntold(db, orderId);
+  for (const message of untold) {
+    await signalOrder(temporal, message);
+    await markAsTold(db, message);
+  }
+  return untold.length;
+}
+
+/** {@link tellFromOutbox} where failing to tell must not undo what was done: the sweep tells it later. */
+export async function tellOrder(deps: OrderDependencies & { log: Logger }, orderId: string): Promise<void> {
+  try {
+    await tellFromOutbox(deps, orderId);
+  } catch (err) {
+    deps.log.warn({ orderId, err, code: 'UNTOLD' }, 'order service not told yet; the sweep will');
+  }
+}
+
+async function signalOrder(temporal: Client, message: PaymentResult): Promise<void> {
+  const { orderId } = message;
+  await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
+    temporal.workflow.signalWithStart<typeof fulfillOrder, [PaymentResult]>(WORKFLOWS.fulfillOrder, {
+      workflowId: orderWorkflowId(orderId),
+      taskQueue: TASK_QUEUES.orderService,
+      workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+      args: [{ orderId }],
+      signal: SIGNALS.paymentResult,
+      signalArgs: [message],
+      typedSearchAttributes: new TypedSearchAttributes([{ key: ORDER_ID, value: orderId }]),
+      staticSummary: `Order ${orderId}`,
+    }),
+  );
+}
+
+async function markAsTold(db: Database, { messageId, outTradeNo, status }: PaymentResult): Promise<void> {
+  await db.transaction(async (trx) => {
+    if (!(await markTold(trx, messageId))) return;
+    await appendEvent(trx, {
+      outTradeNo: outTradeNo ?? null,
+      actor: 'outbox',
+      event: 'told',
+      detail: { messageId, status },
+    });
+  });
+}

@@ -1,0 +1,93 @@
+import type { Client } from '@temporalio/client';
+import {
+  WithStartWorkflowOperation,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+} from '@temporalio/client';
+import { TypedSearchAttributes } from '@temporalio/common';
+import type { AlipayNotified, CheckedOut, ConfirmPaymentInput, PaymentState } from '../workflows/messages';
+import { SIGNALS, TASK_QUEUES, UPDATES, WORKFLOWS, paymentWorkflowId } from '../workflows/messages';
+import { ORDER_ID, OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attributes';
+import type { confirmPayment } from '../workflows/confirm-payment';
+
+/** What the Web UI shows of a payment beside its workflow's own words. */
+export interface PaymentIdentity {
+  outTradeNo: string;
+  orderId: string;
+  totalAmount: string;
+  status: string;
+}
+
+function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput) {
+  return {
+    workflowId: paymentWorkflowId(payment.outTradeNo),
+    taskQueue: TASK_QUEUES.payments,
+    workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+    workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+    args: [input] as [ConfirmPaymentInput],
+    typedSearchAttributes: new TypedSearchAttributes([
+      { key: OUT_TRADE_NO, value: payment.outTradeNo },
+      { key: ORDER_ID, value: payment.orderId },
+      { key: PAYMENT_STATUS, value: payment.status },
+    ]),
+    staticSummary: `Order ${payment.orderId}: ${payment.totalAmount} yuan`,
+    staticDetails: `Payment \`${payment.outTradeNo}\` of order \`${payment.orderId}\`, ${payment.totalAmount} yuan by Alipay.`,
+  };
+}
+
+/** A run that makes no checks of its own: it does what a message or the row asks for, and ends. */
+const onMessage = (outTradeNo: string): ConfirmPaymentInput => ({ outTradeNo, checks: 0, intervalMs: 0 });
+
+/**
+ * The buyer goes to the cashier: starts the payment's workflow, or tells the running one, in one call, so that no
+ * run can end in between.
+ */
+export async function watchPayment(
+  temporal: Client,
+  payment: PaymentIdentity,
+  input: ConfirmPaymentInput,
+): Promise<void> {
+  const { checks, intervalMs } = input;
+  await temporal.workflow.signalWithStart<typeof confirmPayment, [CheckedOut]>(WORKFLOWS.confirmPayment, {
+    ...startOptions(payment, input),
+    signal: SIGNALS.checkedOut,
+    signalArgs: [{ checks, intervalMs }],
+  });
+}
+
+/** Tells the payment's workflow, running or ended long ago, that evidence is stored as `eventId`. */
+export async function wakePayment(
+  temporal: Client,
+  payment: PaymentIdentity,
+  eventId: string,
+): Promise<void> {
+  await temporal.workflow.signalWithStart<typeof confirmPayment, [AlipayNotified]>(WORKFLOWS.confirmPayment, {
+    ...startOptions(payment, onMessage(payment.outTradeNo)),
+    signal: SIGNALS.alipayNotified,
+    signalArgs: [{ eventId }],
+  });
+}
+
+/** Makes sure that a workflow looks after a payment whose row asks for it (REFUNDING, REVIEW). */
+export async function revivePayment(temporal: Client, payment: PaymentIdentity): Promise<void> {
+  await temporal.workflow.start<typeof confirmPayment>(
+    WORKFLOWS.confirmPayment,
+    startOptions(payment, onMessage(payment.outTradeNo)),
+  );
+}
+
+/** Sends an update to the payment's workflow, running or not, and waits for its result. */
+export async function updatePayment<Args extends [] | [unknown]>(
+  temporal: Client,
+  payment: PaymentIdentity,
+  update: (typeof UPDATES)[keyof typeof UPDATES],
+  args: Args,
+): Promise<PaymentState> {
+  return temporal.workflow.executeUpdateWithStart<typeof confirmPayment, PaymentState, unknown[]>(update, {
+    startWorkflowOperation: new WithStartWorkflowOperation<typeof confirmPayment>(
+      WORKFLOWS.confirmPayment,
+      startOptions(payment, onMessage(payment.outTradeNo)),
+    ),
+    args,
+  });
+}

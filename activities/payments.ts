@@ -1,0 +1,121 @@
+import { Context } from '@temporalio/activity';
+import type { Answer, LatePaymentPolicy, StoredPaymentStatus } from '../workflows/messages';
+import { PaymentError } from '../workflows/errors';
+import type { Database } from '../db/connect';
+import type { Recorded } from '../db/ledger';
+import { readRecorded, recordClosed, recordPaid, unknownPayment } from '../db/ledger';
+import { appendEvent, findEvent, findNewestAnswer } from '../db/payment-events';
+import type { Payment } from '../db/payments';
+import { beginCheck } from '../db/payments';
+import type { AlipayGateway, Patience, QueryAnswer } from './alipay/gateway';
+import { readEvidence } from './evidence';
+
+export interface PaymentDependencies {
+  db: Database;
+  alipay: AlipayGateway;
+  latePaymentPolicy: LatePaymentPolicy;
+}
+
+export interface Queried {
+  answer: Answer;
+  tradeNo?: string;
+  /** Yuan. */
+  totalAmount?: string;
+}
+
+/** The fast path runs inside a workflow task, which must not take long. */
+const FAST: Patience = { deadlineMs: 1_500, maxWaitMs: 100 };
+
+/** What the handout calls `checkAlipayPayment`, and the writes that follow from its answer. */
+export function createPaymentActivities({ db, alipay, latePaymentPolicy }: PaymentDependencies) {
+  return {
+    /**
+     * Asks whether a payment was made: the own table first, then `alipay.trade.query` by `out_trade_no`. `check` is
+     * the number of the check, 0 for an ask that uses up none. Safe to repeat.
+     *
+     * Fails with ALIPAY_UNKNOWN (ask again), ALIPAY_BUSY or ALIPAY_DOWN (nothing was asked), ALIPAY_MISCONFIGURED,
+     * ALIPAY_REFUSED, PAYMENT_UNKNOWN.
+     */
+    async queryAlipay({ outTradeNo, check }: { outTradeNo: string; check: number }): Promise<Queried> {
+      const payment = await beginCheck(db, outTradeNo, check);
+      if (!payment) throw unknownPayment(outTradeNo);
+      if (moneyWasTaken(payment)) return tookMoney(payment);
+      const answer = await alipay.query(outTradeNo, Context.current().info.isLocal ? fast(alipay) : {});
+      await storeAnswer(db, outTradeNo, check, answer);
+      return answerFor(answer);
+    },
+
+    /**
+     * Records what verified evidence proves: the stored event `eventId`, or the newest answer to a query. Answers
+     * what the payment is now. Safe to repeat.
+     *
+     * Fails with EVENT_UNKNOWN where there is no such event of this payment, PAYMENT_UNKNOWN.
+     */
+    async recordEvidence({
+      outTradeNo,
+      eventId,
+    }: {
+      outTradeNo: string;
+      eventId?: string;
+    }): Promise<Recorded> {
+      const event =
+        eventId === undefined
+          ? await findNewestAnswer(db, outTradeNo)
+          : await findEvent(db, outTradeNo, eventId);
+      if (!event) {
+        if (eventId === undefined) return readRecorded(db, outTradeNo);
+        throw new PaymentError('NOT_FOUND', `Payment ${outTradeNo} has no event ${eventId}.`);
+      }
+      const evidence = readEvidence(event);
+      switch (evidence.of) {
+        case 'paid':
+          return recordPaid(db, evidence.paid, latePaymentPolicy);
+        case 'closed':
+          return recordClosed(db, evidence.closed);
+        case 'nothing':
+          return readRecorded(db, outTradeNo);
+      }
+    },
+
+    /** What the row says. Fails with PAYMENT_UNKNOWN. */
+    readPayment({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
+      return readRecorded(db, outTradeNo);
+    },
+  };
+}
+
+export type PaymentActivities = ReturnType<typeof createPaymentActivities>;
+
+const TOOK_MONEY: ReadonlySet<StoredPaymentStatus> = new Set(['PAID', 'REFUNDING', 'REFUNDED', 'REVIEW']);
+
+const moneyWasTaken = ({ status }: Payment): boolean => TOOK_MONEY.has(status);
+
+function tookMoney({ tradeNo, totalAmount }: Payment): Queried {
+  return { answer: 'paid', ...(tradeNo !== null && { tradeNo }), totalAmount };
+}
+
+const fast = ({ settings }: AlipayGateway): Patience => ({
+  ...FAST,
+  deadlineMs: Math.min(FAST.deadlineMs ?? Infinity, settings.timeoutMs),
+});
+
+/** Evidence is kept whole before anything is concluded from it; other answers only as a word in the timeline. */
+export async function storeAnswer(
+  db: Database,
+  outTradeNo: string,
+  check: number,
+  { answer, content }: QueryAnswer,
+): Promise<string> {
+  const isEvidence = answer === 'paid' || answer === 'closed';
+  return appendEvent(db, {
+    outTradeNo,
+    actor: check === 0 ? 'query' : `check ${check}`,
+    event: isEvidence ? 'answered' : 'checked',
+    detail: isEvidence ? content : { check, answer },
+  });
+}
+
+function answerFor({ answer, tradeNo, totalAmount }: QueryAnswer): Queried {
+  if (answer !== 'paid' && answer !== 'closed') return { answer };
+  return { answer, ...(tradeNo !== null && { tradeNo }), ...(totalAmount !== null && { totalAmount }) };
+}

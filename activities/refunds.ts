@@ -1,0 +1,98 @@
+import { ApplicationFailure } from '@temporalio/common';
+import type { Database } from '../db/connect';
+import type { Recorded } from '../db/ledger';
+import { readRecorded, recordRefundRefused, recordRefunded, unknownPayment } from '../db/ledger';
+import type { Payment } from '../db/payments';
+import { findPayment } from '../db/payments';
+import { FAILURES } from '../workflows/messages';
+import { AlipayError } from './alipay/errors';
+import type { AlipayGateway } from './alipay/gateway';
+
+export interface RefundDependencies {
+  db: Database;
+  alipay: AlipayGateway;
+}
+
+/**
+ * The refund's own number, the same at every try, so that Alipay refunds once. It need only be unique within the
+ * trade, and is at most 64 characters.
+ */
+export const outRequestNoOf = (outTradeNo: string): string => `LATE_${outTradeNo}`.slice(0, 64);
+
+/** Alipay wants at least 10 s between a refund and the question whether it was done, 3 s between refunds of a trade. */
+const ASK_LATER = '10s';
+
+/** The seller's account may be filled meanwhile. */
+const BALANCE_LATER = '30m';
+
+const ACTOR = 'refund';
+
+export function createRefundActivities({ db, alipay }: RefundDependencies) {
+  return {
+    /**
+     * Drives a REFUNDING payment on: refunds the whole amount with a fixed `out_request_no`, and believes it only
+     * when proven (`fund_change=Y`, or the refund query). What Alipay refuses goes to a person. Safe to repeat.
+     *
+     * Fails with ALIPAY_UNKNOWN (try again) and the failures of any call.
+     */
+    async refundPayment({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
+      const payment = await findPayment(db, outTradeNo);
+      if (!payment) throw unknownPayment(outTradeNo);
+      if (payment.status !== 'REFUNDING') return readRecorded(db, outTradeNo);
+      try {
+        if (await refundIsProven(alipay, payment)) return await recordRefunded(db, outTradeNo, ACTOR);
+      } catch (error) {
+        if (!(error instanceof AlipayError) || error.kind !== 'refused') throw error;
+        return afterRefusal(db, alipay, payment, error.subCode ?? error.code ?? 'UNKNOWN');
+      }
+      throw notProven(outTradeNo, ASK_LATER);
+    },
+  };
+}
+
+export type RefundActivities = ReturnType<typeof createRefundActivities>;
+
+async function refundIsProven(alipay: AlipayGateway, { outTradeNo, totalAmount }: Payment): Promise<boolean> {
+  const outRequestNo = outRequestNoOf(outTradeNo);
+  const moved = await alipay.refund({
+    outTradeNo,
+    amount: totalAmount,
+    outRequestNo,
+    reason: 'payment of a settled order',
+  });
+  return moved || alipay.refundQuery({ outTradeNo, outRequestNo });
+}
+
+/** Refused may mean done: a fully refunded trade answers TRADE_HAS_CLOSE. So the refund query has the last word. */
+async function afterRefusal(
+  db: Database,
+  alipay: AlipayGateway,
+  { outTradeNo }: Payment,
+  subCode: string,
+): Promise<Recorded> {
+  if (subCode.endsWith('SELLER_BALANCE_NOT_ENOUGH')) throw notProven(outTradeNo, BALANCE_LATER);
+  if (await wasRefunded(alipay, outTradeNo)) return recordRefunded(db, outTradeNo, ACTOR);
+  return recordRefundRefused(db, outTradeNo, { actor: ACTOR, subCode });
+}
+
+/**
+ * Whether our refund of this payment is proven. A trade without any refund may answer with a refusal: not proven.
+ *
+ * @throws AlipayError where the answer is unknown
+ */
+export async function wasRefunded(alipay: AlipayGateway, outTradeNo: string): Promise<boolean> {
+  try {
+    return await alipay.refundQuery({ outTradeNo, outRequestNo: outRequestNoOf(outTradeNo) });
+  } catch (error) {
+    if (error instanceof AlipayError && error.kind === 'refused') return false;
+    throw error;
+  }
+}
+
+function notProven(outTradeNo: string, nextRetryDelay: '10s' | '30m'): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: FAILURES.alipayUnknown,
+    message: `The refund of ${outTradeNo} is not proven yet. It is asked about again.`,
+    nextRetryDelay,
+  });
+}

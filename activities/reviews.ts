@@ -1,0 +1,67 @@
+import type { ResolveReview, ReviewOutcome } from '../workflows/messages';
+import { PaymentError } from '../workflows/errors';
+import type { Database } from '../db/connect';
+import type { Recorded } from '../db/ledger';
+import { assertInReview, recordReview, unknownPayment } from '../db/ledger';
+import { findPayment } from '../db/payments';
+import type { AlipayGateway, QueryAnswer } from './alipay/gateway';
+import { storeAnswer } from './payments';
+import { wasRefunded } from './refunds';
+
+export interface ReviewDependencies {
+  db: Database;
+  alipay: AlipayGateway;
+}
+
+export function createReviewActivities({ db, alipay }: ReviewDependencies) {
+  return {
+    /**
+     * Carries out a person's decision about a payment in review, if Alipay's fresh word agrees with it.
+     *
+     * Fails with REVIEW_REFUSED (what Alipay says instead stands in the message), PAYMENT_UNKNOWN, and the failures
+     * of any call.
+     */
+    async resolveReview(decision: ResolveReview & { outTradeNo: string }): Promise<Recorded> {
+      const { outTradeNo, to } = decision;
+      const payment = await findPayment(db, outTradeNo);
+      if (!payment) throw unknownPayment(outTradeNo);
+      assertInReview(payment);
+      const fresh = await alipay.query(outTradeNo);
+      await storeAnswer(db, outTradeNo, 0, fresh);
+      const refunded = await wasRefunded(alipay, outTradeNo);
+      if (!agrees(to, fresh, refunded)) throw disagreement(outTradeNo, to, fresh, refunded);
+      return recordReview(db, { ...decision, tradeNo: fresh.tradeNo });
+    },
+  };
+}
+
+export type ReviewActivities = ReturnType<typeof createReviewActivities>;
+
+/** No exit may contradict where the money is: it is the shop's, it went back, or it never came. */
+function agrees(to: ReviewOutcome, fresh: QueryAnswer, refunded: boolean): boolean {
+  switch (to) {
+    case 'PAID':
+      return fresh.answer === 'paid' && !refunded;
+    case 'REFUNDING':
+      return fresh.answer === 'paid';
+    case 'REFUNDED':
+      return refunded || (fresh.answer === 'closed' && fresh.paidAt !== null);
+    case 'CLOSED':
+      return (
+        (fresh.answer === 'closed' && fresh.paidAt === null && !refunded) || fresh.answer === 'not-exist'
+      );
+  }
+}
+
+function disagreement(
+  outTradeNo: string,
+  to: ReviewOutcome,
+  fresh: QueryAnswer,
+  refunded: boolean,
+): PaymentError {
+  const says = `${fresh.tradeStatus ?? fresh.answer}${refunded ? ', refunded by us' : ''}`;
+  return new PaymentError(
+    'REVIEW_REFUSED',
+    `${outTradeNo} cannot become ${to}: Alipay says ${says}. Choose what agrees with that.`,
+  );
+}

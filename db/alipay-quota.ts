@@ -1,0 +1,27 @@
+import type { Database } from './connect';
+import { row } from './connect';
+
+/**
+ * Takes the next free place in the line of calls that all workers share, `1/perSecond` apart, unless it lies more
+ * than `maxWaitMs` ahead. Answers the milliseconds to wait, or undefined where nothing was taken.
+ *
+ * Spacing, not windows: Temporal's own task-queue limit let 88 calls through in the first second of 50/s (measured).
+ */
+export async function takePlace(
+  db: Database,
+  { appId, perSecond, maxWaitMs }: { appId: string; perSecond: number; maxWaitMs: number },
+): Promise<number | undefined> {
+  const taken = await row<{ waitMs: number }>(
+    db,
+    `INSERT INTO alipay_quota AS q (app_id, next_at)
+     VALUES (:appId, clock_timestamp() + :spacingMs * interval '1 millisecond')
+     ON CONFLICT (app_id) DO UPDATE
+       SET next_at = GREATEST(q.next_at, clock_timestamp()) + :spacingMs * interval '1 millisecond'
+       WHERE q.next_at <= clock_timestamp() + :maxWaitMs * interval '1 millisecond'
+     RETURNING CAST(GREATEST(
+       0, EXTRACT(EPOCH FROM q.next_at - :spacingMs * interval '1 millisecond' - clock_timestamp()) * 1000
+     ) AS float8) AS "waitMs"`,
+    { appId, spacingMs: 1000 / perSecond, maxWaitMs },
+  );
+  return taken?.waitMs;
+}

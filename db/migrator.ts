@@ -1,0 +1,45 @@
+import type { Knex } from 'knex';
+import { row } from './connect';
+import type { Database } from './connect';
+import { migrationSource } from './migrations';
+
+const config = (schema: string): Knex.MigratorConfig => ({
+  migrationSource,
+  schemaName: schema,
+  tableName: 'durable_alipay_migrations',
+});
+
+/** Any number will do; it only has to be the same for all who migrate. */
+const MIGRATION_LOCK = 7_201_226;
+
+/**
+ * Brings the schema to the newest state; answers the names of the migrations that ran. Several processes may do so
+ * at once: the advisory lock makes them take turns, where knex's own lock would make all but one fail.
+ */
+export async function migrateUp(db: Database, schema = 'public'): Promise<string[]> {
+  return db.transaction(async (lock) => {
+    await lock.raw('SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0');
+    await lock.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
+    await createSchema(db, schema);
+    const [, names] = (await db.migrate.latest(config(schema))) as [number, string[]];
+    return names;
+  });
+}
+
+/** Takes back every migration; answers their names. All data is lost. */
+export async function migrateDown(db: Database, schema = 'public'): Promise<string[]> {
+  const [, names] = (await db.migrate.rollback(config(schema), true)) as [number, string[]];
+  return names;
+}
+
+/** Names of the migrations that the database still lacks. */
+export async function pendingMigrations(db: Database, schema = 'public'): Promise<string[]> {
+  const [, pending] = (await db.migrate.list(config(schema))) as [unknown[], Array<[string, unknown]>];
+  return pending.map(([name]) => name);
+}
+
+/** Asked first, because CREATE SCHEMA IF NOT EXISTS wants the right to create even where there is nothing to do. */
+async function createSchema(db: Database, schema: string): Promise<void> {
+  const found = await row(db, 'SELECT 1 FROM pg_namespace WHERE nspname = :schema', { schema });
+  if (!found) await db.raw('CREATE SCHEMA IF NOT EXISTS ??', [schema]);
+}

@@ -1,0 +1,104 @@
+import type { PaymentResult } from '../workflows/messages';
+import type { Database } from './connect';
+import { row, rows } from './connect';
+
+export interface NewOrderMessage {
+  orderId: string;
+  outTradeNo: string | null;
+  status: PaymentResult['status'];
+  /** Yuan; for REFUNDED cumulative. */
+  amount: string;
+}
+
+/**
+ * The id says what is told, not when: the same result recorded again (after a restored backup, say) keeps its id,
+ * and an order service that deduplicates by it acts once.
+ */
+export function messageId({ orderId, outTradeNo, status, amount }: NewOrderMessage): string {
+  switch (status) {
+    case 'CLOSED':
+      return `CLOSED-${orderId}`;
+    case 'PAID':
+      return `PAID-${outTradeNo ?? orderId}`;
+    case 'REFUNDED':
+      return `REFUNDED-${outTradeNo ?? orderId}-${amount}`;
+  }
+}
+
+/** Call it in the transaction of the change that the message tells of. */
+export async function insertOrderMessage(trx: Database, message: NewOrderMessage): Promise<void> {
+  await rows(
+    trx,
+    `INSERT INTO order_messages (id, order_id, out_trade_no, status, amount)
+     VALUES (:id, :orderId, :outTradeNo, :status, :amount) ON CONFLICT (id) DO NOTHING`,
+    { id: messageId(message), ...message },
+  );
+}
+
+/** What the order service has not been told yet about one order, oldest first. */
+export async function findUntold(db: Database, orderId: string): Promise<PaymentResult[]> {
+  const untold = await rows<Omit<PaymentResult, 'at'> & { createdAt: Date }>(
+    db,
+    `SELECT m.id AS "messageId", m.order_id AS "orderId", m.out_trade_no AS "outTradeNo", m.status,
+       p.trade_no AS "tradeNo", m.amount AS "totalAmount", m.created_at AS "createdAt"
+     FROM order_messages m LEFT JOIN payments p USING (out_trade_no)
+     WHERE m.order_id = :orderId AND m.told_at IS NULL ORDER BY m.created_at, m.id`,
+    { orderId },
+  );
+  return untold.map(
+    ({ messageId: id, orderId: order, outTradeNo, status, tradeNo, totalAmount, createdAt }) => ({
+      messageId: id,
+      orderId: order,
+      ...(outTradeNo && { outTradeNo }),
+      status,
+      ...(tradeNo && { tradeNo }),
+      totalAmount,
+      at: createdAt.toISOString(),
+    }),
+  );
+}
+
+/** False where it had been marked before. */
+export async function markTold(db: Database, id: string): Promise<boolean> {
+  const marked = await rows(
+    db,
+    `UPDATE order_messages SET told_at = now() WHERE id = :id AND told_at IS NULL RETURNING id`,
+    { id },
+  );
+  return marked.length === 1;
+}
+
+/** Orders with a message that has stood untold for `olderThanMs`, the longest waiting first. */
+export async function findOrdersToTell(
+  db: Database,
+  { olderThanMs, limit }: { olderThanMs: number; limit: number },
+): Promise<string[]> {
+  const orders = await rows<{ orderId: string }>(
+    db,
+    `SELECT order_id AS "orderId" FROM order_messages
+     WHERE told_at IS NULL AND created_at <= now() - :olderThanMs * interval '1 millisecond'
+     GROUP BY order_id ORDER BY min(created_at) LIMIT :limit`,
+    { olderThanMs, limit },
+  );
+  return orders.map(({ orderId }) => orderId);
+}
+
+/** Whether an order has anything untold. */
+export async function hasUntold(db: Database, orderId: string): Promise<boolean> {
+  const found = await row(
+    db,
+    `SELECT 1 AS found FROM order_messages WHERE order_id = :orderId AND told_at IS NULL LIMIT 1`,
+    { orderId },
+  );
+  return found !== undefined;
+}
+
+/** Whether this is the payment that made its order PAID. */
+export async function paidItsOrder(db: Database, outTradeNo: string): Promise<boolean> {
+  const found = await row(
+    db,
+    `SELECT 1 AS found FROM order_messages WHERE out_trade_no = :outTradeNo AND status = 'PAID'`,
+    { outTradeNo },
+  );
+  return found !== undefined;
+}

@@ -1,0 +1,107 @@
+import type { Database } from './connect';
+import { row, rows } from './connect';
+
+/** A row of `payment_events`, in camelCase. */
+export interface PaymentEvent {
+  /** A bigint, as a string. */
+  id: string;
+  outTradeNo: string | null;
+  at: Date;
+  actor: string;
+  event: PaymentEventName;
+  detail: Record<string, unknown>;
+}
+
+/**
+ * `notified` and `answered` are evidence: verified bodies from Alipay, stored before anything is concluded from
+ * them. All others tell of a change, in the transaction of that change.
+ */
+export type PaymentEventName =
+  | 'checked-out'
+  | 'checked'
+  | 'notified'
+  | 'answered'
+  | 'paid'
+  | 'closed'
+  | 'refunding'
+  | 'refunded'
+  | 'refund-seen'
+  | 'review'
+  | 'review-resolved'
+  | 'told';
+
+export interface NewPaymentEvent {
+  outTradeNo: string | null;
+  actor: string;
+  event: PaymentEventName;
+  detail?: object;
+}
+
+const COLUMNS = `id, out_trade_no AS "outTradeNo", at, actor, event, detail`;
+
+/** Appends one event; answers its id. */
+export async function appendEvent(
+  db: Database,
+  { outTradeNo, actor, event, detail = {} }: NewPaymentEvent,
+): Promise<string> {
+  const [inserted] = await rows<{ id: string }>(
+    db,
+    `INSERT INTO payment_events (out_trade_no, actor, event, detail)
+     VALUES (:outTradeNo, :actor, :event, :detail) RETURNING id`,
+    { outTradeNo, actor, event, detail: JSON.stringify(detail) },
+  );
+  return (inserted as { id: string }).id;
+}
+
+/**
+ * Stores a verified notification once per `notify_id`, which Alipay keeps constant over its repeats. Answers the
+ * id of the row, old or new; undefined where the payment is not here.
+ */
+export async function storeNotification(
+  db: Database,
+  outTradeNo: string,
+  fields: Record<string, string>,
+): Promise<string | undefined> {
+  const inserted = await row<{ id: string }>(
+    db,
+    `INSERT INTO payment_events (out_trade_no, actor, event, detail)
+     SELECT out_trade_no, 'alipay', 'notified', CAST(:detail AS jsonb) FROM payments WHERE out_trade_no = :outTradeNo
+     ON CONFLICT DO NOTHING RETURNING id`,
+    { outTradeNo, detail: JSON.stringify(fields) },
+  );
+  const known =
+    inserted ??
+    (await row<{ id: string }>(
+      db,
+      `SELECT id FROM payment_events
+       WHERE out_trade_no = :outTradeNo AND event = 'notified' AND detail ->> 'notify_id' = :notifyId`,
+      { outTradeNo, notifyId: fields['notify_id'] ?? '' },
+    ));
+  return known?.id;
+}
+
+/** One event of this payment; undefined where the id is unknown or another payment's (a restored backup). */
+export function findEvent(db: Database, outTradeNo: string, id: string): Promise<PaymentEvent | undefined> {
+  return row(
+    db,
+    `SELECT ${COLUMNS} FROM payment_events WHERE id = CAST(:id AS bigint) AND out_trade_no = :outTradeNo`,
+    { id, outTradeNo },
+  );
+}
+
+/** Oldest first. */
+export function findEvents(db: Database, outTradeNo: string): Promise<PaymentEvent[]> {
+  return rows(db, `SELECT ${COLUMNS} FROM payment_events WHERE out_trade_no = :outTradeNo ORDER BY id`, {
+    outTradeNo,
+  });
+}
+
+/** The newest verified answer to a query of this payment. */
+export function findNewestAnswer(db: Database, outTradeNo: string): Promise<PaymentEvent | undefined> {
+  return row(
+    db,
+    `SELECT ${COLUMNS} FROM payment_events WHERE out_trade_no = :outTradeNo AND event = 'answered'
+     ORDER BY id DESC LIMIT 1`,
+    { outTradeNo },
+  );
+}

@@ -1,0 +1,450 @@
+import {
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  defineQuery,
+  defineSignal,
+  defineUpdate,
+  isCancellation,
+  log,
+  proxyActivities,
+  proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { AlipayQueueActivities, PaymentsQueueActivities } from '../activities';
+import type { Recorded } from '../db/ledger';
+import { atOnceOrSurely, failureType, requireInput } from './failures';
+import type {
+  AlipayNotified,
+  Answer,
+  CheckedOut,
+  ConfirmPaymentInput,
+  PaymentState,
+  PaymentStatus,
+  ResolveReview,
+} from './messages';
+import { FAILURES, QUERIES, SIGNALS, TASK_QUEUES, UPDATES } from './messages';
+import { OUT_TRADE_NO, PAYMENT_STATUS } from './search-attributes';
+
+// All local activities of one workflow task together stay under 5 s, half of a task's 10 s: one of each at most.
+const ask = proxyLocalActivities<PaymentsQueueActivities>({
+  startToCloseTimeout: '2s',
+  retry: { maximumAttempts: 1 },
+});
+const write = proxyLocalActivities<PaymentsQueueActivities>({
+  startToCloseTimeout: '1500ms',
+  retry: { maximumAttempts: 1 },
+});
+
+// A read: repeating it is safe. Three asks, then the answer is unknown. 45 s hold the wait for a place under the
+// quota (30 s) and one call.
+const askSafely = proxyActivities<AlipayQueueActivities>({
+  taskQueue: TASK_QUEUES.alipay,
+  startToCloseTimeout: '45s',
+  retry: { initialInterval: '2s', backoffCoefficient: 2, maximumAttempts: 3 },
+  summary: 'ask Alipay, the safe path',
+});
+
+// Idempotent writes of Postgres: they are tried until they are done.
+const writeSurely = proxyActivities<PaymentsQueueActivities>({
+  taskQueue: TASK_QUEUES.payments,
+  startToCloseTimeout: '15s',
+  retry: { initialInterval: '1s', maximumInterval: '1 minute' },
+});
+
+// The order service may be told later by the sweep, so this ends.
+const tellSurely = proxyActivities<PaymentsQueueActivities>({
+  taskQueue: TASK_QUEUES.payments,
+  startToCloseTimeout: '15s',
+  retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: 6 },
+});
+
+// A refund is repeated under its fixed out_request_no until it is proven, or refused and given to a person.
+const refundSurely = proxyActivities<AlipayQueueActivities>({
+  taskQueue: TASK_QUEUES.alipay,
+  startToCloseTimeout: '2 minutes',
+  retry: { initialInterval: '10s', backoffCoefficient: 2, maximumInterval: '10 minutes' },
+  summary: 'refund',
+});
+
+const close = proxyActivities<AlipayQueueActivities>({
+  taskQueue: TASK_QUEUES.alipay,
+  startToCloseTimeout: '5 minutes',
+  heartbeatTimeout: '2 minutes',
+  retry: { initialInterval: '2s', maximumAttempts: 5 },
+  summary: 'close at the deadline',
+});
+
+const decide = proxyActivities<AlipayQueueActivities>({
+  taskQueue: TASK_QUEUES.alipay,
+  startToCloseTimeout: '2 minutes',
+  retry: { initialInterval: '1s', maximumAttempts: 5 },
+  summary: 'ask Alipay, then resolve the review',
+});
+
+/** How long `checkNow` waits for an answer before it says `unknown`. */
+const CHECK_NOW_MS = 5_000;
+
+/** A check that could not be made (breaker open, no quota) waits twice as long each time, at most this. */
+const LONGEST_POSTPONEMENT_MS = 30 * 60_000;
+
+/** The workflow's clock and Postgres' may differ a little; Postgres' decides. */
+const DEADLINE_GRACE_MS = 1_000;
+
+export const paymentQuery = defineQuery<PaymentState>(QUERIES.payment);
+export const alipayNotifiedSignal = defineSignal<[AlipayNotified]>(SIGNALS.alipayNotified);
+export const checkedOutSignal = defineSignal<[CheckedOut]>(SIGNALS.checkedOut);
+export const checkNowUpdate = defineUpdate<PaymentState>(UPDATES.checkNow);
+export const resolveReviewUpdate = defineUpdate<PaymentState, [ResolveReview]>(UPDATES.resolveReview);
+
+/**
+ * Finds out what became of one payment: asks Alipay after one interval, and again, up to `checks` times, unless a
+ * notification says it first; then tells the order service. Not paid after that: the run ends UNCONFIRMED, and the
+ * sweep is the net. (The handout's `sendDelayPaymentResult` and `consumeCheckResult`.)
+ *
+ * Fails with INVALID_INPUT, and PAYMENT_UNKNOWN where the tables have no such payment.
+ */
+export async function confirmPayment(input: ConfirmPaymentInput): Promise<PaymentState> {
+  assertInput(input);
+  const payment = new PaymentRun(input);
+  payment.listen();
+  if (input.checks === 0) await payment.readRow();
+  while (await payment.takeNextStep());
+  return payment.state();
+}
+
+function assertInput({ outTradeNo, checks, intervalMs, closeBy, deadline }: ConfirmPaymentInput): void {
+  requireInput(/^[A-Za-z0-9_]{1,64}$/.test(outTradeNo), 'outTradeNo: 1 to 64 of A-Z a-z 0-9 _');
+  requireInput(Number.isInteger(checks) && checks >= 0, 'checks: an integer, 0 or more');
+  requireInput(checks === 0 || intervalMs > 0, 'intervalMs: milliseconds, more than 0');
+  requireInput(
+    closeBy !== 'timer' || !Number.isNaN(Date.parse(deadline ?? '')),
+    'deadline: ISO 8601, for closeBy "timer"',
+  );
+}
+
+type Asked = Answer | 'postponed';
+
+/** One run of {@link confirmPayment}: what it knows, what it hears, and its next step. */
+class PaymentRun {
+  readonly #outTradeNo: string;
+  #status: PaymentStatus = 'UNPAID';
+  #reviewReason: string | null = null;
+  #orderId: string | undefined;
+  #untold = false;
+  /** Whether the row has been read, or is known to be UNPAID because a checkout started this run. */
+  #known: boolean;
+
+  #checksAllowed: number;
+  #checksMade = 0;
+  #intervalMs: number;
+  #nextCheckAt: number;
+  #postponements = 0;
+  #lastAnswer: Answer | null = null;
+  #asking: { scope: CancellationScope; answer: Promise<Asked> } | undefined;
+
+  #deadline: number | undefined;
+  #gaveUp = false;
+
+  constructor({ outTradeNo, checks, intervalMs, closeBy, deadline }: ConfirmPaymentInput) {
+    this.#outTradeNo = outTradeNo;
+    this.#known = checks > 0;
+    this.#checksAllowed = checks;
+    this.#intervalMs = intervalMs;
+    this.#nextCheckAt = Date.now() + intervalMs;
+    this.#deadline = closeBy === 'timer' && deadline !== undefined ? Date.parse(deadline) : undefined;
+    this.#show();
+  }
+
+  listen(): void {
+    setHandler(paymentQuery, () => this.state());
+    setHandler(alipayNotifiedSignal, (notified) => this.#hearNotification(notified));
+    setHandler(checkedOutSignal, (checkout) => this.#startOver(checkout));
+    setHandler(checkNowUpdate, () => this.#checkNow());
+    setHandler(resolveReviewUpdate, (decision) => this.#resolveReview(decision), {
+      validator: assertDecision,
+    });
+  }
+
+  /** Does what is due next, or waits for it; false when nothing is left to do. */
+  async takeNextStep(): Promise<boolean> {
+    if (this.#untold) await this.#tellOrderService();
+    else if (this.#status === 'REFUNDING') await this.#refund();
+    else if (this.#isInReview) await this.#waitForDecision();
+    else if (this.#isOpen && this.#checksRemain) await this.#waitAndCheck();
+    else if (this.#isOpen && this.#deadline !== undefined) await this.#closeAtDeadline(this.#deadline);
+    else if (!allHandlersFinished()) await condition(allHandlersFinished);
+    else if (this.#isOpen && !this.#gaveUp) await this.#giveUp();
+    else return false;
+    return true;
+  }
+
+  state(): PaymentState {
+    return {
+      outTradeNo: this.#outTradeNo,
+      status: this.#status,
+      checks: this.#checksMade,
+      nextCheckAt: this.#isOpen && this.#checksRemain ? new Date(this.#nextCheckAt).toISOString() : null,
+      lastAnswer: this.#lastAnswer,
+    };
+  }
+
+  get #isOpen(): boolean {
+    return this.#status === 'UNPAID';
+  }
+
+  get #checksRemain(): boolean {
+    return this.#checksMade < this.#checksAllowed;
+  }
+
+  get #isInReview(): boolean {
+    return this.#status === 'REVIEW' || (this.#status === 'PAID' && this.#reviewReason !== null);
+  }
+
+  async readRow(): Promise<void> {
+    const where = { outTradeNo: this.#outTradeNo };
+    this.#adopt(
+      await atOnceOrSurely(
+        () => write.readPayment(where),
+        () => writeSurely.readPayment(where),
+      ),
+    );
+  }
+
+  async #waitAndCheck(): Promise<void> {
+    const number = this.#checksMade + 1;
+    const woken = await this.#waitUntil(this.#nextCheckAt, `check ${number} of ${this.#checksAllowed}`);
+    if (woken) return;
+    const answer = await this.#askOnce(number);
+    if (answer === 'postponed') return this.#postpone();
+    this.#checksMade = number;
+    this.#postponements = 0;
+    this.#nextCheckAt = Date.now() + this.#intervalMs;
+    this.#show();
+  }
+
+  /** True where something settled the payment, or wants to be done first. */
+  async #waitUntil(time: number, summary: string): Promise<boolean> {
+    const isDue = (): boolean => !this.#isOpen || this.#untold;
+    const ms = time - Date.now();
+    return ms <= 0 ? isDue() : condition(isDue, ms, { summary });
+  }
+
+  /** Nothing was asked, so nothing is used up. After the order's time the sweep is the net. */
+  #postpone(): void {
+    const pause = Math.min(this.#intervalMs * 2 ** this.#postponements, LONGEST_POSTPONEMENT_MS);
+    this.#postponements += 1;
+    this.#nextCheckAt = Date.now() + Math.max(pause, this.#intervalMs);
+    log.warn('check postponed: Alipay cannot be asked', {
+      outTradeNo: this.#outTradeNo,
+      code: 'CHECK_POSTPONED',
+    });
+    this.#show();
+  }
+
+  /** One ask at a time: a check waits for a `checkNow` in flight, then asks for itself. */
+  async #askOnce(check: number): Promise<Asked> {
+    await condition(() => this.#asking === undefined);
+    return this.#startAsking(check);
+  }
+
+  async #startAsking(check: number): Promise<Asked> {
+    const scope = new CancellationScope();
+    const answer = scope.run(() => this.#ask(check));
+    this.#asking = { scope, answer };
+    try {
+      return await answer;
+    } catch (error) {
+      // Only a settled payment cancels an ask: what it would have found is known.
+      if (isCancellation(error) && !this.#isOpen) return this.#lastAnswer ?? 'unknown';
+      throw error;
+    } finally {
+      this.#asking = undefined;
+    }
+  }
+
+  async #ask(check: number): Promise<Asked> {
+    const answer = await queryAlipay(this.#outTradeNo, check);
+    if (answer === 'postponed') return answer;
+    this.#lastAnswer = answer;
+    log.info('Alipay asked', { outTradeNo: this.#outTradeNo, check, answer });
+    if (answer === 'paid' || answer === 'closed') await this.#record();
+    return answer;
+  }
+
+  async #record(eventId?: string): Promise<void> {
+    const evidence = { outTradeNo: this.#outTradeNo, ...(eventId !== undefined && { eventId }) };
+    this.#adopt(
+      await atOnceOrSurely(
+        () => write.recordEvidence(evidence),
+        () => writeSurely.recordEvidence(evidence),
+      ),
+    );
+  }
+
+  #adopt({ status, reviewReason, orderId, untold }: Recorded): void {
+    this.#known = true;
+    this.#status = status;
+    this.#reviewReason = reviewReason;
+    this.#orderId = orderId;
+    this.#untold = untold;
+    this.#show();
+  }
+
+  async #hearNotification({ eventId }: AlipayNotified): Promise<void> {
+    try {
+      await this.#record(eventId);
+    } catch (error) {
+      // A restored backup lacks the event: what it said will be asked for again.
+      if (isCancellation(error) || failureType(error) === undefined) throw error;
+      log.warn('notification not recorded', {
+        outTradeNo: this.#outTradeNo,
+        eventId,
+        code: failureType(error),
+      });
+    }
+    if (!this.#isOpen) this.#asking?.scope.cancel();
+  }
+
+  #startOver({ checks, intervalMs }: CheckedOut): void {
+    if (this.#checksRemain || checks <= 0 || intervalMs <= 0) return;
+    this.#checksAllowed = checks;
+    this.#checksMade = 0;
+    this.#intervalMs = intervalMs;
+    this.#nextCheckAt = Date.now() + intervalMs;
+    this.#gaveUp = false;
+    if (this.#status === 'UNCONFIRMED') this.#status = 'UNPAID';
+    this.#show();
+  }
+
+  /** Asks at once and uses up no check; joins an ask in flight; says `unknown` rather than keep a person waiting. */
+  async #checkNow(): Promise<PaymentState> {
+    await condition(() => this.#known);
+    if (this.#status !== 'UNPAID' && this.#status !== 'UNCONFIRMED' && this.#status !== 'CLOSED')
+      return this.state();
+    let answer: Asked | undefined;
+    const asked = (this.#asking?.answer ?? this.#startAsking(0)).then((it) => {
+      answer = it;
+    });
+    const inTime = await condition(() => answer !== undefined, CHECK_NOW_MS, {
+      summary: 'answer of checkNow',
+    });
+    if (inTime) await asked;
+    return inTime && answer !== 'postponed' ? this.state() : { ...this.state(), lastAnswer: 'unknown' };
+  }
+
+  async #resolveReview(decision: ResolveReview): Promise<PaymentState> {
+    this.#adopt(await decide.resolveReview({ ...decision, outTradeNo: this.#outTradeNo }));
+    return this.state();
+  }
+
+  async #tellOrderService(): Promise<void> {
+    this.#untold = false;
+    const order = { orderId: this.#orderId as string };
+    try {
+      await atOnceOrSurely(
+        () => write.tellOrderService(order),
+        () => tellSurely.tellOrderService(order),
+      );
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.warn('order service not told yet; the sweep will', { ...order, code: 'UNTOLD' });
+    }
+  }
+
+  async #refund(): Promise<void> {
+    this.#adopt(await refundSurely.refundPayment({ outTradeNo: this.#outTradeNo }));
+  }
+
+  async #waitForDecision(): Promise<void> {
+    await condition(() => !this.#isInReview || this.#untold);
+  }
+
+  async #closeAtDeadline(deadline: number): Promise<void> {
+    const woken = await this.#waitUntil(deadline + DEADLINE_GRACE_MS, 'close at the deadline');
+    if (woken) return;
+    this.#deadline = undefined;
+    if (this.#orderId === undefined) await this.readRow();
+    if (!this.#isOpen) return;
+    await close.closeExpiredOrders({ orderIds: [this.#orderId as string], actor: 'timer' });
+    await this.readRow();
+  }
+
+  async #giveUp(): Promise<void> {
+    this.#gaveUp = true;
+    await this.readRow();
+    if (!this.#isOpen) return;
+    this.#status = 'UNCONFIRMED';
+    this.#show();
+  }
+
+  /** What a person sees in the Web UI: the search attribute, and the details in plain words. */
+  #show(): void {
+    const status = this.#isInReview ? 'REVIEW' : this.#status;
+    const { typedSearchAttributes: shown } = workflowInfo();
+    if (shown.get(OUT_TRADE_NO) !== this.#outTradeNo || shown.get(PAYMENT_STATUS) !== status) {
+      upsertSearchAttributes([
+        { key: OUT_TRADE_NO, value: this.#outTradeNo },
+        { key: PAYMENT_STATUS, value: status },
+      ]);
+    }
+    setCurrentDetails(this.#inWords());
+  }
+
+  #inWords(): string {
+    const { nextCheckAt } = this.state();
+    const lines = [`**${this.#status}**, ${this.#checksMade} of ${this.#checksAllowed} checks made.`];
+    if (this.#lastAnswer) lines.push(`Alipay's last answer: *${this.#lastAnswer}*.`);
+    if (nextCheckAt) lines.push(`Next check at ${nextCheckAt}, unless a notification comes first.`);
+    else if (this.#isOpen && this.#deadline) {
+      lines.push(`The order is closed at ${new Date(this.#deadline).toISOString()} if it stays unpaid.`);
+    }
+    if (this.#isInReview)
+      lines.push(`In review (${this.#reviewReason ?? ''}): send update \`resolveReview\`.`);
+    if (this.#status === 'UNCONFIRMED')
+      lines.push('Not paid so far. The sweep asks again before it closes the order.');
+    return lines.join('\n\n');
+  }
+}
+
+/** The fast path, then the safe path. `postponed`: nothing was asked. Throws PAYMENT_UNKNOWN and cancellation only. */
+async function queryAlipay(outTradeNo: string, check: number): Promise<Asked> {
+  try {
+    return (await ask.queryAlipay({ outTradeNo, check })).answer;
+  } catch (error) {
+    const asked = meaningOf(error);
+    if (asked !== 'unknown' || failureType(error) === FAILURES.alipayMisconfigured) {
+      if (failureType(error) !== FAILURES.alipayBusy) return asked;
+    }
+  }
+  try {
+    return (await askSafely.queryAlipay({ outTradeNo, check })).answer;
+  } catch (error) {
+    return meaningOf(error);
+  }
+}
+
+/** @throws what no answer can stand for */
+function meaningOf(error: unknown): 'unknown' | 'postponed' {
+  if (isCancellation(error)) throw error;
+  switch (failureType(error)) {
+    case FAILURES.paymentUnknown:
+      throw error;
+    case FAILURES.alipayDown:
+    case FAILURES.alipayBusy:
+      return 'postponed';
+    default:
+      return 'unknown';
+  }
+}
+
+const OUTCOMES: ReadonlySet<string> = new Set(['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED']);
+
+function assertDecision({ to, actor, reason }: ResolveReview): void {
+  requireInput(OUTCOMES.has(to), 'to: PAID, REFUNDING, REFUNDED or CLOSED');
+  requireInput(typeof actor === 'string' && actor.trim() !== '', 'actor: who decides');
+  requireInput(typeof reason === 'string' && reason.trim() !== '', 'reason: why');
+}

@@ -1,0 +1,38 @@
+import { ActivityFailure, ApplicationFailure, isCancellation } from '@temporalio/workflow';
+import type { FailureType } from './messages';
+import { FAILURES } from './messages';
+
+/** The type of the ApplicationFailure behind whatever an activity threw; undefined for a time-out, say. */
+export function failureType(error: unknown): string | undefined {
+  const failure = error instanceof ActivityFailure ? error.cause : error;
+  return failure instanceof ApplicationFailure ? (failure.type ?? undefined) : undefined;
+}
+
+/** Whether trying again cannot help, so that only the caller can decide. */
+export function isFinal(error: unknown): boolean {
+  const failure = error instanceof ActivityFailure ? error.cause : error;
+  return isCancellation(error) || (failure instanceof ApplicationFailure && failure.nonRetryable === true);
+}
+
+/** A failure of the closed set that ends a workflow or refuses a message. */
+export function fail(type: FailureType, message: string): ApplicationFailure {
+  return ApplicationFailure.create({ type, message, nonRetryable: true });
+}
+
+/** @throws ApplicationFailure INVALID_INPUT unless `holds` */
+export function requireInput(holds: boolean, message: string): void {
+  if (!holds) throw fail(FAILURES.invalidInput, message);
+}
+
+/**
+ * Runs a short write inside the workflow task that happens anyway, and where that does not work, as an activity
+ * that is retried for as long as it takes. Both are the same idempotent write.
+ */
+export async function atOnceOrSurely<T>(atOnce: () => Promise<T>, surely: () => Promise<T>): Promise<T> {
+  try {
+    return await atOnce();
+  } catch (error) {
+    if (isFinal(error)) throw error;
+    return surely();
+  }
+}

@@ -1,0 +1,43 @@
+import { defineSignal, proxyActivities, proxyLocalActivities, setHandler } from '@temporalio/workflow';
+import type { OrderServiceQueueActivities } from '../activities';
+import { atOnceOrSurely } from './failures';
+import type { FulfillOrderInput, PaymentResult } from './messages';
+import { SIGNALS, TASK_QUEUES } from './messages';
+
+const atOnce = proxyLocalActivities<OrderServiceQueueActivities>({
+  startToCloseTimeout: '2s',
+  retry: { maximumAttempts: 1 },
+});
+const surely = proxyActivities<OrderServiceQueueActivities>({
+  taskQueue: TASK_QUEUES.orderService,
+  startToCloseTimeout: '15s',
+  retry: { initialInterval: '1s', maximumInterval: '1 minute' },
+});
+
+export const paymentResultSignal = defineSignal<[PaymentResult]>(SIGNALS.paymentResult);
+
+/**
+ * The order service: acts once on each result that it is told, however often it is told. Each signal that finds no
+ * run starts one (signal-with-start), so a run ends as soon as it has nothing left to do.
+ *
+ * A shop replaces it by its own workflow of this name on queue `order-service`, in any language, and deduplicates
+ * durably by `messageId`.
+ */
+export async function fulfillOrder({
+  orderId,
+}: FulfillOrderInput): Promise<{ orderId: string; acted: number }> {
+  const inbox: PaymentResult[] = [];
+  setHandler(paymentResultSignal, (message) => {
+    inbox.push(message);
+  });
+  let acted = 0;
+  for (let message = inbox.shift(); message; message = inbox.shift()) {
+    const result = message;
+    const first = await atOnceOrSurely(
+      () => atOnce.actOnResult(result),
+      () => surely.actOnResult(result),
+    );
+    if (first) acted += 1;
+  }
+  return { orderId, acted };
+}

@@ -1,0 +1,4 @@
+export * from './close-order';
+export * from './confirm-payment';
+export * from './fulfill-order';
+export * from './sweep-expired-orders';
