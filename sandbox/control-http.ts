@@ -1,0 +1,214 @@
+import type { FastifyInstance } from 'fastify';
+import { z, ZodError } from 'zod';
+import type { SandboxControl } from './control';
+import { FAULT_MODES, type FaultMode } from './faults';
+import { FORGERIES } from './forge';
+import { Refusal } from './refusal';
+
+const chance = z.union([z.number().min(0).max(1), z.strictObject({ times: z.int().min(1) })]);
+const outTradeNo = z.string().min(1);
+const nothing = z.strictObject({}).nullish();
+const businessError = z.custom<FaultMode>((mode) => typeof mode === 'string' && /^ACQ\.[A-Z_]+$/.test(mode));
+
+const faultRule = z.strictObject({
+  mode: z.union([z.enum(FAULT_MODES), businessError]),
+  method: z.string().optional(),
+  outTradeNo: outTradeNo.optional(),
+  when: z.enum(['before', 'after']).optional(),
+  times: z.int().min(1).optional(),
+  probability: z.number().min(0).max(1).optional(),
+});
+
+const notifierFaults = z.strictObject({
+  drop: chance.optional(),
+  dropAttempt: chance.optional(),
+  repeat: chance.optional(),
+  reorder: chance.optional(),
+  delayMs: z.number().min(0).optional(),
+  forge: z.strictObject({ kind: z.enum(FORGERIES), chance }).optional(),
+});
+
+/** One control function as an HTTP route: how its JSON body is read, and how its arguments are written into one. */
+interface Route<Name extends keyof SandboxControl> {
+  handle: (control: SandboxControl, body: unknown) => Promise<unknown>;
+  body: (...args: Parameters<SandboxControl[Name]>) => unknown;
+}
+
+function route<Name extends keyof SandboxControl, Schema extends z.ZodType>(
+  schema: Schema,
+  act: (control: SandboxControl, body: z.output<Schema>) => ReturnType<SandboxControl[Name]>,
+  body: (...args: Parameters<SandboxControl[Name]>) => z.input<Schema>,
+): Route<Name> {
+  return { handle: async (control, given) => act(control, schema.parse(given)), body };
+}
+
+/**
+ * Every control function is `POST /control/<its name>` with its arguments as a JSON object; those without arguments are
+ * `GET` as well. The answer is the result as JSON, `null` where there is none.
+ */
+export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
+  open: route(
+    z.strictObject({ payUrl: z.string() }),
+    (control, { payUrl }) => control.open(payUrl),
+    (payUrl) => ({ payUrl }),
+  ),
+  scan: route(
+    z.strictObject({ outTradeNo }),
+    (control, body) => control.scan(body.outTradeNo),
+    (of) => ({ outTradeNo: of }),
+  ),
+  pay: route(
+    z.strictObject({ outTradeNo, notify: z.boolean().optional() }),
+    (control, { outTradeNo: of, ...options }) => control.pay(of, options),
+    (of, options) => ({ outTradeNo: of, ...options }),
+  ),
+  leave: route(
+    z.strictObject({ outTradeNo }),
+    (control, body) => control.leave(body.outTradeNo),
+    (of) => ({ outTradeNo: of }),
+  ),
+  trade: route(
+    z.strictObject({ outTradeNo }),
+    (control, body) => control.trade(body.outTradeNo),
+    (of) => ({ outTradeNo: of }),
+  ),
+  trades: route(
+    nothing,
+    (control) => control.trades(),
+    () => ({}),
+  ),
+  journal: route(
+    nothing,
+    (control) => control.journal(),
+    () => ({}),
+  ),
+  clearJournal: route(
+    nothing,
+    (control) => control.clearJournal(),
+    () => ({}),
+  ),
+  fault: route(
+    faultRule,
+    (control, rule) => control.fault(rule),
+    (rule) => rule,
+  ),
+  clearFaults: route(
+    nothing,
+    (control) => control.clearFaults(),
+    () => ({}),
+  ),
+  notifier: route(
+    notifierFaults,
+    (control, faults) => control.notifier(faults),
+    (faults) => faults,
+  ),
+  pendingNotifications: route(
+    nothing,
+    (control) => control.pendingNotifications(),
+    () => ({}),
+  ),
+  notify: route(
+    z.strictObject({
+      outTradeNo,
+      overrides: z.record(z.string(), z.string()).optional(),
+      url: z.url().optional(),
+    }),
+    (control, { outTradeNo: of, overrides, url }) => control.notify(of, overrides, url),
+    (of, overrides, url) => ({ outTradeNo: of, overrides, url }),
+  ),
+  forge: route(
+    z.strictObject({ kind: z.enum(FORGERIES), outTradeNo, url: z.url().optional() }),
+    (control, { kind, outTradeNo: of, url }) => control.forge(kind, of, url),
+    (kind, of, url) => ({ kind, outTradeNo: of, url }),
+  ),
+  refundByHand: route(
+    z.strictObject({ outTradeNo, amount: z.string() }),
+    (control, { outTradeNo: of, amount }) => control.refundByHand(of, amount),
+    (of, amount) => ({ outTradeNo: of, amount }),
+  ),
+  finish: route(
+    z.strictObject({ outTradeNo, notify: z.boolean().optional() }),
+    (control, { outTradeNo: of, ...options }) => control.finish(of, options),
+    (of, options) => ({ outTradeNo: of, ...options }),
+  ),
+  latency: route(
+    z.strictObject({ ms: z.number().min(0) }),
+    (control, { ms }) => control.latency(ms),
+    (ms) => ({ ms }),
+  ),
+  refunds: route(
+    z.strictObject({
+      visibleAfterMs: z.number().min(0).optional(),
+      spacingMs: z.number().min(0).optional(),
+    }),
+    (control, pace) => control.refunds(pace),
+    (pace) => pace,
+  ),
+  down: route(
+    z.strictObject({ down: z.boolean(), how: z.enum(['502', 'reset']).optional() }),
+    (control, { down, how }) => control.down(down, how),
+    (down, how) => ({ down, how }),
+  ),
+  ledger: route(
+    nothing,
+    (control) => control.ledger(),
+    () => ({}),
+  ),
+};
+
+const READS: readonly (keyof SandboxControl)[] = ['trades', 'journal', 'ledger', 'pendingNotifications'];
+
+/** Puts the control API under `/control/`. Errors are `{code, message}`: 400 for input, 409 for a refusal. */
+export function serveControl(server: FastifyInstance, control: SandboxControl): void {
+  for (const name of Object.keys(CONTROL_ROUTES) as (keyof SandboxControl)[]) {
+    const method = READS.includes(name) ? (['GET', 'POST'] as const) : (['POST'] as const);
+    server.route({
+      method: [...method],
+      url: `/control/${name}`,
+      handler: async (request, reply) => {
+        try {
+          const result = (await CONTROL_ROUTES[name].handle(control, request.body)) ?? null;
+          return await reply.type('application/json').send(JSON.stringify(result));
+        } catch (error) {
+          return reply.code(statusOf(error)).send(explain(error));
+        }
+      },
+    });
+  }
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof ZodError) return 400;
+  return error instanceof Refusal ? (error.code === 'INVALID_INPUT' ? 400 : 409) : 500;
+}
+
+function explain(error: unknown): { code: string; message: string } {
+  if (error instanceof ZodError) return { code: 'INVALID_INPUT', message: z.prettifyError(error) };
+  if (error instanceof Refusal) return { code: error.code, message: error.message };
+  return { code: 'SANDBOX_ERROR', message: error instanceof Error ? error.message : String(error) };
+}
+
+/**
+ * The control API of a sandbox that runs in another process.
+ * @param url the sandbox's own address, `http://127.0.0.1:4000`
+ */
+export function connectControl(url: string): SandboxControl {
+  const remote = Object.entries(CONTROL_ROUTES).map(([name, { body }]) => [
+    name,
+    (...args: unknown[]) =>
+      call(`${url}/control/${name}`, (body as (...given: unknown[]) => unknown)(...args)),
+  ]);
+  return Object.fromEntries(remote) as SandboxControl;
+}
+
+async function call(url: string, body: unknown): Promise<unknown> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const result: unknown = await response.json();
+  if (response.ok) return result;
+  const { code, message } = result as { code: string; message: string };
+  throw new Refusal(code, message.replace(`${code}: `, ''));
+}

@@ -1,0 +1,89 @@
+import { readBeijingTime } from './beijing';
+import type { SandboxKeys } from './keys';
+import { isServerMethod } from './methods';
+import {
+  escapeHtml,
+  isKnownCharset,
+  isSignType,
+  nodeName,
+  requestIsGenuine,
+  signContent,
+  type ResponseNode,
+  type WireRequest,
+} from './wire';
+
+/** The methods whose request a browser carries, and whose answer is the cashier page. */
+export const PAGE_METHODS: Record<string, 'page' | 'wap'> = {
+  'alipay.trade.page.pay': 'page',
+  'alipay.trade.wap.pay': 'wap',
+};
+
+/** A request refused before its business content is looked at. Most such answers of Alipay are unsigned. */
+export interface EarlyError {
+  name: string;
+  node: ResponseNode;
+  signed: boolean;
+}
+
+/** What a request is checked against. */
+export interface EntryRules {
+  appId: string;
+  keys: SandboxKeys;
+  now: () => number;
+  /** How far `timestamp` may be from Beijing's present time, ms; undefined: not looked at. */
+  maxClockSkewMs?: number;
+}
+
+/** Checks what every request must have, in Alipay's order: the application before the signature. */
+export function checkEntry(request: WireRequest, rules: EntryRules): EarlyError | undefined {
+  const { params } = request;
+  const { method = '' } = params;
+  const known = isServerMethod(method) || method in PAGE_METHODS;
+  const refuse = (node: ResponseNode, signed = false): EarlyError => ({
+    name: known ? nodeName(method) : 'error_response',
+    node,
+    signed,
+  });
+  if (method === '') return refuse(missing('isv.missing-method', '缺少方法名参数'));
+  if (!known) return refuse(invalid('isv.invalid-method', '不存在的方法名'));
+  const flaw = flawOf(request, rules);
+  if (flaw !== undefined) return refuse(flaw);
+  if (!requestIsGenuine(request, rules.keys.appPublic)) return refuse(badSignature(request), true);
+  return undefined;
+}
+
+function flawOf({ params }: WireRequest, rules: EntryRules): ResponseNode | undefined {
+  const { app_id: appId = '', sign = '', sign_type: signType = '', timestamp = '', version = '' } = params;
+  if (appId === '') return missing('isv.missing-app-id', '缺少AppID参数');
+  if (appId !== rules.appId) return invalid('isv.invalid-app-id', '无效的AppID参数');
+  if (sign === '') return missing('isv.missing-signature', '缺少签名参数');
+  if (signType === '') return missing('isv.missing-signature-type', '缺少签名类型参数');
+  if (!isSignType(signType)) return invalid('isv.invalid-signature-type', '无效的签名类型');
+  if (!isKnownCharset(params['charset'] ?? 'utf-8')) return invalid('isv.invalid-charset', '字符集错误');
+  if (timestamp === '') return missing('isv.missing-timestamp', '缺少时间戳参数');
+  if (!isTimely(timestamp, rules)) return invalid('isv.invalid-timestamp', '非法的时间戳参数');
+  if (version === '') return missing('isv.missing-version', '缺少版本参数');
+  if (version !== '1.0') return invalid('isv.invalid-version', '版本参数无效');
+  return undefined;
+}
+
+function isTimely(timestamp: string, { now, maxClockSkewMs }: EntryRules): boolean {
+  const at = readBeijingTime(timestamp);
+  if (at === undefined) return false;
+  return maxClockSkewMs === undefined || Math.abs(at - now()) <= maxClockSkewMs;
+}
+
+function badSignature({ params }: WireRequest): ResponseNode {
+  const words = '验签出错，建议检查签名字符串或签名私钥与应用公钥是否匹配，网关生成的验签字符串为：';
+  return invalid('isv.invalid-signature', words + escapeHtml(signContent(params, ['sign'])));
+}
+
+/** The node of a request that lacks something: 40001. */
+export function missing(subCode: string, subMsg: string): ResponseNode {
+  return { code: '40001', msg: 'Missing Required Arguments', sub_code: subCode, sub_msg: subMsg };
+}
+
+/** The node of a request with something wrong in it: 40002. */
+export function invalid(subCode: string, subMsg: string): ResponseNode {
+  return { code: '40002', msg: 'Invalid Arguments', sub_code: subCode, sub_msg: subMsg };
+}

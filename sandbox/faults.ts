@@ -1,0 +1,117 @@
+import { Dice } from './chance';
+
+/**
+ * What may go wrong with one call.
+ *
+ * Answers of Alipay's own: `20000`, `SYSTEM_ERROR`, `40001`, `40002` (both unsigned, as its early errors are), `40005`,
+ * `40006`, and any business error by its `sub_code`, `ACQ.SELLER_BALANCE_NOT_ENOUGH`.
+ * Transport: `http-500`, `http-429`, `html` (a page with status 200), `hang` (no answer, the connection stays open), `drip`
+ * (the true answer, a byte every 100 ms), `reset`, `truncated` (the first half of the true answer).
+ * Lies: `no-signature`, `bad-signature`, `stale` (the first answer to this order, signed), `other-order` (signed, about another
+ * order), `wrong-amount` (signed, a fen too much).
+ */
+export type FaultMode =
+  | '20000'
+  | 'SYSTEM_ERROR'
+  | '40001'
+  | '40002'
+  | '40005'
+  | '40006'
+  | 'http-500'
+  | 'http-429'
+  | 'html'
+  | 'hang'
+  | 'drip'
+  | 'reset'
+  | 'truncated'
+  | 'no-signature'
+  | 'bad-signature'
+  | 'stale'
+  | 'other-order'
+  | 'wrong-amount'
+  | `ACQ.${string}`;
+
+/** Every fixed mode: `FaultMode` without the business errors. */
+export const FAULT_MODES = [
+  '20000',
+  'SYSTEM_ERROR',
+  '40001',
+  '40002',
+  '40005',
+  '40006',
+  'http-500',
+  'http-429',
+  'html',
+  'hang',
+  'drip',
+  'reset',
+  'truncated',
+  'no-signature',
+  'bad-signature',
+  'stale',
+  'other-order',
+  'wrong-amount',
+] as const satisfies readonly FaultMode[];
+
+/** Which calls go wrong, how, and how often. */
+export interface FaultRule {
+  mode: FaultMode;
+  /** `alipay.trade.query`; absent: every server call. The cashier pages go wrong only when named. */
+  method?: string;
+  /** Only calls about this order. */
+  outTradeNo?: string;
+  /** `before` (the default): the call has no effect. `after`: it took effect, and only its answer goes wrong. */
+  when?: 'before' | 'after';
+  /** The next so many matching calls; absent: until the faults are cleared. */
+  times?: number;
+  /** 0 to 1; absent: always. */
+  probability?: number;
+}
+
+/** A fault that strikes a call. */
+export interface Fault {
+  mode: FaultMode;
+  when: 'before' | 'after';
+}
+
+interface ArmedRule {
+  rule: FaultRule;
+  dice: Dice;
+  left: number;
+}
+
+/** The rules in force. The first that matches and fires decides. */
+export class Faults {
+  #rules: ArmedRule[] = [];
+
+  /** @param random 0 ≤ x < 1 */
+  constructor(private readonly random: () => number) {}
+
+  /** Puts a rule in force, after those already there. */
+  add(rule: FaultRule): void {
+    this.#rules.push({
+      rule,
+      dice: new Dice(rule.probability ?? 1, this.random),
+      left: rule.times ?? Infinity,
+    });
+  }
+
+  /** Ends all rules. */
+  clear(): void {
+    this.#rules = [];
+  }
+
+  /** What strikes this call, if anything. A page is struck only by a rule that names its method. */
+  strike(method: string, outTradeNo: string | undefined, isPage: boolean): Fault | undefined {
+    const struck = this.#rules.find(
+      ({ rule, dice, left }) =>
+        left > 0 &&
+        (rule.method === undefined ? !isPage : rule.method === method) &&
+        (rule.outTradeNo === undefined || rule.outTradeNo === outTradeNo) &&
+        dice.throw(),
+    );
+    if (struck === undefined) return undefined;
+    struck.left -= 1;
+    return { mode: struck.rule.mode, when: struck.rule.when ?? 'before' };
+  }
+}

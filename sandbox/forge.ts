@@ -1,0 +1,55 @@
+import { randomUUID } from 'node:crypto';
+import { yuan } from './money';
+import { formOf, signNotice, type Merchant } from './notification';
+import type { Params } from './wire';
+
+/**
+ * The ways to forge a notification. `bad-signature` is signed over something else; the others carry Alipay's true signature
+ * over a content that must not be believed, or a form that can be read in two ways.
+ */
+export const FORGERIES = [
+  'bad-signature',
+  'wrong-app-id',
+  'wrong-seller-id',
+  'other-amount',
+  'unknown-out-trade-no',
+  'sign-type-rsa',
+  'duplicate-keys',
+  'array-values',
+] as const;
+
+/** One way to forge a notification. */
+export type ForgeKind = (typeof FORGERIES)[number];
+
+/**
+ * Makes a forged notification out of a true one's fields.
+ * @param totalFen the order's true amount
+ * @returns the form to post
+ */
+export function forgedForm(
+  kind: ForgeKind,
+  fields: Params,
+  totalFen: number,
+  by: Merchant,
+  now: number,
+): string {
+  const signed = (changed: Params) => formOf(signNotice({ ...fields, ...changed }, by.alipayPrivate, now));
+  switch (kind) {
+    case 'bad-signature':
+      return formOf({ ...signNotice(fields, by.alipayPrivate, now), notify_id: randomUUID() });
+    case 'wrong-app-id':
+      return signed({ app_id: '2021999999999999', auth_app_id: '2021999999999999' });
+    case 'wrong-seller-id':
+      return signed({ seller_id: '2088999999999999' });
+    case 'other-amount':
+      return signed({ total_amount: yuan(totalFen + 1) });
+    case 'unknown-out-trade-no':
+      return signed({ out_trade_no: `unknown_${randomUUID().replaceAll('-', '')}` });
+    case 'sign-type-rsa':
+      return formOf(signNotice(fields, by.alipayPrivate, now, 'RSA'));
+    case 'duplicate-keys':
+      return `${signed({})}&${formOf({ total_amount: '0.01', out_trade_no: 'another' })}`;
+    case 'array-values':
+      return signed({}).replace('&out_trade_no=', '&out_trade_no[]=').replace('&sign_type=', '&sign_type[]=');
+  }
+}

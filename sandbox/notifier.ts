@@ -1,0 +1,290 @@
+import { Dice, type Chance } from './chance';
+import { Courier, type DeliveryAnswer } from './delivery';
+import { forgedForm, type ForgeKind } from './forge';
+import type { Journal } from './journal';
+import { formOf, noticeFields, signNotice, type Merchant } from './notification';
+import type { Trade, TradeEvent } from './trades';
+import type { Params } from './wire';
+
+/** The pauses between the eight deliveries of one notification at scale 1, ms: 4m, 10m, 10m, 1h, 2h, 6h, 15h. */
+export const RETRY_PAUSES_MS = [4, 10, 10, 60, 120, 360, 900].map((minutes) => minutes * 60_000);
+
+const REORDER_LONGEST_MS = 1000;
+
+/** What may go wrong with notifications. Absent fields do not happen; setting them anew replaces all of them. */
+export interface NotifierFaults {
+  /** The whole notification is lost, retries too: a dropped order (掉单). */
+  drop?: Chance;
+  /** One delivery is lost on its way; Alipay, unanswered, tries again by its schedule. */
+  dropAttempt?: Chance;
+  /** Delivered twice at the same time. */
+  repeat?: Chance;
+  /** Held back until the next notification was delivered (or a second has passed). */
+  reorder?: Chance;
+  /** Every delivery comes so much later, ms, not scaled. */
+  delayMs?: number;
+  /** A forged one comes first. */
+  forge?: { kind: ForgeKind; chance: Chance };
+}
+
+/** A notification on its way: the same `notify_id` in all its deliveries. */
+export interface Notice {
+  notifyId: string;
+  outTradeNo: string;
+  totalFen: number;
+  url: string;
+  fields: Params;
+}
+
+/** What the state file remembers about notifications. */
+export type NoticeEvent =
+  | { type: 'noticed'; at: number; notice: Notice }
+  | { type: 'tried'; at: number; notifyId: string; attempt: number; nextAt?: number };
+
+/** What came of one delivery. */
+export interface DeliveryOutcome {
+  /** HTTP 200 and exactly `success`. */
+  accepted: boolean;
+  answer?: DeliveryAnswer;
+  error?: string;
+}
+
+interface Pending {
+  notice: Notice;
+  /** Deliveries so far. */
+  attempts: number;
+  nextAt: number;
+}
+
+/** What the notifier needs of its surroundings. */
+export interface NotifierSettings {
+  merchant: Merchant;
+  journal: Journal;
+  now: () => number;
+  random: () => number;
+  /** How many times faster than Alipay the retries come. */
+  scale: number;
+  deadlineMs: number;
+  store: (event: NoticeEvent) => void;
+}
+
+/** Sends notifications and repeats them until the merchant answers exactly `success`. */
+export class Notifier {
+  readonly #pending = new Map<string, Pending>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #courier: Courier;
+  #closed = false;
+  #held: (() => void)[] = [];
+  #delayMs = 0;
+  #forgeKind: ForgeKind | undefined;
+  #dice: Record<'drop' | 'dropAttempt' | 'repeat' | 'reorder' | 'forge', Dice>;
+
+  constructor(private readonly settings: NotifierSettings) {
+    this.#courier = new Courier(settings.deadlineMs);
+    this.#dice = this.#diceFor({});
+  }
+
+  /** Replaces the faults in force; `{}` ends them. */
+  setFaults(faults: NotifierFaults): void {
+    this.#dice = this.#diceFor(faults);
+    this.#delayMs = faults.delayMs ?? 0;
+    this.#forgeKind = faults.forge?.kind;
+  }
+
+  /** Sends what a change of a trade triggers, by the trade's product. */
+  onTradeEvent(event: TradeEvent, trade: Trade | undefined): void {
+    const url = trade?.order.notifyUrl;
+    if (trade === undefined || url === undefined || !triggers(event, trade)) return;
+    const refund = event.type === 'refunded' ? trade.refunds.at(-1) : undefined;
+    const fields = noticeFields(this.settings.merchant, trade, refund);
+    const { outTradeNo, totalFen } = trade.order;
+    const notice = { notifyId: fields['notify_id'] ?? '', outTradeNo, totalFen, url, fields };
+    this.settings.store({ type: 'noticed', at: this.settings.now(), notice });
+    this.#begin(notice);
+  }
+
+  /** Takes an event of the past. */
+  restore(event: NoticeEvent): void {
+    if (event.type === 'noticed') {
+      const { notice, at } = event;
+      this.#pending.set(notice.notifyId, { notice, attempts: 0, nextAt: at });
+      return;
+    }
+    const pending = this.#pending.get(event.notifyId);
+    if (pending === undefined) return;
+    if (event.nextAt === undefined) this.#pending.delete(event.notifyId);
+    else Object.assign(pending, { attempts: event.attempt, nextAt: event.nextAt });
+  }
+
+  /** Goes on with what was still to be delivered when the last process ended; what is overdue goes at once. */
+  resume(): void {
+    for (const pending of this.#pending.values()) {
+      this.#later(Math.max(0, pending.nextAt - this.settings.now()), () => this.#attempt(pending));
+    }
+  }
+
+  /** How many notifications are still to be delivered. */
+  pending(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Posts one form now, once, and says what came of it. A failed delivery is an outcome with `error`, not an exception.
+   * @param fault how the form was tampered with, for the journal
+   */
+  async send(notice: Notice, form: string, attempt: number, fault?: string): Promise<DeliveryOutcome> {
+    const outcome = await this.#post(notice.url, form);
+    this.#record(notice, attempt, { ...outcome, fault });
+    return outcome;
+  }
+
+  async #post(url: string, form: string): Promise<DeliveryOutcome> {
+    try {
+      const answer = await this.#courier.post(url, form);
+      return { accepted: answer.status === 200 && answer.body === 'success', answer };
+    } catch (cause) {
+      return { accepted: false, error: cause instanceof Error ? cause.message || cause.name : String(cause) };
+    }
+  }
+
+  /** Ends every timer and connection. What is pending stays in the state file. */
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    this.#courier.close();
+  }
+
+  #begin(notice: Notice): void {
+    const pending = { notice, attempts: 0, nextAt: this.settings.now() };
+    this.#pending.set(notice.notifyId, pending);
+    if (this.#dice.drop.throw()) {
+      this.#record(notice, 1, { accepted: false, fault: 'drop' });
+      this.#finish(pending, 1);
+      return;
+    }
+    if (this.#dice.reorder.throw()) this.#hold(() => this.#attempt(pending));
+    else this.#later(this.#delayMs, () => this.#attempt(pending));
+  }
+
+  #attempt(pending: Pending): void {
+    // Its outcome is recorded, and it never rejects: nobody waits for a delivery.
+    void this.#deliver(pending).then(() => this.#releaseHeld());
+  }
+
+  async #deliver(pending: Pending): Promise<void> {
+    const { notice } = pending;
+    const attempt = pending.attempts + 1;
+    if (this.#forgeKind !== undefined && this.#dice.forge.throw()) {
+      await this.send(notice, this.#forged(this.#forgeKind, notice), attempt, this.#forgeKind);
+    }
+    const accepted = await this.#deliverOnce(notice, attempt);
+    if (this.#closed) return;
+    if (accepted) this.#finish(pending, attempt);
+    else this.#retry(pending, attempt);
+  }
+
+  async #deliverOnce(notice: Notice, attempt: number): Promise<boolean> {
+    if (this.#dice.dropAttempt.throw()) {
+      this.#record(notice, attempt, { accepted: false, fault: 'drop-attempt' });
+      return false;
+    }
+    const { merchant, now } = this.settings;
+    const form = formOf(signNotice(notice.fields, merchant.alipayPrivate, now()));
+    if (!this.#dice.repeat.throw()) return (await this.send(notice, form, attempt)).accepted;
+    const [first, second] = await Promise.all([
+      this.send(notice, form, attempt),
+      this.send(notice, form, attempt, 'repeat'),
+    ]);
+    return first.accepted || second.accepted;
+  }
+
+  #retry(pending: Pending, attempt: number): void {
+    const pause = RETRY_PAUSES_MS[attempt - 1];
+    if (pause === undefined) {
+      this.#finish(pending, attempt);
+      return;
+    }
+    const { now, scale, store } = this.settings;
+    const wait = pause / scale + this.#delayMs;
+    Object.assign(pending, { attempts: attempt, nextAt: now() + wait });
+    store({
+      type: 'tried',
+      at: now(),
+      notifyId: pending.notice.notifyId,
+      attempt,
+      nextAt: pending.nextAt,
+    });
+    this.#later(wait, () => this.#attempt(pending));
+  }
+
+  #finish({ notice }: Pending, attempt: number): void {
+    this.#pending.delete(notice.notifyId);
+    this.settings.store({ type: 'tried', at: this.settings.now(), notifyId: notice.notifyId, attempt });
+  }
+
+  #hold(release: () => void): void {
+    this.#held.push(release);
+    this.#later(REORDER_LONGEST_MS, () => this.#releaseHeld());
+  }
+
+  #releaseHeld(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const release of held) release();
+  }
+
+  #later(ms: number, act: () => void): void {
+    if (this.#closed) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  #forged(kind: ForgeKind, notice: Notice): string {
+    return forgedForm(kind, notice.fields, notice.totalFen, this.settings.merchant, this.settings.now());
+  }
+
+  #record(notice: Notice, attempt: number, outcome: DeliveryOutcome & { fault?: string }): void {
+    const { notifyId, outTradeNo, url, fields } = notice;
+    const tradeStatus = fields['trade_status'] ?? '';
+    this.settings.journal.write({
+      kind: 'notification',
+      outTradeNo,
+      notifyId,
+      tradeStatus,
+      attempt,
+      url,
+      ...outcome,
+    });
+  }
+
+  #diceFor(faults: NotifierFaults): Record<'drop' | 'dropAttempt' | 'repeat' | 'reorder' | 'forge', Dice> {
+    const dice = (chance: Chance | undefined) => new Dice(chance, this.settings.random);
+    return {
+      drop: dice(faults.drop),
+      dropAttempt: dice(faults.dropAttempt),
+      repeat: dice(faults.repeat),
+      reorder: dice(faults.reorder),
+      forge: dice(faults.forge?.chance),
+    };
+  }
+}
+
+// page.pay and precreate tell of payments and refunds only; wap also of a trade that closes unpaid.
+function triggers(event: TradeEvent, trade: Trade): boolean {
+  switch (event.type) {
+    case 'paid':
+    case 'finished':
+      return event.notify;
+    case 'refunded':
+      return true;
+    case 'closed':
+      return trade.order.product === 'wap';
+    case 'opened':
+    case 'scanned':
+      return false;
+  }
+}

@@ -1,0 +1,126 @@
+import { sign, verify, type KeyObject } from 'node:crypto';
+
+/** Wire parameters or fields by their own snake_case names. */
+export type Params = Record<string, string>;
+
+/** The value of a method's response node, in the order in which it is written. */
+export type ResponseNode = Record<string, string>;
+
+/** RSA2 is SHA256withRSA; RSA (SHA1withRSA) is the old one, which Alipay still accepts. */
+export type SignType = 'RSA2' | 'RSA';
+
+const ALGORITHMS: Record<SignType, string> = { RSA2: 'RSA-SHA256', RSA: 'RSA-SHA1' };
+
+/** Whether a `sign_type` is one that Alipay knows. */
+export function isSignType(text: string | undefined): text is SignType {
+  return text === 'RSA2' || text === 'RSA';
+}
+
+/**
+ * The string that gets signed: every non-empty parameter but those named, sorted by name, undecoded, `k=v` joined by `&`.
+ * A request leaves out `sign`; a notification and a return leave out `sign` and `sign_type` (Alipay, "custom signing").
+ */
+export function signContent(params: Params, without: readonly string[]): string {
+  return Object.keys(params)
+    .filter((name) => params[name] !== '' && !without.includes(name))
+    .sort()
+    .map((name) => `${name}=${params[name] ?? ''}`)
+    .join('&');
+}
+
+/** Signs text (as UTF-8). @returns base64 */
+export function signText(text: string, key: KeyObject, signType: SignType = 'RSA2'): string {
+  return sign(ALGORITHMS[signType], Buffer.from(text, 'utf8'), key).toString('base64');
+}
+
+/** A request as it came over the wire: its parameters, and the exact bytes that its signature must cover. */
+export interface WireRequest {
+  params: Params;
+  signedBytes: Buffer;
+}
+
+/**
+ * Reads a request whose parameters may stand in the query, in the body, or in both: Alipay's own SDKs differ.
+ * Each parameter is decoded by the `charset` that the request itself names; the signature covers the undecoded bytes.
+ */
+export function readRequest(query: string, body: string): WireRequest {
+  const params: Params = {};
+  for (const part of [query, body]) {
+    for (const [name, value] of new URLSearchParams(part)) params[name] = value;
+  }
+  if (isUtf8(params['charset'])) {
+    return { params, signedBytes: Buffer.from(signContent(params, ['sign']), 'utf8') };
+  }
+  return readForeignCharset([query, body], params['charset'] ?? '');
+}
+
+/** Whether answers to this charset may carry Chinese as it is. A request without one is taken as UTF-8. */
+export function isUtf8(charset: string | undefined): boolean {
+  return charset === undefined || /^utf-?8$/i.test(charset);
+}
+
+/** Whether a request in this charset can be read. */
+export function isKnownCharset(charset: string): boolean {
+  return isUtf8(charset) || /^(gbk|gb2312|gb18030)$/i.test(charset);
+}
+
+function readForeignCharset(parts: readonly string[], charset: string): WireRequest {
+  // Latin-1 keeps each byte as one character, so the bytes can be sorted and joined before anything is decoded.
+  const raw: Params = {};
+  for (const pair of parts.flatMap((part) => part.split('&')).filter((pair) => pair !== '')) {
+    const [name = '', value = ''] = splitOnce(pair).map(undoPercents);
+    raw[name] = value;
+  }
+  const decoder = new TextDecoder(isKnownCharset(charset) ? charset : 'utf-8');
+  const params = Object.fromEntries(
+    Object.entries(raw).map(([name, value]) => [name, decoder.decode(Buffer.from(value, 'latin1'))]),
+  );
+  return { params, signedBytes: Buffer.from(signContent(raw, ['sign']), 'latin1') };
+}
+
+function undoPercents(text: string): string {
+  return text
+    .replaceAll('+', ' ')
+    .replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
+function splitOnce(pair: string): [string, string] {
+  const at = pair.indexOf('=');
+  return at === -1 ? [pair, ''] : [pair.slice(0, at), pair.slice(at + 1)];
+}
+
+/** Checks a request's `sign` with the application's public key. */
+export function requestIsGenuine(request: WireRequest, appPublic: KeyObject): boolean {
+  const { sign: signature, sign_type: signType } = request.params;
+  if (signature === undefined || !isSignType(signType)) return false;
+  return verify(ALGORITHMS[signType], request.signedBytes, appPublic, Buffer.from(signature, 'base64'));
+}
+
+/** The name of a method's node in its answer: `alipay.trade.query` answers in `alipay_trade_query_response`. */
+export function nodeName(method: string): string {
+  return `${method.replaceAll('.', '_')}_response`;
+}
+
+/**
+ * Writes a node as Alipay does: compact, `/` as `\/`. These bytes are what the answer's signature covers.
+ * For a charset other than UTF-8 everything beyond ASCII is escaped: the same bytes in every charset.
+ */
+export function renderNode(node: ResponseNode, charset?: string): string {
+  const json = JSON.stringify(node).replaceAll('/', '\\/');
+  if (isUtf8(charset)) return json;
+  return json.replace(/[^\0-\x7f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** Puts an answer together: the node first, then its signature; without one when `signature` is undefined. */
+export function renderAnswer(name: string, rawNode: string, signature?: string): string {
+  return signature === undefined ? `{"${name}":${rawNode}}` : `{"${name}":${rawNode},"sign":"${signature}"}`;
+}
+
+/** Escapes text for HTML, in pages and in the sign string that `isv.invalid-signature` echoes. */
+export function escapeHtml(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
+}
