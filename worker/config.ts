@@ -488,13 +488,22 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-const CRON_FIELDS = ['second', 'minute', 'hour', 'day of month', 'month', 'day of week', 'year'] as const;
+/** Each field's name, and the least and the greatest number in it. */
+const CRON_FIELDS = [
+  ['second', 0, 59],
+  ['minute', 0, 59],
+  ['hour', 0, 23],
+  ['day of month', 1, 31],
+  ['month', 1, 12],
+  ['day of week', 0, 7],
+  ['year', 2000, 2100],
+] as const;
 
+/** What is wrong with a cron expression; the server has the last word when the Schedule is installed. */
 function cronFault(text: string): string | undefined {
   if (text.startsWith('@')) {
-    return /^@every (\d+(\.\d+)?[smhd])+$/.test(text)
-      ? undefined
-      : 'is not @every and a duration, like @every 30s';
+    const sound = /^@every (\d+(\.\d+)?[smhd])+$/.test(text) && /[1-9]/.test(text);
+    return sound ? undefined : 'is not @every and a duration, like @every 30s';
   }
   const fields = text.split(/\s+/);
   if (fields.length === 6) {
@@ -504,10 +513,28 @@ function cronFault(text: string): string | undefined {
     );
   }
   if (fields.length !== CRON_FIELDS.length) {
-    return `has ${fields.length} fields instead of seven (${CRON_FIELDS.join(', ')})`;
+    return `has ${fields.length} fields instead of seven (${CRON_FIELDS.map(([name]) => name).join(', ')})`;
   }
-  const odd = fields.findIndex((field) => !/^[\dA-Z*/,-]+$/i.test(field));
-  return odd < 0
-    ? undefined
-    : `has a ${CRON_FIELDS[odd] ?? ''} field that no cron knows (${fields[odd] ?? ''})`;
+  for (const [i, [name, least, greatest]] of CRON_FIELDS.entries()) {
+    const field = fields[i] ?? '';
+    if (!isCronField(field, least, greatest)) return `has a field that no cron knows, its ${name} (${field})`;
+  }
+  return undefined;
+}
+
+/** `*`, a number, a name like MON, a range of those, each with an optional step; or several with commas between. */
+function isCronField(field: string, least: number, greatest: number): boolean {
+  return field.split(',').every((part) => {
+    const [, range = ''] = /^(\*|\w+(?:-\w+)?)(?:\/[1-9]\d*)?$/.exec(part) ?? [];
+    return (
+      range === '*' ||
+      range
+        .split('-')
+        .every((value) =>
+          /^\d+$/.test(value)
+            ? Number(value) >= least && Number(value) <= greatest
+            : /^[a-z]{3,9}$/i.test(value),
+        )
+    );
+  });
 }

@@ -23,13 +23,7 @@ export interface PrivateKeyPem {
  * @throws KeyFault where it is no such key, too short, or a public key
  */
 export function parsePrivateKey(text: string): PrivateKeyPem {
-  const key = readKey(text, {
-    pem: createPrivateKey,
-    der: [
-      (der) => createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }),
-      (der) => createPrivateKey({ key: der, format: 'der', type: 'pkcs1' }),
-    ],
-  });
+  const key = readPrivateKey(text);
   if (!key) {
     if (/ENCRYPTED/.test(text)) throw new KeyFault('is protected by a passphrase, which nobody could enter');
     if (readPublicKey(text)) throw new KeyFault('holds a public key where the private one belongs');
@@ -50,15 +44,14 @@ export function parsePrivateKey(text: string): PrivateKeyPem {
  */
 export function parsePublicKey(text: string): string {
   // createPublicKey would quietly take the public half out of a private key or a certificate.
-  if (/PRIVATE KEY/.test(text)) throw new KeyFault('holds a private key where the public one belongs');
+  if (/PRIVATE KEY/.test(text) || readPrivateKey(text)) {
+    throw new KeyFault('holds a private key where the public one belongs');
+  }
   if (/BEGIN (TRUSTED )?CERTIFICATE/.test(text)) {
     throw new KeyFault('holds a certificate, and the certificate mode is not supported');
   }
   const key = readPublicKey(text);
-  if (!key) {
-    if (isPrivateKey(text)) throw new KeyFault('holds a private key where the public one belongs');
-    throw new KeyFault('cannot be read as a public key');
-  }
+  if (!key) throw new KeyFault('cannot be read as a public key');
   assertUsable(key);
   return spki(key);
 }
@@ -81,6 +74,16 @@ function readKey(text: string, readers: Readers): KeyObject | undefined {
   return undefined;
 }
 
+function readPrivateKey(text: string): KeyObject | undefined {
+  return readKey(text, {
+    pem: createPrivateKey,
+    der: [
+      (der) => createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }),
+      (der) => createPrivateKey({ key: der, format: 'der', type: 'pkcs1' }),
+    ],
+  });
+}
+
 function readPublicKey(text: string): KeyObject | undefined {
   return readKey(text, {
     pem: createPublicKey,
@@ -89,10 +92,6 @@ function readPublicKey(text: string): KeyObject | undefined {
       (der) => createPublicKey({ key: der, format: 'der', type: 'pkcs1' }),
     ],
   });
-}
-
-function isPrivateKey(text: string): boolean {
-  return attempt(() => parsePrivateKey(text)) !== undefined;
 }
 
 function attempt<T>(read: () => T): T | undefined {

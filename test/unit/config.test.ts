@@ -1,0 +1,293 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { ENVIRONMENT, readConfig } from '../../worker/config';
+import { PaymentError } from '../../workflows/errors';
+
+const application = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const alipay = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
+const privatePem = (type: 'pkcs1' | 'pkcs8') =>
+  application.privateKey.export({ type, format: 'pem' }).toString();
+const publicPem = (type: 'pkcs1' | 'spki') => alipay.publicKey.export({ type, format: 'pem' }).toString();
+const bare = (pem: string) => pem.replace(/-----[^-]+-----|\s/g, '');
+
+const GOOD = {
+  DATABASE_URL: 'postgres://shop:hunter2@db.example:5432/shop',
+  ALIPAY_GATEWAY: 'https://openapi.alipay.com/gateway.do',
+  ALIPAY_APP_ID: '2021000000000001',
+  ALIPAY_PRIVATE_KEY: privatePem('pkcs8'),
+  ALIPAY_PUBLIC_KEY: publicPem('spki'),
+  ALIPAY_SELLER_ID: '2088000000000001',
+  ALIPAY_NOTIFY_URL: 'https://shop.example/alipay/notify',
+};
+
+/** The faults that are found where `changes` are made to a sound environment; undefined takes a variable away. */
+function faultsOf(changes: Record<string, string | undefined>): string[] {
+  try {
+    readConfig({ ...GOOD, ...changes });
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    expect(error.code).toBe('CONFIG_INVALID');
+    return error.message.split('\n').slice(1);
+  }
+  return [];
+}
+
+describe('the environment', () => {
+  it('needs seven variables, and has the documented defaults for the rest', () => {
+    expect(readConfig(GOOD)).toEqual({
+      database: { url: GOOD.DATABASE_URL, schema: 'public' },
+      alipay: {
+        gateway: GOOD.ALIPAY_GATEWAY,
+        appId: GOOD.ALIPAY_APP_ID,
+        privateKey: privatePem('pkcs1').trim(),
+        privateKeyPkcs8: privatePem('pkcs8').trim(),
+        publicKey: publicPem('spki').trim(),
+        sellerId: GOOD.ALIPAY_SELLER_ID,
+        notifyUrl: GOOD.ALIPAY_NOTIFY_URL,
+        timeoutMs: 5_000,
+      },
+      payments: {
+        checks: 3,
+        intervalMs: 60_000,
+        orderTtlMs: 86_400_000,
+        closeMarginMs: 60_000,
+        latePaymentPolicy: 'refund',
+      },
+      sweep: { cron: '0/30 * * * * * *', parallel: 50 },
+      http: { host: '127.0.0.1', port: 3000 },
+      log: { level: 'info' },
+      laptop: { sandboxPort: 4000, temporalPort: 7233, temporalUiPort: 8233 },
+    });
+  });
+
+  it('is told about in full where it is empty: every missing variable on its own line', () => {
+    const lines = faultsOf(Object.fromEntries(Object.keys(GOOD).map((name) => [name, undefined])));
+    expect(lines.map((line) => /^ {2}- (\w+) is not set; set ./.exec(line)?.[1])).toEqual(Object.keys(GOOD));
+    expect(ENVIRONMENT.filter(({ required }) => required).map(({ name }) => name)).toEqual(Object.keys(GOOD));
+  });
+
+  it('is read only as far as a process needs it', () => {
+    expect(readConfig({ SWEEP_PARALLEL: '7', PORT: 'nonsense' }, { needs: ['sweep'] })).toEqual({
+      sweep: { cron: '0/30 * * * * * *', parallel: 7 },
+    });
+  });
+
+  it('takes a blank variable for an unset one', () => {
+    expect(
+      readConfig({ PAYMENT_CHECKS: '  ', ORDER_TTL: '' }, { needs: ['payments'] }).payments,
+    ).toMatchObject({
+      checks: 3,
+      orderTtlMs: 86_400_000,
+    });
+  });
+
+  it.each([
+    ['DATABASE_SCHEMA', 'shop_2'],
+    ['ALIPAY_RETURN_URL', 'http://localhost:3000/thanks'],
+    ['ALIPAY_MAX_RPS', '0.5'],
+    ['PAYMENT_CHECKS', '0'],
+    ['PAYMENT_CHECKS', '20'],
+    ['PAYMENT_CHECK_INTERVAL', '500ms'],
+    ['CLOSE_MARGIN', '1s'],
+    ['ORDER_TTL', '1.5 h'],
+    ['ORDER_TTL', '15d'],
+    ['LATE_PAYMENT_POLICY', 'review'],
+    ['SWEEP_CRON', '0 */5 8-20 * * MON-FRI *'],
+    ['SWEEP_CRON', '0/30 0-59,30 1 1,15-20/2 jan * 2026-2030'],
+    ['SWEEP_CRON', '@every 30s'],
+    ['SWEEP_CRON', '@every 1h30m'],
+    ['HOST', '::1'],
+    ['PORT', '0'],
+    ['LOG_FORMAT', 'pretty'],
+  ])('accepts %s=%s', (name, value) => {
+    expect(faultsOf({ [name]: value })).toEqual([]);
+  });
+
+  it.each([
+    ['DATABASE_URL', 'mysql://root@db/shop', 'is not a postgres:// URL'],
+    ['DATABASE_SCHEMA', 'shop; drop', 'is not a schema name'],
+    ['DATABASE_SCHEMA', 'pg_shop', 'is not a schema name'],
+    ['ALIPAY_GATEWAY', 'openapi.alipay.com', 'is not an http:// or https:// URL'],
+    ['ALIPAY_NOTIFY_URL', 'ftp://shop.example', 'is not an http:// or https:// URL'],
+    ['ALIPAY_SELLER_ID', '2'.repeat(29), 'is not one word of up to 28 characters'],
+    ['ALIPAY_TIMEOUT', '5', 'is not a duration with its unit'],
+    ['ALIPAY_TIMEOUT', '5 parsecs', 'is not a duration with its unit'],
+    ['ALIPAY_MAX_RPS', '0', 'is not a number above 0'],
+    ['ALIPAY_MAX_RPS', '-3', 'is not a number above 0'],
+    ['PAYMENT_CHECKS', '21', 'is not a whole number from 0 to 20'],
+    ['PAYMENT_CHECKS', '1.5', 'is not a whole number from 0 to 20'],
+    ['PAYMENT_CHECK_INTERVAL', '-1m', 'is not a duration with its unit'],
+    ['ORDER_TTL', '16d', 'is not between 1ms and 15d'],
+    ['CLOSE_MARGIN', '0s', 'is not between 1ms and 24h'],
+    ['LATE_PAYMENT_POLICY', 'ignore', 'is none of refund, review'],
+    ['SWEEP_PARALLEL', '0', 'is not a whole number from 1 to 1000'],
+    ['SWEEP_CRON', '* * * * *', 'has 5 fields instead of seven'],
+    ['SWEEP_CRON', '@hourly', 'is not @every and a duration'],
+    ['SWEEP_CRON', '@every 0s', 'is not @every and a duration'],
+    ['SWEEP_CRON', '@every soon', 'is not @every and a duration'],
+    ['SWEEP_CRON', '0 0 8 ? * * *', 'has a field that no cron knows, its day of month'],
+    ['SWEEP_CRON', '61 * * * * * *', 'has a field that no cron knows, its second'],
+    ['SWEEP_CRON', '0 0 8,, * * * *', 'has a field that no cron knows, its hour'],
+    ['SWEEP_CRON', '*/0 * * * * * *', 'has a field that no cron knows, its second'],
+    ['PORT', '65536', 'is not a whole number from 0 to 65535'],
+    ['API_TOKEN', 'too-short', 'is shorter than 16 characters'],
+    ['LOG_LEVEL', 'loud', 'is none of trace, debug'],
+    ['LOG_FORMAT', 'xml', 'is none of json, pretty'],
+  ])('refuses %s=%s: it %s', (name, value, wrong) => {
+    expect(faultsOf({ [name]: value })).toEqual([expect.stringMatching(`^  - ${name} .*${wrong}.*; set .`)]);
+  });
+
+  it('refuses six cron fields, says that they would mean minutes, and gives the seven', () => {
+    const [fault] = faultsOf({ SWEEP_CRON: '0/30 * * * * *' });
+    expect(fault).toContain('six for minutes first');
+    expect(fault).toContain('"0/30 * * * * * *"');
+  });
+
+  it.each([
+    ['2m', '60s'],
+    ['90s', '1m'],
+  ])('refuses ORDER_TTL=%s with CLOSE_MARGIN=%s: no checkout could succeed', (ORDER_TTL, CLOSE_MARGIN) => {
+    expect(faultsOf({ ORDER_TTL, CLOSE_MARGIN })).toEqual([
+      expect.stringContaining('not more than twice CLOSE_MARGIN'),
+    ]);
+  });
+
+  it('wants a token where others can reach the server', () => {
+    expect(faultsOf({ HOST: '0.0.0.0' })).toEqual([
+      expect.stringMatching(/^ {2}- API_TOKEN is not set, but HOST is 0/),
+    ]);
+    expect(faultsOf({ HOST: '0.0.0.0', API_TOKEN: 'x'.repeat(16) })).toEqual([]);
+    expect(faultsOf({ HOST: '127.0.0.1' })).toEqual([]);
+  });
+
+  it('shows no secret, whatever is wrong', () => {
+    const secrets = {
+      DATABASE_URL: 'mysql://shop:hunter2@db/shop',
+      ALIPAY_PRIVATE_KEY: 'c2VjcmV0IGtleQ==',
+      ALIPAY_PUBLIC_KEY: 'bm90IGEga2V5',
+      API_TOKEN: 'hunter3',
+    };
+    const told = faultsOf(secrets).join('\n');
+    expect(faultsOf(secrets)).toHaveLength(4);
+    for (const secret of Object.values(secrets)) expect(told).not.toContain(secret);
+    expect(told).not.toContain('hunter');
+  });
+});
+
+describe('the keys', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'keys-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const shortKeys = generateKeyPairSync('rsa', { modulusLength: 1024 });
+  const curveKeys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+
+  it.each([
+    ['a PKCS8 PEM', privatePem('pkcs8')],
+    ['a PKCS1 PEM', privatePem('pkcs1')],
+    ['bare base64 of PKCS8', bare(privatePem('pkcs8'))],
+    ['bare base64 of PKCS1', bare(privatePem('pkcs1'))],
+    ['bare base64 in lines', bare(privatePem('pkcs1')).replace(/.{64}/g, '$&\n')],
+    ['a PEM with a literal \\n for each line break', privatePem('pkcs8').replaceAll('\n', '\\n')],
+    ['a PEM with Windows line breaks', privatePem('pkcs8').replaceAll('\n', '\r\n')],
+  ])('the private one may be %s', (_kind, text) => {
+    const { alipay } = readConfig({ ...GOOD, ALIPAY_PRIVATE_KEY: text });
+    expect(alipay.privateKey).toBe(privatePem('pkcs1').trim());
+    expect(alipay.privateKeyPkcs8).toBe(privatePem('pkcs8').trim());
+  });
+
+  it.each([
+    ['an SPKI PEM', publicPem('spki')],
+    ['a PKCS1 PEM', publicPem('pkcs1')],
+    ['bare base64 of SPKI', bare(publicPem('spki'))],
+    ['bare base64 of PKCS1', bare(publicPem('pkcs1'))],
+  ])('the public one may be %s', (_kind, text) => {
+    expect(readConfig({ ...GOOD, ALIPAY_PUBLIC_KEY: text }).alipay.publicKey).toBe(publicPem('spki').trim());
+  });
+
+  it('may lie in files', () => {
+    const file = join(folder, 'private.pem');
+    writeFileSync(file, privatePem('pkcs8'));
+    const { alipay } = readConfig({ ...GOOD, ALIPAY_PRIVATE_KEY: '', ALIPAY_PRIVATE_KEY_FILE: file });
+    expect(alipay.privateKey).toBe(privatePem('pkcs1').trim());
+  });
+
+  it('may not lie in a file that is not there, nor in two places', () => {
+    const missing = join(folder, 'missing.pem');
+    expect(faultsOf({ ALIPAY_PUBLIC_KEY: undefined, ALIPAY_PUBLIC_KEY_FILE: missing })).toEqual([
+      expect.stringMatching(
+        /ALIPAY_PUBLIC_KEY has no value: ALIPAY_PUBLIC_KEY_FILE names .*missing\.pem.*ENOENT/,
+      ),
+    ]);
+    expect(faultsOf({ ALIPAY_PUBLIC_KEY_FILE: missing })).toEqual([expect.stringContaining('are both set')]);
+  });
+
+  const encrypted = application.privateKey
+    .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'hunter2' })
+    .toString();
+
+  it.each([
+    [
+      'ALIPAY_PRIVATE_KEY',
+      'a public key in its place',
+      publicPem('spki'),
+      'holds a public key where the private one',
+    ],
+    [
+      'ALIPAY_PRIVATE_KEY',
+      'the same without PEM',
+      bare(publicPem('spki')),
+      'holds a public key where the private',
+    ],
+    [
+      'ALIPAY_PRIVATE_KEY',
+      'half a key',
+      privatePem('pkcs8').slice(0, 600),
+      'cannot be read as a private key',
+    ],
+    ['ALIPAY_PRIVATE_KEY', 'no base64', 'päss', 'cannot be read as a private key'],
+    ['ALIPAY_PRIVATE_KEY', 'a locked key', encrypted, 'is protected by a passphrase'],
+    [
+      'ALIPAY_PRIVATE_KEY',
+      '1024 bits',
+      shortKeys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      'has 1024 bits, too few',
+    ],
+    [
+      'ALIPAY_PRIVATE_KEY',
+      'a curve',
+      curveKeys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      'is not an RSA key',
+    ],
+    [
+      'ALIPAY_PUBLIC_KEY',
+      'a private key in its place',
+      privatePem('pkcs8'),
+      'holds a private key where the public one',
+    ],
+    [
+      'ALIPAY_PUBLIC_KEY',
+      'the same without PEM',
+      bare(privatePem('pkcs1')),
+      'holds a private key where the public',
+    ],
+    [
+      'ALIPAY_PUBLIC_KEY',
+      'a certificate',
+      '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----',
+      'holds a certificate',
+    ],
+    ['ALIPAY_PUBLIC_KEY', 'rubbish', 'bm90IGEga2V5', 'cannot be read as a public key'],
+    [
+      'ALIPAY_PUBLIC_KEY',
+      "the application's own public key",
+      application.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+      'is the public half of ALIPAY_PRIVATE_KEY',
+    ],
+  ])('%s may not be %s', (name, _kind, text, wrong) => {
+    expect(faultsOf({ [name]: text })).toEqual([expect.stringMatching(`^  - ${name} ${wrong}`)]);
+  });
+});
