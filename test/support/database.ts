@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createDatabase, query } from '../../sandbox/dev/postgres';
 import { atEnd } from './at-end';
 import { surroundings } from './surroundings';
-import { waitFor } from './wait-for';
+import { waitFor } from '../../sandbox/dev/wait-for';
 
 interface Session {
   application_name: string;

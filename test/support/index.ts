@@ -22,4 +22,4 @@
 export { freshDatabase } from './database';
 export { namespaceFor } from './namespaces';
 export { temporalAddress, temporalCli, timeSkippingEnvironment, workflowBundle } from './temporal';
-export { waitFor } from './wait-for';
+export { waitFor } from '../../sandbox/dev/wait-for';
