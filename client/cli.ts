@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ENVIRONMENT } from '../worker/config';
+import { createLogger } from '../worker/log';
 import { addCheckout } from './cli/checkout';
 import type { Answering, CliPayments } from './cli/command';
 import { EXIT, EXIT_HELP, exitCodeOf, faultOf } from './cli/exit';
@@ -96,7 +97,10 @@ function environmentHelp(): string {
 function connect(): Promise<CliPayments> {
   // Loaded late, so that help and usage errors come at once; by require, because import() finds no TypeScript.
   const { PaymentClient } = createRequire(__filename)('./payment-client') as typeof Client;
-  return PaymentClient.connect(process.env);
+  // Standard output belongs to the answer.
+  return PaymentClient.connect(process.env, {
+    log: createLogger({ name: 'cli', destination: process.stderr }),
+  });
 }
 
 /** The program: arguments, streams and exit code of this process. */

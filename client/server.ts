@@ -20,7 +20,7 @@ async function main(): Promise<void> {
     needs: ['database', 'alipay', 'payments', 'sweep', 'http', 'log'],
   });
   const log = createLogger({ name: 'server' });
-  const payments = await PaymentClient.connect(process.env);
+  const payments = await PaymentClient.connect(process.env, { log });
   const app = buildHttpServer({ payments, config: http, log });
   try {
     await app.listen({

@@ -6,17 +6,8 @@ import type { Paint } from './screen';
 /** What the commands need of a {@link PaymentClient}. */
 export type CliPayments = Pick<
   PaymentClient,
-  | 'checkout'
-  | 'closeOrder'
-  | 'order'
-  | 'payment'
-  | 'status'
-  | 'checkNow'
-  | 'payments'
-  | 'events'
-  | 'sweep'
-  | 'close'
->;
+  'checkout' | 'closeOrder' | 'order' | 'payment' | 'status' | 'checkNow' | 'payments' | 'events' | 'close'
+> & { sweep: Pick<PaymentClient['sweep'], 'install' | 'run' | 'report'> };
 
 /** What a command has to say: data for `--json`, words for everybody else. */
 export interface Answer {

@@ -36,8 +36,8 @@ export function exitCodeOf(error: unknown): ExitCode {
   return byStatus[error.status] ?? EXIT.failure;
 }
 
-/** An error as its code and its message, without secrets. */
+/** An error as its code and its message, without secrets: a PaymentError holds none, others may. */
 export function faultOf(error: unknown): { code: string; message: string } {
-  const code = error instanceof PaymentError ? error.code : 'INTERNAL';
-  return { code, message: redact(error instanceof Error ? error.message : String(error)) };
+  if (error instanceof PaymentError) return { code: error.code, message: error.message };
+  return { code: 'INTERNAL', message: redact(error instanceof Error ? error.message : String(error)) };
 }
