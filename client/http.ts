@@ -33,6 +33,9 @@ export const NOTIFICATIONS_PER_SECOND = 300;
 /** A notification has some thirty short fields, an order five: all else is a mistake or an attack. */
 const BODY_LIMIT = 64 * 1024;
 
+/** The last resort: what is awaited inside has deadlines of its own, the longest of them a minute (a close). */
+const HANDLER_TIMEOUT_MS = 90_000;
+
 /** The path of Alipay's notifications: `ALIPAY_NOTIFY_URL` ends with it, unless a proxy rewrites. */
 export const NOTIFY_PATH = '/alipay/notify';
 
@@ -53,8 +56,7 @@ export function buildHttpServer({
     // A client gets 15 s to say what it wants, and 5 s of them for the headers (a slow-loris holds a socket longer).
     requestTimeout: 15_000,
     http: { headersTimeout: 5_000 },
-    // The last resort: what is awaited inside has shorter deadlines of its own.
-    handlerTimeout: 60_000,
+    handlerTimeout: HANDLER_TIMEOUT_MS,
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
     clientErrorHandler: answerMalformedRequest,
   });
@@ -198,7 +200,7 @@ function explainOthers(error: FastifyError, request: FastifyRequest): Explanatio
     return {
       status: 503,
       code: 'INTERNAL',
-      message: 'no answer within 60 s, and it may still take effect: every call here can be repeated safely',
+      message: `no answer within ${HANDLER_TIMEOUT_MS / 1_000} s, and it may still take effect: every call here can be repeated safely`,
     };
   }
   const status = error.statusCode ?? 500;
