@@ -48,7 +48,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   await endLeftover(home.dataDir, say);
   await assertFree(port, 'PostgreSQL', options.choosePort ?? 'pass another port');
 
-  const url = `postgres://${USER}:${PASSWORD}@127.0.0.1:${port}/postgres`;
+  const url = postgresUrl(port);
   const spec = {
     name: 'PostgreSQL',
     command: join(home.bin, 'postgres'),
@@ -72,6 +72,11 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     }
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
+}
+
+/** The url of a server that {@link startPostgres} started, as superuser. */
+export function postgresUrl(port: number): string {
+  return `postgres://${USER}:${PASSWORD}@127.0.0.1:${port}/postgres`;
 }
 
 /**

@@ -25,23 +25,33 @@ export async function runStep(step: Step, say: Say): Promise<void> {
   say(`${step.what} …`);
   const ticker = setInterval(() => say(`${step.what} … ${seconds()} s`), TICK_MS);
   let output = '';
+  let timedOut = false;
   try {
     await new Promise<void>((resolve, reject) => {
       const child = spawn(step.command, step.args, {
         cwd: step.cwd,
         env: step.env ?? process.env,
         stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: step.timeoutMs,
+        detached: true,
       });
+      // A compiler starts compilers: they all end with this process, and when the time is up.
+      const end = (): void => killGroup(child.pid);
+      process.once('exit', end);
+      const tooLate = setTimeout(() => {
+        timedOut = true;
+        end();
+      }, step.timeoutMs);
       const keep = (chunk: Buffer): void => {
         output = (output + chunk.toString()).slice(-2000);
       };
       child.stdout.on('data', keep);
       child.stderr.on('data', keep);
       child.once('error', reject);
-      child.once('close', (code, signal) => {
+      child.once('close', (code) => {
+        clearTimeout(tooLate);
+        process.off('exit', end);
         if (code === 0) resolve();
-        else reject(new Error(signal ? `no end after ${step.timeoutMs / 1000} s` : output.trim()));
+        else reject(new Error(timedOut ? `no end after ${step.timeoutMs / 1000} s` : output.trim()));
       });
     });
   } catch (error) {
@@ -52,4 +62,13 @@ export async function runStep(step: Step, say: Say): Promise<void> {
     clearInterval(ticker);
   }
   say(`${step.what}: done in ${seconds()} s`);
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // ESRCH: it has ended already.
+  }
 }

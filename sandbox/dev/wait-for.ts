@@ -8,6 +8,8 @@ export interface Waiting {
   everyMs?: number;
 }
 
+type Truthy<T> = Exclude<T, false | 0 | '' | null | undefined>;
+
 /**
  * Asks again and again until a condition holds.
  *
@@ -18,13 +20,13 @@ export interface Waiting {
 export async function waitFor<T>(
   condition: () => Promise<T> | T,
   { what, timeoutMs = 10_000, everyMs = 50 }: Waiting,
-): Promise<NonNullable<T>> {
+): Promise<Truthy<T>> {
   const deadline = Date.now() + timeoutMs;
   let last: unknown;
   for (;;) {
     try {
       const value = await condition();
-      if (value) return value;
+      if (value) return value as Truthy<T>;
       last = undefined;
     } catch (error) {
       last = error;

@@ -1,0 +1,143 @@
+import { Client, Connection } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { openDatabase } from '../../db/connect';
+import { readConfig } from '../../worker/config';
+import { connectControl } from '../control-http';
+import { environmentOf } from './environment';
+import { guardServices } from './guard';
+import { providePostgres, provideTemporal } from './infrastructure';
+import { Narrator } from './narrator';
+import { applicationParts } from './parts';
+import { forgetEverything, PLACES } from './places';
+import { assertFree } from './ports';
+import { takeRun } from './run-lock';
+import { runScript } from './scripts';
+import { killServices } from './services';
+import type { Say } from './services';
+import { howToChoose, PORTS, readSettings } from './settings';
+import type { Settings } from './settings';
+import { Shop } from './shop';
+import { playStories } from './stories';
+import type { World } from './stories';
+import { Supervisor } from './supervisor';
+
+// The whole of durable-alipay on one machine: what ./temporal-dev.sh runs.
+
+const say: Say = (line) => process.stdout.write(`${line}\n`);
+const complain: Say = (line) => process.stderr.write(`${line}\n`);
+const supervisor = new Supervisor(say, (error) => void leave(error));
+let giveUpRun = (): void => undefined;
+let dismissGuardian = (): Promise<void> => Promise.resolve();
+let leaving = false;
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.argv, process.env);
+  giveUpRun = takeRun(PLACES.running);
+  if (settings.fresh) forgetEverything();
+  await assertPortsFree(settings);
+  dismissGuardian = guardServices();
+
+  const env = await startServers(settings);
+  const temporal = await connectTemporal(env);
+  for (const part of applicationParts(settings, env, temporal)) await supervisor.start(part);
+  announceParts(settings);
+  say(await runScript('Installing the sweep', ['client/bin.js', 'sweep', 'install'], env));
+
+  const world = theWorld(settings, env, temporal);
+  if (settings.demo) await playStories(world);
+  say('');
+  if (!settings.external.gateway) await inviteTheBuyer(world);
+  say('Ctrl-C ends everything; ./temporal-dev.sh brings it back with all payments.');
+  say('ready');
+}
+
+/** Early, and all of them: nothing is started that would have to be stopped again. */
+async function assertPortsFree({ ports, external }: Settings): Promise<void> {
+  const wanted: Array<keyof typeof PORTS> = [
+    'server',
+    ...(external.gateway ? [] : (['sandbox'] as const)),
+    ...(external.temporal ? [] : (['temporal', 'ui'] as const)),
+  ];
+  for (const port of wanted) await assertFree(ports[port], PORTS[port].what, howToChoose(port));
+}
+
+async function startServers(settings: Settings): Promise<NodeJS.ProcessEnv> {
+  const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
+  const databaseUrl = await providePostgres(settings, supervisor, say);
+  const temporalAddress = await provideTemporal(settings, namespace, supervisor, say);
+  const env = environmentOf(settings, { databaseUrl, temporalAddress }, process.env);
+  await runScript('Migrating the database', ['db/migrate.ts'], env);
+  return env;
+}
+
+async function connectTemporal(env: NodeJS.ProcessEnv): Promise<Client> {
+  const variables = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const { connectionOptions, namespace } = loadClientConnectConfig({
+    overrideEnvVars: Object.fromEntries(variables),
+  });
+  return new Client({ connection: await Connection.connect(connectionOptions), namespace });
+}
+
+function announceParts({ ports, external }: Settings): void {
+  if (!external.gateway) say(`Alipay sandbox http://127.0.0.1:${ports.sandbox}`);
+  say(`HTTP server    http://127.0.0.1:${ports.server}`);
+  say(`Logs           .temporal/logs/`);
+}
+
+function theWorld({ ports, external }: Settings, env: NodeJS.ProcessEnv, temporal: Client): World {
+  const { database, payments } = readConfig(env, { needs: ['database', 'payments'] });
+  const { namespace } = temporal.options;
+  return {
+    shop: new Shop(`http://127.0.0.1:${ports.server}`, env['API_TOKEN']),
+    buyer: connectControl(`http://127.0.0.1:${ports.sandbox}`),
+    database: openDatabase({ ...database, maxConnections: 2 }),
+    temporal,
+    linkOf: (workflowId) =>
+      external.temporal
+        ? `workflow ${workflowId} in namespace ${namespace}`
+        : `http://localhost:${ports.ui}/namespaces/${namespace}/workflows/${workflowId}`,
+    say,
+    checks: payments.checks,
+    intervalMs: payments.intervalMs,
+  };
+}
+
+/** An order for the person at the keyboard; what becomes of it is told as it happens. */
+async function inviteTheBuyer({ shop, database, linkOf }: World): Promise<void> {
+  const orderId = `yours-${Date.now().toString(36)}`;
+  const { outTradeNo, paymentUrl, workflowId } = await shop.checkout({
+    orderId,
+    subject: 'A pot of tea',
+    totalAmount: '8.88',
+  });
+  say(`Now you are the buyer. Order ${orderId}, 8.88 yuan of no real money; pay it, or leave, in a browser:`);
+  say(`    ${paymentUrl}`);
+  say(`    ${linkOf(workflowId)}`);
+  void new Narrator(say).follow(database, outTradeNo).catch(() => undefined);
+}
+
+/** Ends everything in order, and the process with it. */
+async function leave(error?: Error): Promise<void> {
+  if (leaving) return;
+  leaving = true;
+  if (error) complain(error.message);
+  await supervisor.stop();
+  await dismissGuardian();
+  giveUpRun();
+  process.exit(error ? 1 : 0);
+}
+
+function interrupted(): void {
+  if (leaving) {
+    killServices();
+    giveUpRun();
+    process.exit(130);
+  }
+  say('\nEnding everything in order; Ctrl-C again ends it at once.');
+  void leave();
+}
+
+// A closed terminal or pipe is no reason to leave services running.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => void leave());
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupted);
+main().catch((error: unknown) => leave(error instanceof Error ? error : new Error(String(error))));

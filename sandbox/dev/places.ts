@@ -1,0 +1,28 @@
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from './cache';
+import { removePostgresData } from './postgres-home';
+
+const FOLDER = join(ROOT, '.temporal');
+
+/** Where the local environment keeps what must outlive it. */
+export const PLACES = {
+  folder: FOLDER,
+  running: join(FOLDER, 'running'),
+  temporalDb: join(FOLDER, 'temporal.db'),
+  temporalConfig: join(FOLDER, 'temporal.toml'),
+  postgres: join(FOLDER, 'postgres'),
+  sandbox: join(FOLDER, 'sandbox'),
+  logs: join(FOLDER, 'logs'),
+  log: (name: string): string => join(FOLDER, 'logs', `${name}.log`),
+};
+
+/** Deletes what earlier starts left, and nothing that somebody else put beside it. */
+export function forgetEverything(): void {
+  const { temporalDb, temporalConfig, sandbox, logs } = PLACES;
+  for (const place of [temporalDb, `${temporalDb}-wal`, `${temporalDb}-shm`, temporalConfig, sandbox, logs]) {
+    rmSync(place, { recursive: true, force: true });
+  }
+  removePostgresData(PLACES.postgres);
+  if (existsSync(FOLDER) && readdirSync(FOLDER).length === 0) rmdirSync(FOLDER);
+}
