@@ -21,8 +21,6 @@ export interface ClosingDependencies {
   alipay: AlipayGateway;
   temporal: Client;
   log: Logger;
-  /** `CLOSE_MARGIN`, ms. */
-  closeMarginMs: number;
 }
 
 /**
@@ -154,7 +152,7 @@ export async function handOver(
   await wakePayment(temporal, payment, eventId);
 }
 
-export function createClosingActivities(deps: ClosingDependencies) {
+export function createExpiryActivities({ db, closeMarginMs }: { db: Database; closeMarginMs: number }) {
   return {
     /** One page of expired UNPAID orders, oldest first, by Postgres' clock. */
     findExpiredOrders({
@@ -164,9 +162,13 @@ export function createClosingActivities(deps: ClosingDependencies) {
       after: { expiresAt: string; orderId: string } | null;
       limit: number;
     }): Promise<ExpiredOrder[]> {
-      return findExpiredOrders(deps.db, { after, limit, timerGraceMs: 2 * deps.closeMarginMs });
+      return findExpiredOrders(db, { after, limit, timerGraceMs: 2 * closeMarginMs });
     },
+  };
+}
 
+export function createClosingActivities(deps: ClosingDependencies) {
+  return {
     /**
      * Closes a chunk of expired orders, one after the other, Alipay asked first. An order that breaks is reported
      * as failed and never stops the rest. Safe to repeat.
@@ -217,8 +219,6 @@ export function createClosingActivities(deps: ClosingDependencies) {
     },
   };
 }
-
-export type ClosingActivities = ReturnType<typeof createClosingActivities>;
 
 async function attempt(
   { log }: ClosingDependencies,

@@ -51,7 +51,7 @@ export function toFailure(error: unknown): ApplicationFailure {
   if (isDatabaseError(error)) {
     return ApplicationFailure.create({
       type: FAILURES.databaseUnavailable,
-      message: `Postgres did not do its part (${error.code}). It is tried again.`,
+      message: `Postgres did not do its part (${codeOf(error)}). It is tried again.`,
     });
   }
   return ApplicationFailure.create({
@@ -72,12 +72,17 @@ function fromAlipay(error: AlipayError): ApplicationFailure {
   });
 }
 
-function isDatabaseError(error: unknown): error is Error & { code: string } {
+function isDatabaseError(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
-  if (error.name === 'KnexTimeoutError')
-    return Object.assign(error, { code: 'no free connection' }) !== undefined;
+  if (error.name === 'KnexTimeoutError') return true;
+  const code = codeOf(error);
+  return /^[0-9A-Z]{5}$/.test(code) || /^E[A-Z]+$/.test(code) || /^Connection terminated/.test(error.message);
+}
+
+/** SQLSTATE, or the system's name of a broken connection. */
+function codeOf(error: Error): string {
   const { code } = error as { code?: unknown };
-  return typeof code === 'string' && (/^[0-9A-Z]{5}$/.test(code) || code.startsWith('E'));
+  return typeof code === 'string' ? code : error.name;
 }
 
 function logFailure(log: Logger, activity: string, failure: ApplicationFailure, error: unknown): void {

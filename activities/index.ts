@@ -3,11 +3,11 @@ import type { Logger } from 'pino';
 import type { Database } from '../db/connect';
 import type { LatePaymentPolicy } from '../workflows/messages';
 import type { AlipayGateway } from './alipay/gateway';
-import { createClosingActivities } from './closing';
+import { createClosingActivities, createExpiryActivities } from './closing';
 import { atTheEdge } from './failures';
 import { createFulfillmentActivities, createOrderActivities } from './orders';
 import { createOwedActivities } from './owed';
-import { createPaymentActivities } from './payments';
+import { createQueryActivities, createRecordActivities } from './payments';
 import { createRefundActivities } from './refunds';
 import { createReviewActivities } from './reviews';
 
@@ -24,22 +24,23 @@ export interface ActivityDependencies {
 
 /** What a worker on queue `payments` runs, also as local activities. */
 export function createPaymentsQueueActivities(deps: ActivityDependencies) {
-  const { findExpiredOrders } = createClosingActivities(deps);
   return atTheEdge(
-    { ...createPaymentActivities(deps), ...createOrderActivities(deps), findExpiredOrders },
+    {
+      ...createQueryActivities(deps),
+      ...createRecordActivities(deps),
+      ...createOrderActivities(deps),
+      ...createExpiryActivities(deps),
+    },
     deps.log,
   );
 }
 
 /** What a worker on queue `alipay` runs: all that calls the gateway and may take its time. */
 export function createAlipayQueueActivities(deps: ActivityDependencies) {
-  const { closeExpiredOrders, cancelOrder } = createClosingActivities(deps);
-  const { queryAlipay } = createPaymentActivities(deps);
   return atTheEdge(
     {
-      queryAlipay,
-      closeExpiredOrders,
-      cancelOrder,
+      ...createQueryActivities(deps),
+      ...createClosingActivities(deps),
       ...createRefundActivities(deps),
       ...createReviewActivities(deps),
       ...createOwedActivities(deps),

@@ -28,8 +28,6 @@ export function createOrderActivities(deps: OrderDependencies) {
   };
 }
 
-export type OrderActivities = ReturnType<typeof createOrderActivities>;
-
 /** The order service's side, which a shop replaces by its own. */
 export function createFulfillmentActivities({ db, log }: { db: Database; log: Logger }) {
   return {
@@ -42,8 +40,6 @@ export function createFulfillmentActivities({ db, log }: { db: Database; log: Lo
     },
   };
 }
-
-export type FulfillmentActivities = ReturnType<typeof createFulfillmentActivities>;
 
 /**
  * Sends the outbox of one order, oldest first, and marks what is sent. Where the process dies between the two it is

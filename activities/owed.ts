@@ -46,8 +46,6 @@ export function createOwedActivities(deps: ClosingDependencies) {
   };
 }
 
-export type OwedActivities = ReturnType<typeof createOwedActivities>;
-
 /** While the circuit breaker is open, one question is put to the gateway: any verified answer means up. */
 async function gatewayIsUp({ alipay }: ClosingDependencies): Promise<boolean> {
   if (!alipay.isDown) return true;

@@ -5,8 +5,14 @@ import {
   WorkflowIdReusePolicy,
 } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
-import type { AlipayNotified, CheckedOut, ConfirmPaymentInput, PaymentState } from '../workflows/messages';
-import { SIGNALS, TASK_QUEUES, UPDATES, WORKFLOWS, paymentWorkflowId } from '../workflows/messages';
+import type {
+  AlipayNotified,
+  CheckedOut,
+  ConfirmPaymentInput,
+  PaymentState,
+  UpdateName,
+} from '../workflows/messages';
+import { SIGNALS, TASK_QUEUES, WORKFLOWS, paymentWorkflowId } from '../workflows/messages';
 import { ORDER_ID, OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attributes';
 import type { confirmPayment } from '../workflows/confirm-payment';
 
@@ -77,11 +83,11 @@ export async function revivePayment(temporal: Client, payment: PaymentIdentity):
 }
 
 /** Sends an update to the payment's workflow, running or not, and waits for its result. */
-export async function updatePayment<Args extends [] | [unknown]>(
+export async function updatePayment(
   temporal: Client,
   payment: PaymentIdentity,
-  update: (typeof UPDATES)[keyof typeof UPDATES],
-  args: Args,
+  update: UpdateName,
+  args: unknown[],
 ): Promise<PaymentState> {
   return temporal.workflow.executeUpdateWithStart<typeof confirmPayment, PaymentState, unknown[]>(update, {
     startWorkflowOperation: new WithStartWorkflowOperation<typeof confirmPayment>(

@@ -10,12 +10,6 @@ import { beginCheck } from '../db/payments';
 import type { AlipayGateway, Patience, QueryAnswer } from './alipay/gateway';
 import { readEvidence } from './evidence';
 
-export interface PaymentDependencies {
-  db: Database;
-  alipay: AlipayGateway;
-  latePaymentPolicy: LatePaymentPolicy;
-}
-
 export interface Queried {
   answer: Answer;
   tradeNo?: string;
@@ -26,8 +20,8 @@ export interface Queried {
 /** The fast path runs inside a workflow task, which must not take long. */
 const FAST: Patience = { deadlineMs: 1_500, maxWaitMs: 100 };
 
-/** What the handout calls `checkAlipayPayment`, and the writes that follow from its answer. */
-export function createPaymentActivities({ db, alipay, latePaymentPolicy }: PaymentDependencies) {
+/** What the handout calls `checkAlipayPayment`. */
+export function createQueryActivities({ db, alipay }: { db: Database; alipay: AlipayGateway }) {
   return {
     /**
      * Asks whether a payment was made: the own table first, then `alipay.trade.query` by `out_trade_no`. `check` is
@@ -44,7 +38,18 @@ export function createPaymentActivities({ db, alipay, latePaymentPolicy }: Payme
       await storeAnswer(db, outTradeNo, check, answer);
       return answerFor(answer);
     },
+  };
+}
 
+/** The writes that follow from what Alipay says. */
+export function createRecordActivities({
+  db,
+  latePaymentPolicy,
+}: {
+  db: Database;
+  latePaymentPolicy: LatePaymentPolicy;
+}) {
+  return {
     /**
      * Records what verified evidence proves: the stored event `eventId`, or the newest answer to a query. Answers
      * what the payment is now. Safe to repeat.
@@ -83,8 +88,6 @@ export function createPaymentActivities({ db, alipay, latePaymentPolicy }: Payme
     },
   };
 }
-
-export type PaymentActivities = ReturnType<typeof createPaymentActivities>;
 
 const TOOK_MONEY: ReadonlySet<StoredPaymentStatus> = new Set(['PAID', 'REFUNDING', 'REFUNDED', 'REVIEW']);
 

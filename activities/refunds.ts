@@ -50,8 +50,6 @@ export function createRefundActivities({ db, alipay }: RefundDependencies) {
   };
 }
 
-export type RefundActivities = ReturnType<typeof createRefundActivities>;
-
 async function refundIsProven(alipay: AlipayGateway, { outTradeNo, totalAmount }: Payment): Promise<boolean> {
   const outRequestNo = outRequestNoOf(outTradeNo);
   const moved = await alipay.refund({

@@ -35,8 +35,6 @@ export function createReviewActivities({ db, alipay }: ReviewDependencies) {
   };
 }
 
-export type ReviewActivities = ReturnType<typeof createReviewActivities>;
-
 /** No exit may contradict where the money is: it is the shop's, it went back, or it never came. */
 function agrees(to: ReviewOutcome, fresh: QueryAnswer, refunded: boolean): boolean {
   switch (to) {

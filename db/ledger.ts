@@ -101,11 +101,9 @@ export async function openPayment(
     assertNotHeld(order.id, payments);
 
     const outTradeNo = await chooseOutTradeNo(trx, input, payments);
-    let payment = await findPayment(trx, outTradeNo);
-    if (!payment) {
-      await insertPayment(trx, { ...input, outTradeNo });
-      payment = (await findPayment(trx, outTradeNo)) as Payment;
-    }
+    if (!(await findPayment(trx, outTradeNo))) await insertPayment(trx, { ...input, outTradeNo });
+    const payment = await findPayment(trx, outTradeNo);
+    if (!payment) throw unknownPayment(outTradeNo);
     await appendEvent(trx, { outTradeNo, actor: 'checkout', event: 'checked-out' });
     return { order, payment };
   });

@@ -11,6 +11,8 @@ const cancel = proxyActivities<AlipayQueueActivities>({
   summary: 'ask Alipay, close the trade, then the order',
 });
 
+const isText = (value: unknown): boolean => typeof value === 'string' && value.trim() !== '';
+
 /**
  * Cancels an order for the shop, by the same safe closing as the sweep.
  *
@@ -18,9 +20,6 @@ const cancel = proxyActivities<AlipayQueueActivities>({
  */
 export async function closeOrder(input: CloseOrderInput): Promise<ClosedOrder> {
   requireInput(/^[A-Za-z0-9_-]{1,64}$/.test(input.orderId), 'orderId: 1 to 64 of A-Z a-z 0-9 _ -');
-  requireInput(
-    Boolean(input.actor?.trim() && input.reason?.trim()),
-    'actor and reason: who closes it, and why',
-  );
+  requireInput(isText(input.actor) && isText(input.reason), 'actor and reason: who closes it, and why');
   return cancel.cancelOrder(input);
 }

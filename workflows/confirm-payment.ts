@@ -219,7 +219,10 @@ class PaymentRun {
     const woken = await this.#waitUntil(this.#nextCheckAt, `check ${number} of ${this.#checksAllowed}`);
     if (woken) return;
     const answer = await this.#askOnce(number);
-    if (answer === 'postponed') return this.#postpone();
+    if (answer === 'postponed') {
+      this.#postpone();
+      return;
+    }
     this.#checksMade = number;
     this.#postponements = 0;
     this.#nextCheckAt = Date.now() + this.#intervalMs;

@@ -32,6 +32,8 @@ export const QUERIES = { payment: 'payment', progress: 'progress' } as const;
 
 export const UPDATES = { checkNow: 'checkNow', resolveReview: 'resolveReview' } as const;
 
+export type UpdateName = (typeof UPDATES)[keyof typeof UPDATES];
+
 export const SEARCH_ATTRIBUTES = {
   outTradeNo: 'OutTradeNo',
   orderId: 'OrderId',

@@ -15,7 +15,7 @@ export interface GatewaySettings {
   /** `https://openapi.alipay.com/gateway.do` */
   gateway: string;
   appId: string;
-  /** The application's RSA key, PKCS8 PEM. */
+  /** The application's RSA key, PKCS1 PEM. */
   privateKey: string;
   /** Alipay's (not the application's) public key, PEM. */
   publicKey: string;
@@ -83,7 +83,7 @@ export class AlipayGateway {
     this.#sdk = new AlipaySdk({
       appId: settings.appId,
       privateKey: settings.privateKey,
-      keyType: 'PKCS8',
+      keyType: 'PKCS1',
       alipayPublicKey: settings.publicKey,
       gateway: settings.gateway,
       signType: 'RSA2',
@@ -220,6 +220,15 @@ export class AlipayGateway {
     const { qr_code: qrCode } = node;
     if (node['code'] !== '10000' || !qrCode) throw refused(method, order.outTradeNo, node);
     return qrCode;
+  }
+
+  /**
+   * Signs something, so that an unusable key shows at start and not at the first buyer.
+   *
+   * @throws Error where the key cannot sign
+   */
+  testSignature(): void {
+    signedForm(this.#sdk, { method: 'alipay.trade.query', bizContent: { outTradeNo: 'self_test' } });
   }
 
   /** Whether a notification carries Alipay's own signature. What it says is for the caller to check. */

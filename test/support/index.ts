@@ -23,3 +23,5 @@ export { freshDatabase } from './database';
 export { namespaceFor } from './namespaces';
 export { temporalAddress, temporalCli, timeSkippingEnvironment, workflowBundle } from './temporal';
 export { waitFor } from '../../sandbox/dev/wait-for';
+export { openShop } from './shop';
+export type { Shop, ShopOptions } from './shop';

@@ -1,0 +1,445 @@
+import { randomBytes } from 'node:crypto';
+import {
+  Client,
+  Connection,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+} from '@temporalio/client';
+import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import type { Logger } from 'pino';
+import { toBeijing } from '../activities/alipay/beijing';
+import { AlipayError } from '../activities/alipay/errors';
+import type { AlipayGateway } from '../activities/alipay/gateway';
+import { openGateway } from '../activities/alipay/open';
+import { updatePayment, watchPayment } from '../activities/payment-workflow';
+import type { Database } from '../db/connect';
+import { openDatabase, row } from '../db/connect';
+import { openPayment, registerOrder, unknownOrder, unknownPayment } from '../db/ledger';
+import type { ClockedOrder, Order } from '../db/orders';
+import { findOrder } from '../db/orders';
+import type { PaymentEvent } from '../db/payment-events';
+import { findEvents } from '../db/payment-events';
+import type { Payment } from '../db/payments';
+import { findPayment, listPayments } from '../db/payments';
+import { readConfig } from '../worker/config';
+import { createLogger } from '../worker/log';
+import type { ErrorCode } from '../workflows/errors';
+import { ERROR_STATUS, PaymentError } from '../workflows/errors';
+import type { closeOrder } from '../workflows/close-order';
+import type {
+  CloseBy,
+  CloseOrderInput,
+  PaymentState,
+  Product,
+  ResolveReview,
+  StoredPaymentStatus,
+  UpdateName,
+} from '../workflows/messages';
+import {
+  QUERIES,
+  TASK_QUEUES,
+  UPDATES,
+  WORKFLOWS,
+  closeWorkflowId,
+  paymentWorkflowId,
+} from '../workflows/messages';
+import { explain } from './dependencies';
+import { parseCheckoutInput, parseCloseInput, parseDuration, parseOrderInput } from './input';
+import type { NotifyAnswer } from './notifications';
+import { handleNotification } from './notifications';
+import type { SweepSettings } from './sweep';
+import { SweepControl } from './sweep';
+
+/** What can be done about the sweep. */
+export type Sweeps = Pick<SweepControl, 'install' | 'run' | 'report'>;
+
+export type { Order } from '../db/orders';
+export type { PaymentEvent } from '../db/payment-events';
+export type { Payment } from '../db/payments';
+export type { NotifyAnswer } from './notifications';
+export type { LastSweep } from './sweep';
+export { PaymentError } from '../workflows/errors';
+
+/** An order as the shop places it. */
+export interface OrderInput {
+  /** 1 to 64 of `A-Z a-z 0-9 _ -`. */
+  orderId: string;
+  /** What the buyer reads at the cashier: 1 to 256 characters, none of `/ = &`. */
+  subject: string;
+  /** Yuan, like `"12.30"`. */
+  totalAmount: string;
+  /** How long it may stay unpaid, like `"30m"`. Default: `ORDER_TTL`. */
+  expiresIn?: string;
+  /** Who closes it when it expires. Default: the sweep. */
+  closeBy?: CloseBy;
+}
+
+export interface CheckoutInput extends OrderInput {
+  /** 1 to 64 of `A-Z a-z 0-9 _`. Default: the order's open payment, or a new one. */
+  outTradeNo?: string;
+  /** Default: `page`. */
+  product?: Product;
+}
+
+export interface Checkout {
+  orderId: string;
+  outTradeNo: string;
+  /** Where the buyer pays: a URL, or for `precreate` the content of a QR code. */
+  paymentUrl: string;
+  workflowId: string;
+}
+
+/** Durations are milliseconds. */
+export interface PaymentSettings {
+  checks: number;
+  intervalMs: number;
+  orderTtlMs: number;
+  closeMarginMs: number;
+  sweep: SweepSettings;
+}
+
+export interface PaymentClientDependencies {
+  temporal: Client;
+  db: Database;
+  alipay: AlipayGateway;
+  settings: PaymentSettings;
+  log: Logger;
+}
+
+/** One call of Temporal that does not wait for work to be done. */
+const CALL_MS = 5_000;
+
+/** `checkNow` itself answers after 5 s; the rest is for the workers to take it up. */
+const UPDATE_MS = 20_000;
+
+/** Closing asks Alipay several times about each payment. */
+const CLOSE_MS = 60_000;
+
+/**
+ * What checkout, the notify endpoint and operators call. It needs no worker in its process.
+ *
+ * Every method throws {@link PaymentError}: its `code` is one of the registry's, its `status` the HTTP status that
+ * fits. DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE and ALIPAY_UNAVAILABLE can come from any of them, and repeating
+ * the call is then safe.
+ */
+export class PaymentClient {
+  /** The sweep's Schedule, a sweep by hand, and the last report. */
+  readonly sweep: Sweeps;
+  readonly #deps: PaymentClientDependencies;
+
+  constructor(deps: PaymentClientDependencies) {
+    this.#deps = deps;
+    this.sweep = guarded(new SweepControl(deps.temporal, deps.settings.sweep));
+  }
+
+  /**
+   * A client with the settings of the environment (see the README's table). Nothing is connected until the first
+   * call, and a connection that is lost comes back by itself.
+   *
+   * @throws PaymentError CONFIG_INVALID that names every fault at once
+   */
+  // eslint-disable-next-line @typescript-eslint/require-await -- part of the interface: reading secrets may wait
+  static async connect(
+    env: NodeJS.ProcessEnv = process.env,
+    { log }: { log?: Logger } = {},
+  ): Promise<PaymentClient> {
+    const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'log'] });
+    const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars: definedEnv(env) });
+    const db = openDatabase(config.database);
+    return new PaymentClient({
+      temporal: new Client({
+        connection: Connection.lazy(connectionOptions),
+        ...(namespace !== undefined && { namespace }),
+      }),
+      db,
+      alipay: openGateway(db, config.alipay),
+      settings: { ...config.payments, sweep: config.sweep },
+      log: log ?? createLogger({ name: 'client', env }),
+    });
+  }
+
+  /**
+   * Registers an order, or finds it registered: the first registration wins.
+   *
+   * @throws PaymentError INVALID_INPUT, AMOUNT_DIFFERS
+   */
+  registerOrder(input: OrderInput): Promise<Order> {
+    return this.#guard(async () => withoutClock(await this.#register(parseOrderInput(input))));
+  }
+
+  /**
+   * The buyer wants to pay: registers the order if that has not been done, opens its payment, starts the workflow
+   * that will know what became of it, and answers where the buyer pays. Repeating it gives the same payment.
+   *
+   * @throws PaymentError INVALID_INPUT, AMOUNT_DIFFERS, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD,
+   *   OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED
+   */
+  checkout(input: CheckoutInput): Promise<Checkout> {
+    return this.#guard(async () => {
+      const { outTradeNo: given, product = 'page', ...orderInput } = parseCheckoutInput(input);
+      await this.#register(orderInput);
+      const { order, payment } = await openPayment(this.#deps.db, {
+        orderId: orderInput.orderId,
+        ...(given !== undefined && { outTradeNo: given }),
+        newOutTradeNo: newOutTradeNo(),
+        product,
+        marginMs: this.#deps.settings.closeMarginMs,
+      });
+      await this.#watch(order, payment);
+      // Only now, when the payment is watched, may the buyer be able to pay.
+      return {
+        orderId: order.id,
+        outTradeNo: payment.outTradeNo,
+        paymentUrl: await this.#paymentUrl(order, payment),
+        workflowId: paymentWorkflowId(payment.outTradeNo),
+      };
+    });
+  }
+
+  /**
+   * Cancels an order for the shop, safely: Alipay is asked first and told to close the trade.
+   *
+   * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD (the sweep closes it later)
+   */
+  closeOrder(input: CloseOrderInput): Promise<Order> {
+    return this.#guard(async () => {
+      const parsed = parseCloseInput(input);
+      await this.#findOrder(parsed.orderId);
+      await this.#closed(parsed);
+      return withoutClock(await this.#findOrder(parsed.orderId));
+    });
+  }
+
+  /** @throws PaymentError ORDER_UNKNOWN */
+  order(orderId: string): Promise<Order> {
+    return this.#guard(async () => withoutClock(await this.#findOrder(orderId)));
+  }
+
+  /** @throws PaymentError PAYMENT_UNKNOWN */
+  payment(outTradeNo: string): Promise<Payment> {
+    return this.#guard(() => this.#findPayment(outTradeNo));
+  }
+
+  /** Newest first. */
+  payments(
+    filter: { status?: StoredPaymentStatus; orderId?: string; limit?: number } = {},
+  ): Promise<Payment[]> {
+    return this.#guard(() => listPayments(this.#deps.db, filter));
+  }
+
+  /** What happened to a payment, oldest first. */
+  events(outTradeNo: string): Promise<PaymentEvent[]> {
+    return this.#guard(() => findEvents(this.#deps.db, outTradeNo));
+  }
+
+  /**
+   * Where a payment stands: its workflow's own word, or the row's where no workflow can answer.
+   *
+   * @throws PaymentError PAYMENT_UNKNOWN
+   */
+  status(outTradeNo: string): Promise<PaymentState> {
+    return this.#guard(async () => {
+      const { status, checks } = await this.#findPayment(outTradeNo);
+      try {
+        return await this.#call(() =>
+          this.#deps.temporal.workflow
+            .getHandle(paymentWorkflowId(outTradeNo))
+            .query<PaymentState>(QUERIES.payment),
+        );
+      } catch (error) {
+        if (!(error instanceof WorkflowNotFoundError) && !isUnavailable(explain(error))) throw error;
+        return { outTradeNo, status, checks, nextCheckAt: null, lastAnswer: null };
+      }
+    });
+  }
+
+  /**
+   * Asks Alipay about a payment at once; uses up no check. What it finds is recorded.
+   *
+   * @throws PaymentError PAYMENT_UNKNOWN
+   */
+  checkNow(outTradeNo: string): Promise<PaymentState> {
+    return this.#guard(async () => this.#update(await this.#findPayment(outTradeNo), UPDATES.checkNow, []));
+  }
+
+  /**
+   * Carries out a person's decision about a payment in review; Alipay is asked first.
+   *
+   * @throws PaymentError PAYMENT_UNKNOWN, REVIEW_REFUSED, INVALID_INPUT
+   */
+  resolveReview(outTradeNo: string, decision: ResolveReview): Promise<PaymentState> {
+    return this.#guard(async () =>
+      this.#update(await this.#findPayment(outTradeNo), UPDATES.resolveReview, [decision]),
+    );
+  }
+
+  /**
+   * Takes a notification of Alipay, as the raw form body or its parsed fields. Answer Alipay with exactly the word
+   * that comes back. A forged one is `fail`, never an error.
+   */
+  handleNotify(body: string | Record<string, unknown>): Promise<NotifyAnswer> {
+    return this.#guard(() => this.#call(() => handleNotification(this.#deps, body)));
+  }
+
+  /** Whether the dependencies answer. Never throws. */
+  async health(): Promise<{ database: boolean; temporal: boolean }> {
+    const { db, temporal } = this.#deps;
+    const [database, server] = await Promise.allSettled([
+      row(db, 'SELECT 1 AS up'),
+      temporal.withDeadline(Date.now() + CALL_MS, () => temporal.workflowService.getSystemInfo({})),
+    ]);
+    return { database: database.status === 'fulfilled', temporal: server.status === 'fulfilled' };
+  }
+
+  async close(): Promise<void> {
+    await this.#deps.db.destroy();
+    await this.#deps.temporal.connection.close();
+  }
+
+  #register(input: OrderInput): Promise<ClockedOrder> {
+    const { orderTtlMs, closeMarginMs } = this.#deps.settings;
+    const { orderId, subject, totalAmount, expiresIn, closeBy = 'sweep' } = input;
+    const ttlMs = expiresIn === undefined ? orderTtlMs : parseDuration(expiresIn);
+    if (ttlMs <= 2 * closeMarginMs) {
+      throw new PaymentError(
+        'INVALID_INPUT',
+        `expiresIn must be more than ${(2 * closeMarginMs) / 1_000} s (twice CLOSE_MARGIN), or nobody could pay in time`,
+      );
+    }
+    return registerOrder(this.#deps.db, { orderId, subject, totalAmount, closeBy, ttlMs });
+  }
+
+  async #watch(order: ClockedOrder, payment: Payment): Promise<void> {
+    const { checks, intervalMs } = this.#deps.settings;
+    await this.#call(() =>
+      watchPayment(this.#deps.temporal, payment, {
+        outTradeNo: payment.outTradeNo,
+        checks,
+        intervalMs,
+        closeBy: order.closeBy,
+        deadline: order.expiresAt.toISOString(),
+      }),
+    );
+  }
+
+  async #paymentUrl(
+    order: ClockedOrder,
+    { outTradeNo, product, totalAmount, timeExpire }: Payment,
+  ): Promise<string> {
+    try {
+      return await this.#deps.alipay.payUrl({
+        outTradeNo,
+        subject: order.subject,
+        totalAmount,
+        product,
+        timeExpire: timeExpire ?? order.expiresAt,
+      });
+    } catch (error) {
+      if (!(error instanceof AlipayError)) throw error;
+      throw new PaymentError('ALIPAY_UNAVAILABLE', 'Alipay gave no QR code. Trying again is safe.', {
+        cause: error,
+      });
+    }
+  }
+
+  async #closed(input: CloseOrderInput): Promise<void> {
+    const { temporal } = this.#deps;
+    try {
+      await temporal.withDeadline(Date.now() + CLOSE_MS, () =>
+        temporal.workflow.execute<typeof closeOrder>(WORKFLOWS.closeOrder, {
+          workflowId: closeWorkflowId(input.orderId),
+          workflowIdConflictPolicy: 'USE_EXISTING',
+          taskQueue: TASK_QUEUES.payments,
+          args: [input],
+          staticSummary: `Close order ${input.orderId}`,
+        }),
+      );
+    } catch (error) {
+      throw error instanceof WorkflowFailedError ? fromFailure(error.cause) : error;
+    }
+  }
+
+  async #update(payment: Payment, update: UpdateName, args: [] | [ResolveReview]): Promise<PaymentState> {
+    const { temporal } = this.#deps;
+    try {
+      return await temporal.withDeadline(Date.now() + UPDATE_MS, () =>
+        updatePayment(temporal, payment, update, args),
+      );
+    } catch (error) {
+      throw error instanceof WorkflowUpdateFailedError ? fromFailure(error.cause) : error;
+    }
+  }
+
+  async #findOrder(orderId: string): Promise<ClockedOrder> {
+    const order = await findOrder(this.#deps.db, orderId);
+    if (!order) throw unknownOrder(orderId);
+    return order;
+  }
+
+  async #findPayment(outTradeNo: string): Promise<Payment> {
+    const payment = await findPayment(this.#deps.db, outTradeNo);
+    if (!payment) throw unknownPayment(outTradeNo);
+    return payment;
+  }
+
+  #call<T>(call: () => Promise<T>): Promise<T> {
+    return this.#deps.temporal.withDeadline(Date.now() + CALL_MS, call);
+  }
+
+  async #guard<T>(act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      throw explain(error);
+    }
+  }
+}
+
+/** The same object, whose methods explain what they throw. */
+function guarded<T extends object>(target: T): T {
+  return new Proxy(target, {
+    get(of, name) {
+      const value: unknown = Reflect.get(of, name, of);
+      if (typeof value !== 'function') return value;
+      return async (...args: unknown[]) => {
+        try {
+          return await (value as (...all: unknown[]) => Promise<unknown>).apply(of, args);
+        } catch (error) {
+          throw explain(error);
+        }
+      };
+    },
+  });
+}
+
+function withoutClock(clocked: ClockedOrder): Order {
+  const { expired, remainingMs, ...order } = clocked;
+  return order;
+}
+
+/** Sortable by time, so that a person sees which is newer: 14 digits of Beijing time, then 72 random bits. */
+function newOutTradeNo(): string {
+  return toBeijing(new Date()).replace(/\D/g, '') + randomBytes(9).toString('hex');
+}
+
+const isUnavailable = (error: unknown): boolean => error instanceof PaymentError && error.status === 503;
+
+/** The failure that ended a workflow or an update, as an error of the interface. */
+function fromFailure(cause: Error | undefined): Error {
+  const failure = cause instanceof ActivityFailure ? cause.cause : cause;
+  if (failure instanceof ApplicationFailure && failure.type && failure.type in ERROR_STATUS) {
+    return new PaymentError(failure.type as ErrorCode, failure.message, { cause });
+  }
+  if (failure instanceof ApplicationFailure && failure.type?.startsWith('ALIPAY_')) {
+    return new PaymentError('ALIPAY_UNAVAILABLE', `${failure.message}. Trying again is safe.`, { cause });
+  }
+  return cause ?? new Error('the workflow failed');
+}
+
+function definedEnv(env: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}

@@ -1,0 +1,129 @@
+import type { FastifyInstance } from 'fastify';
+import { Client } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import type { Worker } from '@temporalio/worker';
+import { pino } from 'pino';
+import type { ActivityDependencies } from '../../activities';
+import type { GatewaySettings } from '../../activities/alipay/gateway';
+import { openGateway } from '../../activities/alipay/open';
+import { buildHttpServer } from '../../client/http';
+import type { PaymentSettings } from '../../client/payment-client';
+import { PaymentClient } from '../../client/payment-client';
+import type { Database } from '../../db/connect';
+import { openDatabase, rows } from '../../db/connect';
+import { parsePrivateKey } from '../../worker/keys';
+import { createWorkers } from '../../worker/worker';
+import type { Sandbox } from '../../sandbox';
+import { startSandbox } from '../../sandbox';
+import type { LatePaymentPolicy, TaskQueue } from '../../workflows/messages';
+import { freshDatabase } from './database';
+import { namespaceFor } from './namespaces';
+import { temporalAddress, workflowBundle } from './temporal';
+
+export interface ShopOptions {
+  payments?: Partial<PaymentSettings>;
+  latePaymentPolicy?: LatePaymentPolicy;
+  alipay?: Partial<GatewaySettings & { maxRps: number }>;
+  queues?: readonly TaskQueue[];
+  /** How many times faster than Alipay the sandbox repeats a notification. */
+  notifyScale?: number;
+}
+
+const SETTINGS: PaymentSettings = {
+  checks: 3,
+  intervalMs: 2_000,
+  orderTtlMs: 24 * 3_600_000,
+  closeMarginMs: 1_000,
+  sweep: { cron: '0/2 * * * * * *', parallel: 4 },
+};
+
+/** A whole shop on real servers: database, workers, HTTP server, and the sandbox that stands in for Alipay. */
+export interface Shop {
+  db: Database;
+  temporal: Client;
+  alipay: Sandbox;
+  payments: PaymentClient;
+  http: FastifyInstance;
+  deps: ActivityDependencies;
+  connection: NativeConnection;
+  namespace: string;
+  startWorkers(): Promise<void>;
+  stopWorkers(): Promise<void>;
+  /** The rows of a statement, as SQL names them. */
+  sql<Row = Record<string, unknown>>(statement: string, bindings?: Record<string, unknown>): Promise<Row[]>;
+  close(): Promise<void>;
+}
+
+/** Opens a shop for one test file; the file closes it. Its workers are running. */
+export async function openShop(testFile: string, options: ShopOptions = {}): Promise<Shop> {
+  const namespace = namespaceFor(testFile);
+  const alipay = await startSandbox({ notifyScale: options.notifyScale ?? 60 });
+  const db = openDatabase({ url: await freshDatabase(), maxConnections: 20 });
+  const connection = await NativeConnection.connect({ address: temporalAddress() });
+  const temporal = new Client({ connection, namespace });
+  const log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
+  const settings = { ...SETTINGS, ...options.payments };
+  const gatewaySettings = {
+    gateway: alipay.gateway,
+    appId: alipay.appId,
+    privateKey: parsePrivateKey(alipay.appPrivateKey).pkcs1,
+    publicKey: alipay.alipayPublicKey,
+    sellerId: alipay.sellerId,
+    notifyUrl: '',
+    timeoutMs: 2_000,
+    ...options.alipay,
+  };
+  // The gateway is told where to notify once the HTTP server has a port; both need the other.
+  const gateway = openGateway(db, gatewaySettings);
+  const payments = new PaymentClient({ temporal, db, alipay: gateway, settings, log });
+  const http = buildHttpServer({ payments, config: { host: '127.0.0.1', port: 0 }, log });
+  gateway.settings.notifyUrl = `${await http.listen({ host: '127.0.0.1', port: 0 })}/alipay/notify`;
+  const deps: ActivityDependencies = {
+    db,
+    alipay: gateway,
+    temporal,
+    log,
+    latePaymentPolicy: options.latePaymentPolicy ?? 'refund',
+    closeMarginMs: settings.closeMarginMs,
+  };
+  const bundle = await workflowBundle();
+  let workers: Worker[] = [];
+  let running: Promise<unknown> = Promise.resolve();
+
+  const shop: Shop = {
+    db,
+    temporal,
+    alipay,
+    payments,
+    http,
+    deps,
+    connection,
+    namespace,
+    async startWorkers() {
+      workers = await createWorkers({
+        connection,
+        namespace,
+        deps,
+        workflowBundle: bundle,
+        ...(options.queues && { queues: options.queues }),
+      });
+      running = Promise.all(workers.map((worker) => worker.run()));
+    },
+    async stopWorkers() {
+      for (const worker of workers) worker.shutdown();
+      await running;
+      workers = [];
+    },
+    sql: <Row>(statement: string, bindings: Record<string, unknown> = {}) =>
+      rows<Row>(db, statement, bindings),
+    async close() {
+      await shop.stopWorkers();
+      await http.close();
+      await alipay.close();
+      await db.destroy();
+      await connection.close();
+    },
+  };
+  await shop.startWorkers();
+  return shop;
+}

@@ -1,0 +1,148 @@
+import { Client } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import type { NativeConnection, WorkerOptions, WorkflowBundle } from '@temporalio/worker';
+import { Worker, bundleWorkflowCode } from '@temporalio/worker';
+import type { ActivityDependencies } from '../activities';
+import {
+  createAlipayQueueActivities,
+  createOrderServiceQueueActivities,
+  createPaymentsQueueActivities,
+} from '../activities';
+import { openGateway } from '../activities/alipay/open';
+import { openDatabase } from '../db/connect';
+import type { TaskQueue } from '../workflows/messages';
+import { TASK_QUEUES } from '../workflows/messages';
+import { readConfig } from './config';
+import type { Logger } from './log';
+import { checkDatabase, connectTemporal, registerSearchAttributes } from './startup';
+
+export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
+
+/**
+ * How long running activities may go on after SIGTERM: longer than the longest call of Alipay (`ALIPAY_TIMEOUT`, at
+ * most 60 s, is 5 s by default), shorter than the 30 s after which orchestrators kill.
+ */
+const SHUTDOWN_GRACE = '20 seconds';
+
+/** A cached workflow costs about 1.5 MB; one that is not cached is replayed at its next event. */
+const CACHED_WORKFLOWS = 600;
+
+/** The sweep's lanes (`SWEEP_PARALLEL`, 50) and the safe path of checks, side by side. */
+const ALIPAY_ACTIVITIES = 200;
+
+/** Local activities and table writes share these; beyond it they wait for a connection. */
+const DATABASE_CONNECTIONS = 20;
+
+export interface WorkersOptions {
+  connection: NativeConnection;
+  namespace: string;
+  queues?: readonly TaskQueue[];
+  deps: ActivityDependencies;
+  /** Workflow code that was bundled before; tests bundle once for many workers. */
+  workflowBundle?: WorkflowBundle;
+}
+
+/** One worker for each queue, in this process. Whoever creates them runs them. */
+export async function createWorkers({
+  connection,
+  namespace,
+  queues = ALL_QUEUES,
+  deps,
+  workflowBundle,
+}: WorkersOptions): Promise<Worker[]> {
+  const runsWorkflows = queues.some((queue) => queue !== TASK_QUEUES.alipay);
+  const bundle = workflowBundle ?? (runsWorkflows ? await bundleWorkflows() : undefined);
+  return Promise.all(
+    queues.map((queue) =>
+      Worker.create({
+        connection,
+        namespace,
+        taskQueue: queue,
+        shutdownGraceTime: SHUTDOWN_GRACE,
+        ...queueOptions(queue, deps, bundle),
+      }),
+    ),
+  );
+}
+
+function queueOptions(
+  queue: TaskQueue,
+  deps: ActivityDependencies,
+  workflowBundle: WorkflowBundle | undefined,
+): Partial<WorkerOptions> {
+  switch (queue) {
+    case TASK_QUEUES.payments:
+      return {
+        workflowBundle,
+        activities: createPaymentsQueueActivities(deps),
+        maxCachedWorkflows: CACHED_WORKFLOWS,
+      };
+    case TASK_QUEUES.alipay:
+      return {
+        activities: createAlipayQueueActivities(deps),
+        maxConcurrentActivityTaskExecutions: ALIPAY_ACTIVITIES,
+      };
+    case TASK_QUEUES.orderService:
+      return {
+        workflowBundle,
+        activities: createOrderServiceQueueActivities(deps),
+        maxCachedWorkflows: CACHED_WORKFLOWS,
+      };
+  }
+}
+
+/** Bundles the workflow code, from TypeScript or from the built package, whichever this is. */
+export function bundleWorkflows(): Promise<WorkflowBundle> {
+  return bundleWorkflowCode({ workflowsPath: require.resolve('../workflows') });
+}
+
+/**
+ * `npm run worker`: reads the environment, waits for what it needs, and works until it is told to stop.
+ *
+ * @throws PaymentError CONFIG_INVALID, DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE
+ */
+export async function runWorkers({
+  queues = ALL_QUEUES,
+  log,
+  env = process.env,
+}: {
+  queues?: readonly TaskQueue[];
+  log: Logger;
+  env?: NodeJS.ProcessEnv;
+}): Promise<void> {
+  const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'log'] });
+  const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
+  const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
+  try {
+    await checkDatabase(db, config.database.schema, log);
+    const alipay = openGateway(db, config.alipay);
+    alipay.testSignature();
+    const connection = await connectTemporal(connectionOptions, log);
+    try {
+      await registerSearchAttributes(connection, namespace, log);
+      const temporal = new Client({ connection, namespace });
+      const { latePaymentPolicy, closeMarginMs } = config.payments;
+      const deps = { db, alipay, temporal, log, latePaymentPolicy, closeMarginMs };
+      const workers = await createWorkers({ connection, namespace, queues, deps });
+      log.info({ queues, namespace, address: connectionOptions.address }, 'worker ready');
+      await runAll(workers);
+    } finally {
+      await connection.close();
+    }
+  } finally {
+    await db.destroy();
+  }
+}
+
+/** Runs until all have stopped; one that fails stops the others, so that no process is left half working. */
+async function runAll(workers: Worker[]): Promise<void> {
+  await Promise.all(
+    workers.map(async (worker) => {
+      try {
+        await worker.run();
+      } finally {
+        for (const other of workers) if (other.getState() === 'RUNNING') other.shutdown();
+      }
+    }),
+  );
+}
