@@ -110,7 +110,7 @@ export async function runWorkers({
   log: Logger;
   env?: NodeJS.ProcessEnv;
 }): Promise<void> {
-  const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'log'] });
+  const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'log'] });
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
   try {
