@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import { commandLine } from './process-list';
 import type { GuardedService } from './guard';
 
 // Ends the services when the process that started them is gone without having done so itself: killed with -9, or
@@ -11,18 +12,21 @@ const GRACE_MS = 10_000;
 async function endAll(): Promise<void> {
   for (const { pid, stopSignal } of guarded.toReversed()) {
     send(pid, stopSignal);
-    for (let waited = 0; send(pid, 0) && waited < GRACE_MS; waited += 50) {
+    for (let waited = 0; lives(pid) && waited < GRACE_MS; waited += 50) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     send(-pid, 'SIGKILL');
   }
 }
 
-function send(pid: number, signal: NodeJS.Signals | 0): boolean {
+/** One that has ended but that nobody has waited for still has its number, and no command line. */
+const lives = (pid: number): boolean => commandLine(pid) !== '';
+
+function send(pid: number, signal: NodeJS.Signals): void {
   try {
-    return process.kill(pid, signal);
+    process.kill(pid, signal);
   } catch {
-    return false;
+    // ESRCH: it has ended already.
   }
 }
 

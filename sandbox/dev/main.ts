@@ -9,8 +9,10 @@ import { providePostgres, provideTemporal } from './infrastructure';
 import { Narrator } from './narrator';
 import { applicationParts } from './parts';
 import { forgetEverything, PLACES } from './places';
-import { assertFree } from './ports';
+import { assertFree, isFree } from './ports';
 import { takeRun } from './run-lock';
+import type { Run } from './run-lock';
+
 import { runScript } from './scripts';
 import { killServices } from './services';
 import type { Say } from './services';
@@ -20,21 +22,22 @@ import { Shop } from './shop';
 import { playStories } from './stories';
 import type { World } from './stories';
 import { Supervisor } from './supervisor';
+import { waitFor } from './wait-for';
 
 // The whole of durable-alipay on one machine: what ./temporal-dev.sh runs.
 
 const say: Say = (line) => process.stdout.write(`${line}\n`);
 const complain: Say = (line) => process.stderr.write(`${line}\n`);
 const supervisor = new Supervisor(say, (error) => void leave(error));
-let giveUpRun = (): void => undefined;
+let run: Run | undefined;
 let dismissGuardian = (): Promise<void> => Promise.resolve();
 let leaving = false;
 
 async function main(): Promise<void> {
   const settings = readSettings(process.argv, process.env);
-  giveUpRun = takeRun(PLACES.running);
-  if (settings.fresh) forgetEverything();
-  await assertPortsFree(settings);
+  run = takeRun(PLACES.running);
+  await assertPortsFree(settings, run);
+  if (settings.fresh) await forgetEverything(say);
   dismissGuardian = guardServices();
 
   const env = await startServers(settings);
@@ -52,12 +55,19 @@ async function main(): Promise<void> {
 }
 
 /** Early, and all of them: nothing is started that would have to be stopped again. */
-async function assertPortsFree({ ports, external }: Settings): Promise<void> {
+async function assertPortsFree({ ports, external }: Settings, { afterCrash }: Run): Promise<void> {
   const wanted: Array<keyof typeof PORTS> = [
     'server',
     ...(external.gateway ? [] : (['sandbox'] as const)),
     ...(external.temporal ? [] : (['temporal', 'ui'] as const)),
   ];
+  if (afterCrash) {
+    say('The run before was killed; waiting until its guardian has ended what it left …');
+    await waitFor(async () => (await Promise.all(wanted.map((port) => isFree(ports[port])))).every(Boolean), {
+      what: 'the ports to be free',
+      timeoutMs: 30_000,
+    }).catch(() => undefined);
+  }
   for (const port of wanted) await assertFree(ports[port], PORTS[port].what, howToChoose(port));
 }
 
@@ -123,14 +133,14 @@ async function leave(error?: Error): Promise<void> {
   if (error) complain(error.message);
   await supervisor.stop();
   await dismissGuardian();
-  giveUpRun();
+  run?.giveUp();
   process.exit(error ? 1 : 0);
 }
 
 function interrupted(): void {
   if (leaving) {
     killServices();
-    giveUpRun();
+    run?.giveUp();
     process.exit(130);
   }
   say('\nEnding everything in order; Ctrl-C again ends it at once.');

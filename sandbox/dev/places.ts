@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './cache';
-import { removePostgresData } from './postgres-home';
+import { forgetPostgres } from './postgres';
+import type { Say } from './services';
 
 const FOLDER = join(ROOT, '.temporal');
 
@@ -18,11 +19,10 @@ export const PLACES = {
 };
 
 /** Deletes what earlier starts left, and nothing that somebody else put beside it. */
-export function forgetEverything(): void {
+export async function forgetEverything(say: Say): Promise<void> {
   const { temporalDb, temporalConfig, sandbox, logs } = PLACES;
   for (const place of [temporalDb, `${temporalDb}-wal`, `${temporalDb}-shm`, temporalConfig, sandbox, logs]) {
     rmSync(place, { recursive: true, force: true });
   }
-  removePostgresData(PLACES.postgres);
-  if (existsSync(FOLDER) && readdirSync(FOLDER).length === 0) rmdirSync(FOLDER);
+  await forgetPostgres(PLACES.postgres, say);
 }

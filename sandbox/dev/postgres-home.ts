@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, lstatSync, mkdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Say } from './services';
 
 /** The system user that runs PostgreSQL; empty where this process is not root and simply runs it itself. */
@@ -30,7 +30,7 @@ const FALLBACK_ROOT = '/var/tmp';
 export function postgresHome(dataDir: string, say: Say): PostgresHome {
   const user = systemUser();
   mkdirSync(dirname(dataDir), { recursive: true });
-  const wanted = join(realpathSync(dirname(dataDir)), dataDir.split('/').at(-1) ?? 'postgres');
+  const wanted = realPathOf(dataDir);
   const packaged = join(packageFolder(), 'native');
   if (user.uid === undefined) return { user, bin: join(packaged, 'bin'), dataDir: wanted };
 
@@ -50,7 +50,12 @@ export function postgresHome(dataDir: string, say: Say): PostgresHome {
   return { user, bin, dataDir: moved ? join(away, 'data') : wanted };
 }
 
-/** Deletes the data of `dataDir`, wherever {@link postgresHome} put it. */
+/** Where {@link postgresHome} may have put the data of `dataDir`. */
+export function possibleDataDirs(dataDir: string): string[] {
+  return [realPathOf(dataDir), join(fallbackFolder(dataDir), 'data')];
+}
+
+/** Deletes the data of `dataDir`, wherever {@link postgresHome} put it; the server must have ended. */
 export function removePostgresData(dataDir: string): void {
   rmSync(dataDir, { recursive: true, force: true });
   const away = fallbackFolder(dataDir);
@@ -58,6 +63,11 @@ export function removePostgresData(dataDir: string): void {
     claim(away);
     rmSync(away, { recursive: true, force: true });
   }
+}
+
+/** The folder itself may not exist yet, the one above does. */
+function realPathOf(dataDir: string): string {
+  return join(realpathSync(dirname(dataDir)), basename(dataDir));
 }
 
 function fallbackFolder(dataDir: string): string {

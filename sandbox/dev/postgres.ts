@@ -3,7 +3,7 @@ import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, wri
 import { join } from 'node:path';
 import { Client, escapeIdentifier } from 'pg';
 import { assertFree } from './ports';
-import { postgresHome } from './postgres-home';
+import { possibleDataDirs, postgresHome, removePostgresData } from './postgres-home';
 import type { PostgresHome } from './postgres-home';
 import { commandLine } from './process-list';
 import { startService, tailOf, untilReady } from './services';
@@ -72,6 +72,12 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     }
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
+}
+
+/** Ends a server that a killed run left behind on these data, and deletes them. */
+export async function forgetPostgres(dataDir: string, say: Say): Promise<void> {
+  for (const place of possibleDataDirs(dataDir)) await endLeftover(place, say);
+  removePostgresData(dataDir);
 }
 
 /** The url of a server that {@link startPostgres} started, as superuser. */

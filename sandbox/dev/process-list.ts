@@ -7,7 +7,8 @@ export function commandLine(pid: number): string {
   if (!Number.isInteger(pid) || pid <= 0) return '';
   try {
     if (process.platform === 'linux') {
-      return `${readFileSync(join('/proc', String(pid), 'cmdline'), 'utf8').replaceAll('\0', ' ')} `;
+      const parts = readFileSync(join('/proc', String(pid), 'cmdline'), 'utf8');
+      return parts && `${parts.replaceAll('\0', ' ')} `;
     }
     return `${execFileSync('ps', ['-o', 'command=', '-p', String(pid)], { encoding: 'utf8' }).trim()} `;
   } catch {

@@ -2,19 +2,26 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { commandLine } from './process-list';
 
+/** The right to run. */
+export interface Run {
+  /** The one before did not give it up: it was killed, and what it started may still be ending. */
+  afterCrash: boolean;
+  giveUp: () => void;
+}
+
 /**
  * Makes sure that only one environment runs on one set of data.
  *
  * @param file - holds the process id of the one that runs
- * @returns gives it up again
  * @throws Error when another one runs
  */
-export function takeRun(file: string): () => void {
+export function takeRun(file: string): Run {
   mkdirSync(dirname(file), { recursive: true });
+  let afterCrash = false;
   for (;;) {
     try {
       writeFileSync(file, String(process.pid), { flag: 'wx' });
-      return () => rmSync(file, { force: true });
+      return { afterCrash, giveUp: () => rmSync(file, { force: true }) };
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
     }
@@ -25,6 +32,7 @@ export function takeRun(file: string): () => void {
         `It runs already in this folder, as process ${pid}. Stop that one first (Ctrl-C, or kill ${pid}).`,
       );
     }
+    afterCrash = true;
     rmSync(file, { force: true });
   }
 }
