@@ -24,21 +24,37 @@ export interface PaymentIdentity {
   status: string;
 }
 
-function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput) {
+function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, searchable = true) {
   return {
     workflowId: paymentWorkflowId(payment.outTradeNo),
     taskQueue: TASK_QUEUES.payments,
     workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
     workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
     args: [input] as [ConfirmPaymentInput],
-    typedSearchAttributes: new TypedSearchAttributes([
-      { key: OUT_TRADE_NO, value: payment.outTradeNo },
-      { key: ORDER_ID, value: payment.orderId },
-      { key: PAYMENT_STATUS, value: payment.status },
-    ]),
+    ...(searchable && {
+      typedSearchAttributes: new TypedSearchAttributes([
+        { key: OUT_TRADE_NO, value: payment.outTradeNo },
+        { key: ORDER_ID, value: payment.orderId },
+        { key: PAYMENT_STATUS, value: payment.status },
+      ]),
+    }),
     staticSummary: `Order ${payment.orderId}: ${payment.totalAmount} yuan`,
     staticDetails: `Payment \`${payment.outTradeNo}\` of order \`${payment.orderId}\`, ${payment.totalAmount} yuan by Alipay.`,
   };
+}
+
+/**
+ * A namespace that no worker has prepared yet refuses the search attributes. Being found in a list is not worth a
+ * payment, so it is started without them; the workflow sets its own once a worker, which registers them, runs it.
+ */
+async function start<T>(send: (searchable: boolean) => Promise<T>): Promise<T> {
+  try {
+    return await send(true);
+  } catch (error) {
+    const { cause } = error as { cause?: unknown };
+    if (!(cause instanceof Error) || !/search attribute/i.test(cause.message)) throw error;
+    return send(false);
+  }
 }
 
 /** A run that makes no checks of its own: it does what a message or the row asks for, and ends. */
@@ -54,11 +70,13 @@ export async function watchPayment(
   input: ConfirmPaymentInput,
 ): Promise<void> {
   const { checks, intervalMs } = input;
-  await temporal.workflow.signalWithStart<typeof confirmPayment, [CheckedOut]>(WORKFLOWS.confirmPayment, {
-    ...startOptions(payment, input),
-    signal: SIGNALS.checkedOut,
-    signalArgs: [{ checks, intervalMs }],
-  });
+  await start((searchable) =>
+    temporal.workflow.signalWithStart<typeof confirmPayment, [CheckedOut]>(WORKFLOWS.confirmPayment, {
+      ...startOptions(payment, input, searchable),
+      signal: SIGNALS.checkedOut,
+      signalArgs: [{ checks, intervalMs }],
+    }),
+  );
 }
 
 /** Tells the payment's workflow, running or ended long ago, that evidence is stored as `eventId`. */
@@ -67,11 +85,13 @@ export async function wakePayment(
   payment: PaymentIdentity,
   eventId: string,
 ): Promise<void> {
-  await temporal.workflow.signalWithStart<typeof confirmPayment, [AlipayNotified]>(WORKFLOWS.confirmPayment, {
-    ...startOptions(payment, onMessage(payment.outTradeNo)),
-    signal: SIGNALS.alipayNotified,
-    signalArgs: [{ eventId }],
-  });
+  await start((searchable) =>
+    temporal.workflow.signalWithStart<typeof confirmPayment, [AlipayNotified]>(WORKFLOWS.confirmPayment, {
+      ...startOptions(payment, onMessage(payment.outTradeNo), searchable),
+      signal: SIGNALS.alipayNotified,
+      signalArgs: [{ eventId }],
+    }),
+  );
 }
 
 /** Makes sure that a workflow looks after a payment whose row asks for it (REFUNDING, REVIEW). */

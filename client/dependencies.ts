@@ -12,6 +12,11 @@ export function explain(error: unknown): unknown {
       cause: error,
     });
   }
+  if (isUnmigrated(error)) {
+    return new PaymentError('DATABASE_UNAVAILABLE', 'The database lacks tables. Run: npm run migrate', {
+      cause: error,
+    });
+  }
   if (isDatabaseDown(error)) {
     return new PaymentError('DATABASE_UNAVAILABLE', 'Postgres did not answer. Trying again is safe.', {
       cause: error,
@@ -28,8 +33,12 @@ function isTemporalDown(error: unknown): boolean {
   return [error, cause].some((one) => isGrpcServiceError(one) && DOWN.has(one.code));
 }
 
-/** Classes of SQLSTATE: connection, resources, operator intervention, and a schema that was not migrated. */
-const DATABASE_DOWN = /^(08|53|57|3F|42P01|55P03|25P03|28)/;
+/** SQLSTATE: no such schema, table or column. */
+const isUnmigrated = (error: unknown): boolean =>
+  /^(3F000|42P01|42703)$/.test(String((error as { code?: unknown } | null)?.code));
+
+/** Classes of SQLSTATE: connection, resources, operator intervention, lock time-outs, authorisation. */
+const DATABASE_DOWN = /^(08|53|57|55P03|25P03|28)/;
 
 function isDatabaseDown(error: unknown): boolean {
   if (!(error instanceof Error)) return false;

@@ -31,8 +31,12 @@ export function openDatabase({ url, schema = 'public', maxConnections = 10 }: Da
     searchPath: [schema],
     pool: { min: 0, max: maxConnections, propagateCreateError: false },
     acquireConnectionTimeout: 5_000,
+    // knex prints stacks of its own to stderr; every error reaches a log of ours anyway.
+    log: { warn: silent, error: silent, deprecate: silent, debug: silent },
   });
 }
+
+const silent = (): void => undefined;
 
 /** The rows of one parameterised statement (`:name` bindings). */
 export async function rows<Row>(

@@ -1,7 +1,7 @@
 import { Client } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { NativeConnection, WorkerOptions, WorkflowBundle } from '@temporalio/worker';
-import { Worker, bundleWorkflowCode } from '@temporalio/worker';
+import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import type { ActivityDependencies } from '../activities';
 import {
   createAlipayQueueActivities,
@@ -51,7 +51,7 @@ export async function createWorkers({
   workflowBundle,
 }: WorkersOptions): Promise<Worker[]> {
   const runsWorkflows = queues.some((queue) => queue !== TASK_QUEUES.alipay);
-  const bundle = workflowBundle ?? (runsWorkflows ? await bundleWorkflows() : undefined);
+  const bundle = workflowBundle ?? (runsWorkflows ? await bundleWorkflows(deps.log) : undefined);
   return Promise.all(
     queues.map((queue) =>
       Worker.create({
@@ -92,8 +92,12 @@ function queueOptions(
 }
 
 /** Bundles the workflow code, from TypeScript or from the built package, whichever this is. */
-export function bundleWorkflows(): Promise<WorkflowBundle> {
-  return bundleWorkflowCode({ workflowsPath: require.resolve('../workflows') });
+function bundleWorkflows(log: Logger): Promise<WorkflowBundle> {
+  return bundleWorkflowCode({
+    workflowsPath: require.resolve('../workflows'),
+    // webpack's report of each module is no news.
+    logger: new DefaultLogger('WARN', ({ message }) => log.warn(message)),
+  });
 }
 
 /**

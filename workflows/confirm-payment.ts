@@ -154,7 +154,8 @@ class PaymentRun {
     this.#known = checks > 0;
     this.#checksAllowed = checks;
     this.#intervalMs = intervalMs;
-    this.#nextCheckAt = Date.now() + intervalMs;
+    // From the checkout on, not from when a worker first took it up.
+    this.#nextCheckAt = workflowInfo().startTime.getTime() + intervalMs;
     this.#deadline = closeBy === 'timer' && deadline !== undefined ? Date.parse(deadline) : undefined;
     this.#show();
   }
