@@ -2,7 +2,7 @@ import type { ResolveReview, ReviewOutcome } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
 import type { Recorded } from '../db/ledger';
-import { assertInReview, recordReview, unknownPayment } from '../db/ledger';
+import { assertDecidable, recordReview, unknownPayment } from '../db/ledger';
 import { findPayment } from '../db/payments';
 import type { AlipayGateway, QueryAnswer } from './alipay/gateway';
 import { storeAnswer } from './payments';
@@ -16,7 +16,8 @@ export interface ReviewDependencies {
 export function createReviewActivities({ db, alipay }: ReviewDependencies) {
   return {
     /**
-     * Carries out a person's decision about a payment in review, if Alipay's fresh word agrees with it.
+     * Carries out a person's decision about a payment in review, or to refund one that is PAID, if Alipay's fresh word
+     * agrees with it.
      *
      * Fails with REVIEW_REFUSED (what Alipay says instead stands in the message), PAYMENT_UNKNOWN, and the failures
      * of any call.
@@ -25,7 +26,7 @@ export function createReviewActivities({ db, alipay }: ReviewDependencies) {
       const { outTradeNo, to } = decision;
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
-      assertInReview(payment);
+      assertDecidable(payment, to);
       const fresh = await alipay.query(outTradeNo);
       await storeAnswer(db, outTradeNo, 0, fresh);
       const refunded = await wasRefunded(alipay, outTradeNo);

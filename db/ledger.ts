@@ -7,6 +7,7 @@ import type {
   LatePaymentPolicy,
   Product,
   ResolveReview,
+  ReviewOutcome,
   StoredPaymentStatus,
 } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
@@ -455,7 +456,7 @@ export async function recordReview(
     const order = await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!order || !payment) throw unknownPayment(outTradeNo);
-    assertInReview(payment);
+    assertDecidable(payment, to);
     if (to === 'PAID' && payment.status === 'REVIEW' && order.status !== 'UNPAID') {
       throw new PaymentError(
         'REVIEW_REFUSED',
@@ -475,9 +476,14 @@ export async function recordReview(
   });
 }
 
-/** @throws PaymentError REVIEW_REFUSED */
-export function assertInReview({ outTradeNo, status, reviewReason }: Payment): void {
-  if (status === 'REVIEW' || (status === 'PAID' && reviewReason !== null)) return;
+/**
+ * A person decides about a payment in review, and may have one that is PAID refunded.
+ *
+ * @throws PaymentError REVIEW_REFUSED
+ */
+export function assertDecidable({ outTradeNo, status, reviewReason }: Payment, to: ReviewOutcome): void {
+  if (status === 'REVIEW') return;
+  if (status === 'PAID' && (reviewReason !== null || to === 'REFUNDING')) return;
   throw new PaymentError(
     'REVIEW_REFUSED',
     `Payment ${outTradeNo} is ${status}, not in review. Nothing to resolve.`,
