@@ -1,0 +1,108 @@
+import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { Worker } from '@temporalio/worker';
+import type { confirmPayment } from '../../workflows';
+import type { ConfirmPaymentInput } from '../../workflows/messages';
+import { TASK_QUEUES, WORKFLOWS, paymentWorkflowId } from '../../workflows/messages';
+import { timeSkippingEnvironment, workflowBundle } from '../support';
+import type { FakePayment } from './world';
+import { World } from './world';
+
+const SECOND = 1_000;
+export const MINUTE = 60 * SECOND;
+export const HOUR = 60 * MINUTE;
+
+/** Rounding down: never a moment early; and the server's clock goes on while a busy machine works on a task. */
+const STEP = 5 * SECOND;
+
+/** A payment whose workflow runs on the stage. */
+export interface PaymentOnStage {
+  outTradeNo: string;
+  row: FakePayment;
+  handle: WorkflowHandleWithFirstExecutionRunId<typeof confirmPayment>;
+  /** Seconds from the start to each ask, in steps of {@link STEP}. */
+  askedAfter: () => number[];
+  /** Seconds from the start to the end, in steps of {@link STEP}; call it when it has ended. */
+  endedAfter: () => Promise<number>;
+}
+
+/** The real workflows on a server whose time skips, with the outside worlds in memory. */
+export interface Stage {
+  environment: TestWorkflowEnvironment;
+  world: World;
+  /** Starts a payment's workflow as checkout does: three checks, one minute apart. */
+  startPayment: (row?: Partial<FakePayment>, input?: Partial<ConfirmPaymentInput>) => Promise<PaymentOnStage>;
+  close: () => Promise<void>;
+}
+
+/** Opens a stage for one test file; the file closes it. */
+export async function openStage(): Promise<Stage> {
+  const environment = await timeSkippingEnvironment();
+  const world = new World(() => environment.currentTimeMs());
+  const workers = await createWorkers(environment, world);
+  const running = Promise.all(workers.map((worker) => worker.run()));
+  let payments = 0;
+  return {
+    environment,
+    world,
+    async startPayment(row = {}, input = {}) {
+      payments += 1;
+      return startPayment(environment, world, `trade_${payments}`, row, input);
+    },
+    async close() {
+      for (const worker of workers) worker.shutdown();
+      await running;
+      await environment.teardown();
+    },
+  };
+}
+
+async function createWorkers(
+  { nativeConnection: connection }: TestWorkflowEnvironment,
+  world: World,
+): Promise<Worker[]> {
+  const bundle = await workflowBundle();
+  return Promise.all([
+    Worker.create({
+      connection,
+      taskQueue: TASK_QUEUES.payments,
+      workflowBundle: bundle,
+      activities: world.paymentsQueue(),
+    }),
+    Worker.create({ connection, taskQueue: TASK_QUEUES.alipay, activities: world.alipayQueue() }),
+    Worker.create({
+      connection,
+      taskQueue: TASK_QUEUES.orderService,
+      workflowBundle: bundle,
+      activities: world.orderServiceQueue(),
+    }),
+  ]);
+}
+
+async function startPayment(
+  { client }: TestWorkflowEnvironment,
+  world: World,
+  outTradeNo: string,
+  row: Partial<FakePayment>,
+  input: Partial<ConfirmPaymentInput>,
+): Promise<PaymentOnStage> {
+  const placed = world.place(outTradeNo, row);
+  const handle = await client.workflow.start<typeof confirmPayment>(WORKFLOWS.confirmPayment, {
+    workflowId: paymentWorkflowId(outTradeNo),
+    taskQueue: TASK_QUEUES.payments,
+    args: [{ outTradeNo, checks: 3, intervalMs: MINUTE, ...input }],
+  });
+  const { startTime } = await handle.describe();
+  const secondsAfter = (time: number): number =>
+    (Math.floor((time - startTime.getTime()) / STEP) * STEP) / SECOND;
+  return {
+    outTradeNo,
+    row: placed,
+    handle,
+    askedAfter: () => world.asksOf(outTradeNo).map(({ at }) => secondsAfter(at)),
+    async endedAfter() {
+      const { closeTime } = await handle.describe();
+      return secondsAfter(closeTime?.getTime() ?? Number.NaN);
+    },
+  };
+}

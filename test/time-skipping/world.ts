@@ -1,0 +1,293 @@
+import { Context } from '@temporalio/activity';
+import type { ApplicationFailure } from '@temporalio/common';
+import type {
+  AlipayQueueActivities,
+  OrderServiceQueueActivities,
+  PaymentsQueueActivities,
+} from '../../activities';
+import { AlipayError } from '../../activities/alipay/errors';
+import type { AlipayErrorKind } from '../../activities/alipay/errors';
+import type { ChunkReport } from '../../activities/closing';
+import { toFailure } from '../../activities/failures';
+import type { OwedReport } from '../../activities/owed';
+import type { Recorded } from '../../db/ledger';
+import { heldOrder, unknownOrder, unknownPayment } from '../../db/ledger';
+import type { ExpiredOrder } from '../../db/orders';
+import { PaymentError } from '../../workflows/errors';
+import type {
+  Answer,
+  CloseOrderInput,
+  OrderStatus,
+  PaymentResult,
+  ResolveReview,
+} from '../../workflows/messages';
+
+/** One question that was put to Alipay. */
+export interface Ask {
+  outTradeNo: string;
+  check: number;
+  path: 'fast' | 'safe';
+  /** Epoch ms of the server's clock, which skips. */
+  at: number;
+}
+
+/** What an ask brings: an answer, a failure, or either after a while. */
+export type Reply = Answer | ApplicationFailure | (() => Promise<Answer>);
+
+/** A row of `payments`, and what Alipay will say of it: one reply each time, the last for ever. */
+export interface FakePayment extends Recorded {
+  fast: Reply[];
+  safe: Reply[];
+  /** What a refund brings, one each time; then REFUNDED. */
+  refunds: ApplicationFailure[];
+  /** Whether the order service's queue takes what it is told; one failure each time. */
+  tellings: ApplicationFailure[];
+}
+
+/** The failure as it leaves the real activities. */
+export const alipayFailure = (kind: AlipayErrorKind): ApplicationFailure =>
+  toFailure(
+    new AlipayError(kind, 'as the test wants it', { method: 'alipay.trade.query', outTradeNo: 'any' }),
+  );
+
+/** A reply that comes when the test wants it. */
+export class Held {
+  #begin!: () => void;
+  #answer!: (answer: Answer) => void;
+  /** Resolves when the ask is in flight. */
+  readonly begun = new Promise<void>((resolve) => {
+    this.#begin = resolve;
+  });
+  readonly #answered = new Promise<Answer>((resolve) => {
+    this.#answer = resolve;
+  });
+
+  readonly reply = (): Promise<Answer> => {
+    this.#begin();
+    return this.#answered;
+  };
+
+  release(answer: Answer): void {
+    this.#answer(answer);
+  }
+}
+
+/** One chunk that the sweep handed to an activity. */
+export interface Chunk {
+  orderIds: string[];
+  actor: string;
+  dryRun: boolean;
+}
+
+/**
+ * The outside worlds in memory, typed by the real activities, so that workflows can be watched at their real
+ * durations: no database and no gateway keeps a clock that skips.
+ */
+export class World {
+  readonly asks: Ask[] = [];
+  readonly toldOrders: string[] = [];
+  readonly decisions: (ResolveReview & { outTradeNo: string })[] = [];
+  readonly refundsTried: { outTradeNo: string; at: number }[] = [];
+  readonly actedOn: PaymentResult[] = [];
+  readonly chunks: Chunk[] = [];
+  readonly cancelled: CloseOrderInput[] = [];
+  readonly pagesRead: { after: string | null; limit: number }[] = [];
+  /** How many chunks are being closed at the moment, and at most were. */
+  busy = 0;
+  busiest = 0;
+  /** The expired orders, oldest first; closing takes them out. */
+  expired: ExpiredOrder[] = [];
+  /** What closing a chunk does beside closing; may throw. */
+  onChunk: (chunk: Chunk) => Promise<Partial<ChunkReport>> = () => Promise.resolve({});
+  onOwed: () => Promise<OwedReport> = () => Promise.resolve({ done: 0, gatewayDown: false });
+  readonly orders = new Map<string, OrderStatus | 'HELD'>();
+  readonly #payments = new Map<string, FakePayment>();
+  readonly #evidence = new Map<string, Partial<Recorded>>();
+
+  constructor(private readonly now: () => Promise<number>) {}
+
+  /** Puts a row into the table. */
+  place(outTradeNo: string, row: Partial<FakePayment> = {}): FakePayment {
+    const payment: FakePayment = {
+      status: 'UNPAID',
+      reviewReason: null,
+      orderId: `order-of-${outTradeNo}`,
+      untold: false,
+      fast: ['not-exist'],
+      safe: [],
+      refunds: [],
+      tellings: [],
+      ...row,
+    };
+    this.#payments.set(outTradeNo, payment);
+    return payment;
+  }
+
+  /** Stores a notification; answers its event's id. What it makes of the row is the ledger's to decide: here the test's. */
+  storeNotification(becomes: Partial<Recorded>): string {
+    const eventId = String(this.#evidence.size + 1);
+    this.#evidence.set(eventId, becomes);
+    return eventId;
+  }
+
+  asksOf(outTradeNo: string): Ask[] {
+    return this.asks.filter((ask) => ask.outTradeNo === outTradeNo);
+  }
+
+  paymentsQueue(): PaymentsQueueActivities {
+    return {
+      queryAlipay: (question) => this.#query(question),
+      recordEvidence: ({ outTradeNo, eventId }) => this.#record(outTradeNo, eventId),
+      readPayment: ({ outTradeNo }) => this.#attempt(() => recorded(this.#payment(outTradeNo))),
+      tellOrderService: ({ orderId }) => this.#attempt(() => this.#tell(orderId)),
+      findExpiredOrders: ({ after, limit }) => this.#attempt(() => this.#page(after, limit)),
+    };
+  }
+
+  alipayQueue(): AlipayQueueActivities {
+    return {
+      queryAlipay: (question) => this.#query(question),
+      closeExpiredOrders: (chunk) => this.#closeChunk({ dryRun: false, ...chunk }),
+      cancelOrder: (input) => this.#attempt(() => this.#cancel(input)),
+      refundPayment: ({ outTradeNo }) => this.#refund(outTradeNo),
+      resolveReview: (decision) => this.#attempt(() => this.#resolve(decision)),
+      doWhatIsOwed: () => this.onOwed(),
+    };
+  }
+
+  orderServiceQueue(): OrderServiceQueueActivities {
+    return { actOnResult: (message) => this.#attempt(() => this.#act(message)) };
+  }
+
+  async #query({ outTradeNo, check }: { outTradeNo: string; check: number }): Promise<{ answer: Answer }> {
+    const path = Context.current().info.isLocal ? 'fast' : 'safe';
+    this.asks.push({ outTradeNo, check, path, at: await this.now() });
+    return this.#attempt(async () => {
+      const reply = nextOf(this.#payment(outTradeNo)[path]);
+      if (reply instanceof Error) throw reply;
+      return { answer: typeof reply === 'function' ? await reply() : reply };
+    });
+  }
+
+  #record(outTradeNo: string, eventId: string | undefined): Promise<Recorded> {
+    return this.#attempt(() => {
+      const payment = this.#payment(outTradeNo);
+      const change = eventId === undefined ? answered(payment) : this.#evidence.get(eventId);
+      if (!change)
+        throw new PaymentError('NOT_FOUND', `Payment ${outTradeNo} has no event ${String(eventId)}.`);
+      return recorded(Object.assign(payment, change));
+    });
+  }
+
+  #tell(orderId: string): number {
+    const payment = [...this.#payments.values()].find((it) => it.orderId === orderId);
+    const failure = payment?.tellings.shift();
+    if (failure) throw failure;
+    if (payment) payment.untold = false;
+    this.toldOrders.push(orderId);
+    return 1;
+  }
+
+  async #refund(outTradeNo: string): Promise<Recorded> {
+    this.refundsTried.push({ outTradeNo, at: await this.now() });
+    const payment = this.#payment(outTradeNo);
+    const failure = payment.refunds.shift();
+    if (failure) throw failure;
+    return recorded(Object.assign(payment, { status: 'REFUNDED' }));
+  }
+
+  #resolve(decision: ResolveReview & { outTradeNo: string }): Recorded {
+    this.decisions.push(decision);
+    const { outTradeNo, to } = decision;
+    if (to === 'CLOSED') throw new PaymentError('REVIEW_REFUSED', `${outTradeNo} cannot become CLOSED.`);
+    return recorded(
+      Object.assign(this.#payment(outTradeNo), { status: to, reviewReason: null, untold: to === 'PAID' }),
+    );
+  }
+
+  #act(message: PaymentResult): boolean {
+    const first = !this.actedOn.some(({ messageId }) => messageId === message.messageId);
+    if (first) this.actedOn.push(message);
+    return first;
+  }
+
+  #page(after: { expiresAt: string; orderId: string } | null, limit: number): ExpiredOrder[] {
+    this.pagesRead.push({ after: after?.orderId ?? null, limit });
+    const isAfter = ({ id, expiresAt }: ExpiredOrder): boolean =>
+      after === null || `${expiresAt} ${id}` > `${after.expiresAt} ${after.orderId}`;
+    return this.expired.filter(isAfter).slice(0, limit);
+  }
+
+  async #closeChunk(chunk: Chunk): Promise<ChunkReport> {
+    this.busy += 1;
+    this.busiest = Math.max(this.busiest, this.busy);
+    try {
+      this.chunks.push(chunk);
+      const own = await this.onChunk(chunk);
+      const report = {
+        closed: chunk.orderIds,
+        rescued: [],
+        held: [],
+        failed: [],
+        gatewayDown: false,
+        ...own,
+      };
+      const closed = new Set(chunk.dryRun ? [] : report.closed);
+      this.expired = this.expired.filter(({ id }) => !closed.has(id));
+      for (const payment of this.#payments.values()) {
+        if (closed.has(payment.orderId)) Object.assign(payment, { status: 'CLOSED', untold: false });
+      }
+      return report;
+    } finally {
+      this.busy -= 1;
+    }
+  }
+
+  #cancel(input: CloseOrderInput): { orderId: string; status: OrderStatus } {
+    const { orderId } = input;
+    this.cancelled.push(input);
+    switch (this.orders.get(orderId)) {
+      case undefined:
+        throw unknownOrder(orderId);
+      case 'HELD':
+        throw heldOrder(orderId, 'the buyer may still open the trade until it expires');
+      case 'PAID':
+        throw new PaymentError('ORDER_PAID', `Order ${orderId} is paid.`);
+      default:
+        this.orders.set(orderId, 'CLOSED');
+        return { orderId, status: 'CLOSED' };
+    }
+  }
+
+  #payment(outTradeNo: string): FakePayment {
+    const payment = this.#payments.get(outTradeNo);
+    if (!payment) throw unknownPayment(outTradeNo);
+    return payment;
+  }
+
+  /** What is thrown leaves as it leaves the real activities. */
+  async #attempt<T>(act: () => T | Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      throw toFailure(error);
+    }
+  }
+}
+
+function nextOf(replies: Reply[]): Reply {
+  const reply = replies.length > 1 ? replies.shift() : replies[0];
+  return reply ?? alipayFailure('unknown');
+}
+
+const recorded = ({ status, reviewReason, orderId, untold }: Recorded): Recorded => ({
+  status,
+  reviewReason,
+  orderId,
+  untold,
+});
+
+/** What the newest answer makes of a row that was open; a settled one stays. */
+function answered({ status }: Recorded): Partial<Recorded> {
+  return status === 'UNPAID' ? { status: 'PAID', untold: true } : {};
+}
