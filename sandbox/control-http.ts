@@ -30,6 +30,7 @@ const notifierFaults = z.strictObject({
 
 /** One control function as an HTTP route: how its JSON body is read, and how its arguments are written into one. */
 interface Route<Name extends keyof SandboxControl> {
+  schema: z.ZodType;
   handle: (control: SandboxControl, body: unknown) => Promise<unknown>;
   body: (...args: Parameters<SandboxControl[Name]>) => unknown;
 }
@@ -39,7 +40,7 @@ function route<Name extends keyof SandboxControl, Schema extends z.ZodType>(
   act: (control: SandboxControl, body: z.output<Schema>) => ReturnType<SandboxControl[Name]>,
   body: (...args: Parameters<SandboxControl[Name]>) => z.input<Schema>,
 ): Route<Name> {
-  return { handle: async (control, given) => act(control, schema.parse(given)), body };
+  return { schema, handle: async (control, given) => act(control, schema.parse(given)), body };
 }
 
 /**
@@ -158,8 +159,12 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
 
 const READS: readonly (keyof SandboxControl)[] = ['trades', 'journal', 'ledger', 'pendingNotifications'];
 
-/** Puts the control API under `/control/`. Errors are `{code, message}`: 400 for input, 409 for a refusal. */
+/**
+ * Puts the control API under `/control/`; `GET /control` lists it, each function with the JSON schema of its body.
+ * Errors are `{code, message}`: 400 for input, 409 for a refusal.
+ */
 export function serveControl(server: FastifyInstance, control: SandboxControl): void {
+  server.get('/control', () => listing());
   for (const name of Object.keys(CONTROL_ROUTES) as (keyof SandboxControl)[]) {
     const method = READS.includes(name) ? (['GET', 'POST'] as const) : (['POST'] as const);
     server.route({
@@ -175,6 +180,14 @@ export function serveControl(server: FastifyInstance, control: SandboxControl): 
       },
     });
   }
+}
+
+function listing(): Record<string, unknown> {
+  const entries = Object.entries(CONTROL_ROUTES).map(([name, { schema }]) => [
+    `/control/${name}`,
+    z.toJSONSchema(schema, { unrepresentable: 'any', io: 'input' }),
+  ]);
+  return Object.fromEntries(entries) as Record<string, unknown>;
 }
 
 function statusOf(error: unknown): number {

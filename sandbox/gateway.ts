@@ -7,7 +7,7 @@ import type { CallEntry, Journal } from './journal';
 import { decide, type Decision, type MethodContext } from './methods';
 import { Refusal } from './refusal';
 import { payableUntil, type Order, type Trade } from './trades';
-import { nodeName, readRequest, type ResponseNode, type WireRequest } from './wire';
+import { nodeName, readRequest, unescapeHtml, type ResponseNode, type WireRequest } from './wire';
 
 /** What the gateway works on. */
 export interface GatewayParts {
@@ -47,7 +47,7 @@ export class Gateway {
   open(query: string, body: string): Order {
     const request = readRequest(query, body);
     const early = checkEntry(request, this.parts.rules);
-    if (early !== undefined) throw new Refusal(early.node['sub_code'] ?? '', early.node['sub_msg']);
+    if (early !== undefined) throw refusalOf(early);
     const order = this.#opened(request);
     this.parts.journal.write({ kind: 'buyer', action: 'open', outTradeNo: order.outTradeNo });
     return order;
@@ -81,7 +81,7 @@ export class Gateway {
 
   #pageOf(request: WireRequest, early: EarlyError | undefined): Outcome {
     try {
-      if (early !== undefined) throw new Refusal(early.node['sub_code'] ?? '', early.node['sub_msg']);
+      if (early !== undefined) throw refusalOf(early);
       const order = this.#opened(request);
       const { trades, now } = this.parts.context;
       return page(orderPage(order, trades.find(order), now()));
@@ -139,6 +139,11 @@ export class Gateway {
       httpStatus,
     });
   }
+}
+
+// On the wire the message is escaped for HTML; a page and a test want it as it is.
+function refusalOf({ node }: EarlyError): Refusal {
+  return new Refusal(node['sub_code'] ?? '', unescapeHtml(node['sub_msg'] ?? ''));
 }
 
 function faultyPage(fault: Fault, honest: () => Outcome): Outcome {

@@ -85,10 +85,10 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   );
   const control = controlOf(parts);
   const server = buildServer(parts, control, loggerOf(options.log));
-  const expiry = setInterval(() => parts.trades.expire(), EXPIRY_EVERY_MS);
+  const expiry: NodeJS.Timeout[] = [];
 
   const close = async () => {
-    clearInterval(expiry);
+    expiry.forEach(clearInterval);
     parts.notifier.close();
     await server.close();
     store.close();
@@ -101,6 +101,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   }
   const url = addressOf(boundPort(server.server.address()) ?? port, host);
   setAddress(url);
+  // Not before the port is ours: until then another process may be writing the same state file.
+  expiry.push(setInterval(() => parts.trades.expire(), EXPIRY_EVERY_MS));
   parts.notifier.resume();
   return {
     url,
@@ -180,16 +182,12 @@ function addressOf(port: number, host: string): string {
   return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }
 
-function explainListen(error: unknown, port: number, host: string): Error {
-  if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
-    return new Error(
-      `PORT_BUSY: port ${port} on ${host} is in use: end what uses it, or set SANDBOX_PORT to another`,
-      {
-        cause: error,
-      },
-    );
-  }
-  return error instanceof Error ? error : new Error(String(error));
+function explainListen(error: unknown, port: number, host: string): unknown {
+  if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return error;
+  return new Error(
+    `PORT_BUSY: port ${port} on ${host} is in use: end what uses it, or set SANDBOX_PORT to another`,
+    { cause: error },
+  );
 }
 
 function once(act: () => Promise<void>): () => Promise<void> {

@@ -33,10 +33,14 @@ interface PemPair {
  * @throws Error naming the file when a key file is missing from a begun set or is not an RSA key
  */
 export async function loadKeys(keysDir?: string): Promise<SandboxKeys> {
-  if (keysDir === undefined) return parse(await makePair(), await makePair());
+  if (keysDir === undefined) return parse(...(await makePairs()));
   const present = Object.values(KEY_FILES).filter((name) => existsSync(join(keysDir, name)));
   if (present.length === 0) await writeKeys(keysDir);
   return readKeys(keysDir);
+}
+
+async function makePairs(): Promise<[app: PemPair, alipay: PemPair]> {
+  return Promise.all([makePair(), makePair()]);
 }
 
 async function makePair(): Promise<PemPair> {
@@ -48,7 +52,7 @@ async function makePair(): Promise<PemPair> {
 }
 
 async function writeKeys(keysDir: string): Promise<void> {
-  const [app, alipay] = [await makePair(), await makePair()];
+  const [app, alipay] = await makePairs();
   mkdirSync(keysDir, { recursive: true, mode: 0o700 });
   const write = (name: string, pem: string, mode: number) =>
     writeFileSync(join(keysDir, name), pem, { mode, flag: 'wx' });

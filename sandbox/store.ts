@@ -24,9 +24,15 @@ export function openStore(stateFile: string, replay: (event: StoredEvent) => voi
   mkdirSync(dirname(stateFile), { recursive: true });
   if (existsSync(stateFile)) replayFile(stateFile, replay);
   const file = openSync(stateFile, 'a', 0o600);
+  let open = true;
   return {
-    append: (event) => writeSync(file, `${JSON.stringify(event)}\n`),
-    close: () => closeSync(file),
+    append: (event) => {
+      if (open) writeSync(file, `${JSON.stringify(event)}\n`);
+    },
+    close: () => {
+      open = false;
+      closeSync(file);
+    },
   };
 }
 

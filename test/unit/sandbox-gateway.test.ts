@@ -1,0 +1,478 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { AlipaySdk } from 'alipay-sdk';
+import { createSign, generateKeyPairSync } from 'node:crypto';
+import { request as httpRequest } from 'node:http';
+import { text as readText } from 'node:stream/consumers';
+import { startSandbox, type Sandbox } from '../../sandbox';
+import { beijingTime } from '../../sandbox/beijing';
+import { Shop } from './sandbox-shop';
+
+const QUERY = 'alipay.trade.query';
+const CLOSE = 'alipay.trade.close';
+const REFUND = 'alipay.trade.refund';
+const REFUND_QUERY = 'alipay.trade.fastpay.refund.query';
+const PRECREATE = 'alipay.trade.precreate';
+
+let sandbox: Sandbox;
+let shop: Shop;
+let count = 0;
+let no: string;
+
+beforeAll(async () => {
+  sandbox = await startSandbox();
+  shop = await Shop.open(sandbox);
+});
+beforeEach(() => {
+  count += 1;
+  no = `T${count}`;
+});
+afterAll(async () => {
+  await sandbox.close();
+  await shop.close();
+});
+
+describe('alipay.trade.query', () => {
+  it('does not know an order before the buyer scans, and says so with its number and zero amounts', async () => {
+    await sandbox.control.open(shop.payUrl({ outTradeNo: no }));
+    expect(await shop.call(QUERY, { outTradeNo: no })).toMatchObject({
+      code: '40004',
+      subCode: 'ACQ.TRADE_NOT_EXIST',
+      outTradeNo: no,
+      buyerPayAmount: '0.00',
+      receiptAmount: '0.00',
+    });
+  });
+
+  it('tells of a waiting trade, by either number', async () => {
+    const { tradeNo } = await sandbox.control.scan(shop.payUrl({ outTradeNo: no }));
+    const waiting = {
+      code: '10000',
+      outTradeNo: no,
+      tradeNo,
+      tradeStatus: 'WAIT_BUYER_PAY',
+      totalAmount: '12.30',
+    };
+    expect(await shop.call(QUERY, { outTradeNo: no })).toMatchObject(waiting);
+    expect(await shop.call(QUERY, { tradeNo })).toMatchObject(waiting);
+  });
+
+  it('tells of a paid trade, in Beijing time, without any seller', async () => {
+    await shop.sell(no);
+    const answer = await shop.call(QUERY, { outTradeNo: no });
+    expect(answer).toMatchObject({
+      tradeStatus: 'TRADE_SUCCESS',
+      totalAmount: '12.30',
+      receiptAmount: '12.30',
+    });
+    const { paidAt } = (await sandbox.control.trade(no)) ?? {};
+    expect(answer['sendPayDate']).toBe(beijingTime(Date.parse(paidAt ?? '')));
+    expect(answer).not.toHaveProperty('sellerId');
+  });
+
+  it('needs one of the two numbers', async () => {
+    expect(await shop.call(QUERY, { nothing: 'x' })).toMatchObject({ subCode: 'ACQ.INVALID_PARAMETER' });
+  });
+});
+
+describe('alipay.trade.close', () => {
+  it('has nothing to close before the scan, and the link stays payable', async () => {
+    await sandbox.control.open(shop.payUrl({ outTradeNo: no }));
+    expect(await shop.call(CLOSE, { outTradeNo: no })).toMatchObject({ subCode: 'ACQ.TRADE_NOT_EXIST' });
+    expect(await sandbox.control.pay(no)).toMatchObject({ status: 'TRADE_SUCCESS' });
+  });
+
+  it('closes a waiting trade for good', async () => {
+    await sandbox.control.scan(shop.payUrl({ outTradeNo: no }));
+    expect(await shop.call(CLOSE, { outTradeNo: no })).toMatchObject({ code: '10000', outTradeNo: no });
+    await expect(sandbox.control.pay(no)).rejects.toThrow('ACQ.TRADE_HAS_CLOSE');
+    expect(await shop.call(CLOSE, { outTradeNo: no })).toMatchObject({ subCode: 'ACQ.TRADE_STATUS_ERROR' });
+  });
+
+  it('is refused once the buyer has paid', async () => {
+    await shop.sell(no);
+    expect(await shop.call(CLOSE, { outTradeNo: no })).toMatchObject({ subCode: 'ACQ.TRADE_STATUS_ERROR' });
+  });
+
+  it('leaves exactly one winner when it races the buyer, many times over', async () => {
+    const numbers = Array.from({ length: 60 }, (_, index) => `${no}_${index}`);
+    await Promise.all(numbers.map((outTradeNo) => sandbox.control.scan(shop.payUrl({ outTradeNo }))));
+    for (const outTradeNo of numbers) {
+      const [closed, paid] = await Promise.all([
+        shop.call(CLOSE, { outTradeNo }).then(({ code }) => code === '10000'),
+        // Sometimes ahead of the call, sometimes behind it.
+        shop.call(QUERY, { outTradeNo }).then(() =>
+          sandbox.control.pay(outTradeNo).then(
+            () => true,
+            () => false,
+          ),
+        ),
+      ]);
+      expect([closed, paid].filter(Boolean)).toHaveLength(1);
+    }
+  });
+});
+
+describe('time_expire', () => {
+  it('closes a waiting trade at its very second, in Beijing time', async () => {
+    const end = Math.ceil(Date.now() / 1000) * 1000 + 1000;
+    await sandbox.control.scan(shop.payUrl({ outTradeNo: no, timeExpire: beijingTime(end) }));
+    expect((await sandbox.control.trade(no))?.expiresAt).toBe(new Date(end).toISOString());
+    await new Promise((resolve) => setTimeout(resolve, end - Date.now() + 5));
+    expect(await shop.call(QUERY, { outTradeNo: no })).toMatchObject({ tradeStatus: 'TRADE_CLOSED' });
+  });
+
+  it('that is past lets no cashier open and no QR code be made', async () => {
+    const timeExpire = beijingTime(Date.now() - 1000);
+    await expect(sandbox.control.open(shop.payUrl({ outTradeNo: no, timeExpire }))).rejects.toThrow(
+      'EXPIRED',
+    );
+    expect(await shop.call(PRECREATE, shop.biz({ outTradeNo: no, timeExpire }, PRECREATE))).toMatchObject({
+      subCode: 'ACQ.INVALID_PARAMETER',
+    });
+  });
+});
+
+describe('alipay.trade.refund', () => {
+  it('moves money once per request, adds up what was refunded, and closes the trade with the last fen', async () => {
+    await shop.sell(no);
+    const refund = (refundAmount: string, outRequestNo: string) =>
+      shop.call(REFUND, { outTradeNo: no, refundAmount, outRequestNo });
+    expect(await refund('2.30', 'r1')).toMatchObject({
+      code: '10000',
+      fundChange: 'Y',
+      refundFee: '2.30',
+      sendBackFee: '2.30',
+    });
+    expect(await refund('2.30', 'r1')).toMatchObject({ code: '10000', fundChange: 'N', sendBackFee: '0.00' });
+    expect(await shop.call(QUERY, { outTradeNo: no })).toMatchObject({ tradeStatus: 'TRADE_SUCCESS' });
+    expect(await refund('10.00', 'r2')).toMatchObject({ fundChange: 'Y', refundFee: '12.30' });
+    expect(await shop.call(QUERY, { outTradeNo: no })).toMatchObject({ tradeStatus: 'TRADE_CLOSED' });
+    expect(await sandbox.control.ledger()).toContainEqual(
+      expect.objectContaining({ outTradeNo: no, paidFen: 1230, refundedFen: 1230, status: 'TRADE_CLOSED' }),
+    );
+  });
+
+  it.each([
+    ['not yet scanned', () => Promise.resolve(), 'ACQ.TRADE_NOT_EXIST'],
+    ['not yet paid', () => sandbox.control.scan(no), 'ACQ.TRADE_STATUS_ERROR'],
+    [
+      'finished',
+      () => sandbox.control.pay(no).then(() => sandbox.control.finish(no)),
+      'ACQ.TRADE_HAS_FINISHED',
+    ],
+    [
+      'closed unpaid',
+      () => sandbox.control.scan(no).then(() => shop.call(CLOSE, { outTradeNo: no })),
+      'ACQ.TRADE_HAS_CLOSE',
+    ],
+  ])('is refused for a trade that is %s', async (_state, act, subCode) => {
+    await sandbox.control.open(shop.payUrl({ outTradeNo: no }));
+    await act();
+    expect(
+      await shop.call(REFUND, { outTradeNo: no, refundAmount: '12.30', outRequestNo: 'r1' }),
+    ).toMatchObject({
+      code: '40004',
+      subCode,
+    });
+  });
+
+  it.each([
+    [{ refundAmount: '12.31', outRequestNo: 'r1' }, 'ACQ.REASON_TRADE_REFUND_FEE_ERR'],
+    [{ refundAmount: '1.00' }, 'ACQ.REFUND_AMT_NOT_EQUAL_TOTAL'],
+    [{ refundAmount: '1.234', outRequestNo: 'r1' }, 'ACQ.INVALID_PARAMETER'],
+    [{ refundAmount: '0', outRequestNo: 'r1' }, 'ACQ.INVALID_PARAMETER'],
+  ])('of %j is refused', async (asked, subCode) => {
+    await shop.sell(no);
+    expect(await shop.call(REFUND, { outTradeNo: no, ...asked })).toMatchObject({ subCode });
+  });
+
+  it('asks for patience between two refunds of one trade where that is wished', async () => {
+    await shop.sell(no);
+    await sandbox.control.refunds({ spacingMs: 60_000 });
+    await shop.call(REFUND, { outTradeNo: no, refundAmount: '1.00', outRequestNo: 'r1' });
+    expect(
+      await shop.call(REFUND, { outTradeNo: no, refundAmount: '1.00', outRequestNo: 'r2' }),
+    ).toMatchObject({
+      subCode: 'ACQ.SYSTEM_ERROR',
+    });
+    await sandbox.control.refunds({ spacingMs: 0 });
+  });
+});
+
+describe('alipay.trade.fastpay.refund.query', () => {
+  it('proves a refund, and says nothing of one that never was', async () => {
+    await shop.sell(no);
+    await shop.call(REFUND, { outTradeNo: no, refundAmount: '2.30', outRequestNo: 'r1' });
+    expect(await shop.call(REFUND_QUERY, { outTradeNo: no, outRequestNo: 'r1' })).toMatchObject({
+      code: '10000',
+      refundStatus: 'REFUND_SUCCESS',
+      refundAmount: '2.30',
+      totalAmount: '12.30',
+    });
+    const unknown = await shop.call(REFUND_QUERY, { outTradeNo: no, outRequestNo: 'r9' });
+    expect(unknown).toMatchObject({ code: '10000' });
+    expect(unknown).not.toHaveProperty('refundStatus');
+  });
+
+  it('finds a whole refund made without a request number under the order number', async () => {
+    await shop.sell(no);
+    await shop.call(REFUND, { outTradeNo: no, refundAmount: '12.30' });
+    expect(await shop.call(REFUND_QUERY, { outTradeNo: no, outRequestNo: no })).toMatchObject({
+      refundStatus: 'REFUND_SUCCESS',
+    });
+  });
+
+  it('may see a refund late', async () => {
+    await shop.sell(no);
+    await sandbox.control.refunds({ visibleAfterMs: 60_000 });
+    await shop.call(REFUND, { outTradeNo: no, refundAmount: '2.30', outRequestNo: 'r1' });
+    const late = () => shop.call(REFUND_QUERY, { outTradeNo: no, outRequestNo: 'r1' });
+    expect(await late()).not.toHaveProperty('refundStatus');
+    await sandbox.control.refunds({ visibleAfterMs: 0 });
+    expect(await late()).toHaveProperty('refundStatus', 'REFUND_SUCCESS');
+  });
+});
+
+describe('alipay.trade.precreate', () => {
+  it('gives a QR code whose page can be paid, and the same one when asked again', async () => {
+    const first = await shop.call(PRECREATE, shop.biz({ outTradeNo: no }, PRECREATE));
+    const second = await shop.call(PRECREATE, shop.biz({ outTradeNo: no }, PRECREATE));
+    expect(first).toMatchObject({ code: '10000', outTradeNo: no });
+    expect(second['qrCode']).toBe(first['qrCode']);
+    expect(await sandbox.control.open(String(first['qrCode']))).toBe(no);
+    expect(await shop.call(QUERY, { outTradeNo: no })).toMatchObject({ subCode: 'ACQ.TRADE_NOT_EXIST' });
+    expect(await sandbox.control.pay(no)).toMatchObject({ status: 'TRADE_SUCCESS', product: 'precreate' });
+  });
+
+  it('is refused with another amount, and after the payment', async () => {
+    const ask = (totalAmount: string) =>
+      shop.call(PRECREATE, shop.biz({ outTradeNo: no, totalAmount }, PRECREATE));
+    await ask('12.30');
+    expect(await ask('12.31')).toMatchObject({ subCode: 'ACQ.CONTEXT_INCONSISTENT' });
+    await sandbox.control.pay(no);
+    expect(await ask('12.30')).toMatchObject({ subCode: 'ACQ.TRADE_HAS_SUCCESS' });
+  });
+});
+
+describe('a pay request', () => {
+  it.each([
+    ['out_trade_no', { outTradeNo: 'has-a-dash' }],
+    ['out_trade_no', { outTradeNo: 'x'.repeat(65) }],
+    ['total_amount', { totalAmount: '0' }],
+    ['total_amount', { totalAmount: '0.001' }],
+    ['total_amount', { totalAmount: '-1' }],
+    ['total_amount', { totalAmount: '1e3' }],
+    ['total_amount', { totalAmount: '100000000.01' }],
+    ['subject', { subject: 'a/b' }],
+    ['subject', { subject: 'a=b' }],
+    ['subject', { subject: 'a&b' }],
+    ['subject', { subject: 'x'.repeat(257) }],
+    ['time_expire', { timeExpire: '2026-13-01 00:00:00' }],
+    ['timeout_express', { timeoutExpress: '16d' }],
+    ['product_code', { productCode: 'QUICK_WAP_WAY' }],
+  ])('with a wrong %s is refused: %j', async (field, asked) => {
+    await expect(sandbox.control.open(shop.payUrl({ outTradeNo: no, ...asked }))).rejects.toThrow(
+      new RegExp(`ACQ.INVALID_PARAMETER.*${field}`),
+    );
+  });
+
+  it.each(['0.01', '1', '1.5', '100000000.00'])('for %s yuan is taken', async (totalAmount) => {
+    await expect(sandbox.control.open(shop.payUrl({ outTradeNo: no, totalAmount }))).resolves.toBe(no);
+  });
+
+  it('opens from the POST form of the official SDK as well', async () => {
+    const bizContent = shop.biz({ outTradeNo: no, subject: 'A "quoted" book 书' });
+    const form = shop.sdk.pageExecute('alipay.trade.page.pay', 'POST', {
+      bizContent,
+      notifyUrl: shop.notifyUrl,
+    });
+    expect(await sandbox.control.open(form)).toBe(no);
+    expect(await sandbox.control.pay(no)).toMatchObject({ subject: 'A "quoted" book 书' });
+  });
+
+  it('that was tampered with does not open', async () => {
+    const url = shop.payUrl({ outTradeNo: no }).replace('12.30', '00.01');
+    await expect(sandbox.control.open(url)).rejects.toThrow('isv.invalid-signature');
+  });
+});
+
+describe('the wire', () => {
+  const stranger = () => generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+
+  it('answers HTTP 200 as text/html, compact, node first, the slash escaped, signed over the exact bytes', async () => {
+    const response = await shop.raw(PRECREATE, shop.biz({ outTradeNo: no }, PRECREATE));
+    const body = await response.text();
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toBe('text/html;charset=utf-8');
+    expect(response.headers.get('trace_id')).toMatch(/^[0-9a-f]{32}$/);
+    const [, node = '', sign = ''] =
+      /^\{"alipay_trade_precreate_response":(\{.*\}),"sign":"([^"]+)"\}$/.exec(body) ?? [];
+    expect(node).toContain('http:\\/\\/127.0.0.1');
+    expect(shop.sdk.rsaCheck(node, sign)).toBe(true);
+  });
+
+  it('checks the application before the signature, and answers unsigned', async () => {
+    const foreign = new AlipaySdk({ ...config(), appId: '2021999999999999', privateKey: pem(stranger()) });
+    const answer = await (await fetch(urlOf(foreign))).json();
+    expect(answer).toEqual({
+      alipay_trade_query_response: expect.objectContaining({ code: '40002', sub_code: 'isv.invalid-app-id' }),
+    });
+  });
+
+  it('answers a wrong signature signed, echoing the escaped string that it checked', async () => {
+    const forged = new AlipaySdk({ ...config(), privateKey: pem(stranger()) });
+    const answer = await forged.exec(QUERY, { bizContent: { outTradeNo: no } }, { validateSign: true });
+    expect(answer).toMatchObject({ code: '40002', subCode: 'isv.invalid-signature' });
+    expect(String(answer['subMsg'])).toContain(`app_id=${sandbox.appId}&amp;biz_content={&quot;out_trade_no`);
+  });
+
+  it.each([
+    [{ timestamp: '2026-11-24T12:00:00' }, '40002', 'isv.invalid-timestamp'],
+    [{ timestamp: '2026-02-30 12:00:00' }, '40002', 'isv.invalid-timestamp'],
+    [{ timestamp: '' }, '40001', 'isv.missing-timestamp'],
+    [{ version: '2.0' }, '40002', 'isv.invalid-version'],
+    [{ charset: 'klingon' }, '40002', 'isv.invalid-charset'],
+  ])('refuses %j', async (params, code, subCode) => {
+    const answer = await (await shop.raw(QUERY, { outTradeNo: no }, params)).json();
+    expect(answer).toEqual({
+      alipay_trade_query_response: expect.objectContaining({ code, sub_code: subCode }),
+    });
+  });
+
+  it('refuses an unknown method in error_response, a missing one too', async () => {
+    expect(await (await shop.raw('alipay.trade.nothing', { outTradeNo: no })).json()).toHaveProperty(
+      'error_response.sub_code',
+      'isv.invalid-method',
+    );
+    expect(await (await fetch(sandbox.gateway)).json()).toHaveProperty(
+      'error_response.sub_code',
+      'isv.missing-method',
+    );
+  });
+
+  it('refuses a call without biz_content', async () => {
+    const answer = await shop.sdk.exec(QUERY, {}, { validateSign: true });
+    expect(answer).toMatchObject({ code: '40001', subCode: 'isv.missing-biz-content' });
+  });
+
+  it('takes all parameters in the query, all in the body, or the absolute form of the target', async () => {
+    const signed = shop.sdk.sdkExecute(QUERY, { bizContent: { outTradeNo: no } });
+    const { hostname, port } = new URL(sandbox.url);
+    const absolute = new Promise<string>((resolve, reject) => {
+      const path = `${sandbox.gateway}?${signed}`;
+      httpRequest(
+        { hostname, port, path },
+        (response) => void readText(response).then(resolve, reject),
+      ).end();
+    });
+    const bodies = [
+      await (await fetch(`${sandbox.gateway}?${signed}`)).text(),
+      await (await fetch(`${sandbox.gateway}?${signed}`, { method: 'POST' })).text(),
+      await (await fetch(sandbox.gateway, { method: 'POST', body: new URLSearchParams(signed) })).text(),
+      await absolute,
+    ];
+    for (const body of bodies) expect(body).toContain('ACQ.TRADE_NOT_EXIST');
+  });
+
+  it('drops empty parameters before it checks: who signed them is refused', async () => {
+    const answer = await (await shop.raw(QUERY, { outTradeNo: no }, { notifyUrl: '' })).json();
+    expect(answer).toHaveProperty('alipay_trade_query_response.sub_code', 'isv.invalid-signature');
+  });
+
+  it('takes a request in GBK, signed over its GBK bytes, and answers in plain ASCII', async () => {
+    const latin1 = (text: string) => Buffer.from(text, 'latin1');
+    const biz = Buffer.concat([
+      latin1(`{"out_trade_no":"${no}","operator_id":"`),
+      Buffer.from('cae9', 'hex'),
+      latin1('"}'),
+    ]);
+    const head = {
+      app_id: sandbox.appId,
+      charset: 'GBK',
+      method: QUERY,
+      sign_type: 'RSA2',
+      timestamp: beijingTime(0),
+      version: '1.0',
+    };
+    const before = latin1(`app_id=${head.app_id}&biz_content=`);
+    const after = latin1(
+      `&charset=GBK&method=${QUERY}&sign_type=RSA2&timestamp=${head.timestamp}&version=1.0`,
+    );
+    const sign = createSign('RSA-SHA256')
+      .update(Buffer.concat([before, biz, after]))
+      .sign(sandbox.appPrivateKey, 'base64');
+    const escaped = biz.toString('hex').replace(/../g, '%$&');
+    const response = await fetch(
+      `${sandbox.gateway}?${new URLSearchParams({ ...head, sign }).toString()}&biz_content=${escaped}`,
+    );
+    const body = await response.text();
+    expect(response.headers.get('content-type')).toBe('text/html;charset=GBK');
+    expect(body).toMatch(/^[\x20-\x7e]+$/);
+    expect(JSON.parse(body)).toHaveProperty('alipay_trade_query_response.sub_msg', '交易不存在');
+    expect((await sandbox.control.journal()).at(-1)).toMatchObject({ bizContent: { operator_id: '书' } });
+  });
+
+  it('takes the old RSA as well', async () => {
+    const old = new AlipaySdk({ ...config(), signType: 'RSA' });
+    const answer = await old.exec(QUERY, { bizContent: { outTradeNo: no } }, { validateSign: true });
+    expect(answer).toMatchObject({ subCode: 'ACQ.TRADE_NOT_EXIST' });
+  });
+
+  it('refuses a clock that is not in Beijing where that is wished', async () => {
+    const strict = await startSandbox({ maxClockSkewMs: 60_000 });
+    const strictShop = await Shop.open(strict);
+    const code = async (timestamp: string) =>
+      (await (await strictShop.raw(QUERY, { outTradeNo: no }, { timestamp })).text()).match(
+        /"sub_code":"([^"]+)"/,
+      )?.[1];
+    expect(await code(beijingTime(Date.now()))).toBe('ACQ.TRADE_NOT_EXIST');
+    expect(await code(beijingTime(Date.now() - 8 * 3_600_000))).toBe('isv.invalid-timestamp');
+    await strict.close();
+    await strictShop.close();
+  });
+
+  const pem = (key: ReturnType<typeof stranger>) => key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const config = () => ({
+    appId: sandbox.appId,
+    privateKey: sandbox.appPrivateKey,
+    keyType: 'PKCS8' as const,
+    alipayPublicKey: sandbox.alipayPublicKey,
+    gateway: sandbox.gateway,
+  });
+  const urlOf = (sdk: AlipaySdk) =>
+    `${sandbox.gateway}?${sdk.sdkExecute(QUERY, { bizContent: { outTradeNo: no } })}`;
+});
+
+describe('the journal', () => {
+  it('holds every call with its question and its answer, newest last', async () => {
+    await sandbox.control.clearJournal();
+    await shop.sell(no);
+    await shop.call(QUERY, { outTradeNo: no });
+    expect(await sandbox.control.journal()).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ kind: 'buyer', action: 'open', outTradeNo: no }),
+        expect.objectContaining({ kind: 'buyer', action: 'pay', outTradeNo: no }),
+        expect.objectContaining({
+          kind: 'call',
+          method: QUERY,
+          outTradeNo: no,
+          bizContent: { out_trade_no: no },
+          code: '10000',
+          httpStatus: 200,
+        }),
+      ]),
+    );
+  });
+
+  it('forgets the oldest first, never the newest', async () => {
+    const small = await startSandbox({ journalLimit: 3 });
+    const smallShop = await Shop.open(small);
+    for (let index = 0; index < 8; index += 1) await smallShop.call(QUERY, { outTradeNo: `J${index}` });
+    const kept = (await small.control.journal()).map((entry) =>
+      'outTradeNo' in entry ? entry.outTradeNo : '',
+    );
+    expect(kept).toEqual(['J5', 'J6', 'J7']);
+    await small.close();
+    await smallShop.close();
+  });
+});
