@@ -16,7 +16,7 @@ header{background:var(--blue);color:#fff;padding:14px 24px;display:flex;justify-
 header b{font-size:17px}header span{font-size:13px}
 section{padding:24px}
 h1{margin:0 0 4px;font-size:18px;font-weight:600;overflow-wrap:anywhere}
-.amount{margin:0 0 16px;font-size:40px;font-weight:650;line-height:1.2;font-variant-numeric:tabular-nums}
+.amount{margin:0 0 16px;color:var(--ink);font-size:40px;font-weight:650;line-height:1.2;font-variant-numeric:tabular-nums}
 .amount small{font-size:22px;font-weight:500;margin-right:2px}
 dl{display:grid;grid-template-columns:auto 1fr;gap:8px 16px;margin:0 0 24px;padding:16px 0 0;border-top:1px solid var(--line);font-size:14px}
 dt{color:var(--soft)}dd{margin:0;text-align:right;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
@@ -31,13 +31,12 @@ button:focus-visible,.button:focus-visible{outline:3px solid #91c3ff;outline-off
 p{margin:0 0 16px;color:var(--soft)}
 .mark{width:56px;height:56px;margin:0 0 16px;border-radius:50%;display:grid;place-items:center;font-size:28px;color:#fff;background:#0a8f3c}
 .mark.no{background:#8f959e}
-footer{padding:0 24px 20px;color:var(--soft);font-size:12px}
 `;
 
 // Counts down the time left; without scripts the page shows the time at which it ends, which is as true.
 const SCRIPT = `const e=document.getElementById('left');if(e&&e.dataset.until){const t=()=>{
-const s=Math.max(0,Math.round((e.dataset.until-Date.now())/1000)),h=Math.floor(s/3600),p=n=>String(n).padStart(2,'0');
-e.textContent=s?(h?h+':':'')+p(Math.floor(s/60)%60)+':'+p(s%60):'expired';};t();setInterval(t,1000);}`;
+const s=Math.max(0,Math.round((e.dataset.until-Date.now())/1000)),d=Math.floor(s/86400),h=Math.floor(s/3600)%24,p=n=>String(n).padStart(2,'0');
+e.textContent=s?(d?d+' d ':'')+(d||h?p(h)+':':'')+p(Math.floor(s/60)%60)+':'+p(s%60):'expired';};t();setInterval(t,1000);}`;
 
 /** The headers of every cashier page: nothing is loaded from anywhere, forms go to the sandbox alone. */
 export const PAGE_HEADERS = {
