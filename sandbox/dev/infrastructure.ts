@@ -34,24 +34,31 @@ export async function providePostgres(settings: Settings, supervisor: Supervisor
   return url;
 }
 
-/** Starts Temporal's dev server, or takes the one that TEMPORAL_ADDRESS names; resolves with its address. */
+/** The server that runs already, or the program to start one with. */
+export type TemporalChoice = { address: string } | { cli: string };
+
+/** First of all, because to get the program may take minutes, and nothing else needs to run meanwhile. */
+export async function chooseTemporal({ external }: Settings, say: Say): Promise<TemporalChoice> {
+  return external.temporal ? { address: external.temporal } : { cli: await findTemporalCli({ say }) };
+}
+
+/** Starts Temporal's dev server, or takes the one that was chosen; resolves with its address. */
 export async function provideTemporal(
-  settings: Settings,
-  namespace: string,
+  { ports }: Settings,
+  choice: TemporalChoice,
   supervisor: Supervisor,
   say: Say,
 ): Promise<string> {
-  const { external, ports } = settings;
-  if (external.temporal) {
-    say(`Temporal       ${external.temporal}, which TEMPORAL_ADDRESS names`);
-    return external.temporal;
+  if ('address' in choice) {
+    say(`Temporal       ${choice.address}, which TEMPORAL_ADDRESS names`);
+    return choice.address;
   }
-  const cli = await findTemporalCli({ say });
+  const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
   await supervisor.start({
     name: 'Temporal',
     start: async () => {
       const { service } = await startTemporal({
-        cli,
+        cli: choice.cli,
         port: ports.temporal,
         uiPort: ports.ui,
         dbFile: PLACES.temporalDb,

@@ -5,7 +5,7 @@ import { readConfig } from '../../worker/config';
 import { connectControl } from '../control-http';
 import { environmentOf } from './environment';
 import { guardServices } from './guard';
-import { providePostgres, provideTemporal } from './infrastructure';
+import { chooseTemporal, providePostgres, provideTemporal } from './infrastructure';
 import { Narrator } from './narrator';
 import { applicationParts } from './parts';
 import { forgetEverything, PLACES } from './places';
@@ -72,9 +72,9 @@ async function assertPortsFree({ ports, external }: Settings, { afterCrash }: Ru
 }
 
 async function startServers(settings: Settings): Promise<NodeJS.ProcessEnv> {
-  const namespace = process.env['TEMPORAL_NAMESPACE'] ?? 'default';
+  const choice = await chooseTemporal(settings, say);
   const databaseUrl = await providePostgres(settings, supervisor, say);
-  const temporalAddress = await provideTemporal(settings, namespace, supervisor, say);
+  const temporalAddress = await provideTemporal(settings, choice, supervisor, say);
   const env = environmentOf(settings, { databaseUrl, temporalAddress }, process.env);
   await runScript('Migrating the database', ['db/migrate.ts'], env);
   return env;

@@ -10,6 +10,7 @@ export class Narrator {
   readonly #started = Date.now();
   #told = 0n;
   #ended = false;
+  #telling = Promise.resolve();
 
   constructor(private readonly say: Say) {}
 
@@ -22,10 +23,17 @@ export class Narrator {
   /** Tells every event of the payment from now on, until {@link end}. */
   async follow(database: Database, outTradeNo: string): Promise<void> {
     while (!this.#ended) {
-      await this.#tellNew(database, outTradeNo);
+      await this.catchUp(database, outTradeNo);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-    await this.#tellNew(database, outTradeNo);
+    await this.catchUp(database, outTradeNo);
+  }
+
+  /** Tells what has been written down so far, so that a line of the story's own comes after it. */
+  catchUp(database: Database, outTradeNo: string): Promise<void> {
+    // One after the other: two at once would tell an event twice.
+    this.#telling = this.#telling.then(() => this.#tellNew(database, outTradeNo));
+    return this.#telling;
   }
 
   end(): void {

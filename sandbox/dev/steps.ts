@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Say } from './services';
 
-const TICK_MS = 10_000;
+const TICK_MS = 20_000;
 
 /** A long step of preparation: a command that ends by itself. */
 export interface Step {
@@ -15,7 +15,7 @@ export interface Step {
 }
 
 /**
- * Runs a command to its end, saying every ten seconds that it is still at work.
+ * Runs a command to its end, saying every twenty seconds that it is still at work.
  *
  * @throws Error with the end of the command's output when it fails or takes longer than `timeoutMs`
  */

@@ -121,9 +121,9 @@ async function play(story: Story, orderId: string, world: World): Promise<void> 
 
 async function untilEnded(
   { ends }: Story,
-  { orderId, workflowId }: Checkout,
+  { orderId, outTradeNo, workflowId }: Checkout,
   narrator: Narrator,
-  { shop, temporal, checks, intervalMs }: World,
+  { shop, database, temporal, checks, intervalMs }: World,
 ): Promise<void> {
   const timeoutMs = (checks + 1) * intervalMs + 60_000;
   const run = await waitFor(
@@ -135,6 +135,7 @@ async function untilEnded(
   );
   if (run.status !== ends.run) throw new Error(`Workflow ${workflowId} ended ${run.status}, not ${ends.run}`);
   if (run.status === 'UNCONFIRMED') {
+    await narrator.catchUp(database, outTradeNo);
     narrator.tell('the run ends UNCONFIRMED: from here on the sweep is the net');
   }
   await waitFor(async () => (await shop.orderStatus(orderId)) === ends.order, {
