@@ -231,8 +231,11 @@ class PaymentRun {
   }
 
   /** True where something settled the payment, or wants to be done first. */
-  async #waitUntil(time: number, summary: string): Promise<boolean> {
-    const isDue = (): boolean => !this.#isOpen || this.#untold;
+  async #waitUntil(
+    time: number,
+    summary: string,
+    isDue = (): boolean => !this.#isOpen || this.#untold,
+  ): Promise<boolean> {
     const ms = time - Date.now();
     return ms <= 0 ? isDue() : condition(isDue, ms, { summary });
   }
@@ -368,7 +371,9 @@ class PaymentRun {
   }
 
   async #closeAtDeadline(deadline: number): Promise<void> {
-    const woken = await this.#waitUntil(deadline + DEADLINE_GRACE_MS, 'close at the deadline');
+    // A buyer who comes back to the cashier starts a new round of checks.
+    const isDue = (): boolean => !this.#isOpen || this.#untold || this.#checksRemain;
+    const woken = await this.#waitUntil(deadline + DEADLINE_GRACE_MS, 'close at the deadline', isDue);
     if (woken) return;
     this.#deadline = undefined;
     if (this.#orderId === undefined) await this.readRow();
