@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { SIGNALS } from '../../workflows/messages';
+import type { PaymentOnStage, Stage } from './stage';
+import { HOUR, MINUTE, openStage } from './stage';
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await openStage();
+});
+afterAll(() => stage.close());
+
+const DAY_S = (24 * HOUR) / 1_000;
+
+async function startTimed(): Promise<PaymentOnStage> {
+  const now = await stage.environment.currentTimeMs();
+  return stage.startPayment({}, { closeBy: 'timer', deadline: new Date(now + 24 * HOUR).toISOString() });
+}
+
+const chunksOf = ({ row }: PaymentOnStage) =>
+  stage.world.chunks.filter(({ orderIds }) => orderIds.includes(row.orderId));
+
+describe('an order that closes by timer', () => {
+  it('is closed by its own payment a day later, after three checks and no fourth', async () => {
+    const payment = await startTimed();
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'CLOSED', checks: 3, nextCheckAt: null });
+    expect(payment.askedAfter()).toEqual([60, 120, 180]);
+    expect(await payment.endedAfter()).toBe(DAY_S);
+    expect(chunksOf(payment)).toEqual([{ orderIds: [payment.row.orderId], actor: 'timer', dryRun: false }]);
+  });
+
+  it('is not closed a minute before its day is over', async () => {
+    const payment = await startTimed();
+    await stage.environment.sleep(24 * HOUR - MINUTE);
+    expect(chunksOf(payment)).toEqual([]);
+    expect((await payment.handle.describe()).status.name).toBe('RUNNING');
+
+    await payment.handle.result();
+    expect(chunksOf(payment)).toHaveLength(1);
+  });
+
+  it('is not closed where a notification comes before, however late', async () => {
+    const payment = await startTimed();
+    await stage.environment.sleep(23 * HOUR);
+    const eventId = stage.world.storeNotification({ status: 'PAID', untold: true });
+    await payment.handle.signal(SIGNALS.alipayNotified, { eventId });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'PAID', checks: 3 });
+    expect(chunksOf(payment)).toEqual([]);
+    expect(await payment.endedAfter()).toBe(23 * 3_600);
+  });
+
+  it('is left to the sweep where it is held at its deadline', async () => {
+    const payment = await startTimed();
+    stage.world.onChunk = ({ orderIds }) => Promise.resolve({ closed: [], held: orderIds });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
+    expect(chunksOf(payment)).toHaveLength(1);
+    stage.world.onChunk = () => Promise.resolve({});
+  });
+
+  it('ends paid where the buyer won the race at the deadline', async () => {
+    const payment = await startTimed();
+    stage.world.onChunk = async ({ orderIds }) => {
+      const eventId = stage.world.storeNotification({ status: 'PAID', untold: true });
+      await payment.handle.signal(SIGNALS.alipayNotified, { eventId });
+      return { closed: [], rescued: orderIds };
+    };
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'PAID', checks: 3 });
+    expect(stage.world.toldOrders).toContain(payment.row.orderId);
+    stage.world.onChunk = () => Promise.resolve({});
+  });
+});
+
+describe('a buyer who comes back to the cashier', () => {
+  it('changes nothing while checks remain', async () => {
+    const payment = await stage.startPayment();
+    await stage.environment.sleep('90s');
+    await payment.handle.signal(SIGNALS.checkedOut, { checks: 3, intervalMs: MINUTE });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
+    expect(payment.askedAfter()).toEqual([60, 120, 180]);
+  });
+
+  it('starts a new round of three checks once they are used up', async () => {
+    const payment = await startTimed();
+    await stage.environment.sleep(HOUR);
+    expect(payment.askedAfter()).toEqual([60, 120, 180]);
+    await payment.handle.signal(SIGNALS.checkedOut, { checks: 3, intervalMs: MINUTE });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'CLOSED', checks: 3 });
+    expect(payment.askedAfter()).toEqual([60, 120, 180, 3_660, 3_720, 3_780]);
+    expect(stage.world.asksOf(payment.outTradeNo).map(({ check }) => check)).toEqual([1, 2, 3, 1, 2, 3]);
+    expect(await payment.endedAfter()).toBe(DAY_S);
+  });
+});
