@@ -7,7 +7,6 @@ import {
   WorkflowUpdateFailedError,
 } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { Logger } from 'pino';
 import { toBeijing } from '../activities/alipay/beijing';
 import { AlipayError } from '../activities/alipay/errors';
@@ -22,7 +21,9 @@ import { findOrder } from '../db/orders';
 import type { PaymentEvent } from '../db/payment-events';
 import { findEvents } from '../db/payment-events';
 import type { Payment } from '../db/payments';
-import { findPayment, listPayments } from '../db/payments';
+import { findPayment, listPayments, listReviews } from '../db/payments';
+import type { UnmatchedNotification } from '../db/unmatched-notifications';
+import { listUnmatched } from '../db/unmatched-notifications';
 import { readConfig } from '../worker/config';
 import { createLogger } from '../worker/log';
 import type { ErrorCode } from '../workflows/errors';
@@ -51,15 +52,17 @@ import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { SweepSettings } from './sweep';
 import { SweepControl } from './sweep';
+import { readTemporalConfig } from './temporal-config';
 
 /** What can be done about the sweep. */
-export type Sweeps = Pick<SweepControl, 'install' | 'run' | 'report'>;
+export type Sweeps = Pick<SweepControl, 'install' | 'run' | 'report' | 'pause' | 'resume'>;
 
 export type { Order } from '../db/orders';
 export type { PaymentEvent } from '../db/payment-events';
 export type { Payment } from '../db/payments';
 export type { NotifyAnswer } from './notifications';
-export type { LastSweep } from './sweep';
+export type { UnmatchedNotification } from '../db/unmatched-notifications';
+export type { LastSweep, SweepSchedule } from './sweep';
 export { PaymentError } from '../workflows/errors';
 
 /** An order as the shop places it. */
@@ -89,6 +92,16 @@ export interface Checkout {
   /** Where the buyer pays: a URL, or for `precreate` the content of a QR code. */
   paymentUrl: string;
   workflowId: string;
+}
+
+/** One run of a payment's workflow. */
+export interface PaymentRun {
+  runId: string;
+  /** Temporal's word: RUNNING, COMPLETED, FAILED … */
+  status: string;
+  startedAt: Date;
+  /** Null while it runs. */
+  endedAt: Date | null;
 }
 
 /** Durations are milliseconds. */
@@ -146,7 +159,7 @@ export class PaymentClient {
     { log }: { log?: Logger } = {},
   ): Promise<PaymentClient> {
     const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'log'] });
-    const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars: definedEnv(env) });
+    const { connectionOptions, namespace } = readTemporalConfig(env);
     const db = openDatabase(config.database);
     return new PaymentClient({
       temporal: new Client({
@@ -227,6 +240,36 @@ export class PaymentClient {
     filter: { status?: StoredPaymentStatus; orderId?: string; limit?: number } = {},
   ): Promise<Payment[]> {
     return this.#guard(() => listPayments(this.#deps.db, filter));
+  }
+
+  /** Payments that wait for {@link resolveReview}, the longest waiting first. */
+  reviews({ limit = 50 }: { limit?: number } = {}): Promise<Payment[]> {
+    return this.#guard(() => listReviews(this.#deps.db, limit));
+  }
+
+  /** Genuine notifications of payments that are not here, newest first: money without an order. */
+  unmatched({ limit = 50 }: { limit?: number } = {}): Promise<UnmatchedNotification[]> {
+    return this.#guard(() => listUnmatched(this.#deps.db, limit));
+  }
+
+  /**
+   * The runs of a payment's workflow that Temporal still keeps, oldest first.
+   *
+   * @throws PaymentError PAYMENT_UNKNOWN
+   */
+  runs(outTradeNo: string): Promise<PaymentRun[]> {
+    return this.#guard(async () => {
+      await this.#findPayment(outTradeNo);
+      const query = `WorkflowId = '${paymentWorkflowId(outTradeNo)}'`;
+      const runs: PaymentRun[] = [];
+      await this.#call(async () => {
+        for await (const run of this.#deps.temporal.workflow.list({ query })) {
+          const { runId, status, startTime, closeTime } = run;
+          runs.push({ runId, status: status.name, startedAt: startTime, endedAt: closeTime ?? null });
+        }
+      });
+      return runs.sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime());
+    });
   }
 
   /** What happened to a payment, oldest first. */
@@ -436,10 +479,4 @@ function fromFailure(cause: Error | undefined): Error {
     return new PaymentError('ALIPAY_UNAVAILABLE', `${failure.message}. Trying again is safe.`, { cause });
   }
   return cause ?? new Error('the workflow failed');
-}
-
-function definedEnv(env: NodeJS.ProcessEnv): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
 }

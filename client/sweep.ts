@@ -1,5 +1,12 @@
-import type { Client, ScheduleOptions } from '@temporalio/client';
-import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client, ScheduleHandle, ScheduleOptions, WorkflowHandle } from '@temporalio/client';
+import {
+  ScheduleAlreadyRunning,
+  ScheduleNotFoundError,
+  ScheduleOverlapPolicy,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import type { SweepInput, SweepReport } from '../workflows/messages';
 import { QUERIES, SWEEP_SCHEDULE_ID, TASK_QUEUES, WORKFLOWS } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
@@ -19,11 +26,34 @@ export interface LastSweep {
   status: string;
   /** So far, where it is running; null where there is none to be had. */
   report: SweepReport | null;
+  /** Why it failed, where it did. */
+  failure: string | null;
 }
+
+export interface SweepSchedule {
+  scheduleId: string;
+  paused: boolean;
+  /** Who paused or resumed it last, and why. */
+  note: string | null;
+  nextTimes: Date[];
+}
+
+/**
+ * Is told how far a sweep is, about twice a second, until it ends. `report` is null as long as no worker has taken
+ * the sweep up.
+ */
+export type WatchSweep = (workflowId: string, report: SweepReport | null) => void;
 
 const PAGE_SIZE = 500;
 
-/** The sweep's Schedule: installing it, running one now, and reading what the last one did. */
+const LOOK_EVERY_MS = 500;
+
+/** A query waits for a worker; nobody who watches waits longer than this for the next look. */
+const LOOK_MS = 3_000;
+
+type SweepHandle = WorkflowHandle<typeof sweepExpiredOrders>;
+
+/** The sweep's Schedule: installing and pausing it, running a sweep now, and reading what the last one did. */
 export class SweepControl {
   constructor(
     private readonly temporal: Client,
@@ -66,35 +96,149 @@ export class SweepControl {
     };
   }
 
-  /** Sweeps once, now, beside the Schedule, and waits for the end (a continued run's too). */
-  async run(input: Partial<SweepInput> = {}): Promise<SweepReport> {
-    return this.temporal.workflow.execute<typeof sweepExpiredOrders>(WORKFLOWS.sweepExpiredOrders, {
-      workflowId: `${SWEEP_SCHEDULE_ID}-by-hand-${new Date().toISOString()}`,
-      taskQueue: TASK_QUEUES.payments,
-      args: [{ parallel: this.settings.parallel, pageSize: PAGE_SIZE, ...definedOnly(input) }],
-      staticSummary: input.dryRun ? 'Dry run of the sweep' : 'Sweep by hand',
+  /**
+   * Stops the Schedule from starting sweeps; one that runs goes on. What expires meanwhile waits.
+   *
+   * @throws PaymentError NOT_FOUND where the Schedule is not installed
+   */
+  pause(note: string): Promise<SweepSchedule> {
+    return this.#scheduled(async (handle) => {
+      await handle.pause(note);
+      return describeSchedule(handle);
     });
   }
 
   /**
-   * What the last scheduled sweep did, or has done so far.
+   * Lets the Schedule start sweeps again.
    *
-   * @throws PaymentError NOT_FOUND where none has run
+   * @throws PaymentError NOT_FOUND where the Schedule is not installed
    */
-  async report(): Promise<LastSweep> {
-    const { info } = await this.temporal.schedule.getHandle(SWEEP_SCHEDULE_ID).describe();
-    const action = info.recentActions.at(-1)?.action;
-    if (!action)
-      throw new PaymentError('NOT_FOUND', 'No sweep has run yet. Wait for the Schedule, or run one.');
-    const { workflowId } = action.workflow;
-    const handle = this.temporal.workflow.getHandle<typeof sweepExpiredOrders>(workflowId);
-    const { status, startTime } = await handle.describe();
-    const startedAt = startTime.toISOString();
-    if (status.name === 'COMPLETED') {
-      return { workflowId, startedAt, status: status.name, report: await handle.result() };
+  resume(note: string): Promise<SweepSchedule> {
+    return this.#scheduled(async (handle) => {
+      await handle.unpause(note);
+      return describeSchedule(handle);
+    });
+  }
+
+  /**
+   * Sweeps once, now, beside the Schedule, and waits for the end (a continued run's too).
+   *
+   * @throws PaymentError INTERNAL where the sweep failed
+   */
+  async run(input: Partial<SweepInput> = {}, watch?: WatchSweep): Promise<SweepReport> {
+    const handle = await this.temporal.workflow.start<typeof sweepExpiredOrders>(
+      WORKFLOWS.sweepExpiredOrders,
+      {
+        workflowId: `${SWEEP_SCHEDULE_ID}-by-hand-${new Date().toISOString()}`,
+        taskQueue: TASK_QUEUES.payments,
+        args: [{ parallel: this.settings.parallel, pageSize: PAGE_SIZE, ...definedOnly(input) }],
+        staticSummary: input.dryRun ? 'Dry run of the sweep' : 'Sweep by hand',
+      },
+    );
+    const { report, status, failure } = await this.#ended(handle, watch);
+    if (report) return report;
+    throw new PaymentError('INTERNAL', `The sweep ${handle.workflowId} is ${status}: ${failure ?? ''}`);
+  }
+
+  /**
+   * What the last scheduled sweep, or the one named, did or has done so far; with `follow` at its end, a continued
+   * run's too.
+   *
+   * @throws PaymentError NOT_FOUND where there is no such sweep
+   */
+  async report({
+    workflowId,
+    follow = false,
+    watch,
+  }: { workflowId?: string; follow?: boolean; watch?: WatchSweep } = {}): Promise<LastSweep> {
+    const id = workflowId ?? (await this.#lastScheduled());
+    try {
+      const handle = this.temporal.workflow.getHandle<typeof sweepExpiredOrders>(id);
+      const { status } = await handle.describe();
+      return await (follow || status.name !== 'RUNNING' ? this.#ended(handle, watch) : this.#running(handle));
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+      throw new PaymentError('NOT_FOUND', `Temporal knows no sweep ${id}, or no longer. Check the id.`, {
+        cause: error,
+      });
     }
-    const report = status.name === 'RUNNING' ? await handle.query<SweepReport>(QUERIES.progress) : null;
-    return { workflowId, startedAt, status: status.name, report };
+  }
+
+  async #lastScheduled(): Promise<string> {
+    const last = await this.#scheduled(async (handle) => (await handle.describe()).info.recentActions.at(-1));
+    if (last) return last.action.workflow.workflowId;
+    throw new PaymentError('NOT_FOUND', 'No sweep has run yet. Wait for the Schedule, or run one.');
+  }
+
+  async #running(handle: SweepHandle): Promise<LastSweep> {
+    return { ...(await describeSweep(handle)), report: await this.#progress(handle), failure: null };
+  }
+
+  async #ended(handle: SweepHandle, watch?: WatchSweep): Promise<LastSweep> {
+    const ending = settle(handle.result());
+    if (watch) await this.#watch(handle, ending, watch);
+    const end = await ending;
+    return { ...(await describeSweep(handle)), ...end };
+  }
+
+  async #watch(handle: SweepHandle, ending: Promise<unknown>, watch: WatchSweep): Promise<void> {
+    const ended = ending.then(
+      () => true,
+      () => true,
+    );
+    do watch(handle.workflowId, await this.#progress(handle));
+    while (!(await Promise.race([ended, sleep(LOOK_EVERY_MS, false, { ref: false })])));
+  }
+
+  /** Null where nobody answers: the sweep is asked again soon, and its result is what counts. */
+  async #progress(handle: SweepHandle): Promise<SweepReport | null> {
+    try {
+      return await this.temporal.withDeadline(Date.now() + LOOK_MS, () =>
+        handle.query<SweepReport>(QUERIES.progress),
+      );
+    } catch {
+      return null;
+    }
+  }
+
+  async #scheduled<T>(act: (handle: ScheduleHandle) => Promise<T>): Promise<T> {
+    try {
+      return await act(this.temporal.schedule.getHandle(SWEEP_SCHEDULE_ID));
+    } catch (error) {
+      if (!(error instanceof ScheduleNotFoundError)) throw error;
+      throw new PaymentError(
+        'NOT_FOUND',
+        `There is no Schedule ${SWEEP_SCHEDULE_ID}. Install it: durable-alipay sweep install`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+async function describeSchedule(handle: ScheduleHandle): Promise<SweepSchedule> {
+  const { scheduleId, state, info } = await handle.describe();
+  return {
+    scheduleId,
+    paused: state.paused,
+    note: state.note ?? null,
+    nextTimes: state.paused ? [] : info.nextActionTimes,
+  };
+}
+
+async function describeSweep(
+  handle: SweepHandle,
+): Promise<Pick<LastSweep, 'workflowId' | 'startedAt' | 'status'>> {
+  const { status, startTime } = await handle.describe();
+  return { workflowId: handle.workflowId, startedAt: startTime.toISOString(), status: status.name };
+}
+
+/** How a sweep ended, as a value: a failed one is something to tell of. */
+async function settle(result: Promise<SweepReport>): Promise<Pick<LastSweep, 'report' | 'failure'>> {
+  try {
+    return { report: await result, failure: null };
+  } catch (error) {
+    if (!(error instanceof WorkflowFailedError)) throw error;
+    return { report: null, failure: error.cause?.message ?? error.message };
   }
 }
 

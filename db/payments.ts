@@ -215,3 +215,14 @@ export function findUnattended(
     { refundingForMs, limit },
   );
 }
+
+/** Payments that wait for a person's decision, the longest waiting first. */
+export function listReviews(db: Database, limit: number): Promise<Payment[]> {
+  return rows(
+    db,
+    `SELECT ${COLUMNS} FROM payments p
+     WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL)
+     ORDER BY updated_at, out_trade_no LIMIT :limit`,
+    { limit },
+  );
+}

@@ -15,3 +15,25 @@ export async function keepUnmatched(
   );
   return inserted.length === 1;
 }
+
+/** What a person needs to find the money of a notification at Alipay; the buyer stays in the table. */
+export interface UnmatchedNotification {
+  outTradeNo: string;
+  notifyId: string;
+  at: Date;
+  tradeNo: string | null;
+  tradeStatus: string | null;
+  /** Yuan, as Alipay wrote it. */
+  totalAmount: string | null;
+}
+
+/** Newest first. */
+export function listUnmatched(db: Database, limit: number): Promise<UnmatchedNotification[]> {
+  return rows(
+    db,
+    `SELECT out_trade_no AS "outTradeNo", notify_id AS "notifyId", at, content ->> 'trade_no' AS "tradeNo",
+       content ->> 'trade_status' AS "tradeStatus", content ->> 'total_amount' AS "totalAmount"
+     FROM unmatched_notifications ORDER BY id DESC LIMIT :limit`,
+    { limit },
+  );
+}
