@@ -7,7 +7,7 @@ import type { Settings } from './settings';
 const SANDBOX = { appId: '2021000000000000', sellerId: '2088000000000000' };
 
 /** Short enough to watch, long enough to follow. */
-const DEMO_TIMINGS = { PAYMENT_CHECK_INTERVAL: '3s', CLOSE_MARGIN: '1s', SWEEP_CRON: '0/5 * * * * * *' };
+const DEMO_TIMINGS = { PAYMENT_CHECK_INTERVAL: '2s', CLOSE_MARGIN: '1s', SWEEP_CRON: '0/5 * * * * * *' };
 
 /** Where the servers are that the parts use. */
 export interface Addresses {

@@ -35,7 +35,7 @@ export interface Service {
   /** Resolves with how it ended, whoever ended it. */
   readonly exit: Promise<string>;
   /** The end of its log, for a message about its death. */
-  readonly tail: () => string;
+  readonly tail: (lines?: number) => string;
   /** Asks it to end, kills its whole group after the grace time; resolves once it has ended. */
   readonly stop: () => Promise<void>;
   /** Ends its whole group at once. */
@@ -122,7 +122,16 @@ function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec): Service
     await exit;
     clearTimeout(tooLate);
   };
-  return { name, pid, stopSignal, ended: () => ended, exit, tail: () => tailOf(logFile), stop, kill };
+  return {
+    name,
+    pid,
+    stopSignal,
+    ended: () => ended,
+    exit,
+    tail: (lines) => tailOf(logFile, lines),
+    stop,
+    kill,
+  };
 }
 
 const announce = (): void => watchers.forEach((watcher) => watcher(running));
@@ -158,13 +167,13 @@ export async function untilReady(
   }
 }
 
-/** The last lines of a log file, indented. */
+/** The last lines of a log file, indented, and cut where a line would fill the screen. */
 export function tailOf(logFile: string, lines = 15): string {
   try {
     const all = readFileSync(logFile, 'utf8').trimEnd().split('\n');
     return all
       .slice(-lines)
-      .map((line) => `    ${line}`)
+      .map((line) => `    ${line.slice(0, 400)}`)
       .join('\n');
   } catch {
     return '    (no log)';

@@ -42,7 +42,7 @@ export class Supervisor {
     this.#running.set(part.name, service);
     void service.exit.then(async (how) => {
       if (this.#stopping) return;
-      this.say(`${part.name} ended unexpectedly (${how}); the end of its log:\n${service.tail()}`);
+      this.say(`${part.name} ended unexpectedly (${how}); the end of its log:\n${service.tail(5)}`);
       await this.#restart(part, Date.now() - started < SHORT_LIFE_MS ? shortLives + 1 : 0);
     });
   }
