@@ -25,3 +25,5 @@ export { temporalAddress, temporalCli, timeSkippingEnvironment, workflowBundle }
 export { waitFor } from '../../sandbox/dev/wait-for';
 export { openShop } from './shop';
 export type { Shop, ShopOptions } from './shop';
+export { Hands } from './hands';
+export { expectLedgerRules } from './ledger-rules';
