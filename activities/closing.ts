@@ -74,7 +74,9 @@ export async function settleAtAlipay(
   }
   const again = await alipay.query(outTradeNo);
   if (again.answer === 'paid' || again.answer === 'closed') return concluded(again);
-  if (again.answer === 'not-exist' && expired) return { is: 'closable', recheckInMs: RECHECK_AFTER_MS };
+  if (again.answer === 'not-exist' && closing === 'not-exist' && expired) {
+    return { is: 'closable', recheckInMs: RECHECK_AFTER_MS };
+  }
   return { is: 'held', because: `Alipay still says ${again.answer}` };
 }
 
