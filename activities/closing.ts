@@ -1,5 +1,4 @@
 import type { Client } from '@temporalio/client';
-import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import type { CloseOrderInput, ClosedOrder } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
@@ -186,7 +185,6 @@ export function createClosingActivities(deps: ClosingDependencies) {
     }): Promise<ChunkReport> {
       const report: ChunkReport = { closed: [], rescued: [], held: [], failed: [], gatewayDown: false };
       for (const orderId of orderIds) {
-        Context.current().heartbeat({ orderId });
         const outcome = await attempt(deps, orderId, () =>
           dryRun
             ? foresee(deps, orderId)

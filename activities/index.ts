@@ -5,6 +5,7 @@ import type { LatePaymentPolicy } from '../workflows/messages';
 import type { AlipayGateway } from './alipay/gateway';
 import { createClosingActivities, createExpiryActivities } from './closing';
 import { atTheEdge } from './failures';
+import { withHeartbeats } from './heartbeat';
 import { createFulfillmentActivities, createOrderActivities } from './orders';
 import { createOwedActivities } from './owed';
 import { createQueryActivities, createRecordActivities } from './payments';
@@ -37,15 +38,17 @@ export function createPaymentsQueueActivities(deps: ActivityDependencies) {
 
 /** What a worker on queue `alipay` runs: all that calls the gateway and may take its time. */
 export function createAlipayQueueActivities(deps: ActivityDependencies) {
-  return atTheEdge(
-    {
-      ...createQueryActivities(deps),
-      ...createClosingActivities(deps),
-      ...createRefundActivities(deps),
-      ...createReviewActivities(deps),
-      ...createOwedActivities(deps),
-    },
-    deps.log,
+  return withHeartbeats(
+    atTheEdge(
+      {
+        ...createQueryActivities(deps),
+        ...createClosingActivities(deps),
+        ...createRefundActivities(deps),
+        ...createReviewActivities(deps),
+        ...createOwedActivities(deps),
+      },
+      deps.log,
+    ),
   );
 }
 

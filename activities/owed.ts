@@ -1,4 +1,3 @@
-import { Context } from '@temporalio/activity';
 import { AlipayError } from './alipay/errors';
 import { closeLeftover } from '../db/ledger';
 import { findOrdersToTell } from '../db/order-messages';
@@ -87,8 +86,8 @@ async function settleLeftover(deps: ClosingDependencies, payment: LeftoverPaymen
     const settlement = await settleAtAlipay(deps.alipay, payment, { expired });
     switch (settlement.is) {
       case 'evidence':
-        await handOver(deps, payment, settlement.answer);
         await setRecheck(deps.db, outTradeNo, ASK_AGAIN_MS);
+        await handOver(deps, payment, settlement.answer);
         return true;
       case 'closable':
         return await closeLeftover(deps.db, { outTradeNo, recheckInMs: settlement.recheckInMs }, 'sweep');
@@ -105,8 +104,13 @@ async function settleLeftover(deps: ClosingDependencies, payment: LeftoverPaymen
 async function recheck(deps: ClosingDependencies, payment: Payment): Promise<boolean> {
   try {
     const answer = await deps.alipay.query(payment.outTradeNo);
-    if (answer.answer === 'paid' || answer.paidAt !== null) await handOver(deps, payment, answer);
-    await setRecheck(deps.db, payment.outTradeNo, answer.answer === 'waiting' ? RECHECK_AFTER_MS : null);
+    if (answer.answer === 'paid' || answer.paidAt !== null) {
+      // Only the row that moves away from CLOSED ends the asking: the run that is told may be terminated before that.
+      await setRecheck(deps.db, payment.outTradeNo, ASK_AGAIN_MS);
+      await handOver(deps, payment, answer);
+    } else {
+      await setRecheck(deps.db, payment.outTradeNo, answer.answer === 'waiting' ? RECHECK_AFTER_MS : null);
+    }
     return true;
   } catch (error) {
     if (error instanceof AlipayError) await setRecheck(deps.db, payment.outTradeNo, ASK_AGAIN_MS);
@@ -122,7 +126,6 @@ async function doEach<T>(
 ): Promise<number> {
   let done = 0;
   for (const one of all) {
-    Context.current().heartbeat();
     try {
       if (await act(one)) done += 1;
     } catch (err) {
