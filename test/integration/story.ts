@@ -1,0 +1,138 @@
+import type { CheckoutInput } from '../../client/payment-client';
+import type { PaymentEvent } from '../../db/payment-events';
+import type { CallEntry } from '../../sandbox';
+import type { PaymentState, StoredPaymentStatus, SweepInput, SweepReport } from '../../workflows/messages';
+import { paymentWorkflowId } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { waitFor } from '../support';
+
+const HOUR_MS = 3_600_000;
+
+/** What tests on a whole shop do and look at, in the words of the story. Nothing here is a double. */
+export class Story {
+  static #orders = 0;
+
+  constructor(readonly shop: Shop) {}
+
+  /** The buyer goes to the cashier; the page is open, nobody has scanned yet. */
+  async checkOut(more: Partial<CheckoutInput> = {}): Promise<{ orderId: string; outTradeNo: string }> {
+    Story.#orders += 1;
+    const { orderId, outTradeNo, paymentUrl } = await this.shop.payments.checkout({
+      orderId: `order-${Story.#orders}`,
+      subject: 'A pot of tea',
+      totalAmount: '12.30',
+      ...more,
+    });
+    await this.shop.alipay.control.open(paymentUrl);
+    return { orderId, outTradeNo };
+  }
+
+  /** The buyer pays; whether Alipay's notification comes is up to the test. */
+  async pay(outTradeNo: string, { notify = false } = {}): Promise<void> {
+    await this.shop.alipay.control.pay(outTradeNo, { notify });
+  }
+
+  /** A second tab: another payment of the same order. */
+  secondTab(orderId: string, outTradeNo: string): Promise<{ orderId: string; outTradeNo: string }> {
+    return this.checkOut({ orderId, outTradeNo });
+  }
+
+  /** The order's time is over, by Postgres' clock. At Alipay the trade stays payable, which is the harder case. */
+  async expire(...orderIds: string[]): Promise<void> {
+    await this.shop.sql(
+      `UPDATE orders SET expires_at = now() - interval '1 second' WHERE id = ANY(:orderIds)`,
+      {
+        orderIds,
+      },
+    );
+  }
+
+  sweep(input: Partial<SweepInput> = {}): Promise<SweepReport> {
+    return this.shop.payments.sweep.run({ parallel: 4, ...input });
+  }
+
+  /** The order's and its payments' statuses: `"PAID: A PAID, B REFUNDED"`. */
+  async standing(orderId: string): Promise<string> {
+    const order = await this.shop.payments.order(orderId);
+    const payments = await this.shop.payments.payments({ orderId });
+    return `${order.status}: ${payments
+      .map(({ status }) => status)
+      .sort()
+      .join(', ')}`;
+  }
+
+  async status(outTradeNo: string): Promise<StoredPaymentStatus> {
+    return (await this.shop.payments.payment(outTradeNo)).status;
+  }
+
+  async until(outTradeNo: string, status: StoredPaymentStatus, timeoutMs = 20_000): Promise<void> {
+    await waitFor(async () => (await this.status(outTradeNo)) === status, {
+      what: `${outTradeNo} to be ${status}`,
+      timeoutMs,
+    });
+  }
+
+  /** What the order service has acted on, in order, once it has acted `count` times. */
+  async told(orderId: string, count: number): Promise<string[]> {
+    const read = () =>
+      this.shop.sql<{ id: string }>(
+        `SELECT message_id AS id FROM order_log WHERE order_id = :orderId ORDER BY at, message_id`,
+        { orderId },
+      );
+    await waitFor(async () => (await read()).length >= count, {
+      what: `the order service to act ${count} times on ${orderId}`,
+    });
+    return (await read()).map(({ id }) => id);
+  }
+
+  /** The payment's workflow has ended. */
+  ended(outTradeNo: string): Promise<PaymentState> {
+    return this.shop.temporal.workflow
+      .getHandle(paymentWorkflowId(outTradeNo))
+      .result() as Promise<PaymentState>;
+  }
+
+  async isRunning(outTradeNo: string): Promise<boolean> {
+    const { status } = await this.shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).describe();
+    return status.name === 'RUNNING';
+  }
+
+  async terminate(outTradeNo: string): Promise<void> {
+    await this.shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).terminate('a test');
+  }
+
+  async events(outTradeNo: string, name?: PaymentEvent['event']): Promise<PaymentEvent[]> {
+    const events = await this.shop.payments.events(outTradeNo);
+    return name === undefined ? events : events.filter(({ event }) => event === name);
+  }
+
+  /** The calls of Alipay about one payment: `["query", "close"]`. */
+  async calls(outTradeNo: string): Promise<string[]> {
+    const journal = await this.shop.alipay.control.journal();
+    return journal
+      .filter((entry): entry is CallEntry => entry.kind === 'call' && entry.outTradeNo === outTradeNo)
+      .map(({ method }) => method.split('.').slice(2).join('.'));
+  }
+
+  /** What the tables hold of one order and its payments, all of it: for "nothing was written". */
+  async everything(): Promise<unknown> {
+    const tables = [
+      'orders',
+      'payments',
+      'order_messages',
+      'order_log',
+      'payment_events',
+      'unmatched_notifications',
+    ];
+    return Promise.all(tables.map((table) => this.shop.sql(`SELECT * FROM ${table} ORDER BY 1`)));
+  }
+
+  /** Pretends that a row's column lies so far in the past (or, negative, in the future). */
+  async age(table: 'payments' | 'order_messages', id: string, column: string, hours: number): Promise<void> {
+    const key = table === 'payments' ? 'out_trade_no' : 'id';
+    await this.shop.sql(
+      `UPDATE ${table} SET ${column} = now() - :ms * interval '1 millisecond' WHERE ${key} = :id`,
+      { id, ms: hours * HOUR_MS },
+    );
+  }
+}
