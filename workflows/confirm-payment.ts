@@ -16,7 +16,7 @@ import {
 } from '@temporalio/workflow';
 import type { AlipayQueueActivities, PaymentsQueueActivities } from '../activities';
 import type { Recorded } from '../db/ledger';
-import { atOnceOrSurely, failureType, requireInput } from './failures';
+import { atOnceOrSurely, failureType, fieldsOf, isCount, isLike, requireInput } from './failures';
 import type {
   AlipayNotified,
   Answer,
@@ -28,6 +28,7 @@ import type {
 } from './messages';
 import { FAILURES, QUERIES, SIGNALS, TASK_QUEUES, UPDATES } from './messages';
 import { OUT_TRADE_NO, PAYMENT_STATUS } from './search-attributes';
+import { HEARTBEAT_TIMEOUT } from './timeouts';
 
 // All local activities of one workflow task together stay under 5 s, half of a task's 10 s: one of each at most.
 const ask = proxyLocalActivities<PaymentsQueueActivities>({
@@ -44,6 +45,7 @@ const write = proxyLocalActivities<PaymentsQueueActivities>({
 const askSafely = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '45s',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   retry: { initialInterval: '2s', backoffCoefficient: 2, maximumAttempts: 3 },
   summary: 'ask Alipay, the safe path',
 });
@@ -66,6 +68,7 @@ const tellSurely = proxyActivities<PaymentsQueueActivities>({
 const refundSurely = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '2 minutes',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   retry: { initialInterval: '10s', backoffCoefficient: 2, maximumInterval: '10 minutes' },
   summary: 'refund',
 });
@@ -73,7 +76,7 @@ const refundSurely = proxyActivities<AlipayQueueActivities>({
 const close = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '5 minutes',
-  heartbeatTimeout: '2 minutes',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   retry: { initialInterval: '2s', maximumAttempts: 5 },
   summary: 'close at the deadline',
 });
@@ -81,6 +84,7 @@ const close = proxyActivities<AlipayQueueActivities>({
 const decide = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '2 minutes',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   retry: { initialInterval: '1s', maximumAttempts: 5 },
   summary: 'ask Alipay, then resolve the review',
 });
@@ -116,15 +120,21 @@ export async function confirmPayment(input: ConfirmPaymentInput): Promise<Paymen
   return payment.state();
 }
 
-function assertInput({ outTradeNo, checks, intervalMs, closeBy, deadline }: ConfirmPaymentInput): void {
-  requireInput(/^[A-Za-z0-9_]{1,64}$/.test(outTradeNo), 'outTradeNo: 1 to 64 of A-Z a-z 0-9 _');
-  requireInput(Number.isInteger(checks) && checks >= 0, 'checks: an integer, 0 or more');
-  requireInput(checks === 0 || intervalMs > 0, 'intervalMs: milliseconds, more than 0');
+function assertInput(input: ConfirmPaymentInput): void {
+  const { outTradeNo, checks, intervalMs, closeBy, deadline } = fieldsOf(input);
+  requireInput(isLike(/^[A-Za-z0-9_]{1,64}$/, outTradeNo), 'outTradeNo: 1 to 64 of A-Z a-z 0-9 _');
+  requireInput(isCount(checks, 0), 'checks: an integer, 0 or more');
+  requireInput(checks === 0 || isInterval(intervalMs), 'intervalMs: whole milliseconds, 1 to a year of them');
   requireInput(
-    closeBy !== 'timer' || !Number.isNaN(Date.parse(deadline ?? '')),
+    closeBy !== 'timer' || !Number.isNaN(Date.parse(String(deadline))),
     'deadline: ISO 8601, for closeBy "timer"',
   );
 }
+
+/** Beyond it lie times that no Date can hold. */
+const LONGEST_INTERVAL_MS = 365 * 24 * 3_600_000;
+
+const isInterval = (ms: unknown): ms is number => isCount(ms, 1) && ms <= LONGEST_INTERVAL_MS;
 
 type Asked = Answer | 'postponed';
 
@@ -301,7 +311,15 @@ class PaymentRun {
     this.#show();
   }
 
-  async #hearNotification({ eventId }: AlipayNotified): Promise<void> {
+  async #hearNotification(notified: AlipayNotified): Promise<void> {
+    const { eventId } = fieldsOf(notified);
+    if (!isLike(/^[0-9]{1,18}$/, eventId)) {
+      log.warn('signal passed over: it names no event', {
+        outTradeNo: this.#outTradeNo,
+        code: FAILURES.invalidInput,
+      });
+      return;
+    }
     try {
       await this.#record(eventId);
     } catch (error) {
@@ -316,8 +334,9 @@ class PaymentRun {
     if (!this.#isOpen) this.#asking?.scope.cancel();
   }
 
-  #startOver({ checks, intervalMs }: CheckedOut): void {
-    if (this.#checksRemain || checks <= 0 || intervalMs <= 0) return;
+  #startOver(checkout: CheckedOut): void {
+    const { checks, intervalMs } = fieldsOf(checkout);
+    if (this.#checksRemain || !isCount(checks, 1) || !isInterval(intervalMs)) return;
     this.#checksAllowed = checks;
     this.#checksMade = 0;
     this.#intervalMs = intervalMs;

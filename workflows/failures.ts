@@ -20,7 +20,7 @@ export function fail(type: FailureType, message: string): ApplicationFailure {
 }
 
 /** @throws ApplicationFailure INVALID_INPUT unless `holds` */
-export function requireInput(holds: boolean, message: string): void {
+export function requireInput(holds: boolean, message: string): asserts holds {
   if (!holds) throw fail(FAILURES.invalidInput, message);
 }
 
@@ -35,4 +35,22 @@ export async function atOnceOrSurely<T>(atOnce: () => Promise<T>, surely: () => 
     if (isFinal(error)) throw error;
     return surely();
   }
+}
+
+/**
+ * What was sent, to be looked at field by field: an operator may send nothing at all, or a word, and a TypeError
+ * would make the workflow task retry for ever.
+ */
+export function fieldsOf<T extends object>(sent: T | null | undefined): { [K in keyof T]?: unknown } {
+  return typeof sent === 'object' && sent !== null ? sent : {};
+}
+
+/** Whether it is a string of this form; a RegExp alone would read `undefined` as a word. */
+export function isLike(form: RegExp, value: unknown): value is string {
+  return typeof value === 'string' && form.test(value);
+}
+
+/** Whether it is an integer, `least` or more. */
+export function isCount(value: unknown, least: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= least;
 }

@@ -1,8 +1,8 @@
-import { defineSignal, proxyActivities, proxyLocalActivities, setHandler } from '@temporalio/workflow';
+import { defineSignal, log, proxyActivities, proxyLocalActivities, setHandler } from '@temporalio/workflow';
 import type { OrderServiceQueueActivities } from '../activities';
-import { atOnceOrSurely } from './failures';
+import { atOnceOrSurely, fieldsOf, isLike, requireInput } from './failures';
 import type { FulfillOrderInput, PaymentResult } from './messages';
-import { SIGNALS, TASK_QUEUES } from './messages';
+import { FAILURES, SIGNALS, TASK_QUEUES } from './messages';
 
 const atOnce = proxyLocalActivities<OrderServiceQueueActivities>({
   startToCloseTimeout: '2s',
@@ -23,13 +23,14 @@ export const paymentResultSignal = defineSignal<[PaymentResult]>(SIGNALS.payment
  * A shop replaces it by its own workflow of this name on queue `order-service`, in any language, and deduplicates
  * durably by `messageId`.
  */
-export async function fulfillOrder({
-  orderId,
-}: FulfillOrderInput): Promise<{ orderId: string; acted: number }> {
+export async function fulfillOrder(input: FulfillOrderInput): Promise<{ orderId: string; acted: number }> {
   const inbox: PaymentResult[] = [];
   setHandler(paymentResultSignal, (message) => {
-    inbox.push(message);
+    if (isResult(message)) inbox.push(message);
+    else log.warn('signal passed over: it is no payment result', { code: FAILURES.invalidInput });
   });
+  const { orderId } = fieldsOf(input);
+  requireInput(isLike(ORDER_ID_FORM, orderId), 'orderId: 1 to 64 of A-Z a-z 0-9 _ -');
   let acted = 0;
   for (let message = inbox.shift(); message; message = inbox.shift()) {
     const result = message;
@@ -40,4 +41,14 @@ export async function fulfillOrder({
     if (first) acted += 1;
   }
   return { orderId, acted };
+}
+
+const ORDER_ID_FORM = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** Acting on anything else would fail in Postgres for ever, and keep the order's later results waiting. */
+function isResult(message: PaymentResult): boolean {
+  const { messageId, orderId, status } = fieldsOf(message);
+  return (
+    isLike(/\S/, messageId) && isLike(ORDER_ID_FORM, orderId) && isLike(/^(PAID|CLOSED|REFUNDED)$/, status)
+  );
 }

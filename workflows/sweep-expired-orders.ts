@@ -11,9 +11,10 @@ import {
 } from '@temporalio/workflow';
 import type { AlipayQueueActivities, PaymentsQueueActivities } from '../activities';
 import type { ChunkReport } from '../activities/closing';
-import { atOnceOrSurely, requireInput } from './failures';
+import { atOnceOrSurely, fieldsOf, isCount, requireInput } from './failures';
 import type { SweepCursor, SweepInput, SweepProgress, SweepReport } from './messages';
 import { QUERIES, TASK_QUEUES } from './messages';
+import { HEARTBEAT_TIMEOUT } from './timeouts';
 
 const atOnce = proxyLocalActivities<PaymentsQueueActivities>({
   startToCloseTimeout: '3s',
@@ -26,17 +27,17 @@ const surely = proxyActivities<PaymentsQueueActivities>({
   summary: 'find expired orders',
 });
 
-// A chunk is closed order by order, each safe to repeat; the heartbeat shows within a minute that a worker is gone.
+// A chunk is closed order by order, each safe to repeat.
 const close = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '30 minutes',
-  heartbeatTimeout: '2 minutes',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   retry: { initialInterval: '2s', maximumAttempts: 5 },
 });
 const owed = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '30 minutes',
-  heartbeatTimeout: '2 minutes',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   retry: { initialInterval: '2s', maximumAttempts: 3 },
   summary: 'do what is owed',
 });
@@ -60,8 +61,9 @@ export const progressQuery = defineQuery<SweepReport>(QUERIES.progress);
  * is owed. (The handout's `checkUnpaidOrder` and `checkExpireOrder`, with its pool of threads.)
  */
 export async function sweepExpiredOrders(input: SweepInput): Promise<SweepReport> {
-  requireInput(Number.isInteger(input.parallel) && input.parallel > 0, 'parallel: an integer, 1 or more');
-  requireInput(Number.isInteger(input.pageSize) && input.pageSize > 0, 'pageSize: an integer, 1 or more');
+  const { parallel, pageSize } = fieldsOf(input);
+  requireInput(isCount(parallel, 1), 'parallel: an integer, 1 or more');
+  requireInput(isCount(pageSize, 1), 'pageSize: an integer, 1 or more');
   const sweep = new Sweep(input);
   setHandler(progressQuery, () => sweep.report);
   if (!input.progress) await sweep.doWhatIsOwed();
