@@ -38,8 +38,8 @@ export type Reply = Answer | ApplicationFailure | (() => Promise<Answer>);
 export interface FakePayment extends Recorded {
   fast: Reply[];
   safe: Reply[];
-  /** What a refund brings, one each time; then REFUNDED. */
-  refunds: ApplicationFailure[];
+  /** What a refund brings, a failure or a row, one each time; then REFUNDED. */
+  refunds: (ApplicationFailure | Partial<Recorded>)[];
   /** Whether the order service's queue takes what it is told; one failure each time. */
   tellings: ApplicationFailure[];
 }
@@ -172,6 +172,7 @@ export class World {
   #record(outTradeNo: string, eventId: string | undefined): Promise<Recorded> {
     return this.#attempt(() => {
       const payment = this.#payment(outTradeNo);
+      if (eventId !== undefined && !/^\d+$/.test(eventId)) throw notABigint();
       const change = eventId === undefined ? answered(payment) : this.#evidence.get(eventId);
       if (!change)
         throw new PaymentError('NOT_FOUND', `Payment ${outTradeNo} has no event ${String(eventId)}.`);
@@ -191,9 +192,9 @@ export class World {
   async #refund(outTradeNo: string): Promise<Recorded> {
     this.refundsTried.push({ outTradeNo, at: await this.now() });
     const payment = this.#payment(outTradeNo);
-    const failure = payment.refunds.shift();
-    if (failure) throw failure;
-    return recorded(Object.assign(payment, { status: 'REFUNDED' }));
+    const outcome = payment.refunds.shift() ?? { status: 'REFUNDED' };
+    if (outcome instanceof Error) throw outcome;
+    return recorded(Object.assign(payment, outcome));
   }
 
   #resolve(decision: ResolveReview & { outTradeNo: string }): Recorded {
@@ -291,3 +292,6 @@ const recorded = ({ status, reviewReason, orderId, untold }: Recorded): Recorded
 function answered({ status }: Recorded): Partial<Recorded> {
   return status === 'UNPAID' ? { status: 'PAID', untold: true } : {};
 }
+
+const notABigint = (): Error =>
+  Object.assign(new Error('invalid input syntax for type bigint'), { code: '22P02' });

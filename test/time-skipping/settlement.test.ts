@@ -1,0 +1,210 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ApplicationFailure, WorkflowUpdateFailedError } from '@temporalio/client';
+import type { Recorded } from '../../db/ledger';
+import type { PaymentState, ResolveReview } from '../../workflows/messages';
+import { FAILURES, SIGNALS, UPDATES } from '../../workflows/messages';
+import type { PaymentOnStage, Stage } from './stage';
+import { HOUR, openStage } from './stage';
+import { alipayFailure } from './world';
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await openStage();
+});
+afterAll(() => stage.close());
+
+const DECISION = { actor: 'an operator', reason: 'looked at the merchant portal' };
+
+const notify = ({ handle }: PaymentOnStage, becomes: Partial<Recorded>): Promise<void> =>
+  handle.signal(SIGNALS.alipayNotified, { eventId: stage.world.storeNotification(becomes) });
+
+const resolve = ({ handle }: PaymentOnStage, decision: ResolveReview): Promise<PaymentState> =>
+  handle.executeUpdate<PaymentState, [ResolveReview]>(UPDATES.resolveReview, { args: [decision] });
+
+const state = ({ handle }: PaymentOnStage): Promise<PaymentState> => handle.query<PaymentState>('payment');
+
+const tellingsOf = ({ row }: PaymentOnStage): number =>
+  stage.world.toldOrders.filter((id) => id === row.orderId).length;
+
+async function startInReview(): Promise<PaymentOnStage> {
+  const payment = await stage.startPayment();
+  await notify(payment, { status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
+  return payment;
+}
+
+/** The type of the failure by which an update was refused. */
+async function refusalOf(update: Promise<unknown>): Promise<string | null | undefined> {
+  const error: unknown = await update.catch((it: unknown) => it);
+  if (!(error instanceof WorkflowUpdateFailedError))
+    throw new Error('the update was not refused', { cause: error });
+  const cause = error.cause?.cause ?? error.cause;
+  return cause instanceof ApplicationFailure ? cause.type : undefined;
+}
+
+describe('a payment in review', () => {
+  it('is asked about no more, and waits for a person, for a year if need be', async () => {
+    const payment = await startInReview();
+    await stage.environment.sleep(365 * 24 * HOUR);
+
+    expect(payment.askedAfter()).toEqual([]);
+    expect(await state(payment)).toMatchObject({ status: 'REVIEW', checks: 0, nextCheckAt: null });
+    await payment.handle.terminate();
+  });
+
+  it('becomes what the person decides, and the order service is told', async () => {
+    const payment = await startInReview();
+    expect(await resolve(payment, { to: 'PAID', ...DECISION })).toMatchObject({ status: 'PAID' });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'PAID' });
+    expect(tellingsOf(payment)).toBe(1);
+    expect(stage.world.decisions).toContainEqual({
+      outTradeNo: payment.outTradeNo,
+      to: 'PAID',
+      ...DECISION,
+    });
+  });
+
+  it('goes on waiting where the decision contradicts what Alipay says', async () => {
+    const payment = await startInReview();
+
+    expect(await refusalOf(resolve(payment, { to: 'CLOSED', ...DECISION }))).toBe('REVIEW_REFUSED');
+    expect(await state(payment)).toMatchObject({ status: 'REVIEW' });
+    await resolve(payment, { to: 'PAID', ...DECISION });
+    expect(await payment.handle.result()).toMatchObject({ status: 'PAID' });
+  });
+
+  it.each([
+    ['an outcome that there is not', { to: 'LOST', ...DECISION }],
+    ['nobody who decides', { to: 'PAID', actor: ' ', reason: 'none' }],
+    ['no reason', { to: 'PAID', actor: 'an operator', reason: '' }],
+    ['nothing at all', undefined],
+  ])('refuses %s before anything is asked', async (_, decision) => {
+    const payment = await startInReview();
+    const before = stage.world.decisions.length;
+
+    await expect(resolve(payment, decision as ResolveReview)).rejects.toThrow(WorkflowUpdateFailedError);
+    expect(stage.world.decisions).toHaveLength(before);
+    expect(await state(payment)).toMatchObject({ status: 'REVIEW' });
+    await payment.handle.terminate();
+  });
+
+  it('is refunded where the person decides so, and ends REFUNDED', async () => {
+    const payment = await startInReview();
+    await resolve(payment, { to: 'REFUNDING', ...DECISION });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'REFUNDED' });
+  });
+
+  it('waits too where the row stays PAID and only its reason says review', async () => {
+    const payment = await stage.startPayment();
+    await notify(payment, { status: 'PAID', reviewReason: 'TRADE_CLOSED', untold: true });
+    await stage.environment.sleep(24 * HOUR);
+
+    expect((await payment.handle.describe()).status.name).toBe('RUNNING');
+    expect(await state(payment)).toMatchObject({ status: 'PAID' });
+    expect(tellingsOf(payment)).toBe(1);
+    await resolve(payment, { to: 'PAID', ...DECISION });
+    expect(await payment.handle.result()).toMatchObject({ status: 'PAID' });
+  });
+});
+
+describe('a payment that has to be given back', () => {
+  it('is refunded until that is proven, with growing pauses, however long it takes', async () => {
+    const refunds = Array.from({ length: 12 }, () => alipayFailure('unknown'));
+    const payment = await stage.startPayment({ refunds });
+    await notify(payment, { status: 'REFUNDING' });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'REFUNDED', checks: 0 });
+    const tries = stage.world.refundsTried.filter(({ outTradeNo }) => outTradeNo === payment.outTradeNo);
+    const pauses = tries.slice(1).map(({ at }, i) => Math.floor((at - (tries[i]?.at ?? at)) / 5_000) * 5);
+    // From 10 s, twice as long each time, up to ten minutes.
+    expect(pauses).toEqual([10, 20, 40, 80, 160, 320, 600, 600, 600, 600, 600, 600]);
+  });
+
+  it('is handed to a person where Alipay refuses the refund', async () => {
+    const refused = { status: 'REVIEW', reviewReason: 'REFUND_REFUSED' } as const;
+    const payment = await stage.startPayment({ refunds: [alipayFailure('unknown'), refused] });
+    await notify(payment, { status: 'REFUNDING' });
+    await stage.environment.sleep(24 * HOUR);
+
+    expect(await state(payment)).toMatchObject({ status: 'REVIEW' });
+    expect((await payment.handle.describe()).status.name).toBe('RUNNING');
+    await payment.handle.terminate();
+  });
+});
+
+describe('the order service', () => {
+  it('is told by a settled payment alone, and only where something stands untold', async () => {
+    const told = await stage.startPayment({ fast: ['paid'] });
+    await told.handle.result();
+    const silent = await stage.startPayment();
+    await notify(silent, { status: 'PAID', untold: false });
+    await silent.handle.result();
+
+    expect(tellingsOf(told)).toBe(1);
+    expect(tellingsOf(silent)).toBe(0);
+  });
+
+  it('is told again and again while it cannot be reached', async () => {
+    const unreachable = () => ApplicationFailure.create({ type: FAILURES.internal, message: 'not reached' });
+    const payment = await stage.startPayment({
+      fast: ['paid'],
+      tellings: [unreachable(), unreachable(), unreachable()],
+    });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'PAID' });
+    expect(tellingsOf(payment)).toBe(1);
+  });
+
+  it('is left to the sweep where it stays out of reach: the run ends PAID', async () => {
+    const payment = await stage.startPayment({
+      fast: ['paid'],
+      tellings: Array.from({ length: 20 }, () =>
+        ApplicationFailure.create({ type: FAILURES.internal, message: 'not reached' }),
+      ),
+    });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'PAID' });
+    expect(tellingsOf(payment)).toBe(0);
+    expect(payment.row.untold).toBe(true);
+  });
+});
+
+describe('a run that only a message started', () => {
+  const onMessage = { checks: 0, intervalMs: 0 };
+
+  it('reads the row, asks nothing and ends', async () => {
+    const payment = await stage.startPayment({}, onMessage);
+    expect(await payment.handle.result()).toMatchObject({
+      status: 'UNCONFIRMED',
+      checks: 0,
+      nextCheckAt: null,
+    });
+    expect(payment.askedAfter()).toEqual([]);
+  });
+
+  it('drives a refund on that was left behind', async () => {
+    const payment = await stage.startPayment({ status: 'REFUNDING' }, onMessage);
+    expect(await payment.handle.result()).toMatchObject({ status: 'REFUNDED' });
+  });
+
+  it('tells what stands untold', async () => {
+    const payment = await stage.startPayment({ status: 'PAID', untold: true }, onMessage);
+    expect(await payment.handle.result()).toMatchObject({ status: 'PAID' });
+    expect(tellingsOf(payment)).toBe(1);
+  });
+
+  it('waits for a person where the row is in review', async () => {
+    const payment = await stage.startPayment({ status: 'REVIEW', reviewReason: 'REFUND_REFUSED' }, onMessage);
+    await resolve(payment, { to: 'REFUNDED', ...DECISION });
+    expect(await payment.handle.result()).toMatchObject({ status: 'REFUNDED' });
+  });
+
+  it('takes up three checks when the buyer comes to the cashier meanwhile', async () => {
+    const payment = await stage.startPayment({ status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' }, onMessage);
+    await payment.handle.signal(SIGNALS.checkedOut, { checks: 3, intervalMs: 60_000 });
+    await notify(payment, { status: 'UNPAID', reviewReason: null });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
+  });
+});
