@@ -73,7 +73,8 @@ export async function settleAtAlipay(
   }
   const again = await alipay.query(outTradeNo);
   if (again.answer === 'paid' || again.answer === 'closed') return concluded(again);
-  if (again.answer === 'not-exist' && closing === 'not-exist' && expired) {
+  // Closed, or never there: either way Alipay says that there is nothing to pay. A status error says that there is.
+  if (again.answer === 'not-exist' && closing !== 'ask-again' && expired) {
     return { is: 'closable', recheckInMs: RECHECK_AFTER_MS };
   }
   return { is: 'held', because: `Alipay still says ${again.answer}` };
