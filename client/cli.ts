@@ -5,22 +5,31 @@ import { Command, CommanderError } from 'commander';
 import { ENVIRONMENT } from '../worker/config';
 import { createLogger } from '../worker/log';
 import { addCheckout } from './cli/checkout';
-import type { Answering, CliPayments } from './cli/command';
+import type { Answer, Answering, CliPayments } from './cli/command';
+import { addDoctor } from './cli/doctor';
+import type { Diagnose, Telling } from './cli/doctor';
 import { EXIT, EXIT_HELP, exitCodeOf, faultOf } from './cli/exit';
 import { addOrder } from './cli/order';
 import { addPayment } from './cli/payment';
+import { addReview, addUnmatched } from './cli/review';
 import { columns, painter } from './cli/screen';
 import { addSweep } from './cli/sweep';
+import type { DrawBar } from './cli/sweep';
+import { drawSweepBar } from './cli/sweep-bar';
+import type * as Doctor from './doctor';
 import type * as Client from './payment-client';
 
 /** The world as the CLI sees it. */
 export interface CliWorld {
   version: string;
   connect: () => Promise<CliPayments>;
+  diagnose: Diagnose;
   out: (text: string) => void;
   err: (text: string) => void;
   /** Whether `out` goes to a terminal that shows colours. */
   colourful: boolean;
+  /** Where a progress bar can be drawn; absent where `err` goes to no terminal. */
+  terminal?: NodeJS.WriteStream | undefined;
 }
 
 /**
@@ -36,21 +45,32 @@ export async function runCli(args: readonly string[], world: CliWorld): Promise<
     world.err(json ? `${JSON.stringify({ code, message })}\n` : `${code}: ${message}\n`);
 
   let exitCode: number = EXIT.ok;
+  const paint = painter(world.colourful);
+  const print = (answer: Answer): void => {
+    world.out(`${json ? JSON.stringify(answer.data, null, 2) : answer.text(paint)}\n`);
+    exitCode = answer.exitCode ?? EXIT.ok;
+  };
   const answering: Answering =
     (handler) =>
     async (...given) => {
       const payments = await world.connect();
       try {
-        const answer = await handler(payments, ...given);
-        const text = json ? JSON.stringify(answer.data, null, 2) : answer.text(painter(world.colourful));
-        world.out(`${text}\n`);
-        exitCode = answer.exitCode ?? EXIT.ok;
+        print(await handler(payments, ...given));
       } finally {
         await payments.close();
       }
     };
+  const telling: Telling =
+    (handler) =>
+    async (...given) => {
+      const say = (line: (how: typeof paint) => string): void => {
+        if (!json) world.out(`${line(paint)}\n`);
+      };
+      print(await handler(say, ...given));
+    };
+  const drawBar: DrawBar = () => (json || !world.terminal ? undefined : drawSweepBar(world.terminal));
 
-  const program = buildProgram(world, answering, (usage) =>
+  const program = buildProgram(world, { answering, telling, drawBar }, (usage) =>
     complain({ code: 'INVALID_INPUT', message: usage.replace(/^error: /, '').trim() }),
   );
   try {
@@ -65,7 +85,7 @@ export async function runCli(args: readonly string[], world: CliWorld): Promise<
 
 function buildProgram(
   world: CliWorld,
-  answering: Answering,
+  { answering, telling, drawBar }: { answering: Answering; telling: Telling; drawBar: DrawBar },
   complainOfUsage: (text: string) => void,
 ): Command {
   // Commands inherit these settings at the moment they are added.
@@ -81,7 +101,10 @@ function buildProgram(
   addCheckout(program, answering);
   addPayment(program, answering);
   addOrder(program, answering);
-  addSweep(program, answering);
+  addReview(program, answering);
+  addUnmatched(program, answering);
+  addSweep(program, answering, drawBar);
+  addDoctor(program, telling, world.diagnose);
   return program;
 }
 
@@ -103,6 +126,11 @@ function connect(): Promise<CliPayments> {
   });
 }
 
+function diagnose(options: Doctor.DiagnosisOptions): Promise<Doctor.Finding[]> {
+  const doctor = createRequire(__filename)('./doctor') as typeof Doctor;
+  return doctor.diagnose(process.env, options);
+}
+
 /** The program: arguments, streams and exit code of this process. */
 export async function main(packageRoot: string): Promise<void> {
   // `… | head` closes the pipe early; that is no failure.
@@ -113,8 +141,10 @@ export async function main(packageRoot: string): Promise<void> {
   process.exitCode = await runCli(process.argv.slice(2), {
     version,
     connect,
+    diagnose,
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     colourful: process.stdout.isTTY && process.stdout.hasColors(),
+    terminal: process.stderr.isTTY ? process.stderr : undefined,
   });
 }

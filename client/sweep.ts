@@ -97,6 +97,15 @@ export class SweepControl {
   }
 
   /**
+   * The Schedule as it stands.
+   *
+   * @throws PaymentError NOT_FOUND where it is not installed
+   */
+  schedule(): Promise<SweepSchedule> {
+    return this.#scheduled(describeSchedule);
+  }
+
+  /**
    * Stops the Schedule from starting sweeps; one that runs goes on. What expires meanwhile waits.
    *
    * @throws PaymentError NOT_FOUND where the Schedule is not installed

@@ -1,13 +1,28 @@
-import { InvalidArgumentError } from 'commander';
+import { userInfo } from 'node:os';
+import { InvalidArgumentError, Option } from 'commander';
+import type { Command } from 'commander';
 import type { PaymentClient } from '../payment-client';
+import type { WatchSweep } from '../sweep';
 import type { ExitCode } from './exit';
 import type { Paint } from './screen';
 
 /** What the commands need of a {@link PaymentClient}. */
 export type CliPayments = Pick<
   PaymentClient,
-  'checkout' | 'closeOrder' | 'order' | 'payment' | 'status' | 'checkNow' | 'payments' | 'events' | 'close'
-> & { sweep: Pick<PaymentClient['sweep'], 'install' | 'run' | 'report'> };
+  | 'checkout'
+  | 'closeOrder'
+  | 'order'
+  | 'payment'
+  | 'status'
+  | 'checkNow'
+  | 'resolveReview'
+  | 'payments'
+  | 'reviews'
+  | 'unmatched'
+  | 'runs'
+  | 'events'
+  | 'close'
+> & { sweep: Pick<PaymentClient['sweep'], 'install' | 'run' | 'report' | 'pause' | 'resume'> };
 
 /** What a command has to say: data for `--json`, words for everybody else. */
 export interface Answer {
@@ -22,6 +37,12 @@ export type Answering = <A extends unknown[]>(
   handler: (payments: CliPayments, ...args: A) => Promise<Answer>,
 ) => (...args: A) => Promise<void>;
 
+/** Something that shows how far a sweep is, until it is stopped. */
+export interface SweepBar {
+  watch: WatchSweep;
+  stop: () => void;
+}
+
 /** The examples at the end of a command's help. */
 export function examples(...lines: string[]): string {
   return ['', 'Examples:', ...lines.map((line) => `  $ durable-alipay ${line}`)].join('\n');
@@ -34,4 +55,38 @@ export function wholeNumber(lowest: number, highest: number) {
     if (/^\d+$/.test(text) && value >= lowest && value <= highest) return value;
     throw new InvalidArgumentError(`It must be a whole number from ${lowest} to ${highest}.`);
   };
+}
+
+/** Who does something to a payment, an order or the sweep, and why. */
+export interface WhoAndWhy {
+  actor: string;
+  reason: string;
+}
+
+/** Adds `--reason` and `--actor`: whatever an operator changes is recorded with both. */
+export function askWhoAndWhy(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--reason <text>', 'why; it is recorded').argParser(oneLine(256)).makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--actor <name>', 'who; it is recorded').argParser(oneLine(64)).default(userName()),
+    );
+}
+
+function oneLine(longest: number) {
+  return (text: string): string => {
+    const line = text.trim();
+    if (line.length >= 1 && line.length <= longest && /^\P{Cc}*$/u.test(line)) return line;
+    throw new InvalidArgumentError(`It must be one line of 1 to ${longest} characters.`);
+  };
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A container may run under a number that has no name.
+    return 'operator';
+  }
 }

@@ -4,7 +4,7 @@ import { PaymentError } from '../../workflows/errors';
 /** What the shell is told. */
 export const EXIT = {
   ok: 0,
-  /** Something broke, or a sweep left orders that broke. */
+  /** Something broke, a sweep left orders that broke, or the doctor found a fault. */
   failure: 1,
   usage: 2,
   unknownId: 3,
@@ -17,10 +17,10 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 /** For the help. */
 export const EXIT_HELP = `Exit codes:
   0  done
-  1  failure, or a sweep in which orders failed
+  1  failure, a sweep that failed or in which orders failed, or a fault that the doctor found
   2  wrong usage, input or configuration
-  3  unknown order or payment
-  4  its state does not allow that (paid, closed, expired, held, another amount)
+  3  unknown order, payment or sweep
+  4  its state, or Alipay's word, does not allow that (paid, closed, expired, held, not in review)
   5  the database, Temporal or Alipay does not answer`;
 
 /** The exit code that fits an error. */

@@ -1,10 +1,9 @@
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { parseCloseInput, parseOrderId } from '../input';
 import { redact } from '../../worker/log';
 import type { PaymentClient } from '../payment-client';
-import { examples } from './command';
-import type { Answering } from './command';
+import { askWhoAndWhy, examples } from './command';
+import type { Answering, WhoAndWhy } from './command';
 import { paymentTable } from './payment';
 import { fields, status, when } from './screen';
 import type { Paint } from './screen';
@@ -39,18 +38,24 @@ function addShow(order: Command, answering: Answering): void {
 }
 
 function addClose(order: Command, answering: Answering): void {
-  order
+  const close = order
     .command('close')
     .summary('close an unpaid order, at Alipay first')
     .description(
-      'Closes an unpaid order and its payments. What Alipay was paid for is never closed: exit code 4.',
+      'Closes an unpaid order and its payments. What Alipay was paid for is never closed: exit code 4. So is one ' +
+        'that cannot be closed yet (ORDER_HELD): the sweep closes it when it can.',
     )
-    .argument('<orderId>', "the shop's id of the order")
-    .requiredOption('--reason <text>', 'why; it is recorded')
-    .option('--actor <name>', 'who; it is recorded', userName())
-    .addHelpText('after', examples('order close A-1001 --reason "the buyer called it off"'))
+    .argument('<orderId>', "the shop's id of the order");
+  askWhoAndWhy(close)
+    .addHelpText(
+      'after',
+      examples(
+        'order close A-1001 --reason "the buyer called it off"',
+        'order close A-1001 --reason "sold out" --actor li --json | jq -r .status',
+      ),
+    )
     .action(
-      answering(async (payments, orderId: string, options: { reason: string; actor: string }) => {
+      answering(async (payments, orderId: string, options: WhoAndWhy) => {
         const closed = await payments.closeOrder(parseCloseInput({ orderId, ...options }));
         return { data: closed, text: (paint) => describeOrder(paint, closed) };
       }),
@@ -69,13 +74,4 @@ function describeOrder(paint: Paint, order: Order): string {
     ['Paid', when(order.paidAt)],
     ['Closed', when(order.closedAt)],
   ]);
-}
-
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // A container may run under a number that has no name.
-    return 'operator';
-  }
 }

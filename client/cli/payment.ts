@@ -3,10 +3,11 @@ import type { Command } from 'commander';
 import { redact } from '../../worker/log';
 import { PaymentError } from '../../workflows/errors';
 import type { PaymentState, StoredPaymentStatus } from '../../workflows/messages';
+import { paymentWorkflowId } from '../../workflows/messages';
 import { parseOutTradeNo } from '../input';
-import type { PaymentClient } from '../payment-client';
-import { examples, wholeNumber } from './command';
-import type { Answering, CliPayments } from './command';
+import type { PaymentClient, PaymentRun } from '../payment-client';
+import { askWhoAndWhy, examples, wholeNumber } from './command';
+import type { Answering, CliPayments, WhoAndWhy } from './command';
 import { distance, fields, status, table, when } from './screen';
 import type { Paint } from './screen';
 import { timeline } from './timeline';
@@ -23,10 +24,11 @@ const STATUSES = [
 ] as const satisfies StoredPaymentStatus[];
 
 export function addPayment(program: Command, answering: Answering): void {
-  const payment = program.command('payment').summary('look at payments, and ask Alipay about one');
+  const payment = program.command('payment').summary('look at payments, ask Alipay about one, refund one');
   addShow(payment, answering);
   addCheck(payment, answering);
   addList(payment, answering);
+  addRefund(payment, answering);
 }
 
 function addShow(payment: Command, answering: Answering): void {
@@ -43,7 +45,7 @@ function addShow(payment: Command, answering: Answering): void {
       answering(async (payments, given: string) => {
         const outTradeNo = parseOutTradeNo(given);
         const [row, events] = await Promise.all([payments.payment(outTradeNo), payments.events(outTradeNo)]);
-        const workflow = await stateOrReason(payments, outTradeNo);
+        const workflow = await wordOrReason(payments, outTradeNo);
         return {
           data: redact({ payment: row, ...workflow, events }),
           text: (paint) =>
@@ -51,7 +53,7 @@ function addShow(payment: Command, answering: Answering): void {
               fields(paint, [...describeRow(paint, row), ...describeWorkflow(paint, workflow)]),
               '',
               paint('bold', 'Timeline (UTC)'),
-              timeline(paint, events, workflow.state),
+              timeline(paint, { events, ...workflow }),
             ].join('\n'),
         };
       }),
@@ -64,22 +66,56 @@ function addCheck(payment: Command, answering: Answering): void {
     .summary('ask Alipay about one payment now')
     .description('Asks Alipay at once and records the answer. It uses up none of the scheduled checks.')
     .argument('<outTradeNo>', 'the payment number')
-    .addHelpText('after', examples('payment check A1001x1'))
+    .addHelpText(
+      'after',
+      examples('payment check A1001x1', 'payment check A1001x1 --json | jq -r .lastAnswer'),
+    )
     .action(
       answering(async (payments, given: string) => {
         const state = await payments.checkNow(parseOutTradeNo(given));
-        return {
-          data: state,
-          text: (paint) =>
-            fields(paint, [
-              ['Payment', state.outTradeNo],
-              ['Status', status(paint, state.status)],
-              ['Alipay says', state.lastAnswer],
-              ['Next check', when(state.nextCheckAt)],
-            ]),
-        };
+        return { data: state, text: (paint) => describeState(paint, state) };
       }),
     );
+}
+
+function addRefund(payment: Command, answering: Answering): void {
+  const refund = payment
+    .command('refund')
+    .summary('give the whole amount of a payment back')
+    .description(
+      'Gives back what was paid, whole, whether the payment is PAID or in REVIEW. Alipay is asked first: what it was ' +
+        'not paid for is not refunded (exit code 4). The answer is REFUNDING; the payment is REFUNDED once Alipay has ' +
+        'proven it, which `payment show` tells.',
+    )
+    .argument('<outTradeNo>', 'the payment number');
+  askWhoAndWhy(refund)
+    .addHelpText(
+      'after',
+      examples(
+        'payment refund A1001x1 --reason "the tea arrived broken"',
+        'payment refund A1001x1 --reason "sold out" --actor li --json',
+      ),
+    )
+    .action(
+      answering(async (payments, given: string, { actor, reason }: WhoAndWhy) => {
+        const state = await payments.resolveReview(parseOutTradeNo(given), {
+          to: 'REFUNDING',
+          actor,
+          reason,
+        });
+        return { data: state, text: (paint) => describeState(paint, state) };
+      }),
+    );
+}
+
+/** Where a payment stands, in its workflow's own words. */
+export function describeState(paint: Paint, state: PaymentState): string {
+  return fields(paint, [
+    ['Payment', state.outTradeNo],
+    ['Status', status(paint, state.status)],
+    ['Alipay says', state.lastAnswer],
+    ['Next check', when(state.nextCheckAt)],
+  ]);
 }
 
 function addList(payment: Command, answering: Answering): void {
@@ -129,16 +165,19 @@ export function paymentTable(paint: Paint, payments: readonly Payment[], now = n
   );
 }
 
+/** What is known of a payment's workflow. */
 interface WorkflowWord {
   state?: PaymentState;
-  /** Why the workflow could not be asked. */
+  runs?: PaymentRun[];
+  /** Why Temporal could not be asked. */
   unreachable?: string;
 }
 
 /** The row is worth showing even while Temporal is down: that is when people look. */
-async function stateOrReason(payments: CliPayments, outTradeNo: string): Promise<WorkflowWord> {
+async function wordOrReason(payments: CliPayments, outTradeNo: string): Promise<WorkflowWord> {
   try {
-    return { state: await payments.status(outTradeNo) };
+    const [state, runs] = await Promise.all([payments.status(outTradeNo), payments.runs(outTradeNo)]);
+    return { state, runs };
   } catch (error) {
     if (error instanceof PaymentError && error.status === 503) {
       return { unreachable: `${error.code}: ${error.message}` };
@@ -168,13 +207,14 @@ function describeRow(paint: Paint, row: Payment): [string, string | null | undef
 
 function describeWorkflow(
   paint: Paint,
-  { state, unreachable }: WorkflowWord,
+  { state, runs = [], unreachable }: WorkflowWord,
 ): [string, string | null | undefined][] {
   if (!state) return [['Workflow', paint('red', `not asked: ${unreachable ?? ''}`)]];
   const answer = state.lastAnswer === null ? 'no answer of Alipay yet' : `last answer: ${state.lastAnswer}`;
   const checks = `${state.checks} ${state.checks === 1 ? 'check' : 'checks'}`;
   return [
-    ['Workflow', `${status(paint, state.status)}, ${checks}, ${answer}`],
+    ['Workflow', `${paymentWorkflowId(state.outTradeNo)} ${runs.at(-1)?.status ?? 'not kept any more'}`],
+    ['It says', `${status(paint, state.status)}, ${checks}, ${answer}`],
     ['Next check', when(state.nextCheckAt)],
   ];
 }

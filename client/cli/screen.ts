@@ -22,9 +22,14 @@ const STATUS_STYLES: Record<string, Style> = {
   REFUNDED: 'magenta',
   REVIEW: 'red',
   UNCONFIRMED: 'yellow',
+  RUNNING: 'cyan',
+  COMPLETED: 'green',
+  FAILED: 'red',
+  TERMINATED: 'red',
+  TIMED_OUT: 'red',
 };
 
-/** A status of an order or a payment in its colour. */
+/** A status of an order, a payment or a workflow in its colour. */
 export function status(paint: Paint, text: string): string {
   const style = STATUS_STYLES[text];
   return style ? paint(style, text) : text;

@@ -1,37 +1,52 @@
 import { redact } from '../../worker/log';
 import type { PaymentState } from '../../workflows/messages';
-import type { PaymentClient } from '../payment-client';
+import type { PaymentEvent, PaymentRun } from '../payment-client';
 import { columns, distance, utc } from './screen';
 import type { Paint } from './screen';
 
-type PaymentEvent = Awaited<ReturnType<PaymentClient['events']>>[number];
+/** What is known of a payment's past and of what comes next. */
+export interface Story {
+  events: readonly PaymentEvent[];
+  /** Absent where Temporal could not be asked. */
+  runs?: readonly PaymentRun[];
+  state?: PaymentState;
+}
 
-/**
- * The story of a payment, oldest first: what was recorded, and what its workflow will do next.
- *
- * @param state undefined where the workflow could not be asked
- */
-export function timeline(
-  paint: Paint,
-  events: readonly PaymentEvent[],
-  state: PaymentState | undefined,
-  now = new Date(),
-): string {
-  const rows = events.map(({ at, event, actor, detail }) => [
-    paint('dim', utc(at)),
-    paint('bold', event),
-    actor,
-    outline(event, detail),
-  ]);
-  if (state?.nextCheckAt) {
-    rows.push([
-      paint('dim', utc(state.nextCheckAt)),
-      paint('cyan', 'next check'),
-      'workflow',
-      new Date(state.nextCheckAt) > now ? `in ${distance(state.nextCheckAt, now)}` : 'due',
-    ]);
-  }
-  return rows.length === 0 ? 'nothing recorded yet' : columns(rows);
+interface Moment {
+  at: Date;
+  what: string;
+  who: string;
+  detail: string;
+}
+
+/** The story of a payment, oldest first: what was recorded, how its workflow ran, and what that will do next. */
+export function timeline(paint: Paint, { events, runs = [], state }: Story, now = new Date()): string {
+  const past = [...events.map(recorded), ...runs.flatMap(ran)]
+    // A stable sort: what was recorded in one millisecond stays in its order.
+    .sort((a, b) => a.at.getTime() - b.at.getTime())
+    .map((moment) => line(paint, moment));
+  const next = state?.nextCheckAt ? [nextCheck(paint, new Date(state.nextCheckAt), now)] : [];
+  const lines = [...past, ...next];
+  return lines.length === 0 ? 'nothing recorded yet' : columns(lines);
+}
+
+function line(paint: Paint, { at, what, who, detail }: Moment): string[] {
+  return [paint('dim', utc(at)), paint('bold', what), who, detail];
+}
+
+function nextCheck(paint: Paint, at: Date, now: Date): string[] {
+  const due = at > now ? `in ${distance(at, now)}` : 'due';
+  return [paint('dim', utc(at)), paint('cyan', 'next check'), 'workflow', due];
+}
+
+function recorded({ at, event, actor, detail }: PaymentEvent): Moment {
+  return { at: new Date(at), what: event, who: actor, detail: outline(event, detail) };
+}
+
+function ran({ runId, status, startedAt, endedAt }: PaymentRun): Moment[] {
+  const run = { who: 'temporal', detail: `run ${runId.slice(0, 8)}` };
+  const start = { ...run, at: startedAt, what: 'workflow started' };
+  return endedAt ? [start, { ...run, at: endedAt, what: `workflow ${status.toLowerCase()}` }] : [start];
 }
 
 /** Alipay's bodies have some thirty fields; these decide. */

@@ -1,0 +1,72 @@
+import type { Command } from 'commander';
+import type { DiagnosisOptions, Finding, Verdict } from '../doctor';
+import { examples } from './command';
+import type { Answer } from './command';
+import { EXIT } from './exit';
+import type { Paint, Style } from './screen';
+
+/** Looks at everything that the application needs. */
+export type Diagnose = (options: DiagnosisOptions) => Promise<Finding[]>;
+
+/** Makes an action of commander out of a function that answers without a connection of its own. */
+export type Telling = <A extends unknown[]>(
+  handler: (say: (line: (paint: Paint) => string) => void, ...args: A) => Promise<Answer>,
+) => (...args: A) => Promise<void>;
+
+const MARKS: Record<Verdict, [mark: string, style: Style]> = {
+  ok: ['✓', 'green'],
+  warning: ['!', 'yellow'],
+  fault: ['✗', 'red'],
+  skipped: ['-', 'dim'],
+};
+
+const NAME_WIDTH = 18;
+
+export function addDoctor(program: Command, telling: Telling, diagnose: Diagnose): void {
+  program
+    .command('doctor')
+    .summary('check everything that is needed, and say what to do')
+    .description(
+      'Checks the environment, the keys, the clocks, the database, Temporal, the workers, the sweep and the gateway, ' +
+        'one by one, and says what to do about each fault. It changes nothing. Exit code 0: no fault (there may be ' +
+        'warnings); 1: there is one.',
+    )
+    .option('--notify', 'also send an unsigned notification to ALIPAY_NOTIFY_URL: it must be refused')
+    .addHelpText(
+      'after',
+      examples(
+        'doctor',
+        'doctor --notify',
+        `doctor --json | jq -r '.findings[] | select(.verdict == "fault") | .advice'`,
+      ),
+    )
+    .action(
+      telling(async (say, { notify = false }: { notify?: boolean }) => {
+        const findings = await diagnose({
+          notify,
+          tell: (finding) => say((paint) => describeFinding(paint, finding)),
+        });
+        const sound = !findings.some(({ verdict }) => verdict === 'fault');
+        return {
+          data: { sound, findings },
+          text: (paint) => `\n${summary(paint, findings)}`,
+          exitCode: sound ? EXIT.ok : EXIT.failure,
+        };
+      }),
+    );
+}
+
+function describeFinding(paint: Paint, { check, verdict, says, advice }: Finding): string {
+  const [mark, style] = MARKS[verdict];
+  const indent = ' '.repeat(2 + NAME_WIDTH);
+  const words = (verdict === 'skipped' ? `skipped: ${says}` : says).replaceAll('\n', `\n${indent}`);
+  const line = `${paint(style, mark)} ${check.padEnd(NAME_WIDTH)}${verdict === 'skipped' ? paint('dim', words) : words}`;
+  return advice === null ? line : `${line}\n${indent}${paint('bold', '→')} ${advice}`;
+}
+
+function summary(paint: Paint, findings: readonly Finding[]): string {
+  const count = (verdict: Verdict): number => findings.filter((one) => one.verdict === verdict).length;
+  const faults = count('fault');
+  const counts = `${count('ok')} fine, ${count('warning')} warnings, ${faults} faults, ${count('skipped')} skipped`;
+  return faults === 0 ? paint('green', counts) : paint('red', counts);
+}

@@ -1,0 +1,120 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { redact } from '../../worker/log';
+import type { ReviewOutcome } from '../../workflows/messages';
+import { parseOutTradeNo } from '../input';
+import type { Payment, UnmatchedNotification } from '../payment-client';
+import { askWhoAndWhy, examples, wholeNumber } from './command';
+import type { Answering, WhoAndWhy } from './command';
+import { describeState } from './payment';
+import { distance, status, table, when } from './screen';
+import type { Paint } from './screen';
+
+const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as const satisfies ReviewOutcome[];
+
+export function addReview(program: Command, answering: Answering): void {
+  const review = program.command('review').summary('what waits for a person: list it, decide it');
+  addList(review, answering);
+  addResolve(review, answering);
+}
+
+/** Money without an order: also something that only a person can settle. */
+export function addUnmatched(program: Command, answering: Answering): void {
+  program
+    .command('unmatched')
+    .summary('genuine notifications of payments that are not here')
+    .command('list')
+    .summary('the newest first')
+    .description(
+      'Lists notifications that Alipay signed for payments which the database does not know, as after a restored ' +
+        'backup. Find the money at Alipay by its trade number.',
+    )
+    .option('--limit <n>', 'how many', wholeNumber(1, 10_000), 50)
+    .addHelpText('after', examples('unmatched list', 'unmatched list --json | jq -r .[].tradeNo'))
+    .action(
+      answering(async (payments, options: { limit: number }) => {
+        const found = await payments.unmatched(options);
+        return { data: found, text: (paint) => unmatchedTable(paint, found) };
+      }),
+    );
+}
+
+function addList(review: Command, answering: Answering): void {
+  review
+    .command('list')
+    .summary('payments that wait for a decision, the longest waiting first')
+    .description(
+      'Lists the payments in REVIEW, and those PAID about which something is to be decided (their status stays).',
+    )
+    .option('--limit <n>', 'how many', wholeNumber(1, 10_000), 50)
+    .addHelpText('after', examples('review list', 'review list --json | jq -r .[].outTradeNo'))
+    .action(
+      answering(async (payments, options: { limit: number }) => {
+        const found = await payments.reviews(options);
+        return { data: redact(found), text: (paint) => reviewTable(paint, found) };
+      }),
+    );
+}
+
+function addResolve(review: Command, answering: Answering): void {
+  const resolve = review
+    .command('resolve')
+    .summary('decide what becomes of a payment in review')
+    .description(
+      [
+        'Carries out a decision. Alipay is asked first, and a decision against its word is refused (exit code 4):',
+        "  PAID       the money is the order's",
+        '  REFUNDING  give the whole amount back now',
+        '  REFUNDED   it went back elsewhere, as in the merchant portal',
+        '  CLOSED     it never came',
+      ].join('\n'),
+    )
+    .argument('<outTradeNo>', 'the payment number')
+    .addOption(new Option('--to <status>', 'what it becomes').choices(OUTCOMES).makeOptionMandatory());
+  askWhoAndWhy(resolve)
+    .addHelpText(
+      'after',
+      examples(
+        'review resolve A1001x1 --to REFUNDING --reason "the amount differs"',
+        'review resolve A1001x1 --to PAID --reason "the buyer confirmed" --actor li --json',
+      ),
+    )
+    .action(
+      answering(async (payments, given: string, decision: WhoAndWhy & { to: ReviewOutcome }) => {
+        const { to, actor, reason } = decision;
+        const state = await payments.resolveReview(parseOutTradeNo(given), { to, actor, reason });
+        return { data: state, text: (paint) => describeState(paint, state) };
+      }),
+    );
+}
+
+function reviewTable(paint: Paint, payments: readonly Payment[], now = new Date()): string {
+  if (payments.length === 0) return 'nothing to review';
+  return table(
+    paint,
+    ['PAYMENT', 'ORDER', 'AMOUNT', 'STATUS', 'REASON', 'SINCE'],
+    payments.map((p) => [
+      p.outTradeNo,
+      p.orderId,
+      p.totalAmount,
+      status(paint, p.status),
+      paint('red', p.reviewReason ?? 'not recorded'),
+      distance(p.updatedAt, now),
+    ]),
+  );
+}
+
+function unmatchedTable(paint: Paint, notifications: readonly UnmatchedNotification[]): string {
+  if (notifications.length === 0) return 'nothing unmatched';
+  return table(
+    paint,
+    ['PAYMENT', 'ALIPAY TRADE', 'STATUS', 'AMOUNT', 'ARRIVED'],
+    notifications.map((n) => [
+      n.outTradeNo,
+      n.tradeNo ?? '-',
+      n.tradeStatus ?? '-',
+      n.totalAmount ?? '-',
+      when(n.at) ?? '',
+    ]),
+  );
+}

@@ -1,0 +1,40 @@
+import type { Finding } from './doctor/examination';
+import { Examination } from './doctor/examination';
+import { examineEnvironment, examineKeys } from './doctor/configuration';
+import { examineDatabase } from './doctor/database';
+import { examineGateway } from './doctor/gateway';
+import { examineNotifyUrl } from './doctor/notify-url';
+import { examineTemporal } from './doctor/temporal';
+
+export type { Finding, Verdict } from './doctor/examination';
+
+export interface DiagnosisOptions {
+  /** Also send an unsigned notification to the notify URL. */
+  notify?: boolean;
+  /** Is told of each finding as it comes. */
+  tell?: (finding: Finding) => void;
+  /** This machine's clock, epoch ms. */
+  now?: () => number;
+  /** How long one check may take, ms. Default 10,000. */
+  deadlineMs?: number;
+}
+
+/**
+ * Looks at everything that the application needs, and at nothing but that: it changes nothing anywhere. Each check
+ * names what is wrong and what to do; one that cannot be made because of another's fault is `skipped`.
+ *
+ * @param env usually `process.env`
+ */
+export async function diagnose(
+  env: NodeJS.ProcessEnv,
+  { notify = false, tell = () => undefined, now = Date.now, deadlineMs = 10_000 }: DiagnosisOptions = {},
+): Promise<Finding[]> {
+  const exam = new Examination({ tell, deadlineMs });
+  const settings = await examineEnvironment(exam, env);
+  const keys = await examineKeys(exam, settings);
+  await examineDatabase(exam, settings, now);
+  await examineTemporal(exam, settings);
+  await examineGateway(exam, settings, keys, now);
+  await examineNotifyUrl(exam, settings, { notify });
+  return exam.findings;
+}

@@ -1,0 +1,26 @@
+import ms from 'ms';
+import type { Found } from './examination';
+import { Fault } from './examination';
+
+/** Beyond this a person should know; Alipay's own tolerance of a timestamp is not published. */
+const WARN_MS = 5_000;
+
+/** Beyond this orders would expire, and requests be refused, at the wrong time. */
+const FAIL_MS = 60_000;
+
+/**
+ * Compares this machine's clock with another.
+ *
+ * @param whose like `Postgres'`
+ * @throws Fault where they are more than a minute apart
+ */
+export function compareClocks(whose: string, theirs: Date, ours: number): Found<true> {
+  const offMs = ours - theirs.getTime();
+  const says =
+    Math.abs(offMs) < 1_000
+      ? `this machine's clock is ${whose}`
+      : `this machine's clock is ${ms(Math.abs(offMs))} ${offMs > 0 ? 'ahead of' : 'behind'} ${whose}`;
+  const advice = 'Set both clocks by NTP (timedatectl set-ntp true).';
+  if (Math.abs(offMs) > FAIL_MS) throw new Fault(says, advice);
+  return { says, value: true, ...(Math.abs(offMs) > WARN_MS && { advice }) };
+}

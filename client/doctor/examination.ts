@@ -1,0 +1,104 @@
+import ms from 'ms';
+import { redact } from '../../worker/log';
+
+/** `skipped`: something that the check needs was found at fault before. */
+export type Verdict = 'ok' | 'warning' | 'fault' | 'skipped';
+
+/** What one check found. */
+export interface Finding {
+  check: string;
+  verdict: Verdict;
+  /** What is so. It holds no secret. */
+  says: string;
+  /** What to do; null where there is nothing to do. */
+  advice: string | null;
+}
+
+/** What a check has found, and what it hands to those that need it. */
+export interface Found<T> {
+  says: string;
+  value: T;
+  /** Makes it a warning. */
+  advice?: string;
+}
+
+/** Thrown by a check that found something wrong. */
+export class Fault extends Error {
+  override readonly name = 'Fault';
+
+  constructor(
+    says: string,
+    readonly advice: string,
+    options?: { cause?: unknown },
+  ) {
+    super(says, options);
+  }
+}
+
+/** The same, with what could not be had known to be there. */
+type Given<Premises> = { [Name in keyof Premises]: NonNullable<Premises[Name]> };
+
+/** A row of checks. What one finds is the premise of others; one that finds a fault leaves those skipped. */
+export class Examination {
+  readonly findings: Finding[] = [];
+  readonly #tell: (finding: Finding) => void;
+  readonly #deadlineMs: number;
+
+  constructor({ tell, deadlineMs }: { tell: (finding: Finding) => void; deadlineMs: number }) {
+    this.#tell = tell;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  /**
+   * Makes one check, and answers what it hands on; undefined where it found a fault, had no answer in time, or was
+   * skipped.
+   *
+   * @param premises by the name of the check that each comes from; undefined where that one failed
+   */
+  async check<Premises extends object, T>(
+    name: string,
+    premises: Premises,
+    look: (given: Given<Premises>) => Found<T> | Promise<Found<T>>,
+  ): Promise<T | undefined> {
+    const missing = Object.entries(premises).flatMap(([from, value]) => (value === undefined ? [from] : []));
+    if (missing.length > 0) {
+      this.#note({ check: name, verdict: 'skipped', says: `needs ${missing.join(', ')}`, advice: null });
+      return undefined;
+    }
+    try {
+      const found = await this.#inTime(async () => look(premises as Given<Premises>));
+      const { says, value, advice = null } = found;
+      this.#note({ check: name, verdict: advice === null ? 'ok' : 'warning', says, advice });
+      return value;
+    } catch (error) {
+      this.#note({ check: name, verdict: 'fault', ...explained(error) });
+      return undefined;
+    }
+  }
+
+  #note(finding: Finding): void {
+    this.findings.push(finding);
+    this.#tell(finding);
+  }
+
+  async #inTime<T>(look: () => Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        const what = `no answer within ${ms(this.#deadlineMs)}`;
+        reject(new Fault(what, 'Try again; if it stays so, look at the network and the load in between.'));
+      }, this.#deadlineMs);
+    });
+    try {
+      return await Promise.race([look(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function explained(error: unknown): Pick<Finding, 'says' | 'advice'> {
+  if (error instanceof Fault) return { says: error.message, advice: error.advice };
+  const message = error instanceof Error ? error.message : String(error);
+  return { says: redact(message), advice: 'Nobody foresaw this error: look at its words.' };
+}

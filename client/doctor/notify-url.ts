@@ -1,0 +1,75 @@
+import { isIP } from 'node:net';
+import type { Settings } from './configuration';
+import type { Examination, Found } from './examination';
+import { Fault } from './examination';
+import { fetchOrFault } from './http';
+
+/** Where Alipay delivers its notifications: plausible, and with `notify` also answered by our own server. */
+export async function examineNotifyUrl(
+  exam: Examination,
+  { alipay }: Settings,
+  { notify }: { notify: boolean },
+): Promise<void> {
+  const plausible = await exam.check('notify-url', { environment: alipay }, ({ environment }) =>
+    testAddress(environment.notifyUrl, environment.gateway),
+  );
+  if (!notify) return;
+  await exam.check('notify-endpoint', { environment: alipay, 'notify-url': plausible }, ({ environment }) =>
+    testEndpoint(environment.notifyUrl),
+  );
+}
+
+const MEND = 'Set ALIPAY_NOTIFY_URL to an https:// address that the whole internet reaches.';
+
+function testAddress(notifyUrl: string, gateway: string): Found<true> {
+  const { protocol, hostname } = new URL(notifyUrl);
+  if (isLoopback(hostname)) {
+    if (isLoopback(new URL(gateway).hostname)) {
+      return { says: `${notifyUrl} is on this machine, as the gateway is`, value: true };
+    }
+    return {
+      says: `${notifyUrl} is on this machine: no notification of Alipay arrives there`,
+      value: true,
+      advice: `The delay queue and the sweep find each payment without it, later. ${MEND}`,
+    };
+  }
+  if (protocol !== 'https:') {
+    throw new Fault(`${notifyUrl} is not https: anybody on the way reads about the buyers`, MEND);
+  }
+  if (isPrivate(hostname))
+    throw new Fault(`${notifyUrl} is in a private network: Alipay cannot reach it`, MEND);
+  return { says: `${notifyUrl} can be reached from outside, by its looks`, value: true };
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\./.test(hostname);
+}
+
+function isPrivate(hostname: string): boolean {
+  if (isIP(hostname) === 4) return /^(10|192\.168|172\.(1[6-9]|2\d|3[01])|169\.254)\./.test(hostname);
+  if (hostname.startsWith('[')) return /^\[f[cde]/i.test(hostname);
+  return !hostname.includes('.') || /\.(local|internal|lan|test)$/i.test(hostname);
+}
+
+/** Our own server refuses what Alipay has not signed, by exactly this word. */
+async function testEndpoint(notifyUrl: string): Promise<Found<true>> {
+  const { status, body } = await fetchOrFault(notifyUrl, {
+    what: notifyUrl,
+    variable: 'ALIPAY_NOTIFY_URL',
+    method: 'POST',
+    body: new URLSearchParams({ out_trade_no: 'durable_alipay_doctor', trade_status: 'TRADE_SUCCESS' }),
+  });
+  if (status === 200 && body === 'fail') {
+    return { says: 'the address answers an unsigned notification by `fail`', value: true };
+  }
+  if (status === 200 && body === 'success') {
+    throw new Fault(
+      `${notifyUrl} takes an unsigned notification for true`,
+      'Something else than durable-alipay answers there, and believes anybody. Point ALIPAY_NOTIFY_URL at our server.',
+    );
+  }
+  throw new Fault(
+    `${notifyUrl} answers HTTP ${status}, not our server's \`fail\``,
+    'Start the HTTP server (npm run server), or mend ALIPAY_NOTIFY_URL or what stands before the server.',
+  );
+}

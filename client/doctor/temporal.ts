@@ -1,0 +1,223 @@
+import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
+import type { TaskQueue } from '../../workflows/messages';
+import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
+import type { LastSweep } from '../sweep';
+import { SweepControl } from '../sweep';
+import { PaymentError } from '../../workflows/errors';
+import type { Settings } from './configuration';
+import type { Examination, Found } from './examination';
+import { Fault } from './examination';
+
+const CONNECT_MS = 3_000;
+
+/** An order's day, Alipay's 25 hours of repeating a notification, and a day to look into it. */
+const LEAST_RETENTION_HOURS = 72;
+
+/** A poll waits up to a minute at the server; a worker that has not asked for longer than this is gone. */
+const POLLER_GONE_MS = 90_000;
+
+// As the gRPC interface numbers them.
+const NOT_FOUND = 5;
+const KEYWORD = 2;
+const QUEUE_TYPES = { workflow: 1, activity: 2 } as const;
+
+type QueueType = keyof typeof QUEUE_TYPES;
+
+/** What a shop's own worker on `order-service` must serve is `fulfillOrder` alone. */
+const SERVED: readonly (readonly [TaskQueue, readonly QueueType[]])[] = [
+  [TASK_QUEUES.payments, ['workflow', 'activity']],
+  [TASK_QUEUES.alipay, ['activity']],
+  [TASK_QUEUES.orderService, ['workflow']],
+];
+
+/** A connection and the namespace in which everything runs. */
+interface Home {
+  connection: Connection;
+  namespace: string;
+}
+
+/** Temporal: reachable, the namespace, its search attributes, its workers, the sweep's Schedule. */
+export async function examineTemporal(
+  exam: Examination,
+  { temporal: config, sweep }: Settings,
+): Promise<void> {
+  const connection = await exam.check('temporal', { environment: config }, ({ environment }) =>
+    reach(environment),
+  );
+  try {
+    const home = await exam.check('namespace', { temporal: connection, environment: config }, (given) =>
+      findNamespace({
+        connection: given.temporal,
+        namespace: given.environment.namespace ?? 'default',
+      }),
+    );
+    await exam.check('retention', { namespace: home }, ({ namespace }) => testRetention(namespace));
+    await exam.check('search-attributes', { namespace: home }, ({ namespace }) => testAttributes(namespace));
+    await exam.check('task-queues', { namespace: home }, ({ namespace }) => testQueues(namespace));
+    const control = home && sweep && new SweepControl(new Client({ ...home }), sweep);
+    const installed = await exam.check('schedule', { namespace: control }, ({ namespace }) =>
+      testSchedule(namespace),
+    );
+    await exam.check('last-sweep', { schedule: installed && control }, ({ schedule }) =>
+      testLastSweep(schedule),
+    );
+  } finally {
+    await connection?.close();
+  }
+}
+
+async function reach(config: NonNullable<Settings['temporal']>): Promise<Found<Connection>> {
+  const address = config.connectionOptions.address ?? 'localhost:7233';
+  try {
+    const connection = await Connection.connect({ ...config.connectionOptions, connectTimeout: CONNECT_MS });
+    const { serverVersion } = await connection.workflowService.getSystemInfo({});
+    return { says: `server ${serverVersion} at ${address}`, value: connection };
+  } catch (error) {
+    const why = isGrpcServiceError(error) ? error.details : (error as Error).message;
+    throw new Fault(
+      `Temporal does not answer at ${address}: ${why}`,
+      'Start it, or mend TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY where it wants them).',
+      { cause: error },
+    );
+  }
+}
+
+async function findNamespace(home: Home): Promise<Found<Home>> {
+  const { connection, namespace } = home;
+  try {
+    await connection.workflowService.describeNamespace({ namespace });
+  } catch (error) {
+    if (!isGrpcServiceError(error) || (error.code as number) !== NOT_FOUND) throw error;
+    throw new Fault(
+      `there is no namespace ${namespace}`,
+      `Run: temporal operator namespace create --namespace ${namespace} --retention 30d; or mend TEMPORAL_NAMESPACE.`,
+      { cause: error },
+    );
+  }
+  return { says: `${namespace} exists`, value: home };
+}
+
+async function testRetention({ connection, namespace }: Home): Promise<Found<true>> {
+  const { config } = await connection.workflowService.describeNamespace({ namespace });
+  const hours = Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) / 3_600;
+  const says = `histories are kept for ${hours >= 48 ? `${Math.round(hours / 24)} days` : `${hours} hours`}`;
+  if (hours >= LEAST_RETENTION_HOURS) return { says, value: true };
+  return {
+    says: `${says}: of older payments the Web UI tells nothing`,
+    value: true,
+    advice: `Run: temporal operator namespace update --namespace ${namespace} --retention 30d`,
+  };
+}
+
+async function testAttributes({ connection, namespace }: Home): Promise<Found<true>> {
+  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+  const names = Object.values(SEARCH_ATTRIBUTES);
+  const missing = names.filter((name) => !(name in customAttributes));
+  if (missing.length > 0) {
+    const flags = missing.map((name) => `--name ${name} --type Keyword`).join(' ');
+    throw new Fault(
+      `not registered: ${missing.join(', ')}`,
+      `Start a worker, which registers them, or run: temporal operator search-attribute create --namespace ${namespace} ${flags}`,
+    );
+  }
+  const odd = names.filter((name) => (customAttributes[name] as number) !== KEYWORD);
+  if (odd.length > 0) {
+    throw new Fault(
+      `of another type than Keyword: ${odd.join(', ')}`,
+      'Every workflow task fails at them. Remove and create them anew, as Keyword, or use another namespace.',
+    );
+  }
+  return { says: `registered: ${names.join(', ')}`, value: true };
+}
+
+async function testQueues(home: Home): Promise<Found<true>> {
+  const served = await Promise.all(
+    SERVED.flatMap(([queue, types]) =>
+      types.map(async (type) => ({ queue, type, pollers: await countPollers(home, queue, type) })),
+    ),
+  );
+  const deserted = served.filter(({ pollers }) => pollers === 0);
+  if (deserted.length === 0)
+    return { says: `workers poll ${SERVED.map(([queue]) => queue).join(', ')}`, value: true };
+  const queues = [...new Set(deserted.map(({ queue }) => queue))];
+  throw new Fault(
+    `no worker polls ${deserted.map(({ queue, type }) => `${queue} (${type} tasks)`).join(', ')}`,
+    `Start one: npm run worker -- --queues ${queues.join(',')}`,
+  );
+}
+
+async function countPollers(
+  { connection, namespace }: Home,
+  queue: TaskQueue,
+  type: QueueType,
+): Promise<number> {
+  const { pollers } = await connection.workflowService.describeTaskQueue({
+    namespace,
+    taskQueue: { name: queue },
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the SDK does not export the enum
+    taskQueueType: QUEUE_TYPES[type],
+  });
+  const alive = pollers.filter(
+    ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLLER_GONE_MS,
+  );
+  return alive.length;
+}
+
+async function testSchedule(control: SweepControl): Promise<Found<true>> {
+  const { scheduleId, paused, note, nextTimes } = await orInstall(() => control.schedule());
+  if (paused) {
+    throw new Fault(
+      `${scheduleId} is paused${note ? ` (${note})` : ''}: nothing is swept`,
+      'Run: durable-alipay sweep resume --reason "…"',
+    );
+  }
+  const [next] = nextTimes;
+  return { says: `${scheduleId} is installed, next at ${next?.toISOString() ?? 'no time'}`, value: true };
+}
+
+async function orInstall<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof PaymentError) || error.code !== 'NOT_FOUND') throw error;
+    throw new Fault('the Schedule of the sweep is not installed', 'Run: durable-alipay sweep install', {
+      cause: error,
+    });
+  }
+}
+
+async function testLastSweep(control: SweepControl): Promise<Found<true>> {
+  const last = await lastOrNone(control);
+  if (!last) return { says: 'none has run yet', value: true };
+  const { workflowId, status, report, failure } = last;
+  if (failure !== null) {
+    throw new Fault(
+      `${workflowId} is ${status}: ${failure}`,
+      `Look at its history: temporal workflow show --workflow-id ${workflowId}`,
+    );
+  }
+  if (report?.gatewayDown) {
+    return {
+      says: `${workflowId} found the gateway down`,
+      value: true,
+      advice: 'The next sweep probes it again; see the checks of the gateway below.',
+    };
+  }
+  if (report && report.failed > 0) {
+    return {
+      says: `${workflowId} left ${report.failed} orders that broke: ${report.failedIds.join(' ')}`,
+      value: true,
+      advice: "Look into the worker's log for these orders; the next sweep tries them again.",
+    };
+  }
+  return { says: `${workflowId} is ${status}`, value: true };
+}
+
+async function lastOrNone(control: SweepControl): Promise<LastSweep | undefined> {
+  try {
+    return await control.report();
+  } catch (error) {
+    if (error instanceof PaymentError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,59 @@
+/** What a check-up asks of the database itself. It writes nothing. */
+import type { Database } from './connect';
+import { row, rows } from './connect';
+
+type Privilege = 'SELECT' | 'INSERT' | 'UPDATE';
+
+/** What the application does with each of its tables. */
+const NEEDED: Record<string, readonly Privilege[]> = {
+  orders: ['SELECT', 'INSERT', 'UPDATE'],
+  payments: ['SELECT', 'INSERT', 'UPDATE'],
+  order_messages: ['SELECT', 'INSERT', 'UPDATE'],
+  order_log: ['SELECT', 'INSERT'],
+  unmatched_notifications: ['SELECT', 'INSERT'],
+  payment_events: ['SELECT', 'INSERT'],
+  alipay_quota: ['SELECT', 'INSERT', 'UPDATE'],
+  durable_alipay_migrations: ['SELECT'],
+  durable_alipay_migrations_lock: ['SELECT'],
+};
+
+/** The server's version and its clock. */
+export async function readServer(db: Database): Promise<{ version: string; user: string; now: Date }> {
+  const server = await row<{ version: string; user: string; now: Date }>(
+    db,
+    `SELECT current_setting('server_version') AS version, current_user AS user, clock_timestamp() AS now`,
+  );
+  return server as { version: string; user: string; now: Date };
+}
+
+/** How many of the application's tables stand in a schema; 0 too where there is no such schema. */
+export async function countTables(db: Database, schema: string): Promise<{ found: number; of: number }> {
+  const names = Object.keys(NEEDED);
+  const counted = await row<{ found: number }>(
+    db,
+    `SELECT CAST(count(*) AS integer) AS found FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND c.relname = ANY(:names)`,
+    { schema, names },
+  );
+  return { found: counted?.found ?? 0, of: names.length };
+}
+
+/** What the connected user may not do and the application must, like `INSERT on orders`. */
+export async function findMissingRights(db: Database, schema: string): Promise<string[]> {
+  const wanted = Object.entries(NEEDED).flatMap(([name, privileges]) =>
+    privileges.map((privilege) => ({ name, privilege })),
+  );
+  const missing = await rows<{ missing: string }>(
+    db,
+    `SELECT 'USAGE on schema ' || nspname AS missing FROM pg_namespace
+     WHERE nspname = :schema AND NOT has_schema_privilege(oid, 'USAGE')
+     UNION ALL
+     SELECT w.privilege || ' on ' || w.name
+     FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS w(name text, privilege text)
+     JOIN pg_class c ON c.relname = w.name
+     JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = :schema
+     WHERE NOT has_table_privilege(c.oid, w.privilege)`,
+    { schema, wanted: JSON.stringify(wanted) },
+  );
+  return missing.map((one) => one.missing);
+}
