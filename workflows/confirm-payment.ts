@@ -268,14 +268,18 @@ class PaymentRun {
     return this.#startAsking(check);
   }
 
-  async #startAsking(check: number): Promise<Asked> {
+  #startAsking(check: number): Promise<Asked> {
     const scope = new CancellationScope();
-    const answer = scope.run(() => this.#ask(check));
+    const answer = this.#unlessSettled(scope.run(() => this.#ask(check)));
     this.#asking = { scope, answer };
+    return answer;
+  }
+
+  /** Only a settled payment cancels an ask: what it would have found is known, also to a `checkNow` that joined. */
+  async #unlessSettled(asking: Promise<Asked>): Promise<Asked> {
     try {
-      return await answer;
+      return await asking;
     } catch (error) {
-      // Only a settled payment cancels an ask: what it would have found is known.
       if (isCancellation(error) && !this.#isOpen) return this.#lastAnswer ?? 'unknown';
       throw error;
     } finally {
@@ -351,15 +355,16 @@ class PaymentRun {
     await condition(() => this.#known);
     if (this.#status !== 'UNPAID' && this.#status !== 'UNCONFIRMED' && this.#status !== 'CLOSED')
       return this.state();
-    let answer: Asked | undefined;
-    const asked = (this.#asking?.answer ?? this.#startAsking(0)).then((it) => {
-      answer = it;
-    });
-    const inTime = await condition(() => answer !== undefined, CHECK_NOW_MS, {
-      summary: 'answer of checkNow',
-    });
-    if (inTime) await asked;
-    return inTime && answer !== 'postponed' ? this.state() : { ...this.state(), lastAnswer: 'unknown' };
+    const asked = this.#asking?.answer ?? this.#startAsking(0);
+    let isOver = false;
+    const end = (): void => {
+      isOver = true;
+    };
+    // Both ends are heard at once: a rejection that nobody hears fails the workflow task, again and again.
+    void asked.then(end, end);
+    const inTime = await condition(() => isOver, CHECK_NOW_MS, { summary: 'answer of checkNow' });
+    const answer = inTime ? await asked : 'postponed';
+    return answer === 'postponed' ? { ...this.state(), lastAnswer: 'unknown' } : this.state();
   }
 
   async #resolveReview(decision: ResolveReview): Promise<PaymentState> {
