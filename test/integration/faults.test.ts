@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { FaultMode } from '../../sandbox';
+import { FAULT_MODES } from '../../sandbox';
+import { takePlace } from '../../db/alipay-quota';
+import { paymentWorkflowId } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { openShop, waitFor } from '../support';
+import { Story } from './story';
+
+const QUERY = 'alipay.trade.query';
+
+let shop: Shop;
+let story: Story;
+
+beforeAll(async () => {
+  shop = await openShop(__filename, { payments: { intervalMs: 1_000 }, alipay: { timeoutMs: 500 } });
+  story = new Story(shop);
+});
+afterAll(() => shop.close());
+
+beforeEach(async () => {
+  await shop.alipay.control.clearFaults();
+  await shop.alipay.control.down(false);
+});
+
+describe('a payment whose notification is lost', () => {
+  it('is found whatever went wrong with one query before', async () => {
+    const payments: Array<[FaultMode, string]> = [];
+    for (const mode of FAULT_MODES.filter((one) => one !== 'wrong-amount')) {
+      const { outTradeNo } = await story.checkOut();
+      await shop.alipay.control.fault({ mode, method: QUERY, outTradeNo, times: 1 });
+      await story.pay(outTradeNo);
+      payments.push([mode, outTradeNo]);
+    }
+    for (const [mode, outTradeNo] of payments) {
+      const { status, checks } = await story.ended(outTradeNo);
+      expect([mode, status]).toEqual([mode, 'PAID']);
+      expect(checks).toBeLessThanOrEqual(3);
+    }
+  });
+
+  it('is found by the third check where Alipay said "no such trade" twice', async () => {
+    const { outTradeNo } = await story.checkOut();
+    await waitFor(async () => (await story.calls(outTradeNo)).length === 2, { what: 'two checks' });
+    await story.pay(outTradeNo);
+    expect(await story.ended(outTradeNo)).toMatchObject({ status: 'PAID', checks: 3, lastAnswer: 'paid' });
+    expect(await story.calls(outTradeNo)).toHaveLength(3);
+  });
+
+  it('that another amount was paid for goes to a person, who finds that Alipay has the right one', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await shop.alipay.control.fault({ mode: 'wrong-amount', method: QUERY, outTradeNo, times: 1 });
+    await story.pay(outTradeNo);
+    await story.until(outTradeNo, 'REVIEW');
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ reviewReason: 'AMOUNT_DIFFERS' });
+    await shop.payments.resolveReview(outTradeNo, { to: 'PAID', actor: 'anna', reason: 'Alipay has 12.30' });
+    expect(await story.standing(orderId)).toBe('PAID: PAID');
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+  });
+});
+
+describe('a notification during an ask that does not end', () => {
+  it('settles the payment, and answers the operator who had joined that ask', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await shop.alipay.control.fault({ mode: 'hang', method: QUERY, outTradeNo });
+    await waitFor(async () => (await story.calls(outTradeNo)).length > 0, { what: 'the first check' });
+    const joined = shop.payments.checkNow(outTradeNo);
+    const handle = shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
+    await waitFor(
+      async () =>
+        (await handle.fetchHistory()).events?.some(
+          (event) => event.workflowExecutionUpdateAcceptedEventAttributes,
+        ),
+      { what: 'checkNow to be accepted' },
+    );
+    await story.pay(outTradeNo, { notify: true });
+    expect(await joined).toMatchObject({ status: 'PAID' });
+    const { events } = await handle.fetchHistory();
+    expect(events?.filter((event) => event.workflowTaskFailedEventAttributes)).toEqual([]);
+    expect(await story.ended(outTradeNo)).toMatchObject({ status: 'PAID' });
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+  });
+});
+
+describe('a gateway that is down', () => {
+  it('uses up no check, stops the sweep at its probe, and everything goes on when it is back', async () => {
+    const { outTradeNo } = await story.checkOut();
+    const expired = await story.checkOut();
+    await story.expire(expired.orderId);
+    await shop.alipay.control.down(true, 'reset');
+    await waitFor(
+      async () => {
+        await shop.deps.alipay.query('breaks_the_circuit').catch(() => undefined);
+        return shop.deps.alipay.isDown;
+      },
+      { what: 'the breaker to open', everyMs: 1 },
+    );
+    expect(await story.sweep()).toMatchObject({ gatewayDown: true, closed: 0, rescued: 0 });
+    await waitFor(async () => (await shop.payments.status(outTradeNo)).nextCheckAt !== null, {
+      what: 'a next check',
+    });
+    await story.pay(outTradeNo);
+    await shop.alipay.control.down(false);
+
+    await waitFor(async () => !(await story.sweep()).gatewayDown, {
+      what: 'the probe to find the gateway up',
+      timeoutMs: 20_000,
+      everyMs: 500,
+    });
+    const { status, checks } = await story.ended(outTradeNo);
+    expect([status, checks <= 3]).toEqual(['PAID', true]);
+    expect((await shop.payments.order(expired.orderId)).status).toBe('CLOSED');
+  });
+});
+
+describe('the quota', () => {
+  it('of 50 a second lets at most 55 calls leave in any second, however many workers ask', async () => {
+    const asks = Array.from({ length: 150 }, async () => {
+      const askedAt = Date.now();
+      const waitMs = await takePlace(shop.db, { appId: 'quota', perSecond: 50, maxWaitMs: 60_000 });
+      expect(waitMs).toBeDefined();
+      // The time at which the answer came counts, as for a call: it can only be later than the place itself.
+      return Math.max(Date.now(), askedAt) + (waitMs ?? 0);
+    });
+    const leaving = (await Promise.all(asks)).sort((a, b) => a - b);
+    for (const [i, start] of leaving.entries()) {
+      const within = leaving.slice(i).filter((at) => at < start + 1_000).length;
+      expect(within).toBeLessThanOrEqual(55);
+    }
+    const last = leaving.at(-1) ?? 0;
+    expect(last - (leaving[0] ?? 0)).toBeGreaterThan(2_500);
+  });
+
+  it('takes no place that lies too far ahead', async () => {
+    const ask = () => takePlace(shop.db, { appId: 'slow', perSecond: 1, maxWaitMs: 1_500 });
+    expect(await ask()).toBe(0);
+    expect(await ask()).toBeGreaterThan(500);
+    expect(await ask()).toBeUndefined();
+    expect(await ask()).toBeUndefined();
+  });
+});
