@@ -11,6 +11,7 @@ import type { Payment } from '../db/payments';
 import { findPaymentsOfOrder } from '../db/payments';
 import { AlipayError } from './alipay/errors';
 import type { AlipayGateway, QueryAnswer } from './alipay/gateway';
+import type { Metrics } from './metrics';
 import { tellOrder } from './orders';
 import { storeAnswer } from './payments';
 import { wakePayment } from './payment-workflow';
@@ -20,6 +21,7 @@ export interface ClosingDependencies {
   alipay: AlipayGateway;
   temporal: Client;
   log: Logger;
+  metrics: Metrics;
 }
 
 /**
@@ -116,6 +118,7 @@ export async function closeSafely(
   const outcome = await closeOrderWithPayments(deps.db, { orderId, asked, actor, reason });
   switch (outcome) {
     case 'closed':
+      deps.metrics.settled('CLOSED', asked.length);
       await tellOrder(deps, orderId);
       return { is: 'closed' };
     case 'already-closed':

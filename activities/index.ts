@@ -6,6 +6,7 @@ import type { AlipayGateway } from './alipay/gateway';
 import { createClosingActivities, createExpiryActivities } from './closing';
 import { atTheEdge } from './failures';
 import { withHeartbeats } from './heartbeat';
+import type { Metrics } from './metrics';
 import { createFulfillmentActivities, createOrderActivities } from './orders';
 import { createOwedActivities } from './owed';
 import { createQueryActivities, createRecordActivities } from './payments';
@@ -18,6 +19,7 @@ export interface ActivityDependencies {
   alipay: AlipayGateway;
   temporal: Client;
   log: Logger;
+  metrics: Metrics;
   latePaymentPolicy: LatePaymentPolicy;
   /** `CLOSE_MARGIN`, ms. */
   closeMarginMs: number;

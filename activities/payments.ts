@@ -9,6 +9,8 @@ import type { Payment } from '../db/payments';
 import { beginCheck } from '../db/payments';
 import type { AlipayGateway, Patience, QueryAnswer } from './alipay/gateway';
 import { readEvidence } from './evidence';
+import type { Metrics } from './metrics';
+import { counted } from './metrics';
 
 export interface Queried {
   answer: Answer;
@@ -21,7 +23,15 @@ export interface Queried {
 const FAST: Patience = { deadlineMs: 1_500, maxWaitMs: 100 };
 
 /** What the handout calls `checkAlipayPayment`. */
-export function createQueryActivities({ db, alipay }: { db: Database; alipay: AlipayGateway }) {
+export function createQueryActivities({
+  db,
+  alipay,
+  metrics,
+}: {
+  db: Database;
+  alipay: AlipayGateway;
+  metrics: Metrics;
+}) {
   return {
     /**
      * Asks whether a payment was made: the own table first, then `alipay.trade.query` by `out_trade_no`. `check` is
@@ -36,6 +46,7 @@ export function createQueryActivities({ db, alipay }: { db: Database; alipay: Al
       if (moneyWasTaken(payment)) return tookMoney(payment);
       const answer = await alipay.query(outTradeNo, Context.current().info.isLocal ? fast(alipay) : {});
       await storeAnswer(db, outTradeNo, check, answer);
+      if (check > 0) metrics.check(answer.answer);
       return answerFor(answer);
     },
   };
@@ -44,9 +55,11 @@ export function createQueryActivities({ db, alipay }: { db: Database; alipay: Al
 /** The writes that follow from what Alipay says. */
 export function createRecordActivities({
   db,
+  metrics,
   latePaymentPolicy,
 }: {
   db: Database;
+  metrics: Metrics;
   latePaymentPolicy: LatePaymentPolicy;
 }) {
   return {
@@ -74,9 +87,9 @@ export function createRecordActivities({
       const evidence = readEvidence(event);
       switch (evidence.of) {
         case 'paid':
-          return recordPaid(db, evidence.paid, latePaymentPolicy);
+          return counted(metrics, await recordPaid(db, evidence.paid, latePaymentPolicy));
         case 'closed':
-          return recordClosed(db, evidence.closed);
+          return counted(metrics, await recordClosed(db, evidence.closed));
         case 'nothing':
           return readRecorded(db, outTradeNo);
       }

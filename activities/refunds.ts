@@ -7,10 +7,13 @@ import { findPayment } from '../db/payments';
 import { FAILURES } from '../workflows/messages';
 import { AlipayError } from './alipay/errors';
 import type { AlipayGateway } from './alipay/gateway';
+import type { Metrics } from './metrics';
+import { counted } from './metrics';
 
 export interface RefundDependencies {
   db: Database;
   alipay: AlipayGateway;
+  metrics: Metrics;
 }
 
 /**
@@ -27,7 +30,8 @@ const BALANCE_LATER = '30m';
 
 const ACTOR = 'refund';
 
-export function createRefundActivities({ db, alipay }: RefundDependencies) {
+export function createRefundActivities(deps: RefundDependencies) {
+  const { db, alipay, metrics } = deps;
   return {
     /**
      * Drives a REFUNDING payment on: refunds the whole amount with a fixed `out_request_no`, and believes it only
@@ -40,10 +44,11 @@ export function createRefundActivities({ db, alipay }: RefundDependencies) {
       if (!payment) throw unknownPayment(outTradeNo);
       if (payment.status !== 'REFUNDING') return readRecorded(db, outTradeNo);
       try {
-        if (await refundIsProven(alipay, payment)) return await recordRefunded(db, outTradeNo, ACTOR);
+        if (await refundIsProven(alipay, payment))
+          return counted(metrics, await recordRefunded(db, outTradeNo, ACTOR));
       } catch (error) {
         if (!(error instanceof AlipayError) || error.kind !== 'refused') throw error;
-        return afterRefusal(db, alipay, payment, error.subCode ?? error.code ?? 'UNKNOWN');
+        return counted(metrics, await afterRefusal(deps, payment, error.subCode ?? error.code ?? 'UNKNOWN'));
       }
       throw notProven(outTradeNo, ASK_LATER);
     },
@@ -63,8 +68,7 @@ async function refundIsProven(alipay: AlipayGateway, { outTradeNo, totalAmount }
 
 /** Refused may mean done: a fully refunded trade answers TRADE_HAS_CLOSE. So the refund query has the last word. */
 async function afterRefusal(
-  db: Database,
-  alipay: AlipayGateway,
+  { db, alipay }: RefundDependencies,
   { outTradeNo }: Payment,
   subCode: string,
 ): Promise<Recorded> {

@@ -2,18 +2,21 @@ import type { ResolveReview, ReviewOutcome } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
 import type { Recorded } from '../db/ledger';
-import { assertDecidable, recordReview, unknownPayment } from '../db/ledger';
+import { assertDecidable, isDecided, readRecorded, recordReview, unknownPayment } from '../db/ledger';
 import { findPayment } from '../db/payments';
 import type { AlipayGateway, QueryAnswer } from './alipay/gateway';
+import type { Metrics } from './metrics';
+import { counted } from './metrics';
 import { storeAnswer } from './payments';
 import { wasRefunded } from './refunds';
 
 export interface ReviewDependencies {
   db: Database;
   alipay: AlipayGateway;
+  metrics: Metrics;
 }
 
-export function createReviewActivities({ db, alipay }: ReviewDependencies) {
+export function createReviewActivities({ db, alipay, metrics }: ReviewDependencies) {
   return {
     /**
      * Carries out a person's decision about a payment in review, or to refund one that is PAID, if Alipay's fresh word
@@ -26,12 +29,13 @@ export function createReviewActivities({ db, alipay }: ReviewDependencies) {
       const { outTradeNo, to } = decision;
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
+      if (isDecided(payment, to)) return readRecorded(db, outTradeNo);
       assertDecidable(payment, to);
       const fresh = await alipay.query(outTradeNo);
       await storeAnswer(db, outTradeNo, 0, fresh);
       const refunded = await wasRefunded(alipay, outTradeNo);
       if (!agrees(to, fresh, refunded)) throw disagreement(outTradeNo, to, fresh, refunded);
-      return recordReview(db, { ...decision, tradeNo: fresh.tradeNo });
+      return counted(metrics, await recordReview(db, { ...decision, tradeNo: fresh.tradeNo }));
     },
   };
 }

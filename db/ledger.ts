@@ -43,6 +43,8 @@ export interface Recorded {
   orderId: string;
   /** Whether the order service still has to be told something. */
   untold: boolean;
+  /** Whether the call that answers this changed the status. */
+  changed?: boolean;
 }
 
 export interface OrderToRegister {
@@ -237,26 +239,28 @@ async function decideLocked(
     const order = await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!order || !payment) throw unknownPayment(outTradeNo);
-    await apply(trx, decide(order, payment), order, payment, evidence);
+    const changed = await apply(trx, decide(order, payment), order, payment, evidence);
     if (evidence.refundedAmount !== undefined) await noteRefund(trx, outTradeNo, evidence);
-    return readRecorded(trx, outTradeNo);
+    return { ...(await readRecorded(trx, outTradeNo)), ...(changed && { changed }) };
   });
 }
 
+/** False where nothing changed. */
 async function apply(
   trx: Database,
   decision: Decision,
   order: ClockedOrder,
   payment: Payment,
   evidence: Evidence,
-): Promise<void> {
+): Promise<boolean> {
   const { outTradeNo, actor } = evidence;
-  if (decision.do === 'nothing') return;
+  if (decision.do === 'nothing') return false;
   if (decision.do === 'flag') {
-    if (await flagForReview(trx, outTradeNo, decision.reason)) {
+    const flagged = await flagForReview(trx, outTradeNo, decision.reason);
+    if (flagged) {
       await appendEvent(trx, { outTradeNo, actor, event: 'review', detail: { reason: decision.reason } });
     }
-    return;
+    return flagged;
   }
   const { to, reason } = decision;
   const moved = await movePayment(
@@ -270,7 +274,7 @@ async function apply(
       reviewReason: reason ?? null,
     },
   );
-  if (!moved) return;
+  if (!moved) return false;
   await appendEvent(trx, {
     outTradeNo,
     actor,
@@ -278,6 +282,7 @@ async function apply(
     detail: { from: payment.status, reason },
   });
   if (to === 'PAID') await settleOrder(trx, order.id, payment);
+  return true;
 }
 
 const EVENT_OF = {
@@ -412,7 +417,8 @@ export async function recordRefunded(db: Database, outTradeNo: string, actor: st
     await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!payment) throw unknownPayment(outTradeNo);
-    if (await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REFUNDED' })) {
+    const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REFUNDED' });
+    if (changed) {
       await raiseRefundedAmount(trx, outTradeNo, payment.totalAmount);
       await appendEvent(trx, {
         outTradeNo,
@@ -422,7 +428,7 @@ export async function recordRefunded(db: Database, outTradeNo: string, actor: st
       });
       await tellRefund(trx, outTradeNo);
     }
-    return readRecorded(trx, outTradeNo);
+    return { ...(await readRecorded(trx, outTradeNo)), changed };
   });
 }
 
@@ -436,10 +442,9 @@ export async function recordRefundRefused(
     await lockOrderOfPayment(trx, outTradeNo);
     const reason = REVIEW_REASONS.refundRefused;
     const change = { reviewReason: `${reason} ${subCode}` };
-    if (await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REVIEW' }, change)) {
-      await appendEvent(trx, { outTradeNo, actor, event: 'review', detail: { reason, subCode } });
-    }
-    return readRecorded(trx, outTradeNo);
+    const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REVIEW' }, change);
+    if (changed) await appendEvent(trx, { outTradeNo, actor, event: 'review', detail: { reason, subCode } });
+    return { ...(await readRecorded(trx, outTradeNo)), changed };
   });
 }
 
@@ -456,6 +461,7 @@ export async function recordReview(
     const order = await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!order || !payment) throw unknownPayment(outTradeNo);
+    if (isDecided(payment, to)) return readRecorded(trx, outTradeNo);
     assertDecidable(payment, to);
     if (to === 'PAID' && payment.status === 'REVIEW' && order.status !== 'UNPAID') {
       throw new PaymentError(
@@ -472,9 +478,13 @@ export async function recordReview(
       await raiseRefundedAmount(trx, outTradeNo, payment.totalAmount);
       await tellRefund(trx, outTradeNo);
     }
-    return readRecorded(trx, outTradeNo);
+    return { ...(await readRecorded(trx, outTradeNo)), changed: true };
   });
 }
+
+/** Whether what a person wants is so already, as where a lost answer makes them, or Temporal, say it again. */
+export const isDecided = ({ status, reviewReason }: Payment, to: ReviewOutcome): boolean =>
+  status === to && reviewReason === null;
 
 /**
  * A person decides about a payment in review, and may have one that is PAID refunded.

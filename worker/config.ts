@@ -35,6 +35,8 @@ export interface Config {
   sweep: { cron: string; parallel: number };
   http: { host: string; port: number; apiToken?: string };
   log: { level: LogLevel; format?: LogFormat };
+  /** Where Prometheus reads; undefined: nowhere. */
+  metrics: { address?: string };
   /** Where `temporal-dev.sh` puts what stands in for the outside world. */
   laptop: { sandboxPort: number; temporalPort: number; temporalUiPort: number };
 }
@@ -259,6 +261,15 @@ const VARIABLES = {
     meaning: '`json` or `pretty`; unset: pretty on a terminal, JSON elsewhere',
     schema: oneOf(LOG_FORMATS).optional(),
   },
+  METRICS_ADDRESS: {
+    group: 'metrics',
+    example: '127.0.0.1:9464',
+    meaning: 'host:port at which the worker serves Prometheus metrics (`/metrics`); unset: none',
+    schema: z
+      .string()
+      .regex(/^[^\s:]+:\d{1,5}$/, 'is not host:port')
+      .optional(),
+  },
   SANDBOX_PORT: {
     group: 'laptop',
     default: '4000',
@@ -330,6 +341,7 @@ const ASSEMBLE: { [G in ConfigGroup]: (values: Values) => Config[G] } = {
   sweep: (v) => ({ cron: v.SWEEP_CRON, parallel: v.SWEEP_PARALLEL }),
   http: (v) => ({ host: v.HOST, port: v.PORT, apiToken: v.API_TOKEN }),
   log: (v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }),
+  metrics: (v) => ({ address: v.METRICS_ADDRESS }),
   laptop: (v) => ({
     sandboxPort: v.SANDBOX_PORT,
     temporalPort: v.TEMPORAL_PORT,

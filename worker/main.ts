@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { PaymentError } from '../workflows/errors';
 import type { TaskQueue } from '../workflows/messages';
+import { readConfig } from './config';
 import { createLogger } from './log';
-import type { Logger } from './log';
+import { installTelemetry } from './telemetry';
 import { ALL_QUEUES, runWorkers } from './worker';
 
 function parseQueues(text: string): TaskQueue[] {
@@ -16,16 +16,6 @@ function parseQueues(text: string): TaskQueue[] {
   return names as TaskQueue[];
 }
 
-const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
-
-/** The SDK's lines, workflows' own among them, go where all others go. */
-function installRuntime(log: Logger): void {
-  Runtime.install({
-    logger: new DefaultLogger('INFO', ({ level, message, meta }) => log[LEVELS[level]](meta ?? {}, message)),
-    telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'WARN' } } },
-  });
-}
-
 async function main(): Promise<void> {
   const { queues } = new Command('worker')
     .description('Serves the task queues until SIGTERM or SIGINT; settings come from the environment.')
@@ -34,7 +24,7 @@ async function main(): Promise<void> {
     .parse()
     .opts<{ queues: TaskQueue[] }>();
   const log = createLogger({ name: 'worker' });
-  installRuntime(log);
+  installTelemetry(log, readConfig(process.env, { needs: ['metrics'] }).metrics);
   await runWorkers({ queues, log });
   log.info('worker stopped');
 }

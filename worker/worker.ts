@@ -1,19 +1,21 @@
 import { Client } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { NativeConnection, WorkerOptions, WorkflowBundle } from '@temporalio/worker';
-import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
+import { DefaultLogger, Runtime, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import type { ActivityDependencies } from '../activities';
 import {
   createAlipayQueueActivities,
   createOrderServiceQueueActivities,
   createPaymentsQueueActivities,
 } from '../activities';
+import { createMetrics } from '../activities/metrics';
 import { openGateway } from '../activities/alipay/open';
 import { openDatabase } from '../db/connect';
 import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
 import { readConfig } from './config';
 import type { Logger } from './log';
+import { measureBacklog } from './gauges';
 import { checkDatabase, connectTemporal, registerSearchAttributes } from './startup';
 
 export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
@@ -119,17 +121,20 @@ export async function runWorkers({
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
   try {
     await checkDatabase(db, config.database.schema, log);
-    const alipay = openGateway(db, config.alipay);
+    const meter = Runtime.instance().metricMeter;
+    const metrics = createMetrics(meter);
+    const alipay = openGateway(db, config.alipay, metrics.gatewayCall);
     alipay.testSignature();
     const connection = await connectTemporal(connectionOptions, log);
     try {
       await registerSearchAttributes(connection, namespace, log);
       const temporal = new Client({ connection, namespace });
       const { latePaymentPolicy, closeMarginMs } = config.payments;
-      const deps = { db, alipay, temporal, log, latePaymentPolicy, closeMarginMs };
+      const deps = { db, alipay, temporal, log, metrics, latePaymentPolicy, closeMarginMs };
       const workers = await createWorkers({ connection, namespace, queues, deps });
       log.info({ queues, namespace, address: connectionOptions.address }, 'worker ready');
-      await runAll(workers);
+      const stopMeasuring = measureBacklog(meter, db, log);
+      await runAll(workers).finally(stopMeasuring);
     } finally {
       await connection.close();
     }

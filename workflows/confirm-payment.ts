@@ -27,6 +27,7 @@ import type {
   ResolveReview,
 } from './messages';
 import { FAILURES, QUERIES, SIGNALS, TASK_QUEUES, UPDATES } from './messages';
+import { countUnconfirmed, measureLateness } from './metrics';
 import { OUT_TRADE_NO, PAYMENT_STATUS } from './search-attributes';
 import { HEARTBEAT_TIMEOUT } from './timeouts';
 
@@ -229,6 +230,7 @@ class PaymentRun {
     const number = this.#checksMade + 1;
     const woken = await this.#waitUntil(this.#nextCheckAt, `check ${number} of ${this.#checksAllowed}`);
     if (woken) return;
+    measureLateness(Date.now() - this.#nextCheckAt);
     const answer = await this.#askOnce(number);
     if (answer === 'postponed') {
       this.#postpone();
@@ -411,6 +413,7 @@ class PaymentRun {
     await this.readRow();
     if (!this.#isOpen) return;
     this.#status = 'UNCONFIRMED';
+    countUnconfirmed();
     this.#show();
   }
 

@@ -14,6 +14,7 @@ import type { ChunkReport } from '../activities/closing';
 import { atOnceOrSurely, fieldsOf, isCount, requireInput } from './failures';
 import type { SweepCursor, SweepInput, SweepProgress, SweepReport } from './messages';
 import { QUERIES, TASK_QUEUES } from './messages';
+import { measureSweep } from './metrics';
 import { HEARTBEAT_TIMEOUT } from './timeouts';
 
 const atOnce = proxyLocalActivities<PaymentsQueueActivities>({
@@ -69,7 +70,9 @@ export async function sweepExpiredOrders(input: SweepInput): Promise<SweepReport
   if (!input.progress) await sweep.doWhatIsOwed();
   await sweep.closeExpired();
   if (sweep.goesOn) await continueAsNew<typeof sweepExpiredOrders>({ ...input, progress: sweep.progress });
-  return sweep.report;
+  const report = sweep.report;
+  measureSweep(report, Date.now());
+  return report;
 }
 
 class Sweep {

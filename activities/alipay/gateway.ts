@@ -5,6 +5,7 @@ import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, h
 import type { Answer, Product } from '../../workflows/messages';
 import { fromBeijing, toBeijing } from './beijing';
 import { NOT_CLOSABLE, TRADE_NOT_EXIST } from './classify';
+import type { AlipayErrorKind } from './errors';
 import { AlipayError } from './errors';
 import type { NotificationFields } from './notification';
 import { verifiesNotification } from './notification';
@@ -28,6 +29,14 @@ export interface GatewaySettings {
 
 /** Takes a place in the line of calls; answers the ms to wait for it, or undefined where it is too far ahead. */
 export type TakePlace = (maxWaitMs: number) => Promise<number | undefined>;
+
+/** Told of each call when it is over; `code` is Alipay's, or empty. */
+export type ObserveCall = (call: {
+  method: string;
+  outcome: 'answered' | AlipayErrorKind;
+  code: string;
+  ms: number;
+}) => void;
 
 /** How patient one call is. */
 export interface Patience {
@@ -75,10 +84,14 @@ export class AlipayGateway {
   readonly #sdk: AlipaySdk;
   readonly #breaker: CircuitBreakerPolicy;
   readonly #takePlace: TakePlace;
+  readonly #observe: ObserveCall;
 
   constructor(
     readonly settings: GatewaySettings,
-    { takePlace = () => Promise.resolve(0) }: { takePlace?: TakePlace } = {},
+    {
+      takePlace = () => Promise.resolve(0),
+      observe = () => undefined,
+    }: { takePlace?: TakePlace; observe?: ObserveCall } = {},
   ) {
     this.#sdk = new AlipaySdk({
       appId: settings.appId,
@@ -89,6 +102,7 @@ export class AlipayGateway {
       signType: 'RSA2',
     });
     this.#takePlace = takePlace;
+    this.#observe = observe;
     this.#breaker = circuitBreaker(
       handleWhen((error) => error instanceof AlipayError && error.outage),
       { halfOpenAfter: BREAKER.pauseMs, breaker: new ConsecutiveBreaker(BREAKER.failures) },
@@ -244,14 +258,23 @@ export class AlipayGateway {
     common: Record<string, string> = {},
   ): Promise<AnswerNode> {
     const call: WireCall = { method, outTradeNo, bizContent, common, deadlineMs };
+    const startedAt = performance.now();
+    const seen = (outcome: 'answered' | AlipayErrorKind, code = ''): void =>
+      this.#observe({ method, outcome, code, ms: Math.round(performance.now() - startedAt) });
     try {
-      return await this.#breaker.execute(async () => {
+      const node = await this.#breaker.execute(async () => {
         await this.#waitForPlace(call, maxWaitMs);
         return callAlipay(this.#sdk, call);
       });
+      seen('answered', node['sub_code'] ?? node['code']);
+      return node;
     } catch (error) {
-      if (!(error instanceof BrokenCircuitError)) throw error;
-      throw new AlipayError('down', 'not asked: the gateway has failed too often', { method, outTradeNo });
+      const known =
+        error instanceof BrokenCircuitError
+          ? new AlipayError('down', 'not asked: the gateway has failed too often', { method, outTradeNo })
+          : error;
+      if (known instanceof AlipayError) seen(known.kind, known.subCode ?? known.code);
+      throw known;
     }
   }
 

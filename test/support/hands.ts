@@ -26,9 +26,9 @@ export class Hands {
 
   /** One check, and what follows from its answer; a gateway that fails leaves everything as it is. */
   async check(outTradeNo: string): Promise<void> {
-    const asked = await attempt(() => this.#run(this.#payments.queryAlipay, { outTradeNo, check: 0 }));
+    const asked = await attempt(() => this.#run(() => this.#payments.queryAlipay({ outTradeNo, check: 0 })));
     if (asked?.answer === 'paid' || asked?.answer === 'closed') {
-      await this.#run(this.#payments.recordEvidence, { outTradeNo });
+      await this.#run(() => this.#payments.recordEvidence({ outTradeNo }));
     }
   }
 
@@ -36,27 +36,27 @@ export class Hands {
   async hear(outTradeNo: string, { again = false } = {}): Promise<void> {
     for (const { id } of await this.#evidenceOf(outTradeNo)) {
       if (!again && this.#recorded.has(id)) continue;
-      await this.#run(this.#payments.recordEvidence, { outTradeNo, eventId: id });
+      await this.#run(() => this.#payments.recordEvidence({ outTradeNo, eventId: id }));
       this.#recorded.add(id);
     }
   }
 
   async refund(outTradeNo: string): Promise<void> {
-    await attempt(() => this.#run(this.#alipay.refundPayment, { outTradeNo }));
+    await attempt(() => this.#run(() => this.#alipay.refundPayment({ outTradeNo })));
   }
 
   async close(orderId: string): Promise<void> {
-    await this.#run(this.#alipay.closeExpiredOrders, { orderIds: [orderId], actor: 'sweep' });
+    await this.#run(() => this.#alipay.closeExpiredOrders({ orderIds: [orderId], actor: 'sweep' }));
   }
 
   async cancel(orderId: string): Promise<void> {
     await attempt(() =>
-      this.#run(this.#alipay.cancelOrder, { orderId, actor: 'shop', reason: 'buyer asked' }),
+      this.#run(() => this.#alipay.cancelOrder({ orderId, actor: 'shop', reason: 'buyer asked' })),
     );
   }
 
   async doWhatIsOwed(): Promise<void> {
-    await this.#run(this.#alipay.doWhatIsOwed, { dryRun: false });
+    await this.#run(() => this.#alipay.doWhatIsOwed({ dryRun: false }));
   }
 
   /** Everything that time brings: expiry, checks, the sweep, re-checks, refunds; until nothing changes any more. */
@@ -96,8 +96,8 @@ export class Hands {
     );
   }
 
-  #run<Input, Result>(activity: (input: Input) => Promise<Result>, input: Input): Promise<Result> {
-    return new MockActivityEnvironment({}, { logger: SILENT }).run(activity, input);
+  #run<Result>(activity: () => Promise<Result>): Promise<Result> {
+    return new MockActivityEnvironment({}, { logger: SILENT }).run(activity);
   }
 }
 

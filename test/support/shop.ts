@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import type { ActivityDependencies } from '../../activities';
 import type { GatewaySettings } from '../../activities/alipay/gateway';
 import { openGateway } from '../../activities/alipay/open';
+import { createMetrics } from '../../activities/metrics';
 import { buildHttpServer } from '../../client/http';
 import type { PaymentSettings } from '../../client/payment-client';
 import { PaymentClient } from '../../client/payment-client';
@@ -83,6 +84,7 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     alipay: gateway,
     temporal,
     log,
+    metrics: createMetrics(),
     latePaymentPolicy: options.latePaymentPolicy ?? 'refund',
     closeMarginMs: settings.closeMarginMs,
   };

@@ -1,0 +1,34 @@
+import type { Database } from './connect';
+import { row } from './connect';
+
+/** How much is waiting, and for how long, in seconds; 0 where nothing is. */
+export interface Backlog {
+  /** How long the longest expired order has been UNPAID. */
+  oldestUnresolvedSeconds: number;
+  /** How long the oldest message to the order service has stood untold. */
+  oldestUntoldSeconds: number;
+  /** How long the oldest refund has been under way. */
+  oldestRefundingSeconds: number;
+  inReview: number;
+  unmatched: number;
+}
+
+/** One round trip; every part is answered from a partial index. */
+export async function readBacklog(db: Database): Promise<Backlog> {
+  const backlog = await row<Backlog>(
+    db,
+    `SELECT
+       (SELECT ${secondsSince('min(expires_at)')} FROM orders WHERE status = 'UNPAID' AND expires_at <= now())
+         AS "oldestUnresolvedSeconds",
+       (SELECT ${secondsSince('min(created_at)')} FROM order_messages WHERE told_at IS NULL) AS "oldestUntoldSeconds",
+       (SELECT ${secondsSince('min(updated_at)')} FROM payments WHERE status = 'REFUNDING') AS "oldestRefundingSeconds",
+       (SELECT CAST(count(*) AS int) FROM payments WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL))
+         AS "inReview",
+       (SELECT CAST(count(*) AS int) FROM unmatched_notifications) AS "unmatched"`,
+  );
+  if (!backlog) throw new Error('a SELECT without FROM answers one row');
+  return backlog;
+}
+
+const secondsSince = (time: string): string =>
+  `CAST(COALESCE(EXTRACT(EPOCH FROM now() - ${time}), 0) AS float8)`;

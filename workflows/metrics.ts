@@ -1,0 +1,24 @@
+import { metricMeter } from '@temporalio/workflow';
+import type { SweepReport } from './messages';
+
+// What only workflows know. The SDK leaves replays out, so nothing counts twice. Documented in docs/observability.md.
+
+/** How long after its due time a check was made, ms: what a queue of timers or too few workers add. */
+export function measureLateness(ms: number): void {
+  metricMeter.createHistogram('durable_alipay_check_lateness', 'int', 'ms').record(Math.max(0, ms));
+}
+
+/** A run gave up asking: from now on the sweep is the net. */
+export function countUnconfirmed(): void {
+  metricMeter.createCounter('durable_alipay_payments_unconfirmed').add(1);
+}
+
+/** What one sweep did, and when it ended. */
+export function measureSweep(report: SweepReport, endedAt: number): void {
+  const orders = metricMeter.createCounter('durable_alipay_sweep_orders');
+  for (const outcome of ['closed', 'rescued', 'held', 'failed'] as const) {
+    orders.add(report[outcome], { outcome });
+  }
+  metricMeter.createGauge('durable_alipay_sweep_last_end_seconds').set(Math.floor(endedAt / 1000));
+  metricMeter.createGauge('durable_alipay_sweep_gateway_down').set(report.gatewayDown ? 1 : 0);
+}
