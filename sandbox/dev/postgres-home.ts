@@ -1,6 +1,15 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, lstatSync, mkdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Say } from './services';
@@ -17,6 +26,8 @@ export interface PostgresHome {
   /** The folder with `initdb` and `postgres`. */
   bin: string;
   dataDir: string;
+  /** Present where the data are not where they were wanted; the file is missing until they have been made. */
+  marker?: string;
 }
 
 /** Where data goes when the system user cannot reach the clone; it outlives a reboot, unlike the temporary folder. */
@@ -34,20 +45,22 @@ export function postgresHome(dataDir: string, say: Say): PostgresHome {
   const packaged = join(packageFolder(), 'native');
   if (user.uid === undefined) return { user, bin: join(packaged, 'bin'), dataDir: wanted };
 
-  const away = fallbackFolder(dataDir);
   const runs = canRun(join(packaged, 'bin', 'postgres'), user);
-  const enters = canEnter(dirname(wanted), user);
-  if (runs && enters && !existsSync(join(away, 'data'))) {
-    return { user, bin: join(packaged, 'bin'), dataDir: wanted };
-  }
+  const stays = canEnter(dirname(wanted), user) && !existsSync(markerOf(dataDir));
+  if (runs && stays) return { user, bin: join(packaged, 'bin'), dataDir: wanted };
+
+  const away = fallbackFolder(dataDir);
   claim(away);
-  const bin = runs ? join(packaged, 'bin') : copyPrograms(packaged, away);
-  const moved = existsSync(join(away, 'data')) || !enters;
   say(
     `PostgreSQL will not run as root, and the system user that runs it cannot enter this folder: ` +
-      `its ${[...(runs ? [] : ['programs']), ...(moved ? ['data'] : [])].join(' and ')} are in ${away}`,
+      `its ${[...(runs ? [] : ['programs']), ...(stays ? [] : ['data'])].join(' and ')} are in ${away}`,
   );
-  return { user, bin, dataDir: moved ? join(away, 'data') : wanted };
+  return {
+    user,
+    bin: runs ? join(packaged, 'bin') : copyPrograms(packaged, away),
+    dataDir: stays ? wanted : join(away, 'data'),
+    ...(!stays && { marker: markerOf(dataDir) }),
+  };
 }
 
 /** Where {@link postgresHome} may have put the data of `dataDir`. */
@@ -57,13 +70,16 @@ export function possibleDataDirs(dataDir: string): string[] {
 
 /** Deletes the data of `dataDir`, wherever {@link postgresHome} put it; the server must have ended. */
 export function removePostgresData(dataDir: string): void {
-  rmSync(dataDir, { recursive: true, force: true });
+  for (const place of [dataDir, markerOf(dataDir)]) rmSync(place, { recursive: true, force: true });
   const away = fallbackFolder(dataDir);
   if (existsSync(away)) {
     claim(away);
     rmSync(away, { recursive: true, force: true });
   }
 }
+
+/** A file in the clone that says: the data are away, and they are this clone's, not those of one deleted long ago. */
+const markerOf = (dataDir: string): string => `${realPathOf(dataDir)}.away`;
 
 /** The folder itself may not exist yet, the one above does. */
 function realPathOf(dataDir: string): string {
@@ -88,7 +104,10 @@ function claim(folder: string): void {
 }
 
 function copyPrograms(packaged: string, away: string): string {
-  const native = join(away, 'native');
+  const { version } = JSON.parse(readFileSync(join(packaged, '..', 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const native = join(away, `native-${version}`);
   if (!existsSync(native)) {
     const unfinished = `${native}.${process.pid}`;
     // Without dereferencing, the links among the libraries would still point into the folder that cannot be entered.

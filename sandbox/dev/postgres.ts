@@ -44,8 +44,9 @@ const PASSWORD = 'postgres';
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const { port, durable = true, say = () => undefined } = options;
   const home = postgresHome(options.dataDir, say);
-  if (!existsSync(home.dataDir)) initialise(home, durable);
   await endLeftover(home.dataDir, say);
+  if (home.marker && !existsSync(home.marker)) rmSync(home.dataDir, { recursive: true, force: true });
+  if (!existsSync(home.dataDir)) initialise(home, durable);
   await assertFree(port, 'PostgreSQL', options.choosePort ?? 'pass another port');
 
   const url = postgresUrl(port);
@@ -138,7 +139,7 @@ function settings(durable: boolean): string[] {
 }
 
 /** initdb works in a folder beside, renamed at the end: a data folder is whole or absent. */
-function initialise({ bin, dataDir, user }: PostgresHome, durable: boolean): void {
+function initialise({ bin, dataDir, user, marker }: PostgresHome, durable: boolean): void {
   const unfinished = `${dataDir}.new`;
   const passwordFile = `${dataDir}.password`;
   rmSync(unfinished, { recursive: true, force: true });
@@ -168,6 +169,7 @@ function initialise({ bin, dataDir, user }: PostgresHome, durable: boolean): voi
       encoding: 'utf8',
     });
     renameSync(unfinished, dataDir);
+    if (marker) writeFileSync(marker, `${dataDir}\n`);
   } finally {
     rmSync(passwordFile, { force: true });
   }
