@@ -1,11 +1,21 @@
+import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { runCli } from '../../client/cli';
 import type { CliPayments } from '../../client/cli/command';
+import type { Finding } from '../../client/doctor';
+import type {
+  LastSweep,
+  PaymentRun,
+  SweepSchedule,
+  UnmatchedNotification,
+} from '../../client/payment-client';
+import type { WatchSweep } from '../../client/sweep';
 import type { Order } from '../../db/orders';
 import type { PaymentEvent } from '../../db/payment-events';
 import type { Payment } from '../../db/payments';
 import { ENVIRONMENT } from '../../worker/config';
+import { waitFor } from '../../sandbox/dev/wait-for';
 import { PaymentError } from '../../workflows/errors';
 import type { ErrorCode } from '../../workflows/errors';
 import type { PaymentState, SweepReport } from '../../workflows/messages';
@@ -99,6 +109,50 @@ const REPORT: SweepReport = {
   gatewayDown: false,
 };
 
+const RUNS: PaymentRun[] = [
+  {
+    runId: '0b7ac3d2-1111',
+    status: 'COMPLETED',
+    startedAt: new Date('2026-01-01T00:00:00.500Z'),
+    endedAt: new Date('2026-01-01T00:01:30Z'),
+  },
+  { runId: '5e11aa90-2222', status: 'RUNNING', startedAt: new Date('2026-01-01T00:01:59Z'), endedAt: null },
+];
+
+const UNMATCHED: UnmatchedNotification = {
+  outTradeNo: 'P404',
+  notifyId: 'n-1',
+  at: CREATED,
+  tradeNo: '2026010122009',
+  tradeStatus: 'TRADE_SUCCESS',
+  totalAmount: '5.00',
+};
+
+const SCHEDULE: SweepSchedule = {
+  scheduleId: 'sweep-expired-orders',
+  paused: false,
+  note: 'li: the gateway is back',
+  nextTimes: [0, 30, 60].map((s) => new Date(Date.UTC(2999, 0, 1, 0, 0, s))),
+};
+
+const LAST: LastSweep = {
+  workflowId: 'sweep-1',
+  startedAt: '2026-01-01T00:00:00Z',
+  status: 'COMPLETED',
+  report: REPORT,
+  failure: null,
+};
+
+const FINDINGS: Finding[] = [
+  { check: 'environment', verdict: 'ok', says: '27 variables, each sound', advice: null },
+  {
+    check: 'retention',
+    verdict: 'warning',
+    says: 'histories are kept for 24 hours',
+    advice: 'Keep them longer.',
+  },
+];
+
 interface Run {
   code: number;
   out: string;
@@ -110,12 +164,20 @@ interface Run {
 }
 
 /** Runs one command against a shop in which everything goes well, except for what `changes` says. */
-async function run(line: string[], changes: Partial<CliPayments> = {}, colourful = false): Promise<Run> {
+async function run(
+  line: string[],
+  changes: Partial<CliPayments> = {},
+  {
+    colourful = false,
+    terminal,
+    findings = FINDINGS,
+  }: { colourful?: boolean; terminal?: NodeJS.WriteStream; findings?: Finding[] } = {},
+): Promise<Run> {
   const seen: Run = { code: -1, out: '', err: '', asked: [], connected: 0, closed: 0 };
   const answer =
     <T>(method: string, value: T) =>
-    (asked?: unknown): Promise<T> => {
-      seen.asked.push([method, asked]);
+    (...asked: unknown[]): Promise<T> => {
+      seen.asked.push([method, asked.length > 1 ? asked : asked[0]]);
       return Promise.resolve(value);
     };
   const payments: CliPayments = {
@@ -130,20 +192,21 @@ async function run(line: string[], changes: Partial<CliPayments> = {}, colourful
     payment: answer('payment', PAYMENT),
     status: answer('status', STATE),
     checkNow: answer('checkNow', STATE),
+    resolveReview: answer('resolveReview', { ...STATE, status: 'REFUNDING' }),
+    reviews: answer('reviews', [PAYMENT, { ...PAYMENT, status: 'PAID' }]),
+    unmatched: answer('unmatched', [UNMATCHED]),
+    runs: answer('runs', RUNS),
     payments: answer('payments', [PAYMENT]),
     events: answer('events', EVENTS),
     sweep: {
       install: answer('install', {
         scheduleId: 'sweep-expired-orders',
-        nextTimes: [0, 30, 60].map((s) => new Date(Date.UTC(2999, 0, 1, 0, 0, s))),
+        nextTimes: SCHEDULE.nextTimes,
       }),
-      run: answer('run', REPORT),
-      report: answer('report', {
-        workflowId: 'sweep-1',
-        startedAt: '2026-01-01T00:00:00Z',
-        status: 'COMPLETED',
-        report: REPORT,
-      }),
+      run: (input, watch) => answer('run', REPORT)(...(watch ? [input, watch] : [input])),
+      report: answer('report', LAST),
+      pause: answer('pause', { ...SCHEDULE, paused: true, note: 'li: maintenance', nextTimes: [] }),
+      resume: answer('resume', SCHEDULE),
     },
     close: () => {
       seen.closed += 1;
@@ -157,9 +220,15 @@ async function run(line: string[], changes: Partial<CliPayments> = {}, colourful
       seen.connected += 1;
       return Promise.resolve(payments);
     },
+    diagnose: ({ tell, ...options }) => {
+      seen.asked.push(['diagnose', options]);
+      for (const finding of findings) tell?.(finding);
+      return Promise.resolve(findings);
+    },
     out: (text) => (seen.out += text),
     err: (text) => (seen.err += text),
     colourful,
+    terminal,
   });
   return seen;
 }
@@ -172,12 +241,24 @@ const COMMANDS: string[][] = [
   ['payment', 'show', 'P1'],
   ['payment', 'check', 'P1'],
   ['payment', 'list'],
+  ['payment', 'refund', 'P1', '--reason', 'sold out'],
   ['order', 'show', 'A-1'],
   ['order', 'close', 'A-1', '--reason', 'sold out'],
+  ['review', 'list'],
+  ['review', 'resolve', 'P1', '--to', 'CLOSED', '--reason', 'it never came'],
+  ['unmatched', 'list'],
   ['sweep', 'install'],
   ['sweep', 'run'],
+  ['sweep', 'dry-run'],
+  ['sweep', 'pause', '--reason', 'maintenance'],
+  ['sweep', 'resume', '--reason', 'over'],
   ['sweep', 'report'],
 ];
+
+const isOneWord = ([first = '']: string[]): boolean => ['checkout', 'doctor'].includes(first);
+
+/** Those that print, among them the one that needs no connection. */
+const ALL_COMMANDS = [...COMMANDS, ['doctor']];
 
 describe('every command', () => {
   it.each(COMMANDS)(
@@ -190,15 +271,15 @@ describe('every command', () => {
     },
   );
 
-  it.each(COMMANDS)('%s %s: prints JSON with --json, wherever that stands', async (...line) => {
+  it.each(ALL_COMMANDS)('%s %s: prints JSON with --json, wherever that stands', async (...line) => {
     const behind = await run([...line, '--json']);
     const before = await run(['--json', ...line]);
     expect(JSON.parse(behind.out)).toEqual(JSON.parse(before.out));
     expect(behind.code).toBe(0);
   });
 
-  it.each(COMMANDS)('%s %s: has help with examples and needs no connection for it', async (...line) => {
-    const { code, out, connected } = await run([...line.slice(0, line[0] === 'checkout' ? 1 : 2), '--help']);
+  it.each(ALL_COMMANDS)('%s %s: has help with examples and needs no connection for it', async (...line) => {
+    const { code, out, connected } = await run([...line.slice(0, isOneWord(line) ? 1 : 2), '--help']);
     expect({ code, connected }).toEqual({ code: 0, connected: 0 });
     expect(out).toMatch(/Examples:\n {2}\$ durable-alipay /);
   });
@@ -245,6 +326,12 @@ describe('every command', () => {
     [['payment', 'list', '--limit', '0'], 'whole number from 1 to'],
     [['sweep', 'run', '--parallel', '1.5'], 'whole number from 1 to'],
     [['order', 'close', 'A-1'], "required option '--reason"],
+    [['order', 'close', 'A-1', '--reason', ' '], 'one line of 1 to 256 characters'],
+    [['payment', 'refund', 'P1'], "required option '--reason"],
+    [['payment', 'refund', 'P1', '--reason', 'x', '--actor', 'a\nb'], 'one line of 1 to 64 characters'],
+    [['review', 'resolve', 'P1', '--reason', 'x'], "required option '--to"],
+    [['review', 'resolve', 'P1', '--to', 'UNPAID', '--reason', 'x'], 'Allowed choices are PAID'],
+    [['sweep', 'pause'], "required option '--reason"],
     [['checkout', 'A-1', '--subject', 'Tea'], "required option '--amount"],
     [['nonsense'], "unknown command 'nonsense'"],
     [['payment', 'show', 'P1', '--colour'], "unknown option '--colour'"],
@@ -265,7 +352,8 @@ describe('every command', () => {
       ['checkout', 'A-1', '--amount', '1e3', '--subject', 'a/b'],
       'subject must not contain / = or &; totalAmount must be',
     ],
-    [['order', 'close', 'A-1', '--reason', ' '], 'reason must not be blank'],
+    [['payment', 'refund', 'P-1', '--reason', 'sold out'], 'outTradeNo must be'],
+    [['review', 'resolve', 'P-1', '--to', 'PAID', '--reason', 'x'], 'outTradeNo must be'],
   ])('ends with 2 on the input %j', async (line, words) => {
     const { code, err, asked } = await run(line);
     expect({ code, asked }).toEqual({ code: 2, asked: [] });
@@ -274,14 +362,14 @@ describe('every command', () => {
 
   it('shows colours where a terminal does, and the same words', async () => {
     const plain = await run(['payment', 'show', 'P1']);
-    const colourful = await run(['payment', 'show', 'P1'], {}, true);
+    const colourful = await run(['payment', 'show', 'P1'], {}, { colourful: true });
     expect(plain.out).toBe(stripVTControlCharacters(plain.out));
     expect(colourful.out).not.toBe(plain.out);
     expect(stripVTControlCharacters(colourful.out)).toBe(plain.out);
   });
 
   it('never puts colours into JSON', async () => {
-    const { out } = await run(['payment', 'list', '--json'], {}, true);
+    const { out } = await run(['payment', 'list', '--json'], {}, { colourful: true });
     expect(out).toBe(stripVTControlCharacters(out));
   });
 });
@@ -337,7 +425,8 @@ describe('payment show', () => {
     const { out } = await run(['payment', 'show', 'P1']);
     expect(out).toMatch(/^Status +REVIEW$/m);
     expect(out).toMatch(/^Review +the amount differs$/m);
-    expect(out).toMatch(/^Workflow +REVIEW, 1 check, last answer: waiting$/m);
+    expect(out).toMatch(/^Workflow +payment-P1 RUNNING$/m);
+    expect(out).toMatch(/^It says +REVIEW, 1 check, last answer: waiting$/m);
     const [, story = ''] = out.split('Timeline (UTC)\n');
     expect(
       story
@@ -346,7 +435,10 @@ describe('payment show', () => {
         .map((line) => line.replace(/ {2,}/g, ' | ')),
     ).toEqual([
       '2026-01-01 00:00:00 | checked-out | shop | product=page',
+      '2026-01-01 00:00:00 | workflow started | temporal | run 0b7ac3d2',
       '2026-01-01 00:01:00 | checked | workflow | check=1 answer=waiting',
+      '2026-01-01 00:01:30 | workflow completed | temporal | run 0b7ac3d2',
+      '2026-01-01 00:01:59 | workflow started | temporal | run 5e11aa90',
       '2026-01-01 00:02:00 | notified | alipay | trade_status=TRADE_SUCCESS',
       expect.stringMatching(/^2999-01-01 00:00:00 \| next check \| workflow \| in \d+d$/),
     ]);
@@ -363,6 +455,62 @@ describe('payment show', () => {
       payment: { outTradeNo: 'P1' },
       unreachable: 'TEMPORAL_UNAVAILABLE: no answer from localhost:7233',
     });
+  });
+});
+
+describe('payment refund', () => {
+  it('is a decision with who and why', async () => {
+    const { asked, out } = await run(['payment', 'refund', 'P1', '--reason', 'sold out', '--actor', 'li']);
+    expect(asked).toEqual([['resolveReview', ['P1', { to: 'REFUNDING', actor: 'li', reason: 'sold out' }]]]);
+    expect(out).toMatch(/^Status +REFUNDING$/m);
+  });
+});
+
+describe('review', () => {
+  it('list tells why each payment waits, and since when', async () => {
+    const { out } = await run(['review', 'list']);
+    const lines = out.trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
+    expect(lines[1]).toMatch(/^P1 +A-1 +12\.30 +REVIEW +the amount differs +\d+d$/);
+    expect(lines[2]).toMatch(/^P1 +A-1 +12\.30 +PAID +the amount differs +\d+d$/);
+    expect((await run(['review', 'list'], { reviews: () => Promise.resolve([]) })).out).toBe(
+      'nothing to review\n',
+    );
+  });
+
+  it('resolve hands on the decision', async () => {
+    const line = [
+      'review',
+      'resolve',
+      'P1',
+      '--to',
+      'PAID',
+      '--reason',
+      ' the buyer confirmed ',
+      '--actor',
+      'li',
+    ];
+    expect((await run(line)).asked).toEqual([
+      ['resolveReview', ['P1', { to: 'PAID', actor: 'li', reason: 'the buyer confirmed' }]],
+    ]);
+  });
+
+  it("resolve ends with 4 where Alipay's word is another", async () => {
+    const refused = new PaymentError('REVIEW_REFUSED', 'P1 cannot become PAID: Alipay says WAIT_BUYER_PAY.');
+    const { code, err } = await run(['review', 'resolve', 'P1', '--to', 'PAID', '--reason', 'x'], {
+      resolveReview: () => Promise.reject(refused),
+    });
+    expect({ code, err }).toEqual({ code: 4, err: `REVIEW_REFUSED: ${refused.message}\n` });
+  });
+});
+
+describe('unmatched list', () => {
+  it('tells where the money is to be found', async () => {
+    const { out } = await run(['unmatched', 'list']);
+    expect(out).toMatch(/^P404 +2026010122009 +TRADE_SUCCESS +5\.00 +2026-01-01 00:00:00/m);
+    expect((await run(['unmatched', 'list'], { unmatched: () => Promise.resolve([]) })).out).toBe(
+      'nothing unmatched\n',
+    );
   });
 });
 
@@ -438,15 +586,160 @@ describe('sweep', () => {
   });
 
   it('report says where there is none yet', async () => {
-    const report = () =>
-      Promise.resolve({
-        workflowId: 'sweep-2',
-        startedAt: '2026-01-01T00:00:00Z',
-        status: 'RUNNING',
-        report: null,
-      });
-    const { out } = await run(['sweep', 'report'], { sweep: { report } as CliPayments['sweep'] });
+    const report = () => Promise.resolve({ ...LAST, status: 'RUNNING', report: null });
+    const { code, out } = await run(['sweep', 'report'], {
+      sweep: { report } as unknown as CliPayments['sweep'],
+    });
+    expect(code).toBe(0);
     expect(out).toMatch(/^Status +RUNNING$/m);
-    expect(out).toContain('no report yet');
+    expect(out).toContain('no report');
+  });
+
+  it('report ends with 1, and says why, where the sweep failed', async () => {
+    const report = () =>
+      Promise.resolve({ ...LAST, status: 'TIMED_OUT', report: null, failure: 'timed out' });
+    const { code, out } = await run(['sweep', 'report'], {
+      sweep: { report } as unknown as CliPayments['sweep'],
+    });
+    expect(code).toBe(1);
+    expect(out).toMatch(/^Failure +timed out$/m);
+  });
+
+  it('report follows the sweep that it is told to', async () => {
+    const { asked } = await run(['sweep', 'report', 'sweep-7', '--follow']);
+    expect(asked).toEqual([['report', { follow: true, workflowId: 'sweep-7' }]]);
+  });
+
+  it('dry-run asks for a sweep that writes nothing', async () => {
+    const { asked, out } = await run(['sweep', 'dry-run', '--parallel', '2']);
+    expect(asked).toEqual([['run', { parallel: 2, dryRun: true }]]);
+    expect(out).toContain('nothing was written');
+  });
+
+  it('pause and resume record who and why in the Schedule', async () => {
+    const paused = await run(['sweep', 'pause', '--reason', 'maintenance', '--actor', 'li']);
+    expect(paused.asked).toEqual([['pause', 'li: maintenance']]);
+    expect(paused.out).toBe('Schedule sweep-expired-orders is paused (li: maintenance).\n');
+    const resumed = await run(['sweep', 'resume', '--reason', 'over', '--actor', 'li']);
+    expect(resumed.asked).toEqual([['resume', 'li: over']]);
+    expect(resumed.out).toMatch(
+      /^Schedule sweep-expired-orders is running .*Its next runs \(UTC\):\n {2}2999/,
+    );
+  });
+});
+
+describe('the progress bar', () => {
+  /** A terminal of 120 columns, and what it was sent. */
+  class Terminal extends PassThrough {
+    readonly isTTY = true;
+    readonly columns = 120;
+    sent = '';
+
+    override write(text: string): boolean {
+      this.sent += text;
+      return true;
+    }
+
+    /** The bar is drawn ten times a second at most. */
+    async showing(words: string): Promise<void> {
+      await waitFor(() => Promise.resolve(stripVTControlCharacters(this.sent).includes(words)), {
+        what: words,
+      });
+    }
+  }
+
+  async function runOn(terminal: Terminal, line: string[], end: () => Promise<unknown>): Promise<Run> {
+    const follow = async (watch?: WatchSweep): Promise<void> => {
+      if (!watch) return;
+      watch('sweep-1', null);
+      await terminal.showing('no worker has taken it up yet');
+      watch('sweep-1', { ...REPORT, scanned: 8, closed: 1, rescued: 0, held: 1 });
+      await terminal.showing(
+        '█'.repeat(6) + '░'.repeat(18) + ' 2/8 orders: 1 closed, 0 rescued, 1 held, 0 failed',
+      );
+    };
+    const sweep = {
+      run: async (_input: unknown, watch?: WatchSweep) => follow(watch).then(end),
+      report: async ({ watch }: { watch?: WatchSweep }) => follow(watch).then(end),
+    } as unknown as CliPayments['sweep'];
+    return run(line, { sweep }, { terminal: terminal as unknown as NodeJS.WriteStream });
+  }
+
+  it.each([
+    [['sweep', 'run'], REPORT],
+    [['sweep', 'dry-run'], REPORT],
+    [['sweep', 'report', '--follow'], LAST],
+  ])('shows on a terminal how far %j is, and leaves the answer alone', async (line, answer) => {
+    const terminal = new Terminal();
+    const { code, out } = await runOn(terminal, line, () => Promise.resolve(answer));
+    expect(code).toBe(0);
+    expect(terminal.sent).toContain('2/8 orders');
+    expect(out).not.toMatch(/[█░]/);
+  });
+
+  it('is taken away at the end, and the cursor is back, also where the sweep fails', async () => {
+    const terminal = new Terminal();
+    const failing = () => Promise.reject(new PaymentError('INTERNAL', 'it failed'));
+    expect(await runOn(terminal, ['sweep', 'run'], failing)).toMatchObject({ code: 1 });
+    const [, afterwards = ''] = terminal.sent.split(/.*orders: 1 closed/s);
+    expect(afterwards).toContain('\u001b[?25h');
+    expect(afterwards).toMatch(/\u001b\[[02]?K/);
+  });
+
+  it.each([
+    ['with --json', ['sweep', 'run', '--json'], REPORT],
+    ['for a report that waits for nothing', ['sweep', 'report'], LAST],
+  ])('is not drawn %s', async (_when, line, answer) => {
+    const terminal = new Terminal();
+    expect(await runOn(terminal, line, () => Promise.resolve(answer))).toMatchObject({ code: 0 });
+    expect(terminal.sent).toBe('');
+  });
+
+  it('is not drawn without a terminal', async () => {
+    expect((await run(['sweep', 'run'])).asked).toEqual([['run', {}]]);
+  });
+});
+
+describe('doctor', () => {
+  const fault: Finding = {
+    check: 'database',
+    verdict: 'fault',
+    says: 'nothing listens\nat db:5432',
+    advice: 'Start Postgres.',
+  };
+  const skipped: Finding = { check: 'schema', verdict: 'skipped', says: 'needs database', advice: null };
+
+  it('connects nothing, tells each finding with what to do, and ends with 0 where there is no fault', async () => {
+    const { code, out, connected, asked } = await run(['doctor', '--notify']);
+    expect({ code, connected, asked }).toEqual({
+      code: 0,
+      connected: 0,
+      asked: [['diagnose', { notify: true }]],
+    });
+    expect(out.split('\n')).toEqual([
+      '✓ environment       27 variables, each sound',
+      '! retention         histories are kept for 24 hours',
+      '                    → Keep them longer.',
+      '',
+      '1 fine, 1 warnings, 0 faults, 0 skipped',
+      '',
+    ]);
+  });
+
+  it('ends with 1 where there is one', async () => {
+    const { code, out } = await run(['doctor'], {}, { findings: [fault, skipped] });
+    expect(code).toBe(1);
+    expect(out.split('\n').slice(0, 4)).toEqual([
+      '✗ database          nothing listens',
+      '                    at db:5432',
+      '                    → Start Postgres.',
+      '- schema            skipped: needs database',
+    ]);
+  });
+
+  it('says in JSON whether all is sound', async () => {
+    const { code, out } = await run(['doctor', '--json'], {}, { findings: [fault, skipped] });
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toEqual({ sound: false, findings: [fault, skipped] });
   });
 });
