@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import type { ReplayResult } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
+import { DeterminismViolationError } from '@temporalio/workflow';
+import { WORKFLOWS } from '../../workflows/messages';
+import { workflowBundle } from '../support';
+import type { RecordedHistory } from './histories';
+import { recordedHistories } from './histories';
+import { SCENARIOS } from './scenarios';
+
+const recorded = recordedHistories();
+
+/** The error of each replay by the name of its history; undefined where it went well. */
+async function replay(histories: RecordedHistory[], workflowsPath?: string) {
+  const results = Worker.runReplayHistories(
+    { workflowBundle: await workflowBundle(workflowsPath), replayName: 'replay' },
+    histories.map(({ name, history }) => ({ workflowId: name, history })),
+  );
+  const errors = new Map<string, ReplayResult['error']>();
+  for await (const { workflowId, error } of results) errors.set(workflowId, error);
+  return errors;
+}
+
+const typeOf = ({ history }: RecordedHistory): unknown =>
+  history.events?.[0]?.workflowExecutionStartedEventAttributes?.workflowType?.name;
+
+/** What was sent and answered stands in a history as base64. */
+const withPayloadsRead = (text: string): string =>
+  text.replaceAll(/"data":"([^"]*)"/g, (_, data: string) => Buffer.from(data, 'base64').toString());
+
+describe('the recorded histories', () => {
+  it('are those of every scenario', () => {
+    const scenarios = new Set(recorded.map(({ name }) => name.replace(/-\d+$/, '')));
+    for (const scenario of Object.keys(SCENARIOS)) {
+      expect([...scenarios, ...recorded.map(({ name }) => name)]).toContain(scenario);
+    }
+  });
+
+  it('are of every workflow', () => {
+    expect(new Set(recorded.map(typeOf))).toEqual(new Set(Object.values(WORKFLOWS)));
+  });
+
+  it('tell nothing of the machine and the people that recorded them', () => {
+    const machine =
+      /\d+@|\.(?:ts|js):\d+|node_modules|"stackTrace"|\/(?:home|root|Users|tmp)\/|[A-Z]:\\\\|BEGIN|buyer_/;
+    const tellTales = recorded.filter(({ text }) => machine.test(withPayloadsRead(text)));
+    expect(tellTales.map(({ name }) => name)).toEqual([]);
+
+    const identities = recorded.flatMap(({ text }) => [...text.matchAll(/"identity":"([^"]*)"/g)]);
+    expect(new Set(identities.map(([, identity]) => identity))).toEqual(new Set(['client', 'worker']));
+  });
+
+  it('are small', () => {
+    expect(recorded.filter(({ text }) => text.length > 100_000).map(({ name }) => name)).toEqual([]);
+  });
+
+  it('replay with the present workflows', async () => {
+    const errors = await replay(recorded);
+    expect(errors.size).toBe(recorded.length);
+    expect([...errors].filter(([, error]) => error !== undefined)).toEqual([]);
+  });
+
+  it('do not replay with a workflow that asks before it sleeps', async () => {
+    const checked = recorded.filter(({ name }) => /^payment-paid-at-check-[123]$/.test(name));
+    const errors = await replay(checked, join(__dirname, 'broken', 'workflows.ts'));
+
+    expect([...errors.keys()].sort()).toEqual(checked.map(({ name }) => name));
+    for (const error of errors.values()) expect(error).toBeInstanceOf(DeterminismViolationError);
+  });
+});

@@ -1,0 +1,346 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import type { PaymentIdentity } from '../../activities/payment-workflow';
+import { revivePayment, updatePayment, wakePayment, watchPayment } from '../../activities/payment-workflow';
+import type { Recorded } from '../../db/ledger';
+import type {
+  CloseOrderInput,
+  ConfirmPaymentInput,
+  PaymentResult,
+  ResolveReview,
+  SweepInput,
+} from '../../workflows/messages';
+import {
+  FAILURES,
+  SIGNALS,
+  TASK_QUEUES,
+  UPDATES,
+  WORKFLOWS,
+  closeWorkflowId,
+  orderWorkflowId,
+  paymentWorkflowId,
+} from '../../workflows/messages';
+import type { FakePayment, World } from '../time-skipping/world';
+import { Held, alipayFailure } from '../time-skipping/world';
+
+/** Where a scenario is played. Each has a world of its own. */
+export interface Studio {
+  client: Client;
+  world: World;
+}
+
+/** Plays one path of a workflow to its end; answers the runs whose histories are kept. */
+export type Scenario = (studio: Studio) => Promise<WorkflowHandle[]>;
+
+const SECOND = 1_000;
+const HOUR = 3_600 * SECOND;
+
+// The server's own timers are no finer than a second; how long one is means nothing to a replay.
+const INTERVAL = SECOND;
+
+const payment: PaymentIdentity = {
+  outTradeNo: 'trade_1',
+  orderId: 'order-1',
+  totalAmount: '12.30',
+  status: 'UNPAID',
+};
+const { outTradeNo } = payment;
+
+const DECISION = { actor: 'an operator', reason: 'looked at the merchant portal' };
+
+/** A checkout: the row, the workflow, and whatever happens to it. */
+function checkedOut(
+  row: Partial<FakePayment>,
+  happens: (studio: Studio, handle: WorkflowHandle) => Promise<void> = () => Promise.resolve(),
+  input: Partial<ConfirmPaymentInput> = {},
+): Scenario {
+  return async (studio) => {
+    studio.world.place(outTradeNo, { orderId: payment.orderId, ...row });
+    await watchPayment(studio.client, payment, { outTradeNo, checks: 3, intervalMs: INTERVAL, ...input });
+    const handle = studio.client.workflow.getHandle(paymentWorkflowId(outTradeNo));
+    await happens(studio, handle);
+    await ended(handle);
+    return [handle];
+  };
+}
+
+/** A run that a message starts, or the sweep. */
+function revived(row: Partial<FakePayment>, revive: (studio: Studio) => Promise<unknown>): Scenario {
+  return async (studio) => {
+    studio.world.place(outTradeNo, { orderId: payment.orderId, ...row });
+    await revive(studio);
+    const handle = studio.client.workflow.getHandle(paymentWorkflowId(outTradeNo));
+    await ended(handle);
+    return [handle];
+  };
+}
+
+/** Some scenarios end in a failure, as they should. */
+const ended = (handle: WorkflowHandle): Promise<unknown> => handle.result().catch((error: unknown) => error);
+
+const notify = ({ client, world }: Studio, becomes: Partial<Recorded>): Promise<void> =>
+  wakePayment(client, payment, world.storeNotification(becomes));
+
+const resolve = ({ client }: Studio, to: ResolveReview['to']) =>
+  updatePayment(client, payment, UPDATES.resolveReview, [{ to, ...DECISION }]);
+
+const checkNow = ({ client }: Studio) => updatePayment(client, payment, UPDATES.checkNow, []);
+
+const until = async (holds: () => boolean): Promise<void> => {
+  while (!holds()) await sleep(20);
+};
+
+const inSeconds = (seconds: number): string => new Date(Date.now() + seconds * SECOND).toISOString();
+
+function swept(
+  orders: number,
+  input: SweepInput,
+  prepare: (world: World) => void = () => undefined,
+): Scenario {
+  return async ({ client, world }) => {
+    expire(world, orders);
+    prepare(world);
+    const handle = await client.workflow.start(WORKFLOWS.sweepExpiredOrders, {
+      workflowId: 'sweep',
+      taskQueue: TASK_QUEUES.payments,
+      args: [input],
+    });
+    await ended(handle);
+    return runsFrom(client, handle.workflowId, handle.firstExecutionRunId);
+  };
+}
+
+function expire(world: World, orders: number): void {
+  world.expired = Array.from({ length: orders }, (_, i) => ({
+    id: `order-${String(i).padStart(3, '0')}`,
+    expiresAt: new Date(Date.parse('2026-01-01T00:00:00Z') + i * SECOND).toISOString(),
+  }));
+}
+
+/** A run and those that it continued as, cron's too. */
+async function runsFrom(client: Client, workflowId: string, runId: string): Promise<WorkflowHandle[]> {
+  const handle = client.workflow.getHandle(workflowId, runId);
+  const last = (await handle.fetchHistory()).events?.at(-1);
+  const end =
+    last?.workflowExecutionCompletedEventAttributes ?? last?.workflowExecutionContinuedAsNewEventAttributes;
+  if (!end) return [];
+  return [
+    handle,
+    ...(end.newExecutionRunId ? await runsFrom(client, workflowId, end.newExecutionRunId) : []),
+  ];
+}
+
+const sweptByCron: Scenario = async ({ client, world }) => {
+  expire(world, 6);
+  const handle = await client.workflow.start(WORKFLOWS.sweepExpiredOrders, {
+    workflowId: 'cron-sweep',
+    taskQueue: TASK_QUEUES.payments,
+    cronSchedule: '@every 1s',
+    args: [{ parallel: 2, pageSize: 2 } satisfies SweepInput],
+  });
+  // Two pages in the first tick, the rest in the second; the third starts from the beginning and finds nothing.
+  await until(() => world.pagesRead.filter(({ after }) => after === null).length >= 2);
+  const first = handle.firstExecutionRunId;
+  let runs = await runsFrom(client, handle.workflowId, first);
+  while (runs.length < 3) runs = await runsFrom(client, handle.workflowId, first);
+  await client.workflow.getHandle(handle.workflowId).terminate('recorded');
+  return runs.slice(0, 3);
+};
+
+function closing(status: 'UNPAID' | 'PAID' | 'HELD' | undefined): Scenario {
+  return async ({ client, world }) => {
+    if (status) world.orders.set('order-1', status);
+    const handle = await client.workflow.start(WORKFLOWS.closeOrder, {
+      workflowId: closeWorkflowId('order-1'),
+      taskQueue: TASK_QUEUES.payments,
+      args: [{ orderId: 'order-1', actor: 'shop', reason: 'cancelled' } satisfies CloseOrderInput],
+    });
+    await ended(handle);
+    return [handle];
+  };
+}
+
+function fulfilled(...messages: unknown[]): Scenario {
+  return async ({ client }) => {
+    const handles = [];
+    for (const message of messages) {
+      handles.push(
+        await client.workflow.signalWithStart(WORKFLOWS.fulfillOrder, {
+          workflowId: orderWorkflowId('order-1'),
+          taskQueue: TASK_QUEUES.orderService,
+          args: [{ orderId: 'order-1' }],
+          signal: SIGNALS.paymentResult,
+          signalArgs: [message],
+        }),
+      );
+    }
+    const runs = new Map(handles.map((handle) => [handle.signaledRunId, handle]));
+    await Promise.all([...runs.values()].map(ended));
+    return [...runs.keys()].map((runId) => client.workflow.getHandle(orderWorkflowId('order-1'), runId));
+  };
+}
+
+const PAID: PaymentResult = {
+  messageId: 'PAID-trade_1',
+  orderId: 'order-1',
+  outTradeNo,
+  status: 'PAID',
+  tradeNo: '2026010122001000000000000001',
+  totalAmount: '12.30',
+  at: '2026-01-01T00:00:00.000Z',
+};
+const REFUNDED: PaymentResult = { ...PAID, messageId: 'REFUNDED-trade_1', status: 'REFUNDED' };
+
+const unreachable = (): ApplicationFailure =>
+  ApplicationFailure.create({ type: FAILURES.internal, message: 'not reached' });
+
+/** Every workflow, and each path through it; the name is the history's file. */
+export const SCENARIOS: Record<string, Scenario> = {
+  'payment-notified-before-check-1': checkedOut(
+    {},
+    (studio) => notify(studio, { status: 'PAID', untold: true }),
+    { intervalMs: HOUR },
+  ),
+  'payment-paid-at-check-1': checkedOut({ fast: ['paid'] }),
+  'payment-paid-at-check-2': checkedOut({ fast: ['not-exist', 'paid'] }),
+  'payment-paid-at-check-3': checkedOut({ fast: ['not-exist', 'waiting', 'paid'] }),
+  'payment-unconfirmed': checkedOut({ fast: ['not-exist', 'waiting'] }),
+  'payment-closed-at-alipay': checkedOut({ fast: ['closed'] }),
+  'payment-notified-between-checks': checkedOut({}, async (studio) => {
+    await until(() => studio.world.asks.length === 1);
+    await notify(studio, { status: 'PAID', untold: true });
+  }),
+  'payment-notified-without-proof': checkedOut({ fast: ['not-exist', 'paid'] }, async (studio, handle) => {
+    await notify(studio, {});
+    await handle.signal(SIGNALS.alipayNotified, { eventId: '987654321' });
+    await handle.signal(SIGNALS.alipayNotified, null);
+  }),
+  'payment-found-on-safe-path': checkedOut({ fast: [alipayFailure('unknown')], safe: ['paid'] }),
+  'payment-unknown-on-safe-path': checkedOut({
+    fast: [alipayFailure('unknown'), 'not-exist'],
+    safe: [alipayFailure('unknown')],
+  }),
+  'payment-misconfigured': checkedOut({ fast: [alipayFailure('misconfigured'), 'paid'] }),
+  'payment-postponed': checkedOut({ fast: [alipayFailure('down'), alipayFailure('down'), 'paid'] }),
+  'payment-notified-during-safe-path': (studio) => {
+    const held = new Held();
+    const scenario = checkedOut({ fast: [alipayFailure('unknown')], safe: [held.reply] }, async () => {
+      await held.begun;
+      await notify(studio, { status: 'PAID', untold: true });
+    });
+    return scenario(studio).finally(() => held.release('waiting'));
+  },
+  'payment-told-later': checkedOut({ fast: ['paid'], tellings: [unreachable(), unreachable()] }),
+  'payment-checked-out-again': checkedOut({ fast: ['not-exist', 'paid'] }, (studio) =>
+    watchPayment(studio.client, payment, { outTradeNo, checks: 3, intervalMs: INTERVAL }),
+  ),
+  'payment-check-now': checkedOut({ fast: ['waiting', 'not-exist', 'paid'] }, async (studio) => {
+    await checkNow(studio);
+  }),
+  'payment-check-now-unanswered': (studio) => {
+    const held = new Held();
+    const scenario = checkedOut(
+      { fast: [alipayFailure('unknown')], safe: [held.reply] },
+      async () => {
+        await Promise.all([checkNow(studio), held.begun.then(() => checkNow(studio))]);
+        held.release('paid');
+      },
+      { intervalMs: HOUR },
+    );
+    return scenario(studio);
+  },
+  'payment-closed-by-timer': (studio) =>
+    checkedOut({}, undefined, { closeBy: 'timer', deadline: inSeconds(5) })(studio),
+  'payment-paid-before-timer': (studio) =>
+    checkedOut(
+      {},
+      async () => {
+        await until(() => studio.world.asks.length === 3);
+        await notify(studio, { status: 'PAID', untold: true });
+      },
+      { closeBy: 'timer', deadline: inSeconds(600) },
+    )(studio),
+  'payment-new-round-before-timer': (studio) =>
+    checkedOut(
+      {},
+      async () => {
+        await until(() => studio.world.asks.length === 3);
+        await watchPayment(studio.client, payment, { outTradeNo, checks: 3, intervalMs: INTERVAL });
+      },
+      { closeBy: 'timer', deadline: inSeconds(9) },
+    )(studio),
+  'payment-held-at-timer': (studio) => {
+    studio.world.onChunk = ({ orderIds }) => Promise.resolve({ closed: [], held: orderIds });
+    return checkedOut({}, undefined, { checks: 1, closeBy: 'timer', deadline: inSeconds(2) })(studio);
+  },
+  'payment-review-resolved': checkedOut(
+    {},
+    async (studio) => {
+      await notify(studio, { status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
+      await resolve(studio, 'CLOSED').catch((error: unknown) => {
+        if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+      });
+      await resolve(studio, 'PAID');
+    },
+    { intervalMs: HOUR },
+  ),
+  'payment-review-refunded': checkedOut(
+    {},
+    async (studio) => {
+      await notify(studio, { status: 'PAID', reviewReason: 'TRADE_CLOSED', untold: true });
+      await resolve(studio, 'REFUNDING');
+    },
+    { intervalMs: HOUR },
+  ),
+  'payment-refunded': checkedOut({}, (studio) => notify(studio, { status: 'REFUNDING' }), {
+    intervalMs: HOUR,
+  }),
+  'payment-revived-by-check-now': revived({ fast: ['paid'] }, checkNow),
+  'payment-revived-by-notification': revived({ status: 'CLOSED' }, (studio) =>
+    notify(studio, { status: 'REFUNDING' }),
+  ),
+  'payment-revived-by-sweep': revived({ status: 'REFUNDING' }, ({ client }) =>
+    revivePayment(client, payment),
+  ),
+  'payment-revived-for-nothing': revived({}, ({ client }) => revivePayment(client, payment)),
+  'payment-nowhere': async ({ client }) => {
+    await revivePayment(client, payment);
+    const handle = client.workflow.getHandle(paymentWorkflowId(outTradeNo));
+    await ended(handle);
+    return [handle];
+  },
+  'payment-started-with-bad-input': async ({ client }) => {
+    const handle = await client.workflow.start(WORKFLOWS.confirmPayment, {
+      workflowId: 'bad-input',
+      taskQueue: TASK_QUEUES.payments,
+      args: [null],
+    });
+    await ended(handle);
+    return [handle];
+  },
+  'sweep-with-pages': swept(7, { parallel: 2, pageSize: 3 }),
+  'sweep-of-nothing': swept(0, { parallel: 2, pageSize: 3 }),
+  'sweep-dry-run': swept(3, { parallel: 2, pageSize: 5, dryRun: true }),
+  'sweep-continued': swept(40, { parallel: 2, pageSize: 4 }),
+  'sweep-with-broken-chunk': swept(4, { parallel: 2, pageSize: 4 }, (world) => {
+    world.onOwed = () => Promise.reject(broken());
+    world.onChunk = ({ orderIds }) =>
+      orderIds.includes('order-000') ? Promise.reject(broken()) : Promise.resolve({});
+  }),
+  'sweep-at-dead-gateway': swept(8, { parallel: 2, pageSize: 4 }, (world) => {
+    world.onChunk = () => Promise.resolve({ closed: [], gatewayDown: true });
+  }),
+  'sweep-by-cron': sweptByCron,
+  'close-order-closed': closing('UNPAID'),
+  'close-order-held': closing('HELD'),
+  'close-order-paid': closing('PAID'),
+  'close-order-unknown': closing(undefined),
+  'fulfill-order': fulfilled(PAID),
+  'fulfill-order-told-again': fulfilled(PAID, PAID, REFUNDED, null),
+};
+
+function broken(): ApplicationFailure {
+  return ApplicationFailure.create({ type: FAILURES.internal, message: 'broken', nonRetryable: true });
+}
