@@ -60,12 +60,12 @@ export function toFailure(error: unknown): ApplicationFailure {
   });
 }
 
+/** All of them may be tried again; whoever calls knows for which of them that makes sense. */
 function fromAlipay(error: AlipayError): ApplicationFailure {
   const notAsked = error.kind === 'down' || error.kind === 'no-quota';
   return ApplicationFailure.create({
     type: ALIPAY_FAILURES[error.kind] satisfies FailureType,
     message: error.message,
-    nonRetryable: error.kind === 'misconfigured' || error.kind === 'refused' || notAsked,
     ...(error.throttled && { nextRetryDelay: THROTTLED_PAUSE }),
     // Nothing was asked, so nothing went wrong with this payment: no ERROR line, no failure metric.
     ...(notAsked && { category: ApplicationFailureCategory.BENIGN }),
