@@ -1,7 +1,13 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { Database } from '../db/connect';
 import type { Recorded } from '../db/ledger';
-import { readRecorded, recordRefundRefused, recordRefunded, unknownPayment } from '../db/ledger';
+import {
+  readRecorded,
+  recordRefundRefused,
+  recordRefunded,
+  recordUnproven,
+  unknownPayment,
+} from '../db/ledger';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
 import { FAILURES } from '../workflows/messages';
@@ -22,11 +28,24 @@ export interface RefundDependencies {
  */
 export const outRequestNoOf = (outTradeNo: string): string => `LATE_${outTradeNo}`.slice(0, 64);
 
-/** Alipay wants at least 10 s between a refund and the question whether it was done, 3 s between refunds of a trade. */
-const ASK_LATER = '10s';
+/** Why a refund is not proven, when it is asked about again, and after how many such answers a person decides. */
+interface Unproven {
+  subCode?: string;
+  mostAnswers: number;
+  askAgainInMs: (answers: number) => number;
+}
 
-/** The seller's account may be filled meanwhile. */
-const BALANCE_LATER = '30m';
+/**
+ * Alipay wants at least 10 s between a refund and the question whether it was done, 3 s between refunds of a trade.
+ * Doubled each time up to 10 minutes, ten answers are some 40 minutes.
+ */
+const NO_PROOF: Unproven = {
+  mostAnswers: 10,
+  askAgainInMs: (answers) => Math.min(10_000 * 2 ** (answers - 1), 600_000),
+};
+
+/** The seller's account may be filled meanwhile: a day is given for it. */
+const NO_BALANCE: Unproven = { mostAnswers: 48, askAgainInMs: () => 1_800_000 };
 
 const ACTOR = 'refund';
 
@@ -35,7 +54,8 @@ export function createRefundActivities(deps: RefundDependencies) {
   return {
     /**
      * Drives a REFUNDING payment on: refunds the whole amount with a fixed `out_request_no`, and believes it only
-     * when proven (`fund_change=Y`, or the refund query). What Alipay refuses goes to a person. Safe to repeat.
+     * when proven (`fund_change=Y`, or the refund query). What Alipay refuses, or does not prove in the end, goes to
+     * a person. Safe to repeat.
      *
      * Fails with ALIPAY_UNKNOWN (try again) and the failures of any call.
      */
@@ -50,7 +70,7 @@ export function createRefundActivities(deps: RefundDependencies) {
         if (!(error instanceof AlipayError) || error.kind !== 'refused') throw error;
         return counted(metrics, await afterRefusal(deps, payment, error.subCode ?? error.code ?? 'UNKNOWN'));
       }
-      throw notProven(outTradeNo, ASK_LATER);
+      return counted(metrics, await stillUnproven(db, outTradeNo, NO_PROOF));
     },
   };
 }
@@ -72,7 +92,9 @@ async function afterRefusal(
   { outTradeNo }: Payment,
   subCode: string,
 ): Promise<Recorded> {
-  if (subCode.endsWith('SELLER_BALANCE_NOT_ENOUGH')) throw notProven(outTradeNo, BALANCE_LATER);
+  if (subCode.endsWith('SELLER_BALANCE_NOT_ENOUGH')) {
+    return stillUnproven(db, outTradeNo, { ...NO_BALANCE, subCode });
+  }
   if (await wasRefunded(alipay, outTradeNo)) return recordRefunded(db, outTradeNo, ACTOR);
   return recordRefundRefused(db, outTradeNo, { actor: ACTOR, subCode });
 }
@@ -91,10 +113,21 @@ export async function wasRefunded(alipay: AlipayGateway, outTradeNo: string): Pr
   }
 }
 
-function notProven(outTradeNo: string, nextRetryDelay: '10s' | '30m'): ApplicationFailure {
-  return ApplicationFailure.create({
+/** @throws ApplicationFailure ALIPAY_UNKNOWN (ask again, later) until a person has to decide */
+async function stillUnproven(
+  db: Database,
+  outTradeNo: string,
+  { subCode, mostAnswers, askAgainInMs }: Unproven,
+): Promise<Recorded> {
+  const { answers, ...recorded } = await recordUnproven(db, outTradeNo, {
+    actor: ACTOR,
+    subCode,
+    mostAnswers,
+  });
+  if (recorded.status !== 'REFUNDING') return recorded;
+  throw ApplicationFailure.create({
     type: FAILURES.alipayUnknown,
     message: `The refund of ${outTradeNo} is not proven yet. It is asked about again.`,
-    nextRetryDelay,
+    nextRetryDelay: askAgainInMs(answers),
   });
 }

@@ -23,7 +23,7 @@ import {
   markOrderClosed,
   markOrderPaid,
 } from './orders';
-import { appendEvent } from './payment-events';
+import { appendEvent, countUnproven } from './payment-events';
 import type { Payment } from './payments';
 import {
   findPayment,
@@ -33,7 +33,7 @@ import {
   movePayment,
   raiseRefundedAmount,
 } from './payments';
-import type { ClosedEvidence, Decision } from './rules';
+import type { ClosedEvidence, Decision, ReviewReason } from './rules';
 import { REVIEW_REASONS, decideClosed, decidePaid } from './rules';
 
 /** What the ledger says of a payment after it has been told something. */
@@ -432,7 +432,7 @@ export async function recordRefunded(db: Database, outTradeNo: string, actor: st
   });
 }
 
-/** REFUNDING → REVIEW: Alipay will not refund, or does not prove it. */
+/** REFUNDING → REVIEW: Alipay will not refund. */
 export async function recordRefundRefused(
   db: Database,
   outTradeNo: string,
@@ -440,12 +440,38 @@ export async function recordRefundRefused(
 ): Promise<Recorded> {
   return db.transaction(async (trx) => {
     await lockOrderOfPayment(trx, outTradeNo);
-    const reason = REVIEW_REASONS.refundRefused;
-    const change = { reviewReason: `${reason} ${subCode}` };
-    const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REVIEW' }, change);
-    if (changed) await appendEvent(trx, { outTradeNo, actor, event: 'review', detail: { reason, subCode } });
-    return { ...(await readRecorded(trx, outTradeNo)), changed };
+    return giveToPerson(trx, outTradeNo, { actor, reason: REVIEW_REASONS.refundRefused, subCode });
   });
+}
+
+/**
+ * Alipay answered, and the refund is still not proven; `subCode` says why, where Alipay does. After `mostAnswers` of
+ * them a person decides (REFUNDING → REVIEW). `answers` is how many there have been since the refund was decided.
+ */
+export async function recordUnproven(
+  db: Database,
+  outTradeNo: string,
+  { actor, subCode, mostAnswers }: { actor: string; subCode?: string | undefined; mostAnswers: number },
+): Promise<Recorded & { answers: number }> {
+  return db.transaction(async (trx) => {
+    await lockOrderOfPayment(trx, outTradeNo);
+    await appendEvent(trx, { outTradeNo, actor, event: 'refund-unproven', detail: { subCode } });
+    const answers = await countUnproven(trx, outTradeNo);
+    if (answers < mostAnswers) return { ...(await readRecorded(trx, outTradeNo)), answers };
+    const reason = subCode === undefined ? REVIEW_REASONS.refundNotProven : REVIEW_REASONS.refundRefused;
+    return { ...(await giveToPerson(trx, outTradeNo, { actor, reason, subCode })), answers };
+  });
+}
+
+async function giveToPerson(
+  trx: Database,
+  outTradeNo: string,
+  { actor, reason, subCode }: { actor: string; reason: ReviewReason; subCode?: string | undefined },
+): Promise<Recorded> {
+  const change = { reviewReason: subCode === undefined ? reason : `${reason} ${subCode}` };
+  const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REVIEW' }, change);
+  if (changed) await appendEvent(trx, { outTradeNo, actor, event: 'review', detail: { reason, subCode } });
+  return { ...(await readRecorded(trx, outTradeNo)), changed };
 }
 
 /**

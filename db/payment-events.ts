@@ -26,6 +26,7 @@ export type PaymentEventName =
   | 'refunding'
   | 'refunded'
   | 'refund-seen'
+  | 'refund-unproven'
   | 'review'
   | 'review-resolved'
   | 'told';
@@ -104,4 +105,17 @@ export function findNewestAnswer(db: Database, outTradeNo: string): Promise<Paym
      ORDER BY id DESC LIMIT 1`,
     { outTradeNo },
   );
+}
+
+/** How often Alipay has answered without proving the refund, since it was last decided to refund. */
+export async function countUnproven(db: Database, outTradeNo: string): Promise<number> {
+  const [counted] = await rows<{ answers: number }>(
+    db,
+    `SELECT CAST(count(*) AS integer) AS answers FROM payment_events
+     WHERE out_trade_no = :outTradeNo AND event = 'refund-unproven' AND id > COALESCE((
+       SELECT max(id) FROM payment_events
+       WHERE out_trade_no = :outTradeNo AND event IN ('refunding', 'review-resolved')), 0)`,
+    { outTradeNo },
+  );
+  return (counted as { answers: number }).answers;
 }

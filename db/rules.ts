@@ -8,6 +8,7 @@ export const REVIEW_REASONS = {
   duplicatePayment: 'DUPLICATE_PAYMENT',
   closedAfterPayment: 'CLOSED_AFTER_PAYMENT',
   refundRefused: 'REFUND_REFUSED',
+  refundNotProven: 'REFUND_NOT_PROVEN',
 } as const;
 
 export type ReviewReason = (typeof REVIEW_REASONS)[keyof typeof REVIEW_REASONS];

@@ -71,6 +71,7 @@ function lineOf({ event, actor, detail }: PaymentEvent): string | undefined {
     case 'refunding':
     case 'refunded':
     case 'refund-seen':
+    case 'refund-unproven':
     case 'review':
     case 'review-resolved':
       return `${event} by ${actor}${reason ? ` (${reason})` : ''}`;
