@@ -46,6 +46,9 @@ export type WatchSweep = (workflowId: string, report: SweepReport | null) => voi
 
 const PAGE_SIZE = 500;
 
+/** One call of Temporal that does not wait for work to be done. */
+const CALL_MS = 5_000;
+
 const LOOK_EVERY_MS = 500;
 
 /** A query waits for a worker; nobody who watches waits longer than this for the next look. */
@@ -63,15 +66,16 @@ export class SweepControl {
   /** Creates the Schedule, or brings it up to date; a pause stays. Answers when it runs next. */
   async install(): Promise<{ scheduleId: string; nextTimes: Date[] }> {
     const options = this.#schedule();
-    const handle = this.temporal.schedule.getHandle(SWEEP_SCHEDULE_ID);
-    try {
-      await this.temporal.schedule.create(options);
-    } catch (error) {
-      if (!(error instanceof ScheduleAlreadyRunning)) throw refusedCron(error, this.settings.cron);
-      await handle.update(({ state }) => ({ ...options, state }));
-    }
-    const { info } = await handle.describe();
-    return { scheduleId: SWEEP_SCHEDULE_ID, nextTimes: info.nextActionTimes };
+    return this.#scheduled(async (handle) => {
+      try {
+        await this.temporal.schedule.create(options);
+      } catch (error) {
+        if (!(error instanceof ScheduleAlreadyRunning)) throw refusedCron(error, this.settings.cron);
+        await handle.update(({ state }) => ({ ...options, state }));
+      }
+      const { info } = await handle.describe();
+      return { scheduleId: SWEEP_SCHEDULE_ID, nextTimes: info.nextActionTimes };
+    });
   }
 
   #schedule(): ScheduleOptions {
@@ -135,14 +139,13 @@ export class SweepControl {
    * @throws PaymentError INTERNAL where the sweep failed
    */
   async run(input: Partial<SweepInput> = {}, watch?: WatchSweep): Promise<SweepReport> {
-    const handle = await this.temporal.workflow.start<typeof sweepExpiredOrders>(
-      WORKFLOWS.sweepExpiredOrders,
-      {
+    const handle = await this.#call(() =>
+      this.temporal.workflow.start<typeof sweepExpiredOrders>(WORKFLOWS.sweepExpiredOrders, {
         workflowId: `${SWEEP_SCHEDULE_ID}-by-hand-${new Date().toISOString()}`,
         taskQueue: TASK_QUEUES.payments,
         args: [{ parallel: this.settings.parallel, pageSize: PAGE_SIZE, ...definedOnly(input) }],
         staticSummary: input.dryRun ? 'Dry run of the sweep' : 'Sweep by hand',
-      },
+      }),
     );
     const { report, status, failure } = await this.#ended(handle, watch);
     if (report) return report;
@@ -163,7 +166,7 @@ export class SweepControl {
     const id = workflowId ?? (await this.#lastScheduled());
     try {
       const handle = this.temporal.workflow.getHandle<typeof sweepExpiredOrders>(id);
-      const { status } = await handle.describe();
+      const { status } = await this.#call(() => handle.describe());
       return await (follow || status.name !== 'RUNNING' ? this.#ended(handle, watch) : this.#running(handle));
     } catch (error) {
       if (!(error instanceof WorkflowNotFoundError)) throw error;
@@ -210,9 +213,13 @@ export class SweepControl {
     }
   }
 
+  #call<T>(call: () => Promise<T>): Promise<T> {
+    return this.temporal.withDeadline(Date.now() + CALL_MS, call);
+  }
+
   async #scheduled<T>(act: (handle: ScheduleHandle) => Promise<T>): Promise<T> {
     try {
-      return await act(this.temporal.schedule.getHandle(SWEEP_SCHEDULE_ID));
+      return await this.#call(() => act(this.temporal.schedule.getHandle(SWEEP_SCHEDULE_ID)));
     } catch (error) {
       if (!(error instanceof ScheduleNotFoundError)) throw error;
       throw new PaymentError(

@@ -1,0 +1,20 @@
+import { condition, continueAsNew, defineQuery, defineSignal, setHandler } from '@temporalio/workflow';
+import type { SweepReport } from '../../workflows/messages';
+
+// A sweep of ten thousands of orders goes on as new; this one does so at once, and each of its runs waits for a word.
+
+const progress = defineQuery<SweepReport>('progress');
+const goOn = defineSignal('goOn');
+
+export async function continuedSweep(report: SweepReport, runsLeft: number): Promise<SweepReport> {
+  let told = false;
+  setHandler(progress, () => report);
+  setHandler(goOn, () => {
+    told = true;
+  });
+  await condition(() => told);
+  if (runsLeft > 0) {
+    await continueAsNew<typeof continuedSweep>({ ...report, scanned: report.scanned + 10 }, runsLeft - 1);
+  }
+  return report;
+}

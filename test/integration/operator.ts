@@ -1,0 +1,45 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import type { Shop } from '../support';
+import { temporalAddress } from '../support';
+
+const ROOT = join(__dirname, '..', '..');
+
+/** What an operator's shell has set to reach a shop. */
+export function environmentOf({ db, alipay, namespace, deps }: Shop): Record<string, string> {
+  const { config } = db.client as { config: { connection: { connectionString: string } } };
+  return {
+    DATABASE_URL: config.connection.connectionString,
+    TEMPORAL_ADDRESS: temporalAddress(),
+    TEMPORAL_NAMESPACE: namespace,
+    ALIPAY_GATEWAY: alipay.gateway,
+    ALIPAY_APP_ID: alipay.appId,
+    ALIPAY_PRIVATE_KEY: alipay.appPrivateKey,
+    ALIPAY_PUBLIC_KEY: alipay.alipayPublicKey,
+    ALIPAY_SELLER_ID: alipay.sellerId,
+    ALIPAY_NOTIFY_URL: deps.alipay.settings.notifyUrl,
+    CLOSE_MARGIN: '1s',
+    PAYMENT_CHECK_INTERVAL: '2s',
+    SWEEP_CRON: '@every 1s',
+    LOG_LEVEL: 'warn',
+  };
+}
+
+export interface Told {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** Runs `durable-alipay` as a shell would, in a process of its own, with this environment and nothing else. */
+export function durableAlipay(env: Record<string, string>, ...args: string[]): Promise<Told> {
+  return new Promise((resolve) => {
+    const { PATH, HOME } = process.env;
+    execFile(
+      process.execPath,
+      [join(ROOT, 'client', 'bin.js'), ...args],
+      { env: { PATH, HOME, ...env }, timeout: 50_000 },
+      (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code ?? -1), out, err }),
+    );
+  });
+}
