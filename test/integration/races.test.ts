@@ -1,0 +1,225 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { WorkflowHandle } from '@temporalio/client';
+import { tsToMs } from '@temporalio/common/lib/time';
+import type { PaymentState } from '../../workflows/messages';
+import { SIGNALS, paymentWorkflowId } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { openShop, temporalAddress, waitFor } from '../support';
+
+/** Longer than a notification takes to reach Temporal, shorter than the 1.5 s of the fast path. */
+const LATENCY_MS = 1_000;
+
+let shop: Shop;
+let orders = 0;
+beforeAll(async () => {
+  shop = await openShop(__filename);
+});
+afterAll(() => shop.close());
+afterEach(() => shop.alipay.control.latency(0));
+
+async function checkOut() {
+  orders += 1;
+  const checkout = await shop.payments.checkout({
+    orderId: `order-${orders}`,
+    subject: 'A pot of tea',
+    totalAmount: '12.30',
+  });
+  await shop.alipay.control.open(checkout.paymentUrl);
+  return { ...checkout, handle: shop.temporal.workflow.getHandle(checkout.workflowId) };
+}
+
+async function queriesOf(outTradeNo: string): Promise<number> {
+  const journal = await shop.alipay.control.journal();
+  return journal.filter(
+    (entry) =>
+      entry.kind === 'call' && entry.method === 'alipay.trade.query' && entry.outTradeNo === outTradeNo,
+  ).length;
+}
+
+/** The workflow task during which the notification's signal came, and how that task ended. */
+async function taskOfNotification(handle: WorkflowHandle): Promise<{ lasted: boolean; redone: boolean }> {
+  const events = (await handle.fetchHistory()).events ?? [];
+  const at = (event: (typeof events)[number] | undefined): number => tsToMs(event?.eventTime);
+  const signal = events.find(
+    (event) => event.workflowExecutionSignaledEventAttributes?.signalName === SIGNALS.alipayNotified,
+  );
+  // A signal that comes during a task is written down after its end.
+  const end = events
+    .slice(0, events.indexOf(signal as (typeof events)[number]))
+    .findLast(
+      (event) => event.workflowTaskCompletedEventAttributes ?? event.workflowTaskFailedEventAttributes,
+    );
+  const { startedEventId } =
+    end?.workflowTaskCompletedEventAttributes ?? end?.workflowTaskFailedEventAttributes ?? {};
+  const start = events.find(({ eventId }) => eventId?.toString() === startedEventId?.toString());
+  return {
+    lasted: at(start) < at(signal) && at(signal) <= at(end),
+    redone: Boolean(end?.workflowTaskFailedEventAttributes),
+  };
+}
+
+/** What the ledger and the order service have of a payment that was made once. */
+async function expectPaidOnce(orderId: string, outTradeNo: string): Promise<void> {
+  await waitFor(
+    async () => (await shop.sql('SELECT 1 FROM order_log WHERE order_id = :orderId', { orderId })).length > 0,
+    { what: 'the order service to act' },
+  );
+  expect(
+    await shop.sql(`SELECT event FROM payment_events WHERE out_trade_no = :outTradeNo AND event = 'paid'`, {
+      outTradeNo,
+    }),
+  ).toHaveLength(1);
+  expect(await shop.sql(`SELECT status FROM order_messages WHERE order_id = :orderId`, { orderId })).toEqual([
+    { status: 'PAID' },
+  ]);
+  expect(
+    await shop.sql(`SELECT message_id, status FROM order_log WHERE order_id = :orderId`, { orderId }),
+  ).toEqual([{ message_id: `PAID-${outTradeNo}`, status: 'PAID' }]);
+  expect(await shop.payments.order(orderId)).toMatchObject({ status: 'PAID' });
+}
+
+describe('a notification that arrives during the last workflow task', () => {
+  it.each([1, 2, 3])('of check %i: one payment, one order effect', async (check) => {
+    const { orderId, outTradeNo, handle } = await checkOut();
+    await waitFor(async () => (await queriesOf(outTradeNo)) === check - 1, {
+      what: `check ${check - 1} to be made`,
+    });
+    // The buyer has paid; check `check` will find it, and its answer takes a while.
+    await shop.alipay.control.pay(outTradeNo, { notify: false });
+    await shop.alipay.control.latency(LATENCY_MS);
+    await waitFor(async () => (await queriesOf(outTradeNo)) === check, {
+      what: `the query of check ${check} to be in flight`,
+      everyMs: 10,
+    });
+    expect(await shop.alipay.control.notify(outTradeNo)).toMatchObject({ accepted: true });
+
+    expect(await handle.result()).toMatchObject({ status: 'PAID', lastAnswer: 'paid' });
+    // The server refuses to end a run that has a signal unread: the task is done again, its local activities too.
+    expect(await taskOfNotification(handle)).toEqual({ lasted: true, redone: true });
+    expect((await shop.payments.payment(outTradeNo)).checks).toBe(check);
+    await expectPaidOnce(orderId, outTradeNo);
+  });
+
+  it('of a check that finds nothing: the notification wins, and no later check is made', async () => {
+    const { orderId, outTradeNo, handle } = await checkOut();
+    await shop.alipay.control.scan(outTradeNo);
+    await shop.alipay.control.latency(LATENCY_MS);
+    await waitFor(async () => (await queriesOf(outTradeNo)) === 1, {
+      what: 'the query of check 1 to be in flight',
+      everyMs: 10,
+    });
+    await shop.alipay.control.pay(outTradeNo);
+
+    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1, lastAnswer: 'waiting' });
+    expect(await taskOfNotification(handle)).toMatchObject({ lasted: true });
+    await expectPaidOnce(orderId, outTradeNo);
+  });
+
+  it('and again, and from the query at once: ten repeats change nothing', async () => {
+    const { orderId, outTradeNo, handle } = await checkOut();
+    await shop.alipay.control.pay(outTradeNo, { notify: false });
+    await shop.alipay.control.latency(LATENCY_MS);
+    await waitFor(async () => (await queriesOf(outTradeNo)) === 1, {
+      what: 'the query of check 1 to be in flight',
+      everyMs: 10,
+    });
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => shop.alipay.control.notify(outTradeNo)),
+    );
+
+    expect(answers.every(({ accepted }) => accepted)).toBe(true);
+    expect(await handle.result()).toMatchObject({ status: 'PAID' });
+    await expectPaidOnce(orderId, outTradeNo);
+  });
+});
+
+describe('workers that go away in the middle of a check', () => {
+  const ROOT = join(__dirname, '..', '..');
+  const alive = new Set<ChildProcess>();
+  beforeAll(() => shop.stopWorkers());
+  afterAll(async () => {
+    for (const worker of alive) await end(worker, 'SIGKILL');
+    await shop.startWorkers();
+  });
+
+  /** `npm run worker`, in a process of its own. */
+  async function startWorker(): Promise<ChildProcess> {
+    const { config } = shop.db.client as { config: { connection: { connectionString: string } } };
+    const worker = spawn(process.execPath, ['--import', 'tsx', join(ROOT, 'worker', 'main.ts')], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: {
+        PATH: process.env['PATH'],
+        HOME: process.env['HOME'],
+        DATABASE_URL: config.connection.connectionString,
+        TEMPORAL_ADDRESS: temporalAddress(),
+        TEMPORAL_NAMESPACE: shop.namespace,
+        ALIPAY_GATEWAY: shop.alipay.gateway,
+        ALIPAY_APP_ID: shop.alipay.appId,
+        ALIPAY_PRIVATE_KEY: shop.alipay.appPrivateKey,
+        ALIPAY_PUBLIC_KEY: shop.alipay.alipayPublicKey,
+        ALIPAY_SELLER_ID: shop.alipay.sellerId,
+        ALIPAY_NOTIFY_URL: shop.deps.alipay.settings.notifyUrl,
+        LOG_LEVEL: 'info',
+        LOG_FORMAT: 'json',
+      },
+    });
+    alive.add(worker);
+    await new Promise<void>((resolve, reject) => {
+      worker.once('exit', (code) => reject(new Error(`the worker ended with ${code}`)));
+      worker.stdout.on('data', (chunk: Buffer) => {
+        if (chunk.includes('worker ready')) resolve();
+      });
+    });
+    return worker;
+  }
+
+  async function end(worker: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const exited = new Promise((resolve) => worker.once('exit', resolve));
+    worker.kill(signal);
+    await exited;
+    alive.delete(worker);
+  }
+
+  it('are replaced by others, and no check is lost or counted twice', async () => {
+    const workers = await Promise.all([startWorker(), startWorker()]);
+    const { outTradeNo, orderId, handle } = await checkOut();
+    await shop.alipay.control.latency(LATENCY_MS);
+    await waitFor(async () => (await queriesOf(outTradeNo)) === 1, {
+      what: 'the query of check 1 to be in flight',
+      everyMs: 10,
+    });
+    // Nobody knows which of the two asks. Both are gone before the answer comes, one of them without a farewell.
+    await Promise.all([end(workers[0], 'SIGKILL'), end(workers[1], 'SIGKILL')]);
+    await shop.alipay.control.latency(0);
+    await shop.alipay.control.pay(outTradeNo, { notify: false });
+
+    await startWorker();
+    const state = (await handle.result()) as PaymentState;
+    expect(state).toMatchObject({ status: 'PAID', checks: 1, lastAnswer: 'paid' });
+    expect((await shop.payments.payment(outTradeNo)).checks).toBe(1);
+    await expectPaidOnce(orderId, outTradeNo);
+    expect(handle.workflowId).toBe(paymentWorkflowId(outTradeNo));
+  });
+
+  it('finish what they do when they are asked to stop', async () => {
+    const [worker] = alive;
+    if (!worker) throw new Error('the worker of the test before is gone');
+    const { outTradeNo, orderId, handle } = await checkOut();
+    await shop.alipay.control.pay(outTradeNo, { notify: false });
+    await shop.alipay.control.latency(LATENCY_MS);
+    await waitFor(async () => (await queriesOf(outTradeNo)) === 1, {
+      what: 'the query of check 1 to be in flight',
+      everyMs: 10,
+    });
+    await end(worker, 'SIGTERM');
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ checks: 1 });
+
+    await startWorker();
+    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
+    await expectPaidOnce(orderId, outTradeNo);
+  });
+});
