@@ -47,7 +47,18 @@ const askSafely = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '45s',
   heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '2s', backoffCoefficient: 2, maximumAttempts: 3 },
+  retry: {
+    initialInterval: '2s',
+    backoffCoefficient: 2,
+    maximumAttempts: 3,
+    // Asking at once again cannot help: nothing is asked, or the same is answered.
+    nonRetryableErrorTypes: [
+      FAILURES.alipayDown,
+      FAILURES.alipayBusy,
+      FAILURES.alipayMisconfigured,
+      FAILURES.alipayRefused,
+    ],
+  },
   summary: 'ask Alipay, the safe path',
 });
 
@@ -65,7 +76,8 @@ const tellSurely = proxyActivities<PaymentsQueueActivities>({
   retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: 6 },
 });
 
-// A refund is repeated under its fixed out_request_no until it is proven, or refused and given to a person.
+// A refund is repeated under its fixed out_request_no until it is proven, or refused and given to a person; through an
+// outage of the gateway, too.
 const refundSurely = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '2 minutes',
@@ -157,7 +169,10 @@ class PaymentRun {
   #lastAnswer: Answer | null = null;
   #asking: { scope: CancellationScope; answer: Promise<Asked> } | undefined;
 
-  #deadline: number | undefined;
+  /** When the order expires: from then on the sweep looks after it. */
+  readonly #expiresAt: number;
+  /** Whether this run closes the order itself when it expires. */
+  #closesOrder: boolean;
   #gaveUp = false;
 
   constructor({ outTradeNo, checks, intervalMs, closeBy, deadline }: ConfirmPaymentInput) {
@@ -167,7 +182,8 @@ class PaymentRun {
     this.#intervalMs = intervalMs;
     // From the checkout on, not from when a worker first took it up.
     this.#nextCheckAt = workflowInfo().startTime.getTime() + intervalMs;
-    this.#deadline = closeBy === 'timer' && deadline !== undefined ? Date.parse(deadline) : undefined;
+    this.#expiresAt = deadline === undefined ? Infinity : Date.parse(deadline);
+    this.#closesOrder = closeBy === 'timer';
     this.#show();
   }
 
@@ -187,7 +203,7 @@ class PaymentRun {
     else if (this.#status === 'REFUNDING') await this.#refund();
     else if (this.#isInReview) await this.#waitForDecision();
     else if (this.#isOpen && this.#checksRemain) await this.#waitAndCheck();
-    else if (this.#isOpen && this.#deadline !== undefined) await this.#closeAtDeadline(this.#deadline);
+    else if (this.#isOpen && this.#closesOrder) await this.#closeAtDeadline();
     else if (!allHandlersFinished()) await condition(allHandlersFinished);
     else if (this.#isOpen && !this.#gaveUp) await this.#giveUp();
     else return false;
@@ -252,11 +268,12 @@ class PaymentRun {
     return ms <= 0 ? isDue() : condition(isDue, ms, { summary });
   }
 
-  /** Nothing was asked, so nothing is used up. After the order's time the sweep is the net. */
+  /** Nothing was asked, so nothing is used up; but no check is made after the order's time. */
   #postpone(): void {
     const pause = Math.min(this.#intervalMs * 2 ** this.#postponements, LONGEST_POSTPONEMENT_MS);
     this.#postponements += 1;
     this.#nextCheckAt = Date.now() + Math.max(pause, this.#intervalMs);
+    if (this.#nextCheckAt > this.#expiresAt) this.#checksAllowed = this.#checksMade;
     log.warn('check postponed: Alipay cannot be asked', {
       outTradeNo: this.#outTradeNo,
       code: 'CHECK_POSTPONED',
@@ -396,15 +413,23 @@ class PaymentRun {
     await condition(() => !this.#isInReview || this.#untold);
   }
 
-  async #closeAtDeadline(deadline: number): Promise<void> {
+  async #closeAtDeadline(): Promise<void> {
     // A buyer who comes back to the cashier starts a new round of checks.
     const isDue = (): boolean => !this.#isOpen || this.#untold || this.#checksRemain;
-    const woken = await this.#waitUntil(deadline + DEADLINE_GRACE_MS, 'close at the deadline', isDue);
+    const woken = await this.#waitUntil(this.#expiresAt + DEADLINE_GRACE_MS, 'close at the deadline', isDue);
     if (woken) return;
-    this.#deadline = undefined;
+    this.#closesOrder = false;
     if (this.#orderId === undefined) await this.readRow();
     if (!this.#isOpen) return;
-    await close.closeExpiredOrders({ orderIds: [this.#orderId as string], actor: 'timer' });
+    try {
+      await close.closeExpiredOrders({ orderIds: [this.#orderId as string], actor: 'timer' });
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.warn('order not closed at its deadline; the sweep will', {
+        outTradeNo: this.#outTradeNo,
+        code: failureType(error),
+      });
+    }
     await this.readRow();
   }
 
@@ -435,8 +460,8 @@ class PaymentRun {
     const lines = [`**${this.#status}**, ${this.#checksMade} of ${this.#checksAllowed} checks made.`];
     if (this.#lastAnswer) lines.push(`Alipay's last answer: *${this.#lastAnswer}*.`);
     if (nextCheckAt) lines.push(`Next check at ${nextCheckAt}, unless a notification comes first.`);
-    else if (this.#isOpen && this.#deadline) {
-      lines.push(`The order is closed at ${new Date(this.#deadline).toISOString()} if it stays unpaid.`);
+    else if (this.#isOpen && this.#closesOrder) {
+      lines.push(`The order is closed at ${new Date(this.#expiresAt).toISOString()} if it stays unpaid.`);
     }
     if (this.#isInReview)
       lines.push(`In review (${this.#reviewReason ?? ''}): send update \`resolveReview\`.`);
