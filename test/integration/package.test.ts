@@ -1,0 +1,252 @@
+import { execFile, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Client, Connection } from '@temporalio/client';
+import type { Sandbox } from '../../sandbox';
+import { KEY_FILES, startSandbox } from '../../sandbox';
+import { orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
+import type { confirmPayment } from '../../workflows';
+import { freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';
+
+// Another project, from nothing: it installs the package that `npm pack` makes, with the dependencies that a stranger
+// would get today, and uses what the README promises.
+
+const MINUTE = 60_000;
+const root = join(__dirname, '..', '..');
+const namespace = namespaceFor(__filename);
+const project = mkdtempSync(join(tmpdir(), 'durable-alipay-shop-'));
+
+let packed: string[];
+let alipay: Sandbox;
+let connection: Connection;
+let temporal: Client;
+let environment: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  const keysDir = join(project, 'keys');
+  alipay = await startSandbox({ keysDir });
+  connection = await Connection.connect({ address: temporalAddress() });
+  temporal = new Client({ connection, namespace });
+  environment = {
+    ...bystanders(),
+    TEMPORAL_ADDRESS: temporalAddress(),
+    TEMPORAL_NAMESPACE: namespace,
+    DATABASE_URL: await freshDatabase({ empty: true }),
+    ALIPAY_GATEWAY: alipay.gateway,
+    ALIPAY_APP_ID: alipay.appId,
+    ALIPAY_SELLER_ID: alipay.sellerId,
+    ALIPAY_PRIVATE_KEY_FILE: join(keysDir, KEY_FILES.appPrivate),
+    ALIPAY_PUBLIC_KEY_FILE: join(keysDir, KEY_FILES.alipayPublic),
+    ALIPAY_NOTIFY_URL: 'http://127.0.0.1:9/alipay/notify',
+    PAYMENT_CHECK_INTERVAL: '2s',
+  };
+  packed = await packAndInstall();
+  await node('node_modules/durable-alipay/dist/db/migrate.js');
+}, 4 * MINUTE);
+
+afterAll(async () => {
+  await connection.close();
+  await alipay.close();
+  rmSync(project, { recursive: true, force: true });
+});
+
+async function packAndInstall(): Promise<string[]> {
+  const pack = ['pack', '--json', '--pack-destination', project];
+  const stdout = await run('npm', pack, { cwd: root, env: bystanders() });
+  // The build talks before the JSON begins.
+  const [tarball] = JSON.parse(stdout.slice(stdout.indexOf('\n[') + 1)) as [
+    { filename: string; files: { path: string }[] },
+  ];
+  write('package.json', '{ "name": "shop", "private": true, "type": "module" }');
+  write('checkout.mjs', readmeCode('PaymentClient.connect'));
+  write('worker.mjs', readmeCode('runWorkers'));
+  await run('npm', ['install', '--prefer-offline', `./${tarball.filename}`], { env: bystanders() });
+  return tarball.files.map(({ path }) => path);
+}
+
+/** The block of JavaScript in the README that calls something. */
+function readmeCode(call: string): string {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const code = [...readme.matchAll(/```js\n(.*?)```/gs)].map(([, block = '']) => block);
+  const [found, ...more] = code.filter((block) => block.includes(call));
+  if (found === undefined || more.length > 0)
+    throw new Error(`README.md has not one block that calls ${call}`);
+  return found;
+}
+
+/** The environment without a developer's own settings, and without those by which npm tells scripts where they run. */
+function bystanders(): NodeJS.ProcessEnv {
+  const others = /^(ALIPAY_|TEMPORAL_|DATABASE_|NODE_OPTIONS$|npm_(package_|lifecycle_|config_local_prefix))/;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !others.test(name)));
+}
+
+async function run(
+  command: string,
+  args: readonly string[],
+  { cwd = project, env = environment }: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<string> {
+  const options = { cwd, env, timeout: 3 * MINUTE, maxBuffer: 32 * 1024 * 1024 };
+  try {
+    return (await promisify(execFile)(command, args, options)).stdout;
+  } catch (error) {
+    // Compilers complain on standard output, which the error's own message leaves out.
+    const { message, stdout = '' } = error as Error & { stdout?: string };
+    throw new Error(`${message}\n${stdout}`, { cause: error });
+  }
+}
+
+const node = (...args: string[]): Promise<string> => run(process.execPath, args);
+
+const write = (file: string, text: string): void => writeFileSync(join(project, file), text);
+
+/** Runs the README's checkout; repeating it finds the same payment. */
+async function checkOut(): Promise<{ outTradeNo: string; paymentUrl: string }> {
+  const [outTradeNo = '', paymentUrl = ''] = (await node('checkout.mjs')).trim().split(' ');
+  return { outTradeNo, paymentUrl };
+}
+
+describe('the package', () => {
+  it('holds what was built, the command and the papers, and nothing else', () => {
+    const papers = ['CHANGELOG.md', 'LICENSE', 'README.md', 'client/bin.js', 'package.json'];
+    expect(packed.filter((path) => !path.startsWith('dist/')).sort()).toEqual(papers);
+    const rooms = new Set(
+      packed.filter((path) => path.startsWith('dist/')).map((path) => path.split('/')[1]),
+    );
+    expect([...rooms].sort()).toEqual(['activities', 'client', 'db', 'sandbox', 'worker', 'workflows']);
+    expect(packed.filter((path) => !/\.(js|d\.ts)$/.test(path)).sort()).toEqual(
+      papers.filter((path) => path !== 'client/bin.js'),
+    );
+    expect(packed.filter((path) => path.includes('sandbox/dev'))).toEqual([]);
+  });
+
+  it('has four doors, for ES modules and for CommonJS', async () => {
+    write(
+      'doors.mjs',
+      `import { PaymentClient, PaymentError } from 'durable-alipay/client';
+       import { paymentWorkflowId } from 'durable-alipay/messages';
+       import { runWorkers } from 'durable-alipay/worker';
+       import { startSandbox } from 'durable-alipay/testing';
+       console.log(typeof PaymentClient, typeof PaymentError, paymentWorkflowId('X'), typeof runWorkers, typeof startSandbox);
+       for (const inner of ['', '/dist/client/http.js', '/db']) {
+         await import('durable-alipay' + inner).catch(({ code }) => console.log(code));
+       }`,
+    );
+    expect((await node('doors.mjs')).trim().split('\n')).toEqual([
+      'function function payment-X function function',
+      ...Array<string>(3).fill('ERR_PACKAGE_PATH_NOT_EXPORTED'),
+    ]);
+    const required = `const doors = ['client', 'messages', 'worker', 'testing'].map((door) => require('durable-alipay/' + door));
+       console.log(doors.every((door) => Object.keys(door).length > 1));`;
+    expect((await node('--eval', required)).trim()).toBe('true');
+  });
+
+  it('loads neither an HTTP server nor a worker for a PaymentClient', async () => {
+    const loaded = `require('durable-alipay/client');
+       const files = Object.keys(require.cache);
+       const heavy = /node_modules.(fastify|@fastify|commander|webpack|@swc|@temporalio.(worker|core-bridge|workflow|testing))[^a-z]/;
+       console.log(JSON.stringify({ files: files.length, heavy: files.filter((file) => heavy.test(file)) }));`;
+    const { files, heavy } = JSON.parse(await node('--eval', loaded)) as { files: number; heavy: string[] };
+    expect(files).toBeGreaterThan(100);
+    expect(heavy).toEqual([]);
+  });
+
+  it('types what it exports', async () => {
+    write(
+      'typed.ts',
+      `import { PaymentClient } from 'durable-alipay/client';
+       import type { Checkout, ErrorCode, Payment } from 'durable-alipay/client';
+       import type { PaymentResult } from 'durable-alipay/messages';
+       import { createLogger, runWorkers } from 'durable-alipay/worker';
+       import { startSandbox } from 'durable-alipay/testing';
+       const payments: PaymentClient = await PaymentClient.connect();
+       const order = { orderId: 'A', subject: 'tea', totalAmount: '1.00' };
+       const checkout: Checkout = await payments.checkout(order);
+       const payment: Payment = await payments.payment(checkout.outTradeNo);
+       const url: string = (await startSandbox()).gateway;
+       await runWorkers({ log: createLogger() });
+       const told = ({ status }: PaymentResult): 'PAID' | 'CLOSED' | 'REFUNDED' => status;
+       const code: ErrorCode = 'ORDER_PAID';
+       export { code, payment, told, url };
+       // @ts-expect-error -- an amount is a string
+       await payments.checkout({ ...order, totalAmount: 1 });
+       // @ts-expect-error -- no such status
+       await payments.payments({ status: 'LOST' });`,
+    );
+    const compiler = join(root, 'node_modules', 'typescript', 'lib', 'tsc.js');
+    const types = ['--typeRoots', join(root, 'node_modules', '@types'), '--types', 'node'];
+    const strict = ['--noEmit', '--strict', '--skipLibCheck', '--target', 'es2023', '--module', 'nodenext'];
+    await expect(node(compiler, ...strict, ...types, 'typed.ts')).resolves.toBe('');
+  });
+});
+
+describe('a shop that installed it', () => {
+  it("checks out in the README's ten lines: a payment URL, and a workflow that watches", async () => {
+    expect(readmeCode('PaymentClient.connect').trim().split('\n').length).toBeLessThanOrEqual(10);
+
+    const { outTradeNo, paymentUrl } = await checkOut();
+
+    expect(paymentUrl.startsWith(`${alipay.gateway}?`)).toBe(true);
+    expect(await alipay.control.open(paymentUrl)).toBe(outTradeNo);
+    const watching = await temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).describe();
+    expect(watching).toMatchObject({ type: 'confirmPayment', taskQueue: 'payments' });
+    expect(watching.status.name).toBe('RUNNING');
+  });
+
+  it('has its own worker find the payment, and tell the order service', async () => {
+    const { outTradeNo, paymentUrl } = await checkOut();
+    await alipay.control.open(paymentUrl);
+    await alipay.control.pay(outTradeNo, { notify: false });
+
+    const worker = startWorker();
+    try {
+      const state = await temporal.workflow.result<typeof confirmPayment>(paymentWorkflowId(outTradeNo));
+      expect(state).toMatchObject({ status: 'PAID', lastAnswer: 'paid' });
+      await waitFor(async () => await ended(orderWorkflowId('A-1001')), {
+        what: 'the order service to be told',
+      });
+    } finally {
+      await stop(worker);
+    }
+  });
+
+  it('checks out and asks about a payment by the command', async () => {
+    const order = ['A-1002', '--amount', '45.6', '--subject', 'Oolong tea'];
+    const { outTradeNo } = JSON.parse(await command('checkout', ...order, '--json')) as {
+      outTradeNo: string;
+    };
+    const shown = await command('payment', 'show', outTradeNo);
+    expect(shown).toMatch(/^Order +A-1002$/m);
+    expect(shown).toMatch(/^Amount +45.60$/m);
+    expect(await command('--help')).toContain('Usage: durable-alipay');
+  });
+});
+
+const command = (...args: string[]): Promise<string> => run('npx', ['durable-alipay', ...args]);
+
+async function ended(workflowId: string): Promise<boolean> {
+  const { status } = await temporal.workflow.getHandle(workflowId).describe();
+  return status.name === 'COMPLETED';
+}
+
+/** It ends with this process, however that ends. */
+function startWorker(): ChildProcess {
+  const leash = `process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume();`;
+  write('leashed-worker.mjs', `${leash}\nawait import('./worker.mjs');`);
+  const log = process.env['TEST_LOG'] ? 'inherit' : 'ignore';
+  return spawn(process.execPath, ['leashed-worker.mjs'], {
+    cwd: project,
+    env: environment,
+    stdio: ['pipe', log, log],
+  });
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
+  const exit = new Promise((resolve) => child.once('exit', resolve));
+  child.stdin?.end();
+  await exit;
+}
