@@ -3,8 +3,11 @@ import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
 import type { Recorded } from '../db/ledger';
 import { assertDecidable, isDecided, readRecorded, recordReview, unknownPayment } from '../db/ledger';
+import { readFen, toFen } from '../db/money';
+import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
 import type { AlipayGateway, QueryAnswer } from './alipay/gateway';
+import { RECHECK_AFTER_MS } from './closing';
 import type { Metrics } from './metrics';
 import { counted } from './metrics';
 import { storeAnswer } from './payments';
@@ -35,7 +38,9 @@ export function createReviewActivities({ db, alipay, metrics }: ReviewDependenci
       await storeAnswer(db, outTradeNo, 0, fresh);
       const refunded = await wasRefunded(alipay, outTradeNo);
       if (!agrees(to, fresh, refunded)) throw disagreement(outTradeNo, to, fresh, refunded);
-      return counted(metrics, await recordReview(db, { ...decision, tradeNo: fresh.tradeNo }));
+      if (to === 'REFUNDING') assertSameAmount(payment, fresh);
+      const recheckInMs = to === 'CLOSED' && fresh.answer === 'not-exist' ? RECHECK_AFTER_MS : null;
+      return counted(metrics, await recordReview(db, { ...decision, tradeNo: fresh.tradeNo, recheckInMs }));
     },
   };
 }
@@ -54,6 +59,16 @@ function agrees(to: ReviewOutcome, fresh: QueryAnswer, refunded: boolean): boole
         (fresh.answer === 'closed' && fresh.paidAt === null && !refunded) || fresh.answer === 'not-exist'
       );
   }
+}
+
+/** Our refund gives back the order's amount: of a payment of another amount something would stay behind. */
+function assertSameAmount({ outTradeNo, totalAmount }: Payment, fresh: QueryAnswer): void {
+  if (readFen(fresh.totalAmount ?? undefined) === toFen(totalAmount)) return;
+  throw new PaymentError(
+    'REVIEW_REFUSED',
+    `${outTradeNo} was paid with ${fresh.totalAmount ?? 'an unknown amount of'} yuan, not ${totalAmount}. ` +
+      'Refund it in the merchant portal, then resolve to REFUNDED.',
+  );
 }
 
 function disagreement(

@@ -481,7 +481,14 @@ async function giveToPerson(
  */
 export async function recordReview(
   db: Database,
-  { outTradeNo, to, actor, reason, tradeNo }: ResolveReview & { outTradeNo: string; tradeNo: string | null },
+  {
+    outTradeNo,
+    to,
+    actor,
+    reason,
+    tradeNo,
+    recheckInMs,
+  }: ResolveReview & { outTradeNo: string; tradeNo: string | null; recheckInMs: number | null },
 ): Promise<Recorded> {
   return db.transaction(async (trx) => {
     const order = await lockOrderOfPayment(trx, outTradeNo);
@@ -489,23 +496,32 @@ export async function recordReview(
     if (!order || !payment) throw unknownPayment(outTradeNo);
     if (isDecided(payment, to)) return readRecorded(trx, outTradeNo);
     assertDecidable(payment, to);
-    if (to === 'PAID' && payment.status === 'REVIEW' && order.status !== 'UNPAID') {
-      throw new PaymentError(
-        'REVIEW_REFUSED',
-        `Order ${order.id} is ${order.status}: ${outTradeNo} cannot pay it. Resolve to REFUNDING instead.`,
-      );
-    }
+    if (to === 'PAID' && payment.status === 'REVIEW') await assertCanPay(trx, order, outTradeNo);
     const from = payment.status;
-    const change = { tradeNo, ...(to === 'PAID' && { callbackTime: payment.callbackTime ?? new Date() }) };
+    const change = {
+      tradeNo,
+      recheckInMs,
+      ...(to === 'PAID' && { callbackTime: payment.callbackTime ?? new Date() }),
+    };
     await movePayment(trx, outTradeNo, { from: [from], to }, change);
     await appendEvent(trx, { outTradeNo, actor, event: 'review-resolved', detail: { from, to, reason } });
-    if (to === 'PAID' && from === 'REVIEW') await settleOrder(trx, order.id, payment);
+    if (to === 'PAID' && order.status === 'UNPAID') await settleOrder(trx, order.id, payment);
     if (to === 'REFUNDED') {
       await raiseRefundedAmount(trx, outTradeNo, payment.totalAmount);
       await tellRefund(trx, outTradeNo);
     }
     return { ...(await readRecorded(trx, outTradeNo)), changed: true };
   });
+}
+
+/** An order is paid by one payment: this one, if it is open, or if this one had paid it before its refund failed. */
+async function assertCanPay(trx: Database, order: ClockedOrder, outTradeNo: string): Promise<void> {
+  if (order.status === 'UNPAID') return;
+  if (order.status === 'PAID' && (await paidItsOrder(trx, outTradeNo))) return;
+  throw new PaymentError(
+    'REVIEW_REFUSED',
+    `Order ${order.id} is ${order.status}: ${outTradeNo} cannot pay it. Resolve to REFUNDING instead.`,
+  );
 }
 
 /** Whether what a person wants is so already, as where a lost answer makes them, or Temporal, say it again. */
@@ -519,9 +535,10 @@ export const isDecided = ({ status, reviewReason }: Payment, to: ReviewOutcome):
  */
 export function assertDecidable({ outTradeNo, status, reviewReason }: Payment, to: ReviewOutcome): void {
   if (status === 'REVIEW') return;
-  if (status === 'PAID' && (reviewReason !== null || to === 'REFUNDING')) return;
+  // The payment that its order was paid by is never closed: that would be a PAID order with nothing behind it.
+  if (status === 'PAID' && (reviewReason === null ? to === 'REFUNDING' : to !== 'CLOSED')) return;
   throw new PaymentError(
     'REVIEW_REFUSED',
-    `Payment ${outTradeNo} is ${status}, not in review. Nothing to resolve.`,
+    `Payment ${outTradeNo} is ${status}${reviewReason === null ? ', not in review' : ''}: it cannot become ${to}.`,
   );
 }
