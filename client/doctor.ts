@@ -30,11 +30,15 @@ export async function diagnose(
   { notify = false, tell = () => undefined, now = Date.now, deadlineMs = 10_000 }: DiagnosisOptions = {},
 ): Promise<Finding[]> {
   const exam = new Examination({ tell, deadlineMs });
-  const settings = await examineEnvironment(exam, env);
-  const keys = await examineKeys(exam, settings);
-  await examineDatabase(exam, settings, now);
-  await examineTemporal(exam, settings);
-  await examineGateway(exam, settings, keys, now);
-  await examineNotifyUrl(exam, settings, { notify });
+  try {
+    const settings = await examineEnvironment(exam, env);
+    const keys = await examineKeys(exam, settings);
+    await examineDatabase(exam, settings, now);
+    await examineTemporal(exam, settings);
+    await examineGateway(exam, settings, keys, now);
+    await examineNotifyUrl(exam, settings, { notify });
+  } finally {
+    await exam.end();
+  }
   return exam.findings;
 }

@@ -20,22 +20,18 @@ export async function examineDatabase(
   now: () => number,
 ): Promise<void> {
   const db = await exam.check('database', { environment: config }, ({ environment }) => reach(environment));
-  try {
-    await exam.check('database-clock', { database: db }, ({ database }) => compareClock(database, now));
-    const schema = await exam.check(
-      'schema',
-      { database: db, environment: config },
-      ({ database, environment }) => findSchema(database, environment.schema),
-    );
-    const rights = await exam.check('rights', { database: db, schema }, ({ database, schema: name }) =>
-      testRights(database, name),
-    );
-    await exam.check('migrations', { database: db, schema, rights }, ({ database, schema: name }) =>
-      testMigrations(database, name),
-    );
-  } finally {
-    await db?.destroy();
-  }
+  await exam.check('database-clock', { database: db }, ({ database }) => compareClock(database, now));
+  const schema = await exam.check(
+    'schema',
+    { database: db, environment: config },
+    ({ database, environment }) => findSchema(database, environment.schema),
+  );
+  const rights = await exam.check('rights', { database: db, schema }, ({ database, schema: name }) =>
+    testRights(database, name),
+  );
+  await exam.check('migrations', { database: db, schema, rights }, ({ database, schema: name }) =>
+    testMigrations(database, name),
+  );
 }
 
 /** The pool would retry for 5 s and then say nothing but "timeout"; one plain connection says why. */
@@ -58,7 +54,7 @@ async function reach(config: Config['database']): Promise<Found<Database>> {
   const db = openDatabase({ ...config, maxConnections: 2 });
   try {
     const { version, user } = await readServer(db);
-    return { says: `PostgreSQL ${version} at ${where}, as ${user}`, value: db };
+    return { says: `PostgreSQL ${version} at ${where}, as ${user}`, value: db, release: () => db.destroy() };
   } catch (error) {
     await db.destroy();
     throw error;

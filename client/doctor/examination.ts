@@ -20,6 +20,8 @@ export interface Found<T> {
   value: T;
   /** Makes it a warning. */
   advice?: string;
+  /** Lets go of the value; called when the examination is over, or where the value came after the deadline. */
+  release?: () => Promise<void>;
 }
 
 /** Thrown by a check that found something wrong. */
@@ -43,6 +45,7 @@ export class Examination {
   readonly findings: Finding[] = [];
   readonly #tell: (finding: Finding) => void;
   readonly #deadlineMs: number;
+  readonly #releases: (() => Promise<void>)[] = [];
 
   constructor({ tell, deadlineMs }: { tell: (finding: Finding) => void; deadlineMs: number }) {
     this.#tell = tell;
@@ -67,7 +70,8 @@ export class Examination {
     }
     try {
       const found = await this.#inTime(async () => look(premises as Given<Premises>));
-      const { says, value, advice = null } = found;
+      const { says, value, advice = null, release } = found;
+      if (release) this.#releases.push(release);
       this.#note({ check: name, verdict: advice === null ? 'ok' : 'warning', says, advice });
       return value;
     } catch (error) {
@@ -76,21 +80,29 @@ export class Examination {
     }
   }
 
+  /** Lets go of everything that checks have opened. */
+  async end(): Promise<void> {
+    for (const release of this.#releases.splice(0).reverse()) await release();
+  }
+
   #note(finding: Finding): void {
     this.findings.push(finding);
     this.#tell(finding);
   }
 
-  async #inTime<T>(look: () => Promise<T>): Promise<T> {
+  async #inTime<T>(look: () => Promise<Found<T>>): Promise<Found<T>> {
     let timer: NodeJS.Timeout | undefined;
+    const looking = look();
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
+        // A connection that is made after all would keep the process from ending.
+        looking.then(({ release }) => release?.()).catch(() => undefined);
         const what = `no answer within ${ms(this.#deadlineMs)}`;
         reject(new Fault(what, 'Try again; if it stays so, look at the network and the load in between.'));
       }, this.#deadlineMs);
     });
     try {
-      return await Promise.race([look(), late]);
+      return await Promise.race([looking, late]);
     } finally {
       clearTimeout(timer);
     }

@@ -21,7 +21,12 @@ export async function examineNotifyUrl(
 
 const MEND = 'Set ALIPAY_NOTIFY_URL to an https:// address that the whole internet reaches.';
 
-function testAddress(notifyUrl: string, gateway: string): Found<true> {
+/**
+ * Whether Alipay, or the sandbox, can reach the address, by its looks.
+ *
+ * @throws Fault where it cannot, or where others could read along
+ */
+export function testAddress(notifyUrl: string, gateway: string): Found<true> {
   const { protocol, hostname } = new URL(notifyUrl);
   if (isLoopback(hostname)) {
     if (isLoopback(new URL(gateway).hostname)) {

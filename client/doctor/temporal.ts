@@ -44,35 +44,34 @@ export async function examineTemporal(
   const connection = await exam.check('temporal', { environment: config }, ({ environment }) =>
     reach(environment),
   );
-  try {
-    const home = await exam.check('namespace', { temporal: connection, environment: config }, (given) =>
-      findNamespace({
-        connection: given.temporal,
-        namespace: given.environment.namespace ?? 'default',
-      }),
-    );
-    await exam.check('retention', { namespace: home }, ({ namespace }) => testRetention(namespace));
-    await exam.check('search-attributes', { namespace: home }, ({ namespace }) => testAttributes(namespace));
-    await exam.check('task-queues', { namespace: home }, ({ namespace }) => testQueues(namespace));
-    const control = home && sweep && new SweepControl(new Client({ ...home }), sweep);
-    const installed = await exam.check('schedule', { namespace: control }, ({ namespace }) =>
-      testSchedule(namespace),
-    );
-    await exam.check('last-sweep', { schedule: installed && control }, ({ schedule }) =>
-      testLastSweep(schedule),
-    );
-  } finally {
-    await connection?.close();
-  }
+  const home = await exam.check('namespace', { temporal: connection, environment: config }, (given) =>
+    findNamespace({
+      connection: given.temporal,
+      namespace: given.environment.namespace ?? 'default',
+    }),
+  );
+  await exam.check('retention', { namespace: home }, ({ namespace }) => testRetention(namespace));
+  await exam.check('search-attributes', { namespace: home }, ({ namespace }) => testAttributes(namespace));
+  await exam.check('task-queues', { namespace: home }, ({ namespace }) => testQueues(namespace));
+  const control = await exam.check('schedule', { environment: sweep, namespace: home }, (given) =>
+    testSchedule(new SweepControl(new Client({ ...given.namespace }), given.environment)),
+  );
+  await exam.check('last-sweep', { schedule: control }, ({ schedule }) => testLastSweep(schedule));
 }
 
-async function reach(config: NonNullable<Settings['temporal']>): Promise<Found<Connection>> {
-  const address = config.connectionOptions.address ?? 'localhost:7233';
+async function reach({ connectionOptions }: NonNullable<Settings['temporal']>): Promise<Found<Connection>> {
+  const address = connectionOptions.address ?? 'localhost:7233';
+  const connection = Connection.lazy({ ...connectionOptions, connectTimeout: CONNECT_MS });
   try {
-    const connection = await Connection.connect({ ...config.connectionOptions, connectTimeout: CONNECT_MS });
+    await connection.ensureConnected();
     const { serverVersion } = await connection.workflowService.getSystemInfo({});
-    return { says: `server ${serverVersion} at ${address}`, value: connection };
+    return {
+      says: `server ${serverVersion} at ${address}`,
+      value: connection,
+      release: () => connection.close(),
+    };
   } catch (error) {
+    await connection.close();
     const why = isGrpcServiceError(error) ? error.details : (error as Error).message;
     throw new Fault(
       `Temporal does not answer at ${address}: ${why}`,
@@ -163,7 +162,7 @@ async function countPollers(
   return alive.length;
 }
 
-async function testSchedule(control: SweepControl): Promise<Found<true>> {
+async function testSchedule(control: SweepControl): Promise<Found<SweepControl>> {
   const { scheduleId, paused, note, nextTimes } = await orInstall(() => control.schedule());
   if (paused) {
     throw new Fault(
@@ -172,7 +171,7 @@ async function testSchedule(control: SweepControl): Promise<Found<true>> {
     );
   }
   const [next] = nextTimes;
-  return { says: `${scheduleId} is installed, next at ${next?.toISOString() ?? 'no time'}`, value: true };
+  return { says: `${scheduleId} is installed, next at ${next?.toISOString() ?? 'no time'}`, value: control };
 }
 
 async function orInstall<T>(ask: () => Promise<T>): Promise<T> {
@@ -188,8 +187,15 @@ async function orInstall<T>(ask: () => Promise<T>): Promise<T> {
 
 async function testLastSweep(control: SweepControl): Promise<Found<true>> {
   const last = await lastOrNone(control);
-  if (!last) return { says: 'none has run yet', value: true };
-  const { workflowId, status, report, failure } = last;
+  return last ? judgeSweep(last) : { says: 'none has run yet', value: true };
+}
+
+/**
+ * What the last sweep says of the shop's health.
+ *
+ * @throws Fault where it failed
+ */
+export function judgeSweep({ workflowId, status, report, failure }: LastSweep): Found<true> {
   if (failure !== null) {
     throw new Fault(
       `${workflowId} is ${status}: ${failure}`,

@@ -1,0 +1,157 @@
+import { describe, expect, it } from '@jest/globals';
+import { diagnose } from '../../client/doctor';
+import { compareClocks } from '../../client/doctor/clock';
+import type { Finding, Found } from '../../client/doctor/examination';
+import { Examination, Fault } from '../../client/doctor/examination';
+import { testAddress } from '../../client/doctor/notify-url';
+import { judgeSweep } from '../../client/doctor/temporal';
+import type { LastSweep } from '../../client/payment-client';
+import type { SweepReport } from '../../workflows/messages';
+
+/** What a check came to: `ok`, `warning`, or a fault's words. */
+function verdictOf(look: () => { advice?: string }): string {
+  try {
+    return look().advice === undefined ? 'ok' : 'warning';
+  } catch (error) {
+    if (error instanceof Fault) return `fault: ${error.message}`;
+    throw error;
+  }
+}
+
+describe('an examination', () => {
+  const examine = (deadlineMs = 1_000): { exam: Examination; told: Finding[] } => {
+    const told: Finding[] = [];
+    return { exam: new Examination({ tell: (finding) => told.push(finding), deadlineMs }), told };
+  };
+
+  it('hands what one check found to the next, and tells of both in order', async () => {
+    const { exam, told } = examine();
+    const seven = await exam.check('first', {}, () => ({ says: 'it is 7', value: 7 }));
+    const eight = await exam.check('second', { first: seven }, ({ first }) =>
+      Promise.resolve({ says: `${first} and one`, value: first + 1, advice: 'Mind it.' }),
+    );
+    expect(eight).toBe(8);
+    expect(told).toEqual([
+      { check: 'first', verdict: 'ok', says: 'it is 7', advice: null },
+      { check: 'second', verdict: 'warning', says: '7 and one', advice: 'Mind it.' },
+    ]);
+    expect(exam.findings).toEqual(told);
+  });
+
+  it('skips what needs a check that failed, and names that one', async () => {
+    const { exam, told } = examine();
+    const first = await exam.check<object, number>('first', {}, () => {
+      throw new Fault('it is gone', 'Bring it back.');
+    });
+    let looked = false;
+    await exam.check('second', { first, other: 1 }, () => {
+      looked = true;
+      return { says: '', value: true };
+    });
+    expect(looked).toBe(false);
+    expect(told).toEqual([
+      { check: 'first', verdict: 'fault', says: 'it is gone', advice: 'Bring it back.' },
+      { check: 'second', verdict: 'skipped', says: 'needs first', advice: null },
+    ]);
+  });
+
+  it('waits for no check longer than the deadline', async () => {
+    const { exam, told } = examine(20);
+    const never = new Promise<Found<true>>(() => undefined);
+    expect(await exam.check('never', {}, () => never)).toBeUndefined();
+    expect(told).toMatchObject([{ check: 'never', verdict: 'fault', says: 'no answer within 20ms' }]);
+  });
+
+  it('lets go of what it opened, and of what came too late', async () => {
+    const { exam } = examine(20);
+    const released: string[] = [];
+    const opened = (name: string): Found<string> => ({
+      says: '',
+      value: name,
+      release: () => Promise.resolve(void released.push(name)),
+    });
+    let arrive: (found: Found<string>) => void = () => undefined;
+    await exam.check('first', {}, () => opened('first'));
+    await exam.check('second', {}, () => opened('second'));
+    await exam.check('late', {}, () => new Promise<Found<string>>((resolve) => (arrive = resolve)));
+    expect(released).toEqual([]);
+    arrive(opened('late'));
+    await exam.end();
+    expect(released.sort()).toEqual(['first', 'late', 'second']);
+  });
+
+  it('makes a fault of an error that nobody foresaw, without its secrets', async () => {
+    const { exam, told } = examine();
+    await exam.check('odd', {}, () => Promise.reject(new Error('lost postgres://shop:hunter2@db/shop')));
+    expect(told).toMatchObject([{ verdict: 'fault', says: 'lost postgres://shop:[hidden]@db/shop' }]);
+  });
+});
+
+describe('two clocks', () => {
+  const NOON = Date.UTC(2026, 0, 1, 12);
+
+  it.each([
+    [0, 'ok'],
+    [5_000, 'ok'],
+    [5_001, 'warning'],
+    [-5_001, 'warning'],
+    [60_000, 'warning'],
+    [60_001, "fault: this machine's clock is 1m ahead of Postgres'"],
+    [-120_000, "fault: this machine's clock is 2m behind Postgres'"],
+  ])('%i ms apart are: %s', (offMs, verdict) => {
+    expect(verdictOf(() => compareClocks("Postgres'", new Date(NOON), NOON + offMs))).toBe(verdict);
+  });
+});
+
+describe('a notify URL', () => {
+  const LIVE = 'https://openapi.alipay.com/gateway.do';
+  const SANDBOX = 'http://127.0.0.1:4000/gateway.do';
+
+  it.each([
+    ['https://shop.example/alipay/notify', LIVE, 'ok'],
+    ['https://8.8.8.8/alipay/notify', LIVE, 'ok'],
+    ['http://127.0.0.1:3000/alipay/notify', SANDBOX, 'ok'],
+    ['http://[::1]:3000/alipay/notify', SANDBOX, 'ok'],
+    ['http://localhost:3000/alipay/notify', LIVE, 'warning'],
+    ['http://shop.example/alipay/notify', LIVE, expect.stringContaining('not https')],
+    ['https://10.1.2.3/notify', LIVE, expect.stringContaining('private network')],
+    ['https://172.31.0.1/notify', LIVE, expect.stringContaining('private network')],
+    ['https://172.32.0.1/notify', LIVE, 'ok'],
+    ['https://[fd00::1]/notify', LIVE, expect.stringContaining('private network')],
+    ['https://shop/notify', LIVE, expect.stringContaining('private network')],
+    ['https://shop.internal/notify', LIVE, expect.stringContaining('private network')],
+  ])('%s, with the gateway %s', (notifyUrl, gateway, verdict) => {
+    expect(verdictOf(() => testAddress(notifyUrl, gateway))).toEqual(verdict);
+  });
+});
+
+describe('the last sweep', () => {
+  const report = { failed: 0, failedIds: [] as string[], gatewayDown: false } as SweepReport;
+  const last: LastSweep = { workflowId: 's-1', startedAt: '', status: 'COMPLETED', report, failure: null };
+
+  it.each<[string, Partial<LastSweep>, string]>([
+    ['went well', {}, 'ok'],
+    ['is running', { status: 'RUNNING', report: null }, 'ok'],
+    ['found the gateway down', { report: { ...report, gatewayDown: true } }, 'warning'],
+    ['left broken orders', { report: { ...report, failed: 1, failedIds: ['A-1'] } }, 'warning'],
+    [
+      'timed out',
+      { status: 'TIMED_OUT', report: null, failure: 'too long' },
+      'fault: s-1 is TIMED_OUT: too long',
+    ],
+  ])('that %s', (_how, changes, verdict) => {
+    expect(verdictOf(() => judgeSweep({ ...last, ...changes }))).toBe(verdict);
+  });
+});
+
+describe('the doctor', () => {
+  it('checks what can be checked although the environment is empty', async () => {
+    const findings = await diagnose({ TEMPORAL_ADDRESS: '127.0.0.1:18011' });
+    expect(findings.filter(({ verdict }) => verdict === 'fault').map(({ check }) => check)).toEqual([
+      'environment',
+      'temporal',
+    ]);
+    expect(findings[0]?.says).toContain('DATABASE_URL is not set');
+    expect(new Set(findings.slice(1).map(({ verdict }) => verdict))).toEqual(new Set(['skipped', 'fault']));
+  });
+});
