@@ -87,7 +87,10 @@ function saysSomethingNew(payment: Payment, notification: Notification): boolean
   if (meaning === 'nothing') return false;
   const refunded = readFen(notification.refundedAmount) ?? 0;
   if (refunded > toFen(refundedAmount)) return true;
-  if (meaning === 'closed') return status !== 'CLOSED' && status !== 'REFUNDED';
+  if (meaning === 'closed') {
+    // A row that was closed as unpaid, and now Alipay speaks of a payment: that is news.
+    return status === 'CLOSED' ? notification.paidAt !== null : status !== 'REFUNDED';
+  }
   if (status !== 'PAID' && status !== 'REFUNDED') return true;
   return readFen(notification.totalAmount) !== toFen(totalAmount);
 }
