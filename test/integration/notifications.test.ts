@@ -1,0 +1,329 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { FORGERIES } from '../../sandbox';
+import { paymentWorkflowId } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { openShop, waitFor } from '../support';
+import { Story } from './story';
+
+let shop: Shop;
+let story: Story;
+
+beforeAll(async () => {
+  // No checks: what becomes known here becomes known by notifications.
+  shop = await openShop(__filename, { payments: { checks: 0 } });
+  story = new Story(shop);
+});
+afterAll(() => shop.close());
+
+beforeEach(() => shop.alipay.control.notifier({}));
+
+/** Sends one notification now, with other fields than the trade's where the test says so, and reads the answer. */
+async function notify(outTradeNo: string, fields: Record<string, string> = {}): Promise<string> {
+  const { body, status } = await shop.alipay.control.notify(outTradeNo, fields);
+  expect(status).toBe(200);
+  return body ?? '';
+}
+
+/** A checkout whose run has ended. */
+async function ended(more: object = {}) {
+  const checkout = await story.checkOut(more);
+  await story.ended(checkout.outTradeNo);
+  return checkout;
+}
+
+async function paid(more: object = {}) {
+  const checkout = await ended(more);
+  await story.pay(checkout.outTradeNo, { notify: true });
+  await story.until(checkout.outTradeNo, 'PAID');
+  await story.told(checkout.orderId, 1);
+  return checkout;
+}
+
+const fieldsOf = async (outTradeNo: string) =>
+  (await story.events(outTradeNo, 'notified')).at(-1)?.detail as Record<string, string>;
+
+describe("a notification that is not Alipay's about us", () => {
+  const genuine = new Set(['other-amount', 'unknown-out-trade-no']);
+
+  it.each(FORGERIES.filter((kind) => !genuine.has(kind)))(
+    '(%s) is answered fail, and nothing is written',
+    async (kind) => {
+      const { outTradeNo } = await ended();
+      await story.pay(outTradeNo);
+      const before = await story.everything();
+      expect(await shop.alipay.control.forge(kind, outTradeNo)).toMatchObject({
+        status: 200,
+        body: 'fail',
+        accepted: false,
+      });
+      expect(await story.everything()).toEqual(before);
+      expect(await story.isRunning(outTradeNo)).toBe(false);
+    },
+  );
+
+  it.each([
+    ['an empty body', ''],
+    ['no form', '{"out_trade_no":"1"}'],
+    ['half a field', 'out_trade_no'],
+    ['a broken encoding', 'out_trade_no=%E0%A4%A&sign=%&sign_type=RSA2'],
+    ['a zero byte', 'out_trade_no=%00&sign=x&sign_type=RSA2'],
+  ])('(%s) is answered fail too', async (_, payload) => {
+    const before = await story.everything();
+    const answer = await shop.http.inject({
+      method: 'POST',
+      url: '/alipay/notify',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload,
+    });
+    expect([answer.statusCode, answer.body]).toEqual([200, 'fail']);
+    expect(await story.everything()).toEqual(before);
+  });
+
+  it("(a query's signed answer, posted as a notification) is answered fail", async () => {
+    const { outTradeNo } = await ended();
+    await story.pay(outTradeNo);
+    const { content } = await shop.deps.alipay.query(outTradeNo);
+    const answer = await shop.payments.handleNotify({
+      ...content,
+      app_id: shop.alipay.appId,
+      sign: 'x',
+      sign_type: 'RSA2',
+    });
+    expect(answer).toBe('fail');
+    expect(await story.status(outTradeNo)).toBe('UNPAID');
+  });
+});
+
+describe('a genuine notification', () => {
+  it('of a payment that is not here is kept for a person once, and answered success', async () => {
+    const url = shop.deps.alipay.settings.notifyUrl;
+    const unknown = { out_trade_no: 'restored_backup', notify_id: 'once' };
+    const send = () => shop.alipay.control.notify('restored_backup', unknown, url);
+    expect(await send()).toMatchObject({ accepted: true, body: 'success' });
+    expect(await send()).toMatchObject({ accepted: true });
+    const kept = await shop.sql(`SELECT out_trade_no, content FROM unmatched_notifications`);
+    expect(kept).toMatchObject([
+      { out_trade_no: 'restored_backup', content: { trade_status: 'TRADE_SUCCESS' } },
+    ]);
+    expect(await shop.alipay.control.forge('unknown-out-trade-no', 'restored_backup', url)).toMatchObject({
+      accepted: true,
+    });
+  });
+
+  it('of another amount goes to a person, and is answered success', async () => {
+    const { orderId, outTradeNo } = await ended();
+    expect(await shop.alipay.control.forge('other-amount', outTradeNo)).toMatchObject({ body: 'success' });
+    await story.until(outTradeNo, 'REVIEW');
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ reviewReason: 'AMOUNT_DIFFERS' });
+    expect(await story.standing(orderId)).toBe('UNPAID: REVIEW');
+    expect(await story.isRunning(outTradeNo)).toBe(true);
+  });
+
+  it('of another amount for a payment that is PAID leaves it PAID, and calls a person', async () => {
+    const { orderId, outTradeNo } = await paid();
+    expect(await notify(outTradeNo, { total_amount: '0.01' })).toBe('success');
+    await waitFor(async () => (await shop.payments.payment(outTradeNo)).reviewReason, { what: 'the flag' });
+    expect(await story.standing(orderId)).toBe('PAID: PAID');
+    expect(await story.isRunning(outTradeNo)).toBe(true);
+  });
+
+  it('is recorded for a payment of which Temporal knows nothing any more, past its retention', async () => {
+    const [orderId, outTradeNo] = ['old-order', 'old_payment'];
+    await shop.payments.registerOrder({ orderId, subject: 'tea', totalAmount: '12.30' });
+    await shop.sql(
+      `INSERT INTO payments (out_trade_no, order_id, total_amount) VALUES (:outTradeNo, :orderId, 12.30)`,
+      { orderId, outTradeNo },
+    );
+    const timeExpire = new Date(Date.now() + 3_600_000);
+    await shop.alipay.control.open(
+      await shop.deps.alipay.payUrl({
+        outTradeNo,
+        subject: 'tea',
+        totalAmount: '12.30',
+        product: 'page',
+        timeExpire,
+      }),
+    );
+    await expect(story.isRunning(outTradeNo)).rejects.toMatchObject({ name: 'WorkflowNotFoundError' });
+    await story.pay(outTradeNo, { notify: true });
+    await story.until(outTradeNo, 'PAID');
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+  });
+
+  it('of a payment that waits says nothing new: success, and no run', async () => {
+    const { outTradeNo } = await ended();
+    await shop.alipay.control.scan(outTradeNo);
+    expect(await notify(outTradeNo)).toBe('success');
+    expect(await story.isRunning(outTradeNo)).toBe(false);
+    expect(await story.status(outTradeNo)).toBe('UNPAID');
+  });
+
+  it('with encoded parameters of our own in it verifies', async () => {
+    const { outTradeNo } = await ended();
+    await story.pay(outTradeNo);
+    expect(await notify(outTradeNo, { passback_params: 'a%3D1%26b%3D100%', body: '50% + tea & 茶' })).toBe(
+      'success',
+    );
+    await story.until(outTradeNo, 'PAID');
+  });
+
+  it('that comes while no worker runs is success once Temporal holds it, and recorded when one is back', async () => {
+    const { orderId, outTradeNo } = await ended();
+    await shop.stopWorkers();
+    try {
+      await story.pay(outTradeNo);
+      expect(await notify(outTradeNo)).toBe('success');
+      expect(await story.status(outTradeNo)).toBe('UNPAID');
+    } finally {
+      await shop.startWorkers();
+    }
+    await story.until(outTradeNo, 'PAID');
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+  });
+});
+
+describe('repeats and reordering', () => {
+  it('the same notification twenty times at once: one PAID, one message', async () => {
+    const { orderId, outTradeNo } = await ended();
+    await story.pay(outTradeNo);
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => notify(outTradeNo, { notify_id: 'the-same' })),
+    );
+    expect(new Set(answers)).toEqual(new Set(['success']));
+    await story.until(outTradeNo, 'PAID');
+    await story.ended(outTradeNo);
+    expect(await story.events(outTradeNo, 'notified')).toHaveLength(1);
+    expect(await story.events(outTradeNo, 'paid')).toHaveLength(1);
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+  });
+
+  it('a repeat after the payment is PAID starts no run', async () => {
+    const { outTradeNo } = await paid();
+    await story.ended(outTradeNo);
+    const { runId } = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).describe();
+    expect(await notify(outTradeNo)).toBe('success');
+    expect(await notify(outTradeNo, await fieldsOf(outTradeNo))).toBe('success');
+    expect((await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).describe()).runId).toBe(
+      runId,
+    );
+  });
+
+  it('TRADE_FINISHED months later changes nothing', async () => {
+    const { orderId, outTradeNo } = await paid();
+    await shop.alipay.control.finish(outTradeNo, { notify: false });
+    expect(await notify(outTradeNo)).toBe('success');
+    expect(await story.standing(orderId)).toBe('PAID: PAID');
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+  });
+
+  it('TRADE_FINISHED as the first word that comes is a payment', async () => {
+    const { orderId, outTradeNo } = await ended();
+    await story.pay(outTradeNo);
+    await shop.alipay.control.finish(outTradeNo, { notify: true });
+    await story.until(outTradeNo, 'PAID');
+    expect(await story.standing(orderId)).toBe('PAID: PAID');
+  });
+
+  it('an old TRADE_SUCCESS after a late payment was refunded changes nothing', async () => {
+    const { orderId, outTradeNo } = await ended();
+    await story.expire(orderId);
+    await story.sweep();
+    await story.pay(outTradeNo);
+    const { fields } = await capture(outTradeNo);
+    await story.until(outTradeNo, 'REFUNDED');
+    expect(await notify(outTradeNo, fields)).toBe('success');
+    await story.ended(outTradeNo);
+    expect(await story.standing(orderId)).toBe('CLOSED: REFUNDED');
+    expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(1);
+  });
+
+  it('a TRADE_CLOSED that overtakes the TRADE_SUCCESS of a payment refunded in full calls a person', async () => {
+    const { outTradeNo } = await ended();
+    await story.pay(outTradeNo);
+    await shop.alipay.control.notifier({ drop: 1 });
+    await shop.alipay.control.refundByHand(outTradeNo, '12.30');
+    expect(await notify(outTradeNo)).toBe('success');
+    await story.until(outTradeNo, 'REVIEW');
+    expect(
+      await notify(outTradeNo, { trade_status: 'TRADE_SUCCESS', refund_fee: '', notify_id: 'late' }),
+    ).toBe('success');
+    expect(await story.status(outTradeNo)).toBe('REVIEW');
+  });
+
+  it('TRADE_CLOSED that speaks of a payment, for a row that was closed as unpaid, calls a person', async () => {
+    const { orderId, outTradeNo } = await ended();
+    await story.expire(orderId);
+    await story.sweep();
+    await story.pay(outTradeNo);
+    expect(await notify(outTradeNo, { trade_status: 'TRADE_CLOSED' })).toBe('success');
+    await story.until(outTradeNo, 'REVIEW');
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ reviewReason: 'CLOSED_AFTER_PAYMENT' });
+  });
+
+  it('TRADE_CLOSED by time-out of a wap payment closes that payment alone, and once', async () => {
+    const { orderId, outTradeNo } = await ended({ product: 'wap' });
+    await shop.alipay.control.scan(outTradeNo);
+    await shop.deps.alipay.close(outTradeNo);
+    await story.until(outTradeNo, 'CLOSED');
+    expect(await story.standing(orderId)).toBe('UNPAID: CLOSED');
+    expect(await notify(outTradeNo)).toBe('success');
+    expect(await story.events(outTradeNo, 'closed')).toHaveLength(1);
+    expect((await story.checkOut({ orderId })).outTradeNo).not.toBe(outTradeNo);
+  });
+
+  /** Sends the trade's notification as it is now, and keeps its fields for a repeat later. */
+  async function capture(outTradeNo: string): Promise<{ fields: Record<string, string> }> {
+    expect(await notify(outTradeNo)).toBe('success');
+    const { sign, sign_type: signType, ...fields } = await fieldsOf(outTradeNo);
+    expect([typeof sign, signType]).toEqual(['string', 'RSA2']);
+    return { fields };
+  }
+});
+
+describe('a refund in the merchant portal', () => {
+  it('in parts, then the rest: the order service hears of each cumulative amount once', async () => {
+    const { orderId, outTradeNo } = await paid();
+    await shop.alipay.control.notifier({ repeat: 1 });
+    await shop.alipay.control.refundByHand(outTradeNo, '2.30');
+    await refunded(outTradeNo, '2.30');
+    await shop.alipay.control.refundByHand(outTradeNo, '5');
+    await refunded(outTradeNo, '7.30');
+    await shop.alipay.control.refundByHand(outTradeNo, '5.00');
+    await refunded(outTradeNo, '12.30');
+
+    expect(await story.told(orderId, 4)).toEqual([
+      `PAID-${outTradeNo}`,
+      `REFUNDED-${outTradeNo}-2.30`,
+      `REFUNDED-${outTradeNo}-7.30`,
+      `REFUNDED-${outTradeNo}-12.30`,
+    ]);
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ status: 'PAID', reviewReason: null });
+    expect(await story.standing(orderId)).toBe('PAID: PAID');
+    await story.ended(outTradeNo);
+  });
+
+  it('whose notifications come in the wrong order: what went back never shrinks', async () => {
+    const { orderId, outTradeNo } = await paid();
+    await shop.alipay.control.notifier({ drop: 1 });
+    await shop.alipay.control.refundByHand(outTradeNo, '2.30');
+    await shop.alipay.control.refundByHand(outTradeNo, '5.00');
+    expect(await notify(outTradeNo)).toBe('success');
+    await refunded(outTradeNo, '7.30');
+    expect(await notify(outTradeNo, { refund_fee: '2.30' })).toBe('success');
+    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, `REFUNDED-${outTradeNo}-7.30`]);
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ refundedAmount: '7.30' });
+  });
+
+  it('of a payment whose own notification was lost: it is PAID first, then refunded in part', async () => {
+    const { orderId, outTradeNo } = await ended();
+    await story.pay(outTradeNo);
+    await shop.alipay.control.refundByHand(outTradeNo, '2.30');
+    await story.until(outTradeNo, 'PAID');
+    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, `REFUNDED-${outTradeNo}-2.30`]);
+  });
+
+  const refunded = (outTradeNo: string, amount: string) =>
+    waitFor(async () => (await shop.payments.payment(outTradeNo)).refundedAmount === amount, {
+      what: `${amount} yuan to have gone back`,
+    });
+});
