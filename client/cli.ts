@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { ENVIRONMENT } from '../worker/config';
 import { createLogger } from '../worker/log';
 import { addCheckout } from './cli/checkout';
+import { examples } from './cli/command';
 import type { Answer, Answering, CliPayments } from './cli/command';
 import { addDoctor } from './cli/doctor';
 import type { Diagnose, Telling } from './cli/doctor';
@@ -97,6 +98,7 @@ function buildProgram(
     .description('Know what became of every Alipay payment, and close the orders that nobody pays.')
     .version(world.version)
     .option('--json', 'print JSON instead of text, errors too')
+    .addHelpText('after', examples('doctor', 'payment show A1001x1', 'review list', 'sweep report --follow'))
     .addHelpText('after', `\n${EXIT_HELP}\n\nEnvironment:\n${environmentHelp()}`);
   addCheckout(program, answering);
   addPayment(program, answering);

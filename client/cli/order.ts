@@ -11,7 +11,10 @@ import type { Paint } from './screen';
 type Order = Awaited<ReturnType<PaymentClient['order']>>;
 
 export function addOrder(program: Command, answering: Answering): void {
-  const order = program.command('order').summary('look at an order, or close it');
+  const order = program
+    .command('order')
+    .summary('look at an order, or close it')
+    .addHelpText('after', examples('order show A-1001', 'order close A-1001 --reason "sold out"'));
   addShow(order, answering);
   addClose(order, answering);
 }

@@ -24,7 +24,13 @@ const STATUSES = [
 ] as const satisfies StoredPaymentStatus[];
 
 export function addPayment(program: Command, answering: Answering): void {
-  const payment = program.command('payment').summary('look at payments, ask Alipay about one, refund one');
+  const payment = program
+    .command('payment')
+    .summary('look at payments, ask Alipay about one, refund one')
+    .addHelpText(
+      'after',
+      examples('payment list --status REVIEW', 'payment show A1001x1', 'payment check A1001x1'),
+    );
   addShow(payment, answering);
   addCheck(payment, answering);
   addList(payment, answering);

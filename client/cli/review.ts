@@ -13,7 +13,13 @@ import type { Paint } from './screen';
 const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as const satisfies ReviewOutcome[];
 
 export function addReview(program: Command, answering: Answering): void {
-  const review = program.command('review').summary('what waits for a person: list it, decide it');
+  const review = program
+    .command('review')
+    .summary('what waits for a person: list it, decide it')
+    .addHelpText(
+      'after',
+      examples('review list', 'review resolve A1001x1 --to REFUNDING --reason "the amount differs"'),
+    );
   addList(review, answering);
   addResolve(review, answering);
 }
@@ -23,6 +29,7 @@ export function addUnmatched(program: Command, answering: Answering): void {
   program
     .command('unmatched')
     .summary('genuine notifications of payments that are not here')
+    .addHelpText('after', examples('unmatched list'))
     .command('list')
     .summary('the newest first')
     .description(

@@ -15,12 +15,15 @@ export function drawSweepBar(terminal: NodeJS.WriteStream): SweepBar {
     emptyOnZero: true,
   });
   bar.start(0, 0, { tally: 'starting' });
+  let takenUp = false;
   return {
     watch: (_workflowId, report) => {
       if (!report) {
-        bar.update({ tally: 'no worker has taken it up yet' });
+        // Later on a question without an answer means a busy worker: what it said last stands.
+        if (!takenUp) bar.update({ tally: 'no worker has taken it up yet' });
         return;
       }
+      takenUp = true;
       bar.setTotal(report.scanned);
       bar.update(settled(report), { tally: tally(report) });
     },

@@ -15,7 +15,8 @@ export type DrawBar = () => SweepBar | undefined;
 export function addSweep(program: Command, answering: Answering, drawBar: DrawBar): void {
   const sweep = program
     .command('sweep')
-    .summary('close what stayed unpaid: the Schedule, one run, the last report');
+    .summary('close what stayed unpaid: the Schedule, one run, the last report')
+    .addHelpText('after', examples('sweep install', 'sweep dry-run', 'sweep report --follow'));
   addInstall(sweep, answering);
   addRun(sweep, answering, drawBar);
   addDryRun(sweep, answering, drawBar);

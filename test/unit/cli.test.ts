@@ -383,6 +383,15 @@ describe('the help', () => {
     }
   });
 
+  it.each([[], ['payment'], ['order'], ['review'], ['unmatched'], ['sweep']])(
+    'of %s has examples too',
+    async (...line) => {
+      const { code, out } = await run([...line, '--help']);
+      expect(code).toBe(0);
+      expect(out).toMatch(/Examples:\n {2}\$ durable-alipay /);
+    },
+  );
+
   it('is shown, with exit code 2, where no command is given', async () => {
     expect(await run([])).toMatchObject({
       code: 2,
