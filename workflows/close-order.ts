@@ -1,17 +1,6 @@
-import { proxyActivities } from '@temporalio/workflow';
-import type { AlipayQueueActivities } from '../activities';
 import { fieldsOf, isLike, requireInput } from './failures';
 import type { CloseOrderInput, ClosedOrder } from './messages';
-import { TASK_QUEUES } from './messages';
-import { HEARTBEAT_TIMEOUT } from './timeouts';
-
-const cancel = proxyActivities<AlipayQueueActivities>({
-  taskQueue: TASK_QUEUES.alipay,
-  startToCloseTimeout: '2 minutes',
-  heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '1s', maximumAttempts: 5 },
-  summary: 'ask Alipay, close the trade, then the order',
-});
+import { forPerson } from './proxies';
 
 /**
  * Cancels an order for the shop, by the same safe closing as the sweep.
@@ -22,5 +11,5 @@ export async function closeOrder(input: CloseOrderInput): Promise<ClosedOrder> {
   const { orderId, actor, reason } = fieldsOf(input);
   requireInput(isLike(/^[A-Za-z0-9_-]{1,64}$/, orderId), 'orderId: 1 to 64 of A-Z a-z 0-9 _ -');
   requireInput(isLike(/\S/, actor) && isLike(/\S/, reason), 'actor and reason: who closes it, and why');
-  return cancel.cancelOrder(input);
+  return forPerson.cancelOrder(input);
 }

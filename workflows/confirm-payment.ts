@@ -7,14 +7,11 @@ import {
   defineUpdate,
   isCancellation,
   log,
-  proxyActivities,
-  proxyLocalActivities,
   setCurrentDetails,
   setHandler,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { AlipayQueueActivities, PaymentsQueueActivities } from '../activities';
 import type { Recorded } from '../db/ledger';
 import { atOnceOrSurely, failureType, fieldsOf, isCount, isLike, requireInput } from './failures';
 import type {
@@ -26,81 +23,19 @@ import type {
   PaymentStatus,
   ResolveReview,
 } from './messages';
-import { FAILURES, QUERIES, SIGNALS, TASK_QUEUES, UPDATES } from './messages';
+import { FAILURES, QUERIES, SIGNALS, UPDATES } from './messages';
 import { countUnconfirmed, measureLateness } from './metrics';
+import {
+  askAtOnce,
+  askSafely,
+  atOnce,
+  forPerson,
+  refundSurely,
+  surely,
+  sweepSurely,
+  tellSurely,
+} from './proxies';
 import { OUT_TRADE_NO, PAYMENT_STATUS } from './search-attributes';
-import { HEARTBEAT_TIMEOUT } from './timeouts';
-
-// All local activities of one workflow task together stay under 5 s, half of a task's 10 s: one of each at most.
-const ask = proxyLocalActivities<PaymentsQueueActivities>({
-  startToCloseTimeout: '2s',
-  retry: { maximumAttempts: 1 },
-});
-const write = proxyLocalActivities<PaymentsQueueActivities>({
-  startToCloseTimeout: '1500ms',
-  retry: { maximumAttempts: 1 },
-});
-
-// A read: repeating it is safe. Three asks, then the answer is unknown. 45 s hold the wait for a place under the
-// quota (30 s) and one call.
-const askSafely = proxyActivities<AlipayQueueActivities>({
-  taskQueue: TASK_QUEUES.alipay,
-  startToCloseTimeout: '45s',
-  heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: {
-    initialInterval: '2s',
-    backoffCoefficient: 2,
-    maximumAttempts: 3,
-    // Asking at once again cannot help: nothing is asked, or the same is answered.
-    nonRetryableErrorTypes: [
-      FAILURES.alipayDown,
-      FAILURES.alipayBusy,
-      FAILURES.alipayMisconfigured,
-      FAILURES.alipayRefused,
-    ],
-  },
-  summary: 'ask Alipay, the safe path',
-});
-
-// Idempotent writes of Postgres: they are tried until they are done.
-const writeSurely = proxyActivities<PaymentsQueueActivities>({
-  taskQueue: TASK_QUEUES.payments,
-  startToCloseTimeout: '15s',
-  retry: { initialInterval: '1s', maximumInterval: '1 minute' },
-});
-
-// The order service may be told later by the sweep, so this ends.
-const tellSurely = proxyActivities<PaymentsQueueActivities>({
-  taskQueue: TASK_QUEUES.payments,
-  startToCloseTimeout: '15s',
-  retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: 6 },
-});
-
-// A refund is repeated under its fixed out_request_no until it is proven, or refused and given to a person; through an
-// outage of the gateway, too.
-const refundSurely = proxyActivities<AlipayQueueActivities>({
-  taskQueue: TASK_QUEUES.alipay,
-  startToCloseTimeout: '2 minutes',
-  heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '10s', backoffCoefficient: 2, maximumInterval: '10 minutes' },
-  summary: 'refund',
-});
-
-const close = proxyActivities<AlipayQueueActivities>({
-  taskQueue: TASK_QUEUES.alipay,
-  startToCloseTimeout: '5 minutes',
-  heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '2s', maximumAttempts: 5 },
-  summary: 'close at the deadline',
-});
-
-const decide = proxyActivities<AlipayQueueActivities>({
-  taskQueue: TASK_QUEUES.alipay,
-  startToCloseTimeout: '2 minutes',
-  heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '1s', maximumAttempts: 5 },
-  summary: 'ask Alipay, then resolve the review',
-});
 
 /** How long `checkNow` waits for an answer before it says `unknown`. */
 const CHECK_NOW_MS = 5_000;
@@ -236,8 +171,8 @@ class PaymentRun {
     const where = { outTradeNo: this.#outTradeNo };
     this.#adopt(
       await atOnceOrSurely(
-        () => write.readPayment(where),
-        () => writeSurely.readPayment(where),
+        () => atOnce.readPayment(where),
+        () => surely.readPayment(where),
       ),
     );
   }
@@ -319,8 +254,8 @@ class PaymentRun {
     const evidence = { outTradeNo: this.#outTradeNo, ...(eventId !== undefined && { eventId }) };
     this.#adopt(
       await atOnceOrSurely(
-        () => write.recordEvidence(evidence),
-        () => writeSurely.recordEvidence(evidence),
+        () => atOnce.recordEvidence(evidence),
+        () => surely.recordEvidence(evidence),
       ),
     );
   }
@@ -387,7 +322,7 @@ class PaymentRun {
   }
 
   async #resolveReview(decision: ResolveReview): Promise<PaymentState> {
-    this.#adopt(await decide.resolveReview({ ...decision, outTradeNo: this.#outTradeNo }));
+    this.#adopt(await forPerson.resolveReview({ ...decision, outTradeNo: this.#outTradeNo }));
     return this.state();
   }
 
@@ -396,7 +331,7 @@ class PaymentRun {
     const order = { orderId: this.#orderId as string };
     try {
       await atOnceOrSurely(
-        () => write.tellOrderService(order),
+        () => atOnce.tellOrderService(order),
         () => tellSurely.tellOrderService(order),
       );
     } catch (error) {
@@ -422,7 +357,7 @@ class PaymentRun {
     if (this.#orderId === undefined) await this.readRow();
     if (!this.#isOpen) return;
     try {
-      await close.closeExpiredOrders({ orderIds: [this.#orderId as string], actor: 'timer' });
+      await sweepSurely.closeExpiredOrders({ orderIds: [this.#orderId as string], actor: 'timer' });
     } catch (error) {
       if (isCancellation(error)) throw error;
       log.warn('order not closed at its deadline; the sweep will', {
@@ -474,7 +409,7 @@ class PaymentRun {
 /** The fast path, then the safe path. `postponed`: nothing was asked. Throws PAYMENT_UNKNOWN and cancellation only. */
 async function queryAlipay(outTradeNo: string, check: number): Promise<Asked> {
   try {
-    return (await ask.queryAlipay({ outTradeNo, check })).answer;
+    return (await askAtOnce.queryAlipay({ outTradeNo, check })).answer;
   } catch (error) {
     const asked = meaningOf(error);
     if (asked !== 'unknown' || failureType(error) === FAILURES.alipayMisconfigured) {

@@ -3,45 +3,16 @@ import {
   defineQuery,
   isCancellation,
   log,
-  proxyActivities,
-  proxyLocalActivities,
   setCurrentDetails,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { AlipayQueueActivities, PaymentsQueueActivities } from '../activities';
 import type { ChunkReport } from '../activities/closing';
 import { atOnceOrSurely, fieldsOf, isCount, requireInput } from './failures';
 import type { SweepCursor, SweepInput, SweepProgress, SweepReport } from './messages';
-import { QUERIES, TASK_QUEUES } from './messages';
+import { QUERIES } from './messages';
 import { measureSweep } from './metrics';
-import { HEARTBEAT_TIMEOUT } from './timeouts';
-
-const atOnce = proxyLocalActivities<PaymentsQueueActivities>({
-  startToCloseTimeout: '3s',
-  retry: { maximumAttempts: 1 },
-});
-const surely = proxyActivities<PaymentsQueueActivities>({
-  taskQueue: TASK_QUEUES.payments,
-  startToCloseTimeout: '15s',
-  retry: { initialInterval: '1s', maximumAttempts: 10 },
-  summary: 'find expired orders',
-});
-
-// A chunk is closed order by order, each safe to repeat.
-const close = proxyActivities<AlipayQueueActivities>({
-  taskQueue: TASK_QUEUES.alipay,
-  startToCloseTimeout: '30 minutes',
-  heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '2s', maximumAttempts: 5 },
-});
-const owed = proxyActivities<AlipayQueueActivities>({
-  taskQueue: TASK_QUEUES.alipay,
-  startToCloseTimeout: '30 minutes',
-  heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '2s', maximumAttempts: 3 },
-  summary: 'do what is owed',
-});
+import { atOnce, surely, sweepSurely } from './proxies';
 
 /** One activity closes at most so many orders, so that no history grows with each single order. */
 const LARGEST_CHUNK = 10;
@@ -114,7 +85,7 @@ class Sweep {
 
   async doWhatIsOwed(): Promise<void> {
     try {
-      const { done, gatewayDown } = await owed.doWhatIsOwed({ dryRun: this.#input.dryRun ?? false });
+      const { done, gatewayDown } = await sweepSurely.doWhatIsOwed({ dryRun: this.#input.dryRun ?? false });
       this.#report.owed = done;
       if (gatewayDown) this.#stopForGateway();
     } catch (error) {
@@ -175,7 +146,7 @@ class Sweep {
   async #close(orderIds: string[]): Promise<ChunkReport> {
     const { dryRun = false } = this.#input;
     try {
-      return await close.closeExpiredOrders.executeWithOptions(
+      return await sweepSurely.closeExpiredOrders.executeWithOptions(
         { summary: `${dryRun ? 'look at' : 'close'} ${orderIds.length} orders` },
         [{ orderIds, actor: 'sweep', dryRun }],
       );

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { PaymentState } from '../../workflows/messages';
-import { SIGNALS, UPDATES } from '../../workflows/messages';
+import { QUERIES, SIGNALS, UPDATES } from '../../workflows/messages';
+import { waitFor } from '../support';
 import type { PaymentOnStage, Stage } from './stage';
 import { openStage } from './stage';
 import { Held, alipayFailure } from './world';
@@ -73,6 +74,9 @@ describe('checkNow', () => {
     const payment = await stage.startPayment();
     const eventId = stage.world.storeNotification({ status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
     await payment.handle.signal(SIGNALS.alipayNotified, { eventId });
+    await waitFor(async () => (await payment.handle.query<PaymentState>(QUERIES.payment)).status === 'REVIEW', {
+      what: 'the notification to be recorded',
+    });
 
     expect(await checkNow(payment)).toMatchObject({ status: 'REVIEW', checks: 0 });
     expect(asksOf(payment)).toEqual([]);
@@ -87,10 +91,12 @@ describe('a check that is due while checkNow asks', () => {
       fast: [alipayFailure('unknown'), 'not-exist'],
       safe: [held.reply],
     });
-    await stage.environment.sleep('58s');
+    // A busy machine has 8 s to put the question before the check is due, at 60 s.
+    await stage.environment.sleep('52s');
     const now = checkNow(payment);
     await held.begun;
     expect(await now).toMatchObject({ lastAnswer: 'unknown' });
+    await stage.environment.sleep('5s');
     held.release('waiting');
 
     expect(await payment.handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
