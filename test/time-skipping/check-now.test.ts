@@ -74,9 +74,12 @@ describe('checkNow', () => {
     const payment = await stage.startPayment();
     const eventId = stage.world.storeNotification({ status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
     await payment.handle.signal(SIGNALS.alipayNotified, { eventId });
-    await waitFor(async () => (await payment.handle.query<PaymentState>(QUERIES.payment)).status === 'REVIEW', {
-      what: 'the notification to be recorded',
-    });
+    await waitFor(
+      async () => (await payment.handle.query<PaymentState>(QUERIES.payment)).status === 'REVIEW',
+      {
+        what: 'the notification to be recorded',
+      },
+    );
 
     expect(await checkNow(payment)).toMatchObject({ status: 'REVIEW', checks: 0 });
     expect(asksOf(payment)).toEqual([]);
