@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Addresses } from './infrastructure';
 import { PLACES } from './places';
 import type { Settings } from './settings';
 
@@ -8,12 +9,6 @@ const SANDBOX = { appId: '2021000000000000', sellerId: '2088000000000000' };
 
 /** Short enough to watch, long enough to follow. */
 const DEMO_TIMINGS = { PAYMENT_CHECK_INTERVAL: '2s', CLOSE_MARGIN: '1s', SWEEP_CRON: '0/5 * * * * * *' };
-
-/** Where the servers are that the parts use. */
-export interface Addresses {
-  databaseUrl: string;
-  temporalAddress: string;
-}
 
 /** The environment of migrations, sandbox, worker, HTTP server and CLI: the person's own, completed. */
 export function environmentOf(

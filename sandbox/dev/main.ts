@@ -1,11 +1,16 @@
-import { Client, Connection } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import type { Client } from '@temporalio/client';
 import { openDatabase } from '../../db/connect';
 import { readConfig } from '../../worker/config';
 import { connectControl } from '../control-http';
 import { environmentOf } from './environment';
 import { guardServices } from './guard';
-import { chooseTemporal, providePostgres, provideTemporal } from './infrastructure';
+import {
+  addressesOf,
+  assertExternalsAnswer,
+  providePostgres,
+  provideTemporal,
+  provideTemporalCli,
+} from './infrastructure';
 import { Narrator } from './narrator';
 import { applicationParts } from './parts';
 import { forgetEverything, PLACES } from './places';
@@ -22,6 +27,7 @@ import { Shop } from './shop';
 import { playStories } from './stories';
 import type { World } from './stories';
 import { Supervisor } from './supervisor';
+import { connectTemporal } from './temporal-client';
 import { waitFor } from './wait-for';
 
 // The whole of durable-alipay on one machine: what ./temporal-dev.sh runs.
@@ -36,16 +42,16 @@ let leaving = false;
 async function main(): Promise<void> {
   const settings = readSettings(process.argv, process.env);
   run = takeRun(PLACES.running);
+  const env = environmentOf(settings, addressesOf(settings), process.env);
+  // All that can be known to be wrong is said before anything is started.
+  assertConfig(settings, env);
+  await assertExternalsAnswer(settings, env);
   await assertPortsFree(settings, run);
   if (settings.fresh) await forgetEverything(say);
   dismissGuardian = guardServices();
 
-  const env = await startServers(settings);
-  const temporal = await connectTemporal(env);
-  for (const part of applicationParts(settings, env, temporal)) await supervisor.start(part);
-  announceParts(settings);
+  const temporal = await startEverything(settings, env);
   say(await runScript('Installing the sweep', ['client/bin.js', 'sweep', 'install'], env));
-
   const world = theWorld(settings, env, temporal);
   if (settings.demo) await playStories(world);
   say('');
@@ -54,7 +60,20 @@ async function main(): Promise<void> {
   say('ready');
 }
 
-/** Early, and all of them: nothing is started that would have to be stopped again. */
+/** The sandbox's keys are made when it starts; all else is there to be judged. */
+function assertConfig({ external }: Settings, env: NodeJS.ProcessEnv): void {
+  readConfig(env, {
+    needs: [
+      'database',
+      'payments',
+      'sweep',
+      'http',
+      'log',
+      ...(external.gateway ? (['alipay'] as const) : []),
+    ],
+  });
+}
+
 async function assertPortsFree({ ports, external }: Settings, { afterCrash }: Run): Promise<void> {
   const wanted: Array<keyof typeof PORTS> = [
     'server',
@@ -71,21 +90,15 @@ async function assertPortsFree({ ports, external }: Settings, { afterCrash }: Ru
   for (const port of wanted) await assertFree(ports[port], PORTS[port].what, howToChoose(port));
 }
 
-async function startServers(settings: Settings): Promise<NodeJS.ProcessEnv> {
-  const choice = await chooseTemporal(settings, say);
-  const databaseUrl = await providePostgres(settings, supervisor, say);
-  const temporalAddress = await provideTemporal(settings, choice, supervisor, say);
-  const env = environmentOf(settings, { databaseUrl, temporalAddress }, process.env);
+async function startEverything(settings: Settings, env: NodeJS.ProcessEnv): Promise<Client> {
+  const cli = await provideTemporalCli(settings, say);
+  await providePostgres(settings, supervisor, say);
+  await provideTemporal(settings, cli, supervisor, say);
   await runScript('Migrating the database', ['db/migrate.ts'], env);
-  return env;
-}
-
-async function connectTemporal(env: NodeJS.ProcessEnv): Promise<Client> {
-  const variables = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  const { connectionOptions, namespace } = loadClientConnectConfig({
-    overrideEnvVars: Object.fromEntries(variables),
-  });
-  return new Client({ connection: await Connection.connect(connectionOptions), namespace });
+  const temporal = await connectTemporal(env);
+  for (const part of applicationParts(settings, env, temporal)) await supervisor.start(part);
+  announceParts(settings);
+  return temporal;
 }
 
 function announceParts({ ports, external }: Settings): void {

@@ -20,8 +20,8 @@ export const PLACES = {
 
 /** Deletes what earlier starts left, and nothing that somebody else put beside it. */
 export async function forgetEverything(say: Say): Promise<void> {
-  const { temporalDb, temporalConfig, sandbox, logs } = PLACES;
-  for (const place of [temporalDb, `${temporalDb}-wal`, `${temporalDb}-shm`, temporalConfig, sandbox, logs]) {
+  const { temporalDb, sandbox, logs } = PLACES;
+  for (const place of [temporalDb, `${temporalDb}-wal`, `${temporalDb}-shm`, sandbox, logs]) {
     rmSync(place, { recursive: true, force: true });
   }
   await forgetPostgres(PLACES.postgres, say);
