@@ -1,5 +1,8 @@
 'use strict';
 
+const { readdirSync } = require('node:fs');
+const { join, sep } = require('node:path');
+
 // A tier is a folder of test/. Each asks for what it needs: unit and replay for nothing, time-skipping for the test
 // server's program, the others for a real PostgreSQL and a real Temporal, started once by globalSetup, and only when one of
 // their tests is selected.
@@ -35,17 +38,26 @@ const onRealServers = {
   setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'],
 };
 
+const projects = [
+  tier('unit'),
+  tier('replay', { setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'] }),
+  tier('time-skipping', {
+    globalSetup: '<rootDir>/test/support/get-time-skipping-server.ts',
+    setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'],
+  }),
+  tier('integration', onRealServers),
+];
+
+// A test in a folder that is no tier would never run, and nobody would notice.
+const tiers = projects.map(({ displayName }) => displayName);
+const strays = readdirSync(join(__dirname, 'test'), { recursive: true, encoding: 'utf8' }).filter(
+  (file) => file.endsWith('.test.ts') && !tiers.includes(file.split(sep)[0]),
+);
+if (strays.length > 0) throw new Error(`In no tier of jest.config.js: test/${strays.join(', test/')}`);
+
 /** @type {import('jest').Config} */
 module.exports = {
-  projects: [
-    tier('unit'),
-    tier('replay', { setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'] }),
-    tier('time-skipping', {
-      globalSetup: '<rootDir>/test/support/get-time-skipping-server.ts',
-      setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'],
-    }),
-    tier('integration', onRealServers),
-  ],
+  projects,
   testSequencer: '<rootDir>/test/support/sequencer.js',
   testTimeout: 60 * SECONDS,
   maxWorkers: 2,
