@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { row } from './connect';
 import type { Database } from './connect';
-import { migrationSource } from './migrations';
+import { MIGRATION_NAMES, migrationSource } from './migrations';
 
 const config = (schema: string): Knex.MigratorConfig => ({
   migrationSource,
@@ -34,12 +34,17 @@ export async function migrateDown(db: Database, schema = 'public'): Promise<stri
 
 /** Names of the migrations that the database still lacks. */
 export async function pendingMigrations(db: Database, schema = 'public'): Promise<string[]> {
+  // In a schema that is not there yet knex would fail on making its own tables.
+  if (!(await schemaExists(db, schema))) return MIGRATION_NAMES;
   const [, pending] = (await db.migrate.list(config(schema))) as [unknown[], Array<[string, unknown]>];
   return pending.map(([name]) => name);
 }
 
 /** Asked first, because CREATE SCHEMA IF NOT EXISTS wants the right to create even where there is nothing to do. */
 async function createSchema(db: Database, schema: string): Promise<void> {
-  const found = await row(db, 'SELECT 1 FROM pg_namespace WHERE nspname = :schema', { schema });
-  if (!found) await db.raw('CREATE SCHEMA IF NOT EXISTS ??', [schema]);
+  if (!(await schemaExists(db, schema))) await db.raw('CREATE SCHEMA IF NOT EXISTS ??', [schema]);
+}
+
+async function schemaExists(db: Database, schema: string): Promise<boolean> {
+  return (await row(db, 'SELECT 1 FROM pg_namespace WHERE nspname = :schema', { schema })) !== undefined;
 }

@@ -6,6 +6,9 @@ const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]> = [
   ['20261124_create_ledger', createLedger],
 ];
 
+/** Their names, oldest first. */
+export const MIGRATION_NAMES: string[] = MIGRATIONS.map(([name]) => name);
+
 type Named = (typeof MIGRATIONS)[number];
 
 /** Names stand in the list, not in file names, so that the built package and the sources count as the same. */
