@@ -1,0 +1,183 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Database } from '../../db/connect';
+import { openDatabase, rows } from '../../db/connect';
+import { migrateDown, migrateUp, pendingMigrations } from '../../db/migrator';
+import { freshDatabase } from '../support';
+
+const SCHEMA = 'shop_1';
+
+let url: string;
+let db: Database;
+
+beforeAll(async () => {
+  url = await freshDatabase({ empty: true });
+  db = openDatabase({ url, schema: SCHEMA });
+});
+afterAll(() => db.destroy());
+
+const tablesOf = async (schema: string): Promise<string[]> =>
+  (
+    await rows<{ name: string }>(
+      db,
+      `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = :schema ORDER BY 1`,
+      { schema },
+    )
+  ).map(({ name }) => name);
+
+/** All that a schema holds, as Postgres' own catalogue tells it. */
+const shape = () =>
+  rows(
+    db,
+    `SELECT 'column' AS kind, table_name || '.' || column_name AS name,
+       concat_ws(' ', data_type, numeric_precision, numeric_scale, is_nullable, column_default) AS detail
+     FROM information_schema.columns WHERE table_schema = :schema
+     UNION ALL
+     SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+     FROM pg_constraint WHERE connamespace = CAST(:schema AS regnamespace)
+     UNION ALL
+     SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = :schema
+     UNION ALL
+     SELECT 'trigger', tgname, pg_get_triggerdef(t.oid)
+     FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
+     WHERE c.relnamespace = CAST(:schema AS regnamespace) AND NOT tgisinternal
+     ORDER BY 1, 2, 3`,
+    { schema: SCHEMA },
+  );
+
+describe('migrations in a schema of their own', () => {
+  it('go up, down to nothing, and up to the same again', async () => {
+    expect(await pendingMigrations(db, SCHEMA)).toEqual(['20261124_create_ledger']);
+    expect(await migrateUp(db, SCHEMA)).toEqual(['20261124_create_ledger']);
+    const first = await shape();
+    expect(first.length).toBeGreaterThan(50);
+    expect(await tablesOf(SCHEMA)).toEqual(
+      expect.arrayContaining([
+        'orders',
+        'payments',
+        'order_messages',
+        'order_log',
+        'payment_events',
+        'unmatched_notifications',
+      ]),
+    );
+
+    expect(await migrateDown(db, SCHEMA)).toEqual(['20261124_create_ledger']);
+    expect(
+      (await tablesOf(SCHEMA)).filter((table) => !table.startsWith('durable_alipay_migrations')),
+    ).toEqual([]);
+    expect(
+      await rows(db, `SELECT proname FROM pg_proc WHERE pronamespace = CAST(:schema AS regnamespace)`, {
+        schema: SCHEMA,
+      }),
+    ).toEqual([]);
+
+    await migrateUp(db, SCHEMA);
+    expect(await shape()).toEqual(first);
+  });
+
+  it("leave every other schema alone, knex's own tables included", async () => {
+    expect(await tablesOf('public')).toEqual([]);
+    expect(await tablesOf(SCHEMA)).toEqual(
+      expect.arrayContaining(['durable_alipay_migrations', 'durable_alipay_migrations_lock']),
+    );
+  });
+
+  it('have nothing to do the second time, and nothing is pending', async () => {
+    expect(await migrateUp(db, SCHEMA)).toEqual([]);
+    expect(await pendingMigrations(db, SCHEMA)).toEqual([]);
+  });
+
+  it('may be run by several processes at once, also the first time', async () => {
+    const processes = Array.from({ length: 5 }, () => openDatabase({ url, schema: 'shop_2' }));
+    try {
+      const done = await Promise.all(processes.map((one) => migrateUp(one, 'shop_2')));
+      expect(done.flat()).toEqual(['20261124_create_ledger']);
+    } finally {
+      await Promise.all(processes.map((one) => one.destroy()));
+    }
+  });
+
+  it('say in the database what each table is for', async () => {
+    const uncommented = await rows(
+      db,
+      `SELECT c.relname FROM pg_class c WHERE c.relnamespace = CAST(:schema AS regnamespace) AND c.relkind = 'r'
+         AND c.relname NOT LIKE 'durable_alipay_migrations%' AND obj_description(c.oid) IS NULL`,
+      { schema: SCHEMA },
+    );
+    expect(uncommented).toEqual([]);
+  });
+});
+
+describe('the database itself refuses', () => {
+  const order = (id: string, more: Record<string, unknown> = {}) => {
+    const columns = { id, subject: 'tea', total_amount: '12.30', expires_at: new Date(), ...more };
+    return db('orders').insert(columns);
+  };
+  const payment = (outTradeNo: string, orderId: string, more: Record<string, unknown> = {}) =>
+    db('payments').insert({ out_trade_no: outTradeNo, order_id: orderId, total_amount: '12.30', ...more });
+
+  beforeAll(async () => {
+    await order('A');
+    await order('B');
+    await payment('A1', 'A', { status: 'PAID' });
+    await payment('A2', 'A');
+  });
+
+  const CHECK = { code: '23514' };
+  const UNIQUE = { code: '23505' };
+  const FOREIGN = { code: '23503' };
+
+  it('a second PAID payment of one order', async () => {
+    await expect(
+      db('payments').where({ out_trade_no: 'A2' }).update({ status: 'PAID' }),
+    ).rejects.toMatchObject(UNIQUE);
+    await expect(payment('A3', 'A', { status: 'PAID' })).rejects.toMatchObject(UNIQUE);
+    await payment('B1', 'B', { status: 'PAID' });
+  });
+
+  it.each(['0', '-0.01', '0.004'])('an amount of %s', async (amount) => {
+    await expect(
+      order(`amount${amount.replace(/\W/g, '_')}`, { total_amount: amount }),
+    ).rejects.toMatchObject(CHECK);
+    await expect(payment('A9', 'A', { total_amount: amount })).rejects.toMatchObject(CHECK);
+  });
+
+  it('a status that there is not', async () => {
+    await expect(order('C', { status: 'REFUNDED' })).rejects.toMatchObject(CHECK);
+    await expect(order('C', { status: 'paid' })).rejects.toMatchObject(CHECK);
+    await expect(payment('A9', 'A', { status: 'UNCONFIRMED' })).rejects.toMatchObject(CHECK);
+    await expect(order('C', { close_by: 'hand' })).rejects.toMatchObject(CHECK);
+    await expect(payment('A9', 'A', { product: 'app' })).rejects.toMatchObject(CHECK);
+  });
+
+  it('ids that Alipay would refuse', async () => {
+    await expect(payment('A-9', 'A')).rejects.toMatchObject(CHECK);
+    await expect(payment('9'.repeat(65), 'A')).rejects.toMatchObject(CHECK);
+    await expect(order('C D')).rejects.toMatchObject(CHECK);
+  });
+
+  it('a negative refund, and a payment of no order', async () => {
+    await expect(payment('A9', 'A', { refunded_amount: '-1' })).rejects.toMatchObject(CHECK);
+    await expect(payment('A9', 'nobody')).rejects.toMatchObject(FOREIGN);
+  });
+
+  it('any change of what happened', async () => {
+    await db('payment_events').insert({ out_trade_no: 'A1', actor: 'a test', event: 'paid' });
+    await expect(db('payment_events').update({ actor: 'another' })).rejects.toThrow(/append-only/);
+    await expect(db('payment_events').where({ out_trade_no: 'A1' }).delete()).rejects.toThrow(/append-only/);
+    await expect(db('payments').where({ out_trade_no: 'A1' }).delete()).rejects.toMatchObject(FOREIGN);
+    expect(await db('payment_events').where({ out_trade_no: 'A1' })).toHaveLength(1);
+  });
+
+  it('one notification twice', async () => {
+    const event = {
+      out_trade_no: 'A1',
+      actor: 'alipay',
+      event: 'notified',
+      detail: JSON.stringify({ notify_id: 'n1' }),
+    };
+    await db('payment_events').insert(event);
+    await expect(db('payment_events').insert(event)).rejects.toMatchObject(UNIQUE);
+    await db('payment_events').insert({ ...event, out_trade_no: 'A2' });
+  });
+});
