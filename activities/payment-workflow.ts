@@ -96,9 +96,11 @@ export async function wakePayment(
 
 /** Makes sure that a workflow looks after a payment whose row asks for it (REFUNDING, REVIEW). */
 export async function revivePayment(temporal: Client, payment: PaymentIdentity): Promise<void> {
-  await temporal.workflow.start<typeof confirmPayment>(
-    WORKFLOWS.confirmPayment,
-    startOptions(payment, onMessage(payment.outTradeNo)),
+  await start((searchable) =>
+    temporal.workflow.start<typeof confirmPayment>(
+      WORKFLOWS.confirmPayment,
+      startOptions(payment, onMessage(payment.outTradeNo), searchable),
+    ),
   );
 }
 
@@ -109,11 +111,13 @@ export async function updatePayment(
   update: UpdateName,
   args: unknown[],
 ): Promise<PaymentState> {
-  return temporal.workflow.executeUpdateWithStart<typeof confirmPayment, PaymentState, unknown[]>(update, {
-    startWorkflowOperation: new WithStartWorkflowOperation<typeof confirmPayment>(
-      WORKFLOWS.confirmPayment,
-      startOptions(payment, onMessage(payment.outTradeNo)),
-    ),
-    args,
-  });
+  return start((searchable) =>
+    temporal.workflow.executeUpdateWithStart<typeof confirmPayment, PaymentState, unknown[]>(update, {
+      startWorkflowOperation: new WithStartWorkflowOperation<typeof confirmPayment>(
+        WORKFLOWS.confirmPayment,
+        startOptions(payment, onMessage(payment.outTradeNo), searchable),
+      ),
+      args,
+    }),
+  );
 }

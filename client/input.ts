@@ -2,6 +2,7 @@ import Big from 'big.js';
 import { z } from 'zod';
 import { duration, LONGEST_ORDER } from '../worker/config';
 import { PaymentError } from '../workflows/errors';
+import type { ResolveReview } from '../workflows/messages';
 
 // What callers may say, checked before anything is written. The limits of ids, subject and amount are Alipay's.
 
@@ -62,6 +63,12 @@ const note = (longest: number) =>
 
 const closeInput = z.strictObject({ orderId, actor: note(64), reason: note(256) });
 
+const decision = z.strictObject({
+  to: z.enum(['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'], 'must be PAID, REFUNDING, REFUNDED or CLOSED'),
+  actor: note(64),
+  reason: note(256),
+});
+
 /** An order as its shop registers it. `totalAmount` has two decimals now; `expiresIn` reads by {@link parseDuration}. */
 export type ParsedOrderInput = z.output<typeof orderInput>;
 
@@ -79,6 +86,9 @@ export const parseCheckoutInput = (input: unknown): ParsedCheckoutInput => parse
 
 /** @throws PaymentError INVALID_INPUT that names every fault */
 export const parseCloseInput = (input: unknown): ParsedCloseInput => parse(closeInput, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseDecision = (input: unknown): ResolveReview => parse(decision, input);
 
 /** @throws PaymentError INVALID_INPUT */
 export const parseOrderId = (text: unknown): string =>

@@ -47,7 +47,7 @@ import {
   paymentWorkflowId,
 } from '../workflows/messages';
 import { explain } from './dependencies';
-import { parseCheckoutInput, parseCloseInput, parseDuration, parseOrderInput } from './input';
+import { parseCheckoutInput, parseCloseInput, parseDecision, parseDuration, parseOrderInput } from './input';
 import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { SweepSettings } from './sweep';
@@ -314,7 +314,7 @@ export class PaymentClient {
    */
   resolveReview(outTradeNo: string, decision: ResolveReview): Promise<PaymentState> {
     return this.#guard(async () =>
-      this.#update(await this.#findPayment(outTradeNo), UPDATES.resolveReview, [decision]),
+      this.#update(await this.#findPayment(outTradeNo), UPDATES.resolveReview, [parseDecision(decision)]),
     );
   }
 
