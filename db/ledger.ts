@@ -107,6 +107,8 @@ export async function openPayment(
     if (!(await findPayment(trx, outTradeNo))) await insertPayment(trx, { ...input, outTradeNo });
     const payment = await findPayment(trx, outTradeNo);
     if (!payment) throw unknownPayment(outTradeNo);
+    // Its own order was not locked here: another checkout may have taken the number in this moment.
+    if (payment.orderId !== order.id) throw takenOutTradeNo(outTradeNo);
     await appendEvent(trx, { outTradeNo, actor: 'checkout', event: 'checked-out' });
     return { order, payment };
   });
@@ -118,12 +120,7 @@ async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: P
     return open.at(-1)?.outTradeNo ?? input.newOutTradeNo;
   }
   const known = await findPayment(trx, input.outTradeNo);
-  if (known && known.orderId !== input.orderId) {
-    throw new PaymentError(
-      'OUT_TRADE_NO_TAKEN',
-      `outTradeNo ${input.outTradeNo} pays another order. Use a new outTradeNo, or leave it out.`,
-    );
-  }
+  if (known && known.orderId !== input.orderId) throw takenOutTradeNo(input.outTradeNo);
   if (known && known.status !== 'UNPAID') {
     throw new PaymentError(
       'PAYMENT_SETTLED',
@@ -132,6 +129,12 @@ async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: P
   }
   return input.outTradeNo;
 }
+
+const takenOutTradeNo = (outTradeNo: string): PaymentError =>
+  new PaymentError(
+    'OUT_TRADE_NO_TAKEN',
+    `outTradeNo ${outTradeNo} pays another order. Use a new outTradeNo, or leave it out.`,
+  );
 
 function assertPayable(order: ClockedOrder, marginMs: number): void {
   if (order.status === 'PAID') {

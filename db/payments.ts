@@ -57,7 +57,7 @@ export function listPayments(
   );
 }
 
-/** Call it with the order's row locked. `marginMs` before the order expires, Alipay stops taking the money. */
+/** Changes nothing where the number is taken. Call it with the order's row locked. `marginMs` before the order expires, Alipay stops taking the money. */
 export async function insertPayment(
   trx: Database,
   payment: { outTradeNo: string; orderId: string; product: Product; marginMs: number },
@@ -68,7 +68,7 @@ export async function insertPayment(
      SELECT :outTradeNo, id, :product, total_amount,
        -- whole seconds: that is all that Alipay's time_expire can say
        date_trunc('second', expires_at - :marginMs * interval '1 millisecond')
-     FROM orders WHERE id = :orderId`,
+     FROM orders WHERE id = :orderId ON CONFLICT (out_trade_no) DO NOTHING`,
     { ...payment },
   );
 }
