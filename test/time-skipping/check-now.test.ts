@@ -87,6 +87,32 @@ describe('checkNow', () => {
   });
 });
 
+describe('a notification in the same workflow task as checkNow', () => {
+  // Which of the two local activities ends first is chance, so they meet several times.
+  it.each(Array.from({ length: 10 }, (_, i) => i + 1))(
+    'is recorded, and no task fails: meeting %i',
+    async () => {
+      const payment = await stage.startPayment();
+      const eventId = stage.world.storeNotification({ status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
+      const [, state] = await Promise.all([
+        payment.handle.signal(SIGNALS.alipayNotified, { eventId }),
+        checkNow(payment),
+      ]);
+      while ((await payment.handle.query<PaymentState>('payment')).status !== 'REVIEW');
+
+      expect(state).toMatchObject({ checks: 0 });
+      expect(asksOf(payment).length).toBeLessThanOrEqual(1);
+      const { events } = await payment.handle.fetchHistory();
+      expect(
+        events?.filter(
+          (it) => it.workflowTaskFailedEventAttributes ?? it.workflowTaskTimedOutEventAttributes,
+        ),
+      ).toEqual([]);
+      await payment.handle.terminate();
+    },
+  );
+});
+
 describe('a check that is due while checkNow asks', () => {
   it('waits for that answer, then asks for itself', async () => {
     const held = new Held();
