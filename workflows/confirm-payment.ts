@@ -14,6 +14,7 @@ import {
 } from '@temporalio/workflow';
 import type { Recorded } from '../db/ledger';
 import { atOnceOrSurely, failureType, fieldsOf, isCount, isLike, requireInput } from './failures';
+import { paymentInWords } from './in-words';
 import type {
   AlipayNotified,
   Answer,
@@ -338,6 +339,7 @@ class PaymentRun {
       if (isCancellation(error)) throw error;
       log.warn('order service not told yet; the sweep will', { ...order, code: 'UNTOLD' });
     }
+    this.#show();
   }
 
   async #refund(): Promise<void> {
@@ -391,18 +393,15 @@ class PaymentRun {
   }
 
   #inWords(): string {
-    const { nextCheckAt } = this.state();
-    const lines = [`**${this.#status}**, ${this.#checksMade} of ${this.#checksAllowed} checks made.`];
-    if (this.#lastAnswer) lines.push(`Alipay's last answer: *${this.#lastAnswer}*.`);
-    if (nextCheckAt) lines.push(`Next check at ${nextCheckAt}, unless a notification comes first.`);
-    else if (this.#isOpen && this.#closesOrder) {
-      lines.push(`The order is closed at ${new Date(this.#expiresAt).toISOString()} if it stays unpaid.`);
-    }
-    if (this.#isInReview)
-      lines.push(`In review (${this.#reviewReason ?? ''}): send update \`resolveReview\`.`);
-    if (this.#status === 'UNCONFIRMED')
-      lines.push('Not paid so far. The sweep asks again before it closes the order.');
-    return lines.join('\n\n');
+    return paymentInWords({
+      ...this.state(),
+      checksAllowed: this.#checksAllowed,
+      reviewReason: this.#reviewReason,
+      untold: this.#untold,
+      postponed: this.#postponements > 0,
+      expiresAt: this.#expiresAt === Infinity ? null : new Date(this.#expiresAt).toISOString(),
+      closesOrder: this.#closesOrder,
+    });
   }
 }
 

@@ -9,6 +9,7 @@ import {
 } from '@temporalio/workflow';
 import type { ChunkReport } from '../activities/closing';
 import { atOnceOrSurely, fieldsOf, isCount, requireInput } from './failures';
+import { sweepInWords } from './in-words';
 import type { SweepCursor, SweepInput, SweepProgress, SweepReport } from './messages';
 import { QUERIES } from './messages';
 import { measureSweep } from './metrics';
@@ -41,7 +42,7 @@ export async function sweepExpiredOrders(input: SweepInput): Promise<SweepReport
   if (!input.progress) await sweep.doWhatIsOwed();
   await sweep.closeExpired();
   if (sweep.goesOn) await continueAsNew<typeof sweepExpiredOrders>({ ...input, progress: sweep.progress });
-  const report = sweep.report;
+  const report = sweep.end();
   measureSweep(report, Date.now());
   return report;
 }
@@ -63,6 +64,7 @@ class Sweep {
     this.#startedAt = input.progress?.startedAt ?? Date.now();
     this.#report = input.progress?.report ?? emptyReport();
     this.#after = input.progress?.after ?? this.#whereTheLastTickEnded();
+    this.#show();
   }
 
   get report(): SweepReport {
@@ -88,6 +90,7 @@ class Sweep {
       const { done, gatewayDown } = await sweepSurely.doWhatIsOwed({ dryRun: this.#input.dryRun ?? false });
       this.#report.owed = done;
       if (gatewayDown) this.#stopForGateway();
+      this.#show();
     } catch (error) {
       if (isCancellation(error)) throw error;
       log.warn('owed work was not done; the next sweep tries again', { code: 'OWED_FAILED' });
@@ -166,7 +169,18 @@ class Sweep {
     name(report.heldIds, held);
     name(report.failedIds, failed);
     if (gatewayDown) this.#stopForGateway();
-    setCurrentDetails(inWords(this.report));
+    this.#show();
+  }
+
+  /** The report, final. */
+  end(): SweepReport {
+    this.#show(true);
+    return this.report;
+  }
+
+  /** What a person sees in the Web UI. */
+  #show(over = false): void {
+    setCurrentDetails(sweepInWords(this.report, { over, dryRun: this.#input.dryRun ?? false }));
   }
 
   /** A dead gateway is asked no more: the next sweep probes it again. */
@@ -196,21 +210,4 @@ function emptyReport(): SweepReport {
 
 function name(named: string[], ids: string[]): void {
   named.push(...ids.slice(0, IDS_NAMED - named.length));
-}
-
-function inWords(report: SweepReport): string {
-  const { scanned, closed, rescued, held, failed, owed: done, gatewayDown } = report;
-  const lines = [
-    `${scanned} expired orders looked at: **${closed} closed**, ${rescued} rescued, ${held} held, ${failed} failed.`,
-    `Owed work done: ${done}.`,
-  ];
-  if (gatewayDown) lines.push('**Gateway down**: the rest is left to the next sweep.');
-  for (const [what, ids] of [
-    ['Rescued', report.rescuedIds],
-    ['Held', report.heldIds],
-    ['Failed', report.failedIds],
-  ] as const) {
-    if (ids.length > 0) lines.push(`${what}: ${ids.map((id) => `\`${id}\``).join(' ')}`);
-  }
-  return lines.join('\n\n');
 }

@@ -1,0 +1,114 @@
+import type { PaymentState, SweepReport } from './messages';
+
+// What a person reads in the Web UI (tab User Metadata, Current Details) and by `temporal workflow metadata`: Markdown, in
+// plain words, where it stands, what comes next and when. Not part of any history, so it may change freely.
+
+/** What a run of `confirmPayment` tells of itself beside its state. */
+export interface PaymentFacts extends PaymentState {
+  checksAllowed: number;
+  /** Null where nobody need decide. */
+  reviewReason: string | null;
+  /** Whether the order service has not been told yet. */
+  untold: boolean;
+  /** Whether the last check could not be made, since Alipay cannot be asked. */
+  postponed: boolean;
+  /** ISO 8601, or null where this run does not know it. */
+  expiresAt: string | null;
+  /** Whether this run closes the order then; else the sweep does. */
+  closesOrder: boolean;
+}
+
+/** Where a payment stands. */
+export function paymentInWords(facts: PaymentFacts): string {
+  const { status, checks, checksAllowed, lastAnswer, untold } = facts;
+  const made = checksAllowed > 0 ? `, ${checks} of ${checksAllowed} checks made` : '';
+  return paragraphs(
+    `**${isInReview(facts) ? 'REVIEW' : status}**${made}.`,
+    lastAnswer && `Alipay's last answer: *${lastAnswer}*.`,
+    untold && 'The order service is told now; if that fails, by the next sweep.',
+    ...whatNext(facts),
+  );
+}
+
+const isInReview = ({ status, reviewReason }: PaymentFacts): boolean =>
+  status === 'REVIEW' || (status === 'PAID' && reviewReason !== null);
+
+function whatNext(facts: PaymentFacts): (string | false)[] {
+  if (isInReview(facts)) return whatToDecide(facts);
+  switch (facts.status) {
+    case 'UNPAID':
+      return whenUnpaid(facts);
+    case 'UNCONFIRMED':
+      return [
+        `Not paid so far, and this run asks no more. When the order expires${at(facts.expiresAt)}, the sweep asks Alipay again before it closes the order.`,
+        'A notification or a new checkout before that starts a new run.',
+      ];
+    case 'REFUNDING':
+      return ['The money is being given back: the refund is repeated until Alipay proves it or refuses it.'];
+    case 'REFUNDED':
+      return ['The money has been given back. Nothing is left to do here.'];
+    case 'CLOSED':
+      return ['Nobody can pay any more, and no money came. Nothing is left to do here.'];
+    default:
+      return ['Nothing is left to do here.'];
+  }
+}
+
+function whenUnpaid({ nextCheckAt, postponed, expiresAt, closesOrder }: PaymentFacts): (string | false)[] {
+  if (nextCheckAt !== null) {
+    return [
+      postponed && '**Alipay cannot be asked at present.** The check is postponed, not used up.',
+      `Next check at ${nextCheckAt}, unless a notification comes first.`,
+    ];
+  }
+  return [closesOrder && `The order is closed${at(expiresAt)} if it stays unpaid.`];
+}
+
+const at = (time: string | null): string => (time === null ? '' : ` at ${time}`);
+
+/** By the first word of a row's `review_reason`; a code of Alipay's may follow it. */
+const REASONS: Readonly<Record<string, string>> = {
+  AMOUNT_DIFFERS: "Alipay took another amount than the order's.",
+  LATE_PAYMENT: 'It was paid after the order was closed.',
+  DUPLICATE_PAYMENT: 'Another payment had paid the order already.',
+  CLOSED_AFTER_PAYMENT: 'Alipay closed a trade for which money had moved.',
+  REFUND_REFUSED: 'Alipay refuses the refund.',
+};
+
+function whatToDecide({ outTradeNo, reviewReason }: PaymentFacts): string[] {
+  const reason = reviewReason ?? 'no reason given';
+  return [
+    `**A person must decide:** ${REASONS[reason.split(' ')[0] ?? ''] ?? ''} (\`${reason}\`)`,
+    `What happened: \`durable-alipay payment show ${outTradeNo}\`. To decide, send this run the update \`resolveReview\` with`,
+    '`{"to": "REFUNDING", "actor": "your name", "reason": "why"}`',
+    '`to` is `PAID` (keep the money), `REFUNDING` (give it back), `REFUNDED` (it was given back elsewhere) or `CLOSED` (it never came). Alipay is asked first, and what contradicts it is refused.',
+  ];
+}
+
+/** What a sweep has done so far, or did. */
+export function sweepInWords(
+  report: SweepReport,
+  { over, dryRun }: { over: boolean; dryRun: boolean },
+): string {
+  const { scanned, closed, rescued, held, failed, owed } = report;
+  return paragraphs(
+    `**${over ? 'Done' : 'At work'}**, ${report.seconds} s.`,
+    dryRun && '**Dry run:** nothing is changed; this is what a sweep would do.',
+    `${scanned} expired orders looked at: **${closed} closed**, ${rescued} rescued, ${held} held, ${failed} failed.`,
+    `Owed work done: ${owed}.`,
+    report.gatewayDown && '**Gateway down:** nothing more is asked; the next sweep tries again.',
+    report.next && 'More are left: the next tick goes on from here.',
+    named('Rescued (paid after all)', report.rescuedIds, rescued),
+    named('Held (still payable, or a person decides)', report.heldIds, held),
+    named('Failed (the log says why; the next sweep tries again)', report.failedIds, failed),
+  );
+}
+
+function named(what: string, ids: string[], count: number): string {
+  if (ids.length === 0) return '';
+  const more = count > ids.length ? ` and ${count - ids.length} more` : '';
+  return `${what}: ${ids.map((id) => `\`${id}\``).join(' ')}${more}`;
+}
+
+const paragraphs = (...lines: (string | false | null | undefined)[]): string =>
+  lines.filter(Boolean).join('\n\n');
