@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AlipaySdk } from 'alipay-sdk';
 import type { CircuitBreakerPolicy } from 'cockatiel';
 import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
+import { readFen, toFen } from '../../db/money';
 import type { Answer, Product } from '../../workflows/messages';
 import { fromBeijing, toBeijing } from './beijing';
 import { NOT_CLOSABLE, TRADE_NOT_EXIST } from './classify';
@@ -156,7 +157,7 @@ export class AlipayGateway {
 
   /**
    * `alipay.trade.refund` of the whole amount. Safe to repeat with the same `outRequestNo` and amount. True where
-   * Alipay proves that money moved (`fund_change=Y`); false: ask {@link refundQuery}.
+   * Alipay proves that the whole amount moved (`fund_change=Y`, `refund_fee`); false: ask {@link refundQuery}.
    *
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
@@ -176,7 +177,7 @@ export class AlipayGateway {
       patience,
     );
     if (node['code'] !== '10000') throw refused('alipay.trade.refund', outTradeNo, node);
-    return node['fund_change'] === 'Y';
+    return node['fund_change'] === 'Y' && readFen(node['refund_fee']) === toFen(amount);
   }
 
   /**
