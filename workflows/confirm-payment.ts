@@ -373,7 +373,8 @@ class PaymentRun {
   async #giveUp(): Promise<void> {
     this.#gaveUp = true;
     await this.readRow();
-    if (!this.#isOpen) return;
+    // A buyer who came back meanwhile has started a new round.
+    if (!this.#isOpen || this.#checksRemain) return;
     this.#status = 'UNCONFIRMED';
     countUnconfirmed();
     this.#show();
