@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { FaultMode } from '../../sandbox';
 import { FAULT_MODES } from '../../sandbox';
 import { takePlace } from '../../db/alipay-quota';
-import { paymentWorkflowId } from '../../workflows/messages';
+import { SIGNALS, paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from './story';
@@ -79,6 +79,31 @@ describe('a notification during an ask that does not end', () => {
     expect(events?.filter((event) => event.workflowTaskFailedEventAttributes)).toEqual([]);
     expect(await story.ended(outTradeNo)).toMatchObject({ status: 'PAID' });
     expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+  });
+});
+
+describe('a buyer who comes back to the cashier while the run gives up', () => {
+  it('is asked about again, three times', async () => {
+    const { outTradeNo } = await story.checkOut();
+    const handle = shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
+    const blocked = await shop.db.transaction();
+    try {
+      // What the run reads before it gives up stands still.
+      await blocked.raw('LOCK TABLE order_messages IN ACCESS EXCLUSIVE MODE');
+      await waitFor(
+        async () =>
+          (await handle.fetchHistory()).events?.some(
+            (event) => event.activityTaskScheduledEventAttributes?.activityType?.name === 'readPayment',
+          ),
+        { what: 'the run to read its row', timeoutMs: 20_000 },
+      );
+      expect(await story.calls(outTradeNo)).toHaveLength(3);
+      await handle.signal(SIGNALS.checkedOut, { checks: 3, intervalMs: 1_000 });
+    } finally {
+      await blocked.rollback();
+    }
+    expect(await story.ended(outTradeNo)).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
+    expect(await story.calls(outTradeNo)).toHaveLength(6);
   });
 });
 
