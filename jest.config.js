@@ -46,6 +46,7 @@ const projects = [
     setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'],
   }),
   tier('integration', onRealServers),
+  tier('browser', onRealServers),
 ];
 
 // A test in a folder that is no tier would never run, and nobody would notice.

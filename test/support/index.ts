@@ -5,6 +5,7 @@
  *   test/replay         the SDK
  *   test/time-skipping  timeSkippingEnvironment(), workflowBundle()
  *   test/integration    freshDatabase(), temporalAddress(), namespaceFor(__filename), temporalCli(), workflowBundle()
+ *   test/browser        the same, and openBrowser() where the machine has a Chromium
  *
  *   import { freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';
  *

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 const TESTS = join(__dirname, '..');
-const TIERS_ON_REAL_SERVERS = ['integration'];
+const TIERS_ON_REAL_SERVERS = ['integration', 'browser'];
 
 /**
  * The Temporal namespace of a test file, its own, so that files can run side by side and use the real names of queues,

@@ -2,7 +2,7 @@
 
 const Sequencer = require('@jest/test-sequencer').default;
 
-const TIERS = ['unit', 'replay', 'time-skipping', 'integration'];
+const TIERS = ['unit', 'replay', 'time-skipping', 'integration', 'browser'];
 const rank = ({ context }) => TIERS.indexOf(context.config.displayName.name);
 
 /** Cheap tiers first, so that a plain mistake shows before any server is asked; within a tier the slowest file first. */

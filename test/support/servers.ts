@@ -21,6 +21,8 @@ export interface RunningServers {
   /** The database with all tables, to be copied. */
   template: string;
   temporalAddress: string;
+  /** Its Web UI. */
+  webUi: string;
   temporalCli: string;
 }
 
@@ -53,12 +55,13 @@ async function run(): Promise<void> {
 }
 
 async function start(temporalCli: string, folder: string): Promise<RunningServers> {
-  const [postgresPort = 0, temporalPort = 0] = await freePorts(2);
+  const [postgresPort = 0, temporalPort = 0, uiPort = 0] = await freePorts(3);
   const [postgres, temporal] = await Promise.all([
     startPostgres({ dataDir: dataDirIn(folder), port: postgresPort, durable: false, say }),
     startTemporal({
       cli: temporalCli,
       port: temporalPort,
+      uiPort,
       namespaces: allNamespaces(),
       logFile: join(folder, 'temporal.log'),
     }),
@@ -70,7 +73,13 @@ async function start(temporalCli: string, folder: string): Promise<RunningServer
   } finally {
     await database.destroy();
   }
-  return { adminUrl: postgres.url, template, temporalAddress: temporal.address, temporalCli };
+  return {
+    adminUrl: postgres.url,
+    template,
+    temporalAddress: temporal.address,
+    webUi: `http://127.0.0.1:${uiPort}`,
+    temporalCli,
+  };
 }
 
 const dataDirIn = (folder: string): string => join(folder, 'postgres');

@@ -1,0 +1,83 @@
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { describe } from '@jest/globals';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { chromium } from 'playwright-core';
+import { surroundings } from './surroundings';
+
+// What a test file sees of this application in a real browser. Not part of index.ts, so that other tiers load no playwright.
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
+
+const ARGUMENTS = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+const executable = findChromium();
+if (executable === undefined) {
+  process.stderr.write(
+    `Skipped: tests in a real browser. Not found: ${process.env['CHROMIUM'] ?? NAMES.join(', ')}. ` +
+      'Install Chromium (Debian: apt-get install chromium), or set CHROMIUM to its path.\n',
+  );
+}
+
+/** `describe`, skipped where this machine has no Chromium. */
+export const describeInBrowser = executable === undefined ? describe.skip : describe;
+
+function findChromium(): string | undefined {
+  const { CHROMIUM, PATH = '' } = process.env;
+  const candidates =
+    CHROMIUM === undefined
+      ? PATH.split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name)))
+      : [CHROMIUM];
+  return candidates.find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Starts the machine's Chromium, with a profile of its own; the file closes it. */
+export function openBrowser(): Promise<Browser> {
+  if (executable === undefined) throw new Error('No Chromium here: use describeInBrowser');
+  // Tests run as root in containers, where Chromium has no sandbox of its own.
+  return chromium.launch({
+    executablePath: executable,
+    headless: true,
+    chromiumSandbox: false,
+    args: ARGUMENTS,
+  });
+}
+
+/** A new page in a context of its own, without anybody's cookies; it shows times in UTC. */
+export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext({ timezoneId: 'UTC', ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  return page;
+}
+
+/** An address in the Web UI of this run's Temporal. */
+export function webUi(namespace: string, path: string): string {
+  return `${surroundings('servers').webUi}/namespaces/${namespace}/${path}`;
+}
+
+/** With `SCREENSHOTS=1` the pictures of README and docs are taken anew. */
+export const takesScreenshots = process.env['SCREENSHOTS'] === '1';
+
+/** Takes a picture for README and docs, where they are wanted. */
+export async function screenshot(page: Page, name: string): Promise<void> {
+  if (!takesScreenshots) return;
+  const path = join(__dirname, '..', '..', 'docs', 'images', `${name}.png`);
+  await page.screenshot({ path, animations: 'disabled' });
+}
