@@ -1,0 +1,464 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { freePorts } from '../../sandbox/dev/ports';
+import { paymentWorkflowId, TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
+import type { PaymentState } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { openShop, waitFor } from '../support';
+import { environmentOf } from './operator';
+
+// One small run of a real worker process, with everything in it that an alert or a graph asks about; then its metrics
+// are read as Prometheus reads them.
+
+const ROOT = join(__dirname, '..', '..');
+const DEPLOY = join(ROOT, 'deploy');
+const NAME = /\b(?:durable_alipay|temporal)_[a-z_]+\b/g;
+
+const prometheusProgram = (process.env['PATH'] ?? '')
+  .split(delimiter)
+  .map((folder) => join(folder, 'prometheus'))
+  .find((path) => existsSync(path));
+const itWithPrometheus = prometheusProgram ? it : it.skip;
+if (!prometheusProgram) {
+  process.stderr.write(
+    'Skipped: rules and graphs in a real Prometheus. The program "prometheus" is not installed.\n',
+  );
+}
+
+let shop: Shop;
+let line: Line;
+let worker: ChildProcess;
+let prometheus: Prometheus | undefined;
+let endpoint: string;
+let orders = 0;
+
+/** All that the worker served: after the run, and once more when Temporal was out of reach. */
+let metrics: Scrape;
+let afterCut: Scrape;
+let numbers: string[];
+
+beforeAll(async () => {
+  shop = await openShop(__filename, { queues: [] });
+  const environment = environmentOf(shop);
+  line = await Line.to(environment['TEMPORAL_ADDRESS'] ?? '');
+  const [port = 0, prometheusPort = 0] = await freePorts(2);
+  const address = `127.0.0.1:${port}`;
+  endpoint = `http://${address}/metrics`;
+  worker = startWorker({ ...environment, TEMPORAL_ADDRESS: line.address, METRICS_ADDRESS: address });
+  if (prometheusProgram) prometheus = await Prometheus.start(prometheusProgram, prometheusPort, address);
+  await waitFor(async () => (await scrape()).has('temporal_num_pollers'), {
+    what: 'the worker to poll',
+    timeoutMs: 60_000,
+  });
+
+  numbers = await play();
+  await waitFor(
+    async () => {
+      metrics = await scrape();
+      const seen = (name: string) => metrics.sum(`durable_alipay_${name}`);
+      return seen('payments_in_review') === 1 && seen('unmatched_notifications') === 1;
+    },
+    { what: 'the backlog to be measured', timeoutMs: 40_000, everyMs: 500 },
+  );
+  line.cut();
+  await waitFor(
+    async () => {
+      afterCut = await scrape();
+      return afterCut.has('temporal_long_request_failure_total');
+    },
+    { what: 'the worker to notice that Temporal is out of reach', timeoutMs: 30_000, everyMs: 500 },
+  );
+}, 180_000);
+
+afterAll(async () => {
+  await line.mend();
+  await stop(worker);
+  await prometheus?.stop();
+  await line.close();
+  await shop.close();
+}, 60_000);
+
+/** Two pay, one is not settled by a program, four never pay, one of those is swept; and the gateway has bad moments. */
+async function play(): Promise<string[]> {
+  const { control } = shop.alipay;
+  const notified = await checkOut();
+  const found = await checkOut();
+  const differs = await checkOut();
+  const swept = await checkOut({ expiresIn: '10s' });
+  const [forged, misconfigured, broken] = [await checkOut(), await checkOut(), await checkOut()];
+
+  await control.pay(notified);
+  await control.pay(found, { notify: false });
+  await control.fault({ mode: 'wrong-amount', outTradeNo: differs });
+  await control.pay(differs, { notify: false });
+  await control.fault({ mode: 'bad-signature', outTradeNo: forged, times: 1 });
+  await control.fault({ mode: '40002', outTradeNo: misconfigured, times: 1 });
+  // Once on the fast path, once on the safe one.
+  await control.fault({ mode: 'http-500', outTradeNo: broken, times: 2 });
+  await control.forge('unknown-out-trade-no', 'nobody_knows_it', shop.deps.alipay.settings.notifyUrl);
+  await failAWorkflow();
+  await failAWorkflowTask();
+
+  for (const paid of [notified, found]) expect((await resultOf(paid)).status).toBe('PAID');
+  for (const unpaid of [swept, forged, misconfigured, broken])
+    expect((await resultOf(unpaid)).status).toBe('UNCONFIRMED');
+  await waitFor(
+    async () =>
+      (await shop.sql(`SELECT 1 FROM orders WHERE status = 'UNPAID' AND expires_at <= now()`)).length > 0,
+    { what: 'the order to expire', timeoutMs: 20_000 },
+  );
+  expect(await shop.payments.sweep.run()).toMatchObject({ closed: 1, failed: 0 });
+  return [notified, found, differs, swept, forged, misconfigured, broken];
+}
+
+async function checkOut(more: object = {}): Promise<string> {
+  orders += 1;
+  const { outTradeNo, paymentUrl } = await shop.payments.checkout({
+    orderId: `order-${orders}`,
+    subject: 'A pot of tea',
+    totalAmount: '12.30',
+    ...more,
+  });
+  await shop.alipay.control.open(paymentUrl);
+  return outTradeNo;
+}
+
+const resultOf = (outTradeNo: string): Promise<PaymentState> =>
+  shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).result() as Promise<PaymentState>;
+
+async function failAWorkflow(): Promise<void> {
+  const handle = await shop.temporal.workflow.start(WORKFLOWS.confirmPayment, {
+    taskQueue: TASK_QUEUES.payments,
+    workflowId: 'bad-input',
+    args: [{}],
+  });
+  await expect(handle.result()).rejects.toThrow();
+}
+
+async function failAWorkflowTask(): Promise<void> {
+  const handle = await shop.temporal.workflow.start('noSuchWorkflow', {
+    taskQueue: TASK_QUEUES.payments,
+    workflowId: 'no-such-workflow',
+  });
+  await waitFor(async () => (await scrape()).has('temporal_workflow_task_execution_failed_total'), {
+    what: 'a workflow task to fail',
+  });
+  await handle.terminate();
+}
+
+describe('after a small run, the endpoint of the worker tells', () => {
+  it('what became of the payments', () => {
+    expect(metrics.by('durable_alipay_payments_settled_total', 'status')).toEqual({
+      PAID: 2,
+      CLOSED: 1,
+      REVIEW: 1,
+    });
+    expect(metrics.sum('durable_alipay_payments_unconfirmed_total')).toBe(4);
+  });
+
+  it('what was asked and answered, and how late', () => {
+    const checks = metrics.by('durable_alipay_checks_total', 'answer');
+    expect(checks['paid']).toBeGreaterThanOrEqual(2);
+    expect(checks['not-exist']).toBeGreaterThanOrEqual(9);
+    expect(metrics.sum('durable_alipay_check_lateness_ms_count')).toBeGreaterThanOrEqual(12);
+  });
+
+  it('how the gateway behaved, by outcome and code', () => {
+    const calls = (outcome: string) =>
+      metrics.by('durable_alipay_gateway_calls_total', 'code', { method: 'alipay.trade.query', outcome });
+    expect(Object.keys(calls('answered')).sort()).toEqual(['10000', 'ACQ.TRADE_NOT_EXIST']);
+    expect(calls('misconfigured')).toEqual({ 'isv.invalid-app-id': 1 });
+    // A forged answer is told by its code: a verified one with this code is never unknown.
+    expect(calls('unknown')).toEqual({ 'ACQ.TRADE_NOT_EXIST': 1, '500': 2 });
+    const closes = metrics.by('durable_alipay_gateway_calls_total', 'outcome', {
+      method: 'alipay.trade.close',
+    });
+    expect(closes).toEqual({ answered: 1 });
+    expect(metrics.by('durable_alipay_gateway_latency_ms_count', 'method')).toEqual(
+      metrics.by('durable_alipay_gateway_calls_total', 'method'),
+    );
+  });
+
+  it('what the sweep did, and when it ended', () => {
+    expect(metrics.by('durable_alipay_sweep_orders_total', 'outcome')).toEqual({
+      closed: 1,
+      rescued: 0,
+      held: 0,
+      failed: 0,
+    });
+    expect(metrics.sum('durable_alipay_sweep_gateway_down')).toBe(0);
+    const age = Date.now() / 1000 - metrics.sum('durable_alipay_sweep_last_end_seconds');
+    expect(age).toBeGreaterThan(0);
+    expect(age).toBeLessThan(120);
+  });
+
+  it('what is waiting', () => {
+    for (const nothing of [
+      'oldest_unresolved_seconds',
+      'oldest_untold_seconds',
+      'oldest_refunding_seconds',
+    ]) {
+      expect(metrics.sum(`durable_alipay_${nothing}`)).toBe(0);
+    }
+  });
+
+  it('that no run met another history than its own', () => {
+    const failures = metrics.by('temporal_workflow_task_execution_failed_total', 'failure_reason');
+    expect(Object.keys(failures)).toEqual(['WorkflowError']);
+  });
+
+  it('nothing that belongs to one payment or one buyer', () => {
+    for (const hidden of [...numbers, 'order-1', 'tea', '2088'])
+      expect(afterCut.text.includes(hidden)).toBe(false);
+  });
+});
+
+describe('what is built on the metrics', () => {
+  const dashboard = () => readFileSync(join(DEPLOY, 'grafana', 'durable-alipay.json'), 'utf8');
+  const alerts = () =>
+    readFileSync(join(DEPLOY, 'prometheus', 'alerts.yml'), 'utf8').replaceAll(/^ *#.*$/gm, '');
+
+  it.each([
+    ['the dashboard', dashboard],
+    ['the alerts', alerts],
+  ])('%s asks for nothing that the worker does not serve', (_what, read) => {
+    const names = new Set(read().match(NAME));
+    expect(names.size).toBeGreaterThan(15);
+    expect([...names].filter((name) => !afterCut.has(name))).toEqual([]);
+  });
+
+  it('the documentation names every metric of ours, and no other', () => {
+    const text = readFileSync(join(ROOT, 'docs', 'observability.md'), 'utf8');
+    const documented = new Set([...text.matchAll(/^\| `(durable_alipay_[a-z_]+)/gm)].map(([, name]) => name));
+    expect([...documented].sort()).toEqual(afterCut.ours());
+  });
+
+  itWithPrometheus('a real Prometheus loads the alerts, and those fire that should', async () => {
+    const { groups } = await asked<{ groups: Group[] }>('rules');
+    const rules = groups.flatMap((group) => group.rules);
+    expect(rules.length).toBeGreaterThan(20);
+    expect(rules.filter(({ health }) => health !== 'ok')).toEqual([]);
+    const firing = rules.filter(({ state }) => state === 'firing');
+    expect(firing.map(({ name }) => name)).toEqual(
+      expect.arrayContaining([
+        'DurableAlipayMisconfigured',
+        'DurableAlipayUntrustedAnswers',
+        'DurableAlipayUnmatchedNotification',
+        'DurableAlipayWorkflowFailed',
+        'DurableAlipayWorkflowTaskFailures',
+      ]),
+    );
+    for (const text of firing.flatMap((rule) =>
+      rule.alerts.flatMap((alert) => Object.values(alert.annotations)),
+    ))
+      expect(text).not.toMatch(/<error|<no value>/);
+  });
+
+  itWithPrometheus('each graph has something to show', async () => {
+    const { panels } = JSON.parse(dashboard()) as { panels: Panel[] };
+    const expressions = panels.flatMap(({ title, targets = [] }) =>
+      targets.map(({ expr }) => ({ title, expr })),
+    );
+    expect(expressions.length).toBeGreaterThan(25);
+    for (const { title, expr } of expressions) {
+      const query = encodeURIComponent(expr.replaceAll('$__rate_interval', '2m'));
+      await waitFor(
+        async () => (await asked<{ result: unknown[] }>(`query?query=${query}`)).result.length > 0,
+        {
+          what: `"${title}" to show something: ${expr}`,
+          timeoutMs: 15_000,
+        },
+      );
+    }
+  });
+});
+
+interface Panel {
+  title: string;
+  targets?: { expr: string }[];
+}
+
+interface Group {
+  rules: {
+    name: string;
+    health: string;
+    lastError?: string;
+    state: string;
+    alerts: { annotations: Record<string, string> }[];
+  }[];
+}
+
+/** @throws Error where Prometheus refuses */
+async function asked<Data>(path: string): Promise<Data> {
+  const response = await fetch(`${prometheus?.url ?? ''}/api/v1/${path}`);
+  const { status, error, data } = (await response.json()) as { status: string; error?: string; data: Data };
+  if (status !== 'success') throw new Error(`${path}: ${error ?? status}`);
+  return data;
+}
+
+async function scrape(): Promise<Scrape> {
+  return new Scrape(await (await fetch(endpoint)).text());
+}
+
+/** One answer of the endpoint, in Prometheus' text format. */
+class Scrape {
+  readonly #samples: { name: string; labels: Record<string, string>; value: number }[] = [];
+
+  constructor(readonly text: string) {
+    for (const [, name = '', labels = '', value] of text.matchAll(/^([a-z_]+)(?:\{(.*)\})? (\S+)$/gm)) {
+      this.#samples.push({
+        name,
+        labels: labelsOf(labels),
+        value: Number(value),
+      });
+    }
+  }
+
+  has(name: string): boolean {
+    return this.#samples.some((sample) => sample.name === name);
+  }
+
+  sum(name: string): number {
+    return this.#of(name).reduce((sum, { value }) => sum + value, 0);
+  }
+
+  /** Sums, by the values of one label; only of samples that carry these other labels. */
+  by(name: string, label: string, where: Record<string, string> = {}): Record<string, number> {
+    const sums: Record<string, number> = {};
+    for (const { labels, value } of this.#of(name)) {
+      if (!Object.entries(where).every(([key, wanted]) => labels[key] === wanted)) continue;
+      const key = labels[label] ?? '';
+      sums[key] = (sums[key] ?? 0) + value;
+    }
+    return sums;
+  }
+
+  /** The names of all families that are not the SDK's. */
+  ours(): string[] {
+    return [...this.text.matchAll(/^# TYPE (durable_alipay_[a-z_]+) /gm)].map(([, name = '']) => name).sort();
+  }
+
+  #of(name: string) {
+    return this.#samples.filter((sample) => sample.name === name);
+  }
+}
+
+function labelsOf(text: string): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const [, key = '', value = ''] of text.matchAll(/(\w+)="([^"]*)"/g)) labels[key] = value;
+  return labels;
+}
+
+/** A line to Temporal that can be cut. */
+class Line {
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(
+    readonly address: string,
+    private readonly server: Server,
+    private readonly port: number,
+  ) {}
+
+  static async to(target: string): Promise<Line> {
+    const { hostname, port: targetPort } = new URL(`tcp://${target}`);
+    const [port = 0] = await freePorts(1);
+    const server = createServer();
+    const made = new Line(`127.0.0.1:${port}`, server, port);
+    server.on('connection', (here) => made.#join(here, connect(Number(targetPort), hostname)));
+    await made.mend();
+    return made;
+  }
+
+  #join(here: Socket, there: Socket): void {
+    for (const [one, other] of [
+      [here, there],
+      [there, here],
+    ] as const) {
+      this.#sockets.add(one);
+      one
+        .on('error', () => undefined)
+        .once('close', () => {
+          this.#sockets.delete(one);
+          other.destroy();
+        });
+      one.pipe(other);
+    }
+  }
+
+  cut(): void {
+    this.server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async mend(): Promise<void> {
+    if (this.server.listening) return;
+    await new Promise<void>((resolve) => this.server.listen(this.port, '127.0.0.1', resolve));
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.server.close(resolve));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+}
+
+/** It ends with this process, however that ends. */
+function startWorker(environment: Record<string, string>): ChildProcess {
+  const leash = `process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume()`;
+  const log = process.env['TEST_LOG'] ? 'inherit' : 'ignore';
+  return spawn(process.execPath, ['--import', 'tsx', '--eval', `${leash}; require('./worker/main.ts');`], {
+    cwd: ROOT,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
+    stdio: ['pipe', log, log],
+  });
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = new Promise((resolve) => child.once('exit', resolve));
+  if (child.stdin) child.stdin.end();
+  else child.kill('SIGTERM');
+  await exit;
+}
+
+/** The real thing, with our rules and our scrape configuration, only faster. */
+class Prometheus {
+  private constructor(
+    readonly url: string,
+    private readonly process: ChildProcess,
+    private readonly folder: string,
+  ) {}
+
+  static async start(program: string, port: number, target: string): Promise<Prometheus> {
+    const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-prometheus-'));
+    copyFileSync(join(DEPLOY, 'prometheus', 'alerts.yml'), join(folder, 'alerts.yml'));
+    const config = readFileSync(join(DEPLOY, 'prometheus', 'prometheus.yml'), 'utf8')
+      .replaceAll(/_interval: 15s/g, '_interval: 1s')
+      .replace('worker:9464', target);
+    writeFileSync(join(folder, 'prometheus.yml'), config);
+    const child = spawn(
+      program,
+      [
+        `--config.file=${join(folder, 'prometheus.yml')}`,
+        `--storage.tsdb.path=${join(folder, 'data')}`,
+        `--web.listen-address=127.0.0.1:${port}`,
+        '--log.level=error',
+      ],
+      { stdio: 'ignore' },
+    );
+    const url = `http://127.0.0.1:${port}`;
+    await waitFor(async () => (await fetch(`${url}/-/ready`)).ok, { what: 'Prometheus', timeoutMs: 30_000 });
+    return new Prometheus(url, child, folder);
+  }
+
+  async stop(): Promise<void> {
+    await stop(this.process);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}

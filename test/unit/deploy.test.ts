@@ -1,0 +1,196 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from '@jest/globals';
+import type { CliWorld } from '../../client/cli';
+import { runCli } from '../../client/cli';
+import { ENVIRONMENT } from '../../worker/config';
+
+const ROOT = join(__dirname, '..', '..');
+const PROMETHEUS = join(ROOT, 'deploy', 'prometheus');
+const KUBERNETES = join(ROOT, 'deploy', 'kubernetes');
+const read = (...path: string[]): string => readFileSync(join(ROOT, ...path), 'utf8');
+const run = promisify(execFile);
+
+/** Runs a test where its tool is installed, and says so where it is not. */
+function itWith(tool: string, [program = '', ...args]: readonly string[], install: string) {
+  if (spawnSync(program, args, { stdio: 'ignore' }).status === 0) return it;
+  process.stderr.write(`Skipped: what needs ${tool}, which is not installed (${install}).\n`);
+  return it.skip;
+}
+
+const all = (text: string, pattern: RegExp): string[] =>
+  [...text.matchAll(pattern)].map(([, found = '']) => found);
+
+const observability = read('docs', 'observability.md');
+
+/** What stands under each heading of the third level. */
+const sections = new Map(
+  observability
+    .split(/^### /m)
+    .slice(1)
+    .map((section) => {
+      const [heading = '', ...rest] = section.split('\n');
+      return [heading, rest.join('\n').split(/^## /m)[0] ?? ''] as const;
+    }),
+);
+
+describe('the alerts', () => {
+  const file = read('deploy', 'prometheus', 'alerts.yml');
+  const alerts = new Map(
+    file
+      .split(/^ *- alert: /m)
+      .slice(1)
+      .map((text) => [/^\w+/.exec(text)?.[0] ?? '', text] as const),
+  );
+  const names = [...alerts.keys()];
+  const itWithPromtool = itWith('promtool', ['promtool', '--version'], 'Debian: apt-get install prometheus');
+
+  it.each(names)('%s says how bad it is, what happened, and where it stands what to do', (name) => {
+    const text = alerts.get(name) ?? '';
+    expect(text).toMatch(/^ +severity: (critical|warning)$/m);
+    expect(text).toMatch(/^ +summary: \S/m);
+    expect(text).toMatch(/^ +description: \S/m);
+    expect(text).toContain(`runbook: docs/observability.md#${name.toLowerCase()}\n`);
+  });
+
+  it.each(names)('%s has a section that names a command', (name) => {
+    expect(sections.get(name)).toMatch(/^```sh\n(?:.*\n)*?(durable-alipay|temporal|kubectl|psql|curl) /m);
+  });
+
+  it('each is explained, and nothing else is', () => {
+    expect([...sections.keys()]).toEqual(names);
+  });
+
+  it('each is made to fire by a test of its own', () => {
+    const fired = all(read('deploy', 'prometheus', 'alerts.test.yml'), /alertname="(\w+)"/g);
+    expect([...new Set(fired)].sort()).toEqual([...names].sort());
+  });
+
+  itWithPromtool('are sound, fire when they should and are silent when they should', async () => {
+    await run('promtool', ['check', 'rules', 'alerts.yml'], { cwd: PROMETHEUS });
+    await run('promtool', ['check', 'config', 'prometheus.yml'], { cwd: PROMETHEUS });
+    const { stdout } = await run('promtool', ['test', 'rules', 'alerts.test.yml'], { cwd: PROMETHEUS });
+    expect(stdout).toContain('SUCCESS');
+  });
+});
+
+describe('docs/observability.md', () => {
+  const commands = all(observability, /^(?:\d\. )?(durable-alipay [^#|\n]+)/gm).concat(
+    all(observability, /`(durable-alipay [^`]+)`/g),
+  );
+
+  it('has commands to try', () => {
+    expect(commands.length).toBeGreaterThan(20);
+  });
+
+  it.each([...new Set(commands.map((command) => command.trim()))])(
+    'names a command that exists: %s',
+    async (command) => {
+      const [, path = ''] = /^durable-alipay((?: [a-z]+)+)(?= |$)/.exec(command) ?? [];
+      const help = await helpOf(path.trim().split(' '));
+      for (const option of all(command, /(--[a-z-]+)/g)) expect(help).toContain(option);
+    },
+  );
+});
+
+async function helpOf(subcommand: string[]): Promise<string> {
+  let out = '';
+  const world: CliWorld = {
+    version: '0',
+    connect: () => Promise.reject(new Error('help connects to nothing')),
+    diagnose: () => Promise.reject(new Error('help examines nothing')),
+    out: (text) => (out += text),
+    err: (text) => (out += text),
+    colourful: false,
+  };
+  expect(await runCli([...subcommand, '--help'], world)).toBe(0);
+  expect(out).toContain(`Usage: durable-alipay ${subcommand.join(' ')}`);
+  return out;
+}
+
+describe('the image', () => {
+  const dockerfile = read('deploy', 'Dockerfile');
+
+  it('is built from every folder that the build compiles', () => {
+    const { include } = JSON.parse(read('tsconfig.build.json')) as { include: string[] };
+    const copied = all(dockerfile, /^COPY (\w+) \1$/gm);
+    expect(copied.sort()).toEqual([...include].sort());
+  });
+
+  it('sends the builder nothing but what it copies', () => {
+    const copied = all(dockerfile, /^COPY (?!--from)(.+) \S+$/gm).flatMap((names) => names.split(' '));
+    const sent = all(read('deploy', 'Dockerfile.dockerignore'), /^!(.+)$/gm);
+    expect([...new Set(copied.map((name) => name.split('/')[0]))].sort()).toEqual([...sent].sort());
+  });
+
+  it('does not run as root, and runs no install script', () => {
+    expect(all(dockerfile, /^USER (\w+)$/gm)).toEqual(['node']);
+    for (const install of all(dockerfile, /(npm ci.*)/g)) expect(install).toContain('--ignore-scripts');
+  });
+});
+
+describe('the manifests', () => {
+  const manifests = readdirSync(KUBERNETES).map((name) => join(KUBERNETES, name));
+  const known = new Set(ENVIRONMENT.flatMap(({ name }) => [name, `${name}_FILE`]));
+  const seconds = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1]);
+
+  const itWithSchemas = itWith(
+    "Kubernetes' schemas",
+    ['python3', '-c', 'import kubernetes_validate'],
+    'pip install kubernetes-validate',
+  );
+  itWithSchemas('are what Kubernetes understands', async () => {
+    for (const version of ['1.29', '1.33'])
+      await run('python3', ['-m', 'kubernetes_validate', '--strict', '-k', version, ...manifests]);
+  });
+
+  const itWithYaml = itWith(
+    'a YAML parser',
+    ['python3', '-c', 'import yaml'],
+    'Debian: apt-get install python3-yaml',
+  );
+  itWithYaml('are YAML, all of them, and compose names services that exist', async () => {
+    const program =
+      'import json, sys, yaml; print(json.dumps([list(yaml.safe_load_all(open(path))) for path in sys.argv[1:]]))';
+    const { stdout } = await run('python3', [
+      '-c',
+      program,
+      join(ROOT, 'deploy', 'compose.yml'),
+      ...manifests,
+    ]);
+    const [[compose] = []] = JSON.parse(stdout) as [Compose][];
+    const services = Object.entries(compose?.services ?? {});
+    expect(services.map(([name]) => name)).toEqual(
+      expect.arrayContaining(['worker', 'server', 'migrate', 'temporal']),
+    );
+    for (const [, { depends_on: needed = {} }] of services)
+      expect(services.map(([name]) => name)).toEqual(expect.arrayContaining(Object.keys(needed)));
+  });
+
+  it('give worker and server longer than they give their work', () => {
+    const worker = seconds(read('worker', 'worker.ts'), /SHUTDOWN_GRACE = '(\d+) seconds'/);
+    const server = seconds(read('client', 'server.ts'), /GRACE_MS = (\d+)_000/);
+    const pause = seconds(read('deploy', 'kubernetes', 'server.yaml'), /sleep, '(\d+)'/);
+    const grace = /terminationGracePeriodSeconds: (\d+)/;
+    expect(seconds(read('deploy', 'kubernetes', 'worker.yaml'), grace)).toBeGreaterThan(worker + 10);
+    expect(seconds(read('deploy', 'kubernetes', 'server.yaml'), grace)).toBeGreaterThan(server + pause);
+    const [ofWorker = '0', ofServer = '0'] = all(read('deploy', 'compose.yml'), /stop_grace_period: (\d+)s/g);
+    expect(Number(ofWorker)).toBeGreaterThan(worker + 10);
+    expect(Number(ofServer)).toBeGreaterThan(server);
+  });
+
+  it('set no variable that nobody reads', () => {
+    const config = read('deploy', 'kubernetes', 'config.yaml').split(/^data:$/m)[1] ?? '';
+    const secret = read('deploy', 'kubernetes', 'secret.example.yaml');
+    const shared = (read('deploy', 'compose.yml').split('x-environment:')[1] ?? '').split('x-part:')[0] ?? '';
+    const set = [config, secret, shared].flatMap((text) => all(text, /^ +([A-Z][A-Z_]+):/gm));
+    expect(set.length).toBeGreaterThan(15);
+    expect(set.filter((name) => !known.has(name))).toEqual([]);
+  });
+});
+
+interface Compose {
+  services: Record<string, { depends_on?: Record<string, unknown> }>;
+}
