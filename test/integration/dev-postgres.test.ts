@@ -50,7 +50,8 @@ describe('the local PostgreSQL', () => {
     expect(await remember(await start())).toBe(1);
     await running?.stop();
     expect(await remember(await start())).toBe(2);
-    expect(said).toEqual([]);
+    // Where only root can enter this very clone, the programs are elsewhere; the data need not be.
+    expect(said.join()).not.toMatch(/data are in/);
   });
 
   asRoot('keeps them elsewhere where only root can enter, and says so', async () => {
@@ -73,7 +74,7 @@ describe('the local PostgreSQL', () => {
   it('ends the server that a killed run left on its data', async () => {
     const pid = await leaveBehind();
     expect(await remember(await start())).toBe(1);
-    expect(said).toEqual(['Ending the PostgreSQL that an earlier run left behind']);
+    expect(said).toContain('Ending the PostgreSQL that an earlier run left behind');
     expect(() => process.kill(pid, 0)).toThrow('ESRCH');
   });
 
