@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { SIGNALS } from '../../workflows/messages';
 import type { PaymentOnStage, Stage } from './stage';
 import { HOUR, MINUTE, openStage } from './stage';
+import { alipayFailure } from './world';
 
 let stage: Stage;
 beforeAll(async () => {
@@ -9,11 +10,25 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-const DAY_S = (24 * HOUR) / 1_000;
+interface TimedPayment extends PaymentOnStage {
+  /** Epoch ms. */
+  deadline: number;
+}
 
-async function startTimed(): Promise<PaymentOnStage> {
-  const now = await stage.environment.currentTimeMs();
-  return stage.startPayment({}, { closeBy: 'timer', deadline: new Date(now + 24 * HOUR).toISOString() });
+/** An order that was placed a moment ago and closes by timer in a day. */
+async function startTimed(): Promise<TimedPayment> {
+  const deadline = (await stage.environment.currentTimeMs()) + 24 * HOUR;
+  const payment = await stage.startPayment(
+    {},
+    { closeBy: 'timer', deadline: new Date(deadline).toISOString() },
+  );
+  return { ...payment, deadline };
+}
+
+async function expectEndAtDeadline({ handle, deadline }: TimedPayment): Promise<void> {
+  const late = ((await handle.describe()).closeTime?.getTime() ?? 0) - deadline;
+  expect(late).toBeGreaterThanOrEqual(0);
+  expect(late).toBeLessThan(MINUTE / 2);
 }
 
 const chunksOf = ({ row }: PaymentOnStage) =>
@@ -25,7 +40,7 @@ describe('an order that closes by timer', () => {
 
     expect(await payment.handle.result()).toMatchObject({ status: 'CLOSED', checks: 3, nextCheckAt: null });
     expect(payment.askedAfter()).toEqual([60, 120, 180]);
-    expect(await payment.endedAfter()).toBe(DAY_S);
+    await expectEndAtDeadline(payment);
     expect(chunksOf(payment)).toEqual([{ orderIds: [payment.row.orderId], actor: 'timer', dryRun: false }]);
   });
 
@@ -59,6 +74,15 @@ describe('an order that closes by timer', () => {
     stage.world.onChunk = () => Promise.resolve({});
   });
 
+  it('is left to the sweep where closing it breaks', async () => {
+    const payment = await startTimed();
+    stage.world.onChunk = () => Promise.reject(new Error('broken'));
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
+    expect(chunksOf(payment)).toHaveLength(5);
+    stage.world.onChunk = () => Promise.resolve({});
+  });
+
   it('ends paid where the buyer won the race at the deadline', async () => {
     const payment = await startTimed();
     stage.world.onChunk = async ({ orderIds }) => {
@@ -70,6 +94,21 @@ describe('an order that closes by timer', () => {
     expect(await payment.handle.result()).toMatchObject({ status: 'PAID', checks: 3 });
     expect(stage.world.toldOrders).toContain(payment.row.orderId);
     stage.world.onChunk = () => Promise.resolve({});
+  });
+});
+
+describe('an outage that outlasts the order', () => {
+  it('ends the checks with the order: the sweep asks when it is over', async () => {
+    const now = await stage.environment.currentTimeMs();
+    const { handle, askedAfter, endedAfter } = await stage.startPayment(
+      { fast: [alipayFailure('down')] },
+      { deadline: new Date(now + HOUR).toISOString() },
+    );
+
+    expect(await handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 0 });
+    const minutes = askedAfter().map((seconds) => Math.floor(seconds / 60));
+    expect(minutes).toEqual([1, 2, 4, 8, 16, 32]);
+    expect(await endedAfter()).toBeLessThan(3_600);
   });
 });
 
@@ -92,6 +131,6 @@ describe('a buyer who comes back to the cashier', () => {
     expect(await payment.handle.result()).toMatchObject({ status: 'CLOSED', checks: 3 });
     expect(payment.askedAfter()).toEqual([60, 120, 180, 3_660, 3_720, 3_780]);
     expect(stage.world.asksOf(payment.outTradeNo).map(({ check }) => check)).toEqual([1, 2, 3, 1, 2, 3]);
-    expect(await payment.endedAfter()).toBe(DAY_S);
+    await expectEndAtDeadline(payment);
   });
 });

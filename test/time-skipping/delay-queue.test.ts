@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Answer } from '../../workflows/messages';
+import type { Answer, PaymentState } from '../../workflows/messages';
 import { SIGNALS } from '../../workflows/messages';
 import type { Stage } from './stage';
-import { openStage } from './stage';
+import { MINUTE, openStage } from './stage';
 import { alipayFailure } from './world';
 
 let stage: Stage;
@@ -12,6 +12,19 @@ beforeAll(async () => {
 afterAll(() => stage.close());
 
 describe('a payment that nobody makes', () => {
+  it('is to be asked about a minute after checkout, to the millisecond', async () => {
+    const { handle } = await stage.startPayment();
+    const { startTime } = await handle.describe();
+
+    expect(await handle.query<PaymentState>('payment')).toMatchObject({
+      status: 'UNPAID',
+      checks: 0,
+      nextCheckAt: new Date(startTime.getTime() + MINUTE).toISOString(),
+      lastAnswer: null,
+    });
+    await handle.result();
+  });
+
   it('is asked about after 60, 120 and 180 s, and no fourth time: the run ends UNCONFIRMED', async () => {
     const { outTradeNo, handle, askedAfter, endedAfter } = await stage.startPayment();
 
@@ -112,8 +125,8 @@ describe('an answer that nobody got', () => {
     });
 
     expect(await handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
-    // The safe path repeats after 2 and 4 s; the next check is a minute after the last of them.
-    expect(stage.world.asksOf(outTradeNo)).toMatchObject([
+    const asks = stage.world.asksOf(outTradeNo);
+    expect(asks).toMatchObject([
       { check: 1, path: 'fast' },
       { check: 1, path: 'safe' },
       { check: 1, path: 'safe' },
@@ -121,7 +134,8 @@ describe('an answer that nobody got', () => {
       { check: 2, path: 'fast' },
       { check: 3, path: 'fast' },
     ]);
-    expect(askedAfter()).toEqual([60, 60, 60, 65, 125, 185]);
+    expect(askedAfter()).toEqual([60, 60, 60, 60, 120, 180]);
+    expect((asks[4]?.at ?? 0) - (asks[3]?.at ?? 0)).toBeGreaterThanOrEqual(MINUTE);
   });
 
   it('counts when the safe path brings it', async () => {
