@@ -3,8 +3,10 @@ import {
   WithStartWorkflowOperation,
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
+  isGrpcServiceError,
 } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
+import { ExponentialBackoff, handleWhen, retry } from 'cockatiel';
 import type {
   AlipayNotified,
   CheckedOut,
@@ -23,6 +25,9 @@ export interface PaymentIdentity {
   totalAmount: string;
   status: string;
 }
+
+/** gRPC's number for it. */
+const FAILED_PRECONDITION = 9;
 
 function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, searchable = true) {
   return {
@@ -104,6 +109,15 @@ export async function revivePayment(temporal: Client, payment: PaymentIdentity):
   );
 }
 
+/**
+ * An update that meets a run which is about to end is turned away (FAILED_PRECONDITION, "workflow not ready") where
+ * another message comes at the same moment. Nothing of it has happened then, or only what may happen again.
+ */
+const untilReady = retry(
+  handleWhen((error) => isGrpcServiceError(error) && (error.code as number) === FAILED_PRECONDITION),
+  { maxAttempts: 5, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 1_000 }) },
+);
+
 /** Sends an update to the payment's workflow, running or not, and waits for its result. */
 export async function updatePayment(
   temporal: Client,
@@ -111,13 +125,15 @@ export async function updatePayment(
   update: UpdateName,
   args: unknown[],
 ): Promise<PaymentState> {
-  return start((searchable) =>
-    temporal.workflow.executeUpdateWithStart<typeof confirmPayment, PaymentState, unknown[]>(update, {
-      startWorkflowOperation: new WithStartWorkflowOperation<typeof confirmPayment>(
-        WORKFLOWS.confirmPayment,
-        startOptions(payment, onMessage(payment.outTradeNo), searchable),
-      ),
-      args,
-    }),
+  return untilReady.execute(() =>
+    start((searchable) =>
+      temporal.workflow.executeUpdateWithStart<typeof confirmPayment, PaymentState, unknown[]>(update, {
+        startWorkflowOperation: new WithStartWorkflowOperation<typeof confirmPayment>(
+          WORKFLOWS.confirmPayment,
+          startOptions(payment, onMessage(payment.outTradeNo), searchable),
+        ),
+        args,
+      }),
+    ),
   );
 }

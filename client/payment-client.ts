@@ -52,7 +52,7 @@ import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { SweepSettings } from './sweep';
 import { SweepControl } from './sweep';
-import { readTemporalConfig } from './temporal-config';
+import { readTemporalConfig } from '../worker/temporal-config';
 
 /** What can be done about the sweep. */
 export type Sweeps = Pick<SweepControl, 'install' | 'run' | 'report' | 'pause' | 'resume'>;

@@ -12,8 +12,9 @@ import type {
 } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
+import { row } from './connect';
 import { toFen } from './money';
-import { hasUntold, insertOrderMessage, paidItsOrder } from './order-messages';
+import { insertOrderMessage, paidItsOrder } from './order-messages';
 import type { ClockedOrder } from './orders';
 import {
   findOrder,
@@ -334,10 +335,16 @@ async function tellRefund(trx: Database, outTradeNo: string): Promise<void> {
  * @throws PaymentError PAYMENT_UNKNOWN
  */
 export async function readRecorded(db: Database, outTradeNo: string): Promise<Recorded> {
-  const payment = await findPayment(db, outTradeNo);
-  if (!payment) throw unknownPayment(outTradeNo);
-  const { status, reviewReason, orderId } = payment;
-  return { status, reviewReason, orderId, untold: await hasUntold(db, orderId) };
+  // One statement, one snapshot: PAID with nothing to tell, or something to tell while UNPAID, was never true.
+  const recorded = await row<Recorded>(
+    db,
+    `SELECT status, review_reason AS "reviewReason", order_id AS "orderId",
+       EXISTS (SELECT 1 FROM order_messages m WHERE m.order_id = p.order_id AND m.told_at IS NULL) AS untold
+     FROM payments p WHERE out_trade_no = :outTradeNo`,
+    { outTradeNo },
+  );
+  if (!recorded) throw unknownPayment(outTradeNo);
+  return recorded;
 }
 
 /** `changed`: something happened since Alipay was asked; ask again before closing anything. */

@@ -83,16 +83,6 @@ export async function findOrdersToTell(
   return orders.map(({ orderId }) => orderId);
 }
 
-/** Whether an order has anything untold. */
-export async function hasUntold(db: Database, orderId: string): Promise<boolean> {
-  const found = await row(
-    db,
-    `SELECT 1 AS found FROM order_messages WHERE order_id = :orderId AND told_at IS NULL LIMIT 1`,
-    { orderId },
-  );
-  return found !== undefined;
-}
-
 /** Whether this is the payment that made its order PAID. */
 export async function paidItsOrder(db: Database, outTradeNo: string): Promise<boolean> {
   const found = await row(

@@ -1,5 +1,4 @@
 import { Client } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { NativeConnection, WorkerOptions, WorkflowBundle } from '@temporalio/worker';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import type { ActivityDependencies } from '../activities';
@@ -16,6 +15,7 @@ import { TASK_QUEUES } from '../workflows/messages';
 import { readConfig } from './config';
 import type { Logger } from './log';
 import { measureBacklog } from './gauges';
+import { readTemporalConfig } from './temporal-config';
 import { checkDatabase, connectTemporal, registerSearchAttributes } from './startup';
 
 export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
@@ -117,7 +117,7 @@ export async function runWorkers({
   env?: NodeJS.ProcessEnv;
 }): Promise<void> {
   const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'log'] });
-  const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
+  const { connectionOptions, namespace = 'default' } = readTemporalConfig(env);
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
   try {
     await checkDatabase(db, config.database.schema, log);

@@ -36,6 +36,7 @@ import {
   sweepSurely,
   tellSurely,
 } from './proxies';
+import { Turns } from './in-turn';
 import { OUT_TRADE_NO, PAYMENT_STATUS } from './search-attributes';
 
 /** How long `checkNow` waits for an answer before it says `unknown`. */
@@ -103,6 +104,7 @@ class PaymentRun {
   #nextCheckAt: number;
   #postponements = 0;
   #lastAnswer: Answer | null = null;
+  readonly #turns = new Turns();
   #asking: { scope: CancellationScope; answer: Promise<Asked> } | undefined;
 
   /** When the order expires: from then on the sweep looks after it. */
@@ -172,7 +174,7 @@ class PaymentRun {
     const where = { outTradeNo: this.#outTradeNo };
     this.#adopt(
       await atOnceOrSurely(
-        () => atOnce.readPayment(where),
+        () => this.#turns.take(() => atOnce.readPayment(where)),
         () => surely.readPayment(where),
       ),
     );
@@ -243,7 +245,7 @@ class PaymentRun {
   }
 
   async #ask(check: number, scope: CancellationScope): Promise<Asked> {
-    const answer = await queryAlipay(this.#outTradeNo, check, scope);
+    const answer = await this.#queryAlipay(check, scope);
     if (answer === 'postponed') return answer;
     this.#lastAnswer = answer;
     log.info('Alipay asked', { outTradeNo: this.#outTradeNo, check, answer });
@@ -251,11 +253,33 @@ class PaymentRun {
     return answer;
   }
 
+  /**
+   * The fast path, then the safe path. `postponed`: nothing was asked. Throws PAYMENT_UNKNOWN and cancellation only.
+   *
+   * `scope` cancels the safe path alone. A local activity that is cancelled while its result is on the way can upset
+   * the SDK (measured: most such workflow tasks timed out, or failed with "TMPRL1100 Invalid transition in state
+   * machine", five times over before it went through); and it ends by itself within 2 s.
+   */
+  async #queryAlipay(check: number, scope: CancellationScope): Promise<Asked> {
+    const question = { outTradeNo: this.#outTradeNo, check };
+    try {
+      return (await this.#turns.take(() => askAtOnce.queryAlipay(question))).answer;
+    } catch (error) {
+      const meaning = meaningOf(error);
+      if (!needsSafePath(error)) return meaning;
+    }
+    try {
+      return (await scope.run(() => askSafely.queryAlipay(question))).answer;
+    } catch (error) {
+      return meaningOf(error);
+    }
+  }
+
   async #record(eventId?: string): Promise<void> {
     const evidence = { outTradeNo: this.#outTradeNo, ...(eventId !== undefined && { eventId }) };
     this.#adopt(
       await atOnceOrSurely(
-        () => atOnce.recordEvidence(evidence),
+        () => this.#turns.take(() => atOnce.recordEvidence(evidence)),
         () => surely.recordEvidence(evidence),
       ),
     );
@@ -332,7 +356,7 @@ class PaymentRun {
     const order = { orderId: this.#orderId as string };
     try {
       await atOnceOrSurely(
-        () => atOnce.tellOrderService(order),
+        () => this.#turns.take(() => atOnce.tellOrderService(order)),
         () => tellSurely.tellOrderService(order),
       );
     } catch (error) {
@@ -406,27 +430,10 @@ class PaymentRun {
   }
 }
 
-/**
- * The fast path, then the safe path. `postponed`: nothing was asked. Throws PAYMENT_UNKNOWN and cancellation only.
- *
- * `scope` cancels the safe path alone. A local activity that is cancelled while its result is on the way can upset the
- * SDK (measured: most such workflow tasks timed out, or failed with "TMPRL1100 Invalid transition in state
- * machine", five times over before it went through); and it ends by itself within 2 s.
- */
-async function queryAlipay(outTradeNo: string, check: number, scope: CancellationScope): Promise<Asked> {
-  try {
-    return (await askAtOnce.queryAlipay({ outTradeNo, check })).answer;
-  } catch (error) {
-    const asked = meaningOf(error);
-    if (asked !== 'unknown' || failureType(error) === FAILURES.alipayMisconfigured) {
-      if (failureType(error) !== FAILURES.alipayBusy) return asked;
-    }
-  }
-  try {
-    return (await scope.run(() => askSafely.queryAlipay({ outTradeNo, check }))).answer;
-  } catch (error) {
-    return meaningOf(error);
-  }
+/** No answer, or no place under the quota so soon: the safe path waits. Down and misconfigured are no better there. */
+function needsSafePath(error: unknown): boolean {
+  const type = failureType(error);
+  return type !== FAILURES.alipayDown && type !== FAILURES.alipayMisconfigured;
 }
 
 /** @throws what no answer can stand for */

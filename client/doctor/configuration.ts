@@ -5,7 +5,7 @@ import { PROBE_OUT_TRADE_NO } from '../../activities/owed';
 import type { Config, ConfigGroup } from '../../worker/config';
 import { ENVIRONMENT, readConfig } from '../../worker/config';
 import { PaymentError } from '../../workflows/errors';
-import { readTemporalConfig } from '../temporal-config';
+import { readTemporalConfig } from '../../worker/temporal-config';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 
