@@ -275,6 +275,12 @@ export const SCENARIOS: Record<string, Scenario> = {
     studio.world.onChunk = ({ orderIds }) => Promise.resolve({ closed: [], held: orderIds });
     return checkedOut({}, undefined, { checks: 1, closeBy: 'timer', deadline: inSeconds(2) })(studio);
   },
+  'payment-not-closed-at-timer': (studio) => {
+    studio.world.onChunk = () => Promise.reject(broken());
+    return checkedOut({}, undefined, { checks: 1, closeBy: 'timer', deadline: inSeconds(2) })(studio);
+  },
+  'payment-outage-outlasts-order': (studio) =>
+    checkedOut({ fast: [alipayFailure('down')] }, undefined, { deadline: inSeconds(3) })(studio),
   'payment-review-resolved': checkedOut(
     {},
     async (studio) => {
