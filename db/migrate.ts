@@ -1,4 +1,6 @@
 import { readConfig } from '../worker/config';
+import { PaymentError } from '../workflows/errors';
+import type { Database } from './connect';
 import { openDatabase } from './connect';
 import { migrateUp } from './migrator';
 
@@ -7,6 +9,7 @@ async function main(): Promise<void> {
   const { database } = readConfig(process.env, { needs: ['database'] });
   const db = openDatabase(database);
   try {
+    await reach(db);
     const done = await migrateUp(db, database.schema);
     const what = done.length === 0 ? 'nothing to do' : done.join(', ');
     process.stdout.write(`migrated schema ${database.schema}: ${what}\n`);
@@ -15,7 +18,21 @@ async function main(): Promise<void> {
   }
 }
 
+/** @throws PaymentError DATABASE_UNAVAILABLE */
+async function reach(db: Database): Promise<void> {
+  try {
+    await db.raw('SELECT 1');
+  } catch (cause) {
+    throw new PaymentError(
+      'DATABASE_UNAVAILABLE',
+      'Postgres does not answer. Start it, or set DATABASE_URL.',
+      { cause },
+    );
+  }
+}
+
 main().catch((error: unknown) => {
-  process.stderr.write(`migration failed: ${error instanceof Error ? error.message : String(error)}\n`);
+  const text = error instanceof PaymentError ? `${error.code}: ${error.message}` : String(error);
+  process.stderr.write(`migration failed: ${text}\n`);
   process.exitCode = 1;
 });

@@ -32,5 +32,6 @@ async function main(): Promise<void> {
 main().catch((error: unknown) => {
   const text = error instanceof PaymentError ? `${error.code}: ${error.message}` : String(error);
   process.stderr.write(`the worker does not run: ${text}\n`);
-  process.exitCode = 1;
+  // The SDK's native runtime keeps the process alive by itself.
+  process.exit(1);
 });

@@ -101,13 +101,13 @@ export class Hands {
   }
 }
 
-/** A failed call of Alipay is what these tests are about: it leaves everything as it is. */
+/** A failed call of Alipay, or a lock that took too long, is what these tests are about: it leaves all as it is. */
 async function attempt<T>(act: () => Promise<T>): Promise<T | undefined> {
   try {
     return await act();
   } catch (error) {
     const { type } = error as { type?: string };
-    if (type?.startsWith('ALIPAY_') || type?.startsWith('ORDER_')) return undefined;
+    if (type !== undefined && /^(ALIPAY_|ORDER_|DATABASE_)/.test(type)) return undefined;
     throw error;
   }
 }

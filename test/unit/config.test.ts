@@ -60,7 +60,8 @@ describe('the environment', () => {
       sweep: { cron: '0/30 * * * * * *', parallel: 50 },
       http: { host: '127.0.0.1', port: 3000 },
       log: { level: 'info' },
-      laptop: { sandboxPort: 4000, temporalPort: 7233, temporalUiPort: 8233 },
+      metrics: {},
+    laptop: { sandboxPort: 4000, temporalPort: 7233, temporalUiPort: 8233 },
     });
   });
 
