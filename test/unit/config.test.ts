@@ -61,7 +61,7 @@ describe('the environment', () => {
       http: { host: '127.0.0.1', port: 3000 },
       log: { level: 'info' },
       metrics: {},
-    laptop: { sandboxPort: 4000, temporalPort: 7233, temporalUiPort: 8233 },
+      laptop: { sandboxPort: 4000, temporalPort: 7233, temporalUiPort: 8233 },
     });
   });
 
