@@ -1,0 +1,62 @@
+import { FAULT_MODES } from '../../sandbox';
+import type { JournalEntry, SandboxControl } from '../../sandbox';
+
+/** How many of the gateway's calls are struck, and how many notifications never arrive. */
+export interface Mishaps {
+  struckCalls: number;
+  lostNotifications: number;
+}
+
+const WHEN = ['before', 'after'] as const;
+
+/**
+ * Lets everything go wrong that the sandbox can make go wrong: of all calls, whatever their method, a share is struck by
+ * each fault equally often, before its effect or after it; notifications are lost for good, repeated, reordered, delayed.
+ */
+export async function letThingsGoWrong(alipay: SandboxControl, mishaps: Mishaps): Promise<void> {
+  const faults = FAULT_MODES.flatMap((mode) => WHEN.map((when) => ({ mode, when })));
+  const share = mishaps.struckCalls / faults.length;
+  for (const [place, { mode, when }] of faults.entries()) {
+    // The first rule that fires decides: the later ones see only the calls that are left.
+    await alipay.fault({ mode, when, probability: share / (1 - place * share) });
+  }
+  await alipay.notifier({ ...DISORDER, drop: mishaps.lostNotifications });
+}
+
+const DISORDER = { repeat: 0.2, reorder: 0.2, delayMs: 300 };
+
+/** From now on a notification may fail to arrive many times, but not for ever: Alipay repeats it. */
+export function loseDeliveriesOnly(alipay: SandboxControl, { lostNotifications }: Mishaps): Promise<void> {
+  return alipay.notifier({ ...DISORDER, dropAttempt: lostNotifications });
+}
+
+/** The storm is over. */
+export async function letThingsGoRight(alipay: SandboxControl): Promise<void> {
+  await alipay.clearFaults();
+  await alipay.notifier({});
+}
+
+/** What went wrong, counted on the wire. */
+export class WireTally {
+  calls = 0;
+  struck = 0;
+  modes = new Set<string>();
+  notifications = 0;
+  lost = 0;
+
+  add(journal: readonly JournalEntry[]): void {
+    for (const entry of journal) {
+      if (entry.kind === 'call') {
+        this.calls += 1;
+        if (entry.fault) {
+          this.struck += 1;
+          this.modes.add(`${entry.method} ${entry.fault.mode} ${entry.fault.when}`);
+        }
+      }
+      if (entry.kind === 'notification') {
+        this.notifications += 1;
+        if (entry.fault === 'drop' || entry.fault === 'drop-attempt') this.lost += 1;
+      }
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PaymentError } from '../../client/payment-client';
+import type { ReviewOutcome } from '../../workflows/messages';
+import { rows } from '../../db/connect';
+import type { World } from './world';
+
+/** Twice in a row nothing has moved, this far apart: two sweeps. */
+const QUIET_MS = 12_000;
+
+const LONGEST_MS = 15 * 60_000;
+
+/**
+ * Waits until nothing moves any more. What would come hours later is brought forward by SQL: the re-check 25 h after a
+ * close, the hour after which a refund is driven on, the minute after which an untold result is told again.
+ *
+ * @throws Error where payments still move after {@link LONGEST_MS}
+ */
+export async function comeToRest({ db }: Pick<World, 'db'>, onLook: (open: number) => void): Promise<void> {
+  const deadline = Date.now() + LONGEST_MS;
+  let before = '';
+  let quietSince = Date.now();
+  while (Date.now() < deadline) {
+    await bringForward(db);
+    const { open, ...rest } = await look(db);
+    onLook(open);
+    const now = JSON.stringify(rest);
+    if (now !== before) quietSince = Date.now();
+    before = now;
+    if (open === 0 && Date.now() - quietSince >= QUIET_MS) return;
+    await sleep(2_000);
+  }
+  throw new Error(`Payments do not come to rest: ${before}`);
+}
+
+async function bringForward(db: World['db']): Promise<void> {
+  await rows(db, `UPDATE payments SET recheck_at = now() WHERE recheck_at > now()`);
+  await rows(
+    db,
+    `UPDATE payments SET updated_at = now() - interval '2 hours'
+     WHERE status = 'REFUNDING' AND updated_at > now() - interval '1 hour'`,
+  );
+  await rows(
+    db,
+    `UPDATE order_messages SET created_at = created_at - interval '2 minutes'
+     WHERE told_at IS NULL AND created_at > now() - interval '1 minute'`,
+  );
+}
+
+interface Look {
+  /** What is still on its way; an order that a payment in review holds is at rest. */
+  open: number;
+  events: number;
+  actedOn: number;
+  statuses: Record<string, number> | null;
+}
+
+async function look(db: World['db']): Promise<Look> {
+  const [found] = await rows<Look>(
+    db,
+    `SELECT
+       (SELECT count(*)::int FROM payments p JOIN orders o ON o.id = p.order_id
+        WHERE (p.status = 'REFUNDING' OR p.status = 'UNPAID' OR p.recheck_at IS NOT NULL AND p.status = 'CLOSED')
+          AND NOT EXISTS (SELECT FROM payments r WHERE r.order_id = o.id AND r.status = 'REVIEW' AND p.status = 'UNPAID'))
+       + (SELECT count(*)::int FROM order_messages WHERE told_at IS NULL) AS open,
+       (SELECT count(*)::int FROM payment_events WHERE event <> 'checked') AS events,
+       (SELECT count(*)::int FROM order_log) AS "actedOn",
+       (SELECT jsonb_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM payments GROUP BY status) s)
+         AS statuses`,
+  );
+  if (!found) throw new Error('Postgres counted nothing');
+  return found;
+}
+
+/** In the order in which an operator would like them: keep the money, give it back, see that it went, see none. */
+const WISHES: readonly ReviewOutcome[] = ['PAID', 'REFUNDED', 'REFUNDING', 'CLOSED'];
+
+/** The operator resolves every review, by whatever Alipay's fresh word permits. Answers how many each way. */
+export async function resolveReviews({ payments }: Pick<World, 'payments'>): Promise<Map<string, number>> {
+  const decided = new Map<string, number>();
+  for (const { outTradeNo } of await payments.reviews({ limit: 10_000 })) {
+    const to = await decide(payments, outTradeNo);
+    decided.set(to, (decided.get(to) ?? 0) + 1);
+  }
+  return decided;
+}
+
+async function decide(payments: World['payments'], outTradeNo: string): Promise<ReviewOutcome | 'refused'> {
+  for (const to of WISHES) {
+    try {
+      await payments.resolveReview(outTradeNo, { to, actor: 'ledger', reason: 'end of the run' });
+      return to;
+    } catch (error) {
+      if (!(error instanceof PaymentError) || error.code !== 'REVIEW_REFUSED') throw error;
+    }
+  }
+  return 'refused';
+}
