@@ -1,4 +1,4 @@
-import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { AlipayQueueActivities, PaymentsQueueActivities } from '../activities';
 import { FAILURES, TASK_QUEUES } from './messages';
 
@@ -44,6 +44,8 @@ export const askSafely = proxyActivities<AlipayQueueActivities>({
       FAILURES.alipayRefused,
     ],
   },
+  // A paid notification cancels the ask, and goes on at once; the activity hears of it at its next beat.
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
   summary: 'ask Alipay, the safe path',
 });
 
