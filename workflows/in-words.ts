@@ -75,13 +75,17 @@ const REASONS: Readonly<Record<string, string>> = {
   REFUND_REFUSED: 'Alipay refuses the refund.',
 };
 
-function whatToDecide({ outTradeNo, reviewReason }: PaymentFacts): string[] {
+function whatToDecide({ reviewReason }: PaymentFacts): string[] {
   const reason = reviewReason ?? 'no reason given';
   return [
     `**A person must decide:** ${REASONS[reason.split(' ')[0] ?? ''] ?? ''} (\`${reason}\`)`,
-    `What happened: \`durable-alipay payment show ${outTradeNo}\`. To decide, send this run the update \`resolveReview\` with`,
-    '`{"to": "REFUNDING", "actor": "your name", "reason": "why"}`',
-    '`to` is `PAID` (keep the money), `REFUNDING` (give it back), `REFUNDED` (it was given back elsewhere) or `CLOSED` (it never came). Alipay is asked first, and what contradicts it is refused.',
+    'To decide: More Actions, Send an Update, `resolveReview`, with the data',
+    '`{"to": "PAID", "actor": "your name", "reason": "why"}`',
+    `- \`PAID\`: keep the money
+- \`REFUNDING\`: give it back
+- \`REFUNDED\`: it was given back elsewhere
+- \`CLOSED\`: it never came`,
+    'Alipay is asked first, and a decision that contradicts it is refused.',
   ];
 }
 
