@@ -114,5 +114,8 @@ function named(what: string, ids: string[], count: number): string {
   return `${what}: ${ids.map((id) => `\`${id}\``).join(' ')}${more}`;
 }
 
+/** Measured: the Web UI (2.42.1) makes the text's frame one line too low. This is the line that it cuts off. */
+const LAST_LINE = '\u00a0';
+
 const paragraphs = (...lines: (string | false | null | undefined)[]): string =>
-  lines.filter(Boolean).join('\n\n');
+  [...lines.filter(Boolean), LAST_LINE].join('\n\n');

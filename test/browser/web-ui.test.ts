@@ -102,7 +102,7 @@ describeInBrowser("what Temporal's Web UI tells a person on call", () => {
     const frame = page.locator(`xpath=//h3[.="${heading}"]/following::iframe[1]`).contentFrame();
     const text = frame.locator('body', { hasText: as });
     await text.waitFor();
-    return text.innerText();
+    return (await text.innerText()).trim();
   }
 
   it('where is it: an order, a payment, all that is in review, and nothing else', async () => {
@@ -180,7 +180,7 @@ describeInBrowser("what Temporal's Web UI tells a person on call", () => {
       'A person must decide: Alipay took another amount than the order’s. (AMOUNT_DIFFERS)',
     );
     expect(told).toContain('More Actions, Send an Update, resolveReview');
-    await screenshot(page, 'payment-in-review');
+    await screenshot(page, 'payment-in-review', { height: 780 });
 
     await page.getByRole('button', { name: 'More Actions' }).first().click();
     await page.getByRole('menuitem', { name: 'Send an Update' }).first().click();

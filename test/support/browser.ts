@@ -75,9 +75,14 @@ export function webUi(namespace: string, path: string): string {
 /** With `SCREENSHOTS=1` the pictures of README and docs are taken anew. */
 export const takesScreenshots = process.env['SCREENSHOTS'] === '1';
 
-/** Takes a picture for README and docs, where they are wanted. */
-export async function screenshot(page: Page, name: string): Promise<void> {
+/** Takes a picture of what is on the screen for README and docs, where they are wanted; `height`: of its upper part. */
+export async function screenshot(
+  page: Page,
+  name: string,
+  { height }: { height?: number } = {},
+): Promise<void> {
   if (!takesScreenshots) return;
   const path = join(__dirname, '..', '..', 'docs', 'images', `${name}.png`);
-  await page.screenshot({ path, animations: 'disabled' });
+  const { width = 0, height: all = 0 } = page.viewportSize() ?? {};
+  await page.screenshot({ path, animations: 'disabled', clip: { x: 0, y: 0, width, height: height ?? all } });
 }
