@@ -1,0 +1,22 @@
+// What client and worker of the bare workflows call each other's things. Imports nothing: workflow code reads it too.
+
+export const BARE_QUEUES = {
+  payments: 'bare-payments',
+  alipay: 'bare-alipay',
+  orderService: 'bare-order-service',
+} as const;
+
+export const BARE_WORKFLOWS = { payment: 'barePayment', order: 'bareOrder' } as const;
+
+export const barePaymentId = (outTradeNo: string): string => `bare-payment-${outTradeNo}`;
+export const bareOrderId = (orderId: string): string => `bare-order-${orderId}`;
+
+export interface BarePaymentInput {
+  outTradeNo: string;
+  orderId: string;
+  intervalMs: number;
+}
+
+export interface BareOrderInput {
+  orderId: string;
+}

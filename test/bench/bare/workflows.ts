@@ -1,0 +1,43 @@
+import {
+  condition,
+  defineQuery,
+  defineSignal,
+  proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
+import { PAYMENT_STATUS } from '../../../workflows/search-attributes';
+import type { BareActivities } from './activities';
+import type { BareOrderInput, BarePaymentInput } from './names';
+
+// The shape of a payment that is found paid at its first check, and of its order, with nothing in them: what Temporal
+// alone costs. Timers, local activities, messages, search attributes and details are those of confirmPayment and
+// fulfillOrder.
+
+const { queryAlipay, recordEvidence, tellOrderService, actOnResult } = proxyLocalActivities<BareActivities>({
+  startToCloseTimeout: '2s',
+  retry: { maximumAttempts: 1 },
+});
+
+export async function barePayment({ outTradeNo, orderId, intervalMs }: BarePaymentInput): Promise<string> {
+  let settled = false;
+  setHandler(defineQuery<boolean>('payment'), () => settled);
+  setHandler(defineSignal('alipayNotified'), () => void (settled = true));
+  setHandler(defineSignal('checkedOut'), () => undefined);
+  setCurrentDetails('Check 1 is due');
+  await condition(() => settled, intervalMs, { summary: 'check 1 of 1' });
+  await queryAlipay({ outTradeNo });
+  await recordEvidence({ outTradeNo });
+  upsertSearchAttributes([{ key: PAYMENT_STATUS, value: 'PAID' }]);
+  await tellOrderService({ orderId });
+  setCurrentDetails('Paid');
+  return 'PAID';
+}
+
+export async function bareOrder({ orderId }: BareOrderInput): Promise<{ orderId: string; acted: number }> {
+  const inbox: unknown[] = [];
+  setHandler(defineSignal<[unknown]>('paymentResult'), (message) => void inbox.push(message));
+  for (const message of inbox) await actOnResult(message);
+  return { orderId, acted: inbox.length };
+}

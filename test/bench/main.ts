@@ -1,0 +1,163 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { SingleBar } from 'cli-progress';
+import { Argument, Command, InvalidArgumentError } from 'commander';
+import { CACHE } from '../../sandbox/dev/cache';
+import { guardServices } from '../../sandbox/dev/guard';
+import { stopServices } from '../../sandbox/dev/services';
+import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
+import { lookAtMachine, machineLine, table } from './report';
+import type { Outcome } from './report';
+import type { Bench, Progress, Row } from './row';
+import { checkout } from './rows/checkout';
+import { cost } from './rows/cost';
+import { notify } from './rows/notify';
+import { quota } from './rows/quota';
+import { recovery } from './rows/recovery';
+import { sweep } from './rows/sweep';
+import { throughput } from './rows/throughput';
+import { openWorld } from './world';
+import type { World } from './world';
+
+// npm run bench: what a payment costs and how fast the application is, against its targets.
+
+const ROWS: readonly Row[] = [cost, throughput, checkout, notify, sweep, quota, recovery];
+
+interface Settings {
+  rows: readonly Row[];
+  quick: boolean;
+  pairs: number;
+  rate: number | undefined;
+  port: number | undefined;
+  json: string;
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const complain = (text: string): void => void process.stderr.write(`${text}\n`);
+
+function readSettings(): Settings {
+  const program = new Command('npm run bench --')
+    .description(
+      'Measures the application on real servers of its own and the sandbox. After each run it counts in Postgres, in ' +
+        "Alipay's books and in Temporal that nothing was lost or doubled. Ends with 1 where a row breaks; a target that " +
+        'is not met is a figure, not a failure.',
+    )
+    .addArgument(new Argument('<row>', 'what to measure').choices([...ROWS.map(({ name }) => name), 'all']))
+    .option('--quick', 'fewer payments: to see that all works, and the order of magnitude', false)
+    .option(
+      '--pairs <n>',
+      'how often throughput alternates with bare workflows (default: 5, quick: 3)',
+      count,
+    )
+    .option('--rate <n>', 'payments a second that the machine sustains (default: as throughput finds)', count)
+    .option('--port <n>', 'first of four ports to use (default: any that are free)', count)
+    .option('--json <file>', 'where the figures go', join(CACHE, 'bench.json'))
+    .addHelpText(
+      'after',
+      `\nRows:\n${ROWS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n')}`,
+    )
+    .parse();
+  const options = program.opts<{
+    quick: boolean;
+    pairs?: number;
+    rate?: number;
+    port?: number;
+    json: string;
+  }>();
+  const [name] = program.processedArgs as [string];
+  return {
+    ...options,
+    rows: name === 'all' ? ROWS : ROWS.filter((row) => row.name === name),
+    pairs: options.pairs ?? (options.quick ? 3 : 5),
+    rate: options.rate,
+    port: options.port,
+  };
+}
+
+function count(text: string): number {
+  if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text);
+  throw new InvalidArgumentError('A whole number above 0.');
+}
+
+/** On a terminal a bar, elsewhere a line every ten seconds. */
+function openProgress(what: string, total: number): Progress {
+  const bar = new SingleBar({
+    stream: process.stderr,
+    format: '{bar} {value}/{total} {what} | {duration_formatted}',
+    barsize: 24,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    hideCursor: true,
+    clearOnComplete: true,
+    noTTYOutput: true,
+    notTTYSchedule: 10_000,
+  });
+  bar.start(total, 0, { what });
+  return { advance: (by = 1) => bar.increment(by), end: () => bar.stop() };
+}
+
+/** One row after the other, each in worlds of its own; one that breaks does not keep the others from being measured. */
+async function measure(settings: Settings): Promise<Outcome[]> {
+  const { rows, quick, pairs, rate, port } = settings;
+  const opened: World[] = [];
+  const bench: Bench = {
+    quick,
+    pairs,
+    sustained: rate,
+    async open(options = {}) {
+      // The one before makes room: two worlds at once would measure each other.
+      await closeAll(opened);
+      const world = await openWorld(options, {
+        say: complain,
+        ...(port !== undefined && { firstPort: port }),
+      });
+      opened.push(world);
+      return world;
+    },
+    progress: openProgress,
+  };
+  const outcomes: Outcome[] = [];
+  for (const row of rows) {
+    complain(`${row.name}: ${row.summary}`);
+    const startedAt = performance.now();
+    const outcome = await attempt(row, bench);
+    outcomes.push({ ...outcome, seconds: Math.round((performance.now() - startedAt) / 1000) });
+    await closeAll(opened);
+  }
+  return outcomes;
+}
+
+async function attempt(row: Row, bench: Bench): Promise<Omit<Outcome, 'seconds'>> {
+  try {
+    return { row: row.name, findings: await row.run(bench) };
+  } catch (error) {
+    complain(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    return { row: row.name, findings: [], error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function closeAll(worlds: World[]): Promise<void> {
+  for (const world of worlds.splice(0)) await world.close();
+}
+
+async function main(): Promise<void> {
+  const settings = readSettings();
+  const dismissGuardian = guardServices();
+  const leave = (): void => void stopServices().finally(() => process.exit(130));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, leave);
+  const machine = await lookAtMachine(await findTemporalCli({ say: complain }));
+  const outcomes = await measure(settings);
+  await dismissGuardian();
+
+  mkdirSync(dirname(settings.json), { recursive: true });
+  writeFileSync(settings.json, `${JSON.stringify({ machine, quick: settings.quick, outcomes }, null, 2)}\n`);
+  say(table(outcomes));
+  say(`\n${machineLine(machine)}${settings.quick ? ' Quick: fewer payments than in full.' : ''}`);
+  say(`All figures: ${settings.json}`);
+  process.exitCode = outcomes.some(({ error }) => error !== undefined) ? 1 : 0;
+}
+
+main().catch((error: unknown) => {
+  complain(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  process.exitCode = 1;
+});

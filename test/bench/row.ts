@@ -1,0 +1,41 @@
+import type { World, WorldOptions } from './world';
+
+/** One measured figure, its target, and whether that is met. */
+export interface Finding {
+  /** What was measured. */
+  what: string;
+  /** The figure with its unit, and the spread where there is one. */
+  figure: string;
+  target: string;
+  met: boolean;
+  /** What the figure was made from, for the JSON. */
+  detail: Record<string, unknown>;
+}
+
+/** Where a row says how far it is. */
+export interface Progress {
+  advance(by?: number): void;
+  end(): void;
+}
+
+/** What every row gets. */
+export interface Bench {
+  /** Fewer payments and pairs: to see that all works, and the order of magnitude. */
+  quick: boolean;
+  pairs: number;
+  /** Payments a second that this machine sustains, once `throughput` has found out. */
+  sustained: number | undefined;
+  /** A new world, closed by the runner when the row has ended. */
+  open(options?: WorldOptions): Promise<World>;
+  progress(what: string, total: number): Progress;
+}
+
+/** One subject of measurement. */
+export interface Row {
+  name: string;
+  summary: string;
+  run(bench: Bench): Promise<Finding[]>;
+}
+
+/** One order and its payment at the cashier. */
+export const THE_TEA = { subject: 'A pot of tea', totalAmount: '12.30' } as const;

@@ -1,0 +1,127 @@
+import { waitFor } from '../../../sandbox/dev/wait-for';
+import { orderWorkflowId, paymentWorkflowId } from '../../../workflows/messages';
+import type { Finding, Row } from '../row';
+import { THE_TEA } from '../row';
+import { untilDone } from '../shop';
+import { verify } from '../verify';
+import type { World } from '../world';
+
+interface Cost {
+  transitions: number;
+  events: number;
+}
+
+interface Shape {
+  what: string;
+  atMost: number;
+  /** Lets one payment go that way. */
+  live(world: World, payment: { orderId: string; outTradeNo: string }): Promise<unknown>;
+}
+
+const payUnnoticed = ({ alipay }: World, outTradeNo: string) => alipay.pay(outTradeNo, { notify: false });
+
+const SHAPES: readonly Shape[] = [
+  {
+    what: 'notified before the first check',
+    atMost: 6,
+    async live({ payments, alipay }, { outTradeNo }) {
+      await waitFor(async () => (await payments.status(outTradeNo)).nextCheckAt !== null, {
+        what: 'the run to sleep',
+      });
+      await alipay.pay(outTradeNo);
+    },
+  },
+  { what: 'paid at check 1', atMost: 6, live: (world, { outTradeNo }) => payUnnoticed(world, outTradeNo) },
+  {
+    what: 'paid at check 3',
+    atMost: 12,
+    async live(world, { outTradeNo }) {
+      await waitFor(async () => (await world.payments.payment(outTradeNo)).checks === 2, {
+        what: 'two checks',
+      });
+      await payUnnoticed(world, outTradeNo);
+    },
+  },
+  { what: 'unpaid after 3', atMost: 12, live: () => Promise.resolve() },
+  {
+    what: 'paid at check 1 on the safe path',
+    atMost: 6 + 4,
+    async live(world, { outTradeNo }) {
+      await world.alipay.fault({
+        method: 'alipay.trade.query',
+        mode: 'http-500',
+        when: 'before',
+        times: 1,
+        outTradeNo,
+      });
+      await payUnnoticed(world, outTradeNo);
+    },
+  },
+];
+
+const SAMPLES = 3;
+
+export const cost: Row = {
+  name: 'cost',
+  summary: 'state transitions and history events of one payment, by what becomes of it',
+  async run(bench) {
+    // Checks 3 s apart leave time to do things between them.
+    const world = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '3s' } });
+    const progress = bench.progress('cost: payments', SHAPES.length * SAMPLES);
+    const lived = await Promise.all(
+      SHAPES.map(async (shape, number) => {
+        const orderIds = Array.from({ length: SAMPLES }, (_, sample) => `cost-${number}-${sample}`);
+        return Promise.all(
+          orderIds.map(async (orderId) => {
+            const outTradeNo = await live(world, shape, orderId);
+            progress.advance();
+            return { orderId, outTradeNo };
+          }),
+        );
+      }),
+    );
+    progress.end();
+    await verify(world, { paid: (SHAPES.length - 1) * SAMPLES, unpaid: SAMPLES });
+
+    const findings: Finding[] = [];
+    for (const [number, { what, atMost }] of SHAPES.entries()) {
+      const ids = (lived[number] ?? []).map(({ outTradeNo }) => paymentWorkflowId(outTradeNo));
+      findings.push(finding(`transitions: ${what}`, atMost, await costsOf(world, ids)));
+    }
+    const paid = (lived[1] ?? []).map(({ orderId }) => orderWorkflowId(orderId));
+    findings.push(finding('transitions: its order workflow', 3, await costsOf(world, paid)));
+    return findings;
+  },
+};
+
+async function live(world: World, shape: Shape, orderId: string): Promise<string> {
+  const { outTradeNo, paymentUrl } = await world.payments.checkout({ orderId, ...THE_TEA });
+  await world.alipay.open(paymentUrl);
+  await shape.live(world, { orderId, outTradeNo });
+  await untilDone(world, outTradeNo);
+  return outTradeNo;
+}
+
+function costsOf({ temporal }: World, workflowIds: string[]): Promise<Cost[]> {
+  return Promise.all(
+    workflowIds.map(async (id) => {
+      const { raw, historyLength } = await temporal.workflow.getHandle(id).describe();
+      return {
+        transitions: Number(raw.workflowExecutionInfo?.stateTransitionCount),
+        events: historyLength,
+      };
+    }),
+  );
+}
+
+function finding(what: string, atMost: number, costs: Cost[]): Finding {
+  const most = Math.max(...costs.map(({ transitions }) => transitions));
+  const events = Math.max(...costs.map((each) => each.events));
+  return {
+    what,
+    figure: `${most} (${events} events)`,
+    target: `≤ ${atMost}`,
+    met: most <= atMost,
+    detail: { costs },
+  };
+}

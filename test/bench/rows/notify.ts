@@ -1,0 +1,101 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { row } from '../../../db/connect';
+import { waitFor } from '../../../sandbox/dev/wait-for';
+import { inLanes } from '../pace';
+import type { Row } from '../row';
+import { checkOutAndPay } from '../shop';
+import { verify } from '../verify';
+import type { World } from '../world';
+
+const SENDERS = 32;
+
+export const notify: Row = {
+  name: 'notify',
+  summary: 'notifications per second through HTTP, verified, and recorded by running payments',
+  async run(bench) {
+    const count = bench.quick ? 200 : 600;
+    const warmUp = Math.round(count / 5);
+    const world = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '1h' } });
+    const progress = bench.progress(
+      'notify: payments, their notifications, their answers',
+      2 * (warmUp + count),
+    );
+    const bodies = await signedBodies(world, warmUp + count, () => progress.advance());
+    await send(world, bodies.slice(0, warmUp), () => progress.advance());
+    await allPaid(world, warmUp);
+
+    const startedAt = performance.now();
+    await send(world, bodies.slice(warmUp), () => progress.advance());
+    const answered = (performance.now() - startedAt) / 1000;
+    await allPaid(world, warmUp + count);
+    const recorded = (performance.now() - startedAt) / 1000;
+    progress.end();
+    await verify(world, { paid: warmUp + count });
+    return [
+      {
+        what: 'notifications verified and recorded',
+        figure: `${(count / recorded).toFixed(0)} /s PAID in Postgres (${(count / answered).toFixed(0)} /s answered "success")`,
+        target: '≥ 150 /s',
+        met: count / recorded >= 150,
+        detail: { count, senders: SENDERS, secondsToAnswer: answered, secondsToRecord: recorded },
+      },
+    ];
+  },
+};
+
+/** Signed by the sandbox beforehand, caught, and sent later: its share of the CPU is not measured. */
+async function signedBodies(world: World, count: number, tick: () => void): Promise<string[]> {
+  const bodies: string[] = [];
+  const catcher = createServer((request, response) => {
+    void text(request).then((body) => {
+      bodies.push(body);
+      response.end('success');
+    });
+  });
+  await new Promise<void>((resolve) => catcher.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(catcher.address() as AddressInfo).port}/`;
+  try {
+    await inLanes(count, 8, async (index) => {
+      const { outTradeNo } = await checkOutAndPay(world, `order-${index}`);
+      await world.alipay.notify(outTradeNo, {}, url);
+      tick();
+    });
+  } finally {
+    catcher.closeAllConnections();
+    catcher.close();
+  }
+  return bodies;
+}
+
+async function send({ notifyUrl }: World, bodies: string[], tick: () => void): Promise<void> {
+  await inLanes(bodies.length, SENDERS, async (index) => {
+    await sendOne(notifyUrl, bodies[index] ?? '');
+    tick();
+  });
+}
+
+async function sendOne(url: string, body: string): Promise<void> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body,
+  });
+  const answer = await response.text();
+  // More than the endpoint takes from one address; Alipay would come again too.
+  if (response.status === 429) {
+    await sleep(100);
+    await sendOne(url, body);
+  } else if (answer !== 'success') throw new Error(`A genuine notification was answered ${answer}`);
+}
+
+async function allPaid({ db }: World, count: number): Promise<void> {
+  const paid = `SELECT count(*)::int AS paid FROM payments WHERE status = 'PAID'`;
+  await waitFor(async () => (await row<{ paid: number }>(db, paid))?.paid === count, {
+    what: `${count} payments to be PAID`,
+    timeoutMs: 120_000,
+    everyMs: 20,
+  });
+}

@@ -1,0 +1,76 @@
+import { rows } from '../../../db/connect';
+import type { CallEntry, JournalEntry } from '../../../sandbox';
+import { inLanes } from '../pace';
+import type { Row } from '../row';
+import { THE_TEA } from '../row';
+import { putExpiredOrders, untilDone } from '../shop';
+import { busiest } from '../statistics';
+import { verify } from '../verify';
+import type { World } from '../world';
+
+const MAX_RPS = 50;
+const WORKERS = 3;
+const CHECKS = 3;
+
+export const quota: Row = {
+  name: 'quota',
+  summary: 'calls at the gateway in the busiest second, when many payments are due at once beside a sweep',
+  async run(bench) {
+    const count = bench.quick ? 150 : 400;
+    const expired = count / 5;
+    const world = await bench.open({
+      workers: 0,
+      env: { PAYMENT_CHECK_INTERVAL: '1s', ALIPAY_MAX_RPS: String(MAX_RPS) },
+    });
+    const progress = bench.progress('quota: payments begun and ended', 2 * count);
+    const outTradeNos: string[] = [];
+    // Nobody works yet, so that all of them are due when somebody does.
+    await inLanes(count, 8, async (index) => {
+      const { outTradeNo } = await world.payments.checkout({ orderId: `order-${index}`, ...THE_TEA });
+      outTradeNos.push(outTradeNo);
+      progress.advance();
+    });
+    await putExpiredOrders(world, 'expired-', expired);
+    await Promise.all(Array.from({ length: WORKERS }, () => world.startWorker()));
+    const sweeping = world.payments.sweep.run();
+    await Promise.all(
+      outTradeNos.map(async (outTradeNo) => {
+        await untilDone(world, outTradeNo);
+        progress.advance();
+      }),
+    );
+    const { closed } = await sweeping;
+    progress.end();
+    if (closed !== expired) throw new Error(`The sweep closed ${closed} of ${expired} orders`);
+    await verify(world, { unpaid: count, closed });
+
+    const calls = (await world.alipay.journal()).filter(isCall);
+    const times = calls.map(({ at }) => Date.parse(at));
+    const [inSecond, inFive] = [busiest(times, 1_000), busiest(times, 5_000)];
+    const skipped = await checksSkipped(world, outTradeNos, calls);
+    return [
+      {
+        what: `quota of ${MAX_RPS}/s, ${WORKERS} workers, ${count} payments due at once`,
+        figure: `at most ${inSecond} in any second, ${inFive} in any 5 s, ${skipped} checks skipped, ${calls.length} calls`,
+        target: '≤ 55, ≤ 255, none skipped',
+        met: inSecond <= 55 && inFive <= 255 && skipped === 0,
+        detail: { inSecond, inFive, skipped, calls: calls.length, payments: count, expired },
+      },
+    ];
+  },
+};
+
+const isCall = (entry: JournalEntry): entry is CallEntry => entry.kind === 'call';
+
+/** Checks that were never asked, by the gateway's journal, or never counted, by the row. */
+async function checksSkipped(world: World, outTradeNos: string[], calls: CallEntry[]): Promise<number> {
+  const asked = new Map<string, number>();
+  for (const { outTradeNo = '' } of calls) asked.set(outTradeNo, (asked.get(outTradeNo) ?? 0) + 1);
+  const counted = new Map(
+    (
+      await rows<{ id: string; checks: number }>(world.db, `SELECT out_trade_no AS id, checks FROM payments`)
+    ).map(({ id, checks }) => [id, checks]),
+  );
+  const made = (id: string): number => Math.min(CHECKS, asked.get(id) ?? 0, counted.get(id) ?? 0);
+  return outTradeNos.reduce((skipped, id) => skipped + CHECKS - made(id), 0);
+}

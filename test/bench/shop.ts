@@ -1,0 +1,40 @@
+import type { Checkout } from '../../client/payment-client';
+import { rows } from '../../db/connect';
+import { paymentWorkflowId } from '../../workflows/messages';
+import { THE_TEA } from './row';
+import type { World } from './world';
+
+/** A buyer checks out, pays, and the notification is lost: the delay queue will find the payment. */
+export async function checkOutAndPay(
+  { payments, alipay }: Pick<World, 'payments' | 'alipay'>,
+  orderId: string,
+): Promise<Checkout> {
+  const checkout = await payments.checkout({ orderId, ...THE_TEA });
+  await alipay.pay(checkout.paymentUrl, { notify: false });
+  return checkout;
+}
+
+/** Resolves when the payment's run has ended. */
+export function untilDone({ temporal }: Pick<World, 'temporal'>, outTradeNo: string): Promise<unknown> {
+  return temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).result();
+}
+
+/** Orders that nobody has paid and whose time is over, each with a payment that Alipay never heard of. */
+export async function putExpiredOrders(
+  { db }: Pick<World, 'db'>,
+  prefix: string,
+  count: number,
+): Promise<void> {
+  await rows(
+    db,
+    `WITH placed AS (
+       INSERT INTO orders (id, subject, total_amount, created_at, expires_at)
+       SELECT :prefix || n, :subject, CAST(:amount AS numeric), now() - interval '2 days',
+         now() - interval '1 day' + n * interval '1 millisecond'
+       FROM generate_series(1, :count) AS n
+       RETURNING id, total_amount)
+     INSERT INTO payments (out_trade_no, order_id, total_amount, time_expire)
+     SELECT replace(id, '-', '_'), id, total_amount, now() - interval '1 day' FROM placed`,
+    { prefix, count, subject: THE_TEA.subject, amount: THE_TEA.totalAmount },
+  );
+}

@@ -1,0 +1,102 @@
+import type { Client } from '@temporalio/client';
+import { row } from '../../db/connect';
+import { toFen } from '../../db/money';
+import { waitFor } from '../../sandbox/dev/wait-for';
+import { WORKFLOWS } from '../../workflows/messages';
+import { THE_TEA } from './row';
+import type { World } from './world';
+
+/** What must have become of everything that the world has seen so far. */
+export interface Expected {
+  paid?: number;
+  closed?: number;
+  /** Asked about three times, and left to the sweep. */
+  unpaid?: number;
+}
+
+interface Counted {
+  paid: number;
+  closed: number;
+  unpaid: number;
+  results: number;
+  untold: number;
+  actedOn: number;
+  /** Orders that are told or acted on other than once, or not by their status. */
+  wrong: number;
+}
+
+/**
+ * Waits until all has come to its end, and counts it thrice: in Postgres, in Alipay's books, in Temporal's visibility.
+ *
+ * @throws Error where something is lost or doubled
+ */
+export async function verify(world: World, { paid = 0, closed = 0, unpaid = 0 }: Expected): Promise<void> {
+  let last: unknown;
+  await waitFor(
+    async () => {
+      last = await differences(world, { paid, closed, unpaid });
+      return (last as string[]).length === 0;
+    },
+    { what: 'everything to have come to its end', timeoutMs: 60_000, everyMs: 250 },
+  ).catch((cause: unknown) => {
+    throw new Error(`Lost or doubled: ${String(last)}`, { cause });
+  });
+}
+
+async function differences(world: World, expected: Required<Expected>): Promise<string[]> {
+  const { paid, closed, unpaid } = expected;
+  const counted = await count(world);
+  const books = (await world.alipay.ledger()).filter(({ paidFen }) => paidFen > 0);
+  const taken = books.reduce((sum, { paidFen, refundedFen }) => sum + paidFen - refundedFen, 0);
+  const ended = await countEnded(world.temporal, WORKFLOWS.confirmPayment);
+  const orders = await countEnded(world.temporal, WORKFLOWS.fulfillOrder);
+  const pairs: [string, number, number][] = [
+    ['payments PAID', counted.paid, paid],
+    ['payments CLOSED', counted.closed, closed],
+    ['payments UNPAID', counted.unpaid, unpaid],
+    ['results written', counted.results, paid + closed],
+    ['results untold', counted.untold, 0],
+    ['results acted on', counted.actedOn, paid + closed],
+    ['orders told wrongly', counted.wrong, 0],
+    ['trades paid at Alipay', books.length, paid],
+    ['fen that Alipay holds', taken, paid * toFen(THE_TEA.totalAmount)],
+    ['payment workflows completed', ended.completed, paid + unpaid],
+    ['payment workflows that ended otherwise or run', ended.others, 0],
+    ['order workflows completed', orders.completed, paid + closed],
+    ['order workflows that ended otherwise or run', orders.others, 0],
+  ];
+  return pairs
+    .filter(([, is, should]) => is !== should)
+    .map(([what, is, should]) => `${what}: ${is} instead of ${should}`);
+}
+
+async function count({ db }: World): Promise<Counted> {
+  const counted = await row<Counted>(
+    db,
+    `SELECT count(*) FILTER (WHERE p.status = 'PAID' AND o.status = 'PAID')::int AS paid,
+       count(*) FILTER (WHERE p.status = 'CLOSED' AND o.status = 'CLOSED')::int AS closed,
+       count(*) FILTER (WHERE p.status = 'UNPAID' AND o.status = 'UNPAID')::int AS unpaid,
+       (SELECT count(*)::int FROM order_messages) AS results,
+       (SELECT count(*)::int FROM order_messages WHERE told_at IS NULL) AS untold,
+       (SELECT count(*)::int FROM order_log) AS "actedOn",
+       (SELECT count(*)::int FROM orders s WHERE s.status <> 'UNPAID'
+        AND ((SELECT array_agg(l.status) FROM order_log l WHERE l.order_id = s.id) = ARRAY[s.status]) IS NOT TRUE) AS wrong
+     FROM payments p JOIN orders o ON o.id = p.order_id`,
+  );
+  if (!counted) throw new Error('Postgres counted nothing');
+  return counted;
+}
+
+/** How many workflows of a type have completed, and how many are anything else. */
+export async function countEnded(
+  temporal: Client,
+  type: string,
+): Promise<{ completed: number; others: number }> {
+  const [all, completed] = await Promise.all(
+    ['', ` AND ExecutionStatus = 'Completed'`].map((more) =>
+      temporal.workflow.count(`WorkflowType = '${type}'${more}`),
+    ),
+  );
+  if (!all || !completed) throw new Error('Temporal counted nothing');
+  return { completed: completed.count, others: all.count - completed.count };
+}

@@ -1,0 +1,212 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { pino } from 'pino';
+import { PaymentClient } from '../../client/payment-client';
+import type { Database } from '../../db/connect';
+import { openDatabase } from '../../db/connect';
+import { migrateUp } from '../../db/migrator';
+import { connectControl, DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES } from '../../sandbox';
+import type { SandboxControl } from '../../sandbox';
+import { ROOT } from '../../sandbox/dev/cache';
+import { freePorts } from '../../sandbox/dev/ports';
+import { createDatabase, startPostgres } from '../../sandbox/dev/postgres';
+import { removePostgresData } from '../../sandbox/dev/postgres-home';
+import { startService, untilReady } from '../../sandbox/dev/services';
+import type { Say, Service } from '../../sandbox/dev/services';
+import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
+import { startTemporal } from '../../sandbox/dev/temporal-server';
+import { TASK_QUEUES } from '../../workflows/messages';
+import { BARE_QUEUES } from './bare/names';
+
+export interface WorldOptions {
+  /** Settings of the application for this row, by environment as everywhere. */
+  env?: Record<string, string>;
+  /** Worker processes to begin with. @defaultValue 1 */
+  workers?: number;
+  /** Whether the HTTP server runs too. @defaultValue false */
+  server?: boolean;
+}
+
+/** Real servers and processes for one row, as temporal-dev.sh starts them, and nothing else on them. */
+export interface World {
+  payments: PaymentClient;
+  temporal: Client;
+  alipay: SandboxControl;
+  db: Database;
+  /** Where notifications go. */
+  notifyUrl: string;
+  postgres: Service;
+  temporalServer: Service;
+  sandbox: Service;
+  /** Resolves when the server has seen it ask for work. */
+  startWorker(): Promise<Service>;
+  /** The same for the bare workflows. */
+  startBareWorker(): Promise<Service>;
+  /** Of the beginning. */
+  workers: Service[];
+  close(): Promise<void>;
+}
+
+/** Four ports from the first one on, or any free ones. */
+async function ports(first: number | undefined): Promise<number[]> {
+  return first === undefined ? freePorts(4) : Array.from({ length: 4 }, (_, index) => first + index);
+}
+
+/** Opens a world in a folder that goes with it. */
+export async function openWorld(
+  options: WorldOptions,
+  { say, firstPort }: { say: Say; firstPort?: number },
+): Promise<World> {
+  const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-bench-'));
+  // PostgreSQL's system user must be able to enter.
+  chmodSync(folder, 0o755);
+  const opened: (() => Promise<unknown>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const end of opened.splice(0).toReversed()) await end().catch(() => undefined);
+    removePostgresData(join(folder, 'postgres'));
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    return await start(options, { folder, opened, close, say, firstPort });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function start(
+  { env: own = {}, workers: wanted = 1, server = false }: WorldOptions,
+  {
+    folder,
+    opened,
+    close,
+    say,
+    firstPort,
+  }: {
+    folder: string;
+    opened: (() => Promise<unknown>)[];
+    close: () => Promise<void>;
+    say: Say;
+    firstPort: number | undefined;
+  },
+): Promise<World> {
+  const cli = await findTemporalCli({ say });
+  const [postgresPort = 0, temporalPort = 0, sandboxPort = 0, serverPort = 0] = await ports(firstPort);
+  const postgres = await startPostgres({ dataDir: join(folder, 'postgres'), port: postgresPort, say });
+  opened.push(() => postgres.stop());
+  const temporalServer = await startTemporal({
+    cli,
+    port: temporalPort,
+    dbFile: join(folder, 'temporal.db'),
+    logFile: join(folder, 'temporal.log'),
+  });
+  opened.push(() => temporalServer.stop());
+  const databaseUrl = await createDatabase(postgres.url, 'bench');
+  const db = openDatabase({ url: databaseUrl, maxConnections: 4 });
+  opened.push(() => db.destroy());
+  await migrateUp(db);
+
+  const { address } = temporalServer;
+  const env = environment(folder, { databaseUrl, address, sandboxPort, serverPort, own });
+  const temporal = new Client({ connection: await Connection.connect({ address }) });
+  opened.push(() => temporal.connection.close());
+
+  const run = async (name: string, file: string, ready: (service: Service) => Promise<unknown>) => {
+    const service = await startService({
+      name,
+      command: process.execPath,
+      args: ['--import', 'tsx', file],
+      cwd: ROOT,
+      env,
+      logFile: join(folder, `${name}.log`),
+      graceMs: 20_000,
+    });
+    opened.push(() => service.stop());
+    await untilReady(service, () => ready(service));
+    return service;
+  };
+  const listening = (port: number) => async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(5_000) });
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  };
+  let started = 0;
+  const startWorker = (): Promise<Service> =>
+    run(`worker-${(started += 1)}`, 'worker/main.ts', (it) =>
+      seen(it, temporal, [TASK_QUEUES.payments, TASK_QUEUES.orderService]),
+    );
+  const startBareWorker = (): Promise<Service> =>
+    run('bare-worker', 'test/bench/bare/worker.ts', (it) =>
+      seen(it, temporal, [BARE_QUEUES.payments, BARE_QUEUES.orderService]),
+    );
+
+  const sandbox = await run('sandbox', 'sandbox/main.ts', listening(sandboxPort));
+  const workers = await Promise.all(Array.from({ length: wanted }, startWorker));
+  if (server) await run('server', 'client/server.ts', listening(serverPort));
+  const payments = await PaymentClient.connect(env, { log: pino({ level: 'silent' }) });
+  opened.push(() => payments.close());
+  return {
+    payments,
+    temporal,
+    alipay: connectControl(`http://127.0.0.1:${sandboxPort}`),
+    db,
+    notifyUrl: `http://127.0.0.1:${serverPort}/alipay/notify`,
+    postgres: postgres.service,
+    temporalServer: temporalServer.service,
+    sandbox,
+    startWorker,
+    startBareWorker,
+    workers,
+    close,
+  };
+}
+
+function environment(
+  folder: string,
+  where: {
+    databaseUrl: string;
+    address: string;
+    sandboxPort: number;
+    serverPort: number;
+    own: Record<string, string>;
+  },
+): NodeJS.ProcessEnv {
+  const temporalConfig = join(folder, 'temporal.toml');
+  writeFileSync(temporalConfig, `[profile.default]\naddress = ${JSON.stringify(where.address)}\n`);
+  // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this world.
+  const others = Object.entries(process.env).filter(
+    ([name]) => !/^(TEMPORAL|ALIPAY|PAYMENT|SWEEP|DATABASE|LOG|ORDER)_/.test(name),
+  );
+  const keys = join(folder, 'sandbox', 'keys');
+  return {
+    ...Object.fromEntries(others),
+    TEMPORAL_ADDRESS: where.address,
+    TEMPORAL_CONFIG_FILE: temporalConfig,
+    DATABASE_URL: where.databaseUrl,
+    ALIPAY_GATEWAY: `http://127.0.0.1:${where.sandboxPort}/gateway.do`,
+    ALIPAY_APP_ID: DEFAULT_APP_ID,
+    ALIPAY_SELLER_ID: DEFAULT_SELLER_ID,
+    ALIPAY_PRIVATE_KEY_FILE: join(keys, KEY_FILES.appPrivate),
+    ALIPAY_PUBLIC_KEY_FILE: join(keys, KEY_FILES.alipayPublic),
+    ALIPAY_NOTIFY_URL: `http://127.0.0.1:${where.serverPort}/alipay/notify`,
+    CLOSE_MARGIN: '1s',
+    HOST: '127.0.0.1',
+    PORT: String(where.serverPort),
+    SANDBOX_PORT: String(where.sandboxPort),
+    SANDBOX_DIR: join(folder, 'sandbox'),
+    LOG_FORMAT: 'json',
+    ...where.own,
+  };
+}
+
+/** A worker has no port: it is ready when the server has seen it ask for work. Its identity begins with its pid. */
+async function seen({ pid, name }: Service, temporal: Client, queues: readonly string[]): Promise<void> {
+  for (const queue of queues) {
+    const { pollers } = await temporal.workflowService.describeTaskQueue({
+      namespace: temporal.options.namespace,
+      taskQueue: { name: queue },
+    });
+    if (!pollers.some(({ identity }) => identity?.startsWith(`${pid}@`))) throw new Error(`${name} not seen`);
+  }
+}
