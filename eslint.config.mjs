@@ -11,11 +11,17 @@ export default tseslint.config(
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'separate-type-imports' }],
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       // Rest siblings take a property out of a copy.
       '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
-      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
     },
   },
   {
@@ -28,7 +34,8 @@ export default tseslint.config(
             {
               group: ['../activities/*', '../db/*', '../client/*', '../worker/*', '../sandbox/*'],
               allowTypeImports: true,
-              message: 'Workflows import types and messages only: anything else would be bundled into the sandbox.',
+              message:
+                'Workflows import types and messages only: anything else would be bundled into the sandbox.',
             },
             { group: ['node:*'], message: 'Workflow code runs without Node.' },
           ],
