@@ -2,11 +2,10 @@ import type { MetricMeter } from '@temporalio/common';
 import { noopMetricMeter } from '@temporalio/common';
 import type { ObserveCall } from './alipay/gateway';
 import type { Recorded } from '../db/ledger';
-import type { Answer, StoredPaymentStatus } from '../workflows/messages';
+import type { StoredPaymentStatus } from '../workflows/messages';
 
 /** What activities count. Names and labels are documented in docs/observability.md. */
 export interface Metrics {
-  check(answer: Answer): void;
   settled(status: StoredPaymentStatus, howMany?: number): void;
   gatewayCall: ObserveCall;
 }
@@ -19,7 +18,6 @@ export function counted(metrics: Metrics, recorded: Recorded): Recorded {
 
 /** Counts on the SDK's own meter, so that one endpoint serves Temporal's metrics and ours. */
 export function createMetrics(meter: MetricMeter = noopMetricMeter): Metrics {
-  const checks = meter.createCounter('durable_alipay_checks', undefined, 'Checks made, by answer');
   const settled = meter.createCounter(
     'durable_alipay_payments_settled',
     undefined,
@@ -37,7 +35,6 @@ export function createMetrics(meter: MetricMeter = noopMetricMeter): Metrics {
     'Time of one call of Alipay',
   );
   return {
-    check: (answer) => checks.add(1, { answer }),
     settled: (status, howMany = 1) => settled.add(howMany, { status }),
     gatewayCall: ({ method, outcome, code, ms }) => {
       calls.add(1, { method, outcome, code });

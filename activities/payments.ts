@@ -6,7 +6,8 @@ import type { Recorded } from '../db/ledger';
 import { readRecorded, recordClosed, recordPaid, unknownPayment } from '../db/ledger';
 import { appendEvent, findEvent, findNewestAnswer } from '../db/payment-events';
 import type { Payment } from '../db/payments';
-import { beginCheck } from '../db/payments';
+import { findPayment, setChecks } from '../db/payments';
+import { AlipayError } from './alipay/errors';
 import type { AlipayGateway, Patience, QueryAnswer } from './alipay/gateway';
 import { readEvidence } from './evidence';
 import type { Metrics } from './metrics';
@@ -23,15 +24,20 @@ export interface Queried {
 const FAST: Patience = { deadlineMs: 1_500, maxWaitMs: 100 };
 
 /** What the handout calls `checkAlipayPayment`. */
-export function createQueryActivities({
-  db,
-  alipay,
-  metrics,
-}: {
-  db: Database;
-  alipay: AlipayGateway;
-  metrics: Metrics;
-}) {
+export function createQueryActivities({ db, alipay }: { db: Database; alipay: AlipayGateway }) {
+  /** A check counts once Alipay was asked, whatever came of it; one that could not be asked uses up nothing. */
+  async function usingUp<T>(check: number, { outTradeNo }: Payment, ask: () => Promise<T>): Promise<T> {
+    let asked = true;
+    try {
+      return await ask();
+    } catch (error) {
+      asked = !(error instanceof AlipayError) || (error.kind !== 'down' && error.kind !== 'no-quota');
+      throw error;
+    } finally {
+      if (asked && check > 0) await setChecks(db, outTradeNo, check);
+    }
+  }
+
   return {
     /**
      * Asks whether a payment was made: the own table first, then `alipay.trade.query` by `out_trade_no`. `check` is
@@ -41,12 +47,12 @@ export function createQueryActivities({
      * ALIPAY_REFUSED, PAYMENT_UNKNOWN.
      */
     async queryAlipay({ outTradeNo, check }: { outTradeNo: string; check: number }): Promise<Queried> {
-      const payment = await beginCheck(db, outTradeNo, check);
+      const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
       if (moneyWasTaken(payment)) return tookMoney(payment);
-      const answer = await alipay.query(outTradeNo, Context.current().info.isLocal ? fast(alipay) : {});
+      const patience = Context.current().info.isLocal ? fast(alipay) : {};
+      const answer = await usingUp(check, payment, () => alipay.query(outTradeNo, patience));
       await storeAnswer(db, outTradeNo, check, answer);
-      if (check > 0) metrics.check(answer.answer);
       return answerFor(answer);
     },
   };

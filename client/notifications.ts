@@ -37,7 +37,7 @@ export async function handleNotification(
 
   const notification = readNotification(fields);
   const { outTradeNo } = notification;
-  const eventId = await storeNotification(deps.db, outTradeNo, fields);
+  const eventId = await storeNotification(deps.db, outTradeNo, withoutEmpty(fields));
   const payment = await findPayment(deps.db, outTradeNo);
   if (eventId === undefined || !payment) return keep(deps, outTradeNo, fields);
   if (!saysSomethingNew(payment, notification)) return 'success';
@@ -47,6 +47,10 @@ export async function handleNotification(
   deps.log.info({ outTradeNo, tradeStatus, eventId }, 'notification taken');
   return 'success';
 }
+
+/** Empty means absent; an empty `notify_id`, say, must not make two notifications look like one. */
+const withoutEmpty = (fields: NotificationFields): NotificationFields =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
 
 function faultOf(alipay: AlipayGateway, fields: NotificationFields): string | undefined {
   const { appId, sellerId } = alipay.settings;

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ScheduleHandle, ScheduleOptions, WorkflowHandle } from '@temporalio/client';
 import {
@@ -141,7 +142,7 @@ export class SweepControl {
   async run(input: Partial<SweepInput> = {}, watch?: WatchSweep): Promise<SweepReport> {
     const handle = await this.#call(() =>
       this.temporal.workflow.start<typeof sweepExpiredOrders>(WORKFLOWS.sweepExpiredOrders, {
-        workflowId: `${SWEEP_SCHEDULE_ID}-by-hand-${new Date().toISOString()}`,
+        workflowId: `${SWEEP_SCHEDULE_ID}-by-hand-${new Date().toISOString()}-${randomBytes(3).toString('hex')}`,
         taskQueue: TASK_QUEUES.payments,
         args: [{ parallel: this.settings.parallel, pageSize: PAGE_SIZE, ...definedOnly(input) }],
         staticSummary: input.dryRun ? 'Dry run of the sweep' : 'Sweep by hand',

@@ -147,14 +147,13 @@ export async function raiseRefundedAmount(
 }
 
 /**
- * Notes that check number `check` is being made, and reads the row. The number is set, never incremented: a lost
- * workflow task makes the same check again.
+ * Notes that check number `check` has been made. The number is set, never incremented: a lost workflow task makes the
+ * same check again.
  */
-export function beginCheck(db: Database, outTradeNo: string, check: number): Promise<Payment | undefined> {
-  if (check === 0) return findPayment(db, outTradeNo);
-  return row(
+export async function setChecks(db: Database, outTradeNo: string, check: number): Promise<void> {
+  await rows(
     db,
-    `UPDATE payments p SET checks = :check, updated_at = now() WHERE out_trade_no = :outTradeNo RETURNING ${COLUMNS}`,
+    `UPDATE payments SET checks = :check, updated_at = now() WHERE out_trade_no = :outTradeNo AND checks <> :check`,
     { outTradeNo, check },
   );
 }

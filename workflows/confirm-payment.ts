@@ -25,7 +25,7 @@ import type {
   ResolveReview,
 } from './messages';
 import { FAILURES, QUERIES, SIGNALS, UPDATES } from './messages';
-import { countUnconfirmed, measureLateness } from './metrics';
+import { countCheck, countUnconfirmed, measureLateness } from './metrics';
 import {
   askAtOnce,
   askSafely,
@@ -190,6 +190,7 @@ class PaymentRun {
       this.#postpone();
       return;
     }
+    countCheck(answer);
     this.#checksMade = number;
     this.#postponements = 0;
     this.#nextCheckAt = Date.now() + this.#intervalMs;

@@ -1,11 +1,16 @@
 import { metricMeter } from '@temporalio/workflow';
-import type { SweepReport } from './messages';
+import type { Answer, SweepReport } from './messages';
 
 // What only workflows know. The SDK leaves replays out, so nothing counts twice. Documented in docs/observability.md.
 
 /** How long after its due time a check was made, ms: what a queue of timers or too few workers add. */
 export function measureLateness(ms: number): void {
   metricMeter.createHistogram('durable_alipay_check_lateness', 'int', 'ms').record(Math.max(0, ms));
+}
+
+/** A check was made. */
+export function countCheck(answer: Answer): void {
+  metricMeter.createCounter('durable_alipay_checks').add(1, { answer });
 }
 
 /** A run gave up asking: from now on the sweep is the net. */
