@@ -82,6 +82,16 @@ describe('migrations in a schema of their own', () => {
     );
   });
 
+  it('let an older worker, which lacks the newest one, start and run on', async () => {
+    await rows(
+      db,
+      `INSERT INTO durable_alipay_migrations (name, batch, migration_time) VALUES ('29990101_from_the_future', 99, now())`,
+    );
+    expect(await pendingMigrations(db, SCHEMA)).toEqual([]);
+    await migrateUp(db, SCHEMA);
+    await rows(db, `DELETE FROM durable_alipay_migrations WHERE batch = 99`);
+  });
+
   it('have nothing to do the second time, and nothing is pending', async () => {
     expect(await migrateUp(db, SCHEMA)).toEqual([]);
     expect(await pendingMigrations(db, SCHEMA)).toEqual([]);
