@@ -1,0 +1,82 @@
+import type { Database } from '../connect';
+import { insertOrderMessage } from '../order-messages';
+import { lockOrder, lockOrderOfPayment, markOrderClosed } from '../orders';
+import { appendEvent } from '../payment-events';
+import type { Payment } from '../payments';
+import { findPaymentsOfOrder, movePayment } from '../payments';
+import { unknownOrder } from './errors';
+import { isHolding } from './holding';
+
+/** `changed`: something happened since Alipay was asked; ask again before closing anything. */
+export type CloseOutcome = 'closed' | 'already-closed' | 'paid' | 'held' | 'changed';
+
+/** A payment that Alipay was asked about, and when to ask once more after it has been closed here. */
+export interface AskedPayment {
+  outTradeNo: string;
+  recheckInMs: number | null;
+}
+
+/**
+ * Closes an order together with exactly the payments that Alipay was asked about, or nothing at all.
+ *
+ * @throws PaymentError ORDER_UNKNOWN
+ */
+export async function closeOrderWithPayments(
+  db: Database,
+  {
+    orderId,
+    asked,
+    actor,
+    reason,
+  }: { orderId: string; asked: AskedPayment[]; actor: string; reason: string },
+): Promise<CloseOutcome> {
+  return db.transaction(async (trx) => {
+    const order = await lockOrder(trx, orderId);
+    if (!order) throw unknownOrder(orderId);
+    if (order.status === 'CLOSED') return 'already-closed';
+    if (order.status === 'PAID') return 'paid';
+    const payments = await findPaymentsOfOrder(trx, orderId);
+    if (payments.some(isHolding)) return 'held';
+    if (!sameSet(asked, payments.filter(isUnpaid))) return 'changed';
+
+    for (const payment of asked) await closePayment(trx, payment, { actor, reason });
+    await markOrderClosed(trx, orderId);
+    if (asked.length === 0) {
+      await appendEvent(trx, { outTradeNo: null, actor, event: 'closed', detail: { orderId, reason } });
+    }
+    const last = payments.at(-1)?.outTradeNo ?? null;
+    await insertOrderMessage(trx, {
+      orderId,
+      outTradeNo: last,
+      status: 'CLOSED',
+      amount: order.totalAmount,
+    });
+    return 'closed';
+  });
+}
+
+const isUnpaid = ({ status }: Payment): boolean => status === 'UNPAID';
+
+function sameSet(asked: AskedPayment[], unpaid: Payment[]): boolean {
+  const known = new Set(asked.map(({ outTradeNo }) => outTradeNo));
+  return known.size === unpaid.length && unpaid.every(({ outTradeNo }) => known.has(outTradeNo));
+}
+
+async function closePayment(
+  trx: Database,
+  { outTradeNo, recheckInMs }: AskedPayment,
+  { actor, reason }: { actor: string; reason: string },
+): Promise<boolean> {
+  const moved = await movePayment(trx, outTradeNo, { from: ['UNPAID'], to: 'CLOSED' }, { recheckInMs });
+  if (moved) await appendEvent(trx, { outTradeNo, actor, event: 'closed', detail: { reason } });
+  return moved;
+}
+
+/** Closes a leftover UNPAID payment of an order that is settled already. False where either is no longer so. */
+export async function closeLeftover(db: Database, asked: AskedPayment, actor: string): Promise<boolean> {
+  return db.transaction(async (trx) => {
+    const order = await lockOrderOfPayment(trx, asked.outTradeNo);
+    if (!order || order.status === 'UNPAID') return false;
+    return closePayment(trx, asked, { actor, reason: `order is ${order.status}` });
+  });
+}

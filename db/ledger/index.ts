@@ -1,0 +1,11 @@
+/**
+ * The transactions that keep the ledger. Each locks the order's row first, then decides, then writes by
+ * compare-and-set, with the event that tells of the change and the message to the order service beside it.
+ */
+export * from './closing';
+export { heldOrder, unknownOrder, unknownPayment } from './errors';
+export * from './opening';
+export * from './recorded';
+export * from './recording';
+export * from './refunding';
+export * from './reviewing';

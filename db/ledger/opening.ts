@@ -1,0 +1,120 @@
+import type { CloseBy, Product } from '../../workflows/messages';
+import { PaymentError } from '../../workflows/errors';
+import type { Database } from '../connect';
+import { toFen } from '../money';
+import type { ClockedOrder } from '../orders';
+import { findOrder, insertOrder, lockOrder } from '../orders';
+import { appendEvent } from '../payment-events';
+import type { Payment } from '../payments';
+import { findPayment, findPaymentsOfOrder, insertPayment } from '../payments';
+import { heldOrder, unknownOrder, unknownPayment } from './errors';
+import { isHolding } from './holding';
+
+export interface OrderToRegister {
+  orderId: string;
+  subject: string;
+  totalAmount: string;
+  closeBy: CloseBy;
+  ttlMs: number;
+}
+
+/**
+ * Registers an order, or finds it registered: the first registration wins.
+ *
+ * @throws PaymentError AMOUNT_DIFFERS where it is registered with another amount
+ */
+export async function registerOrder(db: Database, input: OrderToRegister): Promise<ClockedOrder> {
+  const { orderId, ...rest } = input;
+  await insertOrder(db, { id: orderId, ...rest });
+  const order = await findOrder(db, orderId);
+  if (!order) throw unknownOrder(orderId);
+  if (toFen(order.totalAmount) !== toFen(input.totalAmount)) {
+    throw new PaymentError(
+      'AMOUNT_DIFFERS',
+      `Order ${orderId} is registered with ${order.totalAmount} yuan, not ${input.totalAmount}. ` +
+        'Use the registered amount, or a new orderId.',
+    );
+  }
+  return order;
+}
+
+export interface PaymentToOpen {
+  orderId: string;
+  /** Given by the caller; without it the order's newest UNPAID payment of this product is opened again. */
+  outTradeNo?: string;
+  /** The number for a payment that has to be made anew. */
+  newOutTradeNo: string;
+  product: Product;
+  /** `CLOSE_MARGIN` in milliseconds. */
+  marginMs: number;
+}
+
+/**
+ * Opens the payment that a checkout leads to.
+ *
+ * @throws PaymentError ORDER_UNKNOWN, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD, OUT_TRADE_NO_TAKEN,
+ *   PAYMENT_SETTLED
+ */
+export async function openPayment(
+  db: Database,
+  input: PaymentToOpen,
+): Promise<{ order: ClockedOrder; payment: Payment }> {
+  return db.transaction(async (trx) => {
+    const order = await lockOrder(trx, input.orderId);
+    if (!order) throw unknownOrder(input.orderId);
+    assertPayable(order, input.marginMs);
+    const payments = await findPaymentsOfOrder(trx, order.id);
+    assertNotHeld(order.id, payments);
+
+    const outTradeNo = await chooseOutTradeNo(trx, input, payments);
+    if (!(await findPayment(trx, outTradeNo))) await insertPayment(trx, { ...input, outTradeNo });
+    const payment = await findPayment(trx, outTradeNo);
+    if (!payment) throw unknownPayment(outTradeNo);
+    // Its own order was not locked here: another checkout may have taken the number in this moment.
+    if (payment.orderId !== order.id) throw takenOutTradeNo(outTradeNo);
+    await appendEvent(trx, { outTradeNo, actor: 'checkout', event: 'checked-out' });
+    return { order, payment };
+  });
+}
+
+async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: Payment[]): Promise<string> {
+  if (input.outTradeNo === undefined) {
+    const open = payments.filter(({ status, product }) => status === 'UNPAID' && product === input.product);
+    return open.at(-1)?.outTradeNo ?? input.newOutTradeNo;
+  }
+  const known = await findPayment(trx, input.outTradeNo);
+  if (known && known.orderId !== input.orderId) throw takenOutTradeNo(input.outTradeNo);
+  if (known && known.status !== 'UNPAID') {
+    throw new PaymentError(
+      'PAYMENT_SETTLED',
+      `Payment ${input.outTradeNo} is ${known.status}. Use a new outTradeNo, or leave it out.`,
+    );
+  }
+  return input.outTradeNo;
+}
+
+const takenOutTradeNo = (outTradeNo: string): PaymentError =>
+  new PaymentError(
+    'OUT_TRADE_NO_TAKEN',
+    `outTradeNo ${outTradeNo} pays another order. Use a new outTradeNo, or leave it out.`,
+  );
+
+function assertPayable(order: ClockedOrder, marginMs: number): void {
+  if (order.status === 'PAID') {
+    throw new PaymentError('ORDER_PAID', `Order ${order.id} is paid. There is nothing left to pay.`);
+  }
+  if (order.status === 'CLOSED') {
+    throw new PaymentError('ORDER_CLOSED', `Order ${order.id} is closed. Place a new order.`);
+  }
+  if (order.remainingMs < 2 * marginMs) {
+    throw new PaymentError(
+      'ORDER_EXPIRED',
+      `Order ${order.id} expires at ${order.expiresAt.toISOString()}, too soon to be paid. Place a new order.`,
+    );
+  }
+}
+
+function assertNotHeld(orderId: string, payments: Payment[]): void {
+  const holder = payments.find(isHolding);
+  if (holder) throw heldOrder(orderId, `its payment ${holder.outTradeNo} is in ${holder.status}`);
+}

@@ -1,0 +1,73 @@
+import type { Database } from '../connect';
+import { lockOrderOfPayment } from '../orders';
+import { appendEvent, countUnproven } from '../payment-events';
+import { findPayment, movePayment, raiseRefundedAmount } from '../payments';
+import type { ReviewReason } from '../rules';
+import { REVIEW_REASONS } from '../rules';
+import { unknownPayment } from './errors';
+import type { Recorded } from './recorded';
+import { readRecorded } from './recorded';
+import { tellRefund } from './settling';
+
+/** REFUNDING → REFUNDED, the whole amount; the proof is Alipay's. Finding it REFUNDED is success. */
+export async function recordRefunded(db: Database, outTradeNo: string, actor: string): Promise<Recorded> {
+  return db.transaction(async (trx) => {
+    await lockOrderOfPayment(trx, outTradeNo);
+    const payment = await findPayment(trx, outTradeNo);
+    if (!payment) throw unknownPayment(outTradeNo);
+    const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REFUNDED' });
+    if (changed) {
+      await raiseRefundedAmount(trx, outTradeNo, payment.totalAmount);
+      await appendEvent(trx, {
+        outTradeNo,
+        actor,
+        event: 'refunded',
+        detail: { amount: payment.totalAmount },
+      });
+      await tellRefund(trx, outTradeNo);
+    }
+    return { ...(await readRecorded(trx, outTradeNo)), changed };
+  });
+}
+
+/** REFUNDING → REVIEW: Alipay will not refund. */
+export async function recordRefundRefused(
+  db: Database,
+  outTradeNo: string,
+  { actor, subCode }: { actor: string; subCode: string },
+): Promise<Recorded> {
+  return db.transaction(async (trx) => {
+    await lockOrderOfPayment(trx, outTradeNo);
+    return giveToPerson(trx, outTradeNo, { actor, reason: REVIEW_REASONS.refundRefused, subCode });
+  });
+}
+
+/**
+ * Alipay answered, and the refund is still not proven; `subCode` says why, where Alipay does. After `mostAnswers` of
+ * them a person decides (REFUNDING → REVIEW). `answers` is how many there have been since the refund was decided.
+ */
+export async function recordUnproven(
+  db: Database,
+  outTradeNo: string,
+  { actor, subCode, mostAnswers }: { actor: string; subCode?: string | undefined; mostAnswers: number },
+): Promise<Recorded & { answers: number }> {
+  return db.transaction(async (trx) => {
+    await lockOrderOfPayment(trx, outTradeNo);
+    await appendEvent(trx, { outTradeNo, actor, event: 'refund-unproven', detail: { subCode } });
+    const answers = await countUnproven(trx, outTradeNo);
+    if (answers < mostAnswers) return { ...(await readRecorded(trx, outTradeNo)), answers };
+    const reason = subCode === undefined ? REVIEW_REASONS.refundNotProven : REVIEW_REASONS.refundRefused;
+    return { ...(await giveToPerson(trx, outTradeNo, { actor, reason, subCode })), answers };
+  });
+}
+
+async function giveToPerson(
+  trx: Database,
+  outTradeNo: string,
+  { actor, reason, subCode }: { actor: string; reason: ReviewReason; subCode?: string | undefined },
+): Promise<Recorded> {
+  const change = { reviewReason: subCode === undefined ? reason : `${reason} ${subCode}` };
+  const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REVIEW' }, change);
+  if (changed) await appendEvent(trx, { outTradeNo, actor, event: 'review', detail: { reason, subCode } });
+  return { ...(await readRecorded(trx, outTradeNo)), changed };
+}
