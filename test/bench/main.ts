@@ -97,9 +97,8 @@ function openProgress(what: string, total: number): Progress {
 }
 
 /** One row after the other, each in worlds of its own; one that breaks does not keep the others from being measured. */
-async function measure(settings: Settings): Promise<Outcome[]> {
+async function measure(settings: Settings, opened: World[]): Promise<Outcome[]> {
   const { rows, quick, pairs, rate, port } = settings;
-  const opened: World[] = [];
   const bench: Bench = {
     quick,
     pairs,
@@ -143,10 +142,14 @@ async function closeAll(worlds: World[]): Promise<void> {
 async function main(): Promise<void> {
   const settings = readSettings();
   const dismissGuardian = guardServices();
-  const leave = (): void => void stopServices().finally(() => process.exit(130));
+  const opened: World[] = [];
+  const leave = (): void =>
+    void closeAll(opened)
+      .then(stopServices)
+      .finally(() => process.exit(130));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, leave);
   const machine = await lookAtMachine(await findTemporalCli({ say: complain }));
-  const outcomes = await measure(settings);
+  const outcomes = await measure(settings, opened);
   await dismissGuardian();
 
   mkdirSync(dirname(settings.json), { recursive: true });

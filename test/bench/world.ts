@@ -200,13 +200,19 @@ function environment(
   };
 }
 
-/** A worker has no port: it is ready when the server has seen it ask for work. Its identity begins with its pid. */
+/**
+ * A worker has no port: it is ready when the server has seen it ask for work. Its identity begins with its pid. One queue
+ * is enough: the server tells of one partition of a queue only, and with several workers not each asks there.
+ */
 async function seen({ pid, name }: Service, temporal: Client, queues: readonly string[]): Promise<void> {
-  for (const queue of queues) {
-    const { pollers } = await temporal.workflowService.describeTaskQueue({
-      namespace: temporal.options.namespace,
-      taskQueue: { name: queue },
-    });
-    if (!pollers.some(({ identity }) => identity?.startsWith(`${pid}@`))) throw new Error(`${name} not seen`);
-  }
+  const described = await Promise.all(
+    queues.map((queue) =>
+      temporal.workflowService.describeTaskQueue({
+        namespace: temporal.options.namespace,
+        taskQueue: { name: queue },
+      }),
+    ),
+  );
+  const pollers = described.flatMap((each) => each.pollers);
+  if (!pollers.some(({ identity }) => identity?.startsWith(`${pid}@`))) throw new Error(`${name} not seen`);
 }

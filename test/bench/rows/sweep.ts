@@ -122,7 +122,7 @@ function findingsOf(sweeps: Sweep[]): Finding[] {
     {
       what: `sweep of ${last.orders} orders ÷ its bound`,
       figure:
-        `${reached.toFixed(2)}: ${last.perSecond.toFixed(0)} orders/s; bounds: latency ${last.bound.latency.toFixed(0)}, ` +
+        `${reached.toFixed(3)}: ${last.perSecond.toFixed(0)} orders/s; bounds: latency ${last.bound.latency.toFixed(0)}, ` +
         `CPU ${last.bound.cpu.toFixed(0)} orders/s; machine ${(100 * last.busy).toFixed(0)} % busy`,
       target: '≥ 0.85',
       met: reached >= 0.85,

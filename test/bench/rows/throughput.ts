@@ -56,6 +56,7 @@ export const throughput: Row = {
       for (const side of order) (side === 'app' ? app : bare).push(await measure(side, payments, progress));
     }
     progress.end();
+    await sameShape(world);
     const [rate, cpu] = findingsOf(app, bare);
     bench.sustained = median(app.map(({ perSecond }) => perSecond));
     return [rate, cpu];
@@ -120,6 +121,27 @@ async function ordersToEnd({ temporal }: World, side: Side, count: number): Prom
     timeoutMs: 60_000,
     everyMs: 200,
   });
+}
+
+/** Both must cost Temporal the same, or the ratios compare different things. @throws Error where they do not */
+async function sameShape({ temporal }: World): Promise<void> {
+  const transitions = async (type: string): Promise<number> => {
+    const newest = temporal.workflow.list({
+      query: `WorkflowType = '${type}' AND ExecutionStatus = 'Completed'`,
+    });
+    for await (const { workflowId } of newest) {
+      const { raw } = await temporal.workflow.getHandle(workflowId).describe();
+      return Number(raw.workflowExecutionInfo?.stateTransitionCount);
+    }
+    throw new Error(`There is no ${type}`);
+  };
+  for (const [ours, bare] of [
+    [WORKFLOWS.confirmPayment, BARE_WORKFLOWS.payment],
+    [WORKFLOWS.fulfillOrder, BARE_WORKFLOWS.order],
+  ] as const) {
+    const [is, should] = [await transitions(ours), await transitions(bare)];
+    if (is !== should) throw new Error(`${ours} makes ${is} state transitions, ${bare} ${should}`);
+  }
 }
 
 function findingsOf(app: Measured[], bare: Measured[]): [Finding, Finding] {
