@@ -75,6 +75,7 @@ async function signalOrder(temporal: Client, message: PaymentResult): Promise<vo
       signalArgs: [message],
       typedSearchAttributes: new TypedSearchAttributes([{ key: ORDER_ID, value: orderId }]),
       staticSummary: `Order ${orderId}`,
+      staticDetails: `The order service acts on results of order \`${orderId}\`, once on each.`,
     }),
   );
 }

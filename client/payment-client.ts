@@ -397,6 +397,7 @@ export class PaymentClient {
           taskQueue: TASK_QUEUES.payments,
           args: [input],
           staticSummary: `Close order ${input.orderId}`,
+          staticDetails: `The shop cancels order \`${input.orderId}\`: Alipay is asked and told first. It fails with ORDER_PAID or ORDER_HELD.`,
         }),
       );
     } catch (error) {

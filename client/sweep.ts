@@ -47,6 +47,10 @@ export type WatchSweep = (workflowId: string, report: SweepReport | null) => voi
 
 const PAGE_SIZE = 500;
 
+const DETAILS =
+  'Asks Alipay about each expired order, closes it there and here, and hands what was paid to the payment. Held and failed ' +
+  'orders are asked about again by the next sweep. Query `progress` tells how far it is.';
+
 /** One call of Temporal that does not wait for work to be done. */
 const CALL_MS = 5_000;
 
@@ -92,6 +96,7 @@ export class SweepControl {
         // A run that is stuck would otherwise keep every later one away.
         workflowRunTimeout: '2 hours',
         staticSummary: 'Close the orders that stayed unpaid',
+        staticDetails: DETAILS,
       },
       policies: {
         // One sweep at a time; and after an outage one, not a thousand.
@@ -146,6 +151,7 @@ export class SweepControl {
         taskQueue: TASK_QUEUES.payments,
         args: [{ parallel: this.settings.parallel, pageSize: PAGE_SIZE, ...definedOnly(input) }],
         staticSummary: input.dryRun ? 'Dry run of the sweep' : 'Sweep by hand',
+        staticDetails: DETAILS,
       }),
     );
     const { report, status, failure } = await this.#ended(handle, watch);
