@@ -45,8 +45,8 @@ export class Hands {
     await attempt(() => this.#run(() => this.#alipay.refundPayment({ outTradeNo })));
   }
 
-  async close(orderId: string): Promise<void> {
-    await this.#run(() => this.#alipay.closeExpiredOrders({ orderIds: [orderId], actor: 'sweep' }));
+  async close(orderId: string, actor = 'sweep'): Promise<void> {
+    await this.#run(() => this.#alipay.closeExpiredOrders({ orderIds: [orderId], actor }));
   }
 
   async cancel(orderId: string): Promise<void> {
