@@ -40,6 +40,8 @@ export interface World {
   postgres: Service;
   temporalServer: Service;
   sandbox: Service;
+  /** The HTTP server, where one was asked for. */
+  server: Service | undefined;
   /** Resolves when the server has seen it ask for work. */
   startWorker(): Promise<Service>;
   /** The same for the bare workflows. */
@@ -143,7 +145,7 @@ async function start(
 
   const sandbox = await run('sandbox', 'sandbox/main.ts', listening(sandboxPort));
   const workers = await Promise.all(Array.from({ length: wanted }, startWorker));
-  if (server) await run('server', 'client/server.ts', listening(serverPort));
+  const httpServer = server ? await run('server', 'client/server.ts', listening(serverPort)) : undefined;
   const payments = await PaymentClient.connect(env, { log: pino({ level: 'silent' }) });
   opened.push(() => payments.close());
   return {
@@ -155,6 +157,7 @@ async function start(
     postgres: postgres.service,
     temporalServer: temporalServer.service,
     sandbox,
+    server: httpServer,
     startWorker,
     startBareWorker,
     workers,

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { row } from '../../../db/connect';
 import { waitFor } from '../../../sandbox/dev/wait-for';
+import { cpuSeconds } from '../cpu';
 import { inLanes } from '../pace';
 import type { Row } from '../row';
 import { checkOutAndPay } from '../shop';
@@ -27,24 +28,51 @@ export const notify: Row = {
     await send(world, bodies.slice(0, warmUp), () => progress.advance());
     await allPaid(world, warmUp);
 
+    const before = cpuOf(world);
     const startedAt = performance.now();
     await send(world, bodies.slice(warmUp), () => progress.advance());
     const answered = (performance.now() - startedAt) / 1000;
     await allPaid(world, warmUp + count);
     const recorded = (performance.now() - startedAt) / 1000;
+    const after = cpuOf(world);
     progress.end();
     await verify(world, { paid: warmUp + count });
+    const cpu = Object.entries(after).map(([part, seconds]) => {
+      const spent = seconds - before[part as keyof typeof before];
+      return [part, (1000 * spent) / count] as const;
+    });
     return [
       {
         what: 'notifications verified and recorded',
-        figure: `${(count / recorded).toFixed(0)} /s PAID in Postgres (${(count / answered).toFixed(0)} /s answered "success")`,
+        figure:
+          `${(count / recorded).toFixed(0)} /s PAID in Postgres (${(count / answered).toFixed(0)} /s answered "success"); CPU ms each: ` +
+          cpu.map(([part, ms]) => `${part} ${ms.toFixed(1)}`).join(', '),
         target: '≥ 150 /s',
         met: count / recorded >= 150,
-        detail: { count, senders: SENDERS, secondsToAnswer: answered, secondsToRecord: recorded },
+        detail: {
+          count,
+          senders: SENDERS,
+          secondsToAnswer: answered,
+          secondsToRecord: recorded,
+          cpu: Object.fromEntries(cpu),
+        },
       },
     ];
   },
 };
+
+/** CPU seconds so far; the bench's own are those of the senders. */
+function cpuOf({ server, workers, temporalServer, postgres }: World) {
+  const ofPid = (pid: number | undefined): number => (pid === undefined ? 0 : cpuSeconds(pid));
+  const { user, system } = process.cpuUsage();
+  return {
+    server: ofPid(server?.pid),
+    worker: ofPid(workers[0]?.pid),
+    temporal: ofPid(temporalServer.pid),
+    postgres: ofPid(postgres.pid),
+    senders: (user + system) / 1e6,
+  };
+}
 
 /** Signed by the sandbox beforehand, caught, and sent later: its share of the CPU is not measured. */
 async function signedBodies(world: World, count: number, tick: () => void): Promise<string[]> {
