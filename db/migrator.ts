@@ -42,6 +42,15 @@ export async function pendingMigrations(db: Database, schema = 'public'): Promis
   return pending.map(([name]) => name);
 }
 
+/** Names of the migrations that the database has and this code does not know: a newer version has been at it. */
+export async function unknownMigrations(db: Database, schema = 'public'): Promise<string[]> {
+  const [done] = (await db.migrate.list(config(schema))) as [Array<{ name: string }>, unknown];
+  const known = new Set(
+    (await migrationSource.getMigrations([])).map((one) => migrationSource.getMigrationName(one)),
+  );
+  return done.map(({ name }) => name).filter((name) => !known.has(name));
+}
+
 /** Asked first, because CREATE SCHEMA IF NOT EXISTS wants the right to create even where there is nothing to do. */
 async function createSchema(db: Database, schema: string): Promise<void> {
   if (!(await schemaExists(db, schema))) await db.raw('CREATE SCHEMA IF NOT EXISTS ??', [schema]);

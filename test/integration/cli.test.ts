@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Worker } from '@temporalio/worker';
 import type { Finding } from '../../client/doctor';
 import type { LastSweep, Order, Payment } from '../../client/payment-client';
+import { paymentWorkflowId } from '../../workflows/messages';
 import type { PaymentState, SweepReport } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, waitFor, workflowBundle } from '../support';
@@ -185,7 +186,9 @@ describe('unmatched list', () => {
 
 describe('sweep', () => {
   it('dry-run tells what run then does, and writes nothing', async () => {
-    const { orderId } = await story.checkOut();
+    const { orderId, outTradeNo } = await story.checkOut();
+    // Its checks write, too: they are over.
+    await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).result();
     await story.expire(orderId);
     const before = await story.everything();
 

@@ -324,7 +324,7 @@ describe('on a whole shop', () => {
         const last = (await handle.describe()).info.recentActions.at(-1)?.action.workflow.workflowId;
         return last !== before && last;
       },
-      { what: 'the triggered sweep' },
+      { what: 'the triggered sweep', timeoutMs: 30_000 },
     );
     await shop.temporal.workflow.getHandle(id).terminate('stuck for an hour');
     expect((await trouble())['last-sweep']).toMatch(
