@@ -36,7 +36,7 @@ export const throughput: Row = {
   name: 'throughput',
   summary: 'payments per second, and CPU per payment, against bare workflows of the same shape',
   async run(bench) {
-    const payments = bench.quick ? 150 : 300;
+    const payments = bench.quick ? 150 : 500;
     const world = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_MS}ms` } });
     const [worker] = world.workers;
     if (!worker) throw new Error('No worker');
