@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTcpServer } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ScheduleOverlapPolicy } from '@temporalio/client';
 import type { Worker } from '@temporalio/worker';
 import type { DiagnosisOptions, Finding } from '../../client/doctor';
 import { diagnose } from '../../client/doctor';
@@ -318,7 +319,8 @@ describe('on a whole shop', () => {
       action: { ...action, taskQueue: 'nobody' },
     }));
     const before = (await handle.describe()).info.recentActions.at(-1)?.action.workflow.workflowId;
-    await handle.trigger();
+    // Beside a sweep that may still be running: SKIP would drop it.
+    await handle.trigger(ScheduleOverlapPolicy.ALLOW_ALL);
     const id = await waitFor(
       async () => {
         const last = (await handle.describe()).info.recentActions.at(-1)?.action.workflow.workflowId;
