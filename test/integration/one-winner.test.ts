@@ -6,7 +6,7 @@ import type { Shop } from '../support';
 
 // Truly at once: the buyer pays, the sweep closes, the buyer's other tab checks out, the notification arrives. Each race
 // has one winner, and what the others did is put right. RACES=5000 runs more of them.
-const RACES = Number(process.env['RACES'] ?? 400);
+const RACES = Number(process.env['RACES'] ?? 1_000);
 const AT_THE_SAME_TIME = 4;
 
 let shop: Shop;
