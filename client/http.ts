@@ -1,11 +1,12 @@
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
+import { randomUUID } from 'node:crypto';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastify from 'fastify';
-import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger, FastifyError, FastifyInstance } from 'fastify';
 import type { Config } from '../worker/config';
 import { PaymentError } from '../workflows/errors';
+import { answerError, answerMalformedRequest, answerNotFound, explain } from './http-errors';
+import { requireToken } from './http-token';
 import { parseOrderId, parseOutTradeNo } from './input';
 import type { CheckoutInput, OrderInput, PaymentClient } from './payment-client';
 
@@ -61,15 +62,13 @@ export function buildHttpServer({
     clientErrorHandler: answerMalformedRequest,
   });
   app.setErrorHandler(answerError);
-  app.setNotFoundHandler((request, reply) =>
-    reply.code(404).send({ code: 'NOT_FOUND', message: `there is no ${request.method} ${pathOf(request)}` }),
-  );
+  app.setNotFoundHandler(answerNotFound);
   allowEmptyJson(app);
 
   void app.register(helmet);
   void app.register((scope) => notifyRoute(scope, payments, notificationsPerSecond));
   void app.register((scope, _options, done) => {
-    if (config.apiToken !== undefined) scope.addHook('onRequest', requireToken(config.apiToken));
+    if (config.apiToken !== undefined) scope.addHook('onRequest', requireToken('API_TOKEN', config.apiToken));
     shopRoutes(scope, payments);
     done();
   });
@@ -154,88 +153,4 @@ function allowEmptyJson(app: FastifyInstance): void {
     if (body.trim() === '') done(null, undefined);
     else void parseJson(request, body, done);
   });
-}
-
-/** Hashes have one length, so that comparing them tells nothing, not even how long the token is. */
-function requireToken(token: string) {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  const expected = digest(token);
-  return (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
-    const [, given = ''] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
-    if (timingSafeEqual(digest(given), expected)) {
-      done();
-      return;
-    }
-    void reply.header('www-authenticate', 'Bearer');
-    done(new PaymentError('UNAUTHORIZED', 'send the header "Authorization: Bearer <API_TOKEN>"'));
-  };
-}
-
-interface Explanation {
-  status: number;
-  code: string;
-  message: string;
-}
-
-function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { status, code, message } = explain(error, request);
-  return reply.code(status).send({ code, message });
-}
-
-/** What the caller may know of an error; what it may not know goes to the log. */
-function explain(error: FastifyError | PaymentError, request: FastifyRequest): Explanation {
-  const explanation =
-    error instanceof PaymentError ? explainOurs(error, request) : explainOthers(error, request);
-  if (explanation.status >= 500) request.log.error({ err: error }, 'request failed');
-  else request.log.info({ code: explanation.code, reason: explanation.message }, 'request refused');
-  return explanation;
-}
-
-function explainOurs({ status, code, message }: PaymentError, request: FastifyRequest): Explanation {
-  return status === 500 ? internal(request) : { status, code, message };
-}
-
-function explainOthers(error: FastifyError, request: FastifyRequest): Explanation {
-  if (error.code === 'FST_ERR_HANDLER_TIMEOUT') {
-    return {
-      status: 503,
-      code: 'INTERNAL',
-      message: `no answer within ${HANDLER_TIMEOUT_MS / 1_000} s, and it may still take effect: every call here can be repeated safely`,
-    };
-  }
-  const status = error.statusCode ?? 500;
-  if (status === 429) return { status, code: 'TOO_MANY_REQUESTS', message: error.message };
-  // Fastify's own refusals: too large, not JSON, another content type. Their messages speak of the request alone.
-  if (status >= 400 && status < 500) return { status, code: 'INVALID_INPUT', message: error.message };
-  return internal(request);
-}
-
-function internal(request: FastifyRequest): Explanation {
-  return {
-    status: 500,
-    code: 'INTERNAL',
-    message: `something broke here; the log tells what, under reqId ${request.id}`,
-  };
-}
-
-/** For what is not even HTTP: there is no request to answer, only a socket. */
-function answerMalformedRequest(
-  error: Error & { code: string },
-  socket: { writable: boolean; end: (text: string) => unknown; destroy: () => unknown },
-): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400;
-  const reason = STATUS_CODES[status] ?? '';
-  const body = JSON.stringify({ code: 'INVALID_INPUT', message: `this is no HTTP request: ${reason}` });
-  socket.end(
-    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
-}
-
-function pathOf(request: FastifyRequest): string {
-  return request.url.split('?')[0] ?? '';
 }
