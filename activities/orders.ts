@@ -9,7 +9,6 @@ import type { fulfillOrder } from '../workflows/fulfill-order';
 import type { Database } from '../db/connect';
 import { logMessage } from '../db/order-log';
 import { findUntold, markTold } from '../db/order-messages';
-import { appendEvent } from '../db/payment-events';
 
 export interface OrderDependencies {
   db: Database;
@@ -49,7 +48,7 @@ export async function tellFromOutbox({ db, temporal }: OrderDependencies, orderI
   const untold = await findUntold(db, orderId);
   for (const message of untold) {
     await signalOrder(temporal, message);
-    await markAsTold(db, message);
+    await markTold(db, message.messageId);
   }
   return untold.length;
 }
@@ -78,16 +77,4 @@ async function signalOrder(temporal: Client, message: PaymentResult): Promise<vo
       staticDetails: `The order service acts on results of order \`${orderId}\`, once on each.`,
     }),
   );
-}
-
-async function markAsTold(db: Database, { messageId, outTradeNo, status }: PaymentResult): Promise<void> {
-  await db.transaction(async (trx) => {
-    if (!(await markTold(trx, messageId))) return;
-    await appendEvent(trx, {
-      outTradeNo: outTradeNo ?? null,
-      actor: 'outbox',
-      event: 'told',
-      detail: { messageId, status },
-    });
-  });
 }

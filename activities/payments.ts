@@ -4,7 +4,7 @@ import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
 import type { Recorded } from '../db/ledger';
 import { readRecorded, recordClosed, recordPaid, unknownPayment } from '../db/ledger';
-import { appendEvent, findEvent, findNewestAnswer } from '../db/payment-events';
+import { appendAnswer, findEvent, findNewestAnswer } from '../db/payment-events';
 import type { Payment } from '../db/payments';
 import { findPayment, setChecks } from '../db/payments';
 import { AlipayError } from './alipay/errors';
@@ -26,15 +26,12 @@ const FAST: Patience = { deadlineMs: 1_500, maxWaitMs: 100 };
 /** What the handout calls `checkAlipayPayment`. */
 export function createQueryActivities({ db, alipay }: { db: Database; alipay: AlipayGateway }) {
   /** A check counts once Alipay was asked, whatever came of it; one that could not be asked uses up nothing. */
-  async function usingUp<T>(check: number, { outTradeNo }: Payment, ask: () => Promise<T>): Promise<T> {
-    let asked = true;
+  async function ask(outTradeNo: string, check: number): Promise<QueryAnswer> {
     try {
-      return await ask();
+      return await alipay.query(outTradeNo, Context.current().info.isLocal ? fast(alipay) : {});
     } catch (error) {
-      asked = !(error instanceof AlipayError) || (error.kind !== 'down' && error.kind !== 'no-quota');
+      if (check > 0 && wasAsked(error)) await setChecks(db, outTradeNo, check);
       throw error;
-    } finally {
-      if (asked && check > 0) await setChecks(db, outTradeNo, check);
     }
   }
 
@@ -50,8 +47,7 @@ export function createQueryActivities({ db, alipay }: { db: Database; alipay: Al
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
       if (moneyWasTaken(payment)) return tookMoney(payment);
-      const patience = Context.current().info.isLocal ? fast(alipay) : {};
-      const answer = await usingUp(check, payment, () => alipay.query(outTradeNo, patience));
+      const answer = await ask(outTradeNo, check);
       await storeAnswer(db, outTradeNo, check, answer);
       return answerFor(answer);
     },
@@ -108,6 +104,9 @@ export function createRecordActivities({
   };
 }
 
+const wasAsked = (error: unknown): boolean =>
+  !(error instanceof AlipayError) || (error.kind !== 'down' && error.kind !== 'no-quota');
+
 const TOOK_MONEY: ReadonlySet<StoredPaymentStatus> = new Set(['PAID', 'REFUNDING', 'REFUNDED', 'REVIEW']);
 
 const moneyWasTaken = ({ status }: Payment): boolean => TOOK_MONEY.has(status);
@@ -121,7 +120,10 @@ const fast = ({ settings }: AlipayGateway): Patience => ({
   deadlineMs: Math.min(FAST.deadlineMs ?? Infinity, settings.timeoutMs),
 });
 
-/** Evidence is kept whole before anything is concluded from it; other answers only as a word in the timeline. */
+/**
+ * Evidence is kept whole before anything is concluded from it; other answers only as a word in the timeline. Check
+ * number `check` counts as made with it; 0 is none.
+ */
 export async function storeAnswer(
   db: Database,
   outTradeNo: string,
@@ -129,7 +131,7 @@ export async function storeAnswer(
   { answer, content }: QueryAnswer,
 ): Promise<string> {
   const isEvidence = answer === 'paid' || answer === 'closed';
-  return appendEvent(db, {
+  return appendAnswer(db, check, {
     outTradeNo,
     actor: check === 0 ? 'query' : `check ${check}`,
     event: isEvidence ? 'answered' : 'checked',

@@ -38,13 +38,27 @@ export function openDatabase({ url, schema = 'public', maxConnections = 10 }: Da
 
 const silent = (): void => undefined;
 
+/**
+ * Each statement's text has one name in this process, by which Postgres parses and plans it once for each connection
+ * and not at every call.
+ */
+const names = new Map<string, string>();
+
+function nameOf(sql: string): string {
+  const known = names.get(sql);
+  if (known !== undefined) return known;
+  const name = `durable-alipay-${names.size + 1}`;
+  names.set(sql, name);
+  return name;
+}
+
 /** The rows of one parameterised statement (`:name` bindings). */
 export async function rows<Row>(
   db: Database,
   sql: string,
   bindings: Record<string, unknown> = {},
 ): Promise<Row[]> {
-  const result = await db.raw<{ rows: Row[] }>(sql, bindings as never);
+  const result = await db.raw<{ rows: Row[] }>(sql, bindings as never).options({ name: nameOf(sql) });
   return result.rows;
 }
 

@@ -58,14 +58,16 @@ export async function findUntold(db: Database, orderId: string): Promise<Payment
   );
 }
 
-/** False where it had been marked before. */
-export async function markTold(db: Database, id: string): Promise<boolean> {
-  const marked = await rows(
+/** Marks a message as told, once, and in the same statement says so in the timeline. */
+export async function markTold(db: Database, id: string): Promise<void> {
+  await rows(
     db,
-    `UPDATE order_messages SET told_at = now() WHERE id = :id AND told_at IS NULL RETURNING id`,
+    `WITH told AS (
+       UPDATE order_messages SET told_at = now() WHERE id = :id AND told_at IS NULL RETURNING id, out_trade_no, status)
+     INSERT INTO payment_events (out_trade_no, actor, event, detail)
+     SELECT out_trade_no, 'outbox', 'told', jsonb_build_object('messageId', id, 'status', status) FROM told`,
     { id },
   );
-  return marked.length === 1;
 }
 
 /** Orders with a message that has stood untold for `olderThanMs`, the longest waiting first. */

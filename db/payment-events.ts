@@ -55,6 +55,27 @@ export async function appendEvent(
 }
 
 /**
+ * Appends what Alipay answered; answers its id. In the same statement check number `check` is noted as made, 0 being
+ * none. The number is set, never incremented: a lost workflow task makes the same check again.
+ */
+export async function appendAnswer(
+  db: Database,
+  check: number,
+  { outTradeNo, actor, event, detail = {} }: NewPaymentEvent,
+): Promise<string> {
+  const [inserted] = await rows<{ id: string }>(
+    db,
+    `WITH counted AS (
+       UPDATE payments SET checks = :check, updated_at = now()
+       WHERE out_trade_no = :outTradeNo AND checks <> :check AND :check > 0)
+     INSERT INTO payment_events (out_trade_no, actor, event, detail)
+     VALUES (:outTradeNo, :actor, :event, :detail) RETURNING id`,
+    { outTradeNo, check, actor, event, detail: JSON.stringify(detail) },
+  );
+  return (inserted as { id: string }).id;
+}
+
+/**
  * Stores a verified notification once per `notify_id`, which Alipay keeps constant over its repeats. Answers the
  * id of the row, old or new; undefined where the payment is not here.
  */

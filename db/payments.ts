@@ -1,6 +1,7 @@
 import type { Product, StoredPaymentStatus } from '../workflows/messages';
 import type { Database } from './connect';
 import { row, rows } from './connect';
+import type { NewPaymentEvent } from './payment-events';
 
 /** A row of `payments`, in camelCase. Amounts are yuan with two decimals. */
 export interface Payment {
@@ -82,19 +83,23 @@ export interface PaymentChange {
   recheckInMs?: number | null;
 }
 
+/** What the timeline says of a change of status. */
+export type MoveEvent = Omit<NewPaymentEvent, 'outTradeNo'>;
+
 /**
- * The one way by which a payment's status changes: a compare-and-set. False where the row was in none of `from`.
- * What `change` leaves out stays as it is.
+ * The one way by which a payment's status changes: a compare-and-set, and in the same statement the event that tells of
+ * it. False where the row was in none of `from`; then there is no event either. What `change` leaves out stays as it is.
  */
 export async function movePayment(
   trx: Database,
   outTradeNo: string,
   { from, to }: { from: readonly StoredPaymentStatus[]; to: StoredPaymentStatus },
+  { actor, event, detail = {} }: MoveEvent,
   change: PaymentChange = {},
 ): Promise<boolean> {
-  const changed = await rows(
+  const told = await rows(
     trx,
-    `UPDATE payments SET
+    `WITH moved AS (UPDATE payments SET
        status = :to,
        updated_at = now(),
        closed_at = CASE WHEN :to = 'CLOSED' THEN now() ELSE closed_at END,
@@ -105,11 +110,16 @@ export async function movePayment(
        review_reason = :reviewReason,
        recheck_at = now() + CAST(:recheckInMs AS float8) * interval '1 millisecond'
      WHERE out_trade_no = :outTradeNo AND status = ANY(:from)
-     RETURNING out_trade_no`,
+     RETURNING out_trade_no)
+     INSERT INTO payment_events (out_trade_no, actor, event, detail)
+     SELECT out_trade_no, :actor, :event, CAST(:detail AS jsonb) FROM moved RETURNING id`,
     {
       outTradeNo,
       from,
       to,
+      actor,
+      event,
+      detail: JSON.stringify(detail),
       tradeNo: change.tradeNo ?? null,
       callbackTime: change.callbackTime ?? null,
       callbackContent: change.callbackContent ? JSON.stringify(change.callbackContent) : null,
@@ -117,7 +127,7 @@ export async function movePayment(
       recheckInMs: change.recheckInMs ?? null,
     },
   );
-  return changed.length === 1;
+  return told.length === 1;
 }
 
 /** Puts a PAID row under review without touching its status. False where it was so already, or is not PAID. */

@@ -67,9 +67,8 @@ async function closePayment(
   { outTradeNo, recheckInMs }: AskedPayment,
   { actor, reason }: { actor: string; reason: string },
 ): Promise<boolean> {
-  const moved = await movePayment(trx, outTradeNo, { from: ['UNPAID'], to: 'CLOSED' }, { recheckInMs });
-  if (moved) await appendEvent(trx, { outTradeNo, actor, event: 'closed', detail: { reason } });
-  return moved;
+  const event = { actor, event: 'closed', detail: { reason } } as const;
+  return movePayment(trx, outTradeNo, { from: ['UNPAID'], to: 'CLOSED' }, event, { recheckInMs });
 }
 
 /** Closes a leftover UNPAID payment of an order that is settled already. False where either is no longer so. */

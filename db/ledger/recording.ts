@@ -108,6 +108,7 @@ async function apply(
     trx,
     outTradeNo,
     { from: [payment.status], to },
+    { actor, event: EVENT_OF[to], detail: { from: payment.status, reason } },
     {
       tradeNo: to === 'CLOSED' ? null : evidence.tradeNo,
       callbackTime: to === 'CLOSED' ? null : (evidence.at ?? new Date()),
@@ -115,15 +116,8 @@ async function apply(
       reviewReason: reason ?? null,
     },
   );
-  if (!moved) return false;
-  await appendEvent(trx, {
-    outTradeNo,
-    actor,
-    event: EVENT_OF[to],
-    detail: { from: payment.status, reason },
-  });
-  if (to === 'PAID') await settleOrder(trx, order.id, payment);
-  return true;
+  if (moved && to === 'PAID') await settleOrder(trx, order.id, payment);
+  return moved;
 }
 
 const EVENT_OF = {

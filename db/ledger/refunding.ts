@@ -15,15 +15,10 @@ export async function recordRefunded(db: Database, outTradeNo: string, actor: st
     await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!payment) throw unknownPayment(outTradeNo);
-    const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REFUNDED' });
+    const event = { actor, event: 'refunded', detail: { amount: payment.totalAmount } } as const;
+    const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REFUNDED' }, event);
     if (changed) {
       await raiseRefundedAmount(trx, outTradeNo, payment.totalAmount);
-      await appendEvent(trx, {
-        outTradeNo,
-        actor,
-        event: 'refunded',
-        detail: { amount: payment.totalAmount },
-      });
       await tellRefund(trx, outTradeNo);
     }
     return { ...(await readRecorded(trx, outTradeNo)), changed };
@@ -67,7 +62,7 @@ async function giveToPerson(
   { actor, reason, subCode }: { actor: string; reason: ReviewReason; subCode?: string | undefined },
 ): Promise<Recorded> {
   const change = { reviewReason: subCode === undefined ? reason : `${reason} ${subCode}` };
-  const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REVIEW' }, change);
-  if (changed) await appendEvent(trx, { outTradeNo, actor, event: 'review', detail: { reason, subCode } });
+  const event = { actor, event: 'review', detail: { reason, subCode } } as const;
+  const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REVIEW' }, event, change);
   return { ...(await readRecorded(trx, outTradeNo)), changed };
 }

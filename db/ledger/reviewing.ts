@@ -4,7 +4,6 @@ import type { Database } from '../connect';
 import { paidItsOrder } from '../order-messages';
 import type { ClockedOrder } from '../orders';
 import { lockOrderOfPayment } from '../orders';
-import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
 import { findPayment, movePayment, raiseRefundedAmount } from '../payments';
 import { unknownPayment } from './errors';
@@ -41,8 +40,8 @@ export async function recordReview(
       recheckInMs,
       ...(to === 'PAID' && { callbackTime: payment.callbackTime ?? new Date() }),
     };
-    await movePayment(trx, outTradeNo, { from: [from], to }, change);
-    await appendEvent(trx, { outTradeNo, actor, event: 'review-resolved', detail: { from, to, reason } });
+    const event = { actor, event: 'review-resolved', detail: { from, to, reason } } as const;
+    await movePayment(trx, outTradeNo, { from: [from], to }, event, change);
     if (to === 'PAID' && order.status === 'UNPAID') await settleOrder(trx, order.id, payment);
     if (to === 'REFUNDED') {
       await raiseRefundedAmount(trx, outTradeNo, payment.totalAmount);

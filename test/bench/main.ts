@@ -29,6 +29,7 @@ interface Settings {
   pairs: number;
   rate: number | undefined;
   port: number | undefined;
+  profile: string | undefined;
   json: string;
 }
 
@@ -51,6 +52,7 @@ function readSettings(): Settings {
     )
     .option('--rate <n>', 'payments a second that the machine sustains (default: as throughput finds)', count)
     .option('--port <n>', 'first of four ports to use (default: any that are free)', count)
+    .option('--profile <folder>', 'write a CPU profile of each process there for Chrome DevTools')
     .option('--json <file>', 'where the figures go', join(CACHE, 'bench.json'))
     .addHelpText(
       'after',
@@ -62,6 +64,7 @@ function readSettings(): Settings {
     pairs?: number;
     rate?: number;
     port?: number;
+    profile?: string;
     json: string;
   }>();
   const [name] = program.processedArgs as [string];
@@ -71,6 +74,7 @@ function readSettings(): Settings {
     pairs: options.pairs ?? (options.quick ? 3 : 5),
     rate: options.rate,
     port: options.port,
+    profile: options.profile,
   };
 }
 
@@ -98,7 +102,7 @@ function openProgress(what: string, total: number): Progress {
 
 /** One row after the other, each in worlds of its own; one that breaks does not keep the others from being measured. */
 async function measure(settings: Settings, opened: World[]): Promise<Outcome[]> {
-  const { rows, quick, pairs, rate, port } = settings;
+  const { rows, quick, pairs, rate, port, profile } = settings;
   const bench: Bench = {
     quick,
     pairs,
@@ -109,6 +113,7 @@ async function measure(settings: Settings, opened: World[]): Promise<Outcome[]> 
       const world = await openWorld(options, {
         say: complain,
         ...(port !== undefined && { firstPort: port }),
+        ...(profile !== undefined && { profile }),
       });
       opened.push(world);
       return world;

@@ -1,6 +1,6 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { PaymentClient } from '../../client/payment-client';
@@ -59,7 +59,7 @@ async function ports(first: number | undefined): Promise<number[]> {
 /** Opens a world in a folder that goes with it. */
 export async function openWorld(
   options: WorldOptions,
-  { say, firstPort }: { say: Say; firstPort?: number },
+  { say, firstPort, profile }: { say: Say; firstPort?: number; profile?: string },
 ): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-bench-'));
   // PostgreSQL's system user must be able to enter.
@@ -71,7 +71,7 @@ export async function openWorld(
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    return await start(options, { folder, opened, close, say, firstPort });
+    return await start(options, { folder, opened, close, say, firstPort, profile });
   } catch (error) {
     await close();
     throw error;
@@ -86,12 +86,14 @@ async function start(
     close,
     say,
     firstPort,
+    profile,
   }: {
     folder: string;
     opened: (() => Promise<unknown>)[];
     close: () => Promise<void>;
     say: Say;
     firstPort: number | undefined;
+    profile: string | undefined;
   },
 ): Promise<World> {
   const cli = await findTemporalCli({ say });
@@ -115,11 +117,12 @@ async function start(
   const temporal = new Client({ connection: await Connection.connect({ address }) });
   opened.push(() => temporal.connection.close());
 
+  const profiling = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', resolve(profile)];
   const run = async (name: string, file: string, ready: (service: Service) => Promise<unknown>) => {
     const service = await startService({
       name,
       command: process.execPath,
-      args: ['--import', 'tsx', file],
+      args: [...profiling, '--import', 'tsx', file],
       cwd: ROOT,
       env,
       logFile: join(folder, `${name}.log`),
