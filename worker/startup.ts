@@ -1,6 +1,8 @@
 import { NativeConnection } from '@temporalio/worker';
 import type { NativeConnectionOptions } from '@temporalio/worker';
-import { ExponentialBackoff, handleAll, retry } from 'cockatiel';
+import { ExponentialBackoff, handleAll, handleWhen, retry } from 'cockatiel';
+import type { AttributeServices } from '../activities/search-attributes';
+import { KEYWORD, findSearchAttributes, howToRegister, isRefused } from '../activities/search-attributes';
 import type { Database } from '../db/connect';
 import { pendingMigrations } from '../db/migrator';
 import { PaymentError } from '../workflows/errors';
@@ -62,19 +64,49 @@ export async function checkDatabase(db: Database, schema: string, log: Logger): 
   );
 }
 
-/** A worker that upserts an attribute which is not registered would fail every workflow task. Registers what lacks. */
+/**
+ * Registers the search attributes that a namespace lacks: upserting one that is not registered fails every workflow task.
+ * Several workers that start together may get into each other's way, so what fails is looked at again.
+ *
+ * @throws PaymentError CONFIG_INVALID where they lack and this worker may not register them, as on Temporal Cloud
+ */
 export async function registerSearchAttributes(
-  { operatorService }: NativeConnection,
+  connection: AttributeServices,
   namespace: string,
   log: Logger,
 ): Promise<void> {
-  const { customAttributes } = await operatorService.listSearchAttributes({ namespace });
-  const missing = Object.values(SEARCH_ATTRIBUTES).filter((name) => !(name in customAttributes));
+  await again.execute(() => registerMissing(connection, namespace, log));
+}
+
+const again = retry(
+  handleWhen((error) => !(error instanceof PaymentError)),
+  { maxAttempts: 4, backoff: new ExponentialBackoff({ initialDelay: 250, maxDelay: 2_000 }) },
+);
+
+async function registerMissing(connection: AttributeServices, namespace: string, log: Logger): Promise<void> {
+  const found = await findSearchAttributes(connection, namespace);
+  if (!found) {
+    log.warn(
+      { namespace },
+      `whether the search attributes are registered could not be asked; where they are not: ${howToRegister(namespace, Object.values(SEARCH_ATTRIBUTES))}`,
+    );
+    return;
+  }
+  const { missing } = found;
   if (missing.length === 0) return;
-  const KEYWORD = 2;
-  await operatorService.addSearchAttributes({
-    namespace,
-    searchAttributes: Object.fromEntries(missing.map((name) => [name, KEYWORD])),
-  });
+  try {
+    await connection.operatorService.addSearchAttributes({
+      namespace,
+      searchAttributes: Object.fromEntries(missing.map((name) => [name, KEYWORD])),
+    });
+  } catch (cause) {
+    if (!isRefused(cause)) throw cause;
+    throw new PaymentError(
+      'CONFIG_INVALID',
+      `Namespace ${namespace} lacks the search attributes ${missing.join(', ')}, and this worker may not register ` +
+        `them. Run: ${howToRegister(namespace, missing)}`,
+      { cause },
+    );
+  }
   log.info({ namespace, missing }, 'search attributes registered');
 }

@@ -1,4 +1,5 @@
 import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
+import { findSearchAttributes, howToRegister } from '../../activities/search-attributes';
 import type { TaskQueue } from '../../workflows/messages';
 import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
 import type { LastSweep } from '../sweep';
@@ -18,7 +19,6 @@ const POLLER_GONE_MS = 90_000;
 
 // As the gRPC interface numbers them.
 const NOT_FOUND = 5;
-const KEYWORD = 2;
 const QUEUE_TYPES = { workflow: 1, activity: 2 } as const;
 
 type QueueType = keyof typeof QUEUE_TYPES;
@@ -109,17 +109,22 @@ async function testRetention({ connection, namespace }: Home): Promise<Found<tru
 }
 
 async function testAttributes({ connection, namespace }: Home): Promise<Found<true>> {
-  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
   const names = Object.values(SEARCH_ATTRIBUTES);
-  const missing = names.filter((name) => !(name in customAttributes));
+  const found = await findSearchAttributes(connection, namespace);
+  if (!found) {
+    return {
+      says: 'whether the search attributes are registered may not be asked here',
+      value: true,
+      advice: `Where they are not, run: ${howToRegister(namespace, names)}`,
+    };
+  }
+  const { missing, odd } = found;
   if (missing.length > 0) {
-    const flags = missing.map((name) => `--name ${name} --type Keyword`).join(' ');
     throw new Fault(
       `not registered: ${missing.join(', ')}`,
-      `Start a worker, which registers them, or run: temporal operator search-attribute create --namespace ${namespace} ${flags}`,
+      `Start a worker, which registers them where it may, or run: ${howToRegister(namespace, missing)}`,
     );
   }
-  const odd = names.filter((name) => (customAttributes[name] as number) !== KEYWORD);
   if (odd.length > 0) {
     throw new Fault(
       `of another type than Keyword: ${odd.join(', ')}`,
