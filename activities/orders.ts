@@ -3,7 +3,13 @@ import { WorkflowIdReusePolicy } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
 import type { Logger } from 'pino';
 import type { PaymentResult } from '../workflows/messages';
-import { SIGNALS, TASK_QUEUES, WORKFLOWS, orderWorkflowId } from '../workflows/messages';
+import {
+  SIGNALS,
+  TASK_QUEUES,
+  WORKFLOWS,
+  WORKFLOW_TASK_TIMEOUT_MS,
+  orderWorkflowId,
+} from '../workflows/messages';
 import { ORDER_ID } from '../workflows/search-attributes';
 import type { fulfillOrder } from '../workflows/fulfill-order';
 import type { Database } from '../db/connect';
@@ -69,6 +75,7 @@ async function signalOrder(temporal: Client, message: PaymentResult): Promise<vo
       workflowId: orderWorkflowId(orderId),
       taskQueue: TASK_QUEUES.orderService,
       workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+      workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT_MS,
       args: [{ orderId }],
       signal: SIGNALS.paymentResult,
       signalArgs: [message],

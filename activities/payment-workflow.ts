@@ -14,7 +14,13 @@ import type {
   PaymentState,
   UpdateName,
 } from '../workflows/messages';
-import { SIGNALS, TASK_QUEUES, WORKFLOWS, paymentWorkflowId } from '../workflows/messages';
+import {
+  SIGNALS,
+  TASK_QUEUES,
+  WORKFLOWS,
+  WORKFLOW_TASK_TIMEOUT_MS,
+  paymentWorkflowId,
+} from '../workflows/messages';
 import { ORDER_ID, OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attributes';
 import type { confirmPayment } from '../workflows/confirm-payment';
 
@@ -35,6 +41,7 @@ function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, sear
     taskQueue: TASK_QUEUES.payments,
     workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
     workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+    workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT_MS,
     args: [input] as [ConfirmPaymentInput],
     ...(searchable && {
       typedSearchAttributes: new TypedSearchAttributes([

@@ -21,7 +21,7 @@ export interface Queried {
 }
 
 /** The fast path runs inside a workflow task, which must not take long. */
-const FAST: Patience = { deadlineMs: 1_500, maxWaitMs: 100 };
+const FAST: Patience = { deadlineMs: 1_000, maxWaitMs: 100 };
 
 /** What the handout calls `checkAlipayPayment`. */
 export function createQueryActivities({ db, alipay }: { db: Database; alipay: AlipayGateway }) {

@@ -29,6 +29,12 @@ const SHUTDOWN_GRACE = '20 seconds';
 /** A cached workflow costs about 1.5 MB; one that is not cached is replayed at its next event. */
 const CACHED_WORKFLOWS = 600;
 
+/**
+ * How long a run's next task waits for the worker that has the run in its cache, before any worker may take it: a killed
+ * one never comes (default: 10 s). A busy one that is late by so much only replays.
+ */
+const STICKY_WAIT = '2 seconds';
+
 /** The sweep's lanes (`SWEEP_PARALLEL`, 50) and the safe path of checks, side by side. */
 const ALIPAY_ACTIVITIES = 200;
 
@@ -78,6 +84,7 @@ function queueOptions(
         workflowBundle,
         activities: createPaymentsQueueActivities(deps),
         maxCachedWorkflows: CACHED_WORKFLOWS,
+        stickyQueueScheduleToStartTimeout: STICKY_WAIT,
       };
     case TASK_QUEUES.alipay:
       return {
@@ -89,6 +96,7 @@ function queueOptions(
         workflowBundle,
         activities: createOrderServiceQueueActivities(deps),
         maxCachedWorkflows: CACHED_WORKFLOWS,
+        stickyQueueScheduleToStartTimeout: STICKY_WAIT,
       };
   }
 }

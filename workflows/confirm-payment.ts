@@ -222,7 +222,7 @@ class PaymentRun {
 
   /** One ask at a time: a check waits for a `checkNow` in flight, then asks for itself. */
   async #askOnce(check: number): Promise<Asked> {
-    await condition(() => this.#asking === undefined);
+    if (this.#asking) await condition(() => this.#asking === undefined);
     return this.#startAsking(check);
   }
 

@@ -5,7 +5,7 @@ import type { FulfillOrderInput, PaymentResult } from './messages';
 import { FAILURES, SIGNALS, TASK_QUEUES } from './messages';
 
 const atOnce = proxyLocalActivities<OrderServiceQueueActivities>({
-  startToCloseTimeout: '2s',
+  startToCloseTimeout: '1s',
   retry: { maximumAttempts: 1 },
 });
 const surely = proxyActivities<OrderServiceQueueActivities>({

@@ -15,6 +15,12 @@ export const TASK_QUEUES = {
 
 export type TaskQueue = (typeof TASK_QUEUES)[keyof typeof TASK_QUEUES];
 
+/**
+ * How long the server waits for a worker that has taken a task of a payment or its order, ms, before it gives the task to
+ * another one. A killed worker holds its payments up for so long (measured: with Temporal's own 10 s twice as long).
+ */
+export const WORKFLOW_TASK_TIMEOUT_MS = 4_000;
+
 export const WORKFLOWS = {
   confirmPayment: 'confirmPayment',
   fulfillOrder: 'fulfillOrder',
