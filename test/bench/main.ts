@@ -11,9 +11,11 @@ import type { Outcome } from './report';
 import type { Bench, Progress, Row } from './row';
 import { checkout } from './rows/checkout';
 import { cost } from './rows/cost';
+import { lateness } from './rows/lateness';
 import { notify } from './rows/notify';
 import { quota } from './rows/quota';
 import { recovery } from './rows/recovery';
+import { sleepers } from './rows/sleepers';
 import { sweep } from './rows/sweep';
 import { throughput } from './rows/throughput';
 import { openWorld } from './world';
@@ -21,7 +23,7 @@ import type { World } from './world';
 
 // npm run bench: what a payment costs and how fast the application is, against its targets.
 
-const ROWS: readonly Row[] = [cost, throughput, checkout, notify, sweep, quota, recovery];
+const ROWS: readonly Row[] = [cost, throughput, checkout, lateness, sleepers, notify, sweep, quota, recovery];
 
 interface Settings {
   rows: readonly Row[];
@@ -87,7 +89,8 @@ function count(text: string): number {
 function openProgress(what: string, total: number): Progress {
   const bar = new SingleBar({
     stream: process.stderr,
-    format: '{bar} {value}/{total} {what} | {duration_formatted}',
+    format: '{bar} {value}/{total} {what} | {duration_formatted} | about {eta_formatted} left',
+    etaBuffer: 300,
     barsize: 24,
     barCompleteChar: '█',
     barIncompleteChar: '░',

@@ -35,3 +35,12 @@ export function busiest(times: readonly number[], ms: number): number {
   }
   return most;
 }
+
+/** So many quantiles, evenly apart from the smallest to the largest: the curve of a plot. */
+export function distribution(values: readonly number[], points: number): number[] {
+  const sorted = values.toSorted((a, b) => a - b);
+  return Array.from(
+    { length: points },
+    (_, index) => sorted[Math.round((index * (sorted.length - 1)) / (points - 1))] ?? Number.NaN,
+  );
+}

@@ -1,0 +1,163 @@
+import { rows } from '../../db/connect';
+import { paymentWorkflowId } from '../../workflows/messages';
+import { startMeter } from './meter';
+import type { Spent } from './meter';
+import { atRate } from './pace';
+import type { Bench } from './row';
+import { THE_TEA } from './row';
+import { untilDone } from './shop';
+import { distribution, quantile } from './statistics';
+import type { World } from './world';
+
+// Payments that arrive at a steady pace and are asked about, and how late that is each time.
+
+/** Between checks. A dev server's timer of less than a second takes about one all the same. */
+export const INTERVAL_MS = 3_000;
+
+/** Where `throughput` has not told: half of what two cores sustained when it was first measured. */
+const DEFAULT_RATE = 13;
+
+/** Payments of the first seconds are not measured: the worker compiles, caches fill. */
+const WARM_UP_S = 6;
+
+/** So many histories are looked into, to tell where the time went. */
+const LOOKED_INTO = 60;
+
+/** How late the checks of one series were, ms. */
+export interface Lateness {
+  perSecond: number;
+  payments: number;
+  checks: number;
+  p50: number;
+  p99: number;
+  worst: number;
+  /** 200 quantiles, ascending: the curve of a plot. */
+  distribution: number[];
+  /** Of the workflow tasks that timers woke: what the server, the queue, and the worker took of the time. */
+  shares: Record<'timerFired' | 'taskTaken' | 'taskDone', { p50: number; p99: number }>;
+  /** For each payment of the series, the unmeasured ones included. */
+  spent: Spent;
+}
+
+/** What has become of the payments of a series, the unmeasured ones included. */
+export interface Became {
+  paid: number;
+  unpaid: number;
+}
+
+/** Payments a second: half of what the machine sustains. */
+export const probesPerSecond = ({ sustained }: Bench): number =>
+  sustained === undefined ? DEFAULT_RATE : sustained / 2;
+
+/**
+ * Lets payments arrive for so many seconds, half of the sustainable rate of them. Every other one is paid before its
+ * first check, the notification is lost, and its order is told; the others are never paid and asked about three times.
+ */
+export async function probe(
+  world: World,
+  bench: Bench,
+  { series, seconds }: { series: string; seconds: number },
+): Promise<{ lateness: Lateness; became: Became }> {
+  const perSecond = probesPerSecond(bench);
+  const warmUp = Math.round(WARM_UP_S * perSecond);
+  const count = warmUp + Math.round(seconds * perSecond);
+  const measured: string[] = [];
+  const stopMeter = startMeter(world);
+  const progress = bench.progress(`${series}: payments`, count);
+  const isPaid = (index: number): boolean => index % 2 === 0;
+  await atRate(count, perSecond, async (index) => {
+    const orderId = `${series}-${index}`.replaceAll(' ', '-');
+    const { outTradeNo, paymentUrl } = await world.payments.checkout({ orderId, ...THE_TEA });
+    if (isPaid(index)) await world.alipay.pay(paymentUrl, { notify: false });
+    if (index >= warmUp) measured.push(outTradeNo);
+    await untilDone(world, outTradeNo);
+    progress.advance();
+  });
+  progress.end();
+  const spent = stopMeter(count);
+  const late = await latenessOf(world, measured);
+  return {
+    lateness: {
+      perSecond,
+      payments: measured.length,
+      checks: late.length,
+      p50: quantile(late, 0.5),
+      p99: quantile(late, 0.99),
+      worst: Math.max(...late),
+      distribution: distribution(late, 200),
+      shares: await sharesOf(world, measured.slice(-LOOKED_INTO)),
+      spent,
+    },
+    became: { paid: Math.ceil(count / 2), unpaid: Math.floor(count / 2) },
+  };
+}
+
+/**
+ * From the moment a check was due until its answer stood in Postgres. It is due one interval after the checkout was
+ * written, the next one an interval after the answer before: so the rest of the checkout, and Alipay's own time to
+ * answer, count as lateness too.
+ */
+async function latenessOf({ db }: World, outTradeNos: string[]): Promise<number[]> {
+  const measured = await rows<{ late: number }>(
+    db,
+    `SELECT CAST(EXTRACT(EPOCH FROM at - before) * 1000 - :interval AS float8) AS late
+     FROM (
+       SELECT at, lag(at) OVER (PARTITION BY out_trade_no ORDER BY id) AS before FROM payment_events
+       WHERE out_trade_no = ANY(:outTradeNos) AND event IN ('checked-out', 'checked', 'answered')
+     ) AS steps
+     WHERE before IS NOT NULL`,
+    { outTradeNos, interval: INTERVAL_MS },
+  );
+  return measured.map(({ late }) => late);
+}
+
+/** By the histories: due → timer fired → workflow task taken up → workflow task done. */
+async function sharesOf({ temporal }: World, outTradeNos: string[]): Promise<Lateness['shares']> {
+  const steps = (
+    await Promise.all(
+      outTradeNos.map(async (outTradeNo) => {
+        const { events } = await temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).fetchHistory();
+        return stepsOf(events ?? []);
+      }),
+    )
+  ).flat();
+  const share = (of: (step: Step) => number) => {
+    const values = steps.map(of);
+    return { p50: quantile(values, 0.5), p99: quantile(values, 0.99) };
+  };
+  return {
+    timerFired: share(({ due, fired }) => fired - due),
+    taskTaken: share(({ fired, taken }) => taken - fired),
+    taskDone: share(({ taken, done }) => done - taken),
+  };
+}
+
+interface Step {
+  due: number;
+  fired: number;
+  taken: number;
+  done: number;
+}
+
+type HistoryEvent = NonNullable<
+  Awaited<ReturnType<ReturnType<World['temporal']['workflow']['getHandle']>['fetchHistory']>>['events']
+>[number];
+
+function stepsOf(events: HistoryEvent[]): Step[] {
+  const at = (event: HistoryEvent | undefined): number => msOf(event?.eventTime);
+  return events.flatMap((event, index) => {
+    const { timerFiredEventAttributes: fired } = event;
+    if (!fired) return [];
+    const started = events.find(({ eventId }) => String(eventId) === String(fired.startedEventId));
+    const after = events.slice(index);
+    const taken = after.find(({ workflowTaskStartedEventAttributes: it }) => it);
+    const done = after.find(({ workflowTaskCompletedEventAttributes: it }) => it);
+    const due = at(started) + msOf(started?.timerStartedEventAttributes?.startToFireTimeout);
+    return [{ due, fired: at(event), taken: at(taken), done: at(done) }];
+  });
+}
+
+/** A time or a duration of protobuf, in milliseconds. */
+function msOf(time: { seconds?: unknown; nanos?: number | null } | null | undefined): number {
+  return Number(time?.seconds) * 1000 + (time?.nanos ?? 0) / 1e6;
+}
