@@ -5,10 +5,8 @@ import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
 import type { AskedPayment } from '../db/ledger';
 import { closeOrderWithPayments, heldOrder, unknownOrder } from '../db/ledger';
-import { findExpiredOrders, findOrder } from '../db/orders';
-import type { ClockedOrder, ExpiredOrder } from '../db/orders';
-import type { Payment } from '../db/payments';
-import { findPaymentsOfOrder } from '../db/payments';
+import { findExpiredOrders, findOrder, findOrderToClose } from '../db/orders';
+import type { ExpiredOrder, OrderToClose, PaymentToClose } from '../db/orders';
 import { AlipayError } from './alipay/errors';
 import type { AlipayGateway, QueryAnswer } from './alipay/gateway';
 import type { Metrics } from './metrics';
@@ -61,7 +59,7 @@ export type Settlement =
  */
 export async function settleAtAlipay(
   alipay: AlipayGateway,
-  { outTradeNo }: Pick<Payment, 'outTradeNo'>,
+  { outTradeNo }: Pick<PaymentToClose, 'outTradeNo'>,
   { expired }: { expired: boolean },
 ): Promise<Settlement> {
   const first = await alipay.query(outTradeNo);
@@ -101,11 +99,11 @@ export async function closeSafely(
   deps: ClosingDependencies,
   { orderId, actor, reason, beforeExpiry }: CloseRequest,
 ): Promise<OrderOutcome> {
-  const order = await findOrder(deps.db, orderId);
+  const order = await findOrderToClose(deps.db, orderId);
   if (!order) throw unknownOrder(orderId);
   if (order.status !== 'UNPAID') return { is: 'settled' };
   if (!order.expired && !beforeExpiry) return { is: 'held', because: 'it has not expired' };
-  const payments = await findPaymentsOfOrder(deps.db, orderId);
+  const { payments } = order;
   const holder = payments.find(({ status }) => status === 'REVIEW' || status === 'REFUNDING');
   if (holder) return { is: 'held', because: `its payment ${holder.outTradeNo} is in ${holder.status}` };
 
@@ -132,8 +130,8 @@ export async function closeSafely(
 
 async function askAbout(
   deps: ClosingDependencies,
-  order: ClockedOrder,
-  payment: Payment,
+  order: OrderToClose,
+  payment: PaymentToClose,
 ): Promise<Extract<Settlement, { is: 'closable' }> | Exclude<OrderOutcome, { is: 'closed' | 'settled' }>> {
   try {
     const settlement = await settleAtAlipay(deps.alipay, payment, order);
@@ -150,7 +148,7 @@ async function askAbout(
 /** Stores what Alipay said and tells the payment's own workflow: it alone records money. */
 export async function handOver(
   { db, temporal }: Pick<ClosingDependencies, 'db' | 'temporal'>,
-  payment: Payment,
+  payment: PaymentToClose,
   answer: QueryAnswer,
 ): Promise<void> {
   const eventId = await storeAnswer(db, payment.outTradeNo, 0, answer);
@@ -242,9 +240,9 @@ async function attempt(
 
 /** What a sweep would do with an order: the same questions, no writes, nothing closed at Alipay. */
 async function foresee({ db, alipay }: ClosingDependencies, orderId: string): Promise<OrderOutcome> {
-  const order = await findOrder(db, orderId);
+  const order = await findOrderToClose(db, orderId);
   if (order?.status !== 'UNPAID') return { is: 'settled' };
-  const payments = await findPaymentsOfOrder(db, orderId);
+  const { payments } = order;
   if (payments.some(({ status }) => status === 'REVIEW' || status === 'REFUNDING')) {
     return { is: 'held', because: 'a payment is in review or being refunded' };
   }

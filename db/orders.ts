@@ -1,6 +1,9 @@
 import type { CloseBy, OrderStatus } from '../workflows/messages';
 import type { Database } from './connect';
 import { row, rows } from './connect';
+import type { NewOrderMessage } from './order-messages';
+import { messageId } from './order-messages';
+import type { Payment } from './payments';
 
 /** A row of `orders`, in camelCase. Amounts are yuan with two decimals. */
 export interface Order {
@@ -69,24 +72,56 @@ export function lockOrderOfPayment(trx: Database, outTradeNo: string): Promise<C
   );
 }
 
-/** UNPAID → PAID. False where the order was not UNPAID. */
-export async function markOrderPaid(trx: Database, orderId: string): Promise<boolean> {
-  const changed = await rows(
+/**
+ * UNPAID → PAID or CLOSED, and in the same statement the message that tells the order service of it. False where the
+ * order was not UNPAID; then there is no message either.
+ */
+export async function settle(
+  trx: Database,
+  message: NewOrderMessage & { status: 'PAID' | 'CLOSED' },
+): Promise<boolean> {
+  const settled = await rows(
     trx,
-    `UPDATE orders SET status = 'PAID', paid_at = now() WHERE id = :orderId AND status = 'UNPAID' RETURNING id`,
-    { orderId },
+    `WITH settled AS (
+       UPDATE orders SET
+         status = :status,
+         paid_at = CASE WHEN :status = 'PAID' THEN now() ELSE paid_at END,
+         closed_at = CASE WHEN :status = 'CLOSED' THEN now() ELSE closed_at END
+       WHERE id = :orderId AND status = 'UNPAID' RETURNING id
+     ), told AS (
+       INSERT INTO order_messages (id, order_id, out_trade_no, status, amount)
+       SELECT :messageId, id, :outTradeNo, :status, CAST(:amount AS numeric) FROM settled
+       ON CONFLICT (id) DO NOTHING
+     )
+     SELECT id FROM settled`,
+    { messageId: messageId(message), ...message },
   );
-  return changed.length === 1;
+  return settled.length === 1;
 }
 
-/** UNPAID → CLOSED. False where the order was not UNPAID. */
-export async function markOrderClosed(trx: Database, orderId: string): Promise<boolean> {
-  const changed = await rows(
-    trx,
-    `UPDATE orders SET status = 'CLOSED', closed_at = now() WHERE id = :orderId AND status = 'UNPAID' RETURNING id`,
+/** What closing an order takes to know of it. */
+export interface OrderToClose extends Pick<ClockedOrder, 'status' | 'expired'> {
+  /** Oldest first. */
+  payments: PaymentToClose[];
+}
+
+export type PaymentToClose = Pick<Payment, 'outTradeNo' | 'orderId' | 'totalAmount' | 'status'>;
+
+/** An order with its payments, as they are at one moment. It locks nothing. */
+export async function findOrderToClose(db: Database, orderId: string): Promise<OrderToClose | undefined> {
+  const found = await rows<PaymentToClose & { orderStatus: OrderStatus; expired: boolean }>(
+    db,
+    `SELECT o.status AS "orderStatus", now() >= o.expires_at AS expired, o.id AS "orderId",
+       p.out_trade_no AS "outTradeNo", p.total_amount AS "totalAmount", p.status
+     FROM orders o LEFT JOIN payments p ON p.order_id = o.id
+     WHERE o.id = :orderId ORDER BY p.created_at, p.out_trade_no`,
     { orderId },
   );
-  return changed.length === 1;
+  const [first] = found;
+  if (!first) return undefined;
+  // An order without payments is one row of nulls.
+  const payments = found.filter(({ outTradeNo }) => (outTradeNo as string | null) !== null);
+  return { status: first.orderStatus, expired: first.expired, payments };
 }
 
 export interface ExpiredOrder {

@@ -1,6 +1,5 @@
 import type { Database } from '../connect';
-import { insertOrderMessage } from '../order-messages';
-import { lockOrder, lockOrderOfPayment, markOrderClosed } from '../orders';
+import { lockOrder, lockOrderOfPayment, settle } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
 import { findPaymentsOfOrder, movePayment } from '../payments';
@@ -40,17 +39,11 @@ export async function closeOrderWithPayments(
     if (!sameSet(asked, payments.filter(isUnpaid))) return 'changed';
 
     for (const payment of asked) await closePayment(trx, payment, { actor, reason });
-    await markOrderClosed(trx, orderId);
     if (asked.length === 0) {
       await appendEvent(trx, { outTradeNo: null, actor, event: 'closed', detail: { orderId, reason } });
     }
     const last = payments.at(-1)?.outTradeNo ?? null;
-    await insertOrderMessage(trx, {
-      orderId,
-      outTradeNo: last,
-      status: 'CLOSED',
-      amount: order.totalAmount,
-    });
+    await settle(trx, { orderId, outTradeNo: last, status: 'CLOSED', amount: order.totalAmount });
     return 'closed';
   });
 }

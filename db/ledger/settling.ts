@@ -1,20 +1,15 @@
 import type { Database } from '../connect';
 import { insertOrderMessage, paidItsOrder } from '../order-messages';
-import { markOrderPaid } from '../orders';
+import { settle } from '../orders';
 import type { Payment } from '../payments';
 import { findPayment } from '../payments';
 
 /** The order, locked and UNPAID, is paid by this payment; the order service hears of it. */
 export async function settleOrder(trx: Database, orderId: string, payment: Payment): Promise<void> {
-  if (!(await markOrderPaid(trx, orderId))) {
+  const { outTradeNo, totalAmount: amount } = payment;
+  if (!(await settle(trx, { orderId, outTradeNo, status: 'PAID', amount }))) {
     throw new Error('invariant: a payment becomes PAID only while its order, locked, is UNPAID');
   }
-  await insertOrderMessage(trx, {
-    orderId,
-    outTradeNo: payment.outTradeNo,
-    status: 'PAID',
-    amount: payment.totalAmount,
-  });
 }
 
 /**
