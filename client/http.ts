@@ -8,6 +8,7 @@ import { PaymentError } from '../workflows/errors';
 import { answerError, answerMalformedRequest, answerNotFound, explain } from './http-errors';
 import { requireToken } from './http-token';
 import { parseOrderId, parseOutTradeNo } from './input';
+import type { ServerMetrics } from './metrics';
 import type { CheckoutInput, OrderInput, PaymentClient } from './payment-client';
 
 /** What the server needs of a {@link PaymentClient}. */
@@ -20,6 +21,8 @@ export interface HttpServerOptions {
   payments: HttpPayments;
   config: Config['http'];
   log: FastifyBaseLogger;
+  /** Counts requests. Default: nobody does. */
+  metrics?: Pick<ServerMetrics, 'began' | 'ended'>;
   /** @defaultValue {@link NOTIFICATIONS_PER_SECOND} */
   notificationsPerSecond?: number;
 }
@@ -37,6 +40,9 @@ const BODY_LIMIT = 64 * 1024;
 /** The last resort: what is awaited inside has deadlines of its own, the longest of them a minute (a close). */
 const HANDLER_TIMEOUT_MS = 90_000;
 
+/** What proxies write into their logs for a client that did not wait. */
+const CLIENT_GONE = 499;
+
 /** The path of Alipay's notifications: `ALIPAY_NOTIFY_URL` ends with it, unless a proxy rewrites. */
 export const NOTIFY_PATH = '/alipay/notify';
 
@@ -48,6 +54,7 @@ export function buildHttpServer({
   payments,
   config,
   log,
+  metrics,
   notificationsPerSecond = NOTIFICATIONS_PER_SECOND,
 }: HttpServerOptions): FastifyInstance {
   const app = fastify({
@@ -64,6 +71,7 @@ export function buildHttpServer({
   app.setErrorHandler(answerError);
   app.setNotFoundHandler(answerNotFound);
   allowEmptyJson(app);
+  if (metrics) countRequests(app, metrics);
 
   void app.register(helmet);
   void app.register((scope) => notifyRoute(scope, payments, notificationsPerSecond));
@@ -74,6 +82,22 @@ export function buildHttpServer({
   });
   healthRoute(app, payments);
   return app;
+}
+
+/** When the answer has left, or its client has: a client that goes away is never answered, and must not stay counted. */
+function countRequests(app: FastifyInstance, metrics: Pick<ServerMetrics, 'began' | 'ended'>): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    metrics.began();
+    reply.raw.once('close', () =>
+      metrics.ended({
+        method: request.method,
+        route: request.routeOptions.url ?? 'unknown',
+        status: reply.raw.writableFinished ? reply.statusCode : CLIENT_GONE,
+        ms: reply.elapsedTime,
+      }),
+    );
+    done();
+  });
 }
 
 function shopRoutes(app: FastifyInstance, payments: HttpPayments): void {

@@ -2,6 +2,7 @@ import Big from 'big.js';
 import { z } from 'zod';
 import { duration, LONGEST_ORDER } from '../worker/config';
 import { PaymentError } from '../workflows/errors';
+import type { UnmatchedResolution } from '../db/unmatched-notifications';
 import type { ResolveReview } from '../workflows/messages';
 
 // What callers may say, checked before anything is written. The limits of ids, subject and amount are Alipay's.
@@ -69,6 +70,17 @@ const decision = z.strictObject({
   reason: note(256),
 });
 
+const HIGHEST_BIGINT = 2n ** 63n - 1n;
+
+const resolution = z.strictObject({
+  id: z
+    .string('is missing or not a string')
+    .regex(/^[1-9]\d{0,18}$/, { error: 'must be a number as `unmatched list` shows it', abort: true })
+    .refine((text) => BigInt(text) <= HIGHEST_BIGINT, 'is too large'),
+  actor: note(64),
+  reason: note(256),
+});
+
 /** An order as its shop registers it. `totalAmount` has two decimals now; `expiresIn` reads by {@link parseDuration}. */
 export type ParsedOrderInput = z.output<typeof orderInput>;
 
@@ -89,6 +101,9 @@ export const parseCloseInput = (input: unknown): ParsedCloseInput => parse(close
 
 /** @throws PaymentError INVALID_INPUT that names every fault */
 export const parseDecision = (input: unknown): ResolveReview => parse(decision, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseResolution = (input: unknown): UnmatchedResolution => parse(resolution, input);
 
 /** @throws PaymentError INVALID_INPUT */
 export const parseOrderId = (text: unknown): string =>

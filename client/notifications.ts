@@ -10,6 +10,7 @@ import type { AlipayGateway } from '../activities/alipay/gateway';
 import type { Notification, NotificationFields } from '../activities/alipay/notification';
 import { meaningOf, parseNotification, readNotification } from '../activities/alipay/notification';
 import { wakePayment } from '../activities/payment-workflow';
+import type { NotificationFault, Observer } from './observer';
 
 /** The only two words that Alipay takes for an answer; after anything but `success` it sends again for 25 hours. */
 export type NotifyAnswer = 'success' | 'fail';
@@ -19,6 +20,7 @@ export interface NotificationDependencies {
   alipay: AlipayGateway;
   temporal: Client;
   log: Logger;
+  observer: Observer;
 }
 
 /**
@@ -40,10 +42,14 @@ export async function handleNotification(
   const eventId = await storeNotification(deps.db, outTradeNo, withoutEmpty(fields));
   const payment = await findPayment(deps.db, outTradeNo);
   if (eventId === undefined || !payment) return keep(deps, outTradeNo, fields);
-  if (!saysSomethingNew(payment, notification)) return 'success';
+  if (!saysSomethingNew(payment, notification)) {
+    deps.observer.notification('repeated');
+    return 'success';
+  }
 
   await wakePayment(deps.temporal, payment, eventId);
   const { tradeStatus } = notification;
+  deps.observer.notification('taken');
   deps.log.info({ outTradeNo, tradeStatus, eventId }, 'notification taken');
   return 'success';
 }
@@ -52,7 +58,7 @@ export async function handleNotification(
 const withoutEmpty = (fields: NotificationFields): NotificationFields =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
 
-function faultOf(alipay: AlipayGateway, fields: NotificationFields): string | undefined {
+function faultOf(alipay: AlipayGateway, fields: NotificationFields): NotificationFault | undefined {
   const { appId, sellerId } = alipay.settings;
   if (!fields['out_trade_no']) return 'NOTIFICATION_MALFORMED';
   if (!alipay.verifies(fields)) return 'NOTIFICATION_FORGED';
@@ -61,19 +67,25 @@ function faultOf(alipay: AlipayGateway, fields: NotificationFields): string | un
   return undefined;
 }
 
-function refuse({ log }: NotificationDependencies, code: string, fields?: NotificationFields): NotifyAnswer {
+function refuse(
+  { log, observer }: NotificationDependencies,
+  code: NotificationFault,
+  fields?: NotificationFields,
+): NotifyAnswer {
   const outTradeNo = fields?.['out_trade_no']?.slice(0, 64);
+  observer.notification('refused', code);
   log.warn({ code, outTradeNo }, 'notification refused');
   return 'fail';
 }
 
 /** Genuine, but of no payment here: money without an order. A person looks; Alipay need not send it again. */
 async function keep(
-  { db, log }: NotificationDependencies,
+  { db, log, observer }: NotificationDependencies,
   outTradeNo: string,
   fields: NotificationFields,
 ): Promise<NotifyAnswer> {
   await keepUnmatched(db, outTradeNo, fields);
+  observer.notification('unmatched');
   log.error(
     { code: 'NOTIFICATION_UNMATCHED', outTradeNo, alert: true },
     'genuine notification of an unknown payment',

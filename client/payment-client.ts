@@ -22,8 +22,8 @@ import type { PaymentEvent } from '../db/payment-events';
 import { findEvents } from '../db/payment-events';
 import type { Payment } from '../db/payments';
 import { findPayment, listPayments, listReviews } from '../db/payments';
-import type { UnmatchedNotification } from '../db/unmatched-notifications';
-import { listUnmatched } from '../db/unmatched-notifications';
+import type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
+import { listUnmatched, resolveUnmatched } from '../db/unmatched-notifications';
 import { readConfig } from '../worker/config';
 import { createLogger } from '../worker/log';
 import type { ErrorCode } from '../workflows/errors';
@@ -47,9 +47,18 @@ import {
   paymentWorkflowId,
 } from '../workflows/messages';
 import { explain } from './dependencies';
-import { parseCheckoutInput, parseCloseInput, parseDecision, parseDuration, parseOrderInput } from './input';
+import {
+  parseCheckoutInput,
+  parseCloseInput,
+  parseDecision,
+  parseDuration,
+  parseOrderInput,
+  parseResolution,
+} from './input';
 import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
+import type { Observer } from './observer';
+import { NO_OBSERVER, observed } from './observer';
 import type { SweepSettings } from './sweep';
 import { SweepControl } from './sweep';
 import { readTemporalConfig } from '../worker/temporal-config';
@@ -61,7 +70,7 @@ export type { Order } from '../db/orders';
 export type { PaymentEvent } from '../db/payment-events';
 export type { Payment } from '../db/payments';
 export type { NotifyAnswer } from './notifications';
-export type { UnmatchedNotification } from '../db/unmatched-notifications';
+export type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
 export type { LastSweep, SweepSchedule } from './sweep';
 export { PaymentError } from '../workflows/errors';
 
@@ -119,6 +128,8 @@ export interface PaymentClientDependencies {
   alipay: AlipayGateway;
   settings: PaymentSettings;
   log: Logger;
+  /** Who counts what is done. Default: nobody. */
+  observer?: Observer;
 }
 
 /** One call of Temporal that does not wait for work to be done. */
@@ -140,10 +151,10 @@ const CLOSE_MS = 60_000;
 export class PaymentClient {
   /** The sweep's Schedule, a sweep by hand, and the last report. */
   readonly sweep: Sweeps;
-  readonly #deps: PaymentClientDependencies;
+  readonly #deps: PaymentClientDependencies & { observer: Observer };
 
   constructor(deps: PaymentClientDependencies) {
-    this.#deps = deps;
+    this.#deps = { observer: NO_OBSERVER, ...deps };
     this.sweep = guarded(new SweepControl(deps.temporal, deps.settings.sweep));
   }
 
@@ -156,7 +167,7 @@ export class PaymentClient {
   // eslint-disable-next-line @typescript-eslint/require-await -- part of the interface: reading secrets may wait
   static async connect(
     env: NodeJS.ProcessEnv = process.env,
-    { log }: { log?: Logger } = {},
+    { log, observer }: { log?: Logger; observer?: Observer } = {},
   ): Promise<PaymentClient> {
     const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'log'] });
     const { connectionOptions, namespace } = readTemporalConfig(env);
@@ -170,6 +181,7 @@ export class PaymentClient {
       alipay: openGateway(db, config.alipay),
       settings: { ...config.payments, sweep: config.sweep },
       log: log ?? createLogger({ name: 'client', env }),
+      ...(observer && { observer }),
     });
   }
 
@@ -189,7 +201,14 @@ export class PaymentClient {
    * @throws PaymentError INVALID_INPUT, AMOUNT_DIFFERS, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD,
    *   OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED
    */
-  checkout(input: CheckoutInput): Promise<Checkout> {
+  async checkout(input: CheckoutInput): Promise<Checkout> {
+    const { observer } = this.#deps;
+    const done = await observed(this.#checkout(input), (outcome, code) => observer.checkout(outcome, code));
+    observer.checkout('opened');
+    return done;
+  }
+
+  #checkout(input: CheckoutInput): Promise<Checkout> {
     return this.#guard(async () => {
       const { outTradeNo: given, product = 'page', ...orderInput } = parseCheckoutInput(input);
       await this.#register(orderInput);
@@ -247,9 +266,23 @@ export class PaymentClient {
     return this.#guard(() => listReviews(this.#deps.db, limit));
   }
 
-  /** Genuine notifications of payments that are not here, newest first: money without an order. */
-  unmatched({ limit = 50 }: { limit?: number } = {}): Promise<UnmatchedNotification[]> {
-    return this.#guard(() => listUnmatched(this.#deps.db, limit));
+  /**
+   * Genuine notifications of payments that are not here, newest first: money without an order. `all` tells of those
+   * too that somebody has dealt with.
+   */
+  unmatched({ limit = 50, all = false }: { limit?: number; all?: boolean } = {}): Promise<
+    UnmatchedNotification[]
+  > {
+    return this.#guard(() => listUnmatched(this.#deps.db, { limit, all }));
+  }
+
+  /**
+   * A person has dealt with an unmatched notification: it counts no longer. The row stays, with who and what was done.
+   *
+   * @throws PaymentError INVALID_INPUT, NOTIFICATION_UNKNOWN, NOTIFICATION_RESOLVED
+   */
+  resolveUnmatched(resolution: UnmatchedResolution): Promise<UnmatchedNotification> {
+    return this.#guard(() => resolveUnmatched(this.#deps.db, parseResolution(resolution)));
   }
 
   /**
@@ -323,7 +356,8 @@ export class PaymentClient {
    * that comes back. A forged one is `fail`, never an error.
    */
   handleNotify(body: string | Record<string, unknown>): Promise<NotifyAnswer> {
-    return this.#guard(() => this.#call(() => handleNotification(this.#deps, body)));
+    const taking = this.#guard(() => this.#call(() => handleNotification(this.#deps, body)));
+    return observed(taking, (outcome, code) => this.#deps.observer.notification(outcome, code));
   }
 
   /** Whether the dependencies answer. Never throws. */

@@ -1,8 +1,11 @@
+import { collectDefaultMetrics } from 'prom-client';
 import { createLogger } from '../worker/log';
 import type { Logger } from '../worker/log';
 import { readConfig } from '../worker/config';
 import { PaymentError } from '../workflows/errors';
 import { buildHttpServer } from './http';
+import { createServerMetrics } from './metrics';
+import { serveMetrics } from './metrics-endpoint';
 import { PaymentClient } from './payment-client';
 
 /** Orchestrators kill after 30 s; this is how long requests in progress may take before that. */
@@ -16,24 +19,30 @@ function refuse(error: unknown): never {
 }
 
 async function main(): Promise<void> {
-  const { http } = readConfig(process.env, {
-    needs: ['database', 'alipay', 'payments', 'sweep', 'http', 'log'],
+  const { http, metrics } = readConfig(process.env, {
+    needs: ['database', 'alipay', 'payments', 'sweep', 'http', 'log', 'metrics'],
   });
   const log = createLogger({ name: 'server' });
-  const payments = await PaymentClient.connect(process.env, { log });
-  const app = buildHttpServer({ payments, config: http, log });
+  const counts = metrics.address === undefined ? undefined : createServerMetrics();
+  const payments = await PaymentClient.connect(process.env, { log, observer: counts });
+  const app = buildHttpServer({ payments, config: http, log, metrics: counts });
+  if (counts) collectDefaultMetrics({ register: counts.registry });
+  let stopServingMetrics = (): Promise<void> => Promise.resolve();
   try {
     await app.listen({
       host: http.host,
       port: http.port,
       listenTextResolver: (url) => `HTTP server ready at ${url}`,
     });
+    if (counts && metrics.address) stopServingMetrics = await serveMetrics(counts.registry, metrics.address);
   } catch (error) {
+    await app.close();
     await payments.close();
     throw explainListenError(error, http);
   }
   closeOnSignal(log, async () => {
     await app.close();
+    await stopServingMetrics();
     await payments.close();
   });
 }

@@ -10,6 +10,7 @@ export interface Backlog {
   /** How long the oldest refund has been under way. */
   oldestRefundingSeconds: number;
   inReview: number;
+  /** Notifications of unknown payments that nobody has dealt with. */
   unmatched: number;
 }
 
@@ -24,7 +25,7 @@ export async function readBacklog(db: Database): Promise<Backlog> {
        (SELECT ${secondsSince('min(updated_at)')} FROM payments WHERE status = 'REFUNDING') AS "oldestRefundingSeconds",
        (SELECT CAST(count(*) AS int) FROM payments WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL))
          AS "inReview",
-       (SELECT CAST(count(*) AS int) FROM unmatched_notifications) AS "unmatched"`,
+       (SELECT CAST(count(*) AS int) FROM unmatched_notifications WHERE resolved_at IS NULL) AS "unmatched"`,
   );
   if (!backlog) throw new Error('a SELECT without FROM answers one row');
   return backlog;

@@ -10,7 +10,7 @@ const NEEDED: Record<string, readonly Privilege[]> = {
   payments: ['SELECT', 'INSERT', 'UPDATE'],
   order_messages: ['SELECT', 'INSERT', 'UPDATE'],
   order_log: ['SELECT', 'INSERT'],
-  unmatched_notifications: ['SELECT', 'INSERT'],
+  unmatched_notifications: ['SELECT', 'INSERT', 'UPDATE'],
   payment_events: ['SELECT', 'INSERT'],
   alipay_quota: ['SELECT', 'INSERT', 'UPDATE'],
   durable_alipay_migrations: ['SELECT'],

@@ -29,6 +29,7 @@ export type PaymentEventName =
   | 'refund-unproven'
   | 'review'
   | 'review-resolved'
+  | 'unmatched-resolved'
   | 'told';
 
 export interface NewPaymentEvent {

@@ -1,5 +1,6 @@
 import type { Database } from './connect';
-import { rows } from './connect';
+import { row, rows } from './connect';
+import { PaymentError } from '../workflows/errors';
 
 /** Keeps a genuine notification of a payment that is not here. False where it was kept before. */
 export async function keepUnmatched(
@@ -18,6 +19,8 @@ export async function keepUnmatched(
 
 /** What a person needs to find the money of a notification at Alipay; the buyer stays in the table. */
 export interface UnmatchedNotification {
+  /** A bigint, as a string. */
+  id: string;
   outTradeNo: string;
   notifyId: string;
   at: Date;
@@ -25,15 +28,72 @@ export interface UnmatchedNotification {
   tradeStatus: string | null;
   /** Yuan, as Alipay wrote it. */
   totalAmount: string | null;
+  /** Null, as the two below, until a person has dealt with it. */
+  resolvedAt: Date | null;
+  resolvedBy: string | null;
+  resolution: string | null;
 }
 
-/** Newest first. */
-export function listUnmatched(db: Database, limit: number): Promise<UnmatchedNotification[]> {
+const COLUMNS = `id, out_trade_no AS "outTradeNo", notify_id AS "notifyId", at, content ->> 'trade_no' AS "tradeNo",
+  content ->> 'trade_status' AS "tradeStatus", content ->> 'total_amount' AS "totalAmount",
+  resolved_at AS "resolvedAt", resolved_by AS "resolvedBy", resolution`;
+
+/** Newest first; `all` with those that have been dealt with. */
+export function listUnmatched(
+  db: Database,
+  { limit, all }: { limit: number; all: boolean },
+): Promise<UnmatchedNotification[]> {
   return rows(
     db,
-    `SELECT out_trade_no AS "outTradeNo", notify_id AS "notifyId", at, content ->> 'trade_no' AS "tradeNo",
-       content ->> 'trade_status' AS "tradeStatus", content ->> 'total_amount' AS "totalAmount"
-     FROM unmatched_notifications ORDER BY id DESC LIMIT :limit`,
-    { limit },
+    `SELECT ${COLUMNS} FROM unmatched_notifications WHERE resolved_at IS NULL OR :all ORDER BY id DESC LIMIT :limit`,
+    { limit, all },
   );
+}
+
+/** Which notification a person has dealt with; who, and what was done about the money. */
+export interface UnmatchedResolution {
+  id: string;
+  actor: string;
+  reason: string;
+}
+
+/**
+ * Marks a notification as dealt with, once, and keeps that in `payment_events`. The same said again is success.
+ *
+ * @throws PaymentError NOTIFICATION_UNKNOWN, NOTIFICATION_RESOLVED where it was resolved otherwise
+ */
+export async function resolveUnmatched(
+  db: Database,
+  { id, actor, reason }: UnmatchedResolution,
+): Promise<UnmatchedNotification> {
+  await rows(
+    db,
+    `WITH resolved AS (
+       UPDATE unmatched_notifications SET resolved_at = now(), resolved_by = :actor, resolution = :reason
+       WHERE id = CAST(:id AS bigint) AND resolved_at IS NULL RETURNING id, out_trade_no, notify_id)
+     INSERT INTO payment_events (actor, event, detail)
+     SELECT CAST(:actor AS text), 'unmatched-resolved',
+       jsonb_build_object('id', CAST(id AS text), 'outTradeNo', out_trade_no, 'notifyId', notify_id,
+         'reason', CAST(:reason AS text))
+     FROM resolved`,
+    { id, actor, reason },
+  );
+  const found = await row<UnmatchedNotification>(
+    db,
+    `SELECT ${COLUMNS} FROM unmatched_notifications WHERE id = CAST(:id AS bigint)`,
+    { id },
+  );
+  if (!found) {
+    throw new PaymentError(
+      'NOTIFICATION_UNKNOWN',
+      `There is no unmatched notification ${id}. See: unmatched list`,
+    );
+  }
+  if (found.resolvedBy !== actor || found.resolution !== reason) {
+    throw new PaymentError(
+      'NOTIFICATION_RESOLVED',
+      `Notification ${id} was resolved by ${found.resolvedBy ?? ''} before. See: unmatched list --all`,
+    );
+  }
+  return found;
 }

@@ -264,10 +264,12 @@ const VARIABLES = {
   METRICS_ADDRESS: {
     group: 'metrics',
     example: '127.0.0.1:9464',
-    meaning: 'host:port at which the worker serves Prometheus metrics (`/metrics`); unset: none',
+    meaning:
+      'host:port at which this process, worker or server, serves Prometheus metrics (`/metrics`); unset: none',
     schema: z
       .string()
-      .regex(/^[^\s:]+:\d{1,5}$/, 'is not host:port')
+      .regex(/^[^\s:]+:\d{1,5}$/, { error: 'is not host:port', abort: true })
+      .refine((text) => Number(text.split(':')[1]) <= 65_535, 'names a port above 65535')
       .optional(),
   },
   SANDBOX_PORT: {

@@ -17,13 +17,22 @@ export function measureBacklog(meter: MetricMeter, db: Database, log: Logger): (
     ),
     oldestRefundingSeconds: gauge('oldest_refunding_seconds', 'How long a refund has been under way'),
     inReview: gauge('payments_in_review', 'Payments that wait for a person'),
-    unmatched: gauge('unmatched_notifications', 'Genuine notifications of payments that are not here'),
+    unmatched: gauge(
+      'unmatched_notifications',
+      'Genuine notifications of payments that are not here, not dealt with yet',
+    ),
   };
+  const lastRead = gauge(
+    'backlog_last_read_seconds',
+    'Unix time at which the backlog was last read; 0: never yet',
+  );
+  lastRead.set(0);
   const measure = async (): Promise<void> => {
     try {
       const backlog = await readBacklog(db);
       for (const [name, value] of Object.entries(backlog))
         gauges[name as keyof typeof gauges].set(value as number);
+      lastRead.set(Date.now() / 1_000);
     } catch (err) {
       log.warn({ err, code: 'BACKLOG_UNREAD' }, 'backlog not measured');
     }

@@ -19,6 +19,7 @@ export type CliPayments = Pick<
   | 'payments'
   | 'reviews'
   | 'unmatched'
+  | 'resolveUnmatched'
   | 'runs'
   | 'events'
   | 'close'

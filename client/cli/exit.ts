@@ -19,7 +19,7 @@ export const EXIT_HELP = `Exit codes:
   0  done
   1  failure, a sweep that failed or in which orders failed, or a fault that the doctor found
   2  wrong usage, input or configuration
-  3  unknown order, payment or sweep
+  3  unknown order, payment, notification or sweep
   4  its state, or Alipay's word, does not allow that (paid, closed, expired, held, not in review)
   5  the database, Temporal or Alipay does not answer`;
 

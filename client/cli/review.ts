@@ -3,11 +3,11 @@ import type { Command } from 'commander';
 import { redact } from '../../worker/log';
 import type { ReviewOutcome } from '../../workflows/messages';
 import { parseOutTradeNo } from '../input';
-import type { Payment, UnmatchedNotification } from '../payment-client';
+import type { Payment } from '../payment-client';
 import { askWhoAndWhy, examples, wholeNumber } from './command';
 import type { Answering, WhoAndWhy } from './command';
 import { describeState } from './payment';
-import { distance, status, table, when } from './screen';
+import { distance, status, table } from './screen';
 import type { Paint } from './screen';
 
 const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as const satisfies ReviewOutcome[];
@@ -22,28 +22,6 @@ export function addReview(program: Command, answering: Answering): void {
     );
   addList(review, answering);
   addResolve(review, answering);
-}
-
-/** Money without an order: also something that only a person can settle. */
-export function addUnmatched(program: Command, answering: Answering): void {
-  program
-    .command('unmatched')
-    .summary('genuine notifications of payments that are not here')
-    .addHelpText('after', examples('unmatched list'))
-    .command('list')
-    .summary('the newest first')
-    .description(
-      'Lists notifications that Alipay signed for payments which the database does not know, as after a restored ' +
-        'backup. Find the money at Alipay by its trade number.',
-    )
-    .option('--limit <n>', 'how many', wholeNumber(1, 10_000), 50)
-    .addHelpText('after', examples('unmatched list', 'unmatched list --json | jq -r .[].tradeNo'))
-    .action(
-      answering(async (payments, options: { limit: number }) => {
-        const found = await payments.unmatched(options);
-        return { data: found, text: (paint) => unmatchedTable(paint, found) };
-      }),
-    );
 }
 
 function addList(review: Command, answering: Answering): void {
@@ -107,21 +85,6 @@ function reviewTable(paint: Paint, payments: readonly Payment[], now = new Date(
       status(paint, p.status),
       paint('red', p.reviewReason ?? 'not recorded'),
       distance(p.updatedAt, now),
-    ]),
-  );
-}
-
-function unmatchedTable(paint: Paint, notifications: readonly UnmatchedNotification[]): string {
-  if (notifications.length === 0) return 'nothing unmatched';
-  return table(
-    paint,
-    ['PAYMENT', 'ALIPAY TRADE', 'STATUS', 'AMOUNT', 'ARRIVED'],
-    notifications.map((n) => [
-      n.outTradeNo,
-      n.tradeNo ?? '-',
-      n.tradeStatus ?? '-',
-      n.totalAmount ?? '-',
-      when(n.at) ?? '',
     ]),
   );
 }

@@ -1,9 +1,11 @@
 import type { Knex } from 'knex';
 import * as createLedger from './20261124_create_ledger';
+import * as resolveUnmatched from './20261124_resolve_unmatched';
 
 /** Every migration, oldest first. Append only: one that has run anywhere is never edited, renamed or moved. */
 const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]> = [
   ['20261124_create_ledger', createLedger],
+  ['20261124_resolve_unmatched', resolveUnmatched],
 ];
 
 /** Their names, oldest first. */

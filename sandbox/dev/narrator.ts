@@ -74,6 +74,7 @@ function lineOf({ event, actor, detail }: PaymentEvent): string | undefined {
     case 'refund-unproven':
     case 'review':
     case 'review-resolved':
+    case 'unmatched-resolved':
       return `${event} by ${actor}${reason ? ` (${reason})` : ''}`;
   }
 }

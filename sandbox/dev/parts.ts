@@ -19,7 +19,9 @@ export function applicationParts(settings: Settings, env: NodeJS.ProcessEnv, tem
   const worker: Part = { name: 'worker', start: () => startWorker(env, temporal) };
   const server: Part = {
     name: 'server',
-    start: () => listening('server', 'client/server.ts', env, 'server', ports.server),
+    // One METRICS_ADDRESS cannot be two processes': it is the worker's.
+    start: () =>
+      listening('server', 'client/server.ts', { ...env, METRICS_ADDRESS: undefined }, 'server', ports.server),
   };
   return [...(external.gateway ? [] : [sandbox]), worker, server];
 }

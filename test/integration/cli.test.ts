@@ -1,8 +1,16 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Worker } from '@temporalio/worker';
 import type { Finding } from '../../client/doctor';
-import type { LastSweep, Order, Payment } from '../../client/payment-client';
+import type {
+  LastSweep,
+  Order,
+  Payment,
+  PaymentError,
+  UnmatchedNotification,
+} from '../../client/payment-client';
+import { readBacklog } from '../../db/backlog';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { PaymentState, SweepReport } from '../../workflows/messages';
 import type { Shop } from '../support';
@@ -180,7 +188,98 @@ describe('unmatched list', () => {
     expect((await run('unmatched', 'list')).out).toBe('nothing unmatched\n');
     const delivery = await shop.alipay.control.notify('restored1', {}, env['ALIPAY_NOTIFY_URL']);
     expect(delivery.accepted).toBe(true);
-    expect((await run('unmatched', 'list')).out).toMatch(/^restored1 +\d+ +TRADE_SUCCESS +\d+\.\d\d +/m);
+    expect((await run('unmatched', 'list')).out).toMatch(
+      /^\d+ +restored1 +\d+ +TRADE_SUCCESS +\d+\.\d\d +.* no$/m,
+    );
+  });
+});
+
+describe('unmatched resolve', () => {
+  const listed = (...options: string[]) => json<UnmatchedNotification[]>('unmatched', 'list', ...options);
+  const resolve = (id: string, reason: string, actor = 'li') =>
+    run('unmatched', 'resolve', id, '--reason', reason, '--actor', actor);
+  const counted = async () => (await readBacklog(shop.db)).unmatched;
+
+  it('takes one off the list and out of the count, and keeps who and what was done', async () => {
+    await shop.alipay.control.notify('restored2', {}, env['ALIPAY_NOTIFY_URL']);
+    const { id = '' } = (await listed()).find(({ outTradeNo }) => outTradeNo === 'restored2') ?? {};
+    const before = await counted();
+
+    expect(await resolve(id, 'refunded in the portal')).toMatchObject({ code: 0, err: '' });
+    expect(await listed()).not.toContainEqual(expect.objectContaining({ id }));
+    expect(await listed('--all')).toContainEqual(
+      expect.objectContaining({ id, resolvedBy: 'li', resolution: 'refunded in the portal' }),
+    );
+    expect(await counted()).toBe(before - 1);
+
+    // Said again it is done; said otherwise it is refused, and what stands there stays.
+    expect((await resolve(id, 'refunded in the portal')).code).toBe(0);
+    expect(await resolve(id, 'kept it', 'wang')).toMatchObject({
+      code: 4,
+      err: expect.stringMatching(/^NOTIFICATION_RESOLVED: .* by li /) as unknown,
+    });
+    expect(
+      await shop.sql(`SELECT actor, detail FROM payment_events WHERE event = 'unmatched-resolved'`),
+    ).toEqual([
+      {
+        actor: 'li',
+        detail: expect.objectContaining({
+          id,
+          outTradeNo: 'restored2',
+          reason: 'refunded in the portal',
+        }) as unknown,
+      },
+    ]);
+  });
+
+  it('stays resolved when Alipay sends the notification again, and is one decision however many say it', async () => {
+    const again = { notify_id: 'sent-twice' };
+    await shop.alipay.control.notify('restored3', again, env['ALIPAY_NOTIFY_URL']);
+    const { id = '' } = (await listed()).find(({ outTradeNo }) => outTradeNo === 'restored3') ?? {};
+    const said = ['a', 'b', 'c'].map((actor) =>
+      shop.payments.resolveUnmatched({ id, actor, reason: 'refunded' }).then(
+        () => 'resolved',
+        (error: unknown) => (error as PaymentError).code,
+      ),
+    );
+    expect((await Promise.all(said)).sort()).toEqual([
+      'NOTIFICATION_RESOLVED',
+      'NOTIFICATION_RESOLVED',
+      'resolved',
+    ]);
+    await shop.alipay.control.notify('restored3', again, env['ALIPAY_NOTIFY_URL']);
+    expect(await listed()).not.toContainEqual(expect.objectContaining({ outTradeNo: 'restored3' }));
+  });
+
+  it('can be done by the SQL that docs/operations.md gives', async () => {
+    const docs = readFileSync(join(__dirname, '..', '..', 'docs', 'operations.md'), 'utf8');
+    const section = docs.split('## Money without an order')[1]?.split('\n## ')[0] ?? '';
+    const [list = '', update = ''] = [...section.matchAll(/ -c "([^"]+)"/g)].map(([, sql = '']) => sql);
+    await shop.alipay.control.notify('restored4', {}, env['ALIPAY_NOTIFY_URL']);
+    const { id = '' } =
+      (await shop.sql<{ id: string; out_trade_no: string }>(list)).find(
+        (one) => one.out_trade_no === 'restored4',
+      ) ?? {};
+
+    await shop.sql(update.replace('id = 7', `id = ${id}`));
+    expect(await listed('--all')).toContainEqual(
+      expect.objectContaining({ id, resolvedBy: 'li', resolution: 'refunded in the portal' }),
+    );
+    const [event] = await shop.sql(`SELECT detail FROM payment_events ORDER BY id DESC LIMIT 1`);
+    expect(event).toMatchObject({
+      detail: { id, outTradeNo: 'restored4', reason: 'refunded in the portal' },
+    });
+  });
+
+  it.each([
+    ['999999', 3, 'NOTIFICATION_UNKNOWN'],
+    ['9223372036854775808', 2, 'INVALID_INPUT'],
+    ['restored1', 2, 'INVALID_INPUT'],
+  ])('of %s ends with %d', async (id, code, errorCode) => {
+    expect(await resolve(id, 'refunded')).toMatchObject({
+      code,
+      err: expect.stringMatching(new RegExp(`^${errorCode}: `)) as unknown,
+    });
   });
 });
 

@@ -10,11 +10,13 @@ import { freePorts } from '../../sandbox/dev/ports';
 import { paymentWorkflowId, TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
 import type { PaymentState } from '../../workflows/messages';
 import type { Shop } from '../support';
-import { openShop, waitFor } from '../support';
+import { openShop, startProcess, waitFor } from '../support';
+import { stop } from '../support/processes';
+import type { Running } from '../support/processes';
 import { environmentOf } from './operator';
 
-// One small run of a real worker process, with everything in it that an alert or a graph asks about; then its metrics
-// are read as Prometheus reads them.
+// One small run of a real worker and a real HTTP server, with everything in it that an alert or a graph asks about; then
+// their metrics are read as Prometheus reads them.
 
 const ROOT = join(__dirname, '..', '..');
 const DEPLOY = join(ROOT, 'deploy');
@@ -33,7 +35,10 @@ if (!prometheusProgram) {
 
 let shop: Shop;
 let line: Line;
-let worker: ChildProcess;
+let worker: Running;
+let server: Running;
+let shopUrl: string;
+let serverEndpoint: string;
 let prometheus: Prometheus | undefined;
 let endpoint: string;
 let orders = 0;
@@ -41,24 +46,43 @@ let orders = 0;
 /** All that the worker served: after the run, and once more when Temporal was out of reach. */
 let metrics: Scrape;
 let afterCut: Scrape;
+/** All that the HTTP server served, after the run. */
+let ofServer: Scrape;
 let numbers: string[];
 
 beforeAll(async () => {
   shop = await openShop(__filename, { queues: [] });
+  const [port = 0, prometheusPort = 0, shopPort = 0, serverPort = 0] = await freePorts(4);
+  shopUrl = `http://127.0.0.1:${shopPort}`;
+  shop.deps.alipay.settings.notifyUrl = `${shopUrl}/alipay/notify`;
   const environment = environmentOf(shop);
   line = await Line.to(environment['TEMPORAL_ADDRESS'] ?? '');
-  const [port = 0, prometheusPort = 0] = await freePorts(2);
-  const address = `127.0.0.1:${port}`;
-  endpoint = `http://${address}/metrics`;
-  worker = startWorker({ ...environment, TEMPORAL_ADDRESS: line.address, METRICS_ADDRESS: address });
-  if (prometheusProgram) prometheus = await Prometheus.start(prometheusProgram, prometheusPort, address);
+  const addresses = { worker: `127.0.0.1:${port}`, server: `127.0.0.1:${serverPort}` };
+  endpoint = `http://${addresses.worker}/metrics`;
+  serverEndpoint = `http://${addresses.server}/metrics`;
+  server = startProcess('client/server.ts', {
+    ...environment,
+    PORT: String(shopPort),
+    METRICS_ADDRESS: addresses.server,
+  });
+  worker = startProcess('worker/main.ts', {
+    ...environment,
+    TEMPORAL_ADDRESS: line.address,
+    METRICS_ADDRESS: addresses.worker,
+  });
+  if (prometheusProgram) prometheus = await Prometheus.start(prometheusProgram, prometheusPort, addresses);
   // Whatever happens before the first measuring was always there, as far as an alert can tell.
   await waitFor(async () => (await scrape()).has('durable_alipay_unmatched_notifications'), {
     what: 'the worker to work',
     timeoutMs: 60_000,
   });
+  await waitFor(async () => (await scrape(serverEndpoint)).has('durable_alipay_notifications_total'), {
+    what: 'the HTTP server to be up',
+    timeoutMs: 60_000,
+  });
 
   numbers = await play();
+  ofServer = await scrape(serverEndpoint);
   await waitFor(
     async () => {
       metrics = await scrape();
@@ -79,13 +103,14 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await line.mend();
-  await stop(worker);
+  await worker.stop();
+  await server.stop();
   await prometheus?.stop();
   await line.close();
   await shop.close();
 }, 60_000);
 
-/** Two pay, one is not settled by a program, four never pay, one of those is swept; and the gateway has bad moments. */
+/** Two pay, one is not settled by a program, five never pay, one of those is swept; and the gateway has bad moments. */
 async function play(): Promise<string[]> {
   const { control } = shop.alipay;
   const notified = await checkOut();
@@ -102,12 +127,19 @@ async function play(): Promise<string[]> {
   await control.fault({ mode: '40002', outTradeNo: misconfigured, times: 1 });
   // Once on the fast path, once on the safe one.
   await control.fault({ mode: 'http-500', outTradeNo: broken, times: 2 });
+  // A QR code is the only thing for which a checkout asks Alipay.
+  await control.fault({ mode: 'http-500', method: 'alipay.trade.precreate' });
+  const codeless = { orderId: 'order-qr', subject: 'A pot of tea', totalAmount: '12.30', outTradeNo: 'qr_1' };
+  expect((await post('/checkout', { ...codeless, product: 'precreate' })).status).toBe(503);
   await control.forge('unknown-out-trade-no', 'nobody_knows_it', shop.deps.alipay.settings.notifyUrl);
+  for (const kind of ['bad-signature', 'bad-signature', 'wrong-seller-id', 'duplicate-keys'] as const)
+    expect((await control.forge(kind, broken, shop.deps.alipay.settings.notifyUrl)).accepted).toBe(false);
+  await beRefused(notified);
   await failAWorkflow();
   await failAWorkflowTask();
 
   for (const paid of [notified, found]) expect((await resultOf(paid)).status).toBe('PAID');
-  for (const unpaid of [swept, forged, misconfigured, broken])
+  for (const unpaid of [swept, forged, misconfigured, broken, 'qr_1'])
     expect((await resultOf(unpaid)).status).toBe('UNCONFIRMED');
   await waitFor(
     async () =>
@@ -115,19 +147,40 @@ async function play(): Promise<string[]> {
     { what: 'the order to expire', timeoutMs: 20_000 },
   );
   expect(await shop.payments.sweep.run()).toMatchObject({ closed: 1, failed: 0 });
-  return [notified, found, differs, swept, forged, misconfigured, broken];
+  return [notified, found, differs, swept, forged, misconfigured, broken, 'qr_1'];
 }
 
 async function checkOut(more: object = {}): Promise<string> {
   orders += 1;
-  const { outTradeNo, paymentUrl } = await shop.payments.checkout({
+  const answer = await post('/checkout', {
     orderId: `order-${orders}`,
     subject: 'A pot of tea',
     totalAmount: '12.30',
     ...more,
   });
+  const { outTradeNo, paymentUrl } = (await answer.json()) as { outTradeNo: string; paymentUrl: string };
   await shop.alipay.control.open(paymentUrl);
   return outTradeNo;
+}
+
+const post = (path: string, body: object): Promise<Response> =>
+  fetch(`${shopUrl}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+
+/** A paid order, an amount that is none, an order that is not there, paths that are not. */
+async function beRefused(paid: string): Promise<void> {
+  expect((await resultOf(paid)).status).toBe('PAID');
+  const order = { orderId: 'order-1', subject: 'A pot of tea', totalAmount: '12.30' };
+  expect((await post('/checkout', order)).status).toBe(409);
+  expect((await post('/checkout', { ...order, totalAmount: 'much' })).status).toBe(400);
+  expect((await fetch(`${shopUrl}/orders/order-404`)).status).toBe(404);
+  expect((await fetch(`${shopUrl}/payments/${paid}`)).status).toBe(200);
+  for (const path of ['/tea', '/metrics', `/${paid}`])
+    expect((await fetch(`${shopUrl}${path}`)).status).toBe(404);
+  await fetch(`${shopUrl}/healthz`);
 }
 
 const resultOf = (outTradeNo: string): Promise<PaymentState> =>
@@ -160,7 +213,7 @@ describe('after a small run, the endpoint of the worker tells', () => {
       CLOSED: 1,
       REVIEW: 1,
     });
-    expect(metrics.sum('durable_alipay_payments_unconfirmed_total')).toBe(4);
+    expect(metrics.sum('durable_alipay_payments_unconfirmed_total')).toBe(5);
   });
 
   it('what was asked and answered, and how late', () => {
@@ -214,9 +267,67 @@ describe('after a small run, the endpoint of the worker tells', () => {
     expect(Object.keys(failures)).toEqual(['WorkflowError']);
   });
 
+  it('when it read what is waiting', () => {
+    const age = Date.now() / 1000 - metrics.sum('durable_alipay_backlog_last_read_seconds');
+    expect(age).toBeGreaterThan(0);
+    expect(age).toBeLessThan(120);
+  });
+
   it('nothing that belongs to one payment or one buyer', () => {
     for (const hidden of [...numbers, 'order-1', 'tea', '2088'])
       expect(afterCut.text.includes(hidden)).toBe(false);
+  });
+});
+
+describe('after the same run, the endpoint of the HTTP server tells', () => {
+  it('what became of notifications, and why those that were refused were', () => {
+    const outcomes = ofServer.by('durable_alipay_notifications_total', 'outcome');
+    expect(outcomes).toMatchObject({ unmatched: 1, refused: 4 });
+    expect(outcomes['taken']).toBeGreaterThanOrEqual(1);
+    expect(ofServer.by('durable_alipay_notifications_total', 'code', { outcome: 'refused' })).toEqual({
+      NOTIFICATION_MALFORMED: 1,
+      NOTIFICATION_FORGED: 2,
+      NOTIFICATION_OF_ANOTHER_APP: 0,
+      NOTIFICATION_OF_ANOTHER_SELLER: 1,
+    });
+  });
+
+  it('what became of checkouts', () => {
+    expect(ofServer.by('durable_alipay_checkouts_total', 'outcome')).toEqual({
+      opened: 7,
+      refused: 2,
+      failed: 1,
+    });
+    expect(ofServer.by('durable_alipay_checkouts_total', 'code', { outcome: 'refused' })).toEqual({
+      ORDER_PAID: 1,
+      INVALID_INPUT: 1,
+    });
+  });
+
+  it('what was asked over HTTP and how it was answered, by templates of paths, never by paths', () => {
+    const statuses = (route: string) =>
+      ofServer.by('durable_alipay_http_requests_total', 'status', { route });
+    expect(statuses('/checkout')).toEqual({ 200: 7, 400: 1, 409: 1, 503: 1 });
+    expect(statuses('/orders/:orderId')).toEqual({ 404: 1 });
+    expect(statuses('/payments/:outTradeNo')).toEqual({ 200: 1 });
+    expect(statuses('unknown')).toEqual({ 404: 3 });
+    expect(Object.keys(ofServer.by('durable_alipay_http_requests_total', 'route')).sort()).toEqual([
+      '/alipay/notify',
+      '/checkout',
+      '/healthz',
+      '/orders/:orderId',
+      '/payments/:outTradeNo',
+      'unknown',
+    ]);
+    expect(ofServer.by('durable_alipay_http_latency_ms_count', 'route')).toEqual(
+      ofServer.by('durable_alipay_http_requests_total', 'route'),
+    );
+    expect(ofServer.sum('durable_alipay_http_in_flight')).toBe(0);
+  });
+
+  it('nothing that belongs to one payment or one buyer', () => {
+    for (const hidden of [...numbers, 'order-1', 'order-404', 'tea', '2088'])
+      expect(ofServer.text.includes(hidden)).toBe(false);
   });
 });
 
@@ -228,16 +339,16 @@ describe('what is built on the metrics', () => {
   it.each([
     ['the dashboard', dashboard],
     ['the alerts', alerts],
-  ])('%s asks for nothing that the worker does not serve', (_what, read) => {
+  ])('%s asks for nothing that neither worker nor server serves', (_what, read) => {
     const names = new Set(read().match(NAME));
     expect(names.size).toBeGreaterThan(15);
-    expect([...names].filter((name) => !afterCut.has(name))).toEqual([]);
+    expect([...names].filter((name) => !afterCut.has(name) && !ofServer.has(name))).toEqual([]);
   });
 
   it('the documentation names every metric of ours, and no other', () => {
     const text = readFileSync(join(ROOT, 'docs', 'observability.md'), 'utf8');
     const documented = new Set([...text.matchAll(/^\| `(durable_alipay_[a-z_]+)/gm)].map(([, name]) => name));
-    expect([...documented].sort()).toEqual(afterCut.ours());
+    expect([...documented].sort()).toEqual([...afterCut.ours(), ...ofServer.ours()].sort());
   });
 
   itWithPrometheus('a real Prometheus loads the alerts, and those fire that should', async () => {
@@ -307,8 +418,8 @@ async function asked<Data>(path: string): Promise<Data> {
   return data;
 }
 
-async function scrape(): Promise<Scrape> {
-  return new Scrape(await (await fetch(endpoint)).text());
+async function scrape(from = endpoint): Promise<Scrape> {
+  return new Scrape(await (await fetch(from)).text());
 }
 
 /** One answer of the endpoint, in Prometheus' text format. */
@@ -413,24 +524,6 @@ class Line {
   }
 }
 
-/** It ends with this process, however that ends. */
-function startWorker(environment: Record<string, string>): ChildProcess {
-  const leash = `process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume()`;
-  const log = process.env['TEST_LOG'] ? 'inherit' : 'ignore';
-  return spawn(process.execPath, ['--import', 'tsx', '--eval', `${leash}; require('./worker/main.ts');`], {
-    cwd: ROOT,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
-    stdio: ['pipe', log, log],
-  });
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exit = new Promise((resolve) => child.once('exit', resolve));
-  child.stdin?.end();
-  await exit;
-}
-
 /** The real thing, with our rules and our scrape configuration, only faster. It too ends with this process. */
 class Prometheus {
   private constructor(
@@ -439,12 +532,17 @@ class Prometheus {
     private readonly folder: string,
   ) {}
 
-  static async start(program: string, port: number, target: string): Promise<Prometheus> {
+  static async start(
+    program: string,
+    port: number,
+    addresses: { worker: string; server: string },
+  ): Promise<Prometheus> {
     const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-prometheus-'));
     copyFileSync(join(DEPLOY, 'prometheus', 'alerts.yml'), join(folder, 'alerts.yml'));
     const config = readFileSync(join(DEPLOY, 'prometheus', 'prometheus.yml'), 'utf8')
       .replaceAll(/_interval: 15s/g, '_interval: 1s')
-      .replace('worker:9464', target);
+      .replace('worker:9464', addresses.worker)
+      .replace('server:9464', addresses.server);
     writeFileSync(join(folder, 'prometheus.yml'), config);
     const child = spawn(
       'sh',

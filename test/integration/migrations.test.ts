@@ -6,6 +6,9 @@ import { freshDatabase } from '../support';
 
 const SCHEMA = 'shop_1';
 
+/** Named, since one that has run anywhere is never renamed. */
+const ALL = ['20261124_create_ledger', '20261124_resolve_unmatched'];
+
 let url: string;
 let db: Database;
 
@@ -46,8 +49,8 @@ const shape = () =>
 
 describe('migrations in a schema of their own', () => {
   it('go up, down to nothing, and up to the same again', async () => {
-    expect(await pendingMigrations(db, SCHEMA)).toEqual(['20261124_create_ledger']);
-    expect(await migrateUp(db, SCHEMA)).toEqual(['20261124_create_ledger']);
+    expect(await pendingMigrations(db, SCHEMA)).toEqual(ALL);
+    expect(await migrateUp(db, SCHEMA)).toEqual(ALL);
     const first = await shape();
     expect(first.length).toBeGreaterThan(50);
     expect(await tablesOf(SCHEMA)).toEqual(
@@ -61,7 +64,7 @@ describe('migrations in a schema of their own', () => {
       ]),
     );
 
-    expect(await migrateDown(db, SCHEMA)).toEqual(['20261124_create_ledger']);
+    expect(await migrateDown(db, SCHEMA)).toEqual(ALL.toReversed());
     expect(
       (await tablesOf(SCHEMA)).filter((table) => !table.startsWith('durable_alipay_migrations')),
     ).toEqual([]);
@@ -101,7 +104,7 @@ describe('migrations in a schema of their own', () => {
     const processes = Array.from({ length: 5 }, () => openDatabase({ url, schema: 'shop_2' }));
     try {
       const done = await Promise.all(processes.map((one) => migrateUp(one, 'shop_2')));
-      expect(done.flat()).toEqual(['20261124_create_ledger']);
+      expect(done.flat()).toEqual(ALL);
     } finally {
       await Promise.all(processes.map((one) => one.destroy()));
     }
@@ -143,6 +146,16 @@ describe('the database itself refuses', () => {
     ).rejects.toMatchObject(UNIQUE);
     await expect(payment('A3', 'A', { status: 'PAID' })).rejects.toMatchObject(UNIQUE);
     await payment('B1', 'B', { status: 'PAID' });
+  });
+
+  it('a notification that is resolved by half; one from a worker that knows nothing of it is open', async () => {
+    await rows(
+      db,
+      `INSERT INTO unmatched_notifications (out_trade_no, notify_id, content) VALUES ('old', 'n1', '{}')`,
+    );
+    expect(await db('unmatched_notifications').where({ resolved_at: null })).toHaveLength(1);
+    const half = db('unmatched_notifications').update({ resolved_at: new Date() });
+    await expect(half).rejects.toMatchObject(CHECK);
   });
 
   it.each(['0', '-0.01', '0.004'])('an amount of %s', async (amount) => {

@@ -25,6 +25,7 @@ export { namespaceFor } from './namespaces';
 export { temporalAddress, temporalCli, timeSkippingEnvironment, workflowBundle } from './temporal';
 export { waitFor } from '../../sandbox/dev/wait-for';
 export { openShop } from './shop';
+export { startProcess } from './processes';
 export type { Shop, ShopOptions } from './shop';
 export { Hands } from './hands';
 export { expectLedgerRules } from './ledger-rules';

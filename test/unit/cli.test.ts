@@ -120,12 +120,16 @@ const RUNS: PaymentRun[] = [
 ];
 
 const UNMATCHED: UnmatchedNotification = {
+  id: '7',
   outTradeNo: 'P404',
   notifyId: 'n-1',
   at: CREATED,
   tradeNo: '2026010122009',
   tradeStatus: 'TRADE_SUCCESS',
   totalAmount: '5.00',
+  resolvedAt: null,
+  resolvedBy: null,
+  resolution: null,
 };
 
 const SCHEDULE: SweepSchedule = {
@@ -195,6 +199,7 @@ async function run(
     resolveReview: answer('resolveReview', { ...STATE, status: 'REFUNDING' }),
     reviews: answer('reviews', [PAYMENT, { ...PAYMENT, status: 'PAID' }]),
     unmatched: answer('unmatched', [UNMATCHED]),
+    resolveUnmatched: answer('resolveUnmatched', { ...UNMATCHED, resolvedBy: 'li', resolution: 'refunded' }),
     runs: answer('runs', RUNS),
     payments: answer('payments', [PAYMENT]),
     events: answer('events', EVENTS),
@@ -247,6 +252,7 @@ const COMMANDS: string[][] = [
   ['review', 'list'],
   ['review', 'resolve', 'P1', '--to', 'CLOSED', '--reason', 'it never came'],
   ['unmatched', 'list'],
+  ['unmatched', 'resolve', '7', '--reason', 'refunded'],
   ['sweep', 'install'],
   ['sweep', 'run'],
   ['sweep', 'dry-run'],
@@ -516,10 +522,32 @@ describe('review', () => {
 describe('unmatched list', () => {
   it('tells where the money is to be found', async () => {
     const { out } = await run(['unmatched', 'list']);
-    expect(out).toMatch(/^P404 +2026010122009 +TRADE_SUCCESS +5\.00 +2026-01-01 00:00:00/m);
+    expect(out).toMatch(/^7 +P404 +2026010122009 +TRADE_SUCCESS +5\.00 +2026-01-01 00:00:00 .* no$/m);
     expect((await run(['unmatched', 'list'], { unmatched: () => Promise.resolve([]) })).out).toBe(
       'nothing unmatched\n',
     );
+  });
+});
+
+describe('unmatched resolve', () => {
+  it('hands on which, who and why, and shows what stands there now', async () => {
+    const { asked, out } = await run(['unmatched', 'resolve', '7', '--reason', 'refunded', '--actor', 'li']);
+    expect(asked).toEqual([['resolveUnmatched', { id: '7', actor: 'li', reason: 'refunded' }]]);
+    expect(out).toMatch(/^7 +P404 .* by li: refunded$/m);
+  });
+
+  it('wants to know why', async () => {
+    expect(await run(['unmatched', 'resolve', '7'])).toMatchObject({ code: 2, connected: 0 });
+  });
+
+  it.each([
+    ['NOTIFICATION_UNKNOWN', 3],
+    ['NOTIFICATION_RESOLVED', 4],
+  ] as const)('says %s, with exit code %d', async (errorCode, code) => {
+    const resolveUnmatched = () => Promise.reject(new PaymentError(errorCode, 'see the list'));
+    expect(
+      await run(['unmatched', 'resolve', '7', '--reason', 'refunded'], { resolveUnmatched }),
+    ).toMatchObject({ code, out: '', err: `${errorCode}: see the list\n` });
   });
 });
 

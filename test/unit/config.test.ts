@@ -118,6 +118,8 @@ describe('the environment', () => {
     ['ALIPAY_TIMEOUT', '5', 'is not a duration with its unit'],
     ['ALIPAY_TIMEOUT', '5 parsecs', 'is not a duration with its unit'],
     ['ALIPAY_MAX_RPS', '0', 'is not a number above 0'],
+    ['METRICS_ADDRESS', '9464', 'is not host:port'],
+    ['METRICS_ADDRESS', '127.0.0.1:70000', 'names a port above 65535'],
     ['ALIPAY_MAX_RPS', '-3', 'is not a number above 0'],
     ['PAYMENT_CHECKS', '21', 'is not a whole number from 0 to 20'],
     ['PAYMENT_CHECKS', '1.5', 'is not a whole number from 0 to 20'],

@@ -6,6 +6,10 @@ import { buildHttpServer } from '../../client/http';
 import type { HttpPayments, HttpServerOptions } from '../../client/http';
 import type { Order } from '../../db/orders';
 import type { Payment } from '../../db/payments';
+import { createServerMetrics } from '../../client/metrics';
+import { serveMetrics } from '../../client/metrics-endpoint';
+import { freePorts } from '../../sandbox/dev/ports';
+import { waitFor } from '../../sandbox/dev/wait-for';
 import { createLogger } from '../../worker/log';
 import { ERROR_STATUS, PaymentError } from '../../workflows/errors';
 import type { ErrorCode } from '../../workflows/errors';
@@ -421,5 +425,65 @@ describe('the log', () => {
     log.info({ config: { privateKey: 'hunter2', apiToken: 'hunter2' } }, 'GET /?a=1&sign=hunter2');
     expect(lines.join('')).toContain('TRADE_SUCCESS');
     expect(lines.join('')).not.toContain('hunter2');
+  });
+});
+
+describe('counting requests', () => {
+  function countedServer(payments: HttpPayments) {
+    const metrics = createServerMetrics();
+    const app = serverOf(payments, { metrics });
+    const value = async (name: string, labels: Record<string, string> = {}): Promise<number> => {
+      const { values } = (await metrics.registry.getSingleMetric(`durable_alipay_http_${name}`)?.get()) ?? {
+        values: [],
+      };
+      return values
+        .filter((one) => Object.entries(labels).every(([key, wanted]) => String(one.labels[key]) === wanted))
+        .reduce((sum, one) => sum + one.value, 0);
+    };
+    return { app, value };
+  }
+
+  it('tells how many are being answered, and not of a client that has gone away', async () => {
+    let answer: (order: Order) => void = () => undefined;
+    const slow = () => new Promise<Order>((resolve) => (answer = resolve));
+    const { app, value } = countedServer({ ...shop(), order: slow });
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+    const leaving = new AbortController();
+    const request = fetch(`${url}/orders/A-1`, { signal: leaving.signal });
+    await waitFor(async () => (await value('in_flight')) === 1, { what: 'the request to arrive' });
+    leaving.abort();
+    await expect(request).rejects.toThrow();
+    await waitFor(async () => (await value('in_flight')) === 0, { what: 'the client to be missed' });
+    expect(await value('requests_total', { status: '499', route: '/orders/:orderId' })).toBe(1);
+    answer(ORDER);
+  });
+});
+
+describe('the metrics endpoint', () => {
+  it('is a listener apart, which has nothing but the metrics', async () => {
+    const [port = 0] = await freePorts(1);
+    const { registry } = createServerMetrics();
+    const stop = await serveMetrics(registry, `127.0.0.1:${port}`);
+    const at = `http://127.0.0.1:${port}`;
+    const answer = await fetch(`${at}/metrics`);
+    expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect(await answer.text()).toMatch(
+      /^durable_alipay_notifications_total\{outcome="refused",code="NOTIFICATION_FORGED"\} 0$/m,
+    );
+    expect((await fetch(`${at}/orders/A-1`)).status).toBe(404);
+    await expect(serveMetrics(registry, `127.0.0.1:${port}`)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: `METRICS_ADDRESS 127.0.0.1:${port} is in use, by another process or by PORT; give each process a METRICS_ADDRESS of its own`,
+    });
+    await stop();
+    await expect(fetch(`${at}/metrics`)).rejects.toThrow();
+  });
+
+  it('says what to mend where nothing can listen', async () => {
+    const { registry } = createServerMetrics();
+    await expect(serveMetrics(registry, '203.0.113.1:9464')).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('set METRICS_ADDRESS to a free host:port') as unknown,
+    });
   });
 });

@@ -1,0 +1,69 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Observer } from './observer';
+import { NOTIFICATION_FAULTS } from './observer';
+
+/** What the HTTP server counts. Names and labels are documented in docs/observability.md. */
+export interface ServerMetrics extends Observer {
+  readonly registry: Registry;
+  /** A request has arrived. */
+  began(): void;
+  /** It was answered, or its client has gone (status 499). `route` is the template, never the path. */
+  ended(request: { method: string; route: string; status: number; ms: number }): void;
+}
+
+/** Finer than the worker's at the fast end: most answers take a few milliseconds. */
+const BUCKETS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 60_000];
+
+/** Counts in a registry of its own. */
+export function createServerMetrics(): ServerMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'durable_alipay_http_requests_total',
+    help: 'Requests by route and status',
+    labelNames: ['method', 'route', 'status'],
+    registers,
+  });
+  const latency = new Histogram({
+    name: 'durable_alipay_http_latency_ms',
+    help: 'Time from a request to its answer',
+    labelNames: ['method', 'route'],
+    buckets: BUCKETS_MS,
+    registers,
+  });
+  const inFlight = new Gauge({
+    name: 'durable_alipay_http_in_flight',
+    help: 'Requests that are being answered',
+    registers,
+  });
+  const notifications = new Counter({
+    name: 'durable_alipay_notifications_total',
+    help: 'Notifications of Alipay, by outcome and code',
+    labelNames: ['outcome', 'code'],
+    registers,
+  });
+  const checkouts = new Counter({
+    name: 'durable_alipay_checkouts_total',
+    help: 'Checkouts by outcome and code',
+    labelNames: ['outcome', 'code'],
+    registers,
+  });
+  beginAtZero(notifications);
+  return {
+    registry,
+    began: () => inFlight.inc(),
+    ended: ({ method, route, status, ms }) => {
+      inFlight.dec();
+      requests.inc({ method, route, status });
+      latency.observe({ method, route }, ms);
+    },
+    notification: (outcome, code = '') => notifications.inc({ outcome, code }),
+    checkout: (outcome, code = '') => checkouts.inc({ outcome, code }),
+  };
+}
+
+/** Prometheus' increase() does not see the first value of a series, and alerts ask for the first forgery. */
+function beginAtZero(notifications: Counter<'outcome' | 'code'>): void {
+  for (const outcome of ['taken', 'repeated', 'unmatched']) notifications.inc({ outcome, code: '' }, 0);
+  for (const code of NOTIFICATION_FAULTS) notifications.inc({ outcome: 'refused', code }, 0);
+}

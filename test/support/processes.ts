@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+
+const ROOT = join(__dirname, '..', '..');
+
+/** A process of the application. */
+export interface Running {
+  /** All that it has written so far, to standard output and standard error. */
+  output(): string;
+  /** Tells it to end, and waits until it has. */
+  stop(): Promise<void>;
+}
+
+/** Starts a part of the application as its npm script does, with this environment alone. It ends with this process, however that ends. */
+export function startProcess(
+  entry: 'worker/main.ts' | 'client/server.ts',
+  environment: Record<string, string>,
+): Running {
+  const leash = `process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume()`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--eval', `${leash}; require('./${entry}');`], {
+    cwd: ROOT,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  let output = '';
+  const hear = (chunk: string): void => {
+    output += chunk;
+    if (process.env['TEST_LOG']) process.stderr.write(chunk);
+  };
+  child.stdout.setEncoding('utf8').on('data', hear);
+  child.stderr.setEncoding('utf8').on('data', hear);
+  return { output: () => output, stop: () => stop(child) };
+}
+
+/** Closes a process' standard input, its leash, and waits for its end. */
+export async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = new Promise((resolve) => child.once('exit', resolve));
+  child.stdin?.end();
+  await exit;
+}
