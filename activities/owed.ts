@@ -8,8 +8,14 @@ import { RECHECK_AFTER_MS, handOver, settleAtAlipay } from './closing';
 import { tellFromOutbox } from './orders';
 import { revivePayment } from './payment-workflow';
 
-/** What one sweep does of each kind at most; the rest waits for the next. */
-const BATCH = 100;
+/**
+ * What one sweep does of each kind at most; the rest waits for the next. Together with {@link LANES} it bounds how many
+ * checkouts a second a shop may have: each payment that nobody came for is asked about once more a day later.
+ */
+const BATCH = 1_000;
+
+/** How much of it at the same time: at 0.2 s a call, a full batch takes 20 s of the 30 to the next sweep. */
+const LANES = 10;
 
 const UNTOLD_FOR_MS = 60_000;
 const REFUNDING_FOR_MS = 3_600_000;
@@ -118,19 +124,24 @@ async function recheck(deps: ClosingDependencies, payment: Payment): Promise<boo
   }
 }
 
-/** Does one after the other; what breaks is logged and left to the next sweep. Answers how many did something. */
+/** Does all of it, in {@link LANES}; what breaks is logged and left to the next sweep. Answers how many did something. */
 async function doEach<T>(
   { log }: ClosingDependencies,
   all: T[],
   act: (one: T) => Promise<boolean>,
 ): Promise<number> {
   let done = 0;
-  for (const one of all) {
-    try {
-      if (await act(one)) done += 1;
-    } catch (err) {
-      log.warn({ code: 'OWED_FAILED', err }, 'owed work failed; the next sweep tries again');
+  // One iterator for all lanes: each takes the next when it has done its last.
+  const next = all.values();
+  const lane = async (): Promise<void> => {
+    for (const one of next) {
+      try {
+        if (await act(one)) done += 1;
+      } catch (err) {
+        log.warn({ code: 'OWED_FAILED', err }, 'owed work failed; the next sweep tries again');
+      }
     }
-  }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
   return done;
 }

@@ -10,6 +10,7 @@ import { lookAtMachine, machineLine, table } from './report';
 import type { Outcome } from './report';
 import type { Bench, Progress, Row } from './row';
 import { checkout } from './rows/checkout';
+import { cluster } from './rows/cluster';
 import { cost } from './rows/cost';
 import { lateness } from './rows/lateness';
 import { notify } from './rows/notify';
@@ -20,10 +21,22 @@ import { sweep } from './rows/sweep';
 import { throughput } from './rows/throughput';
 import { openWorld } from './world';
 import type { World } from './world';
+import { builtTemporalPrograms } from '../support/cluster/programs';
 
 // npm run bench: what a payment costs and how fast the application is, against its targets.
 
-const ROWS: readonly Row[] = [cost, throughput, checkout, lateness, sleepers, notify, sweep, quota, recovery];
+const ROWS: readonly Row[] = [
+  cost,
+  throughput,
+  checkout,
+  lateness,
+  sleepers,
+  notify,
+  sweep,
+  quota,
+  recovery,
+  cluster,
+];
 
 interface Settings {
   rows: readonly Row[];
@@ -72,13 +85,17 @@ function readSettings(): Settings {
   const [name] = program.processedArgs as [string];
   return {
     ...options,
-    rows: name === 'all' ? ROWS : ROWS.filter((row) => row.name === name),
+    rows: name === 'all' ? all(options.quick) : ROWS.filter((row) => row.name === name),
     pairs: options.pairs ?? (options.quick ? 3 : 5),
     rate: options.rate,
     port: options.port,
     profile: options.profile,
   };
 }
+
+/** A quick run does not build a Temporal server from its sources first. */
+const all = (quick: boolean): readonly Row[] =>
+  quick && !builtTemporalPrograms() ? ROWS.filter((row) => row !== cluster) : ROWS;
 
 function count(text: string): number {
   if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text);

@@ -18,6 +18,9 @@ import type { Say, Service } from '../../sandbox/dev/services';
 import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
 import { startTemporal } from '../../sandbox/dev/temporal-server';
 import { TASK_QUEUES } from '../../workflows/messages';
+import type { TaskQueue } from '../../workflows/messages';
+import { nodeOf, startCluster } from '../support/cluster/cluster';
+import type { Cluster } from '../support/cluster/cluster';
 import { BARE_QUEUES } from './bare/names';
 
 export interface WorldOptions {
@@ -27,6 +30,10 @@ export interface WorldOptions {
   workers?: number;
   /** Whether the HTTP server runs too. @defaultValue false */
   server?: boolean;
+  /** A Temporal server on PostgreSQL, in several processes, in place of the dev server. @defaultValue false */
+  cluster?: boolean;
+  /** Which queues the workers of the beginning serve, one after the other. @defaultValue all of them, each */
+  queues?: readonly (readonly TaskQueue[])[];
 }
 
 /** Real servers and processes for one row, as temporal-dev.sh starts them, and nothing else on them. */
@@ -35,21 +42,28 @@ export interface World {
   temporal: Client;
   alipay: SandboxControl;
   db: Database;
+  /** The same database, as superuser. */
+  databaseUrl: string;
   /** Where notifications go. */
   notifyUrl: string;
   postgres: Service;
+  /** The dev server, or the frontend of the cluster. */
   temporalServer: Service;
+  /** Where one was asked for. */
+  cluster: Cluster | undefined;
   sandbox: Service;
   /** The HTTP server, where one was asked for. */
   server: Service | undefined;
   /** Resolves when the server has seen it ask for work. */
-  startWorker(): Promise<Service>;
+  startWorker(queues?: readonly TaskQueue[]): Promise<Service>;
   /** The same for the bare workflows. */
   startBareWorker(): Promise<Service>;
   /** Of the beginning. */
   workers: Service[];
   close(): Promise<void>;
 }
+
+const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
 
 /** Four ports from the first one on, or any free ones. */
 async function ports(first: number | undefined): Promise<number[]> {
@@ -79,7 +93,13 @@ export async function openWorld(
 }
 
 async function start(
-  { env: own = {}, workers: wanted = 1, server = false }: WorldOptions,
+  {
+    env: own = {},
+    workers: wanted = 1,
+    server = false,
+    cluster: onCluster = false,
+    queues: split = Array.from({ length: wanted }, () => ALL_QUEUES),
+  }: WorldOptions,
   {
     folder,
     opened,
@@ -96,33 +116,37 @@ async function start(
     profile: string | undefined;
   },
 ): Promise<World> {
-  const cli = await findTemporalCli({ say });
   const [postgresPort = 0, temporalPort = 0, sandboxPort = 0, serverPort = 0] = await ports(firstPort);
   const postgres = await startPostgres({ dataDir: join(folder, 'postgres'), port: postgresPort, say });
   opened.push(() => postgres.stop());
-  const temporalServer = await startTemporal({
-    cli,
-    port: temporalPort,
-    dbFile: join(folder, 'temporal.db'),
-    logFile: join(folder, 'temporal.log'),
-  });
-  opened.push(() => temporalServer.stop());
+  const cluster = onCluster ? await startCluster({ folder, say }) : undefined;
+  if (cluster) opened.push(() => cluster.close());
+  const {
+    address,
+    namespace,
+    service: temporalServer,
+  } = cluster
+    ? { ...cluster, service: nodeOf(cluster, 'frontend') }
+    : await startDevServer({ folder, port: temporalPort, opened, say });
   const databaseUrl = await createDatabase(postgres.url, 'bench');
   const db = openDatabase({ url: databaseUrl, maxConnections: 4 });
   opened.push(() => db.destroy());
   await migrateUp(db);
 
-  const { address } = temporalServer;
-  const env = environment(folder, { databaseUrl, address, sandboxPort, serverPort, own });
-  const temporal = new Client({ connection: await Connection.connect({ address }) });
+  const env = environment(folder, { databaseUrl, address, namespace, sandboxPort, serverPort, own });
+  const temporal = new Client({ connection: await Connection.connect({ address }), namespace });
   opened.push(() => temporal.connection.close());
 
   const profiling = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', resolve(profile)];
-  const run = async (name: string, file: string, ready: (service: Service) => Promise<unknown>) => {
+  const run = async (
+    name: string,
+    [file, ...args]: [string, ...string[]],
+    ready: (service: Service) => Promise<unknown>,
+  ) => {
     const service = await startService({
       name,
       command: process.execPath,
-      args: [...profiling, '--import', 'tsx', file],
+      args: [...profiling, '--import', 'tsx', file, ...args],
       cwd: ROOT,
       env,
       logFile: join(folder, `${name}.log`),
@@ -137,18 +161,18 @@ async function start(
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
   };
   let started = 0;
-  const startWorker = (): Promise<Service> =>
-    run(`worker-${(started += 1)}`, 'worker/main.ts', (it) =>
-      seen(it, temporal, [TASK_QUEUES.payments, TASK_QUEUES.orderService]),
+  const startWorker = (queues: readonly TaskQueue[] = ALL_QUEUES): Promise<Service> =>
+    run(`worker-${(started += 1)}`, ['worker/main.ts', '--queues', queues.join()], (it) =>
+      seen(it, temporal, queues),
     );
   const startBareWorker = (): Promise<Service> =>
-    run('bare-worker', 'test/bench/bare/worker.ts', (it) =>
+    run('bare-worker', ['test/bench/bare/worker.ts'], (it) =>
       seen(it, temporal, [BARE_QUEUES.payments, BARE_QUEUES.orderService]),
     );
 
-  const sandbox = await run('sandbox', 'sandbox/main.ts', listening(sandboxPort));
-  const workers = await Promise.all(Array.from({ length: wanted }, startWorker));
-  const httpServer = server ? await run('server', 'client/server.ts', listening(serverPort)) : undefined;
+  const sandbox = await run('sandbox', ['sandbox/main.ts'], listening(sandboxPort));
+  const workers = await Promise.all(split.map(startWorker));
+  const httpServer = server ? await run('server', ['client/server.ts'], listening(serverPort)) : undefined;
   const payments = await PaymentClient.connect(env, { log: pino({ level: 'silent' }) });
   opened.push(() => payments.close());
   return {
@@ -156,9 +180,11 @@ async function start(
     temporal,
     alipay: connectControl(`http://127.0.0.1:${sandboxPort}`),
     db,
+    databaseUrl,
     notifyUrl: `http://127.0.0.1:${serverPort}/alipay/notify`,
     postgres: postgres.service,
-    temporalServer: temporalServer.service,
+    temporalServer,
+    cluster,
     sandbox,
     server: httpServer,
     startWorker,
@@ -168,11 +194,33 @@ async function start(
   };
 }
 
+async function startDevServer({
+  folder,
+  port,
+  opened,
+  say,
+}: {
+  folder: string;
+  port: number;
+  opened: (() => Promise<unknown>)[];
+  say: Say;
+}): Promise<{ address: string; namespace: string; service: Service }> {
+  const server = await startTemporal({
+    cli: await findTemporalCli({ say }),
+    port,
+    dbFile: join(folder, 'temporal.db'),
+    logFile: join(folder, 'temporal.log'),
+  });
+  opened.push(() => server.stop());
+  return { address: server.address, namespace: 'default', service: server.service };
+}
+
 function environment(
   folder: string,
   where: {
     databaseUrl: string;
     address: string;
+    namespace: string;
     sandboxPort: number;
     serverPort: number;
     own: Record<string, string>;
@@ -188,6 +236,7 @@ function environment(
   return {
     ...Object.fromEntries(others),
     TEMPORAL_ADDRESS: where.address,
+    TEMPORAL_NAMESPACE: where.namespace,
     TEMPORAL_CONFIG_FILE: temporalConfig,
     DATABASE_URL: where.databaseUrl,
     ALIPAY_GATEWAY: `http://127.0.0.1:${where.sandboxPort}/gateway.do`,
@@ -207,16 +256,22 @@ function environment(
 }
 
 /**
- * A worker has no port: it is ready when the server has seen it ask for work. Its identity begins with its pid. One queue
- * is enough: the server tells of one partition of a queue only, and with several workers not each asks there.
+ * A worker has no port: it is ready when the server has seen it ask for work, of workflows or of activities. Its identity
+ * begins with its pid. One queue is enough: the server tells of one partition of a queue only, and with several workers not
+ * each asks there.
  */
 async function seen({ pid, name }: Service, temporal: Client, queues: readonly string[]): Promise<void> {
+  const [WORKFLOW, ACTIVITY] = [1, 2];
   const described = await Promise.all(
-    queues.map((queue) =>
-      temporal.workflowService.describeTaskQueue({
-        namespace: temporal.options.namespace,
-        taskQueue: { name: queue },
-      }),
+    queues.flatMap((queue) =>
+      [WORKFLOW, ACTIVITY].map((taskQueueType) =>
+        temporal.workflowService.describeTaskQueue({
+          namespace: temporal.options.namespace,
+          taskQueue: { name: queue },
+          // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the SDK does not export the enum
+          taskQueueType,
+        }),
+      ),
     ),
   );
   const pollers = described.flatMap((each) => each.pollers);

@@ -372,6 +372,21 @@ describe('the shop cancels an order', () => {
 });
 
 describe('25 hours after a close, Alipay is asked once more', () => {
+  it('all that are due in one sweep, however many a busy day has left', async () => {
+    const LEFT = 250;
+    await shop.sql(
+      `WITH closed AS (
+         INSERT INTO orders (id, subject, total_amount, status, created_at, expires_at, closed_at)
+         SELECT 'busy-' || n, 'A pot of tea', 12.30, 'CLOSED', now() - interval '50 hours', now() - interval '26 hours', now()
+         FROM generate_series(1, :left) AS n RETURNING id, total_amount)
+       INSERT INTO payments (out_trade_no, order_id, total_amount, status, recheck_at)
+       SELECT replace(id, '-', '_'), id, total_amount, 'CLOSED', now() - interval '1 minute' FROM closed`,
+      { left: LEFT },
+    );
+    expect((await story.sweep()).owed).toBeGreaterThanOrEqual(LEFT);
+    expect(await shop.sql(`SELECT FROM payments WHERE recheck_at <= now()`)).toEqual([]);
+  });
+
   it('and finds a late payment, which is refunded', async () => {
     const { orderId, outTradeNo } = await expired('away');
     expect(await story.sweep()).toMatchObject({ closed: 1 });

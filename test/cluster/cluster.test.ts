@@ -1,0 +1,303 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { guardServices } from '../../sandbox/dev/guard';
+import { query } from '../../sandbox/dev/postgres';
+import type { StoredPaymentStatus } from '../../workflows/messages';
+import { orderWorkflowId, paymentWorkflowId, SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
+import type { AttributeServices } from '../../activities/search-attributes';
+import { findSearchAttributes } from '../../activities/search-attributes';
+import { rows } from '../../db/connect';
+import { inLanes } from '../bench/pace';
+import { THE_TEA } from '../bench/row';
+import { checkOutAndPay, untilDone } from '../bench/shop';
+import { verify } from '../bench/verify';
+import type { World } from '../bench/world';
+import { openWorld } from '../bench/world';
+import { isBalanced, strikeBalance } from '../chaos/balance';
+import type { Cluster } from '../support/cluster/cluster';
+import { databaseUrl, nodeOf } from '../support/cluster/cluster';
+import { DATABASES } from '../support/cluster/node-config';
+import { waitFor } from '../support';
+
+// The application as it is, on a Temporal server as a production has it: PostgreSQL with 16 history shards on two history
+// nodes, matching and frontend in processes of their own; each queue served by worker processes of its own.
+
+const MINUTES = 60_000;
+
+/** One of each, and two of what does most of the work. */
+const QUEUES = [
+  [TASK_QUEUES.payments],
+  [TASK_QUEUES.payments],
+  [TASK_QUEUES.alipay],
+  [TASK_QUEUES.orderService],
+];
+
+/** Enough to be on every shard and under way when something dies. */
+const PAYMENTS = 80;
+
+let world: World;
+let cluster: Cluster;
+const atEnd: (() => Promise<unknown>)[] = [];
+
+beforeAll(async () => {
+  atEnd.push(guardServices());
+  world = await openWorld(
+    {
+      cluster: true,
+      server: true,
+      queues: [],
+      env: {
+        PAYMENT_CHECK_INTERVAL: '4s',
+        SWEEP_CRON: '0/5 * * * * * *',
+        SANDBOX_NOTIFY_SCALE: '120',
+        ALIPAY_TIMEOUT: '2s',
+      },
+    },
+    { say: (line) => process.stderr.write(`${line}\n`) },
+  );
+  atEnd.push(() => world.close());
+  if (!world.cluster) throw new Error('No cluster');
+  cluster = world.cluster;
+}, 30 * MINUTES);
+
+afterAll(async () => {
+  for (const end of atEnd.toReversed()) await end();
+}, MINUTES);
+
+let paid = 0;
+
+const statusOf = async (outTradeNo: string): Promise<StoredPaymentStatus> =>
+  (await world.payments.payment(outTradeNo)).status;
+
+const until = (outTradeNo: string, status: StoredPaymentStatus): Promise<unknown> =>
+  waitFor(async () => (await statusOf(outTradeNo)) === status, {
+    what: `${outTradeNo} to be ${status}`,
+    timeoutMs: MINUTES,
+    everyMs: 200,
+  });
+
+/** What a list in the Web UI shows. */
+async function found(listQuery: string): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const { workflowId } of world.temporal.workflow.list({ query: listQuery })) ids.push(workflowId);
+  return ids;
+}
+
+describe('a namespace that no worker has prepared', () => {
+  let early: { outTradeNo: string };
+
+  it('lets a buyer check out all the same', async () => {
+    early = await checkOutAndPay(world, 'early');
+    expect(await statusOf(early.outTradeNo)).toBe('UNPAID');
+  });
+
+  it('is found to lack its search attributes, with the operator service and, as on Temporal Cloud, without', async () => {
+    const lacking = { missing: Object.values(SEARCH_ATTRIBUTES), odd: [] };
+    const { connection } = world.temporal;
+    expect(await findSearchAttributes(connection, cluster.namespace)).toEqual(lacking);
+    expect(await findSearchAttributes(likeCloud(connection), cluster.namespace)).toEqual(lacking);
+  });
+
+  it('gets its search attributes from four workers that start at the same time', async () => {
+    world.workers.push(...(await Promise.all(QUEUES.map((queues) => world.startWorker(queues)))));
+    const complete = { missing: [], odd: [] };
+    const { connection } = world.temporal;
+    expect(await findSearchAttributes(connection, cluster.namespace)).toEqual(complete);
+    expect(await findSearchAttributes(likeCloud(connection), cluster.namespace)).toEqual(complete);
+  });
+
+  it('then finds the early payment by its number, PAID', async () => {
+    await untilDone(world, early.outTradeNo);
+    paid += 1;
+    await waitFor(
+      async () => (await found(`OutTradeNo = '${early.outTradeNo}' AND PaymentStatus = 'PAID'`)).length === 1,
+      { what: 'the list to show it', timeoutMs: MINUTES, everyMs: 500 },
+    );
+    await verify(world, { paid });
+  });
+});
+
+/** The connection, with an operator service that refuses as Temporal Cloud's does. */
+function likeCloud({ workflowService }: AttributeServices): AttributeServices {
+  const refuse = (): Promise<never> => {
+    const refusal = { code: 7, details: 'Request unauthorized.', metadata: {} };
+    return Promise.reject(Object.assign(new Error('7 PERMISSION_DENIED: Request unauthorized.'), refusal));
+  };
+  const operatorService = { listSearchAttributes: refuse, addSearchAttributes: refuse };
+  return { workflowService, operatorService } as unknown as AttributeServices;
+}
+
+describe('kill -9 while payments are being checked', () => {
+  /** Payments under way; meanwhile something dies. Resolves when each has ended. */
+  async function liveThrough(prefix: string, accident: () => Promise<unknown>): Promise<void> {
+    const outTradeNos: string[] = [];
+    await inLanes(PAYMENTS, 8, async (index) => {
+      const { outTradeNo } = await checkOutAndPay(world, `${prefix}-${index}`);
+      outTradeNos.push(outTradeNo);
+    });
+    let ended = 0;
+    let happening: Promise<unknown> | undefined;
+    await Promise.all(
+      outTradeNos.map(async (outTradeNo) => {
+        await untilDone(world, outTradeNo);
+        ended += 1;
+        if (ended === Math.round(PAYMENTS / 8)) happening = accident();
+      }),
+    );
+    await happening;
+    paid += PAYMENTS;
+  }
+
+  it('of a worker of payments: the other one takes over, nothing is lost or doubled', async () => {
+    await liveThrough('worker', async () => {
+      const [victim] = world.workers;
+      victim?.kill();
+      await victim?.exit;
+      await world.startWorker([TASK_QUEUES.payments]);
+    });
+    await verify(world, { paid, toldAgain: true });
+  });
+
+  it('of a history node: its shards move to the other one, nothing is lost or doubled', async () => {
+    const before = await shardOwners();
+    await liveThrough('history', async () => {
+      const victim = nodeOf(cluster, 'history-1');
+      victim.kill();
+      await victim.exit;
+    });
+    await verify(world, { paid, toldAgain: true });
+
+    // Who takes a shard over raises its range.
+    const after = await shardOwners();
+    const moved = [...after].filter(([shard, range]) => range > (before.get(shard) ?? 0));
+    expect(after.size).toBe(cluster.shards);
+    expect(moved.length).toBeGreaterThan(0);
+    expect(moved.length).toBeLessThan(cluster.shards);
+  });
+
+  it('of a history node that comes back: it takes shards again, and payments go on', async () => {
+    const before = await shardOwners();
+    await cluster.restart('history-1');
+    await waitFor(
+      async () => [...(await shardOwners())].some(([shard, range]) => range > (before.get(shard) ?? 0)),
+      {
+        what: 'shards to move back',
+        timeoutMs: MINUTES,
+        everyMs: 500,
+      },
+    );
+    await liveThrough('back', () => Promise.resolve());
+    await verify(world, { paid, toldAgain: true });
+  });
+
+  /** Each shard with the number that its owner wrote when it took it. */
+  async function shardOwners(): Promise<Map<number, number>> {
+    const shards = await query<{ shard: number; range: number }>(
+      databaseUrl(cluster.postgres.url, DATABASES.default),
+      'SELECT shard_id AS shard, CAST(range_id AS int) AS range FROM shards',
+    );
+    return new Map(shards.map(({ shard, range }) => [shard, range]));
+  }
+});
+
+describe('the ways of a payment', () => {
+  beforeAll(() => world.payments.sweep.install());
+
+  it('paid, and Alipay tells us before the first check', async () => {
+    const { outTradeNo, orderId, paymentUrl } = await world.payments.checkout({
+      orderId: 'told',
+      ...THE_TEA,
+    });
+    await world.alipay.pay(paymentUrl);
+    await until(outTradeNo, 'PAID');
+    await waitFor(
+      async () => (await found(`OrderId = '${orderId}'`)).includes(paymentWorkflowId(outTradeNo)),
+      {
+        what: 'the list to show it by its order',
+        everyMs: 500,
+      },
+    );
+    await world.temporal.workflow.getHandle(orderWorkflowId(orderId)).result();
+    expect((await world.payments.order(orderId)).status).toBe('PAID');
+  });
+
+  it('never paid: UNCONFIRMED after three checks, and closed by the scheduled sweep when its time is over', async () => {
+    const { outTradeNo, orderId, paymentUrl } = await world.payments.checkout({
+      orderId: 'unpaid',
+      ...THE_TEA,
+    });
+    await world.alipay.open(paymentUrl);
+    await world.alipay.scan(outTradeNo);
+    expect(await untilDone(world, outTradeNo)).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
+    await expire(orderId);
+    await until(outTradeNo, 'CLOSED');
+    expect((await world.payments.order(orderId)).status).toBe('CLOSED');
+    expect(await world.alipay.trade(outTradeNo)).toMatchObject({ status: 'TRADE_CLOSED' });
+  });
+
+  it('paid when the order was closed already: refunded in full', async () => {
+    const { outTradeNo, orderId, paymentUrl } = await world.payments.checkout({
+      orderId: 'late',
+      ...THE_TEA,
+    });
+    await expire(orderId);
+    await until(outTradeNo, 'CLOSED');
+    await world.alipay.pay(paymentUrl);
+    await until(outTradeNo, 'REFUNDED');
+    expect((await world.payments.order(orderId)).status).toBe('CLOSED');
+  });
+
+  it('checkNow reaches a payment whose run has ended, by update-with-start', async () => {
+    const { outTradeNo, paymentUrl } = await world.payments.checkout({ orderId: 'asked', ...THE_TEA });
+    await world.alipay.open(paymentUrl);
+    expect(await untilDone(world, outTradeNo)).toMatchObject({ status: 'UNCONFIRMED' });
+    await world.alipay.pay(outTradeNo, { notify: false });
+    expect(await world.payments.checkNow(outTradeNo)).toMatchObject({ status: 'PAID', lastAnswer: 'paid' });
+    expect((await world.payments.runs(outTradeNo)).length).toBeGreaterThanOrEqual(2);
+  });
+
+  it('another amount than agreed: on the work list PaymentStatus="REVIEW" until a person decides', async () => {
+    const { outTradeNo, paymentUrl } = await world.payments.checkout({ orderId: 'odd', ...THE_TEA });
+    await world.alipay.pay(paymentUrl, { notify: false });
+    await world.alipay.notify(outTradeNo, { total_amount: '12.31' }, world.notifyUrl);
+    await until(outTradeNo, 'REVIEW');
+    const workList = (): Promise<string[]> =>
+      found(`PaymentStatus = "REVIEW" AND ExecutionStatus = "Running"`);
+    await waitFor(async () => (await workList()).length > 0, { what: 'the work list', everyMs: 500 });
+    expect(await workList()).toEqual([paymentWorkflowId(outTradeNo)]);
+
+    await world.payments.resolveReview(outTradeNo, {
+      to: 'PAID',
+      actor: 'anna',
+      reason: 'the portal says 12.30',
+    });
+    await until(outTradeNo, 'PAID');
+    await waitFor(async () => (await workList()).length === 0, {
+      what: 'the work list to be empty',
+      everyMs: 500,
+    });
+  });
+
+  it('and the ledger balances: nothing lost, nothing doubled', async () => {
+    const strike = async () => strikeBalance(world.db, await world.alipay.ledger());
+    await waitFor(async () => isBalanced(await strike()), {
+      what: 'the ledger to balance',
+      timeoutMs: MINUTES,
+    }).catch(() => undefined);
+    const balance = await strike();
+    expect(balance).toMatchObject({
+      lost: [],
+      doubled: [],
+      differing: [],
+      open: 0,
+      review: 0,
+      refunded: 1,
+      closed: 1,
+    });
+    expect(isBalanced(balance)).toBe(true);
+  });
+
+  /** The order's time is over, by Postgres' clock. */
+  async function expire(orderId: string): Promise<void> {
+    await rows(world.db, `UPDATE orders SET expires_at = now() WHERE id = :orderId`, { orderId });
+  }
+});
