@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import { Argument, Command, InvalidArgumentError } from 'commander';
@@ -6,6 +6,7 @@ import { CACHE } from '../../sandbox/dev/cache';
 import { guardServices } from '../../sandbox/dev/guard';
 import { stopServices } from '../../sandbox/dev/services';
 import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
+import { readReport, writePlots } from './plots';
 import { lookAtMachine, machineLine, table } from './report';
 import type { Outcome } from './report';
 import type { Bench, Progress, Row } from './row';
@@ -14,6 +15,7 @@ import { cluster } from './rows/cluster';
 import { cost } from './rows/cost';
 import { lateness } from './rows/lateness';
 import { notify } from './rows/notify';
+import { peers } from './rows/peers';
 import { quota } from './rows/quota';
 import { recovery } from './rows/recovery';
 import { sleepers } from './rows/sleepers';
@@ -36,9 +38,14 @@ const ROWS: readonly Row[] = [
   quota,
   recovery,
   cluster,
+  peers,
 ];
 
+/** Measures nothing: draws what an earlier run has left in its JSON. */
+const PLOTS = 'plots';
+
 interface Settings {
+  name: string;
   rows: readonly Row[];
   quick: boolean;
   pairs: number;
@@ -46,6 +53,7 @@ interface Settings {
   port: number | undefined;
   profile: string | undefined;
   json: string;
+  plots: string | undefined;
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -58,7 +66,13 @@ function readSettings(): Settings {
         "Alipay's books and in Temporal that nothing was lost or doubled. Ends with 1 where a row breaks; a target that " +
         'is not met is a figure, not a failure.',
     )
-    .addArgument(new Argument('<row>', 'what to measure').choices([...ROWS.map(({ name }) => name), 'all']))
+    .addArgument(
+      new Argument('<row>', 'what to measure; plots: only draw').choices([
+        ...ROWS.map(({ name }) => name),
+        'all',
+        PLOTS,
+      ]),
+    )
     .option('--quick', 'fewer payments: to see that all works, and the order of magnitude', false)
     .option(
       '--pairs <n>',
@@ -68,10 +82,12 @@ function readSettings(): Settings {
     .option('--rate <n>', 'payments a second that the machine sustains (default: as throughput finds)', count)
     .option('--port <n>', 'first of four ports to use (default: any that are free)', count)
     .option('--profile <folder>', 'write a CPU profile of each process there for Chrome DevTools')
-    .option('--json <file>', 'where the figures go', join(CACHE, 'bench.json'))
+    .option('--json <file>', 'where the figures go, and where plots finds them', join(CACHE, 'bench.json'))
+    .option('--plots <folder>', 'draw the figures there, as SVG (default: no plots)')
     .addHelpText(
       'after',
-      `\nRows:\n${ROWS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n')}`,
+      `\nRows:\n${ROWS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n')}` +
+        `\n\nExamples:\n  npm run bench -- all --quick\n  npm run bench -- ${PLOTS} --json bench.json --plots docs/plots`,
     )
     .parse();
   const options = program.opts<{
@@ -81,15 +97,19 @@ function readSettings(): Settings {
     port?: number;
     profile?: string;
     json: string;
+    plots?: string;
   }>();
   const [name] = program.processedArgs as [string];
+  if (name === PLOTS && options.plots === undefined) program.error('error: plots needs --plots <folder>');
   return {
     ...options,
+    name,
     rows: name === 'all' ? all(options.quick) : ROWS.filter((row) => row.name === name),
     pairs: options.pairs ?? (options.quick ? 3 : 5),
     rate: options.rate,
     port: options.port,
     profile: options.profile,
+    plots: options.plots,
   };
 }
 
@@ -117,8 +137,16 @@ function openProgress(what: string, total: number): Progress {
     notTTYSchedule: 10_000,
   });
   bar.start(total, 0, { what });
-  return { advance: (by = 1) => bar.increment(by), end: () => bar.stop() };
+  moving.add(bar);
+  const end = (): void => {
+    moving.delete(bar);
+    bar.stop();
+  };
+  return { advance: (by = 1) => bar.increment(by), end };
 }
+
+/** A bar that nobody has stopped would keep the process alive. */
+const moving = new Set<SingleBar>();
 
 /** One row after the other, each in worlds of its own; one that breaks does not keep the others from being measured. */
 async function measure(settings: Settings, opened: World[]): Promise<Outcome[]> {
@@ -157,6 +185,9 @@ async function attempt(row: Row, bench: Bench): Promise<Omit<Outcome, 'seconds'>
   } catch (error) {
     complain(error instanceof Error ? (error.stack ?? error.message) : String(error));
     return { row: row.name, findings: [], error: error instanceof Error ? error.message : String(error) };
+  } finally {
+    for (const bar of moving) bar.stop();
+    moving.clear();
   }
 }
 
@@ -164,8 +195,18 @@ async function closeAll(worlds: World[]): Promise<void> {
   for (const world of worlds.splice(0)) await world.close();
 }
 
+/** Draws what stands in the JSON, and says where. */
+function drawFrom(json: string, folder: string): void {
+  const files = writePlots(readReport(readFileSync(json, 'utf8')), folder);
+  say(files.length > 0 ? `Plots: ${files.join(', ')}` : `No plots: ${json} has no figures that are drawn`);
+}
+
 async function main(): Promise<void> {
   const settings = readSettings();
+  if (settings.name === PLOTS) {
+    drawFrom(settings.json, settings.plots ?? '');
+    return;
+  }
   const dismissGuardian = guardServices();
   const opened: World[] = [];
   const leave = (): void =>
@@ -182,6 +223,7 @@ async function main(): Promise<void> {
   say(table(outcomes));
   say(`\n${machineLine(machine)}${settings.quick ? ' Quick: fewer payments than in full.' : ''}`);
   say(`All figures: ${settings.json}`);
+  if (settings.plots !== undefined) drawFrom(settings.json, settings.plots);
   process.exitCode = outcomes.some(({ error }) => error !== undefined) ? 1 : 0;
 }
 

@@ -63,7 +63,8 @@ function said(command: string, args: string[]): string {
   }
 }
 
-function versionOf(name: string): string {
+/** The version of an installed package. */
+export function versionOf(name: string): string {
   const file = join(ROOT, 'node_modules', ...name.split('/'), 'package.json');
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
@@ -72,7 +73,7 @@ function versionOf(name: string): string {
 export function table(outcomes: readonly Outcome[]): string {
   const lines = outcomes.flatMap(({ row, findings, error }) =>
     error === undefined
-      ? findings.map(({ what, figure, target, met }) => [what, figure, target, met ? 'met' : 'NOT MET'])
+      ? findings.map(({ what, figure, target, met }) => [what, figure, target, verdict(target, met)])
       : [[row, error.split('\n')[0] ?? '', '', 'FAILED']],
   );
   const all = [['what', 'measured', 'target', ''], ...lines];
@@ -82,6 +83,9 @@ export function table(outcomes: readonly Outcome[]): string {
   const rule = `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`;
   return [text(all[0] ?? []), rule, ...lines.map(text)].join('\n');
 }
+
+/** A comparison has no target. */
+const verdict = (target: string, met: boolean): string => (target === '' ? '' : met ? 'met' : 'NOT MET');
 
 /** The machine in a sentence or two. */
 export function machineLine(machine: Machine): string {

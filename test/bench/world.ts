@@ -58,9 +58,26 @@ export interface World {
   startWorker(queues?: readonly TaskQueue[]): Promise<Service>;
   /** The same for the bare workflows. */
   startBareWorker(): Promise<Service>;
+  /** Starts another process with the world's settings, and these beside; resolves when it is ready. */
+  startProcess(process: WorldProcess): Promise<Service>;
+  /** The settings that every process of the world gets. */
+  env: NodeJS.ProcessEnv;
+  /** PostgreSQL's own database, as superuser: to make others beside the application's. */
+  postgresUrl: string;
   /** Of the beginning. */
   workers: Service[];
   close(): Promise<void>;
+}
+
+/** A process of the world. */
+export interface WorldProcess {
+  name: string;
+  /** A TypeScript file, from the repository's root. */
+  file: string;
+  args?: string[];
+  env?: NodeJS.ProcessEnv;
+  /** Resolves when it is ready, rejects while it is not. */
+  ready: (service: Service) => Promise<unknown>;
 }
 
 const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
@@ -138,17 +155,19 @@ async function start(
   opened.push(() => temporal.connection.close());
 
   const profiling = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', resolve(profile)];
-  const run = async (
-    name: string,
-    [file, ...args]: [string, ...string[]],
-    ready: (service: Service) => Promise<unknown>,
-  ) => {
+  const startProcess = async ({
+    name,
+    file,
+    args = [],
+    env: more,
+    ready,
+  }: WorldProcess): Promise<Service> => {
     const service = await startService({
       name,
       command: process.execPath,
       args: [...profiling, '--import', 'tsx', file, ...args],
       cwd: ROOT,
-      env,
+      env: { ...env, ...more },
       logFile: join(folder, `${name}.log`),
       graceMs: 20_000,
     });
@@ -156,6 +175,11 @@ async function start(
     await untilReady(service, () => ready(service));
     return service;
   };
+  const run = (
+    name: string,
+    [file, ...args]: [string, ...string[]],
+    ready: WorldProcess['ready'],
+  ): Promise<Service> => startProcess({ name, file, args, ready });
   const listening = (port: number) => async () => {
     const response = await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(5_000) });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
@@ -189,6 +213,9 @@ async function start(
     server: httpServer,
     startWorker,
     startBareWorker,
+    startProcess,
+    env,
+    postgresUrl: postgres.url,
     workers,
     close,
   };

@@ -1,0 +1,18 @@
+import type { Database } from '../../../db/connect';
+import type { Service } from '../../../sandbox/dev/services';
+import type { CheckedOut } from './work';
+
+/** One way to do the work. */
+export interface Contender {
+  name: string;
+  version: string;
+  db: Database;
+  /** What else works for it beside its worker and PostgreSQL. */
+  server: Service | undefined;
+  checkOut(orderId: string): Promise<CheckedOut>;
+  /** Resolves when it works. */
+  startWorker(): Promise<Service>;
+  /** How often the order service was told what it had been told before. */
+  toldAgain(): Promise<number>;
+  close(): Promise<unknown>;
+}

@@ -1,0 +1,36 @@
+import { DBOSClient } from '@dbos-inc/dbos-sdk';
+import { versionOf } from '../../report';
+import type { World } from '../../world';
+import type { Contender } from '../contender';
+import { openPeer } from '../peer';
+import { checkOut, connectionOf } from '../work';
+import type { PaymentInput } from './names';
+import { APPLICATION, QUEUE, SCHEMA, WORKFLOW, workflowId } from './names';
+
+/** The work on DBOS: a workflow for each payment. */
+export function openDbos(world: World): Promise<Contender> {
+  const peer = {
+    name: 'DBOS',
+    version: `DBOS ${versionOf('@dbos-inc/dbos-sdk')}`,
+    file: 'test/bench/peers/dbos/worker.ts',
+  };
+  return openPeer(world, peer, async ({ db, alipay, databaseUrl, intervalMs }) => {
+    const client = await DBOSClient.create({
+      systemDatabaseUrl: databaseUrl,
+      systemDatabaseSchemaName: SCHEMA,
+      applicationName: APPLICATION,
+    });
+    return {
+      checkOut: (orderId) =>
+        checkOut({ db, alipay }, orderId, async (trx, { outTradeNo, createdAt }) => {
+          const input: PaymentInput = { outTradeNo, intervalMs, checkedOutAt: createdAt.getTime() };
+          await client.enqueueInTransaction(
+            await connectionOf(trx),
+            { queueName: QUEUE, workflowName: WORKFLOW, workflowID: workflowId(outTradeNo) },
+            input,
+          );
+        }),
+      close: () => client.destroy(),
+    };
+  });
+}

@@ -1,0 +1,86 @@
+import { DBOS } from '@dbos-inc/dbos-sdk';
+import type { PaymentResult } from '../../../../workflows/messages';
+import type { Means } from '../open-work';
+import { openMeans } from '../open-work';
+import type { Asked } from '../work';
+import { act, ask, CHECKS, CONNECTIONS, record, untold } from '../work';
+import type { PaymentInput } from './names';
+import { APPLICATION, QUEUE, SCHEMA, WORKFLOW } from './names';
+
+// The peer's worker process: takes payments from the queue, and keeps each as a running workflow until its end.
+
+/** A step that failed is tried again after 1 s, 2 s, 4 s … */
+const RETRIES = { retriesAllowed: true, maxAttempts: 10, intervalSeconds: 1, backoffRate: 2 } as const;
+
+interface Found {
+  answer: string;
+  messages: PaymentResult[];
+}
+
+/**
+ * One step: at least once. Where the process died after the transaction and before DBOS had noted the step, the payment
+ * is found settled, and what is not told yet is told now.
+ */
+async function checkOnce({ db, alipay }: Means, outTradeNo: string, check: number): Promise<Found> {
+  const asked: Asked = await ask({ db, alipay }, outTradeNo);
+  if (asked === 'settled') return { answer: asked, messages: await untold(db, outTradeNo) };
+  const messages = await db.transaction((trx) => record(trx, { outTradeNo, check }, asked));
+  return { answer: asked.answer, messages };
+}
+
+function register(means: Means): void {
+  /** The order service, a workflow whose id is the message's: DBOS starts it once. */
+  const fulfillOrder = DBOS.registerWorkflow(
+    async (message: PaymentResult): Promise<void> => {
+      await DBOS.runStep(() => means.db.transaction((trx) => act(trx, message)), { name: 'act', ...RETRIES });
+    },
+    { name: 'fulfillOrder' },
+  );
+
+  DBOS.registerWorkflow(
+    async ({ outTradeNo, intervalMs, checkedOutAt }: PaymentInput): Promise<string> => {
+      let dueAt = checkedOutAt + intervalMs;
+      for (let check = 1; check <= CHECKS; check += 1) {
+        // A sleep is stored as the time at which it ends, so a run that begins again does not begin it again.
+        await DBOS.sleepms(Math.max(0, dueAt - Date.now()));
+        const { answer, messages } = await DBOS.runStep(() => checkOnce(means, outTradeNo, check), {
+          name: `check ${check}`,
+          ...RETRIES,
+        });
+        for (const message of messages) {
+          await DBOS.startWorkflow(fulfillOrder, { workflowID: message.messageId })(message);
+        }
+        if (answer === 'paid' || answer === 'settled') return answer;
+        dueAt = Date.now() + intervalMs;
+      }
+      return 'unconfirmed';
+    },
+    { name: WORKFLOW },
+  );
+}
+
+async function main(): Promise<void> {
+  const means = openMeans(process.env);
+  DBOS.setConfig({
+    name: APPLICATION,
+    systemDatabaseUrl: means.databaseUrl,
+    systemDatabaseSchemaName: SCHEMA,
+    systemDatabasePoolSize: CONNECTIONS,
+    logLevel: 'warn',
+  });
+  register(means);
+  await DBOS.launch();
+  // No limit of its own: a workflow that sleeps would take a place in it.
+  await DBOS.registerQueue(QUEUE);
+  process.once('SIGTERM', () => {
+    void DBOS.shutdown()
+      .then(() => means.db.destroy())
+      .then(() => process.exit(0));
+  });
+  process.stdout.write('ready\n');
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`the worker on DBOS does not run: ${String(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,198 @@
+import type { Service } from '../../../sandbox/dev/services';
+import { cpuSeconds, memoryOf } from '../cpu';
+import { atRate, inLanes } from '../pace';
+import type { Progress } from '../row';
+import { quantile } from '../statistics';
+import type { World } from '../world';
+import type { Contender } from './contender';
+import { countAskedAgain, latenesses, watch } from './witness';
+import type { Seen } from './witness';
+
+/** Checkouts at the same time where all come at once. */
+const LANES = 16;
+
+/** So slow that there is always something in hand when the worker is killed: payments a second, ms of the gateway. */
+const KILL_PER_SECOND = 20;
+const KILL_LATENCY_MS = 200;
+
+export interface Sizes {
+  intervalMs: number;
+  warmUp: number;
+  /** Payments that are checked out as fast as possible. */
+  burst: number;
+  /** Payments a second, and how many of them, where they come evenly. */
+  perSecond: number;
+  paced: number;
+  /** Payments that live while their worker is killed. */
+  killed: number;
+}
+
+export type Parts = Record<'worker' | 'server' | 'postgres' | 'all', number>;
+
+/** What one contender did. */
+export interface Result {
+  name: string;
+  version: string;
+  paced: {
+    perSecond: number;
+    count: number;
+    /** CPU milliseconds per payment. */
+    cpu: Parts;
+    /** Milliseconds. */
+    lateness: Record<'p50' | 'p90' | 'p99' | 'worst', number>;
+  };
+  burst: { count: number; seconds: number; perSecond: number; cpu: Parts };
+  kill: {
+    count: number;
+    lost: number;
+    toldAgain: number;
+    askedAgain: number;
+    /** Seconds after the kill. */
+    lastTold: number;
+    workerReady: number;
+  };
+  /** Payments that were paid too late for their last check; nobody was told of them. */
+  late: number;
+  /** Of the worker, after all but the kill, MB. */
+  memory: number;
+}
+
+export const paymentsOf = ({ warmUp, burst, paced, killed }: Sizes): number =>
+  warmUp + burst + paced + killed;
+
+/** One contender through all runs, with its own worker and nobody else's. */
+export async function measureContender(
+  world: World,
+  contender: Contender,
+  sizes: Sizes,
+  progress: Progress,
+): Promise<Result> {
+  const { alipay } = world;
+  const { warmUp, burst, paced, killed, perSecond, intervalMs } = sizes;
+  let worker = await contender.startWorker();
+  const run = (prefix: string, count: number, begin: Begin, onTold?: (told: number) => void) =>
+    runOnce(world, contender, worker, { prefix, count, begin, progress, onTold });
+  const atOnce: Begin = (count, act) => inLanes(count, LANES, act);
+  const evenly: Begin = (count, act) => atRate(count, perSecond, act);
+  const quickly: Begin = (count, act) => atRate(count, KILL_PER_SECOND, act);
+
+  const warmedUp = await run('warm-', warmUp, atOnce);
+  const burstRun = await run('burst-', burst, atOnce);
+  const pacedRun = await run('paced-', paced, evenly);
+  const late = await latenesses(contender, alipay, { prefix: 'paced-', intervalMs });
+  const memory = memoryOf(worker.pid).now;
+
+  const toldBefore = await contender.toldAgain();
+  let killedAt = 0;
+  let restarted: Promise<number> | undefined;
+  const kill = async (): Promise<number> => {
+    killedAt = Date.now();
+    worker.kill();
+    await worker.exit;
+    worker = await contender.startWorker();
+    return Date.now();
+  };
+  await alipay.latency(KILL_LATENCY_MS);
+  const killRun = await run('killed-', killed, quickly, (told) => {
+    if (told >= killed / 3) restarted ??= kill();
+  });
+  await alipay.latency(0);
+  const readyAt = (await restarted) ?? Number.NaN;
+  const askedAgain = await countAskedAgain(alipay);
+  const result = {
+    name: contender.name,
+    version: contender.version,
+    paced: {
+      perSecond,
+      count: paced,
+      cpu: pacedRun.cpu,
+      lateness: {
+        p50: quantile(late, 0.5),
+        p90: quantile(late, 0.9),
+        p99: quantile(late, 0.99),
+        worst: Math.max(...late),
+      },
+    },
+    burst: {
+      count: burst,
+      seconds: burstRun.seconds,
+      perSecond: burstRun.toldAt.length / burstRun.seconds,
+      cpu: burstRun.cpu,
+    },
+    kill: {
+      count: killed,
+      lost: killRun.lost,
+      toldAgain: (await contender.toldAgain()) - toldBefore,
+      askedAgain,
+      lastTold: (Math.max(...killRun.toldAt) - killedAt) / 1000,
+      workerReady: (readyAt - killedAt) / 1000,
+    },
+    late: warmedUp.late + burstRun.late + pacedRun.late + killRun.late,
+    memory,
+  };
+  await worker.stop();
+  const lost = warmedUp.lost + burstRun.lost + pacedRun.lost;
+  if (lost > 0) throw new Error(`${contender.name} lost ${lost} payments without being killed`);
+  return result;
+}
+
+type Begin = (count: number, act: (index: number) => Promise<unknown>) => Promise<void>;
+
+async function runOnce(
+  { alipay, postgres }: World,
+  contender: Contender,
+  worker: Service,
+  {
+    prefix,
+    count,
+    begin,
+    progress,
+    onTold,
+  }: {
+    prefix: string;
+    count: number;
+    begin: Begin;
+    progress: Progress;
+    onTold: ((told: number) => void) | undefined;
+  },
+): Promise<Seen & { seconds: number; cpu: Parts }> {
+  await alipay.clearJournal();
+  const read = (): Omit<Parts, 'all'> => ({
+    worker: worker.ended() === undefined ? cpuSeconds(worker.pid) : Number.NaN,
+    server: contender.server ? cpuSeconds(contender.server.pid) : 0,
+    postgres: cpuSeconds(postgres.pid),
+  });
+  const before = read();
+  const startedAt = Date.now();
+  const addresses = new Map<string, string>();
+  let advanced = 0;
+  const watching = watch(contender, alipay, {
+    prefix,
+    count,
+    addresses,
+    onTold(told) {
+      progress.advance(told - advanced);
+      advanced = told;
+      onTold?.(told);
+    },
+  });
+  const [seen] = await Promise.all([
+    watching,
+    begin(count, async (index) => {
+      const { outTradeNo, paymentUrl } = await contender.checkOut(`${prefix}${index}`);
+      addresses.set(outTradeNo, paymentUrl);
+    }),
+  ]);
+  const after = read();
+  const perPayment = (part: keyof typeof before): number => ((after[part] - before[part]) * 1000) / count;
+  const cpu = {
+    worker: perPayment('worker'),
+    server: perPayment('server'),
+    postgres: perPayment('postgres'),
+  };
+  return {
+    ...seen,
+    seconds: (Math.max(...seen.toldAt) - startedAt) / 1000,
+    cpu: { ...cpu, all: cpu.worker + cpu.server + cpu.postgres },
+  };
+}

@@ -1,0 +1,21 @@
+import { openGateway } from '../../../activities/alipay/open';
+import type { AlipayGateway } from '../../../activities/alipay/gateway';
+import type { Database } from '../../../db/connect';
+import { openDatabase } from '../../../db/connect';
+import { readConfig } from '../../../worker/config';
+import { CONNECTIONS } from './work';
+
+/** What a contender's process works with, by the environment that the application's own processes read. */
+export interface Means {
+  db: Database;
+  alipay: AlipayGateway;
+  databaseUrl: string;
+  intervalMs: number;
+}
+
+/** Opens the database and the gateway client of the environment. */
+export function openMeans(env: NodeJS.ProcessEnv, maxConnections = CONNECTIONS): Means {
+  const { database, alipay, payments } = readConfig(env, { needs: ['database', 'alipay', 'payments'] });
+  const db = openDatabase({ ...database, maxConnections });
+  return { db, alipay: openGateway(db, alipay), databaseUrl: database.url, intervalMs: payments.intervalMs };
+}

@@ -1,0 +1,60 @@
+import { row } from '../../../db/connect';
+import type { Database } from '../../../db/connect';
+import { migrateUp } from '../../../db/migrator';
+import { createDatabase } from '../../../sandbox/dev/postgres';
+import type { World } from '../world';
+import type { Contender } from './contender';
+import type { Means } from './open-work';
+import { openMeans } from './open-work';
+
+/** A peer's database beside the application's, in the same PostgreSQL, with the same tables in it. */
+export async function openPeer(
+  world: World,
+  { name, version, file }: { name: string; version: string; file: string },
+  connect: (means: Means) => Promise<Pick<Contender, 'checkOut'> & { close(): Promise<unknown> }>,
+): Promise<Contender> {
+  const databaseUrl = await createDatabase(world.postgresUrl, name.replace('-', '_'));
+  const env = { ...world.env, DATABASE_URL: databaseUrl };
+  const means = openMeans(env, CLIENT_CONNECTIONS);
+  await migrateUp(means.db);
+  let started = 0;
+  let client: Awaited<ReturnType<typeof connect>> | undefined;
+  return {
+    name,
+    version,
+    db: means.db,
+    server: undefined,
+    async checkOut(orderId) {
+      if (!client) throw new Error('The worker makes the tables: start it first');
+      return client.checkOut(orderId);
+    },
+    async startWorker() {
+      const worker = await world.startProcess({
+        name: `${name}-worker-${(started += 1)}`,
+        file,
+        env: { DATABASE_URL: databaseUrl },
+        ready: (service) =>
+          service.tail(50).includes('ready') ? Promise.resolve() : Promise.reject(new Error('not ready')),
+      });
+      client ??= await connect(means);
+      return worker;
+    },
+    toldAgain: () => countToldAgain(means.db),
+    async close() {
+      await client?.close();
+      await means.db.destroy();
+    },
+  };
+}
+
+/** As the bench's own pool for the application. */
+const CLIENT_CONNECTIONS = 10;
+
+async function countToldAgain(db: Database): Promise<number> {
+  const counted = await row<{ again: number }>(
+    db,
+    `SELECT CAST(count(*) AS integer) AS again FROM payment_events
+     WHERE event = 'told' AND detail ->> 'repeated' = 'true'`,
+  );
+  return counted?.again ?? 0;
+}

@@ -1,0 +1,27 @@
+import { versionOf } from '../../report';
+import type { World } from '../../world';
+import type { Contender } from '../contender';
+import { openPeer } from '../peer';
+import { checkOut, connectionOf } from '../work';
+import { createBoss, sendCheck } from './queues';
+
+/** The work on pg-boss: a delayed job for each check. */
+export function openPgBoss(world: World): Promise<Contender> {
+  const peer = {
+    name: 'pg-boss',
+    version: `pg-boss ${versionOf('pg-boss')}`,
+    file: 'test/bench/peers/pg-boss/worker.ts',
+  };
+  return openPeer(world, peer, async ({ db, alipay, databaseUrl, intervalMs }) => {
+    const boss = createBoss(databaseUrl, { worker: false });
+    await boss.start();
+    return {
+      checkOut: (orderId) =>
+        checkOut({ db, alipay }, orderId, async (trx, { outTradeNo, createdAt }) => {
+          const dueAt = new Date(createdAt.getTime() + intervalMs);
+          await sendCheck(boss, await connectionOf(trx), { outTradeNo, check: 1 }, dueAt);
+        }),
+      close: () => boss.stop({ graceful: false, wait: true }),
+    };
+  });
+}

@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto';
+import type { ClientBase } from 'pg';
+import type { AlipayGateway } from '../../../activities/alipay/gateway';
+import { readEvidence } from '../../../activities/evidence';
+import { storeAnswer } from '../../../activities/payments';
+import type { Database } from '../../../db/connect';
+import { openPayment, recordPaid, registerOrder } from '../../../db/ledger';
+import { logMessage } from '../../../db/order-log';
+import { findUntold, markTold } from '../../../db/order-messages';
+import { appendEvent } from '../../../db/payment-events';
+import type { Payment } from '../../../db/payments';
+import { findPayment } from '../../../db/payments';
+import type { PaymentResult } from '../../../workflows/messages';
+import { THE_TEA } from '../row';
+
+// The work itself, which every contender does by the application's own statements and gateway client: what differs is
+// who waits, who calls it, and what happens when that one dies.
+
+export const CHECKS = 3;
+
+/** How long one call of Alipay may take, ms: `ALIPAY_TIMEOUT`'s default. */
+export const CALL_MS = 5_000;
+
+/** Queries of the work that run at the same time in one process. */
+export const CONNECTIONS = 20;
+
+const DAY_MS = 24 * 3_600_000;
+const MARGIN_MS = 1_000;
+
+/** What the bench hands to the buyer. */
+export interface CheckedOut {
+  outTradeNo: string;
+  paymentUrl: string;
+}
+
+/**
+ * The rows of order and payment, as `PaymentClient.checkout` writes them; `start` puts the first check into the same
+ * transaction as the payment. Then the signed address.
+ */
+export async function checkOut(
+  { db, alipay }: { db: Database; alipay: AlipayGateway },
+  orderId: string,
+  start: (trx: Database, payment: Payment) => Promise<unknown>,
+): Promise<CheckedOut> {
+  const order = await registerOrder(db, { orderId, ...THE_TEA, closeBy: 'sweep', ttlMs: DAY_MS });
+  const payment = await db.transaction(async (trx) => {
+    const opened = await openPayment(trx, {
+      orderId,
+      newOutTradeNo: randomBytes(16).toString('hex'),
+      product: 'page',
+      marginMs: MARGIN_MS,
+    });
+    await start(trx, opened.payment);
+    return opened.payment;
+  });
+  const { outTradeNo, product, totalAmount, timeExpire } = payment;
+  const paymentUrl = await alipay.payUrl({
+    outTradeNo,
+    subject: order.subject,
+    totalAmount,
+    product,
+    timeExpire: timeExpire ?? order.expiresAt,
+  });
+  return { outTradeNo, paymentUrl };
+}
+
+/** Asks Alipay, unless the own table knows; the answer is written by {@link record}. */
+export async function ask(
+  { db, alipay }: { db: Database; alipay: AlipayGateway },
+  outTradeNo: string,
+): Promise<Asked> {
+  const payment = await findPayment(db, outTradeNo);
+  if (payment?.status !== 'UNPAID') return 'settled';
+  return alipay.query(outTradeNo, { deadlineMs: CALL_MS });
+}
+
+export type Asked = 'settled' | Awaited<ReturnType<AlipayGateway['query']>>;
+
+/**
+ * Writes down an answer and what follows from it. Whoever calls it gives a transaction, and sends what it returns:
+ * the messages that the order service is to be told.
+ */
+export async function record(
+  trx: Database,
+  { outTradeNo, check }: { outTradeNo: string; check: number },
+  asked: Exclude<Asked, 'settled'>,
+): Promise<PaymentResult[]> {
+  const id = await storeAnswer(trx, outTradeNo, check, asked);
+  if (asked.answer !== 'paid') return [];
+  const event = {
+    id,
+    outTradeNo,
+    at: new Date(),
+    actor: 'query',
+    event: 'answered',
+    detail: { ...asked.content },
+  } as const;
+  const evidence = readEvidence(event);
+  if (evidence.of !== 'paid') return [];
+  const { orderId, untold } = await recordPaid(trx, evidence.paid, 'refund');
+  return untold ? findUntold(trx, orderId) : [];
+}
+
+/** What the order service has not been told of a payment's order. */
+export async function untold(db: Database, outTradeNo: string): Promise<PaymentResult[]> {
+  const payment = await findPayment(db, outTradeNo);
+  return payment ? findUntold(db, payment.orderId) : [];
+}
+
+/** The order service: acts once on a message, and notes where it was told again. */
+export async function act(trx: Database, message: PaymentResult): Promise<void> {
+  const { messageId, outTradeNo } = message;
+  const first = await logMessage(trx, message);
+  await markTold(trx, messageId);
+  if (first) return;
+  await appendEvent(trx, {
+    outTradeNo: outTradeNo ?? null,
+    actor: 'order-service',
+    event: 'told',
+    detail: { messageId, repeated: true },
+  });
+}
+
+/** The connection that a transaction of knex runs on, for a library that brings its own statements. */
+export function connectionOf(trx: Database): Promise<ClientBase> {
+  return (trx.client as { acquireConnection(): Promise<ClientBase> }).acquireConnection();
+}
