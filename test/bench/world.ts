@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
@@ -7,7 +7,7 @@ import { PaymentClient } from '../../client/payment-client';
 import type { Database } from '../../db/connect';
 import { openDatabase } from '../../db/connect';
 import { migrateUp } from '../../db/migrator';
-import { connectControl, DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES } from '../../sandbox';
+import { connectControl } from '../../sandbox';
 import type { SandboxControl } from '../../sandbox';
 import { ROOT } from '../../sandbox/dev/cache';
 import { freePorts } from '../../sandbox/dev/ports';
@@ -22,6 +22,7 @@ import type { TaskQueue } from '../../workflows/messages';
 import { nodeOf, startCluster } from '../support/cluster/cluster';
 import type { Cluster } from '../support/cluster/cluster';
 import { BARE_QUEUES } from './bare/names';
+import { environment } from './environment';
 
 export interface WorldOptions {
   /** Settings of the application for this row, by environment as everywhere. */
@@ -240,46 +241,6 @@ async function startDevServer({
   });
   opened.push(() => server.stop());
   return { address: server.address, namespace: 'default', service: server.service };
-}
-
-function environment(
-  folder: string,
-  where: {
-    databaseUrl: string;
-    address: string;
-    namespace: string;
-    sandboxPort: number;
-    serverPort: number;
-    own: Record<string, string>;
-  },
-): NodeJS.ProcessEnv {
-  const temporalConfig = join(folder, 'temporal.toml');
-  writeFileSync(temporalConfig, `[profile.default]\naddress = ${JSON.stringify(where.address)}\n`);
-  // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this world.
-  const others = Object.entries(process.env).filter(
-    ([name]) => !/^(TEMPORAL|ALIPAY|PAYMENT|SWEEP|DATABASE|LOG|ORDER)_/.test(name),
-  );
-  const keys = join(folder, 'sandbox', 'keys');
-  return {
-    ...Object.fromEntries(others),
-    TEMPORAL_ADDRESS: where.address,
-    TEMPORAL_NAMESPACE: where.namespace,
-    TEMPORAL_CONFIG_FILE: temporalConfig,
-    DATABASE_URL: where.databaseUrl,
-    ALIPAY_GATEWAY: `http://127.0.0.1:${where.sandboxPort}/gateway.do`,
-    ALIPAY_APP_ID: DEFAULT_APP_ID,
-    ALIPAY_SELLER_ID: DEFAULT_SELLER_ID,
-    ALIPAY_PRIVATE_KEY_FILE: join(keys, KEY_FILES.appPrivate),
-    ALIPAY_PUBLIC_KEY_FILE: join(keys, KEY_FILES.alipayPublic),
-    ALIPAY_NOTIFY_URL: `http://127.0.0.1:${where.serverPort}/alipay/notify`,
-    CLOSE_MARGIN: '1s',
-    HOST: '127.0.0.1',
-    PORT: String(where.serverPort),
-    SANDBOX_PORT: String(where.sandboxPort),
-    SANDBOX_DIR: join(folder, 'sandbox'),
-    LOG_FORMAT: 'json',
-    ...where.own,
-  };
 }
 
 /**

@@ -1,0 +1,44 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES } from '../../sandbox';
+
+/** What every process of a world is told: where the others are, and what a row sets of its own. */
+export function environment(
+  folder: string,
+  where: {
+    databaseUrl: string;
+    address: string;
+    namespace: string;
+    sandboxPort: number;
+    serverPort: number;
+    own: Record<string, string>;
+  },
+): NodeJS.ProcessEnv {
+  const temporalConfig = join(folder, 'temporal.toml');
+  writeFileSync(temporalConfig, `[profile.default]\naddress = ${JSON.stringify(where.address)}\n`);
+  // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this world.
+  const others = Object.entries(process.env).filter(
+    ([name]) => !/^(TEMPORAL|ALIPAY|PAYMENT|SWEEP|DATABASE|LOG|ORDER)_/.test(name),
+  );
+  const keys = join(folder, 'sandbox', 'keys');
+  return {
+    ...Object.fromEntries(others),
+    TEMPORAL_ADDRESS: where.address,
+    TEMPORAL_NAMESPACE: where.namespace,
+    TEMPORAL_CONFIG_FILE: temporalConfig,
+    DATABASE_URL: where.databaseUrl,
+    ALIPAY_GATEWAY: `http://127.0.0.1:${where.sandboxPort}/gateway.do`,
+    ALIPAY_APP_ID: DEFAULT_APP_ID,
+    ALIPAY_SELLER_ID: DEFAULT_SELLER_ID,
+    ALIPAY_PRIVATE_KEY_FILE: join(keys, KEY_FILES.appPrivate),
+    ALIPAY_PUBLIC_KEY_FILE: join(keys, KEY_FILES.alipayPublic),
+    ALIPAY_NOTIFY_URL: `http://127.0.0.1:${where.serverPort}/alipay/notify`,
+    CLOSE_MARGIN: '1s',
+    HOST: '127.0.0.1',
+    PORT: String(where.serverPort),
+    SANDBOX_PORT: String(where.sandboxPort),
+    SANDBOX_DIR: join(folder, 'sandbox'),
+    LOG_FORMAT: 'json',
+    ...where.own,
+  };
+}
