@@ -128,8 +128,11 @@ function parse<T>(schema: z.ZodType<T>, input: unknown): T {
   throw new PaymentError('INVALID_INPUT', parsed.error.issues.map(describe).join('; '));
 }
 
+/** A slip of the pen is named; what cannot be one (a token, a number of a buyer) is not repeated into answers and logs. */
+const nameOf = (key: string): string => (/^[A-Za-z_]{1,32}$/.test(key) ? key : '(a name like no field)');
+
 function describe(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'unrecognized_keys') return `${issue.keys.join(', ')}: no such field`;
+  if (issue.code === 'unrecognized_keys') return `${issue.keys.map(nameOf).join(', ')}: no such field`;
   if (issue.path.length === 0) return 'the input must be an object with fields';
   return `${issue.path.join('.')} ${issue.message}`;
 }
