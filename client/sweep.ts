@@ -54,6 +54,13 @@ const DETAILS =
 /** One call of Temporal that does not wait for work to be done. */
 const CALL_MS = 5_000;
 
+/**
+ * What is said to the Schedule, and its answer. The server keeps a Schedule in a workflow of its own and reads it by a query,
+ * which now and then waits 5 s for a worker that no longer asks (the sticky queue's time-out; measured: 2 of 40 reads
+ * right after a trigger, on a busy machine).
+ */
+const SCHEDULE_MS = 15_000;
+
 const LOOK_EVERY_MS = 500;
 
 /** A query waits for a worker; nobody who watches waits longer than this for the next look. */
@@ -220,13 +227,13 @@ export class SweepControl {
     }
   }
 
-  #call<T>(call: () => Promise<T>): Promise<T> {
-    return this.temporal.withDeadline(Date.now() + CALL_MS, call);
+  #call<T>(call: () => Promise<T>, deadlineMs = CALL_MS): Promise<T> {
+    return this.temporal.withDeadline(Date.now() + deadlineMs, call);
   }
 
   async #scheduled<T>(act: (handle: ScheduleHandle) => Promise<T>): Promise<T> {
     try {
-      return await this.#call(() => act(this.temporal.schedule.getHandle(SWEEP_SCHEDULE_ID)));
+      return await this.#call(() => act(this.temporal.schedule.getHandle(SWEEP_SCHEDULE_ID)), SCHEDULE_MS);
     } catch (error) {
       if (!(error instanceof ScheduleNotFoundError)) throw error;
       throw new PaymentError(

@@ -4,7 +4,6 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTcpServer } from 'node:net';
-import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ScheduleOverlapPolicy } from '@temporalio/client';
@@ -313,24 +312,21 @@ describe('on a whole shop', () => {
 
   it('names a last sweep that was ended by force', async () => {
     const handle = shop.temporal.schedule.getHandle('sweep-expired-orders');
-    await handle.update((schedule) => ({ ...schedule, spec: { intervals: [{ every: '1 day' }] } }));
-    // A sweep that no worker takes up waits, so that it can be ended.
-    await handle.update(({ action, ...schedule }) => ({
+    const last = async (): Promise<string> =>
+      (await handle.describe()).info.recentActions.at(-1)?.action.workflow.workflowId ?? '';
+    // A sweep that no worker takes up waits, so that it can be ended. Its id is its own: the server appends the time in whole
+    // seconds only, so that a sweep which is triggered within the second of the one before would have that one's id.
+    await handle.update((schedule) => ({
       ...schedule,
-      action: { ...action, taskQueue: 'nobody' },
+      spec: { intervals: [{ every: '1 day' }] },
+      action: { ...schedule.action, taskQueue: 'nobody', workflowId: 'sweep-nobody-takes-up' },
     }));
-    const before = (await handle.describe()).info.recentActions.at(-1)?.action.workflow.workflowId;
-    const id = await waitFor(
-      async () => {
-        // The server may drop a trigger that follows closely on an update; and SKIP would drop one beside a running sweep.
-        await handle.trigger(ScheduleOverlapPolicy.ALLOW_ALL);
-        await setTimeout(1_000);
-        const last = (await handle.describe()).info.recentActions.at(-1)?.action.workflow.workflowId;
-        return last !== before && last;
-      },
-      { what: 'the triggered sweep', timeoutMs: 30_000 },
-    );
-    await shop.temporal.workflow.getHandle(id).terminate('stuck for an hour');
+    await handle.trigger(ScheduleOverlapPolicy.ALLOW_ALL);
+    await waitFor(async () => (await last()).startsWith('sweep-nobody-takes-up'), {
+      what: 'the triggered sweep',
+      timeoutMs: 30_000,
+    });
+    await shop.temporal.workflow.getHandle(await last()).terminate('stuck for an hour');
     expect((await trouble())['last-sweep']).toMatch(
       /fault: .* is TERMINATED: .*stuck for an hour → .*temporal workflow show/,
     );
@@ -355,7 +351,7 @@ describe('on a whole shop', () => {
     expect(
       (await trouble({ ALIPAY_NOTIFY_URL: `http://127.0.0.1:${CLOSED_PORT}` }, notify))['notify-endpoint'],
     ).toMatch(/refuses connections/);
-    expect(await trouble({ ALIPAY_NOTIFY_URL: stranger })).toEqual(await trouble());
+    expect(await verdicts({ ALIPAY_NOTIFY_URL: stranger })).not.toHaveProperty('notify-endpoint');
   });
 
   it('waits for nobody longer than the deadline, and skips what needs the answer', async () => {
@@ -372,7 +368,10 @@ describe('on a whole shop', () => {
       says: 'no answer within 400ms',
     });
     expect(
-      findings.filter(({ verdict }) => verdict === 'skipped').map(({ check, says }) => [check, says]),
+      // Temporal may well be slower than this deadline, too.
+      findings
+        .filter(({ says }) => says.startsWith('needs database'))
+        .map(({ check, says }) => [check, says]),
     ).toEqual([
       ['database-clock', 'needs database'],
       ['schema', 'needs database'],
