@@ -5,6 +5,8 @@ import { Command, CommanderError } from 'commander';
 import { ENVIRONMENT } from '../worker/config';
 import { createLogger } from '../worker/log';
 import { addCheckout } from './cli/checkout';
+import { addCodec } from './cli/codec';
+import type { ServeCodec } from './cli/codec';
 import { examples } from './cli/command';
 import type { Answer, Answering, CliPayments } from './cli/command';
 import { addDoctor } from './cli/doctor';
@@ -18,6 +20,7 @@ import { addSweep } from './cli/sweep';
 import { addUnmatched } from './cli/unmatched';
 import type { DrawBar } from './cli/sweep';
 import { drawSweepBar } from './cli/sweep-bar';
+import type * as CodecServer from './codec-server';
 import type * as Doctor from './doctor';
 import type * as Client from './payment-client';
 
@@ -26,6 +29,7 @@ export interface CliWorld {
   version: string;
   connect: () => Promise<CliPayments>;
   diagnose: Diagnose;
+  serveCodec: ServeCodec;
   out: (text: string) => void;
   err: (text: string) => void;
   /** Whether `out` goes to a terminal that shows colours. */
@@ -108,6 +112,7 @@ function buildProgram(
   addUnmatched(program, answering);
   addSweep(program, answering, drawBar);
   addDoctor(program, telling, world.diagnose);
+  addCodec(program, telling, world.serveCodec);
   return program;
 }
 
@@ -134,6 +139,11 @@ function diagnose(options: Doctor.DiagnosisOptions): Promise<Doctor.Finding[]> {
   return doctor.diagnose(process.env, options);
 }
 
+function serveCodec(): Promise<void> {
+  const server = createRequire(__filename)('./codec-server') as typeof CodecServer;
+  return server.serveCodec(process.env);
+}
+
 /** The program: arguments, streams and exit code of this process. */
 export async function main(packageRoot: string): Promise<void> {
   // `… | head` closes the pipe early; that is no failure.
@@ -145,6 +155,7 @@ export async function main(packageRoot: string): Promise<void> {
     version,
     connect,
     diagnose,
+    serveCodec,
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     colourful: process.stdout.isTTY && process.stdout.hasColors(),

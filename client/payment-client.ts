@@ -26,6 +26,7 @@ import type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched
 import { listUnmatched, resolveUnmatched } from '../db/unmatched-notifications';
 import { readConfig } from '../worker/config';
 import { createLogger } from '../worker/log';
+import { dataConverterWith } from '../worker/payload-codec';
 import type { ErrorCode } from '../workflows/errors';
 import { ERROR_STATUS, PaymentError } from '../workflows/errors';
 import type { closeOrder } from '../workflows/close-order';
@@ -169,12 +170,13 @@ export class PaymentClient {
     env: NodeJS.ProcessEnv = process.env,
     { log, observer }: { log?: Logger; observer?: Observer } = {},
   ): Promise<PaymentClient> {
-    const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'log'] });
+    const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'log'] });
     const { connectionOptions, namespace } = readTemporalConfig(env);
     const db = openDatabase(config.database);
     return new PaymentClient({
       temporal: new Client({
         connection: Connection.lazy(connectionOptions),
+        dataConverter: dataConverterWith(config.payloads.keys),
         ...(namespace !== undefined && { namespace }),
       }),
       db,

@@ -4,6 +4,7 @@ import type { Logger } from '../worker/log';
 import { readConfig } from '../worker/config';
 import { PaymentError } from '../workflows/errors';
 import { buildHttpServer } from './http';
+import { explainListenError } from './listening';
 import { createServerMetrics } from './metrics';
 import { serveMetrics } from './metrics-endpoint';
 import { PaymentClient } from './payment-client';
@@ -20,7 +21,7 @@ function refuse(error: unknown): never {
 
 async function main(): Promise<void> {
   const { http, metrics } = readConfig(process.env, {
-    needs: ['database', 'alipay', 'payments', 'sweep', 'http', 'log', 'metrics'],
+    needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'http', 'log', 'metrics'],
   });
   const log = createLogger({ name: 'server' });
   const counts = metrics.address === undefined ? undefined : createServerMetrics();
@@ -38,24 +39,13 @@ async function main(): Promise<void> {
   } catch (error) {
     await app.close();
     await payments.close();
-    throw explainListenError(error, http);
+    throw explainListenError(error, http, { host: 'HOST', port: 'PORT' });
   }
   closeOnSignal(log, async () => {
     await app.close();
     await stopServingMetrics();
     await payments.close();
   });
-}
-
-function explainListenError(error: unknown, { host, port }: { host: string; port: number }): unknown {
-  const code = (error as NodeJS.ErrnoException).code;
-  const advice = {
-    EADDRINUSE: `PORT ${port} on ${host} is in use by another process; stop it or set another PORT`,
-    EACCES: `PORT ${port} on ${host} may not be opened by this user; set a PORT of 1024 or more`,
-    EADDRNOTAVAIL: `HOST ${host} is no address of this machine; set HOST to one, or to 0.0.0.0 for all`,
-    ENOTFOUND: `HOST ${host} is no address and no known name; mend HOST`,
-  }[code ?? ''];
-  return advice ? new PaymentError('CONFIG_INVALID', advice, { cause: error }) : error;
 }
 
 /** Stops taking requests, lets those in progress finish, and leaves with 0. A second signal does not wait. */

@@ -4,6 +4,8 @@ import { z } from 'zod';
 import { PaymentError } from '../workflows/errors';
 import type { LatePaymentPolicy } from '../workflows/messages';
 import { KeyFault, parsePrivateKey, parsePublicKey } from './keys';
+import type { PayloadKey } from './payload-keys';
+import { parsePayloadKeys } from './payload-keys';
 
 /** What the environment says, validated. Durations are milliseconds. */
 export interface Config {
@@ -34,6 +36,9 @@ export interface Config {
   };
   sweep: { cron: string; parallel: number };
   http: { host: string; port: number; apiToken?: string };
+  /** The first encrypts what Temporal stores, all decrypt; none: nothing is encrypted. */
+  payloads: { keys: readonly PayloadKey[] };
+  codec: { host: string; port: number; token?: string; corsOrigins: readonly string[] };
   log: { level: LogLevel; format?: LogFormat };
   /** Where Prometheus reads; undefined: nowhere. */
   metrics: { address?: string };
@@ -82,6 +87,12 @@ const databaseUrl = z
   .refine((text) => /^postgres(ql)?:$/.test(protocolOf(text)), 'is not a postgres:// URL');
 
 const port = wholeNumber(0, 65_535);
+
+const token = z
+  .string()
+  .regex(/^[\x21-\x7e]{16,}$/, 'is shorter than 16 characters, or has some outside printable ASCII');
+
+const A_TOKEN = '16 or more random characters, as from: openssl rand -hex 32';
 
 interface Variable {
   group: ConfigGroup | 'temporal';
@@ -242,12 +253,50 @@ const VARIABLES = {
   API_TOKEN: {
     group: 'http',
     secret: true,
-    example: '16 or more random characters, as from: openssl rand -hex 32',
+    example: A_TOKEN,
     meaning: 'bearer token of /orders, /checkout and /payments; required unless HOST is a loopback address',
-    schema: z
-      .string()
-      .regex(/^[\x21-\x7e]{16,}$/, 'is shorter than 16 characters, or has some outside printable ASCII')
-      .optional(),
+    schema: token.optional(),
+  },
+  PAYLOAD_KEYS: {
+    group: 'payloads',
+    secret: true,
+    orFile: true,
+    example:
+      'id:key, as from: echo "2026-11:$(openssl rand -base64 32)"; older ones behind it, with commas between',
+    meaning:
+      'encrypts what Temporal stores: `id:base64` of 32 bytes, older keys behind it; or PAYLOAD_KEYS_FILE; unset: in clear',
+    schema: key(parsePayloadKeys).optional(),
+  },
+  CODEC_HOST: {
+    group: 'codec',
+    default: '127.0.0.1',
+    meaning: 'address that `durable-alipay codec` listens on, which decrypts for the Web UI and `temporal`',
+    schema: word(253),
+  },
+  CODEC_PORT: {
+    group: 'codec',
+    default: '8234',
+    meaning: 'its port, beside that of the Web UI; 0: any free one',
+    schema: port,
+  },
+  CODEC_TOKEN: {
+    group: 'codec',
+    secret: true,
+    example: A_TOKEN,
+    meaning: 'its bearer token; required unless CODEC_HOST is a loopback address',
+    schema: token.optional(),
+  },
+  CODEC_CORS_ORIGINS: {
+    group: 'codec',
+    default: 'http://localhost:8233,http://127.0.0.1:8233',
+    meaning: 'origins of the Web UIs that may use it, with commas between',
+    schema: z.string().transform((text, context) => {
+      const origins = text.split(',').map((one) => one.trim());
+      const wrong = origins.filter((one) => originOf(one) !== one);
+      if (wrong.length > 0)
+        context.addIssue(`has what is no origin like https://ui.example: ${wrong.join(' ')}`);
+      return origins;
+    }),
   },
   LOG_LEVEL: {
     group: 'log',
@@ -342,6 +391,13 @@ const ASSEMBLE: { [G in ConfigGroup]: (values: Values) => Config[G] } = {
   }),
   sweep: (v) => ({ cron: v.SWEEP_CRON, parallel: v.SWEEP_PARALLEL }),
   http: (v) => ({ host: v.HOST, port: v.PORT, apiToken: v.API_TOKEN }),
+  payloads: (v) => ({ keys: v.PAYLOAD_KEYS ?? [] }),
+  codec: (v) => ({
+    host: v.CODEC_HOST,
+    port: v.CODEC_PORT,
+    token: v.CODEC_TOKEN,
+    corsOrigins: v.CODEC_CORS_ORIGINS,
+  }),
   log: (v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }),
   metrics: (v) => ({ address: v.METRICS_ADDRESS }),
   laptop: (v) => ({
@@ -368,6 +424,14 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
         ? undefined
         : `is not set, but HOST is ${HOST}: anybody could close orders; ` +
           `set ${VARIABLES.API_TOKEN.example}, or HOST=127.0.0.1`,
+  },
+  {
+    of: ['CODEC_TOKEN', 'CODEC_HOST'],
+    fault: ({ CODEC_TOKEN, CODEC_HOST }) =>
+      CODEC_TOKEN !== undefined || isLoopback(CODEC_HOST)
+        ? undefined
+        : `is not set, but CODEC_HOST is ${CODEC_HOST}: anybody could decrypt histories; ` +
+          `set ${A_TOKEN}, or CODEC_HOST=127.0.0.1`,
   },
   {
     of: ['ALIPAY_PUBLIC_KEY', 'ALIPAY_PRIVATE_KEY'],
@@ -496,6 +560,10 @@ function key<T>(parse: (text: string) => T): z.ZodType<T, string> {
 
 function protocolOf(text: string): string {
   return URL.canParse(text) ? new URL(text).protocol : '';
+}
+
+function originOf(text: string): string {
+  return /^https?:/.test(text) && URL.canParse(text) ? new URL(text).origin : '';
 }
 
 function isLoopback(host: string): boolean {

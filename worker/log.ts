@@ -9,7 +9,7 @@ const HIDDEN = '[hidden]';
 
 /** Keys, signatures, credentials, and whatever tells who the buyer is, in anybody's spelling. */
 const SENSITIVE =
-  /^(sign|signature|authorization|cookie|set-cookie|password|.*(private|public)_?key|api_?token|buyer_?.*)$/i;
+  /^(sign|signature|authorization|cookie|set-cookie|password|.*(private|public)_?key|payload_?keys|(api|codec)_?token|buyer_?.*)$/i;
 
 /** The same inside a form body or a URL. */
 const SENSITIVE_PARAMETER = /\b(sign|buyer_\w+)=[^&\s"']+/gi;

@@ -1,4 +1,5 @@
 import { Client } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import type { NativeConnection, WorkerOptions, WorkflowBundle } from '@temporalio/worker';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import type { ActivityDependencies } from '../activities';
@@ -15,6 +16,7 @@ import { TASK_QUEUES } from '../workflows/messages';
 import { readConfig } from './config';
 import type { Logger } from './log';
 import { measureBacklog } from './gauges';
+import { dataConverterWith } from './payload-codec';
 import { readTemporalConfig } from './temporal-config';
 import { checkDatabase, connectTemporal, registerSearchAttributes } from './startup';
 
@@ -46,6 +48,8 @@ export interface WorkersOptions {
   namespace: string;
   queues?: readonly TaskQueue[];
   deps: ActivityDependencies;
+  /** How payloads are written and read; its failure converter must be in the bundle. */
+  dataConverter?: DataConverter;
   /** Workflow code that was bundled before; tests bundle once for many workers. */
   workflowBundle?: WorkflowBundle;
 }
@@ -56,15 +60,18 @@ export async function createWorkers({
   namespace,
   queues = ALL_QUEUES,
   deps,
+  dataConverter,
   workflowBundle,
 }: WorkersOptions): Promise<Worker[]> {
   const runsWorkflows = queues.some((queue) => queue !== TASK_QUEUES.alipay);
-  const bundle = workflowBundle ?? (runsWorkflows ? await bundleWorkflows(deps.log) : undefined);
+  const bundle =
+    workflowBundle ?? (runsWorkflows ? await bundleWorkflows(deps.log, dataConverter) : undefined);
   return Promise.all(
     queues.map((queue) =>
       Worker.create({
         connection,
         namespace,
+        dataConverter,
         taskQueue: queue,
         shutdownGraceTime: SHUTDOWN_GRACE,
         ...queueOptions(queue, deps, bundle),
@@ -102,9 +109,10 @@ function queueOptions(
 }
 
 /** Bundles the workflow code, from TypeScript or from the built package, whichever this is. */
-function bundleWorkflows(log: Logger): Promise<WorkflowBundle> {
+function bundleWorkflows(log: Logger, dataConverter?: DataConverter): Promise<WorkflowBundle> {
   return bundleWorkflowCode({
     workflowsPath: require.resolve('../workflows'),
+    failureConverterPath: dataConverter?.failureConverterPath,
     // webpack's report of each module is no news.
     logger: new DefaultLogger('WARN', ({ message }) => log.warn(message)),
   });
@@ -124,7 +132,7 @@ export async function runWorkers({
   log: Logger;
   env?: NodeJS.ProcessEnv;
 }): Promise<void> {
-  const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'log'] });
+  const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'log'] });
   const { connectionOptions, namespace = 'default' } = readTemporalConfig(env);
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
   try {
@@ -136,10 +144,11 @@ export async function runWorkers({
     const connection = await connectTemporal(connectionOptions, log);
     try {
       await registerSearchAttributes(connection, namespace, log);
-      const temporal = new Client({ connection, namespace });
+      const dataConverter = dataConverterWith(config.payloads.keys);
+      const temporal = new Client({ connection, namespace, dataConverter });
       const { latePaymentPolicy, closeMarginMs } = config.payments;
       const deps = { db, alipay, temporal, log, metrics, latePaymentPolicy, closeMarginMs };
-      const workers = await createWorkers({ connection, namespace, queues, deps });
+      const workers = await createWorkers({ connection, namespace, queues, deps, dataConverter });
       log.info({ queues, namespace, address: connectionOptions.address }, 'worker ready');
       const stopMeasuring = measureBacklog(meter, db, log);
       await runAll(workers).finally(stopMeasuring);

@@ -21,6 +21,8 @@ export const ERROR_STATUS = {
   TOO_MANY_REQUESTS: 429,
   INTERNAL: 500,
   CONFIG_INVALID: 500,
+  PAYLOAD_KEY_UNKNOWN: 500,
+  PAYLOAD_UNREADABLE: 500,
   ALIPAY_REFUSED: 503,
   ALIPAY_UNAVAILABLE: 503,
   DATABASE_UNAVAILABLE: 503,
@@ -31,7 +33,7 @@ export type ErrorCode = keyof typeof ERROR_STATUS;
 
 /** An error that is part of the interface. Its message carries no secret and nothing about a buyer. */
 export class PaymentError extends Error {
-  override readonly name = 'PaymentError';
+  override readonly name: string = 'PaymentError';
 
   constructor(
     readonly code: ErrorCode,

@@ -1,4 +1,5 @@
 import { redact } from '../../worker/log';
+import type { ErrorCode } from '../../workflows/errors';
 import { PaymentError } from '../../workflows/errors';
 
 /** What the shell is told. */
@@ -23,10 +24,17 @@ export const EXIT_HELP = `Exit codes:
   4  its state, or Alipay's word, does not allow that (paid, closed, expired, held, not in review)
   5  the database, Temporal or Alipay does not answer`;
 
+/** Only who set the environment can mend these. */
+const CONFIGURATION: ReadonlySet<ErrorCode> = new Set([
+  'CONFIG_INVALID',
+  'PAYLOAD_KEY_UNKNOWN',
+  'PAYLOAD_UNREADABLE',
+]);
+
 /** The exit code that fits an error. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (!(error instanceof PaymentError)) return EXIT.failure;
-  if (error.code === 'CONFIG_INVALID') return EXIT.usage;
+  if (CONFIGURATION.has(error.code)) return EXIT.usage;
   const byStatus: Record<number, ExitCode> = {
     400: EXIT.usage,
     404: EXIT.unknownId,

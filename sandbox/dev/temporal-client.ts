@@ -1,5 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { readConfig } from '../../worker/config';
+import { dataConverterWith } from '../../worker/payload-codec';
 
 /** Connects as every part of the application does, by the TEMPORAL_* variables of `env`. */
 export async function connectTemporal(env: NodeJS.ProcessEnv): Promise<Client> {
@@ -7,5 +9,10 @@ export async function connectTemporal(env: NodeJS.ProcessEnv): Promise<Client> {
   const { connectionOptions, namespace } = loadClientConnectConfig({
     overrideEnvVars: Object.fromEntries(variables),
   });
-  return new Client({ connection: await Connection.connect(connectionOptions), namespace });
+  const { payloads } = readConfig(env, { needs: ['payloads'] });
+  return new Client({
+    connection: await Connection.connect(connectionOptions),
+    namespace,
+    dataConverter: dataConverterWith(payloads.keys),
+  });
 }

@@ -340,7 +340,7 @@ describe('sweep', () => {
   });
 
   it('report --follow goes with a sweep through all its runs', async () => {
-    const bundle = await workflowBundle(join(__dirname, 'continued-sweep.ts'));
+    const bundle = await workflowBundle({ workflowsPath: join(__dirname, 'continued-sweep.ts') });
     const worker = await Worker.create({
       connection: shop.connection,
       namespace: shop.namespace,

@@ -1,8 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import type { DataConverter } from '@temporalio/common';
 import type { ReplayResult } from '@temporalio/worker';
 import { Worker } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
+import { dataConverterWith } from '../../worker/payload-codec';
+import { parsePayloadKeys } from '../../worker/payload-keys';
 import { WORKFLOWS } from '../../workflows/messages';
 import { workflowBundle } from '../support';
 import type { RecordedHistory } from './histories';
@@ -12,9 +16,17 @@ import { SCENARIOS } from './scenarios';
 const recorded = recordedHistories();
 
 /** The error of each replay by the name of its history; undefined where it went well. */
-async function replay(histories: RecordedHistory[], workflowsPath?: string) {
+async function replay(
+  histories: RecordedHistory[],
+  { workflowsPath, dataConverter }: { workflowsPath?: string; dataConverter?: DataConverter } = {},
+) {
+  const failureConverterPath = dataConverter?.failureConverterPath;
   const results = Worker.runReplayHistories(
-    { workflowBundle: await workflowBundle(workflowsPath), replayName: 'replay' },
+    {
+      workflowBundle: await workflowBundle({ workflowsPath, failureConverterPath }),
+      dataConverter,
+      replayName: 'replay',
+    },
     histories.map(({ name, history }) => ({ workflowId: name, history })),
   );
   const errors = new Map<string, ReplayResult['error']>();
@@ -61,9 +73,16 @@ describe('the recorded histories', () => {
     expect([...errors].filter(([, error]) => error !== undefined)).toEqual([]);
   });
 
+  it('replay in a worker that encrypts: what was written in clear is read on', async () => {
+    const keys = parsePayloadKeys(`a:${randomBytes(32).toString('base64')}`);
+    const errors = await replay(recorded, { dataConverter: dataConverterWith(keys) });
+    expect(errors.size).toBe(recorded.length);
+    expect([...errors].filter(([, error]) => error !== undefined)).toEqual([]);
+  });
+
   it('do not replay with a workflow that asks before it sleeps', async () => {
     const checked = recorded.filter(({ name }) => /^payment-paid-at-check-[123]$/.test(name));
-    const errors = await replay(checked, join(__dirname, 'broken', 'workflows.ts'));
+    const errors = await replay(checked, { workflowsPath: join(__dirname, 'broken', 'workflows.ts') });
 
     expect([...errors.keys()].sort()).toEqual(checked.map(({ name }) => name));
     for (const error of errors.values()) expect(error).toBeInstanceOf(DeterminismViolationError);

@@ -13,6 +13,8 @@ import { PaymentClient } from '../../client/payment-client';
 import type { Database } from '../../db/connect';
 import { openDatabase, rows } from '../../db/connect';
 import { parsePrivateKey } from '../../worker/keys';
+import { dataConverterWith } from '../../worker/payload-codec';
+import { parsePayloadKeys } from '../../worker/payload-keys';
 import { createWorkers } from '../../worker/worker';
 import type { Sandbox } from '../../sandbox';
 import { startSandbox } from '../../sandbox';
@@ -26,6 +28,8 @@ export interface ShopOptions {
   latePaymentPolicy?: LatePaymentPolicy;
   alipay?: Partial<GatewaySettings & { maxRps: number }>;
   queues?: readonly TaskQueue[];
+  /** As `PAYLOAD_KEYS` has them; by default nothing is encrypted. */
+  payloadKeys?: string;
   /** How many times faster than Alipay the sandbox repeats a notification. */
   notifyScale?: number;
 }
@@ -48,7 +52,8 @@ export interface Shop {
   deps: ActivityDependencies;
   connection: NativeConnection;
   namespace: string;
-  startWorkers(): Promise<void>;
+  /** `payloadKeys`: other ones than the shop was opened with. */
+  startWorkers(options?: { payloadKeys?: string }): Promise<void>;
   stopWorkers(): Promise<void>;
   /** The rows of a statement, as SQL names them. */
   sql<Row = Record<string, unknown>>(statement: string, bindings?: Record<string, unknown>): Promise<Row[]>;
@@ -61,7 +66,9 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
   const alipay = await startSandbox({ notifyScale: options.notifyScale ?? 60 });
   const db = openDatabase({ url: await freshDatabase(), maxConnections: 20 });
   const connection = await NativeConnection.connect({ address: temporalAddress() });
-  const temporal = new Client({ connection, namespace });
+  const converterBy = (keys = options.payloadKeys) =>
+    dataConverterWith(keys === undefined ? [] : parsePayloadKeys(keys));
+  const temporal = new Client({ connection, namespace, dataConverter: converterBy() });
   const log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
   const settings = { ...SETTINGS, ...options.payments };
   const gatewaySettings = {
@@ -88,7 +95,6 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     latePaymentPolicy: options.latePaymentPolicy ?? 'refund',
     closeMarginMs: settings.closeMarginMs,
   };
-  const bundle = await workflowBundle();
   let workers: Worker[] = [];
   let running: Promise<unknown> = Promise.resolve();
 
@@ -101,12 +107,15 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     deps,
     connection,
     namespace,
-    async startWorkers() {
+    async startWorkers({ payloadKeys } = {}) {
+      const dataConverter = converterBy(payloadKeys);
       workers = await createWorkers({
         connection,
         namespace,
-        deps,
-        workflowBundle: bundle,
+        // As in a worker's own process, where activities send by the keys that the workflows have.
+        deps: { ...deps, temporal: new Client({ connection, namespace, dataConverter }) },
+        dataConverter,
+        workflowBundle: await workflowBundle({ failureConverterPath: dataConverter.failureConverterPath }),
         ...(options.queues && { queues: options.queues }),
       });
       running = Promise.all(workers.map((worker) => worker.run()));

@@ -26,23 +26,29 @@ export async function timeSkippingEnvironment(): Promise<TestWorkflowEnvironment
 
 const bundles = new Map<string, Promise<WorkflowBundleWithSourceMap>>();
 
-/**
- * The workflows as `Worker.create` takes them (`workflowBundle`), bundled once however many workers a test file makes.
- *
- * @param workflowsPath - other workflows than the application's, for instance a broken one
- */
-export function workflowBundle(
-  workflowsPath = join(__dirname, '..', '..', 'workflows'),
-): Promise<WorkflowBundleWithSourceMap> {
-  let bundle = bundles.get(workflowsPath);
+/** What is bundled where it is not the application as it runs in clear. */
+interface BundleOptions {
+  /** Other workflows than the application's, for instance a broken one. */
+  workflowsPath?: string;
+  /** As the data converter of the worker has it. */
+  failureConverterPath?: string | undefined;
+}
+
+/** The workflows as `Worker.create` takes them (`workflowBundle`), bundled once however many workers a test file makes. */
+export function workflowBundle(options: BundleOptions = {}): Promise<WorkflowBundleWithSourceMap> {
+  const key = JSON.stringify(options);
+  let bundle = bundles.get(key);
   if (!bundle) {
-    bundle = bundleQuietly(workflowsPath);
-    bundles.set(workflowsPath, bundle);
+    bundle = bundleQuietly(options);
+    bundles.set(key, bundle);
   }
   return bundle;
 }
 
-async function bundleQuietly(workflowsPath: string): Promise<WorkflowBundleWithSourceMap> {
+async function bundleQuietly({
+  workflowsPath = join(__dirname, '..', '..', 'workflows'),
+  failureConverterPath,
+}: BundleOptions): Promise<WorkflowBundleWithSourceMap> {
   const { bundleWorkflowCode, DefaultLogger } = await import('@temporalio/worker');
-  return bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+  return bundleWorkflowCode({ workflowsPath, failureConverterPath, logger: new DefaultLogger('ERROR') });
 }

@@ -230,6 +230,10 @@ async function run(
       for (const finding of findings) tell?.(finding);
       return Promise.resolve(findings);
     },
+    serveCodec: () => {
+      seen.asked.push(['serveCodec', undefined]);
+      return Promise.resolve();
+    },
     out: (text) => (seen.out += text),
     err: (text) => (seen.err += text),
     colourful,
@@ -299,6 +303,8 @@ describe('every command', () => {
   it.each([
     ['INVALID_INPUT', 2],
     ['CONFIG_INVALID', 2],
+    ['PAYLOAD_KEY_UNKNOWN', 2],
+    ['PAYLOAD_UNREADABLE', 2],
     ['ORDER_UNKNOWN', 3],
     ['PAYMENT_UNKNOWN', 3],
     ['ORDER_HELD', 4],
@@ -734,6 +740,20 @@ describe('the progress bar', () => {
 
   it('is not drawn without a terminal', async () => {
     expect((await run(['sweep', 'run'])).asked).toEqual([['run', {}]]);
+  });
+});
+
+describe('codec', () => {
+  it('serves until it is told to stop, connects nothing, and ends with 0', async () => {
+    const { code, connected, asked, out } = await run(['codec']);
+    expect({ code, connected, asked }).toEqual({ code: 0, connected: 0, asked: [['serveCodec', undefined]] });
+    expect(out).toBe('codec endpoint closed\n');
+  });
+
+  it('has help with examples', async () => {
+    const { code, out } = await run(['codec', '--help']);
+    expect(code).toBe(0);
+    expect(out).toMatch(/Examples:\n {2}\$ durable-alipay codec/);
   });
 });
 

@@ -1,7 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { ENVIRONMENT, readConfig } from '../../worker/config';
 import { PaymentError } from '../../workflows/errors';
@@ -13,6 +14,9 @@ const privatePem = (type: 'pkcs1' | 'pkcs8') =>
   application.privateKey.export({ type, format: 'pem' }).toString();
 const publicPem = (type: 'pkcs1' | 'spki') => alipay.publicKey.export({ type, format: 'pem' }).toString();
 const bare = (pem: string) => pem.replace(/-----[^-]+-----|\s/g, '');
+
+const KEY = randomBytes(32).toString('base64');
+const OTHER_KEY = randomBytes(32).toString('base64');
 
 const GOOD = {
   DATABASE_URL: 'postgres://shop:hunter2@db.example:5432/shop',
@@ -59,6 +63,12 @@ describe('the environment', () => {
       },
       sweep: { cron: '0/30 * * * * * *', parallel: 50 },
       http: { host: '127.0.0.1', port: 3000 },
+      payloads: { keys: [] },
+      codec: {
+        host: '127.0.0.1',
+        port: 8234,
+        corsOrigins: ['http://localhost:8233', 'http://127.0.0.1:8233'],
+      },
       log: { level: 'info' },
       metrics: {},
       laptop: { sandboxPort: 4000, temporalPort: 7233, temporalUiPort: 8233 },
@@ -103,6 +113,11 @@ describe('the environment', () => {
     ['SWEEP_CRON', '@every 1h30m'],
     ['HOST', '::1'],
     ['PORT', '0'],
+    ['PAYLOAD_KEYS', `2026-11:${KEY}`],
+    ['PAYLOAD_KEYS', `2026-11:${KEY}, 2026-10:${OTHER_KEY}`],
+    ['PAYLOAD_KEYS', `2026-11:${KEY}\n2026-10:${OTHER_KEY}\n`],
+    ['CODEC_CORS_ORIGINS', 'https://ui.example'],
+    ['CODEC_CORS_ORIGINS', 'https://ui.example, http://localhost:8080'],
     ['LOG_FORMAT', 'pretty'],
   ])('accepts %s=%s', (name, value) => {
     expect(faultsOf({ [name]: value })).toEqual([]);
@@ -138,6 +153,13 @@ describe('the environment', () => {
     ['SWEEP_CRON', '*/0 * * * * * *', 'has a field that no cron knows, its second'],
     ['PORT', '65536', 'is not a whole number from 0 to 65535'],
     ['API_TOKEN', 'too-short', 'is shorter than 16 characters'],
+    ['CODEC_TOKEN', 'too-short', 'is shorter than 16 characters'],
+    ['CODEC_CORS_ORIGINS', '*', 'has what is no origin like https://ui.example: *'],
+    [
+      'CODEC_CORS_ORIGINS',
+      'https://ui.example/',
+      'has what is no origin like https://ui.example: https://ui',
+    ],
     ['LOG_LEVEL', 'loud', 'is none of trace, debug'],
     ['LOG_FORMAT', 'xml', 'is none of json, pretty'],
   ])('refuses %s=%s: it %s', (name, value, wrong) => {
@@ -165,6 +187,10 @@ describe('the environment', () => {
     ]);
     expect(faultsOf({ HOST: '0.0.0.0', API_TOKEN: 'x'.repeat(16) })).toEqual([]);
     expect(faultsOf({ HOST: '127.0.0.1' })).toEqual([]);
+    expect(faultsOf({ CODEC_HOST: '0.0.0.0' })).toEqual([
+      expect.stringMatching(/^ {2}- CODEC_TOKEN is not set, but CODEC_HOST is 0/),
+    ]);
+    expect(faultsOf({ CODEC_HOST: '0.0.0.0', CODEC_TOKEN: 'x'.repeat(16) })).toEqual([]);
   });
 
   it('shows no secret, whatever is wrong', () => {
@@ -173,11 +199,14 @@ describe('the environment', () => {
       ALIPAY_PRIVATE_KEY: 'c2VjcmV0IGtleQ==',
       ALIPAY_PUBLIC_KEY: 'bm90IGEga2V5',
       API_TOKEN: 'hunter3',
+      CODEC_TOKEN: 'hunter4',
+      PAYLOAD_KEYS: `${KEY},hunter5:${KEY.slice(0, 20)}`,
     };
     const told = faultsOf(secrets).join('\n');
-    expect(faultsOf(secrets)).toHaveLength(4);
+    expect(faultsOf(secrets)).toHaveLength(6);
+    for (const part of [KEY, KEY.slice(0, 20)]) expect(told).not.toContain(part);
     for (const secret of Object.values(secrets)) expect(told).not.toContain(secret);
-    expect(told).not.toContain('hunter');
+    expect(told.replace('hunter5', 'an id')).not.toContain('hunter');
   });
 });
 
@@ -292,5 +321,50 @@ describe('the keys', () => {
     ],
   ])('%s may not be %s', (name, _kind, text, wrong) => {
     expect(faultsOf({ [name]: text })).toEqual([expect.stringMatching(`^  - ${name} ${wrong}`)]);
+  });
+});
+
+describe('the keys of payloads', () => {
+  const idsOf = (text: string) =>
+    readConfig({ ...GOOD, PAYLOAD_KEYS: text }).payloads.keys.map(({ id }) => id);
+
+  it('keep their order: the first encrypts', () => {
+    expect(idsOf(`b:${OTHER_KEY},a:${KEY}`)).toEqual(['b', 'a']);
+  });
+
+  it('may lie in a file, one a line', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'payload-keys-'));
+    const file = join(folder, 'keys');
+    writeFileSync(file, `b:${OTHER_KEY}\na:${KEY}\n`);
+    const { payloads } = readConfig({ PAYLOAD_KEYS_FILE: file }, { needs: ['payloads'] });
+    rmSync(folder, { recursive: true });
+    expect(payloads.keys.map(({ id }) => id)).toEqual(['b', 'a']);
+  });
+
+  it('are shown by no printer of objects', () => {
+    const { payloads } = readConfig({ ...GOOD, PAYLOAD_KEYS: `a:${KEY}` });
+    const hex = Buffer.from(KEY, 'base64').toString('hex').slice(0, 8);
+    expect(`${JSON.stringify(payloads)} ${inspect(payloads, { depth: 9 })}`).not.toMatch(
+      new RegExp(`${KEY.slice(0, 8).replaceAll('+', '\\+')}|${hex}`),
+    );
+  });
+
+  it.each([
+    ['nothing but commas', ',,', 'holds no key'],
+    ['a key without an id', KEY, 'first key is not id:base64'],
+    ['an id with a space', `a b:${KEY}`, 'first key is not id:base64'],
+    ['an id without a key', 'a:', 'first key is not id:base64'],
+    ['16 bytes', `a:${randomBytes(16).toString('base64')}`, '(a) has 16 bytes instead of 32'],
+    ['what is no base64', `a:${'*'.repeat(44)}`, '(a) is not base64'],
+    ['base64 without its end', `a:${KEY.slice(0, -1)}`, '(a) is not base64'],
+    ['one id twice', `a:${KEY},a:${OTHER_KEY}`, 'second key (a) has an id that stands there before'],
+    ['one key twice', `a:${KEY},b:${KEY}`, 'second key (b) is a key that stands there before'],
+  ])('may not be %s', (_kind, text, wrong) => {
+    expect(faultsOf({ PAYLOAD_KEYS: text })).toEqual([expect.stringContaining(wrong)]);
+  });
+
+  it('are told about all together', () => {
+    const [fault = ''] = faultsOf({ PAYLOAD_KEYS: `a:AAAA,b:${KEY},b:${OTHER_KEY}` });
+    expect(fault).toContain('first key (a) has 3 bytes instead of 32; third key (b) has an id');
   });
 });

@@ -101,6 +101,7 @@ async function helpOf(subcommand: string[]): Promise<string> {
     version: '0',
     connect: () => Promise.reject(new Error('help connects to nothing')),
     diagnose: () => Promise.reject(new Error('help examines nothing')),
+    serveCodec: () => Promise.reject(new Error('help serves nothing')),
     out: (text) => (out += text),
     err: (text) => (out += text),
     colourful: false,

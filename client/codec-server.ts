@@ -1,0 +1,180 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import type { Payload, PayloadCodec } from '@temporalio/common';
+import fastify, { LogController } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Config } from '../worker/config';
+import { readConfig } from '../worker/config';
+import { createLogger } from '../worker/log';
+import { EncryptionCodec } from '../worker/payload-codec';
+import { PaymentError } from '../workflows/errors';
+import { answerError, answerMalformedRequest, answerNotFound } from './http-errors';
+import { requireToken } from './http-token';
+import { explainListenError } from './listening';
+
+/** One message of Temporal holds 4 MB, and base64 makes a third more of it. */
+const BODY_LIMIT = 6 * 1024 * 1024;
+
+/** From one address. The Web UI asks once for each payload of the history that it shows, all at once. */
+const REQUESTS_PER_SECOND = 2_000;
+
+/** Spares the browser a preflight before each of them. */
+const PREFLIGHT_SECONDS = 600;
+
+export interface CodecServerOptions {
+  codec: PayloadCodec;
+  config: Pick<Config['codec'], 'token' | 'corsOrigins'>;
+  log: FastifyBaseLogger;
+}
+
+const PAYLOAD = z.object({
+  metadata: z.record(z.string(), z.base64()).nullish(),
+  data: z.base64().nullish(),
+});
+
+const PAYLOADS = z.object({ payloads: z.array(PAYLOAD).default([]) });
+
+/** A payload as protobuf writes it in JSON: all bytes in base64, and what is empty may be left out. */
+export type JsonPayload = z.infer<typeof PAYLOAD>;
+
+/**
+ * The codec endpoint of Temporal's Web UI and CLI, not listening yet: `POST …/decode` and `POST …/encode` take and
+ * answer `{payloads: [{metadata, data}]}` in base64. Whoever may ask it reads everything, so it is not the shop's server.
+ *
+ * @see https://github.com/temporalio/samples-go/blob/main/codec-server/protocol.md
+ */
+export function buildCodecServer({ codec, config, log }: CodecServerOptions): FastifyInstance {
+  const app = fastify({
+    loggerInstance: log,
+    genReqId: () => randomUUID(),
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: 15_000,
+    http: { headersTimeout: 5_000 },
+    // One request for each payload would fill the log; refusals and failures are told of all the same.
+    logController: new LogController({ disableRequestLogging: true }),
+    frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
+    clientErrorHandler: answerMalformedRequest,
+  });
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler(answerNotFound);
+  void app.register(helmet, { crossOriginResourcePolicy: { policy: 'cross-origin' } });
+  void app.register(async (scope) => {
+    // Refusals count as well: nobody tries out tokens quickly.
+    await scope.register(rateLimit, { max: REQUESTS_PER_SECOND, timeWindow: 1_000 });
+    scope.addHook('onRequest', allowOrigins(config.corsOrigins));
+    // A browser asks leave without the token.
+    scope.options('/*', (_request, reply) => reply.code(204).send());
+    void scope.register((guarded, _options, done) => {
+      if (config.token !== undefined) guarded.addHook('onRequest', requireToken('CODEC_TOKEN', config.token));
+      guarded.post<{ Params: { '*': string } }>('/*', (request, reply) => convert(codec, request, reply));
+      done();
+    });
+  });
+  return app;
+}
+
+/**
+ * Lets pages of these origins read the answers, and refuses those of any other, which a browser alone would let ask:
+ * a page that has its name point to this machine would be of the endpoint's own origin.
+ */
+function allowOrigins(origins: readonly string[]) {
+  return ({ headers }: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
+    const { origin } = headers;
+    if (origin === undefined) {
+      done();
+      return;
+    }
+    if (!origins.includes(origin)) {
+      done(
+        new PaymentError(
+          'UNAUTHORIZED',
+          `pages of ${origin} may not ask; CODEC_CORS_ORIGINS tells which may`,
+        ),
+      );
+      return;
+    }
+    void reply.headers({
+      'access-control-allow-origin': origin,
+      'access-control-allow-credentials': 'true',
+      'access-control-allow-methods': 'POST',
+      'access-control-allow-headers': 'Authorization, Content-Type, X-Namespace',
+      'access-control-max-age': String(PREFLIGHT_SECONDS),
+      vary: 'Origin',
+    });
+    done();
+  };
+}
+
+/** Only the end of the path counts, so that a proxy may put the endpoint anywhere. */
+async function convert(
+  codec: PayloadCodec,
+  request: FastifyRequest<{ Params: { '*': string } }>,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const act = request.params['*'].split('/').at(-1);
+  if (act !== 'encode' && act !== 'decode') return answerNotFound(request, reply);
+  const body = PAYLOADS.safeParse(request.body);
+  if (!body.success) {
+    throw new PaymentError(
+      'INVALID_INPUT',
+      'the body must be {"payloads": [{"metadata": {…}, "data": "…"}]}, all values in base64',
+    );
+  }
+  try {
+    const payloads = await codec[act](body.data.payloads.map(fromJson));
+    return { payloads: payloads.map(toJson) };
+  } catch (error) {
+    if (!(error instanceof PaymentError)) throw error;
+    // Not this server's fault: the key is another's, or the payload was changed.
+    request.log.warn({ code: error.code }, error.message);
+    return reply.code(422).send({ code: error.code, message: error.message });
+  }
+}
+
+function fromJson({ metadata, data }: JsonPayload): Payload {
+  const read = Object.entries(metadata ?? {}).map(([name, value]) => [name, Buffer.from(value, 'base64')]);
+  return {
+    metadata: Object.fromEntries(read) as Payload['metadata'],
+    data: Buffer.from(data ?? '', 'base64'),
+  };
+}
+
+function toJson({ metadata, data }: Payload): JsonPayload {
+  const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+  const written = Object.entries(metadata ?? {}).map(([name, value]) => [name, base64(value)]);
+  return {
+    metadata: Object.fromEntries(written) as JsonPayload['metadata'],
+    data: base64(data ?? Buffer.of()),
+  };
+}
+
+/**
+ * `durable-alipay codec`: serves the codec endpoint by the environment until SIGTERM or SIGINT.
+ *
+ * @throws PaymentError CONFIG_INVALID
+ */
+export async function serveCodec(env: NodeJS.ProcessEnv): Promise<void> {
+  const { payloads, codec: config } = readConfig(env, { needs: ['payloads', 'codec', 'log'] });
+  if (payloads.keys.length === 0) {
+    throw new PaymentError(
+      'CONFIG_INVALID',
+      'PAYLOAD_KEYS is not set: there is nothing to decrypt with; set what the workers have',
+    );
+  }
+  const log = createLogger({ name: 'codec', env, destination: process.stderr });
+  const app = buildCodecServer({ codec: new EncryptionCodec(payloads.keys), config, log });
+  try {
+    await app.listen({
+      host: config.host,
+      port: config.port,
+      listenTextResolver: (url) => `codec endpoint ready at ${url}`,
+    });
+  } catch (error) {
+    throw explainListenError(error, config, { host: 'CODEC_HOST', port: 'CODEC_PORT' });
+  }
+  await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  await app.close();
+}
