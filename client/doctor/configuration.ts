@@ -14,6 +14,7 @@ export interface Settings {
   database: Config['database'] | undefined;
   alipay: Config['alipay'] | undefined;
   sweep: Config['sweep'] | undefined;
+  payloads: Config['payloads'] | undefined;
   temporal: ReturnType<typeof readTemporalConfig> | undefined;
 }
 
@@ -35,6 +36,7 @@ export async function examineEnvironment(exam: Examination, env: NodeJS.ProcessE
     database: groupOf(env, 'database'),
     alipay: groupOf(env, 'alipay'),
     sweep: groupOf(env, 'sweep'),
+    payloads: groupOf(env, 'payloads'),
     temporal: attempt(() => readTemporalConfig(env)),
   };
 }

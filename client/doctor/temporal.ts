@@ -4,6 +4,7 @@ import type { TaskQueue } from '../../workflows/messages';
 import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
 import type { LastSweep } from '../sweep';
 import { SweepControl } from '../sweep';
+import { dataConverterWith } from '../../worker/payload-codec';
 import { PaymentError } from '../../workflows/errors';
 import type { Settings } from './configuration';
 import type { Examination, Found } from './examination';
@@ -39,7 +40,7 @@ interface Home {
 /** Temporal: reachable, the namespace, its search attributes, its workers, the sweep's Schedule. */
 export async function examineTemporal(
   exam: Examination,
-  { temporal: config, sweep }: Settings,
+  { temporal: config, sweep, payloads }: Settings,
 ): Promise<void> {
   const connection = await exam.check('temporal', { environment: config }, ({ environment }) =>
     reach(environment),
@@ -54,9 +55,14 @@ export async function examineTemporal(
   await exam.check('search-attributes', { namespace: home }, ({ namespace }) => testAttributes(namespace));
   await exam.check('task-queues', { namespace: home }, ({ namespace }) => testQueues(namespace));
   const control = await exam.check('schedule', { environment: sweep, namespace: home }, (given) =>
-    testSchedule(new SweepControl(new Client({ ...given.namespace }), given.environment)),
+    testSchedule(new SweepControl(clientOf(given.namespace, payloads), given.environment)),
   );
   await exam.check('last-sweep', { schedule: control }, ({ schedule }) => testLastSweep(schedule));
+}
+
+/** Without sound keys it reads what is in clear, and says what it cannot read. */
+function clientOf(home: Home, payloads: Settings['payloads']): Client {
+  return new Client({ ...home, dataConverter: dataConverterWith(payloads?.keys ?? []) });
 }
 
 async function reach({ connectionOptions }: NonNullable<Settings['temporal']>): Promise<Found<Connection>> {
@@ -168,7 +174,7 @@ async function countPollers(
 }
 
 async function testSchedule(control: SweepControl): Promise<Found<SweepControl>> {
-  const { scheduleId, paused, note, nextTimes } = await orInstall(() => control.schedule());
+  const { scheduleId, paused, note, nextTimes } = await orInstall(() => readable(() => control.schedule()));
   if (paused) {
     throw new Fault(
       `${scheduleId} is paused${note ? ` (${note})` : ''}: nothing is swept`,
@@ -191,7 +197,7 @@ async function orInstall<T>(ask: () => Promise<T>): Promise<T> {
 }
 
 async function testLastSweep(control: SweepControl): Promise<Found<true>> {
-  const last = await lastOrNone(control);
+  const last = await readable(() => lastOrNone(control));
   return last ? judgeSweep(last) : { says: 'none has run yet', value: true };
 }
 
@@ -222,6 +228,16 @@ export function judgeSweep({ workflowId, status, report, failure }: LastSweep): 
     };
   }
   return { says: `${workflowId} is ${status}`, value: true };
+}
+
+/** @throws Fault where PAYLOAD_KEYS is not what the workers have */
+async function readable<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof PaymentError) || !error.code.startsWith('PAYLOAD_')) throw error;
+    throw new Fault(error.message, "Set here the workers' PAYLOAD_KEYS, all of them.", { cause: error });
+  }
 }
 
 async function lastOrNone(control: SweepControl): Promise<LastSweep | undefined> {

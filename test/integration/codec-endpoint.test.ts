@@ -3,12 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { FastifyInstance } from 'fastify';
+import { diagnose } from '../../client/doctor';
 import { buildCodecServer } from '../../client/codec-server';
 import { EncryptionCodec } from '../../worker/payload-codec';
 import { parsePayloadKeys } from '../../worker/payload-keys';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
-import { openShop, temporalAddress, temporalCli } from '../support';
+import { openShop, temporalAddress, temporalCli, waitFor } from '../support';
 import { durableAlipay, environmentOf } from './operator';
 import { heldOf, payloadsIn } from './payloads';
 import { Story } from './story';
@@ -116,6 +117,22 @@ describe('the command temporal on a shop that encrypts', () => {
 });
 
 describe('durable-alipay on a shop that encrypts', () => {
+  it('the doctor reads the Schedule and the last sweep by the keys, and names them where it cannot', async () => {
+    await shop.payments.sweep.install();
+    await waitFor(async () => (await shop.payments.sweep.report().catch(() => undefined))?.report, {
+      what: 'a sweep to end',
+    });
+    const verdict = async (name: string, env: NodeJS.ProcessEnv) =>
+      (await diagnose(env)).find(({ check }) => check === name);
+    const env = environmentOf(shop);
+    expect(await verdict('last-sweep', { ...env, PAYLOAD_KEYS: KEYS })).toMatchObject({ verdict: 'ok' });
+    expect(await verdict('schedule', env)).toMatchObject({
+      verdict: 'fault',
+      says: expect.stringContaining('key "a", and PAYLOAD_KEYS is not set'),
+      advice: "Set here the workers' PAYLOAD_KEYS, all of them.",
+    });
+  });
+
   it('works with the keys, and without them says what is missing', async () => {
     const { outTradeNo } = await story.checkOut();
     const env = environmentOf(shop);
