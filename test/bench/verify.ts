@@ -19,6 +19,10 @@ export interface Expected {
    * run of its own, and acted on once. So there may be more runs of order workflows than orders.
    */
   toldAgain?: boolean;
+  /** Runs that gave up on a payment for which another run was started. */
+  reruns?: number;
+  /** Where the workflows ran. @defaultValue the world's own namespace */
+  homes?: readonly Client[];
 }
 
 /** Work may lag behind by minutes where there is much of it, but then the counts move. */
@@ -42,13 +46,24 @@ interface Counted {
  */
 export async function verify(
   world: World,
-  { paid = 0, closed = 0, unpaid = 0, asleep = 0, toldAgain = false }: Expected,
+  {
+    paid = 0,
+    closed = 0,
+    unpaid = 0,
+    asleep = 0,
+    toldAgain = false,
+    reruns = 0,
+    homes = [world.temporal],
+  }: Expected,
 ): Promise<void> {
   let last = '';
   let movedAt = performance.now();
   await waitFor(
     async () => {
-      const now = await differences(world, { paid, closed, unpaid, asleep, toldAgain }).then(String, String);
+      const now = await differences(world, { paid, closed, unpaid, asleep, toldAgain, reruns, homes }).then(
+        String,
+        String,
+      );
       if (now !== last) movedAt = performance.now();
       last = now;
       return last === '' || performance.now() - movedAt > STANDSTILL_MS;
@@ -59,12 +74,12 @@ export async function verify(
 }
 
 async function differences(world: World, expected: Required<Expected>): Promise<string[]> {
-  const { paid, closed, unpaid, asleep, toldAgain } = expected;
+  const { paid, closed, unpaid, asleep, toldAgain, reruns, homes } = expected;
   const counted = await count(world);
   const books = (await world.alipay.ledger()).filter(({ paidFen }) => paidFen > 0);
   const taken = books.reduce((sum, { paidFen, refundedFen }) => sum + paidFen - refundedFen, 0);
-  const ended = await countEnded(world.temporal, WORKFLOWS.confirmPayment);
-  const orders = await countEnded(world.temporal, WORKFLOWS.fulfillOrder);
+  const ended = await countAll(homes, WORKFLOWS.confirmPayment);
+  const orders = await countAll(homes, WORKFLOWS.fulfillOrder);
   const pairs: [string, number, number][] = [
     ['payments PAID', counted.paid, paid],
     ['payments CLOSED', counted.closed, closed],
@@ -75,7 +90,7 @@ async function differences(world: World, expected: Required<Expected>): Promise<
     ['orders told wrongly', counted.wrong, 0],
     ['trades paid at Alipay', books.length, paid],
     ['fen that Alipay holds', taken, paid * toFen(THE_TEA.totalAmount)],
-    ['payment workflows completed', ended.completed, paid + unpaid],
+    ['payment workflows completed', ended.completed, paid + unpaid + reruns],
     ['payment workflows running', ended.running, asleep],
     ['payment workflows that ended otherwise', ended.others, 0],
     [
@@ -105,6 +120,17 @@ async function count({ db }: World): Promise<Counted> {
   );
   if (!counted) throw new Error('Postgres counted nothing');
   return counted;
+}
+
+async function countAll(homes: readonly Client[], type: string): ReturnType<typeof countEnded> {
+  const counts = await Promise.all(homes.map((home) => countEnded(home, type)));
+  const sum = (of: (one: (typeof counts)[number]) => number): number =>
+    counts.reduce((all, one) => all + of(one), 0);
+  return {
+    completed: sum(({ completed }) => completed),
+    running: sum(({ running }) => running),
+    others: sum(({ others }) => others),
+  };
 }
 
 /** How many workflows of a type have completed, how many run, and how many have ended otherwise. */

@@ -35,6 +35,8 @@ export interface WorldOptions {
   cluster?: boolean;
   /** Which queues the workers of the beginning serve, one after the other. @defaultValue all of them, each */
   queues?: readonly (readonly TaskQueue[])[];
+  /** Namespaces of the dev server beside `default`. */
+  namespaces?: readonly string[];
 }
 
 /** Real servers and processes for one row, as temporal-dev.sh starts them, and nothing else on them. */
@@ -117,6 +119,7 @@ async function start(
     server = false,
     cluster: onCluster = false,
     queues: split = Array.from({ length: wanted }, () => ALL_QUEUES),
+    namespaces = [],
   }: WorldOptions,
   {
     folder,
@@ -145,7 +148,7 @@ async function start(
     service: temporalServer,
   } = cluster
     ? { ...cluster, service: nodeOf(cluster, 'frontend') }
-    : await startDevServer({ folder, port: temporalPort, opened, say });
+    : await startDevServer({ folder, port: temporalPort, namespaces, opened, say });
   const databaseUrl = await createDatabase(postgres.url, 'bench');
   const db = openDatabase({ url: databaseUrl, maxConnections: 4 });
   opened.push(() => db.destroy());
@@ -225,11 +228,13 @@ async function start(
 async function startDevServer({
   folder,
   port,
+  namespaces,
   opened,
   say,
 }: {
   folder: string;
   port: number;
+  namespaces: readonly string[];
   opened: (() => Promise<unknown>)[];
   say: Say;
 }): Promise<{ address: string; namespace: string; service: Service }> {
@@ -237,6 +242,7 @@ async function startDevServer({
     cli: await findTemporalCli({ say }),
     port,
     dbFile: join(folder, 'temporal.db'),
+    namespaces: [...namespaces],
     logFile: join(folder, 'temporal.log'),
   });
   opened.push(() => server.stop());
@@ -248,7 +254,11 @@ async function startDevServer({
  * begins with its pid. One queue is enough: the server tells of one partition of a queue only, and with several workers not
  * each asks there.
  */
-async function seen({ pid, name }: Service, temporal: Client, queues: readonly string[]): Promise<void> {
+export async function seen(
+  { pid, name }: Service,
+  temporal: Client,
+  queues: readonly string[],
+): Promise<void> {
   const [WORKFLOW, ACTIVITY] = [1, 2];
   const described = await Promise.all(
     queues.flatMap((queue) =>
