@@ -6,6 +6,7 @@ import type { FastifyBaseLogger, FastifyError, FastifyInstance } from 'fastify';
 import type { Config } from '../worker/config';
 import { PaymentError } from '../workflows/errors';
 import { answerError, answerMalformedRequest, answerNotFound, explain } from './http-errors';
+import { traceRequests } from './http-spans';
 import { requireToken } from './http-token';
 import { parseOrderId, parseOutTradeNo } from './input';
 import type { ServerMetrics } from './metrics';
@@ -77,6 +78,7 @@ export function buildHttpServer({
   void app.register((scope) => notifyRoute(scope, payments, notificationsPerSecond));
   void app.register((scope, _options, done) => {
     if (config.apiToken !== undefined) scope.addHook('onRequest', requireToken('API_TOKEN', config.apiToken));
+    traceRequests(scope, { follow: true });
     shopRoutes(scope, payments);
     done();
   });
@@ -138,6 +140,7 @@ function noteOf(body: unknown): { actor?: string; reason?: string } {
 /** Whatever goes wrong, Alipay reads `fail` and sends the notification again. */
 async function notifyRoute(scope: FastifyInstance, payments: HttpPayments, perSecond: number): Promise<void> {
   await scope.register(rateLimit, { max: perSecond, timeWindow: 1_000 });
+  traceRequests(scope, { follow: false });
   scope.removeAllContentTypeParsers();
   // Raw, because what Alipay signed is decided by the bytes as they came.
   scope.addContentTypeParser(

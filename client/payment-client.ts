@@ -12,6 +12,7 @@ import { toBeijing } from '../activities/alipay/beijing';
 import { AlipayError } from '../activities/alipay/errors';
 import type { AlipayGateway } from '../activities/alipay/gateway';
 import { openGateway } from '../activities/alipay/open';
+import { ORDER_ID_ATTRIBUTE, OUT_TRADE_NO_ATTRIBUTE, inSpan } from '../activities/spans';
 import { updatePayment, watchPayment } from '../activities/payment-workflow';
 import type { Database } from '../db/connect';
 import { openDatabase, row } from '../db/connect';
@@ -27,6 +28,7 @@ import { listUnmatched, resolveUnmatched } from '../db/unmatched-notifications';
 import { readConfig } from '../worker/config';
 import { createLogger } from '../worker/log';
 import { dataConverterWith } from '../worker/payload-codec';
+import { clientTracing } from '../worker/tracing';
 import type { ErrorCode } from '../workflows/errors';
 import { ERROR_STATUS, PaymentError } from '../workflows/errors';
 import type { closeOrder } from '../workflows/close-order';
@@ -165,7 +167,6 @@ export class PaymentClient {
    *
    * @throws PaymentError CONFIG_INVALID that names every fault at once
    */
-  // eslint-disable-next-line @typescript-eslint/require-await -- part of the interface: reading secrets may wait
   static async connect(
     env: NodeJS.ProcessEnv = process.env,
     { log, observer }: { log?: Logger; observer?: Observer } = {},
@@ -178,6 +179,7 @@ export class PaymentClient {
         connection: Connection.lazy(connectionOptions),
         dataConverter: dataConverterWith(config.payloads.keys),
         ...(namespace !== undefined && { namespace }),
+        ...(await clientTracing()),
       }),
       db,
       alipay: openGateway(db, config.alipay),
@@ -211,25 +213,29 @@ export class PaymentClient {
   }
 
   #checkout(input: CheckoutInput): Promise<Checkout> {
-    return this.#guard(async () => {
-      const { outTradeNo: given, product = 'page', ...orderInput } = parseCheckoutInput(input);
-      await this.#register(orderInput);
-      const { order, payment } = await openPayment(this.#deps.db, {
-        orderId: orderInput.orderId,
-        ...(given !== undefined && { outTradeNo: given }),
-        newOutTradeNo: newOutTradeNo(),
-        product,
-        marginMs: this.#deps.settings.closeMarginMs,
-      });
-      await this.#watch(order, payment);
-      // Only now, when the payment is watched, may the buyer be able to pay.
-      return {
-        orderId: order.id,
-        outTradeNo: payment.outTradeNo,
-        paymentUrl: await this.#paymentUrl(order, payment),
-        workflowId: paymentWorkflowId(payment.outTradeNo),
-      };
-    });
+    return inSpan('PaymentClient.checkout', {}, (span) =>
+      this.#guard(async () => {
+        const { outTradeNo: given, product = 'page', ...orderInput } = parseCheckoutInput(input);
+        span.setAttribute(ORDER_ID_ATTRIBUTE, orderInput.orderId);
+        await this.#register(orderInput);
+        const { order, payment } = await openPayment(this.#deps.db, {
+          orderId: orderInput.orderId,
+          ...(given !== undefined && { outTradeNo: given }),
+          newOutTradeNo: newOutTradeNo(),
+          product,
+          marginMs: this.#deps.settings.closeMarginMs,
+        });
+        span.setAttribute(OUT_TRADE_NO_ATTRIBUTE, payment.outTradeNo);
+        await this.#watch(order, payment);
+        // Only now, when the payment is watched, may the buyer be able to pay.
+        return {
+          orderId: order.id,
+          outTradeNo: payment.outTradeNo,
+          paymentUrl: await this.#paymentUrl(order, payment),
+          workflowId: paymentWorkflowId(payment.outTradeNo),
+        };
+      }),
+    );
   }
 
   /**

@@ -2,6 +2,7 @@ import { collectDefaultMetrics } from 'prom-client';
 import { createLogger } from '../worker/log';
 import type { Logger } from '../worker/log';
 import { readConfig } from '../worker/config';
+import { startTracing } from '../worker/tracing';
 import { PaymentError } from '../workflows/errors';
 import { buildHttpServer } from './http';
 import { explainListenError } from './listening';
@@ -20,11 +21,16 @@ function refuse(error: unknown): never {
 }
 
 async function main(): Promise<void> {
-  const { http, metrics } = readConfig(process.env, {
-    needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'http', 'log', 'metrics'],
+  const {
+    http,
+    metrics,
+    tracing: collector,
+  } = readConfig(process.env, {
+    needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'http', 'log', 'metrics', 'tracing'],
   });
   const log = createLogger({ name: 'server' });
   const counts = metrics.address === undefined ? undefined : createServerMetrics();
+  const tracing = await startTracing(collector, { service: 'durable-alipay-server', log });
   const payments = await PaymentClient.connect(process.env, { log, observer: counts });
   const app = buildHttpServer({ payments, config: http, log, metrics: counts });
   if (counts) collectDefaultMetrics({ register: counts.registry });
@@ -45,6 +51,7 @@ async function main(): Promise<void> {
     await app.close();
     await stopServingMetrics();
     await payments.close();
+    await tracing?.stop();
   });
 }
 

@@ -42,6 +42,8 @@ export interface Config {
   log: { level: LogLevel; format?: LogFormat };
   /** Where Prometheus reads; undefined: nowhere. */
   metrics: { address?: string };
+  /** Where spans are sent, the whole address; undefined: nowhere, and none are made. */
+  tracing: { url?: string };
   /** Where `temporal-dev.sh` puts what stands in for the outside world. */
   laptop: { sandboxPort: number; temporalPort: number; temporalUiPort: number };
 }
@@ -53,6 +55,15 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 const LOG_FORMATS = ['json', 'pretty'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
+
+const SAMPLERS = [
+  'always_on',
+  'always_off',
+  'traceidratio',
+  'parentbased_always_on',
+  'parentbased_always_off',
+  'parentbased_traceidratio',
+] as const;
 
 /** `timeout_express` ends at 15 days, and no longer life of a trade is documented for `time_expire` either. */
 export const LONGEST_ORDER = '15d';
@@ -321,6 +332,40 @@ const VARIABLES = {
       .refine((text) => Number(text.split(':')[1]) <= 65_535, 'names a port above 65535')
       .optional(),
   },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    group: 'tracing',
+    example: 'http://localhost:4318',
+    meaning:
+      'OpenTelemetry collector (OTLP over HTTP) that traces are sent to, at /v1/traces; unset: no traces',
+    schema: httpUrl.optional(),
+  },
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
+    group: 'tracing',
+    example: 'http://localhost:4318/v1/traces',
+    meaning: 'the same for traces alone, used as it stands',
+    schema: httpUrl.optional(),
+  },
+  OTEL_SERVICE_NAME: {
+    group: 'tracing',
+    example: 'shop-payments',
+    meaning: 'name of this process in traces; unset: `durable-alipay-worker`, `durable-alipay-server`',
+    schema: word(255).optional(),
+  },
+  OTEL_TRACES_SAMPLER: {
+    group: 'tracing',
+    default: 'parentbased_always_on',
+    meaning: 'which traces are kept, as OpenTelemetry names it; `parentbased_traceidratio`: some of them',
+    schema: oneOf(SAMPLERS),
+  },
+  OTEL_TRACES_SAMPLER_ARG: {
+    group: 'tracing',
+    example: '0.1',
+    meaning: 'how large a part, 0 to 1, where the sampler takes a ratio; unset: all',
+    schema: z
+      .string()
+      .refine((text) => /^\d*\.?\d+$/.test(text) && Number(text) <= 1, 'is not a number from 0 to 1')
+      .optional(),
+  },
   SANDBOX_PORT: {
     group: 'laptop',
     default: '4000',
@@ -400,6 +445,10 @@ const ASSEMBLE: { [G in ConfigGroup]: (values: Values) => Config[G] } = {
   }),
   log: (v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }),
   metrics: (v) => ({ address: v.METRICS_ADDRESS }),
+  // The name and the sampler are read by OpenTelemetry's SDK itself.
+  tracing: (v) => ({
+    url: v.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? tracesUnder(v.OTEL_EXPORTER_OTLP_ENDPOINT),
+  }),
   laptop: (v) => ({
     sandboxPort: v.SANDBOX_PORT,
     temporalPort: v.TEMPORAL_PORT,
@@ -564,6 +613,11 @@ function protocolOf(text: string): string {
 
 function originOf(text: string): string {
   return /^https?:/.test(text) && URL.canParse(text) ? new URL(text).origin : '';
+}
+
+/** As OpenTelemetry forms it: below whatever path the collector has. */
+function tracesUnder(endpoint: string | undefined): string | undefined {
+  return endpoint === undefined ? undefined : `${endpoint.replace(/\/+$/, '')}/v1/traces`;
 }
 
 function isLoopback(host: string): boolean {

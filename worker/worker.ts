@@ -18,6 +18,8 @@ import type { Logger } from './log';
 import { measureBacklog } from './gauges';
 import { dataConverterWith } from './payload-codec';
 import { readTemporalConfig } from './temporal-config';
+import type { Tracing } from './tracing';
+import { startTracing } from './tracing';
 import { checkDatabase, connectTemporal, registerSearchAttributes } from './startup';
 
 export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
@@ -52,6 +54,8 @@ export interface WorkersOptions {
   dataConverter?: DataConverter;
   /** Workflow code that was bundled before; tests bundle once for many workers. */
   workflowBundle?: WorkflowBundle;
+  /** Where there are traces; a bundle that is given holds its modules already. */
+  tracing?: Tracing;
 }
 
 /** One worker for each queue, in this process. Whoever creates them runs them. */
@@ -62,10 +66,11 @@ export async function createWorkers({
   deps,
   dataConverter,
   workflowBundle,
+  tracing,
 }: WorkersOptions): Promise<Worker[]> {
   const runsWorkflows = queues.some((queue) => queue !== TASK_QUEUES.alipay);
   const bundle =
-    workflowBundle ?? (runsWorkflows ? await bundleWorkflows(deps.log, dataConverter) : undefined);
+    workflowBundle ?? (runsWorkflows ? await bundleWorkflows(deps.log, dataConverter, tracing) : undefined);
   return Promise.all(
     queues.map((queue) =>
       Worker.create({
@@ -74,6 +79,7 @@ export async function createWorkers({
         dataConverter,
         taskQueue: queue,
         shutdownGraceTime: SHUTDOWN_GRACE,
+        ...tracing?.worker,
         ...queueOptions(queue, deps, bundle),
       }),
     ),
@@ -109,9 +115,14 @@ function queueOptions(
 }
 
 /** Bundles the workflow code, from TypeScript or from the built package, whichever this is. */
-function bundleWorkflows(log: Logger, dataConverter?: DataConverter): Promise<WorkflowBundle> {
+function bundleWorkflows(
+  log: Logger,
+  dataConverter?: DataConverter,
+  tracing?: Tracing,
+): Promise<WorkflowBundle> {
   return bundleWorkflowCode({
     workflowsPath: require.resolve('../workflows'),
+    workflowInterceptorModules: tracing?.workflowModules ?? [],
     failureConverterPath: dataConverter?.failureConverterPath,
     // webpack's report of each module is no news.
     logger: new DefaultLogger('WARN', ({ message }) => log.warn(message)),
@@ -132,8 +143,11 @@ export async function runWorkers({
   log: Logger;
   env?: NodeJS.ProcessEnv;
 }): Promise<void> {
-  const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'log'] });
+  const config = readConfig(env, {
+    needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'log', 'tracing'],
+  });
   const { connectionOptions, namespace = 'default' } = readTemporalConfig(env);
+  const tracing = await startTracing(config.tracing, { service: 'durable-alipay-worker', log });
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
   try {
     await checkDatabase(db, config.database.schema, log);
@@ -145,10 +159,10 @@ export async function runWorkers({
     try {
       await registerSearchAttributes(connection, namespace, log);
       const dataConverter = dataConverterWith(config.payloads.keys);
-      const temporal = new Client({ connection, namespace, dataConverter });
+      const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
       const { latePaymentPolicy, closeMarginMs } = config.payments;
       const deps = { db, alipay, temporal, log, metrics, latePaymentPolicy, closeMarginMs };
-      const workers = await createWorkers({ connection, namespace, queues, deps, dataConverter });
+      const workers = await createWorkers({ connection, namespace, queues, deps, dataConverter, tracing });
       log.info({ queues, namespace, address: connectionOptions.address }, 'worker ready');
       const stopMeasuring = measureBacklog(meter, db, log);
       await runAll(workers).finally(stopMeasuring);
@@ -157,6 +171,7 @@ export async function runWorkers({
     }
   } finally {
     await db.destroy();
+    await tracing?.stop();
   }
 }
 

@@ -11,8 +11,9 @@ import type { AlipayErrorKind } from './errors';
 import { AlipayError } from './errors';
 import type { NotificationFields } from './notification';
 import { verifiesNotification } from './notification';
+import { tracedCall } from './traced-call';
 import type { AnswerNode, WireCall } from './wire';
-import { callAlipay, signedForm } from './wire';
+import { signedForm } from './wire';
 
 export interface GatewaySettings {
   /** `https://openapi.alipay.com/gateway.do` */
@@ -273,7 +274,7 @@ export class AlipayGateway {
       // Before the breaker: to it, a call that found no place would look like one that went well. The one question that
       // an open breaker lets through goes without a place.
       if (!this.isDown) await this.#waitForPlace(call, maxWaitMs);
-      const node = await this.#breaker.execute(() => callAlipay(this.#sdk, call));
+      const node = await this.#breaker.execute(() => tracedCall(this.#sdk, call));
       seen('answered', node['sub_code'] ?? node['code']);
       return node;
     } catch (error) {

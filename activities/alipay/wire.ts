@@ -30,6 +30,9 @@ export function signedForm(
   );
 }
 
+/** Told of the HTTP status as soon as there is one. */
+export type ObserveStatus = (status: number) => void;
+
 /**
  * Makes one call: signs, sends once, reads, verifies. There is no hidden second try, no redirect is followed, and no
  * success is believed without Alipay's signature. (`AlipaySdk.exec` has none of these: facts in docs/money.md.)
@@ -38,8 +41,12 @@ export function signedForm(
  *
  * @throws AlipayError unknown, misconfigured
  */
-export async function callAlipay(sdk: AlipaySdk, call: WireCall): Promise<AnswerNode> {
-  const raw = await send(sdk, call);
+export async function callAlipay(
+  sdk: AlipaySdk,
+  call: WireCall,
+  observeStatus: ObserveStatus = () => undefined,
+): Promise<AnswerNode> {
+  const raw = await send(sdk, call, observeStatus);
   const { node, key, sign } = parse(raw, call);
   const { code, sub_code: subCode } = node;
   const facts = { method: call.method, outTradeNo: call.outTradeNo, code, subCode };
@@ -74,7 +81,7 @@ function isAbout({ code, out_trade_no: outTradeNo }: AnswerNode, call: WireCall)
   return !(call.method === 'alipay.trade.query' && code === '10000');
 }
 
-async function send(sdk: AlipaySdk, call: WireCall): Promise<string> {
+async function send(sdk: AlipaySdk, call: WireCall, observeStatus: ObserveStatus): Promise<string> {
   const form = signedForm(sdk, call);
   const body = new URLSearchParams({ biz_content: form.get('biz_content') ?? '' });
   form.delete('biz_content');
@@ -89,6 +96,7 @@ async function send(sdk: AlipaySdk, call: WireCall): Promise<string> {
       redirect: 'error',
       signal: AbortSignal.timeout(call.deadlineMs),
     });
+    observeStatus(response.status);
     raw = await response.text();
   } catch (cause) {
     const what = cause instanceof Error && cause.name === 'TimeoutError' ? 'no answer in time' : 'no answer';

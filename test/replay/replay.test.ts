@@ -8,23 +8,37 @@ import { DeterminismViolationError } from '@temporalio/workflow';
 import { dataConverterWith } from '../../worker/payload-codec';
 import { parsePayloadKeys } from '../../worker/payload-keys';
 import { WORKFLOWS } from '../../workflows/messages';
-import { workflowBundle } from '../support';
+import { pino } from 'pino';
+import type { Tracing } from '../../worker/tracing';
+import { startTracing } from '../../worker/tracing';
+import { Collector, workflowBundle } from '../support';
 import type { RecordedHistory } from './histories';
 import { recordedHistories } from './histories';
 import { SCENARIOS } from './scenarios';
 
 const recorded = recordedHistories();
 
+interface ReplayOptions {
+  workflowsPath?: string;
+  dataConverter?: DataConverter;
+  tracing?: Tracing | undefined;
+}
+
 /** The error of each replay by the name of its history; undefined where it went well. */
 async function replay(
   histories: RecordedHistory[],
-  { workflowsPath, dataConverter }: { workflowsPath?: string; dataConverter?: DataConverter } = {},
+  { workflowsPath, dataConverter, tracing }: ReplayOptions = {},
 ) {
   const failureConverterPath = dataConverter?.failureConverterPath;
   const results = Worker.runReplayHistories(
     {
-      workflowBundle: await workflowBundle({ workflowsPath, failureConverterPath }),
+      workflowBundle: await workflowBundle({
+        workflowsPath,
+        failureConverterPath,
+        workflowInterceptorModules: tracing?.workflowModules,
+      }),
       dataConverter,
+      sinks: tracing?.worker.sinks ?? {},
       replayName: 'replay',
     },
     histories.map(({ name, history }) => ({ workflowId: name, history })),
@@ -78,6 +92,21 @@ describe('the recorded histories', () => {
     const errors = await replay(recorded, { dataConverter: dataConverterWith(keys) });
     expect(errors.size).toBe(recorded.length);
     expect([...errors].filter(([, error]) => error !== undefined)).toEqual([]);
+  });
+
+  it('replay with tracing, which they were recorded without, and tell no span again', async () => {
+    const collector = await Collector.start();
+    const log = pino({ level: 'silent' });
+    const tracing = await startTracing({ url: collector.endpoint }, { service: 'replay', log });
+    try {
+      const errors = await replay(recorded, { tracing });
+      expect(errors.size).toBe(recorded.length);
+      expect([...errors].filter(([, error]) => error !== undefined)).toEqual([]);
+    } finally {
+      await tracing?.stop();
+      await collector.close();
+    }
+    expect(collector.spans).toEqual([]);
   });
 
   it('do not replay with a workflow that asks before it sleeps', async () => {

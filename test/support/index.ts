@@ -27,5 +27,8 @@ export { waitFor } from '../../sandbox/dev/wait-for';
 export { openShop } from './shop';
 export { startProcess } from './processes';
 export type { Shop, ShopOptions } from './shop';
+export { Collector } from './collector';
+export type { CollectedSpan } from './collector';
 export { Hands } from './hands';
+export { startWorker, stopWorker } from './worker-process';
 export { expectLedgerRules } from './ledger-rules';

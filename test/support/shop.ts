@@ -15,6 +15,7 @@ import { openDatabase, rows } from '../../db/connect';
 import { parsePrivateKey } from '../../worker/keys';
 import { dataConverterWith } from '../../worker/payload-codec';
 import { parsePayloadKeys } from '../../worker/payload-keys';
+import type { Tracing } from '../../worker/tracing';
 import { createWorkers } from '../../worker/worker';
 import type { Sandbox } from '../../sandbox';
 import { startSandbox } from '../../sandbox';
@@ -32,6 +33,8 @@ export interface ShopOptions {
   payloadKeys?: string;
   /** How many times faster than Alipay the sandbox repeats a notification. */
   notifyScale?: number;
+  /** Where the shop is traced; started before it opens. */
+  tracing?: Tracing | undefined;
 }
 
 const SETTINGS: PaymentSettings = {
@@ -52,8 +55,8 @@ export interface Shop {
   deps: ActivityDependencies;
   connection: NativeConnection;
   namespace: string;
-  /** `payloadKeys`: other ones than the shop was opened with. */
-  startWorkers(options?: { payloadKeys?: string }): Promise<void>;
+  /** By default as traced as the shop; `payloadKeys`: other ones than the shop was opened with. */
+  startWorkers(options?: { payloadKeys?: string; tracing?: Tracing | undefined }): Promise<void>;
   stopWorkers(): Promise<void>;
   /** The rows of a statement, as SQL names them. */
   sql<Row = Record<string, unknown>>(statement: string, bindings?: Record<string, unknown>): Promise<Row[]>;
@@ -68,7 +71,12 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
   const connection = await NativeConnection.connect({ address: temporalAddress() });
   const converterBy = (keys = options.payloadKeys) =>
     dataConverterWith(keys === undefined ? [] : parsePayloadKeys(keys));
-  const temporal = new Client({ connection, namespace, dataConverter: converterBy() });
+  const temporal = new Client({
+    connection,
+    namespace,
+    dataConverter: converterBy(),
+    ...options.tracing?.client,
+  });
   const log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
   const settings = { ...SETTINGS, ...options.payments };
   const gatewaySettings = {
@@ -107,15 +115,20 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     deps,
     connection,
     namespace,
-    async startWorkers({ payloadKeys } = {}) {
+    async startWorkers(started = {}) {
+      const { payloadKeys, tracing } = { tracing: options.tracing, ...started };
       const dataConverter = converterBy(payloadKeys);
       workers = await createWorkers({
         connection,
         namespace,
         // As in a worker's own process, where activities send by the keys that the workflows have.
-        deps: { ...deps, temporal: new Client({ connection, namespace, dataConverter }) },
+        deps: { ...deps, temporal: new Client({ connection, namespace, dataConverter, ...tracing?.client }) },
+        tracing,
         dataConverter,
-        workflowBundle: await workflowBundle({ failureConverterPath: dataConverter.failureConverterPath }),
+        workflowBundle: await workflowBundle({
+          failureConverterPath: dataConverter.failureConverterPath,
+          workflowInterceptorModules: tracing?.workflowModules,
+        }),
         ...(options.queues && { queues: options.queues }),
       });
       running = Promise.all(workers.map((worker) => worker.run()));

@@ -32,6 +32,8 @@ interface BundleOptions {
   workflowsPath?: string;
   /** As the data converter of the worker has it. */
   failureConverterPath?: string | undefined;
+  /** What intercepts them, for instance tracing. */
+  workflowInterceptorModules?: string[] | undefined;
 }
 
 /** The workflows as `Worker.create` takes them (`workflowBundle`), bundled once however many workers a test file makes. */
@@ -48,7 +50,13 @@ export function workflowBundle(options: BundleOptions = {}): Promise<WorkflowBun
 async function bundleQuietly({
   workflowsPath = join(__dirname, '..', '..', 'workflows'),
   failureConverterPath,
+  workflowInterceptorModules = [],
 }: BundleOptions): Promise<WorkflowBundleWithSourceMap> {
   const { bundleWorkflowCode, DefaultLogger } = await import('@temporalio/worker');
-  return bundleWorkflowCode({ workflowsPath, failureConverterPath, logger: new DefaultLogger('ERROR') });
+  return bundleWorkflowCode({
+    workflowsPath,
+    failureConverterPath,
+    workflowInterceptorModules,
+    logger: new DefaultLogger('ERROR'),
+  });
 }

@@ -71,6 +71,7 @@ describe('the environment', () => {
       },
       log: { level: 'info' },
       metrics: {},
+      tracing: {},
       laptop: { sandboxPort: 4000, temporalPort: 7233, temporalUiPort: 8233 },
     });
   });
@@ -119,6 +120,9 @@ describe('the environment', () => {
     ['CODEC_CORS_ORIGINS', 'https://ui.example'],
     ['CODEC_CORS_ORIGINS', 'https://ui.example, http://localhost:8080'],
     ['LOG_FORMAT', 'pretty'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://collector:4318'],
+    ['OTEL_TRACES_SAMPLER', 'parentbased_traceidratio'],
+    ['OTEL_TRACES_SAMPLER_ARG', '0.05'],
   ])('accepts %s=%s', (name, value) => {
     expect(faultsOf({ [name]: value })).toEqual([]);
   });
@@ -162,8 +166,26 @@ describe('the environment', () => {
     ],
     ['LOG_LEVEL', 'loud', 'is none of trace, debug'],
     ['LOG_FORMAT', 'xml', 'is none of json, pretty'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318', 'is not an http:// or https:// URL'],
+    ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'grpc://collector', 'is not an http:// or https:// URL'],
+    ['OTEL_SERVICE_NAME', 'two words', 'is not one word'],
+    ['OTEL_TRACES_SAMPLER', 'sometimes', 'is none of always_on'],
+    ['OTEL_TRACES_SAMPLER_ARG', '5%', 'is not a number from 0 to 1'],
+    ['OTEL_TRACES_SAMPLER_ARG', '1.5', 'is not a number from 0 to 1'],
   ])('refuses %s=%s: it %s', (name, value, wrong) => {
     expect(faultsOf({ [name]: value })).toEqual([expect.stringMatching(`^  - ${name} .*${wrong}.*; set .`)]);
+  });
+
+  it.each([
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' }, 'http://collector:4318/v1/traces'],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://example.com/otlp/' }, 'https://example.com/otlp/v1/traces'],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://all', OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://traces/here' },
+      'http://traces/here',
+    ],
+    [{}, undefined],
+  ])('sends traces where OpenTelemetry would, with %j', (env, url) => {
+    expect(readConfig(env, { needs: ['tracing'] }).tracing.url).toBe(url);
   });
 
   it('refuses six cron fields, says that they would mean minutes, and gives the seven', () => {

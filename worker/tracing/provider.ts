@@ -1,0 +1,67 @@
+import type { TextMapPropagator } from '@opentelemetry/api';
+import { context, propagation, trace } from '@opentelemetry/api';
+import type { Resource } from '@opentelemetry/resources';
+import type { SpanProcessor } from '@opentelemetry/sdk-trace-node';
+import { TimeoutStrategy, timeout } from 'cockatiel';
+import type { Logger } from '../log';
+import { TidyExporter } from './tidy';
+
+/** A collector that does not answer holds nobody up for longer. */
+const FLUSH_MS = 3_000;
+
+/** Registered for this process until it is stopped. */
+export interface Provider {
+  processor: SpanProcessor;
+  resource: Resource;
+  stop(): Promise<void>;
+}
+
+/**
+ * Registers a provider that sends spans in batches to `url`. Sampler, limits, batches, headers and time-outs are those
+ * of the standard variables, which OpenTelemetry's SDK reads itself.
+ */
+export async function openProvider({
+  url,
+  service,
+  log,
+}: {
+  url: string;
+  service: string;
+  log: Logger;
+}): Promise<Provider> {
+  const { BatchSpanProcessor, NodeTracerProvider } = await import('@opentelemetry/sdk-trace-node');
+  const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
+  /**
+   * W3C's `traceparent` and no baggage: what a caller puts there, perhaps about a buyer, would go on into histories.
+   * Other formats are not understood within workflows.
+   */
+  class TraceparentProvider extends NodeTracerProvider {
+    protected override _buildPropagatorFromEnv(): TextMapPropagator | undefined {
+      return this._getPropagator('tracecontext');
+    }
+  }
+
+  const processor = new BatchSpanProcessor(new TidyExporter(new OTLPTraceExporter({ url }), log));
+  const resource = await describeProcess(service);
+  const provider = new TraceparentProvider({ resource, spanProcessors: [processor] });
+  provider.register();
+  return {
+    processor,
+    resource,
+    async stop() {
+      await timeout(FLUSH_MS, TimeoutStrategy.Aggressive)
+        .execute(() => provider.shutdown())
+        .catch(() => log.warn({ code: 'TRACES_UNSENT' }, 'the last traces are lost'));
+      trace.disable();
+      context.disable();
+      propagation.disable();
+    },
+  };
+}
+
+/** OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word. */
+async function describeProcess(service: string): Promise<Resource> {
+  const { Resource, envDetectorSync } = await import('@opentelemetry/resources');
+  const named = new Resource({ 'service.name': service }).merge(envDetectorSync.detect());
+  return new Resource(Resource.default().merge(named).attributes);
+}
