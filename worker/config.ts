@@ -39,6 +39,13 @@ export interface Config {
   /** The first encrypts what Temporal stores, all decrypt; none: nothing is encrypted. */
   payloads: { keys: readonly PayloadKey[] };
   codec: { host: string; port: number; token?: string; corsOrigins: readonly string[] };
+  /** Which build of the workflow code this is, beside others. */
+  build: {
+    /** Undefined: not versioned. */
+    version?: { deploymentName: string; buildId: string };
+    /** Ids of `patched` changes, or `all`, that runs do not take yet. */
+    heldPatches: readonly string[];
+  };
   log: { level: LogLevel; format?: LogFormat };
   /** Where Prometheus reads; undefined: nowhere. */
   metrics: { address?: string };
@@ -126,9 +133,39 @@ const VARIABLES = {
   TEMPORAL_ADDRESS: {
     group: 'temporal',
     default: 'localhost:7233',
-    meaning: 'Temporal server. This and every other TEMPORAL_* is read by the Temporal SDK (envconfig)',
+    meaning:
+      'Temporal server. This and every other TEMPORAL_*, but for the two of a deployment, is read by the Temporal SDK (envconfig)',
   },
   TEMPORAL_NAMESPACE: { group: 'temporal', default: 'default', meaning: 'Temporal namespace' },
+  TEMPORAL_DEPLOYMENT_NAME: {
+    group: 'build',
+    example: 'durable-alipay',
+    meaning: 'name of the Worker Deployment; with a build id the workers are versioned, unset they are not',
+    schema: z
+      .string()
+      .regex(/^(?!__)[^\s.:]{1,200}$/, 'is not one word of up to 200 characters without dots and colons')
+      .optional(),
+  },
+  TEMPORAL_WORKER_BUILD_ID: {
+    group: 'build',
+    example: '1.4.0',
+    meaning: "this build's id in the Worker Deployment: another one for each build",
+    schema: z
+      .string()
+      .regex(/^(?!__)[^\s:]{1,200}$/, 'is not one word of up to 200 characters without colons')
+      .optional(),
+  },
+  HELD_PATCHES: {
+    group: 'build',
+    example: 'all',
+    meaning:
+      '`patched` changes of the workflows, by comma or `all`, that runs do not take yet (docs/upgrades.md)',
+    schema: z
+      .string()
+      .regex(/^[\w-]+( *, *[\w-]+)*$/, 'is not a list of patch ids with commas between, nor all')
+      .transform((text) => text.split(',').map((id) => id.trim()))
+      .optional(),
+  },
   DATABASE_URL: {
     group: 'database',
     secret: true,
@@ -443,6 +480,13 @@ const ASSEMBLE: { [G in ConfigGroup]: (values: Values) => Config[G] } = {
     token: v.CODEC_TOKEN,
     corsOrigins: v.CODEC_CORS_ORIGINS,
   }),
+  build: (v) => ({
+    version:
+      v.TEMPORAL_DEPLOYMENT_NAME !== undefined && v.TEMPORAL_WORKER_BUILD_ID !== undefined
+        ? { deploymentName: v.TEMPORAL_DEPLOYMENT_NAME, buildId: v.TEMPORAL_WORKER_BUILD_ID }
+        : undefined,
+    heldPatches: v.HELD_PATCHES ?? [],
+  }),
   log: (v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }),
   metrics: (v) => ({ address: v.METRICS_ADDRESS }),
   // The name and the sampler are read by OpenTelemetry's SDK itself.
@@ -465,6 +509,13 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
         ? undefined
         : `is ${ms(ORDER_TTL)}, not more than twice CLOSE_MARGIN (${ms(CLOSE_MARGIN)}): no checkout could succeed; ` +
           `set a longer ORDER_TTL or a shorter CLOSE_MARGIN`,
+  },
+  {
+    of: ['TEMPORAL_WORKER_BUILD_ID', 'TEMPORAL_DEPLOYMENT_NAME'],
+    fault: ({ TEMPORAL_WORKER_BUILD_ID, TEMPORAL_DEPLOYMENT_NAME }) =>
+      (TEMPORAL_WORKER_BUILD_ID === undefined) === (TEMPORAL_DEPLOYMENT_NAME === undefined)
+        ? undefined
+        : 'and TEMPORAL_DEPLOYMENT_NAME are set together or not at all: half a version is none; set both, or neither',
   },
   {
     of: ['API_TOKEN', 'HOST'],

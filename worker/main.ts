@@ -3,6 +3,7 @@ import { PaymentError } from '../workflows/errors';
 import type { TaskQueue } from '../workflows/messages';
 import { readConfig } from './config';
 import { createLogger } from './log';
+import { runRehearsal } from './rehearsal';
 import { installTelemetry } from './telemetry';
 import { ALL_QUEUES, runWorkers } from './worker';
 
@@ -17,14 +18,19 @@ function parseQueues(text: string): TaskQueue[] {
 }
 
 async function main(): Promise<void> {
-  const { queues } = new Command('worker')
+  const { queues, rehearse } = new Command('worker')
     .description('Serves the task queues until SIGTERM or SIGINT; settings come from the environment.')
     .option('--queues <names>', `which queues, by comma`, parseQueues, [...ALL_QUEUES])
+    .option(
+      '--rehearse',
+      'only replay the runs under way with this build; ends with 1 where one does not go on',
+    )
     .addHelpText('after', '\nExamples:\n  npm run worker\n  npm run worker -- --queues payments,alipay')
     .parse()
-    .opts<{ queues: TaskQueue[] }>();
+    .opts<{ queues: TaskQueue[]; rehearse?: true }>();
   const log = createLogger({ name: 'worker' });
   installTelemetry(log, readConfig(process.env, { needs: ['metrics'] }).metrics);
+  if (rehearse) process.exit((await runRehearsal({ log })) ? 0 : 1);
   await runWorkers({ queues, log });
   log.info('worker stopped');
 }

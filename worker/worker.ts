@@ -13,7 +13,9 @@ import { openGateway } from '../activities/alipay/open';
 import { openDatabase } from '../db/connect';
 import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
+import type { Config } from './config';
 import { readConfig } from './config';
+import { buildInWords, buildOptions } from './build';
 import type { Logger } from './log';
 import { measureBacklog } from './gauges';
 import { dataConverterWith } from './payload-codec';
@@ -52,10 +54,14 @@ export interface WorkersOptions {
   deps: ActivityDependencies;
   /** How payloads are written and read; its failure converter must be in the bundle. */
   dataConverter?: DataConverter;
+  /** Default: not versioned, and no patch is held. */
+  build?: Config['build'];
   /** Workflow code that was bundled before; tests bundle once for many workers. */
   workflowBundle?: WorkflowBundle;
   /** Where there are traces; a bundle that is given holds its modules already. */
   tracing?: Tracing;
+  /** How many runs each worker keeps in memory; 0: each task is replayed, by whichever worker takes it. */
+  cachedWorkflows?: number;
 }
 
 /** One worker for each queue, in this process. Whoever creates them runs them. */
@@ -65,8 +71,10 @@ export async function createWorkers({
   queues = ALL_QUEUES,
   deps,
   dataConverter,
+  build,
   workflowBundle,
   tracing,
+  cachedWorkflows = CACHED_WORKFLOWS,
 }: WorkersOptions): Promise<Worker[]> {
   const runsWorkflows = queues.some((queue) => queue !== TASK_QUEUES.alipay);
   const bundle =
@@ -80,6 +88,8 @@ export async function createWorkers({
         taskQueue: queue,
         shutdownGraceTime: SHUTDOWN_GRACE,
         ...tracing?.worker,
+        maxCachedWorkflows: cachedWorkflows,
+        ...buildOptions(build),
         ...queueOptions(queue, deps, bundle),
       }),
     ),
@@ -96,7 +106,6 @@ function queueOptions(
       return {
         workflowBundle,
         activities: createPaymentsQueueActivities(deps),
-        maxCachedWorkflows: CACHED_WORKFLOWS,
         stickyQueueScheduleToStartTimeout: STICKY_WAIT,
       };
     case TASK_QUEUES.alipay:
@@ -108,14 +117,13 @@ function queueOptions(
       return {
         workflowBundle,
         activities: createOrderServiceQueueActivities(deps),
-        maxCachedWorkflows: CACHED_WORKFLOWS,
         stickyQueueScheduleToStartTimeout: STICKY_WAIT,
       };
   }
 }
 
 /** Bundles the workflow code, from TypeScript or from the built package, whichever this is. */
-function bundleWorkflows(
+export function bundleWorkflows(
   log: Logger,
   dataConverter?: DataConverter,
   tracing?: Tracing,
@@ -138,13 +146,16 @@ export async function runWorkers({
   queues = ALL_QUEUES,
   log,
   env = process.env,
+  workflowBundle,
 }: {
   queues?: readonly TaskQueue[];
   log: Logger;
   env?: NodeJS.ProcessEnv;
+  /** Workflow code that was bundled before. */
+  workflowBundle?: WorkflowBundle;
 }): Promise<void> {
   const config = readConfig(env, {
-    needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'log', 'tracing'],
+    needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'build', 'log', 'tracing'],
   });
   const { connectionOptions, namespace = 'default' } = readTemporalConfig(env);
   const tracing = await startTracing(config.tracing, { service: 'durable-alipay-worker', log });
@@ -162,8 +173,20 @@ export async function runWorkers({
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
       const { latePaymentPolicy, closeMarginMs } = config.payments;
       const deps = { db, alipay, temporal, log, metrics, latePaymentPolicy, closeMarginMs };
-      const workers = await createWorkers({ connection, namespace, queues, deps, dataConverter, tracing });
-      log.info({ queues, namespace, address: connectionOptions.address }, 'worker ready');
+      const workers = await createWorkers({
+        connection,
+        namespace,
+        queues,
+        deps,
+        dataConverter,
+        build: config.build,
+        tracing,
+        ...(workflowBundle && { workflowBundle }),
+      });
+      log.info(
+        { queues, namespace, address: connectionOptions.address, ...buildInWords(config.build) },
+        'worker ready',
+      );
       const stopMeasuring = measureBacklog(meter, db, log);
       await runAll(workers).finally(stopMeasuring);
     } finally {

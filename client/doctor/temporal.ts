@@ -7,6 +7,7 @@ import { SweepControl } from '../sweep';
 import { dataConverterWith } from '../../worker/payload-codec';
 import { PaymentError } from '../../workflows/errors';
 import type { Settings } from './configuration';
+import { testDeployment } from './deployment';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 
@@ -54,6 +55,7 @@ export async function examineTemporal(
   await exam.check('retention', { namespace: home }, ({ namespace }) => testRetention(namespace));
   await exam.check('search-attributes', { namespace: home }, ({ namespace }) => testAttributes(namespace));
   await exam.check('task-queues', { namespace: home }, ({ namespace }) => testQueues(namespace));
+  await exam.check('worker-deployment', { namespace: home }, ({ namespace }) => testDeployment(namespace));
   const control = await exam.check('schedule', { environment: sweep, namespace: home }, (given) =>
     testSchedule(new SweepControl(clientOf(given.namespace, payloads), given.environment)),
   );

@@ -125,6 +125,7 @@ describe('on a whole shop', () => {
       'retention',
       'search-attributes',
       'task-queues',
+      'worker-deployment',
       'schedule',
       'last-sweep',
       'gateway',

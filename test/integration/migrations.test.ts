@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database } from '../../db/connect';
 import { openDatabase, rows } from '../../db/connect';
+import { migrationSource } from '../../db/migrations';
 import { migrateDown, migrateUp, pendingMigrations } from '../../db/migrator';
 import { freshDatabase } from '../support';
 
@@ -27,10 +28,16 @@ const tablesOf = async (schema: string): Promise<string[]> =>
     )
   ).map(({ name }) => name);
 
+interface Part {
+  kind: string;
+  name: string;
+  detail: string;
+}
+
 /** All that a schema holds, as Postgres' own catalogue tells it. */
-const shape = () =>
-  rows(
-    db,
+const shape = (of: Database = db) =>
+  rows<Part>(
+    of,
     `SELECT 'column' AS kind, table_name || '.' || column_name AS name,
        concat_ws(' ', data_type, numeric_precision, numeric_scale, is_nullable, column_default) AS detail
      FROM information_schema.columns WHERE table_schema = :schema
@@ -202,5 +209,88 @@ describe('the database itself refuses', () => {
     await db('payment_events').insert(event);
     await expect(db('payment_events').insert(event)).rejects.toMatchObject(UNIQUE);
     await db('payment_events').insert({ ...event, out_trade_no: 'A2' });
+  });
+});
+
+/** Those that take away or tighten what was there, on purpose: each in a release after the one that stopped using it. */
+const CONTRACTING: readonly string[] = [];
+
+/** What of the schema of before an old worker would miss, or stumble over. Empty for a migration that only expands. */
+function contractions(before: Part[], after: Part[]): string[] {
+  const told = ({ kind, name, detail }: Part): string => `${kind} ${name}: ${detail}`;
+  const tableOf = ({ name }: Pick<Part, 'name'>): string => name.split('.')[0] ?? '';
+  const [was, is] = [new Set(before.map(told)), new Set(after.map(told))];
+  const oldTables = new Set(before.filter(({ kind }) => kind === 'column').map(tableOf));
+  // What binds new columns alone is nothing to a worker that does not know them.
+  const bindsOld = (table: string, detail: string): boolean =>
+    before.some(
+      ({ kind, name }) =>
+        kind === 'column' &&
+        name.startsWith(`${table}.`) &&
+        new RegExp(`\\b${name.slice(table.length + 1)}\\b`).test(detail),
+    );
+  const gone = before
+    .filter((part) => part.kind !== 'index' && !is.has(told(part)))
+    .map((part) => `gone: ${told(part)}`);
+  const added = after.filter((part) => !was.has(told(part)) && oldTables.has(tableOf(part)));
+  const tighter = added.filter(
+    ({ kind, name, detail }) =>
+      (kind === 'column' && / NO$/.test(detail)) ||
+      (kind === 'constraint' && !/^NOT NULL/.test(detail) && bindsOld(tableOf({ name }), detail)),
+  );
+  const unique = after.filter(
+    (part) =>
+      part.kind === 'index' &&
+      !was.has(told(part)) &&
+      /CREATE UNIQUE/.test(part.detail) &&
+      [...oldTables].some((table) => part.detail.includes(`.${table} `)),
+  );
+  return [...gone, ...[...tighter, ...unique].map((part) => `tighter: ${told(part)}`)];
+}
+
+describe('a migration', () => {
+  let other: Database;
+  beforeAll(async () => {
+    other = openDatabase({ url: await freshDatabase({ empty: true }), schema: SCHEMA });
+    await other.raw(`CREATE SCHEMA ${SCHEMA}`);
+  });
+  afterAll(() => other.destroy());
+
+  const changes = async (migrate: () => PromiseLike<unknown>): Promise<string[]> => {
+    const before = await shape(other);
+    await migrate();
+    return contractions(before, await shape(other));
+  };
+
+  it('only expands the schema of before, unless it is listed as contracting', async () => {
+    for (const [name, { up }] of await migrationSource.getMigrations([])) {
+      const found = await changes(() => up(other));
+      if (!CONTRACTING.includes(name)) expect([name, found]).toEqual([name, []]);
+    }
+  });
+
+  it.each<[string, string, RegExp | null]>([
+    ['adds a table', 'CREATE TABLE vouchers (id text PRIMARY KEY)', null],
+    ['adds a column that may be empty', 'ALTER TABLE payments ADD voucher text', null],
+    ['adds one with a default', `ALTER TABLE payments ADD channel text NOT NULL DEFAULT 'page'`, null],
+    ['adds an index', 'CREATE INDEX payments_by_voucher ON payments (voucher)', null],
+    [
+      'wants a new column filled',
+      'ALTER TABLE vouchers ADD owner text NOT NULL',
+      /tighter: column vouchers.owner/,
+    ],
+    ['drops a column', 'ALTER TABLE payments DROP product', /gone: column payments.product/],
+    ['renames one', 'ALTER TABLE orders RENAME subject TO title', /gone: column orders.subject/],
+    ['changes a type', 'ALTER TABLE payments ALTER checks TYPE smallint', /gone: column payments.checks/],
+    ['forbids what was allowed', 'ALTER TABLE orders ADD CHECK (total_amount < 1000)', /tighter: constraint/],
+    [
+      'makes a column unique',
+      'CREATE UNIQUE INDEX one_trade ON payments (trade_no)',
+      /tighter: index one_trade/,
+    ],
+  ])('that %s is told apart', async (_what, statement, contraction) => {
+    const found = await changes(() => other.raw(statement));
+    if (contraction === null) expect(found).toEqual([]);
+    else expect(found.join('\n')).toMatch(contraction);
   });
 });

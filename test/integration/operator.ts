@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import type { Shop } from '../support';
-import { temporalAddress } from '../support';
+import { temporalAddress, temporalCli } from '../support';
 
 const ROOT = join(__dirname, '..', '..');
 
@@ -42,4 +42,34 @@ export function durableAlipay(env: Record<string, string>, ...args: string[]): P
       (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code ?? -1), out, err }),
     );
   });
+}
+
+/** Somebody at a shell who types commands of the Temporal CLI; what was typed is kept. */
+export class Operator {
+  readonly typed: string[] = [];
+
+  constructor(private readonly shop: Shop) {}
+
+  /**
+   * Types one line that begins with `temporal`; answers what it printed.
+   *
+   * @throws Error with what the command said, where it failed
+   */
+  async type(line: string): Promise<string> {
+    this.typed.push(line);
+    const command = line.replace(/^temporal /, `'${temporalCli()}' `);
+    const { PATH } = process.env;
+    const env = {
+      PATH,
+      HOME: '/nonexistent',
+      TEMPORAL_ADDRESS: temporalAddress(),
+      TEMPORAL_NAMESPACE: this.shop.namespace,
+    };
+    return new Promise((resolve, reject) => {
+      execFile('/bin/sh', ['-c', command], { env, timeout: 50_000 }, (error, out, err) => {
+        if (error) reject(new Error(`${line}\n${out}${err}`, { cause: error }));
+        else resolve(out);
+      });
+    });
+  }
 }

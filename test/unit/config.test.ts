@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
+import type { WorkflowInfo } from '@temporalio/workflow';
+import { buildOptions } from '../../worker/build';
 import { ENVIRONMENT, readConfig } from '../../worker/config';
 import { PaymentError } from '../../workflows/errors';
 
@@ -62,6 +64,7 @@ describe('the environment', () => {
         latePaymentPolicy: 'refund',
       },
       sweep: { cron: '0/30 * * * * * *', parallel: 50 },
+      build: { heldPatches: [] },
       http: { host: '127.0.0.1', port: 3000 },
       payloads: { keys: [] },
       codec: {
@@ -388,5 +391,57 @@ describe('the keys of payloads', () => {
   it('are told about all together', () => {
     const [fault = ''] = faultsOf({ PAYLOAD_KEYS: `a:AAAA,b:${KEY},b:${OTHER_KEY}` });
     expect(fault).toContain('first key (a) has 3 bytes instead of 32; third key (b) has an id');
+  });
+});
+
+describe('the build', () => {
+  const buildOf = (changes: Record<string, string>) => readConfig({ ...GOOD, ...changes }).build;
+
+  it('has a version where both halves of it are set, and none otherwise', () => {
+    const both = { TEMPORAL_DEPLOYMENT_NAME: 'shop/durable-alipay', TEMPORAL_WORKER_BUILD_ID: '1.5.0-a1b2' };
+    expect(buildOf(both).version).toEqual({ deploymentName: 'shop/durable-alipay', buildId: '1.5.0-a1b2' });
+    expect(buildOf({}).version).toBeUndefined();
+    for (const [name, value] of Object.entries(both)) {
+      expect(faultsOf({ [name]: value })).toEqual([
+        expect.stringContaining('half a version is none; set both, or neither'),
+      ]);
+    }
+  });
+
+  it.each([
+    ['TEMPORAL_DEPLOYMENT_NAME', 'durable.alipay'],
+    ['TEMPORAL_DEPLOYMENT_NAME', '__unversioned__'],
+    ['TEMPORAL_WORKER_BUILD_ID', 'a:b'],
+    ['TEMPORAL_WORKER_BUILD_ID', 'two words'],
+    ['HELD_PATCHES', 'one two'],
+  ])('refuses %s=%s', (name, value) => {
+    expect(faultsOf({ [name]: value })).toEqual([expect.stringContaining(`${name} ("${value}") is not`)]);
+  });
+
+  it('holds the patches that are named', () => {
+    expect(buildOf({ HELD_PATCHES: 'look-first, ask_twice' }).heldPatches).toEqual([
+      'look-first',
+      'ask_twice',
+    ]);
+  });
+
+  it('is not versioned for the SDK either, unless it has a version', () => {
+    expect(buildOptions(buildOf({}))).toEqual({});
+    expect(buildOptions({ version: { deploymentName: 'a', buildId: '1' }, heldPatches: [] })).toEqual({
+      workerDeploymentOptions: {
+        version: { deploymentName: 'a', buildId: '1' },
+        useWorkerVersioning: true,
+        defaultVersioningBehavior: 'PINNED',
+      },
+    });
+  });
+
+  it.each([
+    [['look-first'], 'look-first', false],
+    [['look-first'], 'ask-twice', true],
+    [['all'], 'ask-twice', false],
+  ])('with %j held, a run takes %s: %s', (heldPatches, patchId, taken) => {
+    const { patchActivationCallback } = buildOptions({ heldPatches });
+    expect(patchActivationCallback?.({ patchId, workflowInfo: {} as WorkflowInfo })).toBe(taken);
   });
 });

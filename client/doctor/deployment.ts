@@ -1,0 +1,118 @@
+import type { Connection } from '@temporalio/client';
+import type { TaskQueue } from '../../workflows/messages';
+import { TASK_QUEUES } from '../../workflows/messages';
+import type { Found } from './examination';
+import { Fault } from './examination';
+
+/** A connection and the namespace in which everything runs. */
+interface Home {
+  connection: Connection;
+  namespace: string;
+}
+
+/** One build of one Worker Deployment. */
+interface Version {
+  deploymentName: string;
+  buildId: string;
+}
+
+/** A poll waits up to a minute at the server; a worker that has not asked for longer than this is gone. */
+const POLLER_GONE_MS = 90_000;
+
+/** As the gRPC interface numbers them. */
+const QUEUE_TYPES = { workflow: 1, activity: 2 } as const;
+
+/**
+ * Whether the builds that runs are sent to are there. Without Worker Versioning nothing is to be found.
+ *
+ * @throws Fault where no worker serves the current or ramping version of a queue, or a version to which runs are pinned
+ */
+export async function testDeployment(home: Home): Promise<Found<true>> {
+  const queues = await Promise.all(Object.values(TASK_QUEUES).map((queue) => versionsOf(home, queue)));
+  const served = new Set(queues.flatMap(({ polled }) => polled));
+  const wanted = [...new Set(queues.flatMap(({ routed }) => routed))];
+  if (wanted.length === 0) {
+    if (served.size === 0) return { says: 'workers are not versioned', value: true };
+    return {
+      says: `${[...served].join(', ')} polls and is not current: it gets nothing to do`,
+      value: true,
+      advice: 'Run: temporal worker deployment set-current-version (docs/upgrades.md)',
+    };
+  }
+  const deserted = wanted.filter((version) => !served.has(version));
+  if (deserted.length > 0) {
+    throw new Fault(
+      `no worker polls as ${deserted.join(', ')}, where new payments go`,
+      'Start workers of that build, or make another one current: temporal worker deployment set-current-version',
+    );
+  }
+  const names = new Set(wanted.map((version) => version.split(':')[0] ?? ''));
+  const stranded = (await Promise.all([...names].map((name) => findStranded(home, name, served)))).flat();
+  if (stranded.length > 0) {
+    throw new Fault(
+      `${stranded.join(', ')}, and no worker of that build is there`,
+      'Start workers of that build until they are done, or move the runs (docs/upgrades.md).',
+    );
+  }
+  return { says: `current: ${wanted.join(', ')}`, value: true };
+}
+
+/** Where the tasks of a queue are sent, and as what workers poll it. */
+async function versionsOf(
+  { connection, namespace }: Home,
+  queue: TaskQueue,
+): Promise<{ routed: string[]; polled: string[] }> {
+  const found = await Promise.all(
+    Object.values(QUEUE_TYPES).map((type) =>
+      connection.workflowService.describeTaskQueue({
+        namespace,
+        taskQueue: { name: queue },
+        // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the SDK does not export the enum
+        taskQueueType: type,
+      }),
+    ),
+  );
+  const routed = found.flatMap(({ versioningInfo }) => [
+    nameOf(versioningInfo?.currentDeploymentVersion),
+    nameOf(versioningInfo?.rampingDeploymentVersion),
+  ]);
+  const polled = found
+    .flatMap(({ pollers }) => pollers)
+    .filter(
+      ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLLER_GONE_MS,
+    )
+    .map(({ deploymentOptions }) => nameOf(deploymentOptions));
+  return { routed: routed.filter((name) => name !== ''), polled: polled.filter((name) => name !== '') };
+}
+
+/** As the search attribute `TemporalWorkerDeploymentVersion` has it; empty for what is not versioned. */
+function nameOf(version: Partial<{ [K in keyof Version]: string | null }> | null | undefined): string {
+  return version?.deploymentName && version.buildId ? `${version.deploymentName}:${version.buildId}` : '';
+}
+
+/** The runs that are pinned to builds of which no worker is left, in words. */
+async function findStranded(
+  { connection, namespace }: Home,
+  deploymentName: string,
+  served: ReadonlySet<string>,
+): Promise<string[]> {
+  const { workerDeploymentInfo } = await connection.workflowService.describeWorkerDeployment({
+    namespace,
+    deploymentName,
+  });
+  const versions = (workerDeploymentInfo?.versionSummaries ?? []).map(({ deploymentVersion }) =>
+    nameOf(deploymentVersion),
+  );
+  const counted = await Promise.all(
+    versions
+      .filter((version) => version !== '' && !served.has(version))
+      .map(async (version) => {
+        const query = `TemporalWorkerDeploymentVersion = "${version}" AND ExecutionStatus = "Running"`;
+        const { count } = await connection.workflowService.countWorkflowExecutions({ namespace, query });
+        return { version, count: Number(count) };
+      }),
+  );
+  return counted
+    .filter(({ count }) => count > 0)
+    .map(({ version, count }) => `${count} run${count === 1 ? ' is' : 's are'} pinned to ${version}`);
+}

@@ -1,0 +1,186 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { WorkersOptions } from '../../worker/worker';
+import type { Shop } from '../support';
+import { expectLedgerRules, openShop, waitFor } from '../support';
+import { rehearse } from '../../worker/rehearsal';
+import { paymentWorkflowId } from '../../workflows/messages';
+import type { BundleName } from './builds';
+import { BUNDLES } from './builds';
+import { LOOK_FIRST } from './builds/patched-proxies';
+import { Fleet } from './fleet';
+import { commandsOf } from './manual';
+import { Operator, environmentOf } from './operator';
+import { Process } from './builds/process';
+import { bundlesIn, countNonDeterminism, failedTasks, historiesOf, tookPatch } from './run-histories';
+import { Story } from './story';
+import { UnderWay } from './under-way';
+
+// Rolling upgrades without Worker Versioning, as docs/upgrades.md tells to make them: two builds serve the same queues
+// for a while, and a task of any run goes to either.
+
+const PAGE = readFileSync(join(__dirname, '..', '..', 'docs', 'upgrades.md'), 'utf8');
+
+let shop: Shop;
+let story: Story;
+let fleet: Fleet;
+let operator: Operator;
+
+beforeAll(async () => {
+  shop = await openShop(__filename, { queues: [], payments: { intervalMs: 3_000 } });
+  story = new Story(shop);
+  fleet = new Fleet(shop);
+  operator = new Operator(shop);
+});
+afterEach(() => fleet.stopAll());
+afterAll(() => shop.close());
+
+/** What the alert DurableAlipayWorkflowTaskFailures counts. */
+const NOT_REPLAYED =
+  /^temporal_workflow_task_execution_failed_total\{.*failure_reason="NonDeterminismError".*\} [1-9]/m;
+
+interface Build {
+  bundle: BundleName;
+  build?: WorkersOptions['build'];
+}
+
+const BUILDS = {
+  'the present build': { bundle: 'present' },
+  'the next one, its patch held': { bundle: 'patched', build: { heldPatches: [LOOK_FIRST] } },
+  'the next one': { bundle: 'patched' },
+} as const satisfies Record<string, Build>;
+
+type Name = keyof typeof BUILDS;
+
+const STEPS: Array<[from: Name, to: Name]> = [
+  ['the present build', 'the next one, its patch held'],
+  ['the next one, its patch held', 'the next one'],
+  ['the next one', 'the next one, its patch held'],
+  ['the next one, its patch held', 'the present build'],
+];
+
+describe('a rolling upgrade and the way back, with payments under way', () => {
+  it.each(STEPS)(
+    'from %s to %s',
+    async (from, to) => {
+      const old = await fleet.start(BUILDS[from]);
+      const payments = await UnderWay.place(story);
+      const mixing = fleet.mix(() => payments.workflowIds);
+      await fleet.start(BUILDS[to]);
+      await payments.goOn();
+      await mixing.end();
+      await old.stop();
+      await payments.comeToRest();
+
+      for (const orderId of payments.orderIds) {
+        await expectLedgerRules(shop, orderId, await shop.payments.payments({ orderId }));
+      }
+      const histories = await historiesOf(shop, payments.workflowIds);
+      expect(failedTasks(histories)).toEqual([]);
+      const mixed = histories.filter((history) => bundlesIn(history).size > 1).length;
+      const patched = histories.filter((history) => tookPatch(history, LOOK_FIRST)).length;
+      // Two names of one bundle cannot be told apart in a history, but by what they did.
+      if (BUILDS[from].bundle === BUILDS[to].bundle) expect(patched).toBeGreaterThan(0);
+      else expect([mixed > 0, patched]).toEqual([true, 0]);
+    },
+    180_000,
+  );
+});
+
+describe('the way from the patch to a build that does not know it', () => {
+  it('is open once no run is left that took it: Temporal counts them', async () => {
+    await fleet.start({ bundle: 'patched' });
+    const { outTradeNo } = await story.checkOut();
+    await waitFor(async () => (await countPatched()) === 1, {
+      what: 'the run to be counted',
+      timeoutMs: 60_000,
+    });
+    await story.ended(outTradeNo);
+    await waitFor(async () => (await countPatched()) === 0, {
+      what: 'the run to be gone',
+      timeoutMs: 60_000,
+    });
+  }, 150_000);
+
+  const countPatched = async (): Promise<number> => {
+    const query = `temporal workflow count --query 'TemporalChangeVersion="${LOOK_FIRST}" AND ExecutionStatus="Running"'`;
+    return Number(/Total: (\d+)/.exec(await operator.type(query))?.[1]);
+  };
+});
+
+describe('a build that does not fit the runs under way', () => {
+  it('is refused by its rehearsal, while one that does passes', async () => {
+    await fleet.start({ bundle: 'present' });
+    const { outTradeNo, orderId } = await story.checkOut();
+    await waitUntilAsleep(outTradeNo);
+    const other = await rehearse(shop.temporal, await BUNDLES.patched());
+    expect([other.replayed > 0, other.refused]).toEqual([true, []]);
+    const { refused } = await rehearse(shop.temporal, await BUNDLES.incompatible());
+    expect(refused.map(({ workflowId }) => workflowId)).toEqual([paymentWorkflowId(outTradeNo)]);
+    await shop.payments.closeOrder({ orderId, actor: 'a test', reason: 'not needed' }).catch(() => undefined);
+    await story.ended(outTradeNo);
+  }, 120_000);
+
+  it('harms nobody where it is rolled out all the same, raises the alarm, and the old build heals', async () => {
+    const old = await fleet.start({ bundle: 'present' });
+    const payments = await UnderWay.place(story);
+    const stuck = await story.checkOut();
+    payments.orderIds.push(stuck.orderId);
+    await waitUntilAsleep(stuck.outTradeNo);
+    await old.stop();
+
+    const bad = await Process.start(environmentOf(shop));
+    await story.pay(stuck.outTradeNo, { notify: true });
+    await waitFor(async () => (await bad.metrics()).match(NOT_REPLAYED), {
+      what: 'the metric of the alarm',
+      timeoutMs: 60_000,
+    });
+    // Its own payments go on, and so does the sweep.
+    const fresh = await story.checkOut();
+    await story.pay(fresh.outTradeNo, { notify: true });
+    await story.until(fresh.outTradeNo, 'PAID', 60_000);
+    const expired = await story.checkOut();
+    await story.expire(expired.orderId);
+    await story.sweep();
+    const begun = await story.checkOut();
+    await waitUntilAsleep(begun.outTradeNo);
+    expect(await story.status(stuck.outTradeNo)).toBe('UNPAID');
+    expect(await story.isRunning(stuck.outTradeNo)).toBe(true);
+    await bad.stop();
+
+    await fleet.start({ bundle: 'present' });
+    await story.until(stuck.outTradeNo, 'PAID', 60_000);
+    // What the bad build began is as strange to the old one: it starts over.
+    await operator.type(
+      `temporal workflow reset --workflow-id ${paymentWorkflowId(begun.outTradeNo)} --type FirstWorkflowTask --reason 'begun by a bad build'`,
+    );
+    await story.pay(begun.outTradeNo, { notify: true });
+    await story.until(begun.outTradeNo, 'PAID', 60_000);
+    await story.ended(begun.outTradeNo);
+    await payments.goOn();
+    await payments.comeToRest();
+    for (const orderId of payments.orderIds) {
+      await expectLedgerRules(shop, orderId, await shop.payments.payments({ orderId }));
+      expect(await story.told(orderId, 1)).toHaveLength(1);
+    }
+    const histories = await historiesOf(shop, [paymentWorkflowId(stuck.outTradeNo)]);
+    expect(countNonDeterminism(histories)).toBeGreaterThan(0);
+  }, 240_000);
+});
+
+/** The run has its first workflow task behind it: from now on its history binds. */
+async function waitUntilAsleep(outTradeNo: string): Promise<void> {
+  await waitFor(async () => (await shop.payments.status(outTradeNo)).nextCheckAt !== null, {
+    what: 'the run to sleep',
+    timeoutMs: 30_000,
+  });
+}
+
+it('docs/upgrades.md shows the commands that were typed here, and no other', () => {
+  const shown = commandsOf(PAGE)
+    .filter(({ section, line }) => section === 'Without versioning' && line.startsWith('temporal '))
+    .map(({ line }) => line);
+  const typed = operator.typed.map((line) => line.replace(/payment-\w+/, 'payment-A1001x1'));
+  expect(new Set(typed)).toEqual(new Set(shown));
+});
