@@ -259,7 +259,7 @@ class PaymentRun {
    *
    * `scope` cancels the safe path alone. A local activity that is cancelled while its result is on the way can upset
    * the SDK (measured: most such workflow tasks timed out, or failed with "TMPRL1100 Invalid transition in state
-   * machine", five times over before it went through); and it ends by itself within 2 s.
+   * machine", five times over before it went through); and it ends by itself within 1.2 s.
    */
   async #queryAlipay(check: number, scope: CancellationScope): Promise<Asked> {
     const question = { outTradeNo: this.#outTradeNo, check };

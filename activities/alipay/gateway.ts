@@ -1,11 +1,10 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AlipaySdk } from 'alipay-sdk';
-import type { CircuitBreakerPolicy } from 'cockatiel';
-import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { readFen, toFen } from '../../db/money';
 import type { Answer, Product } from '../../workflows/messages';
 import { fromBeijing, toBeijing } from './beijing';
+import { GatewayBreaker, NotMade, OutOfPatience } from './breaker';
 import { NOT_CLOSABLE, TRADE_NOT_EXIST } from './classify';
 import type { AlipayErrorKind } from './errors';
 import { AlipayError } from './errors';
@@ -33,7 +32,10 @@ export interface GatewaySettings {
 /** Takes a place in the line of calls; answers the ms to wait for it, or undefined where it is too far ahead. */
 export type TakePlace = (maxWaitMs: number) => Promise<number | undefined>;
 
-/** Told of each call when it is over; `code` is Alipay's, or empty. */
+/**
+ * Told of each call when it is over, also where nobody waits for it any more; and, with 0 ms, of each that was not made.
+ * `code` is Alipay's, or empty.
+ */
 export type ObserveCall = (call: {
   method: string;
   outcome: 'answered' | AlipayErrorKind;
@@ -41,9 +43,9 @@ export type ObserveCall = (call: {
   ms: number;
 }) => void;
 
-/** How patient one call is. */
+/** How patient a caller is. */
 export interface Patience {
-  /** Default: `ALIPAY_TIMEOUT`. */
+  /** How long it waits for the answer, where that is less than `ALIPAY_TIMEOUT`, which the call itself always has. */
   deadlineMs?: number;
   /** How long a call may wait for its place under the quota. Default 30 s. */
   maxWaitMs?: number;
@@ -74,9 +76,6 @@ export interface PayOrder {
   timeExpire: Date;
 }
 
-/** After so many failures in a row the breaker opens, and lets one call through again after the pause. */
-const BREAKER = { failures: 10, pauseMs: 10_000 };
-
 const DEFAULT_MAX_WAIT_MS = 30_000;
 
 /**
@@ -85,7 +84,7 @@ const DEFAULT_MAX_WAIT_MS = 30_000;
  */
 export class AlipayGateway {
   readonly #sdk: AlipaySdk;
-  readonly #breaker: CircuitBreakerPolicy;
+  readonly #breaker = new GatewayBreaker();
   readonly #takePlace: TakePlace;
   readonly #observe: ObserveCall;
 
@@ -112,15 +111,11 @@ export class AlipayGateway {
     });
     this.#takePlace = takePlace;
     this.#observe = observe;
-    this.#breaker = circuitBreaker(
-      handleWhen((error) => error instanceof AlipayError && error.outage),
-      { halfOpenAfter: BREAKER.pauseMs, breaker: new ConsecutiveBreaker(BREAKER.failures) },
-    );
   }
 
   /** Whether calls are refused without being made. */
   get isDown(): boolean {
-    return this.#breaker.state === CircuitState.Open;
+    return this.#breaker.isOpen;
   }
 
   /**
@@ -263,36 +258,54 @@ export class AlipayGateway {
     method: string,
     outTradeNo: string,
     bizContent: Record<string, string>,
-    { deadlineMs = this.settings.timeoutMs, maxWaitMs = DEFAULT_MAX_WAIT_MS }: Patience,
+    { deadlineMs, maxWaitMs = DEFAULT_MAX_WAIT_MS }: Patience,
     common: Record<string, string> = {},
   ): Promise<AnswerNode> {
-    const call: WireCall = { method, outTradeNo, bizContent, common, deadlineMs };
-    const startedAt = performance.now();
-    const seen = (outcome: 'answered' | AlipayErrorKind, code = ''): void =>
-      this.#observe({ method, outcome, code, ms: Math.round(performance.now() - startedAt) });
+    const { timeoutMs } = this.settings;
+    const call: WireCall = { method, outTradeNo, bizContent, common, deadlineMs: timeoutMs };
+    const patienceMs = deadlineMs !== undefined && deadlineMs < timeoutMs ? deadlineMs : undefined;
+    // Before the breaker: to it, a call that found no place would look like one that went well. The one question that
+    // an open breaker lets through goes without a place.
+    if (!this.isDown) await this.#waitForPlace(call, maxWaitMs);
     try {
-      // Before the breaker: to it, a call that found no place would look like one that went well. The one question that
-      // an open breaker lets through goes without a place.
-      if (!this.isDown) await this.#waitForPlace(call, maxWaitMs);
-      const node = await this.#breaker.execute(() => tracedCall(this.#sdk, call));
-      seen('answered', node['sub_code'] ?? node['code']);
-      return node;
+      return await this.#breaker.run(() => this.#send(call), patienceMs);
     } catch (error) {
-      const known =
-        error instanceof BrokenCircuitError
-          ? new AlipayError('down', 'not asked: the gateway has failed too often', { method, outTradeNo })
-          : error;
-      if (known instanceof AlipayError) seen(known.kind, known.subCode ?? known.code);
-      throw known;
+      if (error instanceof NotMade) throw this.#notAsked('down', 'the gateway has failed too often', call);
+      if (error instanceof OutOfPatience) {
+        throw new AlipayError('unknown', `no answer within ${patienceMs} ms`, { method, outTradeNo });
+      }
+      throw error;
     }
   }
 
-  async #waitForPlace({ method, outTradeNo }: WireCall, maxWaitMs: number): Promise<void> {
-    const waitMs = await this.#takePlace(maxWaitMs);
-    if (waitMs === undefined) {
-      throw new AlipayError('no-quota', 'not asked: the quota is used up', { method, outTradeNo });
+  async #send(call: WireCall): Promise<AnswerNode> {
+    const startedAt = performance.now();
+    const seen = (outcome: 'answered' | AlipayErrorKind, code = ''): void =>
+      this.#observe({
+        method: call.method,
+        outcome,
+        code,
+        ms: Math.round(performance.now() - startedAt),
+      });
+    try {
+      const node = await tracedCall(this.#sdk, call);
+      seen('answered', node['sub_code'] ?? node['code']);
+      return node;
+    } catch (error) {
+      if (error instanceof AlipayError) seen(error.kind, error.subCode ?? error.code);
+      throw error;
     }
+  }
+
+  async #waitForPlace(call: WireCall, maxWaitMs: number): Promise<void> {
+    const waitMs = await this.#takePlace(maxWaitMs);
+    if (waitMs === undefined) throw this.#notAsked('no-quota', 'the quota is used up', call);
     if (waitMs > 0) await sleep(waitMs);
+  }
+
+  #notAsked(kind: 'down' | 'no-quota', why: string, { method, outTradeNo }: WireCall): AlipayError {
+    this.#observe({ method, outcome: kind, code: '', ms: 0 });
+    return new AlipayError(kind, `not asked: ${why}`, { method, outTradeNo });
   }
 }
 

@@ -90,9 +90,9 @@ function compareClock({ date }: { date: string | null }, now: () => number): Fou
 
 /** Nobody ever paid this number; a verified "no such trade" is the answer of a gateway that is up. */
 async function probe(config: Config['alipay']): Promise<Found<true>> {
-  const gateway = new AlipayGateway(config);
+  const gateway = new AlipayGateway({ ...config, timeoutMs: Math.min(config.timeoutMs, ANSWER_MS) });
   try {
-    await gateway.query(PROBE_OUT_TRADE_NO, { deadlineMs: Math.min(config.timeoutMs, ANSWER_MS) });
+    await gateway.query(PROBE_OUT_TRADE_NO);
   } catch (error) {
     if (!(error instanceof AlipayError)) throw error;
     return meaningOf(error);

@@ -6,7 +6,7 @@ import { openShop, waitFor } from '../support';
 
 let shop: Shop;
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { intervalMs: 1_500 } });
+  shop = await openShop(__filename, { payments: { intervalMs: 1_500 }, alipay: { timeoutMs: 5_000 } });
 });
 afterAll(() => shop.close());
 
@@ -48,6 +48,26 @@ describe('Postgres that hangs when a check is due', () => {
       await expect(checkOut('locked')).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE', status: 503 });
     });
     await expect(checkOut('locked')).resolves.toBeDefined();
+  });
+});
+
+describe('a gateway that answers within ALIPAY_TIMEOUT, but later than the fast path waits', () => {
+  afterAll(() => shop.alipay.control.latency(0));
+
+  it('gets every payment found at its first check, however many are due at once', async () => {
+    await shop.alipay.control.latency(2_000);
+    // More than the failures in a row that open the breaker.
+    const outTradeNos = await Promise.all(
+      Array.from({ length: 15 }, (_, index) => checkOut(`slow-${index}`)),
+    );
+    for (const outTradeNo of outTradeNos) await shop.alipay.control.pay(outTradeNo, { notify: false });
+    for (const outTradeNo of outTradeNos) {
+      expect(await resultOf(outTradeNo)).toMatchObject({ status: 'PAID', checks: 1 });
+      const { events } = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).fetchHistory();
+      const timers = (events ?? []).filter((event) => event.timerStartedEventAttributes);
+      // A check that was put off would have slept again.
+      expect(timers).toHaveLength(1);
+    }
   });
 });
 

@@ -1,13 +1,15 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { fromBeijing, toBeijing } from '../../activities/alipay/beijing';
 import { AlipayError } from '../../activities/alipay/errors';
+import type { ObserveCall } from '../../activities/alipay/gateway';
 import { AlipayGateway } from '../../activities/alipay/gateway';
 import type { CallEntry, FaultMode, Sandbox } from '../../sandbox';
 import { FAULT_MODES, startSandbox } from '../../sandbox';
 import { parsePrivateKey } from '../../worker/keys';
+import { waitFor } from '../../sandbox/dev/wait-for';
 
 /** Far below `drip`, which takes a byte every 100 ms. */
 const DEADLINE_MS = 400;
@@ -29,7 +31,7 @@ beforeEach(async () => {
 
 function gateway(
   settings: Partial<AlipayGateway['settings']> = {},
-  takePlace?: () => Promise<number | undefined>,
+  told: { takePlace?: () => Promise<number | undefined>; observe?: ObserveCall } = {},
 ) {
   return new AlipayGateway(
     {
@@ -42,7 +44,7 @@ function gateway(
       timeoutMs: DEADLINE_MS,
       ...settings,
     },
-    takePlace && { takePlace },
+    told,
   );
 }
 
@@ -330,10 +332,94 @@ describe('the circuit breaker', () => {
   });
 
   it('is not opened by the quota', async () => {
-    alipay = gateway({}, () => Promise.resolve(undefined));
+    alipay = gateway({}, { takePlace: () => Promise.resolve(undefined) });
     for (let i = 0; i < 12; i += 1) expect(await outcomeOf(alipay.query('T'))).toBe('no-quota');
     expect(alipay.isDown).toBe(false);
     expect(await calls()).toHaveLength(0);
+  });
+});
+
+describe('a caller that waits less than ALIPAY_TIMEOUT', () => {
+  /** Far below {@link SLOW_MS}, which is far below {@link DEADLINE_MS}. */
+  const IMPATIENT = { deadlineMs: 50 };
+  const SLOW_MS = 200;
+  const askImpatiently = (outTradeNo: string): Promise<string> =>
+    outcomeOf(alipay.query(outTradeNo, IMPATIENT));
+
+  const fail = async (times: number): Promise<void> => {
+    await sandbox.control.fault({ mode: 'reset', times });
+    for (let i = 0; i < times; i += 1) expect(await outcomeOf(alipay.query('T'))).toBe('unknown outage');
+  };
+
+  /** Opens the breaker and lets its pause go by. */
+  const openAndWait = async (): Promise<void> => {
+    await fail(10);
+    expect(await outcomeOf(alipay.query('T'))).toBe('down');
+    const later = Date.now() + 10_001;
+    jest.spyOn(Date, 'now').mockReturnValue(later);
+  };
+
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await sandbox.control.latency(0);
+  });
+
+  it('never opens the breaker of a gateway that is slow', async () => {
+    const outTradeNo = await trade({ paid: true });
+    await sandbox.control.latency(SLOW_MS);
+    const asks = Array.from({ length: 12 }, () => askImpatiently(outTradeNo));
+    expect(new Set(await Promise.all(asks))).toEqual(new Set(['unknown']));
+    expect(await outcomeOf(alipay.query(outTradeNo))).toBe('"paid"');
+    expect(await calls()).toHaveLength(13);
+  });
+
+  it('opens it where the gateway hangs, once ALIPAY_TIMEOUT is over', async () => {
+    await sandbox.control.fault({ mode: 'hang' });
+    const asks = Array.from({ length: 10 }, () => askImpatiently('T'));
+    expect(new Set(await Promise.all(asks))).toEqual(new Set(['unknown']));
+    expect(alipay.isDown).toBe(false);
+    await waitFor(() => Promise.resolve(alipay.isDown), { what: 'the breaker to open' });
+    expect(await askImpatiently('T')).toBe('down');
+    expect(await calls()).toHaveLength(10);
+  });
+
+  it('makes no failure before it forgotten', async () => {
+    await fail(9);
+    await sandbox.control.fault({ mode: 'hang', times: 1 });
+    expect(await askImpatiently('T')).toBe('unknown');
+    expect(alipay.isDown).toBe(false);
+    await fail(1);
+    expect(alipay.isDown).toBe(true);
+  });
+
+  it('does not close the breaker by going away from its one question, the answer does', async () => {
+    await openAndWait();
+    await sandbox.control.latency(SLOW_MS);
+    await sandbox.control.clearJournal();
+    const [first, second] = [askImpatiently('first'), askImpatiently('second')];
+    expect(await first).toBe('unknown');
+    expect(await second).toBe('down');
+    expect(await outcomeOf(alipay.query('third'))).toBe('"not-exist"');
+    expect((await calls()).map(({ outTradeNo }) => outTradeNo)).toEqual(['first', 'third']);
+  });
+
+  it('leaves the breaker open where its one question finds the gateway hanging', async () => {
+    await openAndWait();
+    await sandbox.control.fault({ mode: 'hang' });
+    expect(await askImpatiently('first')).toBe('unknown');
+    expect(await outcomeOf(alipay.query('second'))).toBe('down');
+    expect(alipay.isDown).toBe(true);
+  });
+
+  it('is told of as one call, when that is over, with the time that the gateway took', async () => {
+    const seen: Parameters<ObserveCall>[0][] = [];
+    alipay = gateway({}, { observe: (call) => seen.push(call) });
+    await sandbox.control.latency(SLOW_MS);
+    expect(await askImpatiently('T')).toBe('unknown');
+    expect(seen).toEqual([]);
+    await waitFor(() => Promise.resolve(seen.length > 0), { what: 'the call to be over' });
+    expect(seen).toMatchObject([{ outcome: 'answered', code: 'ACQ.TRADE_NOT_EXIST' }]);
+    expect(seen[0]?.ms).toBeGreaterThanOrEqual(SLOW_MS - 5);
   });
 });
 
