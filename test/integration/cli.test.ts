@@ -261,7 +261,7 @@ describe('unmatched resolve', () => {
         (one) => one.out_trade_no === 'restored4',
       ) ?? {};
 
-    await shop.sql(update.replace('id = 7', `id = ${id}`));
+    await shop.sql(update.replace(/id = \d+/, `id = ${id}`));
     expect(await listed('--all')).toContainEqual(
       expect.objectContaining({ id, resolvedBy: 'li', resolution: 'refunded in the portal' }),
     );

@@ -46,7 +46,8 @@ function session(section: string, block: string): ManualCommand[] {
   let later = false;
   for (const line of linesOf(block)) {
     const last = commands.at(-1);
-    if (line.startsWith('$ ')) {
+    if (last && hasOpenQuote(last.line)) last.line = plain(section, `${last.line} ${line}`).line;
+    else if (line.startsWith('$ ')) {
       commands.push({ ...plain(section, line.slice(2)), later });
       later = false;
     } else if (/^\(\d+ seconds later\)$/.test(line)) later = true;
@@ -54,6 +55,9 @@ function session(section: string, block: string): ManualCommand[] {
   }
   return commands;
 }
+
+/** A quoted statement goes on in the next line. */
+const hasOpenQuote = (line: string): boolean => line.split('"').length % 2 === 0;
 
 /** Whether a command is only named, for instance `temporal schedule …`, and stands elsewhere on the page in full. */
 export function isNamedOnly({ line }: ManualCommand, all: ManualCommand[]): boolean {

@@ -27,7 +27,11 @@ const IN_FULL: Readonly<Record<string, string>> = {
     'temporal schedule create -s by-hand --cron \'0 0 1 1 *\' -w by-hand --type sweepExpiredOrders -t payments --input \'{"parallel":1,"pageSize":1}\'',
 };
 
-const isRun = (command: ManualCommand): boolean => command.line in IN_FULL || !isNamedOnly(command, COMMANDS);
+/** It serves until it is stopped: codec-endpoint.test.ts has it. */
+const ENDLESS = 'npx durable-alipay codec';
+
+const isRun = (command: ManualCommand): boolean =>
+  command.line in IN_FULL || (command.line !== ENDLESS && !isNamedOnly(command, COMMANDS));
 
 const SECTIONS = [...new Set(COMMANDS.filter(isRun).map(({ section }) => section))];
 
@@ -137,6 +141,7 @@ class Chapter {
     if (speaksOf(/A-?1003/)) await this.inReview('A-1003');
     if (speaksOf(/A1004x2/)) await this.refundWaits('A-1004');
     else if (speaksOf(/A-?1004/)) await this.paid('A-1004');
+    if (speaksOf(/unmatched_notifications/)) await this.unmatched();
   }
 
   async waiting(order: string, tab = 1): Promise<string> {
@@ -194,6 +199,13 @@ class Chapter {
       what: 'the refund to wait for its second attempt',
     });
     return second;
+  }
+
+  /** The first of this shop, so its id is the page's. */
+  async unmatched(): Promise<void> {
+    await shop.alipay.control.notify('A991x1', {}, shop.deps.alipay.settings.notifyUrl);
+    const kept = await shop.sql(`SELECT id FROM unmatched_notifications`);
+    expect(kept).toEqual([{ id: '1' }]);
   }
 
   /** The command with what the page leaves to its reader. */
@@ -306,6 +318,13 @@ const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
   [/order close A-1002/, closes],
   [/schedule describe/, prints(/OverlapPolicy +Skip/, /CatchupWindow +1m 0s/, /Paused +false/)],
   [/sweep install/, prints(/sweep-expired-orders/)],
+  [
+    /UPDATE unmatched_notifications/,
+    async () =>
+      expect(await shop.sql(`SELECT id, resolved_by FROM unmatched_notifications`)).toEqual([
+        { id: '1', resolved_by: 'li' },
+      ]),
+  ],
   [/--pause/, isPaused(true, 'maintenance at Alipay')],
   [/--unpause/, isPaused(false, 'Alipay is back')],
   [/schedule trigger/, sweepsMore],
@@ -387,6 +406,8 @@ describe('docs/operations.md', () => {
     const named = COMMANDS.filter((command) => !isRun(command)).map(({ line }) => line);
     expect(named).toEqual([
       'npx durable-alipay …',
+      'temporal workflow …',
+      ENDLESS,
       'temporal workflow describe',
       'temporal workflow execute …',
       'temporal schedule …',
