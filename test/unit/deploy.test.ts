@@ -186,9 +186,28 @@ describe('the manifests', () => {
     const config = read('deploy', 'kubernetes', 'config.yaml').split(/^data:$/m)[1] ?? '';
     const secret = read('deploy', 'kubernetes', 'secret.example.yaml');
     const shared = (read('deploy', 'compose.yml').split('x-environment:')[1] ?? '').split('x-part:')[0] ?? '';
-    const set = [config, secret, shared].flatMap((text) => all(text, /^ +([A-Z][A-Z_]+):/gm));
-    expect(set.length).toBeGreaterThan(15);
+    const codec = read('deploy', 'kubernetes', 'codec.yaml');
+    const set = [config, secret, shared]
+      .flatMap((text) => all(text, /^ +(?:# )?([A-Z][A-Z_]+):/gm))
+      .concat(all(codec, /- name: ([A-Z][A-Z_]+)$/gm));
+    expect(set.length).toBeGreaterThan(20);
     expect(set.filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  it.each(['deploy/compose.yml', 'deploy/kubernetes/config.yaml'])(
+    'leave encryption and traces off, a line each in %s to switch them on',
+    (file) => {
+      const names = all(read(...file.split('/')), /^ +# ([A-Z][A-Z_]+): \S+$/gm);
+      expect(names).toEqual(expect.arrayContaining(['PAYLOAD_KEYS_FILE', 'OTEL_EXPORTER_OTLP_ENDPOINT']));
+    },
+  );
+
+  it('let only this machine ask the codec endpoint', () => {
+    const compose = (read('deploy', 'compose.yml').split(/^ {2}codec:$/m)[1] ?? '').split(/^ {2}\w+:$/m)[0];
+    for (const part of [compose, read('deploy', 'kubernetes', 'codec.yaml')]) {
+      expect(part).toContain('[node, client/bin.js, codec]');
+      expect(part).not.toMatch(/CODEC_HOST:|name: CODEC_HOST|^ *ports:|kind: Service$/m);
+    }
   });
 });
 
