@@ -604,7 +604,10 @@ function rawValue(
   if (!file) return { value: direct ?? variable.default };
   if (direct) return { fault: `and ${name}_FILE are both set; keep one of them` };
   try {
-    return { value: readFileSync(file, 'utf8').trim() || undefined };
+    const value = readFileSync(file, 'utf8').trim();
+    // A secret that was mounted empty must not count as one that nobody wanted.
+    if (value === '') return { fault: `has no value: ${name}_FILE names ${file}, which is empty; fill it` };
+    return { value };
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
     return {

@@ -366,6 +366,14 @@ describe('the keys of payloads', () => {
     expect(payloads.keys.map(({ id }) => id)).toEqual(['b', 'a']);
   });
 
+  it('takes an empty file for a fault, not for a wish to write in clear', () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'keys-')), 'empty');
+    writeFileSync(file, '\n');
+    expect(() => readConfig({ PAYLOAD_KEYS_FILE: file }, { needs: ['payloads'] })).toThrow(
+      /is empty; fill it/,
+    );
+  });
+
   it('are shown by no printer of objects', () => {
     const { payloads } = readConfig({ ...GOOD, PAYLOAD_KEYS: `a:${KEY}` });
     const hex = Buffer.from(KEY, 'base64').toString('hex').slice(0, 8);
