@@ -15,7 +15,7 @@ it.each([
   ['payment-paid-at-check-1', 4],
   ['payment-paid-at-check-3', 8],
   ['payment-unconfirmed', 8],
-  ['payment-revived-by-check-now', 4],
+  ['payment-revived-by-check-now', 8],
   ['fulfill-order', 2],
   ['sweep-of-nothing', 3],
 ])('%s is billed as %i Actions on Temporal Cloud', (name, actions) => {
