@@ -16,9 +16,11 @@ const [A, B] = [key('a'), key('b')];
 
 /** Written by the server or by the SDK's core, which no codec reaches; what stands there is said in docs/security.md. */
 const IN_CLEAR = [
-  /searchAttributes\.indexedFields\.(OutTradeNo|OrderId|PaymentStatus|BuildIds|TemporalScheduled\w+)$/,
+  /searchAttributes\.indexedFields\.(OutTradeNo|OrderId|PaymentStatus|BuildIds|TemporalChangeVersion|TemporalScheduled\w+)$/,
   // The core's own note of a local activity: its name, number and time.
   /^events\.markerRecordedEventAttributes\.details\.data\.payloads$/,
+  // And of a patch: its name.
+  /^events\.markerRecordedEventAttributes\.details\.patch-data\.payloads$/,
 ];
 
 const isInClear = ({ path }: Found): boolean => IN_CLEAR.some((one) => one.test(path));

@@ -9,8 +9,8 @@ import { SIGNALS } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, temporalAddress, waitFor } from '../support';
 
-/** Longer than a notification takes to reach Temporal, shorter than the 1.5 s of the fast path. */
-const LATENCY_MS = 1_000;
+/** Longer than a notification takes to reach Temporal, shorter than the second of the fast path. */
+const LATENCY_MS = 600;
 
 let shop: Shop;
 let orders = 0;

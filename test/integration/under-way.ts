@@ -3,7 +3,8 @@ import { orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import { waitFor } from '../support';
 import type { Story } from './story';
 
-const SLOW = 60_000;
+/** The server tries a task that failed on a bad build again after ever longer pauses. */
+const SLOW = 150_000;
 
 /** Payments of every kind that a change of workers can meet, each in the midst of something. */
 export class UnderWay {

@@ -166,7 +166,7 @@ describe('a build that does not fit the runs under way', () => {
     }
     const histories = await historiesOf(shop, [paymentWorkflowId(stuck.outTradeNo)]);
     expect(countNonDeterminism(histories)).toBeGreaterThan(0);
-  }, 240_000);
+  }, 420_000);
 });
 
 /** The run has its first workflow task behind it: from now on its history binds. */
