@@ -9,9 +9,6 @@ import { openShop, waitFor, workflowBundle } from '../support';
 
 const PAYMENTS = 24;
 
-/** Many, so that the worker is busy and a task is under way when the next thing comes. */
-const HASTY = 250;
-
 let shop: Shop;
 beforeAll(async () => {
   shop = await openShop(__filename, { payments: { checks: 1, intervalMs: 1_000 } });
@@ -30,20 +27,6 @@ async function checkOut(number: number): Promise<string> {
 
 const ended = (outTradeNo: string): Promise<unknown> =>
   shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).result();
-
-/** Replays all there are; answers how many. */
-async function replayAll(): Promise<number> {
-  const runs = shop.temporal.workflow.list({ query: `WorkflowType = 'confirmPayment'` });
-  const replays = Worker.runReplayHistories({ workflowBundle: await workflowBundle() }, runs.intoHistories());
-  const failed: [string, unknown][] = [];
-  let replayed = 0;
-  for await (const { workflowId, error } of replays) {
-    if (error) failed.push([workflowId, error.message]);
-    replayed += 1;
-  }
-  expect(failed).toEqual([]);
-  return replayed;
-}
 
 describe('runs to which much happens at once', () => {
   it('are replayed to the same commands', async () => {
@@ -67,18 +50,16 @@ describe('runs to which much happens at once', () => {
     );
     await Promise.all(all.map(ended));
 
-    expect(await replayAll()).toBeGreaterThanOrEqual(2 * PAYMENTS);
-  });
-
-  it('are replayed where an operator asks right after the checkout', async () => {
-    await Promise.all(
-      Array.from({ length: HASTY }, async (_, number) => {
-        const outTradeNo = await checkOut(PAYMENTS + number);
-        await Promise.all([shop.payments.status(outTradeNo), shop.payments.checkNow(outTradeNo)]);
-        await shop.alipay.control.pay(outTradeNo);
-        await ended(outTradeNo);
-      }),
+    const runs = shop.temporal.workflow.list({ query: `WorkflowType = 'confirmPayment'` });
+    const replays = Worker.runReplayHistories(
+      { workflowBundle: await workflowBundle() },
+      runs.intoHistories(),
     );
-    expect(await replayAll()).toBeGreaterThanOrEqual(HASTY);
+    let replayed = 0;
+    for await (const { workflowId, error } of replays) {
+      expect([workflowId, error]).toEqual([workflowId, undefined]);
+      replayed += 1;
+    }
+    expect(replayed).toBeGreaterThanOrEqual(2 * PAYMENTS);
   });
 });
