@@ -39,11 +39,17 @@ afterAll(async () => {
 async function deploy(buildId: string, bundle: BundleName): Promise<void> {
   const version = { deploymentName: 'durable-alipay', buildId };
   crews.set(buildId, await fleet.start({ bundle, build: { version, heldPatches: [] }, cachedWorkflows: 50 }));
-  await waitFor(() => operator.type(describeVersion(buildId)).then((out) => out.match(/order-service/)), {
-    what: `${buildId} to be known`,
+  await waitFor(() => operator.type(describeVersion(buildId)).then(servesAll), {
+    what: `${buildId} to be known on every queue`,
     timeoutMs: 30_000,
     everyMs: 300,
   });
+}
+
+/** A ramp is refused until the server has seen the build wherever the current one works. */
+function servesAll(description: string): boolean {
+  const seen = description.match(/(payments|alipay|order-service) +(workflow|activity)/g) ?? [];
+  return new Set(seen).size === 5;
 }
 
 const NAMED = '--deployment-name durable-alipay';
