@@ -72,6 +72,14 @@ export class Story {
     });
   }
 
+  /** The run has its first workflow task behind it: from now on its history binds. */
+  async asleep(outTradeNo: string): Promise<void> {
+    await waitFor(async () => (await this.shop.payments.status(outTradeNo)).nextCheckAt !== null, {
+      what: `${outTradeNo} to sleep`,
+      timeoutMs: 30_000,
+    });
+  }
+
   /** What the order service has acted on, in order, once it has acted `count` times. */
   async told(orderId: string, count: number): Promise<string[]> {
     const read = () =>

@@ -113,7 +113,7 @@ describe('a build that does not fit the runs under way', () => {
   it('is refused by its rehearsal, while one that does passes', async () => {
     await fleet.start({ bundle: 'present' });
     const { outTradeNo, orderId } = await story.checkOut();
-    await waitUntilAsleep(outTradeNo);
+    await story.asleep(outTradeNo);
     const other = await rehearse(shop.temporal, await BUNDLES.patched());
     expect([other.replayed > 0, other.refused]).toEqual([true, []]);
     const { refused } = await rehearse(shop.temporal, await BUNDLES.incompatible());
@@ -124,10 +124,10 @@ describe('a build that does not fit the runs under way', () => {
 
   it('harms nobody where it is rolled out all the same, raises the alarm, and the old build heals', async () => {
     const old = await fleet.start({ bundle: 'present' });
-    const orderIds: string[] = [];
+    const payments = await UnderWay.place(story);
     const stuck = await story.checkOut();
-    orderIds.push(stuck.orderId);
-    await waitUntilAsleep(stuck.outTradeNo);
+    payments.orderIds.push(stuck.orderId);
+    await story.asleep(stuck.outTradeNo);
     await old.stop();
 
     const bad = await Process.start(environmentOf(shop));
@@ -144,7 +144,7 @@ describe('a build that does not fit the runs under way', () => {
     await story.expire(expired.orderId);
     await story.sweep();
     const begun = await story.checkOut();
-    await waitUntilAsleep(begun.outTradeNo);
+    await story.asleep(begun.outTradeNo);
     expect(await story.status(stuck.outTradeNo)).toBe('UNPAID');
     expect(await story.isRunning(stuck.outTradeNo)).toBe(true);
     await bad.stop();
@@ -158,7 +158,9 @@ describe('a build that does not fit the runs under way', () => {
     await story.pay(begun.outTradeNo, { notify: true });
     await story.until(begun.outTradeNo, 'PAID', 60_000);
     await story.ended(begun.outTradeNo);
-    for (const orderId of orderIds) {
+    await payments.goOn();
+    await payments.comeToRest();
+    for (const orderId of payments.orderIds) {
       await expectLedgerRules(shop, orderId, await shop.payments.payments({ orderId }));
       expect(await story.told(orderId, 1)).toHaveLength(1);
     }
@@ -166,14 +168,6 @@ describe('a build that does not fit the runs under way', () => {
     expect(countNonDeterminism(histories)).toBeGreaterThan(0);
   }, 420_000);
 });
-
-/** The run has its first workflow task behind it: from now on its history binds. */
-async function waitUntilAsleep(outTradeNo: string): Promise<void> {
-  await waitFor(async () => (await shop.payments.status(outTradeNo)).nextCheckAt !== null, {
-    what: 'the run to sleep',
-    timeoutMs: 30_000,
-  });
-}
 
 it('docs/upgrades.md shows the commands that were typed here, and no other', () => {
   const shown = commandsOf(PAGE)
