@@ -120,6 +120,9 @@ function decrypt({ data }: Payload, { id, key }: PayloadKey): Payload {
 
 const textOf = (bytes: Uint8Array | null | undefined): string => Buffer.from(bytes ?? []).toString();
 
+/** The module of the failure converter, which is bundled with the workflow code too where there are keys. */
+export const ENCRYPTED_FAILURES = require.resolve('../workflows/failure-converter');
+
 /**
  * How payloads are written and read by workers and clients. With keys the messages and stacks of failures are
  * encrypted as well; their types stay readable, and are what the code goes by.
@@ -129,6 +132,6 @@ const textOf = (bytes: Uint8Array | null | undefined): string => Buffer.from(byt
 export function dataConverterWith(keys: readonly PayloadKey[]): DataConverter {
   return {
     payloadCodecs: [new EncryptionCodec(keys)],
-    ...(keys.length > 0 && { failureConverterPath: require.resolve('../workflows/failure-converter') }),
+    ...(keys.length > 0 && { failureConverterPath: ENCRYPTED_FAILURES }),
   };
 }

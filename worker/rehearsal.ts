@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client';
-import type { WorkflowBundle } from '@temporalio/worker';
+import type { WorkflowBundleOption } from '@temporalio/worker';
 import { Worker } from '@temporalio/worker';
 import { WORKFLOWS } from '../workflows/messages';
 import { readConfig } from './config';
@@ -7,7 +7,7 @@ import type { Logger } from './log';
 import { dataConverterWith } from './payload-codec';
 import { connectTemporal } from './startup';
 import { readTemporalConfig } from './temporal-config';
-import { bundleWorkflows } from './worker';
+import { shapeFor, workflowCode } from './workflow-code';
 
 /** The newest so many runs under way are replayed; each costs a few ms and one call of Temporal. */
 const MOST_RUNS = 2_000;
@@ -25,7 +25,7 @@ export interface Rehearsal {
  */
 export async function rehearse(
   { workflow, options }: Client,
-  workflowBundle: WorkflowBundle,
+  workflowBundle: WorkflowBundleOption,
   mostRuns = MOST_RUNS,
 ): Promise<Rehearsal> {
   const types = Object.values(WORKFLOWS).map((name) => `"${name}"`);
@@ -57,7 +57,7 @@ export async function runRehearsal({
 }: {
   log: Logger;
   env?: NodeJS.ProcessEnv;
-  workflowBundle?: WorkflowBundle;
+  workflowBundle?: WorkflowBundleOption;
 }): Promise<boolean> {
   const { payloads } = readConfig(env, { needs: ['payloads'] });
   const dataConverter = dataConverterWith(payloads.keys);
@@ -67,7 +67,7 @@ export async function runRehearsal({
     const temporal = new Client({ connection, namespace, dataConverter });
     const { replayed, refused } = await rehearse(
       temporal,
-      workflowBundle ?? (await bundleWorkflows(log, dataConverter)),
+      workflowBundle ?? (await workflowCode(shapeFor(dataConverter), log)),
     );
     for (const run of refused)
       log.error({ ...run, code: 'NOT_REPLAYED' }, 'this build cannot carry on a run');

@@ -1,7 +1,7 @@
 import { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
-import type { NativeConnection, WorkerOptions, WorkflowBundle } from '@temporalio/worker';
-import { DefaultLogger, Runtime, Worker, bundleWorkflowCode } from '@temporalio/worker';
+import type { NativeConnection, WorkerOptions, WorkflowBundleOption } from '@temporalio/worker';
+import { Runtime, Worker } from '@temporalio/worker';
 import type { ActivityDependencies } from '../activities';
 import {
   createAlipayQueueActivities,
@@ -23,6 +23,7 @@ import { readTemporalConfig } from './temporal-config';
 import type { Tracing } from './tracing';
 import { startTracing } from './tracing';
 import { checkDatabase, connectTemporal, registerSearchAttributes } from './startup';
+import { shapeFor, workflowCode } from './workflow-code';
 
 export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
 
@@ -57,7 +58,7 @@ export interface WorkersOptions {
   /** Default: not versioned, and no patch is held. */
   build?: Config['build'];
   /** Workflow code that was bundled before; tests bundle once for many workers. */
-  workflowBundle?: WorkflowBundle;
+  workflowBundle?: WorkflowBundleOption;
   /** Where there are traces; a bundle that is given holds its modules already. */
   tracing?: Tracing;
   /** How many runs each worker keeps in memory; 0: each task is replayed, by whichever worker takes it. */
@@ -78,7 +79,8 @@ export async function createWorkers({
 }: WorkersOptions): Promise<Worker[]> {
   const runsWorkflows = queues.some((queue) => queue !== TASK_QUEUES.alipay);
   const bundle =
-    workflowBundle ?? (runsWorkflows ? await bundleWorkflows(deps.log, dataConverter, tracing) : undefined);
+    workflowBundle ??
+    (runsWorkflows ? await workflowCode(shapeFor(dataConverter, tracing), deps.log) : undefined);
   return Promise.all(
     queues.map((queue) =>
       Worker.create({
@@ -99,7 +101,7 @@ export async function createWorkers({
 function queueOptions(
   queue: TaskQueue,
   deps: ActivityDependencies,
-  workflowBundle: WorkflowBundle | undefined,
+  workflowBundle: WorkflowBundleOption | undefined,
 ): Partial<WorkerOptions> {
   switch (queue) {
     case TASK_QUEUES.payments:
@@ -122,21 +124,6 @@ function queueOptions(
   }
 }
 
-/** Bundles the workflow code, from TypeScript or from the built package, whichever this is. */
-export function bundleWorkflows(
-  log: Logger,
-  dataConverter?: DataConverter,
-  tracing?: Tracing,
-): Promise<WorkflowBundle> {
-  return bundleWorkflowCode({
-    workflowsPath: require.resolve('../workflows'),
-    workflowInterceptorModules: tracing?.workflowModules ?? [],
-    failureConverterPath: dataConverter?.failureConverterPath,
-    // webpack's report of each module is no news.
-    logger: new DefaultLogger('WARN', ({ message }) => log.warn(message)),
-  });
-}
-
 /**
  * `npm run worker`: reads the environment, waits for what it needs, and works until it is told to stop.
  *
@@ -152,7 +139,7 @@ export async function runWorkers({
   log: Logger;
   env?: NodeJS.ProcessEnv;
   /** Workflow code that was bundled before. */
-  workflowBundle?: WorkflowBundle;
+  workflowBundle?: WorkflowBundleOption;
 }): Promise<void> {
   const config = readConfig(env, {
     needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'build', 'log', 'tracing'],

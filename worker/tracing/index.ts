@@ -17,6 +17,12 @@ export interface Tracing {
   stop(): Promise<void>;
 }
 
+/** What intercepts workflows where there are traces; OpenTelemetry's own come first. */
+export const tracedWorkflowModules = (): string[] => [
+  require.resolve('@temporalio/interceptors-opentelemetry/lib/workflow-interceptors'),
+  require.resolve('../../workflows/links'),
+];
+
 /**
  * Registers a tracer provider for this process and answers what else takes part; undefined where no collector is set.
  * OpenTelemetry's SDK, which takes 0.1 s of CPU to load (measured), is not loaded then.
@@ -44,10 +50,7 @@ export async function startTracing(
       // While a history is replayed the SDK calls no sink: nothing is told twice.
       sinks: { exporter: interceptors.makeWorkflowExporter(provider.processor, provider.resource) },
     },
-    workflowModules: [
-      require.resolve('@temporalio/interceptors-opentelemetry/lib/workflow-interceptors'),
-      require.resolve('../../workflows/links'),
-    ],
+    workflowModules: tracedWorkflowModules(),
     stop: () => provider.stop(),
   };
 }

@@ -1,0 +1,60 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DataConverter } from '@temporalio/common';
+import type { BundleOptions, WorkflowBundleOption, WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { DefaultLogger, bundleWorkflowCode } from '@temporalio/worker';
+import { version } from '@temporalio/worker/package.json';
+import type { Logger } from './log';
+import { ENCRYPTED_FAILURES } from './payload-codec';
+import type { Tracing } from './tracing';
+import { tracedWorkflowModules } from './tracing';
+
+/** By what one bundle of the workflow code differs from another. */
+export interface Shape {
+  /** Whether OpenTelemetry's interceptors are in it. */
+  traced: boolean;
+  /** Whether what it says of failures is written where the payload codec reaches it. */
+  encrypted: boolean;
+}
+
+/** All that there are. */
+export const SHAPES: readonly Shape[] = [false, true].flatMap((traced) =>
+  [false, true].map((encrypted) => ({ traced, encrypted })),
+);
+
+/** The one that goes with a worker's settings. */
+export const shapeFor = (dataConverter?: DataConverter, tracing?: Tracing): Shape => ({
+  traced: tracing !== undefined,
+  encrypted: dataConverter?.failureConverterPath !== undefined,
+});
+
+/**
+ * Where the built package holds a bundle that was made ahead; the sources have none. Its name says for which SDK: one of
+ * another version, which a project may force upon the package, must not run it.
+ */
+export function fileOfBundle({ traced, encrypted }: Shape): string {
+  const name = ['workflows', version, ...(traced ? ['traced'] : []), ...(encrypted ? ['encrypted'] : [])];
+  return join(__dirname, 'bundles', `${name.join('-')}.js`);
+}
+
+/** The bundle that was made ahead, where there is one: bundling takes longer than all else of a worker's start. */
+export async function workflowCode(shape: Shape, log: Logger): Promise<WorkflowBundleOption> {
+  const codePath = fileOfBundle(shape);
+  return existsSync(codePath) ? { codePath } : bundleWorkflows(shape, log);
+}
+
+/** Bundles the workflow code, from TypeScript or from the built package, whichever this is. */
+export function bundleWorkflows(
+  { traced, encrypted }: Shape,
+  log: Logger,
+  options: Pick<BundleOptions, 'webpackConfigHook'> = {},
+): Promise<WorkflowBundleWithSourceMap> {
+  return bundleWorkflowCode({
+    workflowsPath: require.resolve('../workflows'),
+    workflowInterceptorModules: traced ? tracedWorkflowModules() : [],
+    ...(encrypted && { failureConverterPath: ENCRYPTED_FAILURES }),
+    // webpack's report of each module is no news.
+    logger: new DefaultLogger('WARN', ({ message }) => log.warn(message)),
+    ...options,
+  });
+}
