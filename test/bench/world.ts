@@ -23,6 +23,7 @@ import { nodeOf, startCluster } from '../support/cluster/cluster';
 import type { Cluster } from '../support/cluster/cluster';
 import { BARE_QUEUES } from './bare/names';
 import { environment } from './environment';
+import { PACKAGED, buildPackage } from './package';
 
 export interface WorldOptions {
   /** Settings of the application for this row, by environment as everywhere. */
@@ -75,7 +76,7 @@ export interface World {
 /** A process of the world. */
 export interface WorldProcess {
   name: string;
-  /** A TypeScript file, from the repository's root. */
+  /** From the repository's root: TypeScript, or of the package that was built. */
   file: string;
   args?: string[];
   env?: NodeJS.ProcessEnv;
@@ -137,6 +138,7 @@ async function start(
     profile: string | undefined;
   },
 ): Promise<World> {
+  await buildPackage(say);
   const [postgresPort = 0, temporalPort = 0, sandboxPort = 0, serverPort = 0] = await ports(firstPort);
   const postgres = await startPostgres({ dataDir: join(folder, 'postgres'), port: postgresPort, say });
   opened.push(() => postgres.stop());
@@ -169,7 +171,7 @@ async function start(
     const service = await startService({
       name,
       command: process.execPath,
-      args: [...profiling, '--import', 'tsx', file, ...args],
+      args: [...profiling, ...(file.endsWith('.ts') ? ['--import', 'tsx'] : []), file, ...args],
       cwd: ROOT,
       env: { ...env, ...more },
       logFile: join(folder, `${name}.log`),
@@ -190,7 +192,7 @@ async function start(
   };
   let started = 0;
   const startWorker = (queues: readonly TaskQueue[] = ALL_QUEUES): Promise<Service> =>
-    run(`worker-${(started += 1)}`, ['worker/main.ts', '--queues', queues.join()], (it) =>
+    run(`worker-${(started += 1)}`, [PACKAGED.worker, '--queues', queues.join()], (it) =>
       seen(it, temporal, queues),
     );
   const startBareWorker = (): Promise<Service> =>
@@ -200,7 +202,7 @@ async function start(
 
   const sandbox = await run('sandbox', ['sandbox/main.ts'], listening(sandboxPort));
   const workers = await Promise.all(split.map(startWorker));
-  const httpServer = server ? await run('server', ['client/server.ts'], listening(serverPort)) : undefined;
+  const httpServer = server ? await run('server', [PACKAGED.server], listening(serverPort)) : undefined;
   const payments = await PaymentClient.connect(env, { log: pino({ level: 'silent' }) });
   opened.push(() => payments.close());
   return {
