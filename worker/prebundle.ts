@@ -19,7 +19,12 @@ async function main(): Promise<void> {
 const forOthers: NonNullable<Parameters<typeof bundleWorkflows>[2]>['webpackConfigHook'] = (config) => ({
   ...config,
   devtool: 'inline-nosources-source-map',
-  output: { ...config.output, devtoolModuleFilenameTemplate: '[resource-path]' },
+  output: {
+    ...config.output,
+    // Webpack names files from the folder of the build, but a module that it ignored by the whole path.
+    devtoolModuleFilenameTemplate: ({ resourcePath }: { resourcePath: string }) =>
+      resourcePath.replaceAll(process.cwd(), '.'),
+  },
 });
 
 main().catch((error: unknown) => {

@@ -10,7 +10,7 @@ import type { Sandbox } from '../../sandbox';
 import { KEY_FILES, startSandbox } from '../../sandbox';
 import { orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import type { confirmPayment } from '../../workflows';
-import { freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';
+import { Collector, freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';
 
 // Another project, from nothing: it installs the package that `npm pack` makes, with the dependencies that a stranger
 // would get today, and uses what the README promises.
@@ -123,6 +123,17 @@ describe('the package', () => {
     expect(packed.filter((path) => path.includes('sandbox/dev'))).toEqual([]);
   });
 
+  it('says nothing of the machine on which it was built', () => {
+    const bundles = packed.filter((path) => path.startsWith('dist/worker/bundles/'));
+    expect(bundles).toHaveLength(4);
+    for (const bundle of bundles) {
+      const code = readFileSync(join(project, 'node_modules', 'durable-alipay', bundle), 'utf8');
+      const [, map = ''] = code.split('//# sourceMappingURL=data:application/json;charset=utf-8;base64,');
+      expect(map.length).toBeGreaterThan(10_000);
+      expect((code + Buffer.from(map, 'base64').toString()).includes(root)).toBe(false);
+    }
+  });
+
   it('has four doors, for ES modules and for CommonJS', async () => {
     write(
       'doors.mjs',
@@ -225,6 +236,62 @@ describe('a shop that installed it', () => {
   });
 });
 
+describe('the workflow code that was bundled with the package', () => {
+  const keys = `first:${Buffer.alloc(32, 7).toString('base64')}`;
+  let collector: Collector;
+
+  beforeAll(async () => {
+    collector = await Collector.start();
+  });
+
+  afterAll(() => collector.close());
+
+  const settings = [
+    { name: 'plainly' },
+    { name: 'traced', traced: true },
+    { name: 'encrypted', encrypted: true },
+    { name: 'traced and encrypted', traced: true, encrypted: true },
+  ];
+  it.each(settings)('is what a worker runs, $name, without webpack', async ({ name, traced, encrypted }) => {
+    const own: NodeJS.ProcessEnv = {
+      ...(traced && { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_BSP_SCHEDULE_DELAY: '100' }),
+      ...(encrypted && { PAYLOAD_KEYS: keys }),
+    };
+    const env = { ...environment, ...own };
+    const orderId = `B-${name.replaceAll(' ', '-')}`;
+    const order = [orderId, '--amount', '7', '--subject', 'Oolong tea', '--json'];
+    const { outTradeNo, paymentUrl } = JSON.parse(
+      await run('npx', ['durable-alipay', 'checkout', ...order], { env }),
+    ) as { outTradeNo: string; paymentUrl: string };
+    await alipay.control.open(paymentUrl);
+    await alipay.control.pay(outTradeNo, { notify: false });
+    const spansBefore = collector.spans.length;
+
+    const worker = startWorker(env);
+    try {
+      const told = async (): Promise<boolean> => await ended(orderWorkflowId(orderId));
+      await waitFor(async () => await told().catch(() => dead(worker)), {
+        what: 'the order service to be told',
+        timeoutMs: 30_000,
+      });
+    } finally {
+      await stop(worker);
+    }
+    const ofWorkflows = collector.spans
+      .slice(spansBefore)
+      .filter((span) => span.name.startsWith('RunWorkflow:'));
+    expect(ofWorkflows.length > 0).toBe(traced === true);
+  });
+
+  it('is what a rehearsal replays with', async () => {
+    barWebpack();
+    const worker = join('node_modules', 'durable-alipay', 'dist', 'worker', 'main.js');
+    await expect(node('--require', './no-webpack.cjs', worker, '--rehearse')).resolves.toContain(
+      'rehearsal over',
+    );
+  });
+});
+
 const command = (...args: string[]): Promise<string> => run('npx', ['durable-alipay', ...args]);
 
 async function ended(workflowId: string): Promise<boolean> {
@@ -232,14 +299,31 @@ async function ended(workflowId: string): Promise<boolean> {
   return status.name === 'COMPLETED';
 }
 
+/** Not there yet, or never: a worker that has ended finishes nothing. */
+function dead({ exitCode }: ChildProcess): false {
+  if (exitCode !== null) throw new Error(`the worker ended with ${exitCode}`);
+  return false;
+}
+
+/** The SDK loads webpack in any case; here it must not be used. */
+function barWebpack(): void {
+  write(
+    'no-webpack.cjs',
+    `const real = require('webpack');
+     const barred = { webpack: { value() { throw new Error('webpack was called'); } } };
+     require.cache[require.resolve('webpack')].exports = Object.create(real, barred);`,
+  );
+}
+
 /** It ends with this process, however that ends. */
-function startWorker(): ChildProcess {
+function startWorker(env = environment): ChildProcess {
+  barWebpack();
   const leash = `process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume();`;
   write('leashed-worker.mjs', `${leash}\nawait import('./worker.mjs');`);
   const log = process.env['TEST_LOG'] ? 'inherit' : 'ignore';
-  return spawn(process.execPath, ['leashed-worker.mjs'], {
+  return spawn(process.execPath, ['--require', './no-webpack.cjs', 'leashed-worker.mjs'], {
     cwd: project,
-    env: environment,
+    env,
     stdio: ['pipe', log, log],
   });
 }
