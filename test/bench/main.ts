@@ -150,8 +150,15 @@ function openProgress(what: string, total: number): Progress {
 /** A bar that nobody has stopped would keep the process alive. */
 const moving = new Set<SingleBar>();
 
-/** One row after the other, each in worlds of its own; one that breaks does not keep the others from being measured. */
-async function measure(settings: Settings, opened: World[]): Promise<Outcome[]> {
+/**
+ * One row after the other, each in worlds of its own; one that breaks does not keep the others from being measured.
+ * `keep` gets what there is after each: `all` takes hours, and is not to be lost at its end.
+ */
+async function measure(
+  settings: Settings,
+  opened: World[],
+  keep: (outcomes: Outcome[]) => void,
+): Promise<Outcome[]> {
   const { rows, quick, pairs, rate, port, profile } = settings;
   const bench: Bench = {
     quick,
@@ -176,6 +183,7 @@ async function measure(settings: Settings, opened: World[]): Promise<Outcome[]> 
     const startedAt = performance.now();
     const outcome = await attempt(row, bench);
     outcomes.push({ ...outcome, seconds: Math.round((performance.now() - startedAt) / 1000) });
+    keep(outcomes);
     await closeAll(opened);
   }
   return outcomes;
@@ -217,11 +225,15 @@ async function main(): Promise<void> {
       .finally(() => process.exit(130));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, leave);
   const machine = await lookAtMachine(await findTemporalCli({ say: complain }));
-  const outcomes = await measure(settings, opened);
+  mkdirSync(dirname(settings.json), { recursive: true });
+  const outcomes = await measure(settings, opened, (soFar) =>
+    writeFileSync(
+      settings.json,
+      `${JSON.stringify({ machine, quick: settings.quick, outcomes: soFar }, null, 2)}\n`,
+    ),
+  );
   await dismissGuardian();
 
-  mkdirSync(dirname(settings.json), { recursive: true });
-  writeFileSync(settings.json, `${JSON.stringify({ machine, quick: settings.quick, outcomes }, null, 2)}\n`);
   say(table(outcomes));
   say(`\n${machineLine(machine)}${settings.quick ? ' Quick: fewer payments than in full.' : ''}`);
   say(`All figures: ${settings.json}`);
