@@ -3,14 +3,32 @@ import { promisify } from 'node:util';
 import { ROOT } from '../../sandbox/dev/cache';
 import type { Say } from '../../sandbox/dev/services';
 
+const run = promisify(execFile);
+
 let built: Promise<unknown> | undefined;
 
-/** What is measured is what production runs: compiled, with its workflow code bundled ahead. Built once for all worlds. */
+/**
+ * What is measured is what production runs: compiled, with its workflow code bundled ahead. What it is compared with is
+ * compiled as well: tsx maps every stack to its source, and the SDK takes one for each promise of a workflow. Built once for
+ * all worlds.
+ */
 export async function buildPackage(say: Say): Promise<void> {
   if (!built) say('Building the package, whose programs run here.');
-  built ??= promisify(execFile)('npm', ['run', 'build'], { cwd: ROOT });
+  built ??= build();
   await built;
 }
 
-/** The programs of the package that was built. */
-export const PACKAGED = { worker: 'dist/worker/main.js', server: 'dist/client/server.js' };
+async function build(): Promise<void> {
+  await run('npm', ['run', 'build'], { cwd: ROOT });
+  await run('npx', ['tsc', '-p', 'test/bench/tsconfig.json'], { cwd: ROOT });
+}
+
+/** The programs of the package that was built, and those that it is compared with. */
+export const PACKAGED = {
+  worker: 'dist/worker/main.js',
+  server: 'dist/client/server.js',
+  bareWorker: 'dist/test/bench/bare/worker.js',
+  variantWorker: 'dist/test/bench/variants/worker.js',
+  pgBossWorker: 'dist/test/bench/peers/pg-boss/worker.js',
+  dbosWorker: 'dist/test/bench/peers/dbos/worker.js',
+};

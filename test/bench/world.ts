@@ -196,7 +196,7 @@ async function start(
       seen(it, temporal, queues),
     );
   const startBareWorker = (): Promise<Service> =>
-    run('bare-worker', ['test/bench/bare/worker.ts'], (it) =>
+    run('bare-worker', [PACKAGED.bareWorker], (it) =>
       seen(it, temporal, [BARE_QUEUES.payments, BARE_QUEUES.orderService]),
     );
 

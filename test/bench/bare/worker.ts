@@ -18,7 +18,12 @@ async function main(): Promise<void> {
     logger: new DefaultLogger('ERROR'),
   });
   const common = { connection, activities, shutdownGraceTime: '20 seconds' as const };
-  const workflows = { ...common, workflowBundle, maxCachedWorkflows: 600 };
+  const workflows = {
+    ...common,
+    workflowBundle,
+    maxCachedWorkflows: 600,
+    stickyQueueScheduleToStartTimeout: '2 seconds',
+  } as const;
   const workers = await Promise.all([
     Worker.create({ ...workflows, taskQueue: BARE_QUEUES.payments }),
     Worker.create({ ...workflows, taskQueue: BARE_QUEUES.orderService }),

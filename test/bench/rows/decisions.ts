@@ -1,5 +1,6 @@
 import { cpuSeconds } from '../cpu';
 import { inLanes } from '../pace';
+import { PACKAGED } from '../package';
 import type { Bench, Finding, Row } from '../row';
 import { THE_TEA } from '../row';
 import { checkOutAndPay, untilDone } from '../shop';
@@ -51,9 +52,9 @@ export const decisions: Row = {
       env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_MS}ms` },
     });
     const variant = (name: Name): Promise<Side> =>
-      openSide(world, name, { file: 'test/bench/variants/worker.ts', args: [name] });
+      openSide(world, name, { file: PACKAGED.variantWorker, args: [name] });
     const sides = {
-      shipped: await openSide(world, 'shipped', { file: 'worker/main.ts' }),
+      shipped: await openSide(world, 'shipped', { file: PACKAGED.worker }),
       normal: await variant('normal'),
       retries: await variant('retries'),
     };

@@ -6,13 +6,14 @@ import { openPeer } from '../peer';
 import { checkOut, connectionOf } from '../work';
 import type { PaymentInput } from './names';
 import { APPLICATION, QUEUE, SCHEMA, WORKFLOW, workflowId } from './names';
+import { PACKAGED } from '../../package';
 
 /** The work on DBOS: a workflow for each payment. */
 export function openDbos(world: World): Promise<Contender> {
   const peer = {
     name: 'DBOS',
     version: `DBOS ${versionOf('@dbos-inc/dbos-sdk')}`,
-    file: 'test/bench/peers/dbos/worker.ts',
+    file: PACKAGED.dbosWorker,
   };
   return openPeer(world, peer, async ({ db, alipay, databaseUrl, intervalMs }) => {
     const client = await DBOSClient.create({

@@ -4,13 +4,14 @@ import type { Contender } from '../contender';
 import { openPeer } from '../peer';
 import { checkOut, connectionOf } from '../work';
 import { createBoss, sendCheck } from './queues';
+import { PACKAGED } from '../../package';
 
 /** The work on pg-boss: a delayed job for each check. */
 export function openPgBoss(world: World): Promise<Contender> {
   const peer = {
     name: 'pg-boss',
     version: `pg-boss ${versionOf('pg-boss')}`,
-    file: 'test/bench/peers/pg-boss/worker.ts',
+    file: PACKAGED.pgBossWorker,
   };
   return openPeer(world, peer, async ({ db, alipay, databaseUrl, intervalMs }) => {
     const boss = createBoss(databaseUrl, { worker: false });
