@@ -61,7 +61,7 @@ export interface WorkersOptions {
   workflowBundle?: WorkflowBundleOption;
   /** Where there are traces; a bundle that is given holds its modules already. */
   tracing?: Tracing;
-  /** How many runs each worker keeps in memory; 0: each task is replayed, by whichever worker takes it. */
+  /** How many runs each worker keeps in memory, at least 1. Tests keep few, so that most tasks begin with a replay. */
   cachedWorkflows?: number;
 }
 

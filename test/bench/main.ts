@@ -217,6 +217,8 @@ async function main(): Promise<void> {
     drawFrom(settings.json, settings.plots ?? '');
     return;
   }
+  // What a row that breaks leaves under way fails after it, and is not to end the rows that follow.
+  process.on('unhandledRejection', (error) => complain(`Left behind: ${String(error)}`));
   const dismissGuardian = guardServices();
   const opened: World[] = [];
   const leave = (): void =>

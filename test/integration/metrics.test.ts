@@ -1,18 +1,15 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import type { Server, Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { freePorts } from '../../sandbox/dev/ports';
 import { paymentWorkflowId, TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
 import type { PaymentState } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, startProcess, waitFor } from '../support';
-import { stop } from '../support/processes';
+import { Line } from '../support/line';
 import type { Running } from '../support/processes';
+import { Prometheus, prometheusProgram } from '../support/prometheus';
+import { Scrape } from '../support/scrape';
 import { environmentOf } from './operator';
 
 // One small run of a real worker and a real HTTP server, with everything in it that an alert or a graph asks about; then
@@ -22,10 +19,6 @@ const ROOT = join(__dirname, '..', '..');
 const DEPLOY = join(ROOT, 'deploy');
 const NAME = /\b(?:durable_alipay|temporal)_[a-z_]+\b/g;
 
-const prometheusProgram = (process.env['PATH'] ?? '')
-  .split(delimiter)
-  .map((folder) => join(folder, 'prometheus'))
-  .find((path) => existsSync(path));
 const itWithPrometheus = prometheusProgram ? it : it.skip;
 if (!prometheusProgram) {
   process.stderr.write(
@@ -420,151 +413,4 @@ async function asked<Data>(path: string): Promise<Data> {
 
 async function scrape(from = endpoint): Promise<Scrape> {
   return new Scrape(await (await fetch(from)).text());
-}
-
-/** One answer of the endpoint, in Prometheus' text format. */
-class Scrape {
-  readonly #samples: { name: string; labels: Record<string, string>; value: number }[] = [];
-
-  constructor(readonly text: string) {
-    for (const [, name = '', labels = '', value] of text.matchAll(/^([a-z_]+)(?:\{(.*)\})? (\S+)$/gm)) {
-      this.#samples.push({
-        name,
-        labels: labelsOf(labels),
-        value: Number(value),
-      });
-    }
-  }
-
-  has(name: string): boolean {
-    return this.#samples.some((sample) => sample.name === name);
-  }
-
-  sum(name: string): number {
-    return this.#of(name).reduce((sum, { value }) => sum + value, 0);
-  }
-
-  /** Sums, by the values of one label; only of samples that carry these other labels. */
-  by(name: string, label: string, where: Record<string, string> = {}): Record<string, number> {
-    const sums: Record<string, number> = {};
-    for (const { labels, value } of this.#of(name)) {
-      if (!Object.entries(where).every(([key, wanted]) => labels[key] === wanted)) continue;
-      const key = labels[label] ?? '';
-      sums[key] = (sums[key] ?? 0) + value;
-    }
-    return sums;
-  }
-
-  /** The names of all families that are not the SDK's. */
-  ours(): string[] {
-    return [...this.text.matchAll(/^# TYPE (durable_alipay_[a-z_]+) /gm)].map(([, name = '']) => name).sort();
-  }
-
-  #of(name: string) {
-    return this.#samples.filter((sample) => sample.name === name);
-  }
-}
-
-function labelsOf(text: string): Record<string, string> {
-  const labels: Record<string, string> = {};
-  for (const [, key = '', value = ''] of text.matchAll(/(\w+)="([^"]*)"/g)) labels[key] = value;
-  return labels;
-}
-
-/** A line to Temporal that can be cut. */
-class Line {
-  readonly #sockets = new Set<Socket>();
-
-  private constructor(
-    readonly address: string,
-    private readonly server: Server,
-    private readonly port: number,
-  ) {}
-
-  static async to(target: string): Promise<Line> {
-    const { hostname, port: targetPort } = new URL(`tcp://${target}`);
-    const [port = 0] = await freePorts(1);
-    const server = createServer();
-    const made = new Line(`127.0.0.1:${port}`, server, port);
-    server.on('connection', (here) => made.#join(here, connect(Number(targetPort), hostname)));
-    await made.mend();
-    return made;
-  }
-
-  #join(here: Socket, there: Socket): void {
-    for (const [one, other] of [
-      [here, there],
-      [there, here],
-    ] as const) {
-      this.#sockets.add(one);
-      one
-        .on('error', () => undefined)
-        .once('close', () => {
-          this.#sockets.delete(one);
-          other.destroy();
-        });
-      one.pipe(other);
-    }
-  }
-
-  cut(): void {
-    this.server.close();
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  async mend(): Promise<void> {
-    if (this.server.listening) return;
-    await new Promise<void>((resolve) => this.server.listen(this.port, '127.0.0.1', resolve));
-  }
-
-  async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.server.close(resolve));
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
-  }
-}
-
-/** The real thing, with our rules and our scrape configuration, only faster. It too ends with this process. */
-class Prometheus {
-  private constructor(
-    readonly url: string,
-    private readonly process: ChildProcess,
-    private readonly folder: string,
-  ) {}
-
-  static async start(
-    program: string,
-    port: number,
-    addresses: { worker: string; server: string },
-  ): Promise<Prometheus> {
-    const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-prometheus-'));
-    copyFileSync(join(DEPLOY, 'prometheus', 'alerts.yml'), join(folder, 'alerts.yml'));
-    const config = readFileSync(join(DEPLOY, 'prometheus', 'prometheus.yml'), 'utf8')
-      .replaceAll(/_interval: 15s/g, '_interval: 1s')
-      .replace('worker:9464', addresses.worker)
-      .replace('server:9464', addresses.server);
-    writeFileSync(join(folder, 'prometheus.yml'), config);
-    const child = spawn(
-      'sh',
-      [
-        '-c',
-        '"$@" & read -r _; kill $!; wait',
-        'sh',
-        program,
-        `--config.file=${join(folder, 'prometheus.yml')}`,
-        `--storage.tsdb.path=${join(folder, 'data')}`,
-        `--web.listen-address=127.0.0.1:${port}`,
-        '--log.level=error',
-      ],
-      { stdio: ['pipe', 'ignore', 'ignore'] },
-    );
-    const url = `http://127.0.0.1:${port}`;
-    await waitFor(async () => (await fetch(`${url}/-/ready`)).ok, { what: 'Prometheus', timeoutMs: 30_000 });
-    return new Prometheus(url, child, folder);
-  }
-
-  async stop(): Promise<void> {
-    await stop(this.process);
-    rmSync(this.folder, { recursive: true, force: true });
-  }
 }

@@ -11,6 +11,7 @@ import { KEY_FILES, startSandbox } from '../../sandbox';
 import { orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import type { confirmPayment } from '../../workflows';
 import { Collector, freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';
+import { stop } from '../support/processes';
 
 // Another project, from nothing: it installs the package that `npm pack` makes, with the dependencies that a stranger
 // would get today, and uses what the README promises.
@@ -326,11 +327,4 @@ function startWorker(env = environment): ChildProcess {
     env,
     stdio: ['pipe', log, log],
   });
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const exit = new Promise((resolve) => child.once('exit', resolve));
-  child.stdin?.end();
-  await exit;
 }

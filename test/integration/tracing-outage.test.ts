@@ -6,7 +6,7 @@ import { freePorts } from '../../sandbox/dev/ports';
 import { startTracing } from '../../worker/tracing';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
-import { Collector, openShop, startWorker, stopWorker, waitFor } from '../support';
+import { Collector, openShop, startProcess, waitFor } from '../support';
 import { environmentOf } from './operator';
 
 // Traces are for those who look at them. What becomes of a payment does not depend on whether anybody does.
@@ -113,7 +113,7 @@ describe('the worker as a process', () => {
     const collector = await Collector.start();
     const shop = await openShop(__filename, { queues: [], payments: { intervalMs: 500 } });
     // The batch's own time never comes: what arrives was sent at the end.
-    const worker = startWorker({
+    const worker = startProcess('worker/main.ts', {
       ...environmentOf(shop),
       OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.endpoint}/`,
       OTEL_SERVICE_NAME: 'tea-shop',
@@ -123,9 +123,9 @@ describe('the worker as a process', () => {
       const outTradeNo = await payFor(shop, 'order-of-a-process');
       await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).result();
       expect(collector.spans).toEqual([]);
-      expect(await stopWorker(worker)).toBe(0);
+      expect(await worker.stop()).toBe(0);
     } finally {
-      await stopWorker(worker);
+      await worker.stop();
       await shop.close();
       await collector.close();
     }

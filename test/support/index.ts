@@ -30,5 +30,4 @@ export type { Shop, ShopOptions } from './shop';
 export { Collector } from './collector';
 export type { CollectedSpan } from './collector';
 export { Hands } from './hands';
-export { startWorker, stopWorker } from './worker-process';
 export { expectLedgerRules } from './ledger-rules';

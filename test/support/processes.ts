@@ -8,8 +8,8 @@ const ROOT = join(__dirname, '..', '..');
 export interface Running {
   /** All that it has written so far, to standard output and standard error. */
   output(): string;
-  /** Tells it to end, and waits until it has. */
-  stop(): Promise<void>;
+  /** Tells it to end, as an orchestrator does; answers its exit code, null where a signal ended it. */
+  stop(): Promise<number | null>;
 }
 
 /** Starts a part of the application as its npm script does, with this environment alone. It ends with this process, however that ends. */
@@ -33,10 +33,10 @@ export function startProcess(
   return { output: () => output, stop: () => stop(child) };
 }
 
-/** Closes a process' standard input, its leash, and waits for its end. */
-export async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exit = new Promise((resolve) => child.once('exit', resolve));
+/** Closes a process' standard input, its leash, and waits for its end; answers the exit code, null where a signal ended it. */
+export async function stop(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+  const exit = new Promise<number | null>((resolve) => child.once('exit', resolve));
   child.stdin?.end();
-  await exit;
+  return exit;
 }
