@@ -85,10 +85,12 @@ function assertInput(input: ConfirmPaymentInput): void {
   requireInput(isCount(checks, 0), 'checks: an integer, 0 or more');
   requireInput(checks === 0 || isInterval(intervalMs), 'intervalMs: whole milliseconds, 1 to a year of them');
   requireInput(
-    closeBy !== 'timer' || !Number.isNaN(Date.parse(String(deadline))),
-    'deadline: ISO 8601, for closeBy "timer"',
+    isTime(deadline) || (closeBy !== 'timer' && !deadline),
+    'deadline: ISO 8601; it may be left out but for closeBy "timer"',
   );
 }
+
+const isTime = (text: unknown): boolean => typeof text === 'string' && !Number.isNaN(Date.parse(text));
 
 /** Beyond it lie times that no Date can hold. */
 const LONGEST_INTERVAL_MS = 365 * 24 * 3_600_000;
@@ -137,7 +139,8 @@ class PaymentRun {
     this.#intervalMs = intervalMs;
     // From the checkout on, not from when a worker first took it up.
     this.#nextCheckAt = workflowInfo().startTime.getTime() + intervalMs;
-    this.#expiresAt = deadline === undefined ? Infinity : Date.parse(deadline);
+    // Starters in other languages send null or an empty text for what is left out.
+    this.#expiresAt = deadline ? Date.parse(deadline) : Infinity;
     this.#closesOrder = closeBy === 'timer';
     this.#show();
   }

@@ -34,8 +34,8 @@ export function signedForm(
 export type ObserveStatus = (status: number) => void;
 
 /**
- * Makes one call: signs, sends once, reads, verifies. There is no hidden second try, no redirect is followed, and no
- * success is believed without Alipay's signature. (`AlipaySdk.exec` has none of these: facts in docs/money.md.)
+ * Makes one call: signs, sends once, verifies, reads. There is no hidden second try, no redirect is followed, and nothing is
+ * believed but what Alipay's signature covers. (`AlipaySdk.exec` has none of these: facts in docs/money.md.)
  *
  * Answers verified nodes of class `ok` and `business`.
  *
@@ -47,22 +47,19 @@ export async function callAlipay(
   observeStatus: ObserveStatus = () => undefined,
 ): Promise<AnswerNode> {
   const raw = await send(sdk, call, observeStatus);
-  const { node, key, sign } = parse(raw, call);
-  const { code, sub_code: subCode } = node;
+  const claim = parse(raw, call);
+  const node = verifiedNode(sdk, raw, claim);
+  const { code, sub_code: subCode } = node ?? claim;
   const facts = { method: call.method, outTradeNo: call.outTradeNo, code, subCode };
   const kind = classify(code, subCode);
-  const signed = sign !== undefined && verifies(sdk, raw, key, sign);
 
-  if (kind === 'misconfigured' && (signed || sign === undefined)) {
+  if (kind === 'misconfigured' && (node || claim.sign === undefined)) {
     // Real gateway errors such as isv.invalid-app-id come unsigned; they conclude nothing about a trade.
     throw new AlipayError('misconfigured', `${code ?? ''} ${subCode ?? ''}`, facts);
   }
-  if (!signed) {
-    throw new AlipayError(
-      'unknown',
-      sign === undefined ? 'answer without signature' : 'bad signature',
-      facts,
-    );
+  if (!node) {
+    const what = claim.sign === undefined ? 'answer without signature' : 'bad signature';
+    throw new AlipayError('unknown', what, facts);
   }
   if (kind === 'throttled') throw new AlipayError('unknown', 'throttled', { ...facts, throttled: true });
   if (kind === 'unknown') {
@@ -111,13 +108,16 @@ async function send(sdk: AlipaySdk, call: WireCall, observeStatus: ObserveStatus
   return raw;
 }
 
-interface ParsedAnswer {
-  node: AnswerNode;
+/** What an answer says of itself before anything of it is verified. */
+interface Claim {
+  /** The name of its node. */
   key: string;
   sign: string | undefined;
+  code: string | undefined;
+  sub_code: string | undefined;
 }
 
-function parse(raw: string, { method, outTradeNo }: WireCall): ParsedAnswer {
+function parse(raw: string, { method, outTradeNo }: WireCall): Claim {
   const facts = { method, outTradeNo, outage: true };
   let answer: unknown;
   try {
@@ -131,8 +131,18 @@ function parse(raw: string, { method, outTradeNo }: WireCall): ParsedAnswer {
   );
   if (!key) throw new AlipayError('unknown', 'answer without a response node', facts);
   const { [key]: node, sign } = answer as Record<string, unknown>;
-  return { node: node as AnswerNode, key, sign: typeof sign === 'string' ? sign : undefined };
+  const { code, sub_code: subCode } = node as Record<string, unknown>;
+  return {
+    key,
+    sign: typeof sign === 'string' ? sign : undefined,
+    code: claimedCode(code),
+    sub_code: claimedCode(subCode),
+  };
 }
+
+/** Anybody may have written it, and it goes into messages and labels: only what looks like a code of Alipay's is taken. */
+const claimedCode = (code: unknown): string | undefined =>
+  typeof code === 'string' && /^[\w.-]{1,64}$/.test(code) ? code : undefined;
 
 function isNode(answer: unknown, name: string): boolean {
   return (
@@ -143,12 +153,18 @@ function isNode(answer: unknown, name: string): boolean {
   );
 }
 
-function verifies(sdk: AlipaySdk, raw: string, key: string, sign: string): boolean {
+/**
+ * The node that the signature covers, read from those very bytes; undefined where it covers none. Where a node stands twice,
+ * the SDK verifies the first and JSON.parse of the whole takes the last: a genuine answer would vouch for a forged one
+ * behind it.
+ */
+function verifiedNode(sdk: AlipaySdk, raw: string, { key, sign }: Claim): AnswerNode | undefined {
+  if (sign === undefined) return undefined;
+  const signed = sdk.getSignStr(raw, key);
   try {
-    sdk.checkResponseSign(raw, key, sign, '');
-    return true;
+    return sdk.rsaCheck(signed, sign, 'RSA2') ? (JSON.parse(signed) as AnswerNode) : undefined;
   } catch {
-    // The SDK's message quotes the whole body, so it goes no further.
-    return false;
+    // Signed, or said to be, and yet no JSON: whatever it is, it is no answer.
+    return undefined;
   }
 }

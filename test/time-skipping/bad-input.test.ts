@@ -48,7 +48,10 @@ describe('confirmPayment', () => {
     ['an interval that is a text', [{ ...good, intervalMs: '60000' }]],
     ['an interval beyond all dates', [{ ...good, intervalMs: 1e300 }]],
     ['a timer without a deadline', [{ ...good, closeBy: 'timer' }]],
+    ['a timer without a deadline, said aloud', [{ ...good, closeBy: 'timer', deadline: null }]],
     ['a deadline that is no time', [{ ...good, closeBy: 'timer', deadline: 'tomorrow' }]],
+    ['the same without a timer', [{ ...good, deadline: 'tomorrow' }]],
+    ['a deadline that is a number', [{ ...good, deadline: 1_795_537_992_000 }]],
   ])('fails with %s', async (_, args) => {
     expect(await failureOf(WORKFLOWS.confirmPayment, args)).toBe('INVALID_INPUT');
   });
@@ -57,6 +60,10 @@ describe('confirmPayment', () => {
     expect(await failureOf(WORKFLOWS.confirmPayment, [{ ...good, outTradeNo: 'nobody_knows' }])).toBe(
       'PAYMENT_UNKNOWN',
     );
+    // As a starter in another language says that there is no deadline.
+    expect(
+      await failureOf(WORKFLOWS.confirmPayment, [{ ...good, outTradeNo: 'nobody_knows', deadline: null }]),
+    ).toBe('PAYMENT_UNKNOWN');
     expect(
       await failureOf(WORKFLOWS.confirmPayment, [{ ...good, outTradeNo: 'nobody_knows', checks: 0 }]),
     ).toBe('PAYMENT_UNKNOWN');

@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { fromBeijing, toBeijing } from '../../activities/alipay/beijing';
@@ -176,6 +179,99 @@ describe('a lie that is truly signed', () => {
     expect(await alipay.query(outTradeNo)).toMatchObject({ answer: 'paid', totalAmount: '12.31' });
   });
 });
+
+describe('a forged node beside a genuine, signed one', () => {
+  const told = {
+    code: '10000',
+    msg: 'Success',
+    trade_no: '2026',
+    total_amount: '12.30',
+    refund_fee: '12.30',
+  };
+  /** What it would mean were it believed, and what Alipay says. */
+  const FORGED: Record<Method, { node: object; paid: boolean; truth: string }> = {
+    'alipay.trade.query': { node: { trade_status: 'TRADE_SUCCESS' }, paid: false, truth: '"waiting"' },
+    'alipay.trade.close': { node: {}, paid: true, truth: '"ask-again"' },
+    'alipay.trade.refund': { node: { fund_change: 'Y' }, paid: true, truth: 'false' },
+    'alipay.trade.fastpay.refund.query': {
+      node: { refund_status: 'REFUND_SUCCESS', refund_amount: '12.30' },
+      paid: true,
+      truth: 'false',
+    },
+  };
+  const PLACES: [string, (answer: string, name: string, forged: string) => string][] = [
+    ['behind', (answer, name, forged) => answer.replace(/}\s*$/, `,"${name}":${forged}}`)],
+    [
+      'behind, its name in other letters',
+      (answer, name, forged) => answer.replace(/}\s*$/, `,"${name.replace(/e$/, '\\u0065')}":${forged}}`),
+    ],
+    ['before', (answer, name, forged) => answer.replace('{', `{"${name}":${forged},`)],
+    [
+      'in its place, the genuine one under another name',
+      (answer, name, forged) =>
+        answer.replace(`"${name}"`, `"error_response"`).replace('{', `{"${name}":${forged},`),
+    ],
+  ];
+  const cases = METHODS.flatMap((method) =>
+    PLACES.map(([place, put]): [string, Method, (typeof PLACES)[number][1]] => [place, method, put]),
+  );
+
+  it.each(cases)('%s %s is never believed', async (_place, method, put) => {
+    const { node, paid, truth } = FORGED[method];
+    const outTradeNo = await trade({ paid });
+    if (method === 'alipay.trade.refund')
+      expect(await outcomeOf(CALLS[method].make(outTradeNo))).toBe('true');
+    const forged = JSON.stringify({ ...told, out_trade_no: outTradeNo, ...node });
+    const name = `${method.replaceAll('.', '_')}_response`;
+    const between = await relay((answer) => put(answer, name, forged));
+    alipay = gateway({ gateway: between.gateway });
+    try {
+      expect([truth, 'unknown']).toContain(await outcomeOf(CALLS[method].make(outTradeNo)));
+      expect(between.altered()).toBe(1);
+    } finally {
+      await between.close();
+    }
+  });
+
+  it('and a code that is none reaches no message', async () => {
+    const between = await relay(() =>
+      JSON.stringify({ alipay_trade_query_response: { code: 40004, sub_code: '<b>call 138 0013 8000</b>' } }),
+    );
+    try {
+      const asked = gateway({ gateway: between.gateway }).query('T');
+      await expect(asked).rejects.toMatchObject({ kind: 'unknown', code: undefined, subCode: undefined });
+    } finally {
+      await between.close();
+    }
+  });
+});
+
+/** Somebody on the way to Alipay, who passes everything on and changes the answers. */
+async function relay(change: (answer: string) => string) {
+  let altered = 0;
+  const server = createServer((request, response) => {
+    void (async () => {
+      const answer = await fetch(new URL(request.url ?? '', sandbox.gateway), {
+        method: 'POST',
+        headers: { 'content-type': request.headers['content-type'] ?? '' },
+        body: await text(request),
+      });
+      altered += 1;
+      response.end(change(await answer.text()));
+    })();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    gateway: `http://127.0.0.1:${port}${new URL(sandbox.gateway).pathname}`,
+    altered: () => altered,
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
 
 describe('a query', () => {
   it('tells not-exist, waiting, paid, finished and closed apart', async () => {
