@@ -169,8 +169,9 @@ const VARIABLES = {
   DATABASE_URL: {
     group: 'database',
     secret: true,
+    orFile: true,
     example: 'postgres://user:password@host:5432/shop',
-    meaning: 'PostgreSQL, where the truth stands',
+    meaning: 'PostgreSQL, where the truth stands; or DATABASE_URL_FILE',
     schema: databaseUrl,
   },
   DATABASE_SCHEMA: {
@@ -301,8 +302,10 @@ const VARIABLES = {
   API_TOKEN: {
     group: 'http',
     secret: true,
+    orFile: true,
     example: A_TOKEN,
-    meaning: 'bearer token of /orders, /checkout and /payments; required unless HOST is a loopback address',
+    meaning:
+      'bearer token of /orders, /checkout and /payments; or API_TOKEN_FILE; required unless HOST is a loopback address',
     schema: token.optional(),
   },
   PAYLOAD_KEYS: {
@@ -330,8 +333,9 @@ const VARIABLES = {
   CODEC_TOKEN: {
     group: 'codec',
     secret: true,
+    orFile: true,
     example: A_TOKEN,
-    meaning: 'its bearer token; required unless CODEC_HOST is a loopback address',
+    meaning: 'its bearer token; or CODEC_TOKEN_FILE; required unless CODEC_HOST is a loopback address',
     schema: token.optional(),
   },
   CODEC_CORS_ORIGINS: {
@@ -362,7 +366,7 @@ const VARIABLES = {
     group: 'metrics',
     example: '127.0.0.1:9464',
     meaning:
-      'host:port at which this process, worker or server, serves Prometheus metrics (`/metrics`); unset: none',
+      'IP address:port at which this process, worker or server, serves Prometheus metrics (`/metrics`); unset: none',
     schema: z
       .string()
       .regex(/^[^\s:]+:\d{1,5}$/, { error: 'is not host:port', abort: true })
@@ -435,6 +439,8 @@ export interface EnvironmentVariable {
   default?: string;
   required: boolean;
   secret: boolean;
+  /** `NAME_FILE` may name a file that holds the value. */
+  orFile: boolean;
   meaning: string;
 }
 
@@ -446,6 +452,7 @@ export const ENVIRONMENT: readonly EnvironmentVariable[] = Object.entries<Variab
     default: variable.default,
     required: isRequired(variable),
     secret: variable.secret ?? false,
+    orFile: variable.orFile ?? false,
     meaning: variable.meaning,
   }),
 );
@@ -611,7 +618,7 @@ function rawValue(
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
     return {
-      fault: `has no value: ${name}_FILE names ${file}, which cannot be read (${code}); mend the path`,
+      fault: `has no value: ${name}_FILE names ${file}, which cannot be read (${code}); mend the path or its permission`,
     };
   }
 }

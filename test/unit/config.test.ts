@@ -42,6 +42,40 @@ function faultsOf(changes: Record<string, string | undefined>): string[] {
   return [];
 }
 
+describe('what may lie in a file', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'settings-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('is every secret, and nothing else', () => {
+    const names = ENVIRONMENT.filter(({ orFile }) => orFile).map(({ name }) => name);
+    expect(names).toEqual(ENVIRONMENT.filter(({ secret }) => secret).map(({ name }) => name));
+  });
+
+  it.each([
+    ['DATABASE_URL', GOOD.DATABASE_URL, () => readConfig(inFile('DATABASE_URL')).database.url],
+    ['API_TOKEN', 'a token of the shop', () => readConfig(inFile('API_TOKEN')).http.apiToken],
+    ['CODEC_TOKEN', 'a token of the codec', () => readConfig(inFile('CODEC_TOKEN')).codec.token],
+  ])('is %s', (name, value, read) => {
+    const words = value.replaceAll(' ', '-');
+    writeFileSync(join(folder, name), `${words}\n`);
+    expect(read()).toBe(words);
+  });
+
+  const inFile = (name: string): Record<string, string | undefined> => ({
+    ...GOOD,
+    [name]: undefined,
+    [`${name}_FILE`]: join(folder, name),
+  });
+
+  it('is said to be unreadable where it is, with what to mend', () => {
+    expect(faultsOf({ API_TOKEN_FILE: folder })).toEqual([
+      expect.stringMatching(
+        /API_TOKEN has no value: .*cannot be read \(EISDIR\); mend the path or its permission/,
+      ),
+    ]);
+  });
+});
+
 describe('the environment', () => {
   it('needs seven variables, and has the documented defaults for the rest', () => {
     expect(readConfig(GOOD)).toEqual({
