@@ -28,8 +28,9 @@ import { shapeFor, workflowCode } from './workflow-code';
 export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
 
 /**
- * How long running activities may go on after SIGTERM: longer than the longest call of Alipay (`ALIPAY_TIMEOUT`, at
- * most 60 s, is 5 s by default), shorter than the 30 s after which orchestrators kill.
+ * How long running activities may go on after SIGTERM: longer than a call of Alipay by default (`ALIPAY_TIMEOUT`, 5 s),
+ * shorter than the 30 s after which orchestrators kill. A longer call is cut off and made again by another worker, which
+ * no activity minds.
  */
 const SHUTDOWN_GRACE = '20 seconds';
 

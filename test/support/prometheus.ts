@@ -29,10 +29,13 @@ export class Prometheus {
   ): Promise<Prometheus> {
     const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-prometheus-'));
     copyFileSync(join(DEPLOYED, 'alerts.yml'), join(folder, 'alerts.yml'));
+    // The test's processes have no names in DNS.
     const config = readFileSync(join(DEPLOYED, 'prometheus.yml'), 'utf8')
       .replaceAll(/_interval: 15s/g, '_interval: 1s')
-      .replace('worker:9464', addresses.worker)
-      .replace('server:9464', addresses.server);
+      .replaceAll(
+        /dns_sd_configs: \[\{ names: \[(worker|server)\].*\]/g,
+        (_, name: 'worker' | 'server') => `static_configs: [{ targets: ['${addresses[name]}'] }]`,
+      );
     writeFileSync(join(folder, 'prometheus.yml'), config);
     const child = spawn(
       'sh',

@@ -1,5 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
@@ -63,6 +64,34 @@ describe('the alerts', () => {
     expect([...sections.keys()]).toEqual(names);
   });
 
+  const jobs = ['durable-alipay-server', 'durable-alipay-worker'];
+
+  it('ask for jobs that compose has', () => {
+    expect([...new Set(all(file, /job="([\w-]+)"/g))].sort()).toEqual(jobs);
+    expect(all(read('deploy', 'prometheus', 'prometheus.yml'), /job_name: ([\w-]+)/g).sort()).toEqual(jobs);
+  });
+
+  itWithPromtool('ask for jobs that Kubernetes has: the metrics port of each worker and server', async () => {
+    const pods = ['codec', 'server', 'worker'].flatMap((name) => {
+      const manifest = read('deploy', 'kubernetes', `${name}.yaml`);
+      const [component = ''] = all(manifest, /app\.kubernetes\.io\/component: (\w+)/g);
+      return all(manifest, /containerPort: (\d+)$/gm).map((port) => ({ name: `${name}-1`, component, port }));
+    });
+    expect(pods.map(({ name, port }) => `${name}:${port}`)).toEqual([
+      'server-1:3000',
+      'server-1:9464',
+      'worker-1:9464',
+    ]);
+    const found = await discover([
+      ...pods.map((pod) => ({ ...pod, app: 'durable-alipay' })),
+      { name: 'another-1', app: 'another', component: 'worker', port: '9464' },
+    ]);
+    expect(found).toEqual([
+      { job: 'durable-alipay-server', instance: 'server-1' },
+      { job: 'durable-alipay-worker', instance: 'worker-1' },
+    ]);
+  });
+
   it('each is made to fire by a test of its own', () => {
     const fired = all(read('deploy', 'prometheus', 'alerts.test.yml'), /alertname="(\w+)"/g);
     expect([...new Set(fired)].sort()).toEqual([...names].sort());
@@ -75,6 +104,53 @@ describe('the alerts', () => {
     expect(stdout).toContain('SUCCESS');
   });
 });
+
+interface Pod {
+  name: string;
+  app: string;
+  component: string;
+  port: string;
+}
+
+/**
+ * The jobs and instances that prometheus.kubernetes.yml makes of these pods. They are listed in the place of what asks
+ * Kubernetes, which Debian's Prometheus is built without.
+ */
+async function discover(pods: Pod[]): Promise<Array<{ job: string; instance: string }>> {
+  const listed = pods.map(({ name, app, component, port }) => ({
+    targets: [`10.0.0.1:${port}`],
+    labels: {
+      __meta_kubernetes_pod_name: name,
+      __meta_kubernetes_pod_label_app_kubernetes_io_name: app,
+      __meta_kubernetes_pod_label_app_kubernetes_io_component: component,
+      __meta_kubernetes_pod_container_port_number: port,
+    },
+  }));
+  const asked = /kubernetes_sd_configs:\n {6}- role: pod\n {8}namespaces:\n {10}own_namespace: true\n/;
+  const config = read('deploy', 'prometheus', 'prometheus.kubernetes.yml');
+  expect(config).toMatch(asked);
+  const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
+  try {
+    copyFileSync(join(PROMETHEUS, 'alerts.yml'), join(folder, 'alerts.yml'));
+    const path = join(folder, 'prometheus.yml');
+    writeFileSync(path, config.replace(asked, `static_configs: ${JSON.stringify(listed)}\n`));
+    await run('promtool', ['check', 'config', path]);
+    const { stdout } = await run('promtool', [
+      'check',
+      'service-discovery',
+      '--timeout=2s',
+      path,
+      'durable-alipay',
+    ]);
+    const found = JSON.parse(stdout) as Array<{ labels: { job?: string; instance?: string } }>;
+    return found
+      .map(({ labels: { job = '', instance = '' } }) => ({ job, instance }))
+      .filter(({ job }) => job !== '')
+      .sort((a, b) => a.job.localeCompare(b.job));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
 
 describe('docs/observability.md', () => {
   const commands = all(observability, /^(?:\d\. )?(durable-alipay [^#|\n]+)/gm).concat(
@@ -126,6 +202,10 @@ describe('the image', () => {
     expect([...new Set(copied.map((name) => name.split('/')[0]))].sort()).toEqual([...sent].sort());
   });
 
+  it('has the certificates by which a worker knows a Temporal with TLS', () => {
+    expect(dockerfile.split(/^FROM /m).at(-1)).toMatch(/^ *&& apt-get install .*ca-certificates/m);
+  });
+
   it('does not run as root, and runs no install script', () => {
     expect(all(dockerfile, /^USER (\w+)$/gm)).toEqual(['node']);
     for (const install of all(dockerfile, /(npm ci.*)/g)) expect(install).toContain('--ignore-scripts');
@@ -134,7 +214,9 @@ describe('the image', () => {
 
 describe('the manifests', () => {
   const manifests = readdirSync(KUBERNETES).map((name) => join(KUBERNETES, name));
-  const known = new Set(ENVIRONMENT.flatMap(({ name }) => [name, `${name}_FILE`]));
+  const known = new Set(
+    ENVIRONMENT.flatMap(({ name, orFile }) => (orFile ? [name, `${name}_FILE`] : [name])),
+  );
   const seconds = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1]);
 
   const itWithSchemas = itWith(
