@@ -1,26 +1,15 @@
-import type { Connection } from '@temporalio/client';
 import type { TaskQueue } from '../../workflows/messages';
 import { TASK_QUEUES } from '../../workflows/messages';
 import type { Found } from './examination';
 import { Fault } from './examination';
-
-/** A connection and the namespace in which everything runs. */
-interface Home {
-  connection: Connection;
-  namespace: string;
-}
+import type { Home } from './queues';
+import { QUEUE_TYPES, describeQueue } from './queues';
 
 /** One build of one Worker Deployment. */
 interface Version {
   deploymentName: string;
   buildId: string;
 }
-
-/** A poll waits up to a minute at the server; a worker that has not asked for longer than this is gone. */
-const POLLER_GONE_MS = 90_000;
-
-/** As the gRPC interface numbers them. */
-const QUEUE_TYPES = { workflow: 1, activity: 2 } as const;
 
 /**
  * Whether the builds that runs are sent to are there. Without Worker Versioning nothing is to be found.
@@ -58,29 +47,14 @@ export async function testDeployment(home: Home): Promise<Found<true>> {
 }
 
 /** Where the tasks of a queue are sent, and as what workers poll it. */
-async function versionsOf(
-  { connection, namespace }: Home,
-  queue: TaskQueue,
-): Promise<{ routed: string[]; polled: string[] }> {
-  const found = await Promise.all(
-    Object.values(QUEUE_TYPES).map((type) =>
-      connection.workflowService.describeTaskQueue({
-        namespace,
-        taskQueue: { name: queue },
-        // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the SDK does not export the enum
-        taskQueueType: type,
-      }),
-    ),
-  );
+async function versionsOf(home: Home, queue: TaskQueue): Promise<{ routed: string[]; polled: string[] }> {
+  const found = await Promise.all(QUEUE_TYPES.map((type) => describeQueue(home, queue, type)));
   const routed = found.flatMap(({ versioningInfo }) => [
     nameOf(versioningInfo?.currentDeploymentVersion),
     nameOf(versioningInfo?.rampingDeploymentVersion),
   ]);
   const polled = found
     .flatMap(({ pollers }) => pollers)
-    .filter(
-      ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLLER_GONE_MS,
-    )
     .map(({ deploymentOptions }) => nameOf(deploymentOptions));
   return { routed: routed.filter((name) => name !== ''), polled: polled.filter((name) => name !== '') };
 }

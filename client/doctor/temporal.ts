@@ -10,20 +10,16 @@ import type { Settings } from './configuration';
 import { testDeployment } from './deployment';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
+import type { Home, QueueType } from './queues';
+import { describeQueue } from './queues';
 
 const CONNECT_MS = 3_000;
 
 /** An order's day, Alipay's 25 hours of repeating a notification, and a day to look into it. */
 const LEAST_RETENTION_HOURS = 72;
 
-/** A poll waits up to a minute at the server; a worker that has not asked for longer than this is gone. */
-const POLLER_GONE_MS = 90_000;
-
-// As the gRPC interface numbers them.
+/** As gRPC numbers it. */
 const NOT_FOUND = 5;
-const QUEUE_TYPES = { workflow: 1, activity: 2 } as const;
-
-type QueueType = keyof typeof QUEUE_TYPES;
 
 /** What a shop's own worker on `order-service` must serve is `fulfillOrder` alone. */
 const SERVED: readonly (readonly [TaskQueue, readonly QueueType[]])[] = [
@@ -31,12 +27,6 @@ const SERVED: readonly (readonly [TaskQueue, readonly QueueType[]])[] = [
   [TASK_QUEUES.alipay, ['activity']],
   [TASK_QUEUES.orderService, ['workflow']],
 ];
-
-/** A connection and the namespace in which everything runs. */
-interface Home {
-  connection: Connection;
-  namespace: string;
-}
 
 /** Temporal: reachable, the namespace, its search attributes, its workers, the sweep's Schedule. */
 export async function examineTemporal(
@@ -145,10 +135,10 @@ async function testAttributes({ connection, namespace }: Home): Promise<Found<tr
 async function testQueues(home: Home): Promise<Found<true>> {
   const served = await Promise.all(
     SERVED.flatMap(([queue, types]) =>
-      types.map(async (type) => ({ queue, type, pollers: await countPollers(home, queue, type) })),
+      types.map(async (type) => ({ queue, type, ...(await describeQueue(home, queue, type)) })),
     ),
   );
-  const deserted = served.filter(({ pollers }) => pollers === 0);
+  const deserted = served.filter(({ pollers }) => pollers.length === 0);
   if (deserted.length === 0)
     return { says: `workers poll ${SERVED.map(([queue]) => queue).join(', ')}`, value: true };
   const queues = [...new Set(deserted.map(({ queue }) => queue))];
@@ -156,23 +146,6 @@ async function testQueues(home: Home): Promise<Found<true>> {
     `no worker polls ${deserted.map(({ queue, type }) => `${queue} (${type} tasks)`).join(', ')}`,
     `Start one: npm run worker -- --queues ${queues.join(',')}`,
   );
-}
-
-async function countPollers(
-  { connection, namespace }: Home,
-  queue: TaskQueue,
-  type: QueueType,
-): Promise<number> {
-  const { pollers } = await connection.workflowService.describeTaskQueue({
-    namespace,
-    taskQueue: { name: queue },
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the SDK does not export the enum
-    taskQueueType: QUEUE_TYPES[type],
-  });
-  const alive = pollers.filter(
-    ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLLER_GONE_MS,
-  );
-  return alive.length;
 }
 
 async function testSchedule(control: SweepControl): Promise<Found<SweepControl>> {
