@@ -12,6 +12,14 @@ export function explain(error: unknown): unknown {
       cause: error,
     });
   }
+  if (isRefusedByTemporal(error)) {
+    return new PaymentError(
+      'TEMPORAL_UNAVAILABLE',
+      'Temporal refuses us: the API key or certificate has expired, or lacks rights in this namespace. Mend ' +
+        'TEMPORAL_API_KEY or TEMPORAL_TLS_*; trying again is safe then.',
+      { cause: error },
+    );
+  }
   if (isUnmigrated(error)) {
     return new PaymentError('DATABASE_UNAVAILABLE', 'The database lacks tables. Run: npm run migrate', {
       cause: error,
@@ -28,9 +36,17 @@ export function explain(error: unknown): unknown {
 /** gRPC: CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE. */
 const DOWN: ReadonlySet<number> = new Set([1, 4, 8, 14]);
 
-function isTemporalDown(error: unknown): boolean {
+/** gRPC: PERMISSION_DENIED, UNAUTHENTICATED. */
+const REFUSED: ReadonlySet<number> = new Set([7, 16]);
+
+const isTemporalDown = (error: unknown): boolean => hasStatus(error, DOWN);
+
+const isRefusedByTemporal = (error: unknown): boolean => hasStatus(error, REFUSED);
+
+/** Of the error itself, or of what the SDK wrapped in it. */
+function hasStatus(error: unknown, statuses: ReadonlySet<number>): boolean {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
-  return [error, cause].some((one) => isGrpcServiceError(one) && DOWN.has(one.code));
+  return [error, cause].some((one) => isGrpcServiceError(one) && statuses.has(one.code));
 }
 
 /** SQLSTATE: no such schema, table or column. */

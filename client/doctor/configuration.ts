@@ -97,6 +97,6 @@ function faultOf(read: () => unknown): string | undefined {
     return undefined;
   } catch (error) {
     if (error instanceof PaymentError) return error.message;
-    return `TEMPORAL_* cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    throw error;
   }
 }
