@@ -38,6 +38,9 @@ export const NOTIFICATIONS_PER_SECOND = 300;
 /** A notification has some thirty short fields, an order five: all else is a mistake or an attack. */
 const BODY_LIMIT = 64 * 1024;
 
+/** Anybody may ask for the health, as often as they like: Postgres and Temporal are asked no oftener than this. */
+const HEALTH_FRESH_MS = 1_000;
+
 /** The last resort: what is awaited inside has deadlines of its own, the longest of them a minute (a close). */
 const HANDLER_TIMEOUT_MS = 90_000;
 
@@ -159,9 +162,10 @@ async function notifyRoute(scope: FastifyInstance, payments: HttpPayments, perSe
 }
 
 function healthRoute(app: FastifyInstance, payments: HttpPayments): void {
+  const health = shared(() => payments.health(), HEALTH_FRESH_MS);
   // Probes come every few seconds and would fill the log.
   app.get('/healthz', { logLevel: 'warn' }, async (_request, reply) => {
-    const { database, temporal } = await payments.health();
+    const { database, temporal } = await health();
     if (database && temporal) return { status: 'ok', database, temporal };
     return reply.code(503).send({
       status: 'down',
@@ -171,6 +175,15 @@ function healthRoute(app: FastifyInstance, payments: HttpPayments): void {
       message: `no answer from ${database ? 'Temporal' : temporal ? 'the database' : 'the database and Temporal'}`,
     });
   });
+}
+
+/** All who ask while an answer is awaited, or for so long after it came, get that one. */
+function shared<T>(ask: () => Promise<T>, freshMs: number): () => Promise<T> {
+  let latest: Promise<T> | undefined;
+  return () =>
+    (latest ??= ask().finally(() => {
+      setTimeout(() => (latest = undefined), freshMs).unref();
+    }));
 }
 
 /** A close needs no body, and many HTTP libraries announce JSON all the same. */

@@ -176,7 +176,7 @@ async function loseTheDatabase(outTradeNo: string): Promise<void> {
   await shop.sql(`ALTER ROLE ${ROLE} NOLOGIN`);
   await shop.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${ROLE}'`);
   expect((await ask('/checkout', anOrder())).status).toBe(503);
-  expect((await ask('/healthz')).status).toBe(503);
+  await waitFor(async () => (await ask('/healthz')).status === 503, { what: 'the health to be told' });
   expect((await shop.alipay.control.notify(outTradeNo, OF_THIS_BUYER)).accepted).toBe(false);
   await waitFor(() => worker.output().includes('BACKLOG_UNREAD'), {
     what: 'the worker to miss the database',

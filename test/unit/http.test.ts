@@ -402,6 +402,37 @@ describe('the health', () => {
     expect(response.statusCode).toBe(503);
     expect(response.json()).toEqual({ status: 'down', ...health, code, message });
   });
+
+  it('is asked for once, however many want to know it, and again a second later', async () => {
+    let asked = 0;
+    const health = async (): Promise<{ database: boolean; temporal: boolean }> => {
+      asked += 1;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return { database: true, temporal: asked === 1 };
+    };
+    const app = serverOf({ ...shop(), health });
+    const probe = async (): Promise<number> => (await app.inject('/healthz')).statusCode;
+    const began = Date.now();
+    expect(new Set(await Promise.all(Array.from({ length: 50 }, probe)))).toEqual(new Set([200]));
+    expect(await probe()).toBe(200);
+    expect(asked).toBe(1);
+    await waitFor(async () => (await probe()) === 503, { what: 'the health to be asked for again' });
+    expect(Date.now() - began).toBeGreaterThanOrEqual(1_000);
+    expect(asked).toBe(2);
+  });
+
+  it('that could not be asked for is asked for again', async () => {
+    const LOST = new PaymentError('DATABASE_UNAVAILABLE', 'it is gone');
+    let asked = 0;
+    const health = (): Promise<{ database: boolean; temporal: boolean }> =>
+      ++asked === 1 ? Promise.reject(LOST) : Promise.resolve({ database: true, temporal: true });
+    const app = serverOf({ ...shop(), health });
+    expect((await app.inject('/healthz')).statusCode).toBe(503);
+    await waitFor(async () => (await app.inject('/healthz')).statusCode === 200, {
+      what: 'the health',
+      everyMs: 1_100,
+    });
+  });
 });
 
 describe('the log', () => {
