@@ -3,7 +3,7 @@ import { PaymentError } from '../workflows/errors';
 import type { TaskQueue } from '../workflows/messages';
 import { readConfig } from './config';
 import { createLogger } from './log';
-import { runRehearsal } from './rehearsal';
+import { MOST_RUNS, runRehearsal } from './rehearsal';
 import { installTelemetry } from './telemetry';
 import { ALL_QUEUES, runWorkers } from './worker';
 
@@ -23,14 +23,19 @@ async function main(): Promise<void> {
     .option('--queues <names>', `which queues, by comma`, parseQueues, [...ALL_QUEUES])
     .option(
       '--rehearse',
-      'only replay the runs under way with this build; ends with 1 where one does not go on',
+      `only replay the runs under way with this build, ${MOST_RUNS} of them at most and reviews first; ends with 1 ` +
+        'where one does not go on',
     )
     .addHelpText('after', '\nExamples:\n  npm run worker\n  npm run worker -- --queues payments,alipay')
     .parse()
     .opts<{ queues: TaskQueue[]; rehearse?: true }>();
   const log = createLogger({ name: 'worker' });
+  if (rehearse) {
+    // Without metrics: their address is taken where a worker runs beside it.
+    installTelemetry(log);
+    process.exit((await runRehearsal({ log })) ? 0 : 1);
+  }
   installTelemetry(log, readConfig(process.env, { needs: ['metrics'] }).metrics);
-  if (rehearse) process.exit((await runRehearsal({ log })) ? 0 : 1);
   await runWorkers({ queues, log });
   log.info('worker stopped');
 }

@@ -1,4 +1,5 @@
 import { Client } from '@temporalio/client';
+import type { HistoryAndWorkflowId } from '@temporalio/client';
 import type { WorkflowBundleOption } from '@temporalio/worker';
 import { Worker } from '@temporalio/worker';
 import { WORKFLOWS } from '../workflows/messages';
@@ -9,18 +10,33 @@ import { connectTemporal } from './startup';
 import { readTemporalConfig } from './temporal-config';
 import { shapeFor, workflowCode } from './workflow-code';
 
-/** The newest so many runs under way are replayed; each costs a few ms and one call of Temporal. */
-const MOST_RUNS = 2_000;
+/** So many runs under way are replayed at most; each costs a few ms and one call of Temporal. */
+export const MOST_RUNS = 10_000;
 
 /** What a build makes of the runs under way. */
 export interface Rehearsal {
   replayed: number;
+  /** How many there are beyond what was to be replayed: of these it says nothing. */
+  leftOut: number;
   /** Those that it could not carry on. */
   refused: Array<{ workflowId: string; runId: string; why: string }>;
 }
 
+const UNDER_WAY = `ExecutionStatus = "Running" AND WorkflowType IN (${Object.values(WORKFLOWS)
+  .map((name) => `"${name}"`)
+  .join(', ')})`;
+
 /**
- * Replays the histories of all runs under way with this build's workflows. Reads only, serves no queue: it is made
+ * Reviews first: they wait longest, so they are the likeliest to have been begun by a build that was forgotten. Temporal
+ * lists the newest first, and would come to them last.
+ */
+const IN_ORDER = [
+  `${UNDER_WAY} AND PaymentStatus = "REVIEW"`,
+  `${UNDER_WAY} AND (PaymentStatus IS NULL OR PaymentStatus != "REVIEW")`,
+];
+
+/**
+ * Replays the histories of the runs under way with this build's workflows. Reads only, serves no queue: it is made
  * before a rollout, beside the workers that run.
  */
 export async function rehearse(
@@ -28,21 +44,26 @@ export async function rehearse(
   workflowBundle: WorkflowBundleOption,
   mostRuns = MOST_RUNS,
 ): Promise<Rehearsal> {
-  const types = Object.values(WORKFLOWS).map((name) => `"${name}"`);
-  const runs = workflow.list({
-    query: `ExecutionStatus = "Running" AND WorkflowType IN (${types.join(', ')})`,
-  });
-  const rehearsal: Rehearsal = { replayed: 0, refused: [] };
+  const rehearsal: Rehearsal = { replayed: 0, leftOut: 0, refused: [] };
+  const { count } = await workflow.count(UNDER_WAY);
+  // A namespace in which no worker has run yet knows no PaymentStatus to ask for.
+  if (count === 0) return rehearsal;
   const replays = Worker.runReplayHistories(
     { workflowBundle, dataConverter: options.dataConverter },
-    runs.intoHistories(),
+    historiesOf(workflow),
   );
   for await (const { workflowId, runId, error } of replays) {
     rehearsal.replayed += 1;
     if (error) rehearsal.refused.push({ workflowId, runId, why: error.message });
-    if (rehearsal.replayed >= mostRuns) break;
+    if (rehearsal.replayed < mostRuns) continue;
+    rehearsal.leftOut = Math.max(0, count - mostRuns);
+    break;
   }
   return rehearsal;
+}
+
+async function* historiesOf(workflow: Client['workflow']): AsyncIterable<HistoryAndWorkflowId> {
+  for (const query of IN_ORDER) yield* workflow.list({ query }).intoHistories();
 }
 
 /**
@@ -54,10 +75,13 @@ export async function runRehearsal({
   log,
   env = process.env,
   workflowBundle,
+  mostRuns,
 }: {
   log: Logger;
   env?: NodeJS.ProcessEnv;
   workflowBundle?: WorkflowBundleOption;
+  /** @defaultValue {@link MOST_RUNS} */
+  mostRuns?: number;
 }): Promise<boolean> {
   const { payloads } = readConfig(env, { needs: ['payloads'] });
   const dataConverter = dataConverterWith(payloads.keys);
@@ -65,13 +89,17 @@ export async function runRehearsal({
   const connection = await connectTemporal(connectionOptions, log);
   try {
     const temporal = new Client({ connection, namespace, dataConverter });
-    const { replayed, refused } = await rehearse(
+    const { replayed, leftOut, refused } = await rehearse(
       temporal,
       workflowBundle ?? (await workflowCode(shapeFor(dataConverter), log)),
+      mostRuns,
     );
     for (const run of refused)
       log.error({ ...run, code: 'NOT_REPLAYED' }, 'this build cannot carry on a run');
-    log.info({ replayed, refused: refused.length, namespace }, 'rehearsal over');
+    if (leftOut > 0) {
+      log.warn({ replayed, leftOut, code: 'REHEARSAL_PARTIAL' }, 'not all runs under way were replayed');
+    }
+    log.info({ replayed, leftOut, refused: refused.length, namespace }, 'rehearsal over');
     return refused.length === 0;
   } finally {
     await connection.close();

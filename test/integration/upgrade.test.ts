@@ -4,7 +4,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import type { WorkersOptions } from '../../worker/worker';
 import type { Shop } from '../support';
 import { expectLedgerRules, openShop, waitFor } from '../support';
-import { rehearse } from '../../worker/rehearsal';
+import { createLogger } from '../../worker/log';
+import { rehearse, runRehearsal } from '../../worker/rehearsal';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { BundleName } from './builds';
 import { BUNDLES } from './builds';
@@ -121,6 +122,53 @@ describe('a build that does not fit the runs under way', () => {
     await shop.payments.closeOrder({ orderId, actor: 'a test', reason: 'not needed' }).catch(() => undefined);
     await story.ended(outTradeNo);
   }, 120_000);
+
+  it('says how many runs its rehearsal left out, after those in review', async () => {
+    const worker = await fleet.start({ bundle: 'present' });
+    const reviewed = await story.checkOut();
+    const fault = { mode: 'wrong-amount', method: 'alipay.trade.query', times: 1 } as const;
+    await shop.alipay.control.fault({ ...fault, outTradeNo: reviewed.outTradeNo });
+    await story.pay(reviewed.outTradeNo);
+    await story.until(reviewed.outTradeNo, 'REVIEW', 60_000);
+    const underWay = async (query = ''): Promise<string[]> => {
+      const found: string[] = [];
+      const runs = shop.temporal.workflow.list({ query: `ExecutionStatus = "Running"${query}` });
+      for await (const { workflowId } of runs) found.push(workflowId);
+      return found;
+    };
+    const ofReview = paymentWorkflowId(reviewed.outTradeNo);
+    await waitFor(async () => (await underWay()).join() === ofReview, {
+      what: 'nothing but the review to be under way',
+      timeoutMs: 60_000,
+    });
+    const later = await story.checkOut();
+    await story.asleep(later.outTradeNo);
+    await worker.stop();
+    await waitFor(async () => (await underWay()).length === 2, { what: 'both to be listed' });
+    await waitFor(async () => (await underWay(' AND PaymentStatus = "REVIEW"')).length === 1, {
+      what: 'the review to be listed as one',
+    });
+
+    const all = await rehearse(shop.temporal, await BUNDLES.incompatible());
+    expect(all).toMatchObject({ replayed: 2, leftOut: 0 });
+    const first = await rehearse(shop.temporal, await BUNDLES.incompatible(), 1);
+    expect(first).toMatchObject({ replayed: 1, leftOut: 1, refused: [{ workflowId: ofReview }] });
+
+    const lines: string[] = [];
+    const log = createLogger({ env: {}, destination: { write: (line) => void lines.push(line) } });
+    const present = await BUNDLES.present();
+    const rehearsal = { log, env: environmentOf(shop), workflowBundle: present };
+    expect(await runRehearsal({ ...rehearsal, mostRuns: 1 })).toBe(true);
+    expect(lines.join('')).toMatch(/"replayed":1,"leftOut":1,"code":"REHEARSAL_PARTIAL"/);
+    lines.length = 0;
+    expect(await runRehearsal(rehearsal)).toBe(true);
+    expect(lines.join('')).not.toContain('REHEARSAL_PARTIAL');
+
+    await fleet.start({ bundle: 'present' });
+    const decision = { to: 'PAID', actor: 'a test', reason: 'the amount is right at Alipay' } as const;
+    await shop.payments.resolveReview(reviewed.outTradeNo, decision);
+    for (const { outTradeNo } of [reviewed, later]) await story.ended(outTradeNo);
+  }, 180_000);
 
   it('harms nobody where it is rolled out all the same, raises the alarm, and the old build heals', async () => {
     const old = await fleet.start({ bundle: 'present' });
