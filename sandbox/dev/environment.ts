@@ -21,6 +21,7 @@ export function environmentOf(
     ...(external.temporal ? env : ownTemporal(env, temporalAddress)),
     ...(external.gateway ? {} : ownGateway(ports)),
     DATABASE_URL: databaseUrl,
+    DATABASE_URL_FILE: undefined,
     PORT: String(ports.server),
     SANDBOX_PORT: String(ports.sandbox),
     SANDBOX_DIR: PLACES.sandbox,

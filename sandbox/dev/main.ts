@@ -3,6 +3,7 @@ import { openDatabase } from '../../db/connect';
 import { readConfig } from '../../worker/config';
 import { connectControl } from '../control-http';
 import { environmentOf } from './environment';
+import { writeEnvironment } from './environment-file';
 import { guardServices } from './guard';
 import {
   addressesOf,
@@ -97,6 +98,7 @@ async function startEverything(settings: Settings, env: NodeJS.ProcessEnv): Prom
   await runScript('Migrating the database', ['db/migrate.ts'], env);
   const temporal = await connectTemporal(env);
   for (const part of applicationParts(settings, env, temporal)) await supervisor.start(part);
+  writeEnvironment(PLACES.environment, env);
   announceParts(settings);
   return temporal;
 }
@@ -104,14 +106,15 @@ async function startEverything(settings: Settings, env: NodeJS.ProcessEnv): Prom
 function announceParts({ ports, external }: Settings): void {
   if (!external.gateway) say(`Alipay sandbox http://127.0.0.1:${ports.sandbox}`);
   say(`HTTP server    http://127.0.0.1:${ports.server}`);
+  say(`Command line   in another terminal: set -a; . .temporal/env; set +a; client/bin.js payment list`);
   say(`Logs           .temporal/logs/`);
 }
 
 function theWorld({ ports, external }: Settings, env: NodeJS.ProcessEnv, temporal: Client): World {
-  const { database, payments } = readConfig(env, { needs: ['database', 'payments'] });
+  const { database, payments, http } = readConfig(env, { needs: ['database', 'payments', 'http'] });
   const { namespace } = temporal.options;
   return {
-    shop: new Shop(`http://127.0.0.1:${ports.server}`, env['API_TOKEN']),
+    shop: new Shop(`http://127.0.0.1:${ports.server}`, http.apiToken),
     buyer: connectControl(`http://127.0.0.1:${ports.sandbox}`),
     database: openDatabase({ ...database, maxConnections: 2 }),
     temporal,

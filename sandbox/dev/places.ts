@@ -11,6 +11,7 @@ export const PLACES = {
   folder: FOLDER,
   running: join(FOLDER, 'running'),
   temporalDb: join(FOLDER, 'temporal.db'),
+  environment: join(FOLDER, 'env'),
   temporalConfig: join(FOLDER, 'temporal.toml'),
   postgres: join(FOLDER, 'postgres'),
   sandbox: join(FOLDER, 'sandbox'),

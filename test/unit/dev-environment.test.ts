@@ -1,0 +1,66 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { writeEnvironment } from '../../sandbox/dev/environment-file';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'environment-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+/** What a command has set that is started from a shell which took the file in, as the README tells. */
+function environmentAfter(file: string, before: Record<string, string>): Record<string, string> {
+  const print = `process.stdout.write(JSON.stringify(process.env))`;
+  const out = execFileSync(
+    'sh',
+    ['-euc', 'set -a; . "$1"; set +a; "$2" --eval "$3"', 'sh', file, process.execPath, print],
+    {
+      env: { PATH: process.env['PATH'], ...before },
+      encoding: 'utf8',
+    },
+  );
+  return JSON.parse(out) as Record<string, string>;
+}
+
+describe('the file for a shell beside the local environment', () => {
+  const DATABASE_URL = `postgres://shop:it's "$HOME" \`id\` \\\\ 1@127.0.0.1/shop`;
+
+  it('sets what the parts have, letter by letter, and unsets what they have not', () => {
+    const file = join(folder, 'env');
+    writeEnvironment(file, {
+      DATABASE_URL,
+      TEMPORAL_ADDRESS: '127.0.0.1:7233',
+      TEMPORAL_CONFIG_FILE: '/a folder/temporal.toml',
+      SWEEP_CRON: '0/5 * * * * * *',
+      ALIPAY_PRIVATE_KEY: undefined,
+      PATH: '/nowhere',
+      HOME: '/nowhere',
+    });
+    const after = environmentAfter(file, {
+      HOME: '/root',
+      DATABASE_URL_FILE: '/another',
+      ALIPAY_PRIVATE_KEY: 'another',
+      TEMPORAL_API_KEY: 'another',
+      TEMPORAL_NAMESPACE: 'another',
+    });
+    expect(after).toMatchObject({
+      DATABASE_URL,
+      TEMPORAL_ADDRESS: '127.0.0.1:7233',
+      TEMPORAL_CONFIG_FILE: '/a folder/temporal.toml',
+      SWEEP_CRON: '0/5 * * * * * *',
+      HOME: '/root',
+    });
+    for (const name of ['DATABASE_URL_FILE', 'ALIPAY_PRIVATE_KEY', 'TEMPORAL_API_KEY', 'TEMPORAL_NAMESPACE'])
+      expect(after).not.toHaveProperty(name);
+  });
+
+  it('is its owner’s alone to read, also where another was there', () => {
+    const file = join(folder, 'env');
+    writeFileSync(file, 'an old one', { mode: 0o644 });
+    writeEnvironment(file, { DATABASE_URL });
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+});
