@@ -14,7 +14,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Recorded } from '../db/ledger';
-import { atOnceOrSurely, failureType, fieldsOf, isCount, isLike, requireInput } from './failures';
+import { atOnceOrSurely, failureType, fieldsOf, isCount, isFinal, isLike, requireInput } from './failures';
 import { paymentInWords } from './in-words';
 import type {
   AlipayNotified,
@@ -50,6 +50,12 @@ const CHECK_NOW_MS = 5_000;
  * payments that were asked about right after their checkout).
  */
 const CHECK_NOW_OUTSIDE_TASK = 'check-now-outside-task';
+
+/**
+ * A decision may be recorded and only its answer lost, time after time. The run then waited on for a person while its
+ * row said REFUNDING, and nobody gave the money back: the sweep wakes no run that is there. So the row is read.
+ */
+const READ_ROW_AFTER_FAILED_DECISION = 'read-row-after-failed-decision';
 
 /** A check that could not be made (breaker open, no quota) waits twice as long each time, at most this. */
 const LONGEST_POSTPONEMENT_MS = 30 * 60_000;
@@ -116,6 +122,8 @@ class PaymentRun {
   #untold = false;
   /** Whether the row has been read, or is known to be UNPAID because a checkout started this run. */
   #known: boolean;
+  /** The failure of a decision that may have been recorded all the same. */
+  #doubt: unknown;
 
   #checksAllowed: number;
   #checksMade = 0;
@@ -157,7 +165,8 @@ class PaymentRun {
 
   /** Does what is due next, or waits for it; false when nothing is left to do. */
   async takeNextStep(): Promise<boolean> {
-    if (this.#untold) await this.#tellOrderService();
+    if (this.#doubt !== undefined) await this.#readWhatWasDecided();
+    else if (this.#untold) await this.#tellOrderService();
     else if (this.#status === 'REFUNDING') await this.#refund();
     else if (this.#isInReview) await this.#waitForDecision();
     else if (this.#isOpen && this.#checksRemain) await this.#waitAndCheck();
@@ -375,8 +384,24 @@ class PaymentRun {
   }
 
   async #resolveReview(decision: ResolveReview): Promise<PaymentState> {
-    this.#adopt(await forPerson.resolveReview({ ...decision, outTradeNo: this.#outTradeNo }));
+    try {
+      this.#adopt(await forPerson.resolveReview({ ...decision, outTradeNo: this.#outTradeNo }));
+      this.#doubt = undefined;
+    } catch (error) {
+      // The person hears of it at once: where Postgres is down, the reading has to wait for it.
+      if (!isFinal(error) && patched(READ_ROW_AFTER_FAILED_DECISION)) this.#doubt = error;
+      throw error;
+    }
     return this.state();
+  }
+
+  async #readWhatWasDecided(): Promise<void> {
+    const doubt = this.#doubt;
+    const recorded = await surely.readPayment({ outTradeNo: this.#outTradeNo });
+    // What another decision has brought meanwhile is newer than what was read.
+    if (this.#doubt !== doubt) return;
+    this.#doubt = undefined;
+    this.#adopt(recorded);
   }
 
   async #tellOrderService(): Promise<void> {
@@ -399,7 +424,7 @@ class PaymentRun {
   }
 
   async #waitForDecision(): Promise<void> {
-    await condition(() => !this.#isInReview || this.#untold);
+    await condition(() => !this.#isInReview || this.#untold || this.#doubt !== undefined);
   }
 
   async #closeAtDeadline(): Promise<void> {

@@ -300,6 +300,16 @@ export const SCENARIOS: Record<string, Scenario> = {
     },
     { intervalMs: HOUR },
   ),
+  'payment-decision-lost': checkedOut(
+    { lostDecisions: Array.from({ length: 5 }, unreachable) },
+    async (studio) => {
+      await notify(studio, { status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
+      await resolve(studio, 'REFUNDING').catch((error: unknown) => {
+        if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+      });
+    },
+    { intervalMs: HOUR },
+  ),
   'payment-refunded': checkedOut({}, (studio) => notify(studio, { status: 'REFUNDING' }), {
     intervalMs: HOUR,
   }),

@@ -95,6 +95,21 @@ describe('a payment in review', () => {
     expect(await payment.handle.result()).toMatchObject({ status: 'REFUNDED' });
   });
 
+  it('is refunded too where the decision was recorded, and only its answer never came', async () => {
+    const lostDecisions = Array.from({ length: 5 }, () =>
+      ApplicationFailure.create({ type: FAILURES.databaseUnavailable, message: 'the answer is lost' }),
+    );
+    const payment = await stage.startPayment({ lostDecisions });
+    await notify(payment, { status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
+    const [refusal, end] = await Promise.all([
+      refusalOf(resolve(payment, { to: 'REFUNDING', ...DECISION })),
+      payment.handle.result(),
+    ]);
+
+    expect(refusal).toBe('DATABASE_UNAVAILABLE');
+    expect(end).toMatchObject({ status: 'REFUNDED' });
+  });
+
   it('waits too where the row stays PAID and only its reason says review', async () => {
     const payment = await stage.startPayment();
     await notify(payment, { status: 'PAID', reviewReason: 'TRADE_CLOSED', untold: true });

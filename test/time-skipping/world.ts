@@ -42,6 +42,8 @@ export interface FakePayment extends Recorded {
   refunds: (ApplicationFailure | Partial<Recorded>)[];
   /** Whether the order service's queue takes what it is told; one failure each time. */
   tellings: ApplicationFailure[];
+  /** By what the answer to a decision is lost that was carried out; one failure each time. */
+  lostDecisions: ApplicationFailure[];
 }
 
 /** The failure as it leaves the real activities. */
@@ -117,6 +119,7 @@ export class World {
       safe: [],
       refunds: [],
       tellings: [],
+      lostDecisions: [],
       ...row,
     };
     this.#payments.set(outTradeNo, payment);
@@ -201,9 +204,11 @@ export class World {
     this.decisions.push(decision);
     const { outTradeNo, to } = decision;
     if (to === 'CLOSED') throw new PaymentError('REVIEW_REFUSED', `${outTradeNo} cannot become CLOSED.`);
-    return recorded(
-      Object.assign(this.#payment(outTradeNo), { status: to, reviewReason: null, untold: to === 'PAID' }),
-    );
+    const payment = this.#payment(outTradeNo);
+    Object.assign(payment, { status: to, reviewReason: null, untold: to === 'PAID' });
+    const lost = payment.lostDecisions.shift();
+    if (lost) throw lost;
+    return recorded(payment);
   }
 
   #act(message: PaymentResult): boolean {
