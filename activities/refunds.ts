@@ -83,30 +83,35 @@ async function refundIsProven(alipay: AlipayGateway, { outTradeNo, totalAmount }
     outRequestNo,
     reason: 'payment of a settled order',
   });
-  return moved || alipay.refundQuery({ outTradeNo, outRequestNo });
+  return moved || alipay.refundQuery({ outTradeNo, amount: totalAmount, outRequestNo });
 }
 
 /** Refused may mean done: a fully refunded trade answers TRADE_HAS_CLOSE. So the refund query has the last word. */
 async function afterRefusal(
   { db, alipay }: RefundDependencies,
-  { outTradeNo }: Payment,
+  payment: Payment,
   subCode: string,
 ): Promise<Recorded> {
+  const { outTradeNo } = payment;
   if (subCode.endsWith('SELLER_BALANCE_NOT_ENOUGH')) {
     return stillUnproven(db, outTradeNo, { ...NO_BALANCE, subCode });
   }
-  if (await wasRefunded(alipay, outTradeNo)) return recordRefunded(db, outTradeNo, ACTOR);
+  if (await wasRefunded(alipay, payment)) return recordRefunded(db, outTradeNo, ACTOR);
   return recordRefundRefused(db, outTradeNo, { actor: ACTOR, subCode });
 }
 
 /**
- * Whether our refund of this payment is proven. A trade without any refund may answer with a refusal: not proven.
+ * Whether our refund of this payment, all of it, is proven. A trade without any refund may answer with a refusal: not proven.
  *
  * @throws AlipayError where the answer is unknown
  */
-export async function wasRefunded(alipay: AlipayGateway, outTradeNo: string): Promise<boolean> {
+export async function wasRefunded(
+  alipay: AlipayGateway,
+  { outTradeNo, totalAmount }: Payment,
+): Promise<boolean> {
+  const asked = { outTradeNo, amount: totalAmount, outRequestNo: outRequestNoOf(outTradeNo) };
   try {
-    return await alipay.refundQuery({ outTradeNo, outRequestNo: outRequestNoOf(outTradeNo) });
+    return await alipay.refundQuery(asked);
   } catch (error) {
     if (error instanceof AlipayError && error.kind === 'refused') return false;
     throw error;

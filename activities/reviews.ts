@@ -36,7 +36,7 @@ export function createReviewActivities({ db, alipay, metrics }: ReviewDependenci
       assertDecidable(payment, to);
       const fresh = await alipay.query(outTradeNo);
       await storeAnswer(db, outTradeNo, 0, fresh);
-      const refunded = await wasRefunded(alipay, outTradeNo);
+      const refunded = await wasRefunded(alipay, payment);
       if (!agrees(to, fresh, refunded)) throw disagreement(outTradeNo, to, fresh, refunded);
       if (to === 'REFUNDING') assertSameAmount(payment, fresh);
       const recheckInMs = to === 'CLOSED' && fresh.answer === 'not-exist' ? RECHECK_AFTER_MS : null;

@@ -184,12 +184,13 @@ export class AlipayGateway {
   }
 
   /**
-   * `alipay.trade.fastpay.refund.query`: whether the refund `outRequestNo` is proven.
+   * `alipay.trade.fastpay.refund.query`: whether the refund `outRequestNo` is proven, of this `amount` (yuan): under the
+   * same number a part may have been given back.
    *
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
   async refundQuery(
-    { outTradeNo, outRequestNo }: { outTradeNo: string; outRequestNo: string },
+    { outTradeNo, amount, outRequestNo }: { outTradeNo: string; amount: string; outRequestNo: string },
     patience: Patience = {},
   ): Promise<boolean> {
     const node = await this.#call(
@@ -199,7 +200,12 @@ export class AlipayGateway {
       patience,
     );
     if (node['code'] !== '10000') throw refused('alipay.trade.fastpay.refund.query', outTradeNo, node);
-    return node['refund_status'] === 'REFUND_SUCCESS';
+    const { refund_status: status, refund_amount: refunded } = node;
+    return (
+      status === 'REFUND_SUCCESS' &&
+      node['out_trade_no'] === outTradeNo &&
+      (refunded === undefined || readFen(refunded) === toFen(amount))
+    );
   }
 
   /**

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { outRequestNoOf } from '../../activities/refunds';
 import type { Shop } from '../support';
 import { openShop } from '../support';
 import { Story } from './story';
@@ -12,15 +13,54 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-it('a refund that Alipay says it made of another amount is no proof: the same refund is asked for again', async () => {
+/** An order that is CLOSED here, whose payment can still be made at Alipay. */
+async function closedOrder(): Promise<string> {
   const { orderId, outTradeNo } = await story.checkOut();
   await story.ended(outTradeNo);
   await story.expire(orderId);
   await story.sweep();
+  return outTradeNo;
+}
+
+it('a refund that Alipay says it made of another amount is no proof: the same refund is asked for again', async () => {
+  const outTradeNo = await closedOrder();
   // Truly signed, fund_change=Y, a fen too much, and nothing has moved.
   await shop.alipay.control.fault({ mode: 'wrong-amount', method: 'alipay.trade.refund', times: 1 });
   await story.pay(outTradeNo, { notify: true });
 
   await story.until(outTradeNo, 'REFUNDED', 40_000);
   expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({ refundedAmount: '12.30' });
+});
+
+it('nor is a refund query that tells of another amount: it is asked again', async () => {
+  const outTradeNo = await closedOrder();
+  // The refund is made and its answer lost, so that only the query can prove it.
+  await shop.alipay.control.fault({ mode: 'reset', method: 'alipay.trade.refund', when: 'after', times: 1 });
+  await shop.alipay.control.fault({
+    mode: 'wrong-amount',
+    method: 'alipay.trade.fastpay.refund.query',
+    times: 1,
+  });
+  await story.pay(outTradeNo, { notify: true });
+
+  await story.until(outTradeNo, 'REFUNDED', 50_000);
+  expect(await story.events(outTradeNo, 'refund-unproven')).toHaveLength(1);
+  expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({ refundedAmount: '12.30' });
+});
+
+it('nor is a part given back under our own number: a person decides about the rest', async () => {
+  const outTradeNo = await closedOrder();
+  await story.pay(outTradeNo);
+  await shop.deps.alipay.refund({
+    outTradeNo,
+    amount: '1.00',
+    outRequestNo: outRequestNoOf(outTradeNo),
+    reason: 'a part of it',
+  });
+  await shop.alipay.control.notify(outTradeNo);
+
+  await story.until(outTradeNo, 'REVIEW');
+  expect(await shop.payments.payment(outTradeNo)).toMatchObject({
+    reviewReason: 'REFUND_REFUSED ACQ.DISCORDANT_REPEAT_REQUEST',
+  });
 });

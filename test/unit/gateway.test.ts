@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -80,7 +81,7 @@ const CALLS = {
   },
   'alipay.trade.fastpay.refund.query': {
     paid: true,
-    make: (no: string) => alipay.refundQuery({ outTradeNo: no, outRequestNo: `LATE_${no}` }),
+    make: (no: string) => alipay.refundQuery({ outTradeNo: no, amount: '12.30', outRequestNo: `LATE_${no}` }),
   },
 } as const;
 
@@ -334,7 +335,7 @@ describe('a refund', () => {
   it('is proven by fund_change=Y once, afterwards by the refund query alone', async () => {
     const outTradeNo = await trade({ paid: true });
     const { make } = CALLS['alipay.trade.refund'];
-    const asked = { outTradeNo, outRequestNo: `LATE_${outTradeNo}` };
+    const asked = { outTradeNo, amount: '12.30', outRequestNo: `LATE_${outTradeNo}` };
     expect(await alipay.refundQuery(asked)).toBe(false);
     expect(await make(outTradeNo)).toBe(true);
     expect(await make(outTradeNo)).toBe(false);
@@ -342,10 +343,48 @@ describe('a refund', () => {
     expect((await sandbox.control.trade(outTradeNo))?.refundedAmount).toBe('12.30');
   });
 
+  it('of another amount is not proven by its query', async () => {
+    const outTradeNo = await trade({ paid: true });
+    const asked = { outTradeNo, amount: '12.30', outRequestNo: `LATE_${outTradeNo}` };
+    expect(await alipay.refund({ ...asked, amount: '1.00', reason: 'a part' })).toBe(true);
+    expect(await alipay.refundQuery(asked)).toBe(false);
+    expect(await alipay.refundQuery({ ...asked, amount: '1' })).toBe(true);
+
+    await sandbox.control.fault({
+      mode: 'wrong-amount',
+      method: 'alipay.trade.fastpay.refund.query',
+      times: 1,
+    });
+    expect(await alipay.refundQuery({ ...asked, amount: '1.00' })).toBe(false);
+  });
+
+  it.each([
+    ['names the trade and the amount', true, { out_trade_no: 'T', refund_amount: '12.30' }],
+    ['names the trade and no amount', true, { out_trade_no: 'T' }],
+    ['names no trade', false, { refund_amount: '12.30' }],
+    ['names an amount that is none', false, { out_trade_no: 'T', refund_amount: 'all' }],
+  ])('whose query %s: proven is %s', async (_, proven, said) => {
+    const node = JSON.stringify({ code: '10000', msg: 'Success', refund_status: 'REFUND_SUCCESS', ...said });
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const signature = sign('RSA-SHA256', Buffer.from(node), privateKey).toString('base64');
+    const other = await relay(
+      () => `{"alipay_trade_fastpay_refund_query_response":${node},"sign":"${signature}"}`,
+    );
+    try {
+      const asked = gateway({
+        gateway: other.gateway,
+        publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+      }).refundQuery({ outTradeNo: 'T', amount: '12.30', outRequestNo: 'LATE_T' });
+      expect(await asked).toBe(proven);
+    } finally {
+      await other.close();
+    }
+  });
+
   it('under another number is not ours', async () => {
     const outTradeNo = await trade({ paid: true });
     await sandbox.control.refundByHand(outTradeNo, '12.30');
-    expect(await alipay.refundQuery({ outTradeNo, outRequestNo: `LATE_${outTradeNo}` })).toBe(false);
+    expect(await CALLS['alipay.trade.fastpay.refund.query'].make(outTradeNo)).toBe(false);
     await expect(CALLS['alipay.trade.refund'].make(outTradeNo)).rejects.toMatchObject({
       kind: 'refused',
       subCode: 'ACQ.TRADE_HAS_CLOSE',
