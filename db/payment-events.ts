@@ -129,15 +129,23 @@ export function findNewestAnswer(db: Database, outTradeNo: string): Promise<Paym
   );
 }
 
-/** How often Alipay has answered without proving the refund, since it was last decided to refund. */
-export async function countUnproven(db: Database, outTradeNo: string): Promise<number> {
+/**
+ * How often Alipay has answered without proving the refund since it was last decided to refund: by refusing it for now, or
+ * else by not proving what it has taken on.
+ */
+export async function countUnproven(
+  db: Database,
+  outTradeNo: string,
+  { refused }: { refused: boolean },
+): Promise<number> {
   const [counted] = await rows<{ answers: number }>(
     db,
     `SELECT CAST(count(*) AS integer) AS answers FROM payment_events
-     WHERE out_trade_no = :outTradeNo AND event = 'refund-unproven' AND id > COALESCE((
-       SELECT max(id) FROM payment_events
-       WHERE out_trade_no = :outTradeNo AND event IN ('refunding', 'review-resolved')), 0)`,
-    { outTradeNo },
+     WHERE out_trade_no = :outTradeNo AND event = 'refund-unproven'
+       AND (detail ->> 'subCode' IS NOT NULL) = :refused AND id > COALESCE((
+         SELECT max(id) FROM payment_events
+         WHERE out_trade_no = :outTradeNo AND event IN ('refunding', 'review-resolved')), 0)`,
+    { outTradeNo, refused },
   );
   return (counted as { answers: number }).answers;
 }

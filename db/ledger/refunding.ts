@@ -39,7 +39,8 @@ export async function recordRefundRefused(
 
 /**
  * Alipay answered, and the refund is still not proven; `subCode` says why, where Alipay does. After `mostAnswers` of
- * them a person decides (REFUNDING → REVIEW). `answers` is how many there have been since the refund was decided.
+ * them, counted for each of the two kinds by itself, a person decides (REFUNDING → REVIEW). `answers` is how many of this
+ * kind there have been since the refund was decided.
  */
 export async function recordUnproven(
   db: Database,
@@ -49,7 +50,7 @@ export async function recordUnproven(
   return db.transaction(async (trx) => {
     await lockOrderOfPayment(trx, outTradeNo);
     await appendEvent(trx, { outTradeNo, actor, event: 'refund-unproven', detail: { subCode } });
-    const answers = await countUnproven(trx, outTradeNo);
+    const answers = await countUnproven(trx, outTradeNo, { refused: subCode !== undefined });
     if (answers < mostAnswers) return { ...(await readRecorded(trx, outTradeNo)), answers };
     const reason = subCode === undefined ? REVIEW_REASONS.refundNotProven : REVIEW_REASONS.refundRefused;
     return { ...(await giveToPerson(trx, outTradeNo, { actor, reason, subCode })), answers };

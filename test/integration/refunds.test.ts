@@ -295,6 +295,27 @@ describe('a refund that Alipay never proves', () => {
     expect((await shop.payments.payment(outTradeNo)).reviewReason).toMatch(/SELLER_BALANCE_NOT_ENOUGH/);
   });
 
+  it("a seller's empty account does not count against the proof", async () => {
+    const { outTradeNo } = await refundingAlone();
+    await shop.alipay.control.fault({
+      mode: 'ACQ.SELLER_BALANCE_NOT_ENOUGH',
+      method: REFUND,
+      outTradeNo,
+      times: 10,
+    });
+    for (let i = 0; i < 10; i += 1) await failureOf(refund(outTradeNo));
+    // The account is filled, the refund is made, its answer is lost, and the proof comes late.
+    await shop.alipay.control.refunds({ visibleAfterMs: 3_600_000 });
+    await shop.alipay.control.fault({ mode: 'reset', method: REFUND, outTradeNo, when: 'after', times: 1 });
+    await failureOf(refund(outTradeNo));
+    expect(await failureOf(refund(outTradeNo))).toMatchObject({ nextRetryDelay: 10_000 });
+    expect(await story.status(outTradeNo)).toBe('REFUNDING');
+
+    await shop.alipay.control.refunds({ visibleAfterMs: 0 });
+    expect(await refund(outTradeNo)).toMatchObject({ status: 'REFUNDED' });
+    expect(await refundsOf(outTradeNo)).toHaveLength(1);
+  });
+
   it('an outage does not count against the proof', async () => {
     const { outTradeNo } = await refundingAlone();
     await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: REFUND, outTradeNo });
