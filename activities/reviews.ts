@@ -39,8 +39,10 @@ export function createReviewActivities({ db, alipay, metrics }: ReviewDependenci
       const refunded = await wasRefunded(alipay, payment);
       if (!agrees(to, fresh, refunded)) throw disagreement(outTradeNo, to, fresh, refunded);
       if (to === 'REFUNDING') assertSameAmount(payment, fresh);
+      // A trade number on the row says that it was paid: the TRADE_CLOSED of a trade that was not would call a person again.
+      const tradeNo = to === 'CLOSED' ? null : fresh.tradeNo;
       const recheckInMs = to === 'CLOSED' && fresh.answer === 'not-exist' ? RECHECK_AFTER_MS : null;
-      return counted(metrics, await recordReview(db, { ...decision, tradeNo: fresh.tradeNo, recheckInMs }));
+      return counted(metrics, await recordReview(db, { ...decision, tradeNo, recheckInMs }));
     },
   };
 }

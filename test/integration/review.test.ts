@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
-import { createAlipayQueueActivities } from '../../activities';
+import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import type { Recorded } from '../../db/ledger';
 import type { ResolveReview, ReviewOutcome } from '../../workflows/messages';
 import { paymentWorkflowId } from '../../workflows/messages';
@@ -70,16 +70,18 @@ async function inReview(state: TradeState) {
   return checkout;
 }
 
-const decide = (
-  outTradeNo: string,
-  to: ReviewOutcome,
-  more: Partial<ResolveReview> = {},
-): Promise<Recorded> =>
+const inActivity = (run: () => Promise<Recorded>): Promise<Recorded> =>
   new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run<
     [],
     Recorded,
     () => Promise<Recorded>
-  >(() => activities.resolveReview({ outTradeNo, to, ...why, ...more }));
+  >(run);
+
+const decide = (
+  outTradeNo: string,
+  to: ReviewOutcome,
+  more: Partial<ResolveReview> = {},
+): Promise<Recorded> => inActivity(() => activities.resolveReview({ outTradeNo, to, ...why, ...more }));
 
 describe('a decision is carried out only where Alipay agrees', () => {
   const cases = (Object.keys(TRADES) as TradeState[]).flatMap((state) =>
@@ -169,6 +171,37 @@ describe('a payment closed by decision', () => {
     await story.age('payments', outTradeNo, 'recheck_at', 0);
     await story.sweep();
     await story.until(outTradeNo, 'REFUNDED');
+  });
+});
+
+describe('a payment closed by decision after Alipay had closed its trade', () => {
+  it('stays closed when Alipay says so once more: nobody paid it', async () => {
+    const { outTradeNo } = await inReview('closed unpaid');
+    expect(await decide(outTradeNo, 'CLOSED')).toMatchObject({ status: 'CLOSED' });
+
+    const writes = createPaymentsQueueActivities(shop.deps);
+    expect(await story.events(outTradeNo, 'answered')).toMatchObject([
+      { detail: { trade_status: 'TRADE_CLOSED' } },
+    ]);
+    expect(await writes.recordEvidence({ outTradeNo })).toMatchObject({
+      status: 'CLOSED',
+      reviewReason: null,
+    });
+  });
+});
+
+describe('a late payment that Alipay refunds no more', () => {
+  it("comes back to the person whatever is decided: Alipay has the money down as the shop's", async () => {
+    const { orderId, outTradeNo } = await inReview('finished');
+    await shop.sql(`UPDATE orders SET status = 'CLOSED' WHERE id = :orderId`, { orderId });
+    for (const to of ['PAID', 'REFUNDED', 'CLOSED'] as const) {
+      await expect(decide(outTradeNo, to)).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
+    }
+    expect(await decide(outTradeNo, 'REFUNDING')).toMatchObject({ status: 'REFUNDING' });
+    expect(await inActivity(() => activities.refundPayment({ outTradeNo }))).toMatchObject({
+      status: 'REVIEW',
+      reviewReason: 'REFUND_REFUSED ACQ.TRADE_HAS_FINISHED',
+    });
   });
 });
 
