@@ -69,7 +69,7 @@ export function createRecordActivities({
      * Records what verified evidence proves: the stored event `eventId`, or the newest answer to a query. Answers
      * what the payment is now. Safe to repeat.
      *
-     * Fails with EVENT_UNKNOWN where there is no such event of this payment, PAYMENT_UNKNOWN.
+     * Fails with NOT_FOUND where there is no such event of this payment, PAYMENT_UNKNOWN.
      */
     async recordEvidence({
       outTradeNo,

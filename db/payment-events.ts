@@ -30,6 +30,8 @@ export type PaymentEventName =
   | 'review'
   | 'review-resolved'
   | 'unmatched-resolved'
+  /** A person's, written by SQL (docs/operations.md). */
+  | 'note'
   | 'told';
 
 export interface NewPaymentEvent {

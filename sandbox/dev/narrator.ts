@@ -75,6 +75,7 @@ function lineOf({ event, actor, detail }: PaymentEvent): string | undefined {
     case 'review':
     case 'review-resolved':
     case 'unmatched-resolved':
+    case 'note':
       return `${event} by ${actor}${reason ? ` (${reason})` : ''}`;
   }
 }

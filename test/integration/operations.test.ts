@@ -314,6 +314,11 @@ const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
   [/execute-update-with-start/, prints(/status:PAID/)],
   [/payment check A1001x1/, prints(/^Status +PAID$/)],
   [/resolveReview/, becomes('A1003x1', 'REFUNDED')],
+  [
+    /INSERT INTO payment_events \(out_trade_no/,
+    async (chapter) =>
+      expect(await story.events(chapter.own('A1003x1'), 'note')).toMatchObject([{ actor: 'li' }]),
+  ],
   [/closeOrder/, closes],
   [/order close A-1002/, closes],
   [/schedule describe/, prints(/OverlapPolicy +Skip/, /CatchupWindow +1m 0s/, /Paused +false/)],
