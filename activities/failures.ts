@@ -1,16 +1,14 @@
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Logger } from 'pino';
-import type { FailureType } from '../workflows/messages';
-import { FAILURES } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import { AlipayError } from './alipay/errors';
 
 const ALIPAY_FAILURES = {
-  unknown: FAILURES.alipayUnknown,
-  'no-quota': FAILURES.alipayBusy,
-  down: FAILURES.alipayDown,
-  misconfigured: FAILURES.alipayMisconfigured,
-  refused: FAILURES.alipayRefused,
+  unknown: 'ALIPAY_UNKNOWN',
+  'no-quota': 'ALIPAY_BUSY',
+  down: 'ALIPAY_DOWN',
+  misconfigured: 'ALIPAY_MISCONFIGURED',
+  refused: 'ALIPAY_REFUSED',
 } as const;
 
 /** A throttled call is asked again after this, not at once. */
@@ -45,17 +43,17 @@ export function toFailure(error: unknown): ApplicationFailure {
     return ApplicationFailure.create({
       type: error.code,
       message: error.message,
-      nonRetryable: error.status < 500,
+      nonRetryable: !error.retryable,
     });
   }
   if (isDatabaseError(error)) {
     return ApplicationFailure.create({
-      type: FAILURES.databaseUnavailable,
+      type: 'DATABASE_UNAVAILABLE',
       message: `Postgres did not do its part (${codeOf(error)}). It is tried again.`,
     });
   }
   return ApplicationFailure.create({
-    type: FAILURES.internal,
+    type: 'INTERNAL',
     message: 'An unexpected error; the log of the worker has its cause.',
   });
 }
@@ -64,7 +62,7 @@ export function toFailure(error: unknown): ApplicationFailure {
 function fromAlipay(error: AlipayError): ApplicationFailure {
   const notAsked = error.kind === 'down' || error.kind === 'no-quota';
   return ApplicationFailure.create({
-    type: ALIPAY_FAILURES[error.kind] satisfies FailureType,
+    type: ALIPAY_FAILURES[error.kind],
     message: error.message,
     ...(error.throttled && { nextRetryDelay: THROTTLED_PAUSE }),
     // Nothing was asked, so nothing went wrong with this payment: no ERROR line, no failure metric.
@@ -87,9 +85,9 @@ function codeOf(error: Error): string {
 
 function logFailure(log: Logger, activity: string, failure: ApplicationFailure, error: unknown): void {
   const facts = { activity, code: failure.type, ...(error instanceof AlipayError && alipayFacts(error)) };
-  if (failure.type === FAILURES.internal || failure.type === FAILURES.databaseUnavailable) {
+  if (failure.type === 'INTERNAL' || failure.type === 'DATABASE_UNAVAILABLE') {
     log.error({ ...facts, err: error }, failure.message);
-  } else if (failure.type === FAILURES.alipayMisconfigured) {
+  } else if (failure.type === 'ALIPAY_MISCONFIGURED') {
     log.error({ ...facts, alert: true }, failure.message);
   } else {
     log.warn(facts, failure.message);

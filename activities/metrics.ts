@@ -1,7 +1,7 @@
 import type { MetricMeter } from '@temporalio/common';
 import { noopMetricMeter } from '@temporalio/common';
 import type { ObserveCall } from './alipay/gateway';
-import type { Recorded } from '../db/ledger';
+import type { Recorded } from '../workflows/messages';
 import type { StoredPaymentStatus } from '../workflows/messages';
 
 /** What activities count. Names and labels are documented in docs/observability.md. */

@@ -14,7 +14,7 @@ import { ORDER_ID } from '../workflows/search-attributes';
 import type { fulfillOrder } from '../workflows/fulfill-order';
 import type { Database } from '../db/connect';
 import { logMessage } from '../db/order-log';
-import { findUntold, markTold } from '../db/order-messages';
+import { findUndelivered, markTold } from '../db/order-messages';
 
 export interface OrderDependencies {
   db: Database;
@@ -51,12 +51,12 @@ export function createFulfillmentActivities({ db, log }: { db: Database; log: Lo
  * sent again, with the same `messageId`.
  */
 export async function tellFromOutbox({ db, temporal }: OrderDependencies, orderId: string): Promise<number> {
-  const untold = await findUntold(db, orderId);
-  for (const message of untold) {
+  const undelivered = await findUndelivered(db, orderId);
+  for (const message of undelivered) {
     await signalOrder(temporal, message);
     await markTold(db, message.messageId);
   }
-  return untold.length;
+  return undelivered.length;
 }
 
 /** {@link tellFromOutbox} where failing to tell must not undo what was done: the sweep tells it later. */
@@ -64,7 +64,7 @@ export async function tellOrder(deps: OrderDependencies & { log: Logger }, order
   try {
     await tellFromOutbox(deps, orderId);
   } catch (err) {
-    deps.log.warn({ orderId, err, code: 'UNTOLD' }, 'order service not told yet; the sweep will');
+    deps.log.warn({ orderId, err, code: 'UNDELIVERED' }, 'order service not told yet; the sweep will');
   }
 }
 

@@ -17,7 +17,7 @@ const BATCH = 1_000;
 /** How much of it at the same time: at 0.2 s a call, a full batch takes 20 s of the 30 to the next sweep. */
 const LANES = 10;
 
-const UNTOLD_FOR_MS = 60_000;
+const UNDELIVERED_FOR_MS = 60_000;
 const REFUNDING_FOR_MS = 3_600_000;
 /** A question that brought no answer is put again after this. */
 const ASK_AGAIN_MS = 3_600_000;
@@ -36,12 +36,12 @@ export interface OwedReport {
 export function createOwedActivities(deps: ClosingDependencies) {
   return {
     /**
-     * Tells what stands untold, starts the workflows that should run, probes the gateway if it was down, and asks
+     * Tells what stands undelivered, starts the workflows that should run, probes the gateway if it was down, and asks
      * about leftovers and re-checks. What breaks is logged and left to the next sweep. Safe to repeat.
      */
     async doWhatIsOwed({ dryRun }: { dryRun: boolean }): Promise<OwedReport> {
       if (dryRun) return { done: 0, gatewayDown: !(await gatewayIsUp(deps)) };
-      let done = await tellUntold(deps);
+      let done = await tellUndelivered(deps);
       await reviveUnattended(deps);
       if (!(await gatewayIsUp(deps))) return { done, gatewayDown: true };
       done += await closeLeftovers(deps);
@@ -62,8 +62,8 @@ async function gatewayIsUp({ alipay }: ClosingDependencies): Promise<boolean> {
   }
 }
 
-async function tellUntold(deps: ClosingDependencies): Promise<number> {
-  const orderIds = await findOrdersToTell(deps.db, { olderThanMs: UNTOLD_FOR_MS, limit: BATCH });
+async function tellUndelivered(deps: ClosingDependencies): Promise<number> {
+  const orderIds = await findOrdersToTell(deps.db, { olderThanMs: UNDELIVERED_FOR_MS, limit: BATCH });
   return doEach(deps, orderIds, async (orderId) => (await tellFromOutbox(deps, orderId)) > 0);
 }
 
@@ -102,7 +102,7 @@ async function settleLeftover(deps: ClosingDependencies, payment: LeftoverPaymen
         return false;
     }
   } catch (error) {
-    if (error instanceof AlipayError) await setRecheck(deps.db, outTradeNo, UNTOLD_FOR_MS);
+    if (error instanceof AlipayError) await setRecheck(deps.db, outTradeNo, UNDELIVERED_FOR_MS);
     throw error;
   }
 }

@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import type { Answer, LatePaymentPolicy, StoredPaymentStatus } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
-import type { Recorded } from '../db/ledger';
+import type { Recorded } from '../workflows/messages';
 import { readRecorded, recordClosed, recordPaid, unknownPayment } from '../db/ledger';
 import { appendAnswer, findEvent, findNewestAnswer } from '../db/payment-events';
 import type { Payment } from '../db/payments';

@@ -1,6 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { Database } from '../db/connect';
-import type { Recorded } from '../db/ledger';
+import type { Recorded } from '../workflows/messages';
 import {
   readRecorded,
   recordRefundRefused,
@@ -10,7 +10,6 @@ import {
 } from '../db/ledger';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
-import { FAILURES } from '../workflows/messages';
 import { AlipayError } from './alipay/errors';
 import type { AlipayGateway } from './alipay/gateway';
 import type { Metrics } from './metrics';
@@ -131,7 +130,7 @@ async function stillUnproven(
   });
   if (recorded.status !== 'REFUNDING') return recorded;
   throw ApplicationFailure.create({
-    type: FAILURES.alipayUnknown,
+    type: 'ALIPAY_UNKNOWN',
     message: `The refund of ${outTradeNo} is not proven yet. It is asked about again.`,
     nextRetryDelay: askAgainInMs(answers),
   });

@@ -1,7 +1,7 @@
 import type { ResolveReview, ReviewOutcome } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
-import type { Recorded } from '../db/ledger';
+import type { Recorded } from '../workflows/messages';
 import { assertDecidable, isDecided, readRecorded, recordReview, unknownPayment } from '../db/ledger';
 import { readFen, toFen } from '../db/money';
 import type { Payment } from '../db/payments';

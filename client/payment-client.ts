@@ -29,8 +29,7 @@ import { readConfig } from '../worker/config';
 import { createLogger } from '../worker/log';
 import { dataConverterWith } from '../worker/payload-codec';
 import { clientTracing } from '../worker/tracing';
-import type { ErrorCode } from '../workflows/errors';
-import { ERROR_STATUS, PaymentError } from '../workflows/errors';
+import { PaymentError, isErrorCode } from '../workflows/errors';
 import type { closeOrder } from '../workflows/close-order';
 import type {
   CloseBy,
@@ -515,11 +514,11 @@ const isUnavailable = (error: unknown): boolean => error instanceof PaymentError
 /** The failure that ended a workflow or an update, as an error of the interface. */
 function fromFailure(cause: Error | undefined): Error {
   const failure = cause instanceof ActivityFailure ? cause.cause : cause;
-  if (failure instanceof ApplicationFailure && failure.type && failure.type in ERROR_STATUS) {
-    return new PaymentError(failure.type as ErrorCode, failure.message, { cause });
-  }
   if (failure instanceof ApplicationFailure && failure.type?.startsWith('ALIPAY_')) {
     return new PaymentError('ALIPAY_UNAVAILABLE', `${failure.message}. Trying again is safe.`, { cause });
+  }
+  if (failure instanceof ApplicationFailure && isErrorCode(failure.type)) {
+    return new PaymentError(failure.type, failure.message, { cause });
   }
   return cause ?? new Error('the workflow failed');
 }

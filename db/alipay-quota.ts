@@ -2,18 +2,18 @@ import type { Database } from './connect';
 import { row } from './connect';
 
 /**
- * Takes the next free place in the line of calls that all workers share, `1/perSecond` apart, unless it lies more
- * than `maxWaitMs` ahead. Answers the milliseconds to wait, or undefined where nothing was taken.
+ * Takes the next free slot in the line of calls that all workers share, `1/perSecond` apart, unless it lies more
+ * than `maxWaitMs` ahead. Returns the milliseconds to wait, or undefined where nothing was taken.
  *
  * Spacing, not windows: Temporal's own task-queue limit let 88 calls through in the first second of 50/s (measured).
  */
-export async function takePlace(
+export async function acquireSlot(
   db: Database,
   { appId, perSecond, maxWaitMs }: { appId: string; perSecond: number; maxWaitMs: number },
 ): Promise<number | undefined> {
   const taken = await row<{ waitMs: number }>(
     db,
-    `INSERT INTO alipay_quota AS q (app_id, next_at)
+    `INSERT INTO :schema:.alipay_quota AS q (app_id, next_at)
      VALUES (:appId, clock_timestamp() + :spacingMs * interval '1 millisecond')
      ON CONFLICT (app_id) DO UPDATE
        SET next_at = GREATEST(q.next_at, clock_timestamp()) + :spacingMs * interval '1 millisecond'

@@ -5,8 +5,8 @@ import { row } from './connect';
 export interface Backlog {
   /** How long the longest expired order has been UNPAID. */
   oldestUnresolvedSeconds: number;
-  /** How long the oldest message to the order service has stood untold. */
-  oldestUntoldSeconds: number;
+  /** How long the oldest message to the order service has stood undelivered. */
+  oldestUndeliveredSeconds: number;
   /** How long the oldest refund has been under way. */
   oldestRefundingSeconds: number;
   inReview: number;
@@ -19,13 +19,13 @@ export async function readBacklog(db: Database): Promise<Backlog> {
   const backlog = await row<Backlog>(
     db,
     `SELECT
-       (SELECT ${secondsSince('min(expires_at)')} FROM orders WHERE status = 'UNPAID' AND expires_at <= now())
+       (SELECT ${secondsSince('min(expires_at)')} FROM :schema:.orders WHERE status = 'UNPAID' AND expires_at <= now())
          AS "oldestUnresolvedSeconds",
-       (SELECT ${secondsSince('min(created_at)')} FROM order_messages WHERE told_at IS NULL) AS "oldestUntoldSeconds",
-       (SELECT ${secondsSince('min(updated_at)')} FROM payments WHERE status = 'REFUNDING') AS "oldestRefundingSeconds",
-       (SELECT CAST(count(*) AS int) FROM payments WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL))
+       (SELECT ${secondsSince('min(created_at)')} FROM :schema:.order_messages WHERE told_at IS NULL) AS "oldestUndeliveredSeconds",
+       (SELECT ${secondsSince('min(updated_at)')} FROM :schema:.payments WHERE status = 'REFUNDING') AS "oldestRefundingSeconds",
+       (SELECT CAST(count(*) AS int) FROM :schema:.payments WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL))
          AS "inReview",
-       (SELECT CAST(count(*) AS int) FROM unmatched_notifications WHERE resolved_at IS NULL) AS "unmatched"`,
+       (SELECT CAST(count(*) AS int) FROM :schema:.unmatched_notifications WHERE resolved_at IS NULL) AS "unmatched"`,
   );
   if (!backlog) throw new Error('a SELECT without FROM answers one row');
   return backlog;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import knex from 'knex';
 import type { Knex } from 'knex';
 
@@ -7,58 +8,109 @@ export type Database = Knex;
 export interface DatabaseOptions {
   /** `postgres://…` */
   url: string;
-  /** Every table lives in this schema. Default `public`. */
+  /** The schema of every table. Default `public`. */
   schema?: string;
   /** The most connections that this process opens. Default 10. */
   maxConnections?: number;
+  /** `transaction`: behind a pooler in transaction mode, where a prepared statement may meet another connection. */
+  pooler?: 'transaction';
+  /** How long one statement may take, ms. 0, for migrations: as long as it needs. Default 12 s. */
+  queryTimeoutMs?: number;
 }
 
+/** What {@link rows} needs to know of the pool; knex passes its configuration on to each transaction. */
+interface Settings {
+  schema: string;
+  namesStatements: boolean;
+}
+
+const CONNECT_MS = 5_000;
+
+/** Longer than the server's own time-outs in {@link transaction}, whose errors say more. */
+const QUERY_MS = 12_000;
+
 /**
- * Opens a pool of connections; nothing is connected until the first query. Every wait has an end: for a connection
- * 5 s, for a lock 5 s, for a statement 10 s, for an abandoned transaction 15 s.
+ * Opens a pool of connections; nothing is connected until the first query. Every wait has an end: 5 s for a connection,
+ * 12 s for a statement.
+ *
+ * Nothing is set on a session, at start-up neither: a pooler in transaction mode refuses it, or passes it on to another
+ * client's next transaction.
  */
-export function openDatabase({ url, schema = 'public', maxConnections = 10 }: DatabaseOptions): Database {
+export function openDatabase({
+  url,
+  schema = 'public',
+  maxConnections = 10,
+  pooler,
+  queryTimeoutMs = QUERY_MS,
+}: DatabaseOptions): Database {
+  const settings: Settings = { schema, namesStatements: pooler !== 'transaction' };
   return knex({
     client: 'pg',
     connection: {
       connectionString: url,
       application_name: 'durable-alipay',
-      connectionTimeoutMillis: 5_000,
-      statement_timeout: 10_000,
-      options: '-c lock_timeout=5s',
-      idle_in_transaction_session_timeout: 15_000,
+      connectionTimeoutMillis: CONNECT_MS,
+      query_timeout: queryTimeoutMs,
     },
-    searchPath: [schema],
-    pool: { min: 0, max: maxConnections, propagateCreateError: false },
-    acquireConnectionTimeout: 5_000,
+    pool: { min: 0, max: maxConnections },
+    acquireConnectionTimeout: CONNECT_MS,
     // knex prints stacks of its own to stderr; every error reaches a log of ours anyway.
     log: { warn: silent, error: silent, deprecate: silent, debug: silent },
+    ...settings,
   });
 }
 
 const silent = (): void => undefined;
 
+const settingsOf = (db: Database): Settings => (db.client as { config: Settings }).config;
+
+/** The schema of every table. */
+export const schemaOf = (db: Database): string => settingsOf(db).schema;
+
+/** A lock 5 s, a statement 10 s, an abandoned transaction 15 s; only until the transaction ends. */
+const TIMEOUTS = `
+  SET LOCAL lock_timeout = '5s';
+  SET LOCAL statement_timeout = '10s';
+  SET LOCAL idle_in_transaction_session_timeout = '15s'`;
+
 /**
- * Each statement's text has one name in this process, by which Postgres parses and plans it once for each connection
- * and not at every call.
+ * Runs a transaction at READ COMMITTED, whatever the role's default is: at REPEATABLE READ the snapshot is older than the
+ * order's lock, and an order was closed beside a payment that had been inserted meanwhile.
  */
+export function transaction<T>(db: Database, act: (trx: Database) => Promise<T>): Promise<T> {
+  return db.transaction(
+    async (trx) => {
+      await trx.raw(TIMEOUTS);
+      return act(trx);
+    },
+    { isolationLevel: 'read committed' },
+  );
+}
+
 const names = new Map<string, string>();
 
-function nameOf(sql: string): string {
-  const known = names.get(sql);
+/**
+ * By its name Postgres parses and plans a statement once for each connection. A hash, so that processes that share a
+ * pooler's connections never mean different statements by one name.
+ */
+function nameOf(schema: string, sql: string): string {
+  const key = `${schema} ${sql}`;
+  const known = names.get(key);
   if (known !== undefined) return known;
-  const name = `durable-alipay-${names.size + 1}`;
-  names.set(sql, name);
+  const name = `durable-alipay-${createHash('sha256').update(key).digest('hex').slice(0, 40)}`;
+  names.set(key, name);
   return name;
 }
 
-/** The rows of one parameterised statement (`:name` bindings). */
+/** The rows of one parameterised statement (`:name` bindings). Its tables are written `:schema:.orders`. */
 export async function rows<Row>(
   db: Database,
   sql: string,
   bindings: Record<string, unknown> = {},
 ): Promise<Row[]> {
-  const result = await db.raw<{ rows: Row[] }>(sql, bindings as never).options({ name: nameOf(sql) });
+  const { schema, namesStatements } = settingsOf(db);
+  const statement = db.raw<{ rows: Row[] }>(sql, { schema, ...bindings } as never);
+  const result = await (namesStatements ? statement.options({ name: nameOf(schema, sql) }) : statement);
   return result.rows;
 }
 

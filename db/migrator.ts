@@ -1,10 +1,10 @@
 import type { Knex } from 'knex';
 import { row } from './connect';
 import type { Database } from './connect';
-import { MIGRATION_NAMES, migrationSource } from './migrations';
+import { MIGRATION_NAMES, migrationSource, migrationsIn } from './migrations';
 
 const config = (schema: string): Knex.MigratorConfig => ({
-  migrationSource,
+  migrationSource: migrationsIn(schema),
   schemaName: schema,
   tableName: 'durable_alipay_migrations',
   // An older worker runs on beside a newer schema (expand, then contract), so what it does not know is no fault.

@@ -6,7 +6,7 @@ import { rows } from './connect';
 export async function logMessage(db: Database, message: PaymentResult): Promise<boolean> {
   const inserted = await rows(
     db,
-    `INSERT INTO order_log (message_id, order_id, out_trade_no, status)
+    `INSERT INTO :schema:.order_log (message_id, order_id, out_trade_no, status)
      VALUES (:messageId, :orderId, :outTradeNo, :status) ON CONFLICT (message_id) DO NOTHING RETURNING message_id`,
     {
       messageId: message.messageId,

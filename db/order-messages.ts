@@ -29,23 +29,23 @@ export function messageId({ orderId, outTradeNo, status, amount }: NewOrderMessa
 export async function insertOrderMessage(trx: Database, message: NewOrderMessage): Promise<void> {
   await rows(
     trx,
-    `INSERT INTO order_messages (id, order_id, out_trade_no, status, amount)
+    `INSERT INTO :schema:.order_messages (id, order_id, out_trade_no, status, amount)
      VALUES (:id, :orderId, :outTradeNo, :status, :amount) ON CONFLICT (id) DO NOTHING`,
     { id: messageId(message), ...message },
   );
 }
 
 /** What the order service has not been told yet about one order, oldest first. */
-export async function findUntold(db: Database, orderId: string): Promise<PaymentResult[]> {
-  const untold = await rows<Omit<PaymentResult, 'at'> & { createdAt: Date }>(
+export async function findUndelivered(db: Database, orderId: string): Promise<PaymentResult[]> {
+  const undelivered = await rows<Omit<PaymentResult, 'at'> & { createdAt: Date }>(
     db,
     `SELECT m.id AS "messageId", m.order_id AS "orderId", m.out_trade_no AS "outTradeNo", m.status,
        p.trade_no AS "tradeNo", m.amount AS "totalAmount", m.created_at AS "createdAt"
-     FROM order_messages m LEFT JOIN payments p USING (out_trade_no)
+     FROM :schema:.order_messages m LEFT JOIN :schema:.payments p USING (out_trade_no)
      WHERE m.order_id = :orderId AND m.told_at IS NULL ORDER BY m.created_at, m.id`,
     { orderId },
   );
-  return untold.map(
+  return undelivered.map(
     ({ messageId: id, orderId: order, outTradeNo, status, tradeNo, totalAmount, createdAt }) => ({
       messageId: id,
       orderId: order,
@@ -63,21 +63,21 @@ export async function markTold(db: Database, id: string): Promise<void> {
   await rows(
     db,
     `WITH told AS (
-       UPDATE order_messages SET told_at = now() WHERE id = :id AND told_at IS NULL RETURNING id, out_trade_no, status)
-     INSERT INTO payment_events (out_trade_no, actor, event, detail)
+       UPDATE :schema:.order_messages SET told_at = now() WHERE id = :id AND told_at IS NULL RETURNING id, out_trade_no, status)
+     INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
      SELECT out_trade_no, 'outbox', 'told', jsonb_build_object('messageId', id, 'status', status) FROM told`,
     { id },
   );
 }
 
-/** Orders with a message that has stood untold for `olderThanMs`, the longest waiting first. */
+/** Orders with a message that has stood undelivered for `olderThanMs`, the longest waiting first. */
 export async function findOrdersToTell(
   db: Database,
   { olderThanMs, limit }: { olderThanMs: number; limit: number },
 ): Promise<string[]> {
   const orders = await rows<{ orderId: string }>(
     db,
-    `SELECT order_id AS "orderId" FROM order_messages
+    `SELECT order_id AS "orderId" FROM :schema:.order_messages
      WHERE told_at IS NULL AND created_at <= now() - :olderThanMs * interval '1 millisecond'
      GROUP BY order_id ORDER BY min(created_at) LIMIT :limit`,
     { olderThanMs, limit },
@@ -89,7 +89,7 @@ export async function findOrdersToTell(
 export async function paidItsOrder(db: Database, outTradeNo: string): Promise<boolean> {
   const found = await row(
     db,
-    `SELECT 1 AS found FROM order_messages WHERE out_trade_no = :outTradeNo AND status = 'PAID'`,
+    `SELECT 1 AS found FROM :schema:.order_messages WHERE out_trade_no = :outTradeNo AND status = 'PAID'`,
     { outTradeNo },
   );
   return found !== undefined;

@@ -46,7 +46,7 @@ const CLOCK = `
 export async function insertOrder(db: Database, order: NewOrder): Promise<void> {
   await rows(
     db,
-    `INSERT INTO orders (id, subject, total_amount, close_by, expires_at)
+    `INSERT INTO :schema:.orders (id, subject, total_amount, close_by, expires_at)
      VALUES (:id, :subject, :totalAmount, :closeBy, now() + :ttlMs * interval '1 millisecond')
      ON CONFLICT (id) DO NOTHING`,
     { ...order },
@@ -54,20 +54,22 @@ export async function insertOrder(db: Database, order: NewOrder): Promise<void> 
 }
 
 export function findOrder(db: Database, orderId: string): Promise<ClockedOrder | undefined> {
-  return row(db, `SELECT ${COLUMNS}, ${CLOCK} FROM orders o WHERE o.id = :orderId`, { orderId });
+  return row(db, `SELECT ${COLUMNS}, ${CLOCK} FROM :schema:.orders o WHERE o.id = :orderId`, { orderId });
 }
 
 /** Locks the order until the transaction ends. Whoever records, closes or checks out does this first. */
 export function lockOrder(trx: Database, orderId: string): Promise<ClockedOrder | undefined> {
-  return row(trx, `SELECT ${COLUMNS}, ${CLOCK} FROM orders o WHERE o.id = :orderId FOR UPDATE`, { orderId });
+  return row(trx, `SELECT ${COLUMNS}, ${CLOCK} FROM :schema:.orders o WHERE o.id = :orderId FOR UPDATE`, {
+    orderId,
+  });
 }
 
 /** {@link lockOrder}, found by one of the order's payments. */
 export function lockOrderOfPayment(trx: Database, outTradeNo: string): Promise<ClockedOrder | undefined> {
   return row(
     trx,
-    `SELECT ${COLUMNS}, ${CLOCK} FROM orders o
-     WHERE o.id = (SELECT order_id FROM payments WHERE out_trade_no = :outTradeNo) FOR UPDATE`,
+    `SELECT ${COLUMNS}, ${CLOCK} FROM :schema:.orders o
+     WHERE o.id = (SELECT order_id FROM :schema:.payments WHERE out_trade_no = :outTradeNo) FOR UPDATE`,
     { outTradeNo },
   );
 }
@@ -83,13 +85,13 @@ export async function settle(
   const settled = await rows(
     trx,
     `WITH settled AS (
-       UPDATE orders SET
+       UPDATE :schema:.orders SET
          status = :status,
          paid_at = CASE WHEN :status = 'PAID' THEN now() ELSE paid_at END,
          closed_at = CASE WHEN :status = 'CLOSED' THEN now() ELSE closed_at END
        WHERE id = :orderId AND status = 'UNPAID' RETURNING id
      ), told AS (
-       INSERT INTO order_messages (id, order_id, out_trade_no, status, amount)
+       INSERT INTO :schema:.order_messages (id, order_id, out_trade_no, status, amount)
        SELECT :messageId, id, :outTradeNo, :status, CAST(:amount AS numeric) FROM settled
        ON CONFLICT (id) DO NOTHING
      )
@@ -113,7 +115,7 @@ export async function findOrderToClose(db: Database, orderId: string): Promise<O
     db,
     `SELECT o.status AS "orderStatus", now() >= o.expires_at AS expired, o.id AS "orderId",
        p.out_trade_no AS "outTradeNo", p.total_amount AS "totalAmount", p.status
-     FROM orders o LEFT JOIN payments p ON p.order_id = o.id
+     FROM :schema:.orders o LEFT JOIN :schema:.payments p ON p.order_id = o.id
      WHERE o.id = :orderId ORDER BY p.created_at, p.out_trade_no`,
     { orderId },
   );
@@ -146,7 +148,7 @@ export function findExpiredOrders(
   return rows(
     db,
     `SELECT id, to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "expiresAt"
-     FROM orders
+     FROM :schema:.orders
      WHERE status = 'UNPAID' AND expires_at <= now()
        AND (close_by = 'sweep' OR expires_at <= now() - :timerGraceMs * interval '1 millisecond')
        ${after ? 'AND (expires_at, id) > (CAST(:expiresAt AS timestamptz), :orderId)' : ''}

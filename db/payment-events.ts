@@ -50,7 +50,7 @@ export async function appendEvent(
 ): Promise<string> {
   const [inserted] = await rows<{ id: string }>(
     db,
-    `INSERT INTO payment_events (out_trade_no, actor, event, detail)
+    `INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
      VALUES (:outTradeNo, :actor, :event, :detail) RETURNING id`,
     { outTradeNo, actor, event, detail: JSON.stringify(detail) },
   );
@@ -69,9 +69,9 @@ export async function appendAnswer(
   const [inserted] = await rows<{ id: string }>(
     db,
     `WITH counted AS (
-       UPDATE payments SET checks = :check, updated_at = now()
+       UPDATE :schema:.payments SET checks = :check, updated_at = now()
        WHERE out_trade_no = :outTradeNo AND checks <> :check AND :check > 0)
-     INSERT INTO payment_events (out_trade_no, actor, event, detail)
+     INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
      VALUES (:outTradeNo, :actor, :event, :detail) RETURNING id`,
     { outTradeNo, check, actor, event, detail: JSON.stringify(detail) },
   );
@@ -89,8 +89,8 @@ export async function storeNotification(
 ): Promise<string | undefined> {
   const inserted = await row<{ id: string }>(
     db,
-    `INSERT INTO payment_events (out_trade_no, actor, event, detail)
-     SELECT out_trade_no, 'alipay', 'notified', CAST(:detail AS jsonb) FROM payments WHERE out_trade_no = :outTradeNo
+    `INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
+     SELECT out_trade_no, 'alipay', 'notified', CAST(:detail AS jsonb) FROM :schema:.payments WHERE out_trade_no = :outTradeNo
      ON CONFLICT DO NOTHING RETURNING id`,
     { outTradeNo, detail: JSON.stringify(fields) },
   );
@@ -98,7 +98,7 @@ export async function storeNotification(
     inserted ??
     (await row<{ id: string }>(
       db,
-      `SELECT id FROM payment_events
+      `SELECT id FROM :schema:.payment_events
        WHERE out_trade_no = :outTradeNo AND event = 'notified' AND detail ->> 'notify_id' = :notifyId`,
       { outTradeNo, notifyId: fields['notify_id'] ?? '' },
     ));
@@ -109,23 +109,27 @@ export async function storeNotification(
 export function findEvent(db: Database, outTradeNo: string, id: string): Promise<PaymentEvent | undefined> {
   return row(
     db,
-    `SELECT ${COLUMNS} FROM payment_events WHERE id = CAST(:id AS bigint) AND out_trade_no = :outTradeNo`,
+    `SELECT ${COLUMNS} FROM :schema:.payment_events WHERE id = CAST(:id AS bigint) AND out_trade_no = :outTradeNo`,
     { id, outTradeNo },
   );
 }
 
 /** Oldest first. */
 export function findEvents(db: Database, outTradeNo: string): Promise<PaymentEvent[]> {
-  return rows(db, `SELECT ${COLUMNS} FROM payment_events WHERE out_trade_no = :outTradeNo ORDER BY id`, {
-    outTradeNo,
-  });
+  return rows(
+    db,
+    `SELECT ${COLUMNS} FROM :schema:.payment_events WHERE out_trade_no = :outTradeNo ORDER BY id`,
+    {
+      outTradeNo,
+    },
+  );
 }
 
 /** The newest verified answer to a query of this payment. */
 export function findNewestAnswer(db: Database, outTradeNo: string): Promise<PaymentEvent | undefined> {
   return row(
     db,
-    `SELECT ${COLUMNS} FROM payment_events WHERE out_trade_no = :outTradeNo AND event = 'answered'
+    `SELECT ${COLUMNS} FROM :schema:.payment_events WHERE out_trade_no = :outTradeNo AND event = 'answered'
      ORDER BY id DESC LIMIT 1`,
     { outTradeNo },
   );
@@ -142,10 +146,10 @@ export async function countUnproven(
 ): Promise<number> {
   const [counted] = await rows<{ answers: number }>(
     db,
-    `SELECT CAST(count(*) AS integer) AS answers FROM payment_events
+    `SELECT CAST(count(*) AS integer) AS answers FROM :schema:.payment_events
      WHERE out_trade_no = :outTradeNo AND event = 'refund-unproven'
        AND (detail ->> 'subCode' IS NOT NULL) = :refused AND id > COALESCE((
-         SELECT max(id) FROM payment_events
+         SELECT max(id) FROM :schema:.payment_events
          WHERE out_trade_no = :outTradeNo AND event IN ('refunding', 'review-resolved')), 0)`,
     { outTradeNo, refused },
   );

@@ -32,14 +32,16 @@ const COLUMNS = `
   p.refunded_at AS "refundedAt"`;
 
 export function findPayment(db: Database, outTradeNo: string): Promise<Payment | undefined> {
-  return row(db, `SELECT ${COLUMNS} FROM payments p WHERE out_trade_no = :outTradeNo`, { outTradeNo });
+  return row(db, `SELECT ${COLUMNS} FROM :schema:.payments p WHERE out_trade_no = :outTradeNo`, {
+    outTradeNo,
+  });
 }
 
 /** All payments of one order, oldest first. */
 export function findPaymentsOfOrder(db: Database, orderId: string): Promise<Payment[]> {
   return rows(
     db,
-    `SELECT ${COLUMNS} FROM payments p WHERE order_id = :orderId ORDER BY created_at, out_trade_no`,
+    `SELECT ${COLUMNS} FROM :schema:.payments p WHERE order_id = :orderId ORDER BY created_at, out_trade_no`,
     { orderId },
   );
 }
@@ -51,7 +53,7 @@ export function listPayments(
 ): Promise<Payment[]> {
   return rows(
     db,
-    `SELECT ${COLUMNS} FROM payments p
+    `SELECT ${COLUMNS} FROM :schema:.payments p
      WHERE true ${status ? 'AND status = :status' : ''} ${orderId ? 'AND order_id = :orderId' : ''}
      ORDER BY created_at DESC, out_trade_no LIMIT :limit`,
     { limit, ...(status && { status }), ...(orderId && { orderId }) },
@@ -65,11 +67,11 @@ export async function insertPayment(
 ): Promise<void> {
   await rows(
     trx,
-    `INSERT INTO payments (out_trade_no, order_id, product, total_amount, time_expire)
+    `INSERT INTO :schema:.payments (out_trade_no, order_id, product, total_amount, time_expire)
      SELECT :outTradeNo, id, :product, total_amount,
        -- whole seconds: that is all that Alipay's time_expire can say
        date_trunc('second', expires_at - :marginMs * interval '1 millisecond')
-     FROM orders WHERE id = :orderId ON CONFLICT (out_trade_no) DO NOTHING`,
+     FROM :schema:.orders WHERE id = :orderId ON CONFLICT (out_trade_no) DO NOTHING`,
     { ...payment },
   );
 }
@@ -99,7 +101,7 @@ export async function movePayment(
 ): Promise<boolean> {
   const told = await rows(
     trx,
-    `WITH moved AS (UPDATE payments SET
+    `WITH moved AS (UPDATE :schema:.payments SET
        status = :to,
        updated_at = now(),
        closed_at = CASE WHEN :to = 'CLOSED' THEN now() ELSE closed_at END,
@@ -111,7 +113,7 @@ export async function movePayment(
        recheck_at = now() + CAST(:recheckInMs AS float8) * interval '1 millisecond'
      WHERE out_trade_no = :outTradeNo AND status = ANY(:from)
      RETURNING out_trade_no)
-     INSERT INTO payment_events (out_trade_no, actor, event, detail)
+     INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
      SELECT out_trade_no, :actor, :event, CAST(:detail AS jsonb) FROM moved RETURNING id`,
     {
       outTradeNo,
@@ -134,7 +136,7 @@ export async function movePayment(
 export async function flagForReview(trx: Database, outTradeNo: string, reason: string): Promise<boolean> {
   const changed = await rows(
     trx,
-    `UPDATE payments SET review_reason = :reason, updated_at = now()
+    `UPDATE :schema:.payments SET review_reason = :reason, updated_at = now()
      WHERE out_trade_no = :outTradeNo AND status = 'PAID' AND review_reason IS NULL RETURNING out_trade_no`,
     { outTradeNo, reason },
   );
@@ -149,7 +151,7 @@ export async function raiseRefundedAmount(
 ): Promise<boolean> {
   const changed = await rows(
     trx,
-    `UPDATE payments SET refunded_amount = :amount, updated_at = now()
+    `UPDATE :schema:.payments SET refunded_amount = :amount, updated_at = now()
      WHERE out_trade_no = :outTradeNo AND refunded_amount < CAST(:amount AS numeric) RETURNING out_trade_no`,
     { outTradeNo, amount },
   );
@@ -163,7 +165,7 @@ export async function raiseRefundedAmount(
 export async function setChecks(db: Database, outTradeNo: string, check: number): Promise<void> {
   await rows(
     db,
-    `UPDATE payments SET checks = :check, updated_at = now() WHERE out_trade_no = :outTradeNo AND checks <> :check`,
+    `UPDATE :schema:.payments SET checks = :check, updated_at = now() WHERE out_trade_no = :outTradeNo AND checks <> :check`,
     { outTradeNo, check },
   );
 }
@@ -172,7 +174,7 @@ export async function setChecks(db: Database, outTradeNo: string, check: number)
 export async function setRecheck(db: Database, outTradeNo: string, inMs: number | null): Promise<void> {
   await rows(
     db,
-    `UPDATE payments SET recheck_at = now() + CAST(:inMs AS float8) * interval '1 millisecond', updated_at = now()
+    `UPDATE :schema:.payments SET recheck_at = now() + CAST(:inMs AS float8) * interval '1 millisecond', updated_at = now()
      WHERE out_trade_no = :outTradeNo`,
     { outTradeNo, inMs },
   );
@@ -192,7 +194,7 @@ export function findLeftovers(db: Database, limit: number): Promise<LeftoverPaym
     db,
     `SELECT ${COLUMNS}, now() >= o.expires_at AS expired,
        CAST(EXTRACT(EPOCH FROM o.expires_at - now()) * 1000 AS float8) AS "remainingMs"
-     FROM payments p JOIN orders o ON o.id = p.order_id
+     FROM :schema:.payments p JOIN :schema:.orders o ON o.id = p.order_id
      WHERE p.status = 'UNPAID' AND o.status <> 'UNPAID' AND (p.recheck_at IS NULL OR p.recheck_at <= now())
      ORDER BY p.updated_at, p.out_trade_no LIMIT :limit`,
     { limit },
@@ -203,7 +205,7 @@ export function findLeftovers(db: Database, limit: number): Promise<LeftoverPaym
 export function findRechecks(db: Database, limit: number): Promise<Payment[]> {
   return rows(
     db,
-    `SELECT ${COLUMNS} FROM payments p WHERE status = 'CLOSED' AND recheck_at <= now()
+    `SELECT ${COLUMNS} FROM :schema:.payments p WHERE status = 'CLOSED' AND recheck_at <= now()
      ORDER BY recheck_at LIMIT :limit`,
     { limit },
   );
@@ -216,7 +218,7 @@ export function findUnattended(
 ): Promise<Payment[]> {
   return rows(
     db,
-    `SELECT ${COLUMNS} FROM payments p
+    `SELECT ${COLUMNS} FROM :schema:.payments p
      WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL)
        OR (status = 'REFUNDING' AND updated_at <= now() - :refundingForMs * interval '1 millisecond')
      -- in no order, so that a full batch that stays as it is does not keep the rest away for ever
@@ -229,7 +231,7 @@ export function findUnattended(
 export function listReviews(db: Database, limit: number): Promise<Payment[]> {
   return rows(
     db,
-    `SELECT ${COLUMNS} FROM payments p
+    `SELECT ${COLUMNS} FROM :schema:.payments p
      WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL)
      ORDER BY updated_at, out_trade_no LIMIT :limit`,
     { limit },

@@ -10,7 +10,7 @@ export async function keepUnmatched(
 ): Promise<boolean> {
   const inserted = await rows(
     db,
-    `INSERT INTO unmatched_notifications (out_trade_no, notify_id, content)
+    `INSERT INTO :schema:.unmatched_notifications (out_trade_no, notify_id, content)
      VALUES (:outTradeNo, :notifyId, :content) ON CONFLICT DO NOTHING RETURNING id`,
     { outTradeNo, notifyId: fields['notify_id'] ?? '', content: JSON.stringify(fields) },
   );
@@ -45,7 +45,7 @@ export function listUnmatched(
 ): Promise<UnmatchedNotification[]> {
   return rows(
     db,
-    `SELECT ${COLUMNS} FROM unmatched_notifications WHERE resolved_at IS NULL OR :all ORDER BY id DESC LIMIT :limit`,
+    `SELECT ${COLUMNS} FROM :schema:.unmatched_notifications WHERE resolved_at IS NULL OR :all ORDER BY id DESC LIMIT :limit`,
     { limit, all },
   );
 }
@@ -69,9 +69,9 @@ export async function resolveUnmatched(
   await rows(
     db,
     `WITH resolved AS (
-       UPDATE unmatched_notifications SET resolved_at = now(), resolved_by = :actor, resolution = :reason
+       UPDATE :schema:.unmatched_notifications SET resolved_at = now(), resolved_by = :actor, resolution = :reason
        WHERE id = CAST(:id AS bigint) AND resolved_at IS NULL RETURNING id, out_trade_no, notify_id)
-     INSERT INTO payment_events (actor, event, detail)
+     INSERT INTO :schema:.payment_events (actor, event, detail)
      SELECT CAST(:actor AS text), 'unmatched-resolved',
        jsonb_build_object('id', CAST(id AS text), 'outTradeNo', out_trade_no, 'notifyId', notify_id,
          'reason', CAST(:reason AS text))
@@ -80,7 +80,7 @@ export async function resolveUnmatched(
   );
   const found = await row<UnmatchedNotification>(
     db,
-    `SELECT ${COLUMNS} FROM unmatched_notifications WHERE id = CAST(:id AS bigint)`,
+    `SELECT ${COLUMNS} FROM :schema:.unmatched_notifications WHERE id = CAST(:id AS bigint)`,
     { id },
   );
   if (!found) {

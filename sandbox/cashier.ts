@@ -93,8 +93,8 @@ export function paidPage(trade: Trade, merchant: Merchant, now: number): string 
   const back =
     order.returnUrl === undefined ? '' : backLink(signedReturn(trade, order.returnUrl, merchant, now));
   const lost =
-    trade.untold === true
-      ? '<p id="untold">Its notification is lost: the shop must find out by itself.</p>'
+    trade.undelivered === true
+      ? '<p id="undelivered">Its notification is lost: the shop must find out by itself.</p>'
       : '';
   return layout(
     'Paid',

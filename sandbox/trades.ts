@@ -47,7 +47,7 @@ export interface Trade {
   expiresAt: number;
   paidAt?: number;
   /** Paid, and its notification was lost on purpose. */
-  untold?: boolean;
+  undelivered?: boolean;
   closedAt?: number;
   finishedAt?: number;
   refunds: Refund[];
@@ -119,7 +119,7 @@ export class Trades {
       case 'paid':
         Object.assign(this.#become(event.outTradeNo, 'TRADE_SUCCESS'), {
           paidAt: event.at,
-          untold: !event.notify,
+          undelivered: !event.notify,
         });
         return;
       case 'closed':

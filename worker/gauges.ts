@@ -11,9 +11,9 @@ export function measureBacklog(meter: MetricMeter, db: Database, log: Logger): (
     meter.createGauge(`durable_alipay_${name}`, 'float', undefined, description);
   const gauges = {
     oldestUnresolvedSeconds: gauge('oldest_unresolved_seconds', 'How long an expired order has been UNPAID'),
-    oldestUntoldSeconds: gauge(
-      'oldest_untold_seconds',
-      'How long a message to the order service has stood untold',
+    oldestUndeliveredSeconds: gauge(
+      'oldest_undelivered_seconds',
+      'How long a message to the order service has stood undelivered',
     ),
     oldestRefundingSeconds: gauge('oldest_refunding_seconds', 'How long a refund has been under way'),
     inReview: gauge('payments_in_review', 'Payments that wait for a person'),

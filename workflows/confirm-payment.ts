@@ -13,7 +13,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { Recorded } from '../db/ledger';
+import type { Recorded } from './messages';
 import { atOnceOrSurely, failureType, fieldsOf, isCount, isFinal, isLike, requireInput } from './failures';
 import { paymentInWords } from './in-words';
 import type {
@@ -25,7 +25,7 @@ import type {
   PaymentStatus,
   ResolveReview,
 } from './messages';
-import { FAILURES, QUERIES, SIGNALS, UPDATES } from './messages';
+import { QUERIES, SIGNALS, UPDATES } from './messages';
 import { countCheck, countUnconfirmed, measureLateness } from './metrics';
 import {
   askAtOnce,
@@ -119,7 +119,7 @@ class PaymentRun {
   #status: PaymentStatus = 'UNPAID';
   #reviewReason: string | null = null;
   #orderId: string | undefined;
-  #untold = false;
+  #undelivered = false;
   /** Whether the row has been read, or is known to be UNPAID because a checkout started this run. */
   #known: boolean;
   /** The failure of a decision that may have been recorded all the same. */
@@ -166,7 +166,7 @@ class PaymentRun {
   /** Does what is due next, or waits for it; false when nothing is left to do. */
   async takeNextStep(): Promise<boolean> {
     if (this.#doubt !== undefined) await this.#readWhatWasDecided();
-    else if (this.#untold) await this.#tellOrderService();
+    else if (this.#undelivered) await this.#tellOrderService();
     else if (this.#status === 'REFUNDING') await this.#refund();
     else if (this.#isInReview) await this.#waitForDecision();
     else if (this.#isOpen && this.#checksRemain) await this.#waitAndCheck();
@@ -230,7 +230,7 @@ class PaymentRun {
   async #waitUntil(
     time: number,
     summary: string,
-    isDue = (): boolean => !this.#isOpen || this.#untold,
+    isDue = (): boolean => !this.#isOpen || this.#undelivered,
   ): Promise<boolean> {
     const ms = time - Date.now();
     return ms <= 0 ? isDue() : condition(isDue, ms, { summary });
@@ -316,12 +316,12 @@ class PaymentRun {
     );
   }
 
-  #adopt({ status, reviewReason, orderId, untold }: Recorded): void {
+  #adopt({ status, reviewReason, orderId, undelivered }: Recorded): void {
     this.#known = true;
     this.#status = status;
     this.#reviewReason = reviewReason;
     this.#orderId = orderId;
-    this.#untold = untold;
+    this.#undelivered = undelivered;
     this.#show();
   }
 
@@ -330,7 +330,7 @@ class PaymentRun {
     if (!isLike(/^[0-9]{1,18}$/, eventId)) {
       log.warn('signal passed over: it names no event', {
         outTradeNo: this.#outTradeNo,
-        code: FAILURES.invalidInput,
+        code: 'INVALID_INPUT',
       });
       return;
     }
@@ -405,7 +405,7 @@ class PaymentRun {
   }
 
   async #tellOrderService(): Promise<void> {
-    this.#untold = false;
+    this.#undelivered = false;
     const order = { orderId: this.#orderId as string };
     try {
       await atOnceOrSurely(
@@ -414,7 +414,7 @@ class PaymentRun {
       );
     } catch (error) {
       if (isCancellation(error)) throw error;
-      log.warn('order service not told yet; the sweep will', { ...order, code: 'UNTOLD' });
+      log.warn('order service not told yet; the sweep will', { ...order, code: 'UNDELIVERED' });
     }
     this.#show();
   }
@@ -424,12 +424,12 @@ class PaymentRun {
   }
 
   async #waitForDecision(): Promise<void> {
-    await condition(() => !this.#isInReview || this.#untold || this.#doubt !== undefined);
+    await condition(() => !this.#isInReview || this.#undelivered || this.#doubt !== undefined);
   }
 
   async #closeAtDeadline(): Promise<void> {
     // A buyer who comes back to the cashier starts a new round of checks.
-    const isDue = (): boolean => !this.#isOpen || this.#untold || this.#checksRemain;
+    const isDue = (): boolean => !this.#isOpen || this.#undelivered || this.#checksRemain;
     const woken = await this.#waitUntil(this.#expiresAt + DEADLINE_GRACE_MS, 'close at the deadline', isDue);
     if (woken) return;
     this.#closesOrder = false;
@@ -475,7 +475,7 @@ class PaymentRun {
       ...this.state(),
       checksAllowed: this.#checksAllowed,
       reviewReason: this.#reviewReason,
-      untold: this.#untold,
+      undelivered: this.#undelivered,
       postponed: this.#postponements > 0,
       expiresAt: this.#expiresAt === Infinity ? null : new Date(this.#expiresAt).toISOString(),
       closesOrder: this.#closesOrder,
@@ -486,17 +486,17 @@ class PaymentRun {
 /** No answer, or no place under the quota so soon: the safe path waits. Down and misconfigured are no better there. */
 function needsSafePath(error: unknown): boolean {
   const type = failureType(error);
-  return type !== FAILURES.alipayDown && type !== FAILURES.alipayMisconfigured;
+  return type !== 'ALIPAY_DOWN' && type !== 'ALIPAY_MISCONFIGURED';
 }
 
 /** @throws what no answer can stand for */
 function meaningOf(error: unknown): 'unknown' | 'postponed' {
   if (isCancellation(error)) throw error;
   switch (failureType(error)) {
-    case FAILURES.paymentUnknown:
+    case 'PAYMENT_UNKNOWN':
       throw error;
-    case FAILURES.alipayDown:
-    case FAILURES.alipayBusy:
+    case 'ALIPAY_DOWN':
+    case 'ALIPAY_BUSY':
       return 'postponed';
     default:
       return 'unknown';

@@ -1,35 +1,57 @@
-/**
- * The registry of errors that a caller sees: a code, and the HTTP status that fits it. Like {@link messages}, it
- * imports nothing. The message of each error says what happened and what to do.
- */
-export const ERROR_STATUS = {
-  INVALID_INPUT: 400,
-  UNAUTHORIZED: 401,
-  ORDER_UNKNOWN: 404,
-  PAYMENT_UNKNOWN: 404,
-  NOTIFICATION_UNKNOWN: 404,
-  NOT_FOUND: 404,
-  AMOUNT_DIFFERS: 409,
-  OUT_TRADE_NO_TAKEN: 409,
-  ORDER_PAID: 409,
-  ORDER_CLOSED: 409,
-  ORDER_EXPIRED: 409,
-  ORDER_HELD: 409,
-  PAYMENT_SETTLED: 409,
-  REVIEW_REFUSED: 409,
-  NOTIFICATION_RESOLVED: 409,
-  TOO_MANY_REQUESTS: 429,
-  INTERNAL: 500,
-  CONFIG_INVALID: 500,
-  PAYLOAD_KEY_UNKNOWN: 500,
-  PAYLOAD_UNREADABLE: 500,
-  ALIPAY_REFUSED: 503,
-  ALIPAY_UNAVAILABLE: 503,
-  DATABASE_UNAVAILABLE: 503,
-  TEMPORAL_UNAVAILABLE: 503,
-} as const;
+interface ErrorEntry {
+  /** The HTTP status that fits. */
+  status: number;
+  /** Whether trying again can help without anybody's doing. */
+  retryable: boolean;
+  /** What it means, for documents and help; each error's own message says what happened and what to do. */
+  text: string;
+}
 
-export type ErrorCode = keyof typeof ERROR_STATUS;
+const entry = (status: number, retryable: boolean, text: string): ErrorEntry => ({ status, retryable, text });
+
+/**
+ * Every code that leaves this system: of a {@link PaymentError}, of an answer over HTTP, and as the type of an
+ * ApplicationFailure in a history. A plain Error in workflow code would make the workflow task retry for ever, so
+ * workflows and activities throw these and nothing else. Like {@link messages}, this file imports nothing.
+ */
+export const ERRORS = {
+  INVALID_INPUT: entry(400, false, 'the request is malformed'),
+  UNAUTHORIZED: entry(401, false, 'the bearer token is missing or wrong'),
+  ORDER_UNKNOWN: entry(404, false, 'there is no such order'),
+  PAYMENT_UNKNOWN: entry(404, false, 'there is no such payment'),
+  NOTIFICATION_UNKNOWN: entry(404, false, 'there is no such unmatched notification'),
+  NOT_FOUND: entry(404, false, 'there is no such thing'),
+  AMOUNT_DIFFERS: entry(409, false, 'the order is registered with another amount'),
+  OUT_TRADE_NO_TAKEN: entry(409, false, 'the number pays another order'),
+  ORDER_PAID: entry(409, false, 'the order is paid'),
+  ORDER_CLOSED: entry(409, false, 'the order is closed'),
+  ORDER_EXPIRED: entry(409, false, 'the order expires too soon to be paid'),
+  ORDER_HELD: entry(409, false, 'something about the order must be settled first'),
+  PAYMENT_SETTLED: entry(409, false, 'the payment is settled'),
+  REVIEW_REFUSED: entry(409, false, 'the decision contradicts the payment, or Alipay'),
+  NOTIFICATION_RESOLVED: entry(409, false, 'somebody has resolved the notification otherwise'),
+  TOO_MANY_REQUESTS: entry(429, true, 'too many requests from this address'),
+  INTERNAL: entry(500, true, 'an unexpected error; the log has its cause'),
+  CONFIG_INVALID: entry(500, false, 'a setting is missing or wrong'),
+  PAYLOAD_KEY_UNKNOWN: entry(500, false, 'the key that encrypted a payload is not in PAYLOAD_KEYS'),
+  PAYLOAD_UNREADABLE: entry(500, false, 'a payload cannot be decrypted'),
+  ALIPAY_UNKNOWN: entry(503, true, 'nobody knows what Alipay did: ask again, infer nothing'),
+  ALIPAY_BUSY: entry(503, true, 'our own quota is used up: nothing was asked'),
+  ALIPAY_DOWN: entry(503, true, 'this process cannot reach Alipay: nothing was asked'),
+  ALIPAY_MISCONFIGURED: entry(503, true, 'Alipay refuses the app: keys, app id or permissions are wrong'),
+  ALIPAY_REFUSED: entry(503, true, 'Alipay refuses the call, by a verified answer'),
+  ALIPAY_UNAVAILABLE: entry(503, true, 'Alipay did not do what was asked'),
+  MERCHANT_UNKNOWN: entry(503, true, 'the payment is of a merchant that this process does not have'),
+  FOREIGN_INSTALLATION: entry(500, false, "the database is another installation's"),
+  DATABASE_UNAVAILABLE: entry(503, true, 'Postgres did not answer'),
+  TEMPORAL_UNAVAILABLE: entry(503, true, 'Temporal did not answer'),
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Whether a word is one of the codes. */
+export const isErrorCode = (word: unknown): word is ErrorCode =>
+  typeof word === 'string' && Object.hasOwn(ERRORS, word);
 
 /** An error that is part of the interface. Its message carries no secret and nothing about a buyer. */
 export class PaymentError extends Error {
@@ -45,6 +67,11 @@ export class PaymentError extends Error {
 
   /** The HTTP status that fits the code. */
   get status(): number {
-    return ERROR_STATUS[this.code];
+    return ERRORS[this.code].status;
+  }
+
+  /** Whether trying again can help without anybody's doing. */
+  get retryable(): boolean {
+    return ERRORS[this.code].retryable;
   }
 }

@@ -1,6 +1,5 @@
 import { ActivityFailure, ApplicationFailure, isCancellation } from '@temporalio/workflow';
-import type { FailureType } from './messages';
-import { FAILURES } from './messages';
+import type { ErrorCode } from './errors';
 
 /** The type of the ApplicationFailure behind whatever an activity threw; undefined for a time-out, say. */
 export function failureType(error: unknown): string | undefined {
@@ -15,13 +14,13 @@ export function isFinal(error: unknown): boolean {
 }
 
 /** A failure of the closed set that ends a workflow or refuses a message. */
-export function fail(type: FailureType, message: string): ApplicationFailure {
+export function fail(type: ErrorCode, message: string): ApplicationFailure {
   return ApplicationFailure.create({ type, message, nonRetryable: true });
 }
 
 /** @throws ApplicationFailure INVALID_INPUT unless `holds` */
 export function requireInput(holds: boolean, message: string): asserts holds {
-  if (!holds) throw fail(FAILURES.invalidInput, message);
+  if (!holds) throw fail('INVALID_INPUT', message);
 }
 
 /**

@@ -2,7 +2,7 @@ import { defineSignal, log, proxyActivities, proxyLocalActivities, setHandler } 
 import type { OrderServiceQueueActivities } from '../activities';
 import { atOnceOrSurely, fieldsOf, isLike, requireInput } from './failures';
 import type { FulfillOrderInput, PaymentResult } from './messages';
-import { FAILURES, SIGNALS, TASK_QUEUES } from './messages';
+import { SIGNALS, TASK_QUEUES } from './messages';
 
 const atOnce = proxyLocalActivities<OrderServiceQueueActivities>({
   startToCloseTimeout: '1s',
@@ -27,7 +27,7 @@ export async function fulfillOrder(input: FulfillOrderInput): Promise<{ orderId:
   const inbox: PaymentResult[] = [];
   setHandler(paymentResultSignal, (message) => {
     if (isResult(message)) inbox.push(message);
-    else log.warn('signal passed over: it is no payment result', { code: FAILURES.invalidInput });
+    else log.warn('signal passed over: it is no payment result', { code: 'INVALID_INPUT' });
   });
   const { orderId } = fieldsOf(input);
   requireInput(isLike(ORDER_ID_FORM, orderId), 'orderId: 1 to 64 of A-Z a-z 0-9 _ -');

@@ -9,7 +9,7 @@ export interface PaymentFacts extends PaymentState {
   /** Null where nobody need decide. */
   reviewReason: string | null;
   /** Whether the order service has not been told yet. */
-  untold: boolean;
+  undelivered: boolean;
   /** Whether the last check could not be made, since Alipay cannot be asked. */
   postponed: boolean;
   /** ISO 8601, or null where this run does not know it. */
@@ -20,12 +20,12 @@ export interface PaymentFacts extends PaymentState {
 
 /** Where a payment stands. */
 export function paymentInWords(facts: PaymentFacts): string {
-  const { status, checks, checksAllowed, lastAnswer, untold } = facts;
+  const { status, checks, checksAllowed, lastAnswer, undelivered } = facts;
   const made = checksAllowed > 0 ? `, ${checks} of ${checksAllowed} checks made` : '';
   return paragraphs(
     `**${isInReview(facts) ? 'REVIEW' : status}**${made}.`,
     lastAnswer && `Alipay's last answer: *${lastAnswer}*.`,
-    untold && 'The order service is told now; if that fails, by the next sweep.',
+    undelivered && 'The order service is told now; if that fails, by the next sweep.',
     ...whatNext(facts),
   );
 }
@@ -95,12 +95,11 @@ export function sweepInWords(
   report: SweepReport,
   { over, dryRun }: { over: boolean; dryRun: boolean },
 ): string {
-  const { scanned, closed, rescued, held, failed, owed } = report;
+  const { scanned, closed, rescued, held, failed } = report;
   return paragraphs(
     `**${over ? 'Done' : 'At work'}**, ${report.seconds} s.`,
     dryRun && '**Dry run:** nothing is changed; this is what a sweep would do.',
     `${scanned} expired orders looked at: **${closed} closed**, ${rescued} rescued, ${held} held, ${failed} failed.`,
-    `Owed work done: ${owed}.`,
     report.gatewayDown && '**Gateway down:** nothing more is asked; the next sweep tries again.',
     report.next && 'More are left: the next tick goes on from here.',
     named('Rescued (paid after all)', report.rescuedIds, rescued),

@@ -1,13 +1,13 @@
 /**
- * Everything that is said to, by and about the workflows: names, ids, inputs, results, failure types.
- * This file imports nothing, so that checkout code, a worker in another language's tests and workflow code can
- * all share it.
+ * Everything that is said to, by and about the workflows: names, ids, inputs, results, and the activities' signatures,
+ * which activities implement and workflows proxy. This file imports nothing, so that checkout code, a worker in another
+ * language's tests and workflow code can all share it.
  */
 
 export const TASK_QUEUES = {
-  /** Workflows, table writes and the fast path of a query. */
+  /** Workflows, and activities that reach Postgres and Temporal only. */
   payments: 'payments',
-  /** Every other call of Alipay: the safe path of a query, closing, refunding. */
+  /** Every call of Alipay. */
   alipay: 'alipay',
   /** The shop's side: `fulfillOrder` and its activities. A shop replaces it by a worker of its own. */
   orderService: 'order-service',
@@ -25,12 +25,14 @@ export const WORKFLOWS = {
   confirmPayment: 'confirmPayment',
   fulfillOrder: 'fulfillOrder',
   sweepExpiredOrders: 'sweepExpiredOrders',
+  followUp: 'followUp',
   closeOrder: 'closeOrder',
 } as const;
 
 export const SIGNALS = {
   alipayNotified: 'alipayNotified',
   checkedOut: 'checkedOut',
+  rowMoved: 'rowMoved',
   paymentResult: 'paymentResult',
 } as const;
 
@@ -47,6 +49,8 @@ export const SEARCH_ATTRIBUTES = {
 } as const;
 
 export const SWEEP_SCHEDULE_ID = 'sweep-expired-orders';
+
+export const FOLLOW_UP_SCHEDULE_ID = 'follow-up';
 
 /** The workflow that confirms the payment `outTradeNo`. */
 export const paymentWorkflowId = (outTradeNo: string): string => `payment-${outTradeNo}`;
@@ -84,6 +88,10 @@ export interface ConfirmPaymentInput {
   closeBy?: CloseBy;
   /** ISO 8601: the order's `expires_at`. */
   deadline?: string;
+  /** ISO 8601: when the first check is due, where that is not one interval after the start: a run that takes over. */
+  firstCheckAt?: string;
+  /** How many checks an earlier run has made. Default 0. */
+  checksMade?: number;
 }
 
 /** The result of `confirmPayment`, of its query `payment` and of its updates. */
@@ -97,7 +105,7 @@ export interface PaymentState {
   lastAnswer: Answer | null;
 }
 
-/** Signal: a verified notification (or answer) about this payment is stored as `payment_events.id`. */
+/** Signal: a verified notification or answer about this payment is stored as `evidence.id`. */
 export interface AlipayNotified {
   eventId: string;
 }
@@ -115,6 +123,11 @@ export interface ResolveReview {
   to: ReviewOutcome;
   actor: string;
   reason: string;
+  /**
+   * REFUNDED only, where Alipay refuses to refund any more: how the money went back outside Alipay (a bank's reference).
+   * It is recorded apart from what Alipay refunded.
+   */
+  outside?: { reference: string };
 }
 
 /** Signal to the order service. It may arrive more than once: `messageId` is the key to deduplicate by, durably. */
@@ -172,8 +185,6 @@ export interface SweepReport {
   held: number;
   /** Broke; the next sweep tries them again. */
   failed: number;
-  /** Owed work done beside the expired orders: messages told, leftovers closed, refunds driven on, re-checks. */
-  owed: number;
   /** The first 100 order ids of each kind. */
   rescuedIds: string[];
   heldIds: string[];
@@ -193,30 +204,133 @@ export interface SweepProgress {
   startedAt: number;
 }
 
-/**
- * The closed set of failure types that leave an activity or a workflow. A plain Error in workflow code would
- * make the workflow task retry for ever, so workflows throw these as ApplicationFailures, and nothing else.
- */
-export const FAILURES = {
-  /** Nobody knows what Alipay did: time-out, 5xx, SYSTEM_ERROR, throttled, bad signature. Ask again. */
-  alipayUnknown: 'ALIPAY_UNKNOWN',
-  /** Our own quota is used up: nothing was asked. */
-  alipayBusy: 'ALIPAY_BUSY',
-  /** The circuit breaker is open: nothing was asked, nothing is used up. */
-  alipayDown: 'ALIPAY_DOWN',
-  /** Keys, app id or permission are wrong (40001-40003, 40006): a person must mend the configuration. */
-  alipayMisconfigured: 'ALIPAY_MISCONFIGURED',
-  /** Alipay answered something that this call cannot mean. */
-  alipayRefused: 'ALIPAY_REFUSED',
-  paymentUnknown: 'PAYMENT_UNKNOWN',
-  orderUnknown: 'ORDER_UNKNOWN',
-  orderHeld: 'ORDER_HELD',
-  orderPaid: 'ORDER_PAID',
-  eventUnknown: 'EVENT_UNKNOWN',
-  reviewRefused: 'REVIEW_REFUSED',
-  invalidInput: 'INVALID_INPUT',
-  databaseUnavailable: 'DATABASE_UNAVAILABLE',
-  internal: 'INTERNAL',
-} as const;
+/** What the ledger says of a payment after it has been told something. */
+export interface Recorded {
+  status: StoredPaymentStatus;
+  reviewReason: string | null;
+  orderId: string;
+  /** Whether the order service still has to be told something. */
+  undelivered: boolean;
+  /** Whether this call changed the status. */
+  changed?: boolean;
+}
 
-export type FailureType = (typeof FAILURES)[keyof typeof FAILURES];
+/** {@link Recorded} by a person's decision, with what Alipay said that decided it. */
+export interface Decided extends Recorded {
+  /** Undefined where the decision had been carried out before and nobody was asked. */
+  answer?: Answer;
+}
+
+/** What one check found. */
+export interface Queried {
+  answer: Answer;
+  tradeNo?: string;
+  /** Yuan. */
+  totalAmount?: string;
+}
+
+/** One question about a payment. */
+export interface QueryAlipayInput {
+  outTradeNo: string;
+  /** The number of the check, 0 for an ask that uses up none. */
+  check: number;
+  /** Milliseconds from now to the check after this one; null: there is none. Written to the row, so that others see it. */
+  nextCheckInMs: number | null;
+}
+
+export interface ExpiredOrder {
+  id: string;
+  /** ISO 8601 with microseconds: a Date would round the cursor and skip or repeat orders. */
+  expiresAt: string;
+}
+
+/** Order ids by what became of them. */
+export interface ChunkReport {
+  closed: string[];
+  rescued: string[];
+  held: string[];
+  failed: string[];
+}
+
+/** The kinds of due work that the follow-up does, each in its own activity. */
+export const FOLLOW_UP_KINDS = [
+  'undelivered',
+  'unrecorded',
+  'slowChecks',
+  'unwatched',
+  'unattended',
+  'leftovers',
+  'rechecks',
+] as const;
+
+export type FollowUpKind = (typeof FOLLOW_UP_KINDS)[number];
+
+/** What one follow-up did of one kind. `left`: more was due than it had time for. */
+export interface KindReport {
+  done: number;
+  failed: number;
+  left: boolean;
+}
+
+/** Null: the activity of this kind failed as a whole. */
+export type FollowUpReport = Record<FollowUpKind, KindReport | null>;
+
+/** What a worker on queue `payments` runs, the short ones also as local activities. All are safe to repeat. */
+export interface PaymentsQueueActivities {
+  /**
+   * Records all evidence about a payment that is not recorded yet, then tells the order service what it has not been told.
+   * Failing to tell is `undelivered`, never an error. Fails with PAYMENT_UNKNOWN.
+   */
+  recordAndTell(input: { outTradeNo: string }): Promise<Recorded>;
+  /** What the row says. Fails with PAYMENT_UNKNOWN. */
+  readPayment(input: { outTradeNo: string }): Promise<Recorded>;
+  /** Notes in the row when the next check is due, or, with null, that this run makes no more; returns what the row says. */
+  planCheck(input: { outTradeNo: string; inMs: number | null }): Promise<Recorded>;
+  /** Tells the order service all that it has not been told about one order; returns how many messages. */
+  tellOrderService(input: { orderId: string }): Promise<number>;
+  /** One page of expired UNPAID orders that are due, oldest first, by Postgres' clock. */
+  findExpiredOrders(input: { after: SweepCursor | null; limit: number }): Promise<ExpiredOrder[]>;
+  /** Follow-up: messages undelivered for a minute. */
+  tellUndelivered(): Promise<KindReport>;
+  /** Follow-up: payments with evidence unrecorded for a minute. */
+  wakeUnrecorded(): Promise<KindReport>;
+  /** Follow-up: payments whose next check is overdue by two minutes: nobody watches them. */
+  watchUnwatched(): Promise<KindReport>;
+  /** Follow-up: payments in REVIEW or REFUNDING whose run is gone or disagrees with the row. */
+  attendUnattended(): Promise<KindReport>;
+}
+
+/** What a worker on queue `alipay` runs: all that calls the gateway. All are safe to repeat. */
+export interface AlipayQueueActivities {
+  /**
+   * Asks whether a payment was made: the own table first, then `alipay.trade.query`. An unknown answer is a result, not
+   * an error. Fails with ALIPAY_DOWN, ALIPAY_BUSY (nothing was asked), ALIPAY_MISCONFIGURED, ALIPAY_REFUSED,
+   * MERCHANT_UNKNOWN, PAYMENT_UNKNOWN.
+   */
+  queryAlipay(input: QueryAlipayInput): Promise<Queried>;
+  /**
+   * Closes a chunk of expired orders, Alipay asked first. An order that breaks is reported as failed and never stops the
+   * rest. Fails with ALIPAY_DOWN, what it has done in its heartbeat, so that another worker goes on.
+   */
+  closeExpiredOrders(input: { orderIds: string[]; actor: string; dryRun?: boolean }): Promise<ChunkReport>;
+  /** Asks about a reserved, never used `out_trade_no`: any verified answer means that the gateway is up. */
+  probeAlipay(): Promise<boolean>;
+  /** Cancels an order for the shop. Fails with ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD. */
+  cancelOrder(input: CloseOrderInput): Promise<ClosedOrder>;
+  /** Drives a REFUNDING payment on. Fails with ALIPAY_UNKNOWN (try again) and the failures of any call. */
+  refundPayment(input: { outTradeNo: string }): Promise<Recorded>;
+  /** Carries out a person's decision, if Alipay's fresh answer agrees. Fails with REVIEW_REFUSED, PAYMENT_UNKNOWN. */
+  resolveReview(input: ResolveReview & { outTradeNo: string }): Promise<Decided>;
+  /** Follow-up: slow checks of payments still open. */
+  askSlowly(): Promise<KindReport>;
+  /** Follow-up: UNPAID payments of settled orders are closed at Alipay. */
+  closeLeftovers(): Promise<KindReport>;
+  /** Follow-up: payments closed here are asked about once more, 25 hours later. */
+  recheckClosed(): Promise<KindReport>;
+}
+
+/** What a worker on queue `order-service` runs, unless the shop has its own. */
+export interface OrderServiceQueueActivities {
+  /** Acts on one message, once: false where that was done before. */
+  actOnResult(message: PaymentResult): Promise<boolean>;
+}

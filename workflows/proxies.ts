@@ -1,6 +1,6 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { AlipayQueueActivities, PaymentsQueueActivities } from '../activities';
-import { FAILURES, TASK_QUEUES } from './messages';
+import { TASK_QUEUES } from './messages';
 
 // The activities as workflows call them: one proxy for each kind of effect, each with its reason.
 
@@ -37,12 +37,7 @@ export const askSafely = proxyActivities<AlipayQueueActivities>({
     backoffCoefficient: 2,
     maximumAttempts: 3,
     // Asking at once again cannot help: nothing is asked, or the same is answered.
-    nonRetryableErrorTypes: [
-      FAILURES.alipayDown,
-      FAILURES.alipayBusy,
-      FAILURES.alipayMisconfigured,
-      FAILURES.alipayRefused,
-    ],
+    nonRetryableErrorTypes: ['ALIPAY_DOWN', 'ALIPAY_BUSY', 'ALIPAY_MISCONFIGURED', 'ALIPAY_REFUSED'],
   },
   // A paid notification cancels the ask, and goes on at once; the activity hears of it at its next beat.
   cancellationType: ActivityCancellationType.TRY_CANCEL,

@@ -2,7 +2,6 @@ import {
   continueAsNew,
   defineQuery,
   isCancellation,
-  log,
   setCurrentDetails,
   setHandler,
   workflowInfo,
@@ -39,7 +38,6 @@ export async function sweepExpiredOrders(input: SweepInput): Promise<SweepReport
   requireInput(isCount(pageSize, 1), 'pageSize: an integer, 1 or more');
   const sweep = new Sweep(input);
   setHandler(progressQuery, () => sweep.report);
-  if (!input.progress) await sweep.doWhatIsOwed();
   await sweep.closeExpired();
   if (sweep.goesOn) await continueAsNew<typeof sweepExpiredOrders>({ ...input, progress: sweep.progress });
   const report = sweep.end();
@@ -83,18 +81,6 @@ class Sweep {
   #whereTheLastTickEnded(): SweepCursor | null {
     const last = workflowInfo().lastResult as SweepReport | undefined;
     return this.#isCron ? (last?.next ?? null) : null;
-  }
-
-  async doWhatIsOwed(): Promise<void> {
-    try {
-      const { done, gatewayDown } = await sweepSurely.doWhatIsOwed({ dryRun: this.#input.dryRun ?? false });
-      this.#report.owed = done;
-      if (gatewayDown) this.#stopForGateway();
-      this.#show();
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-      log.warn('owed work was not done; the next sweep tries again', { code: 'OWED_FAILED' });
-    }
   }
 
   /** `parallel` lanes, each closing one chunk at a time, fed from pages that are read as they are needed. */
@@ -198,7 +184,6 @@ function emptyReport(): SweepReport {
     rescued: 0,
     held: 0,
     failed: 0,
-    owed: 0,
     rescuedIds: [],
     heldIds: [],
     failedIds: [],

@@ -1,4 +1,4 @@
-import { takePlace } from '../../db/alipay-quota';
+import { acquireSlot } from '../../db/alipay-quota';
 import type { Database } from '../../db/connect';
 import type { GatewaySettings, ObserveCall } from './gateway';
 import { AlipayGateway } from './gateway';
@@ -19,6 +19,6 @@ export function openGateway(
   const { appId } = settings;
   return new AlipayGateway(settings, {
     observe,
-    takePlace: (maxWaitMs) => takePlace(db, { appId, perSecond: maxRps * HEADROOM, maxWaitMs }),
+    takePlace: (maxWaitMs) => acquireSlot(db, { appId, perSecond: maxRps * HEADROOM, maxWaitMs }),
   });
 }

@@ -193,7 +193,6 @@ function describeReport(paint: Paint, report: SweepReport, dryRun = false): stri
     ['Rescued', withIds(report.rescued, report.rescuedIds)],
     ['Held', withIds(report.held, report.heldIds)],
     ['Failed', report.failed > 0 ? paint('red', withIds(report.failed, report.failedIds)) : '0'],
-    ['Owed', `${report.owed} done`],
     ['Oldest expired', when(report.oldest)],
     ['Gateway', report.gatewayDown ? paint('red', 'down: nothing was asked') : 'up'],
     ['Next starts', report.next && `after order ${report.next.orderId}`],

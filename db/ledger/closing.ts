@@ -1,4 +1,5 @@
 import type { Database } from '../connect';
+import { transaction } from '../connect';
 import { lockOrder, lockOrderOfPayment, settle } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
@@ -29,7 +30,7 @@ export async function closeOrderWithPayments(
     reason,
   }: { orderId: string; asked: AskedPayment[]; actor: string; reason: string },
 ): Promise<CloseOutcome> {
-  return db.transaction(async (trx) => {
+  return transaction(db, async (trx) => {
     const order = await lockOrder(trx, orderId);
     if (!order) throw unknownOrder(orderId);
     if (order.status === 'CLOSED') return 'already-closed';
@@ -66,7 +67,7 @@ async function closePayment(
 
 /** Closes a leftover UNPAID payment of an order that is settled already. False where either is no longer so. */
 export async function closeLeftover(db: Database, asked: AskedPayment, actor: string): Promise<boolean> {
-  return db.transaction(async (trx) => {
+  return transaction(db, async (trx) => {
     const order = await lockOrderOfPayment(trx, asked.outTradeNo);
     if (!order || order.status === 'UNPAID') return false;
     return closePayment(trx, asked, { actor, reason: `order is ${order.status}` });

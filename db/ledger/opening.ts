@@ -1,6 +1,7 @@
 import type { CloseBy, Product } from '../../workflows/messages';
 import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
+import { transaction } from '../connect';
 import { toFen } from '../money';
 import type { ClockedOrder } from '../orders';
 import { findOrder, insertOrder, lockOrder } from '../orders';
@@ -59,7 +60,7 @@ export async function openPayment(
   db: Database,
   input: PaymentToOpen,
 ): Promise<{ order: ClockedOrder; payment: Payment }> {
-  return db.transaction(async (trx) => {
+  return transaction(db, async (trx) => {
     const order = await lockOrder(trx, input.orderId);
     if (!order) throw unknownOrder(input.orderId);
     assertPayable(order, input.marginMs);

@@ -1,18 +1,7 @@
-import type { StoredPaymentStatus } from '../../workflows/messages';
+import type { Recorded } from '../../workflows/messages';
 import type { Database } from '../connect';
 import { row } from '../connect';
 import { unknownPayment } from './errors';
-
-/** What the ledger says of a payment after it has been told something. */
-export interface Recorded {
-  status: StoredPaymentStatus;
-  reviewReason: string | null;
-  orderId: string;
-  /** Whether the order service still has to be told something. */
-  untold: boolean;
-  /** Whether the call that answers this changed the status. */
-  changed?: boolean;
-}
 
 /**
  * What the ledger says of a payment.
@@ -24,8 +13,8 @@ export async function readRecorded(db: Database, outTradeNo: string): Promise<Re
   const recorded = await row<Recorded>(
     db,
     `SELECT status, review_reason AS "reviewReason", order_id AS "orderId",
-       EXISTS (SELECT 1 FROM order_messages m WHERE m.order_id = p.order_id AND m.told_at IS NULL) AS untold
-     FROM payments p WHERE out_trade_no = :outTradeNo`,
+       EXISTS (SELECT 1 FROM :schema:.order_messages m WHERE m.order_id = p.order_id AND m.told_at IS NULL) AS undelivered
+     FROM :schema:.payments p WHERE out_trade_no = :outTradeNo`,
     { outTradeNo },
   );
   if (!recorded) throw unknownPayment(outTradeNo);

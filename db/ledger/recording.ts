@@ -1,5 +1,6 @@
 import type { LatePaymentPolicy } from '../../workflows/messages';
 import type { Database } from '../connect';
+import { transaction } from '../connect';
 import type { ClockedOrder } from '../orders';
 import { lockOrderOfPayment } from '../orders';
 import { appendEvent } from '../payment-events';
@@ -8,7 +9,7 @@ import { findPayment, flagForReview, movePayment, raiseRefundedAmount } from '..
 import type { ClosedEvidence, Decision } from '../rules';
 import { decideClosed, decidePaid } from '../rules';
 import { unknownPayment } from './errors';
-import type { Recorded } from './recorded';
+import type { Recorded } from '../../workflows/messages';
 import { readRecorded } from './recorded';
 import { settleOrder, tellRefund } from './settling';
 
@@ -76,7 +77,7 @@ async function decideLocked(
   evidence: Evidence,
   decide: (order: ClockedOrder, payment: Payment) => Decision,
 ): Promise<Recorded> {
-  return db.transaction(async (trx) => {
+  return transaction(db, async (trx) => {
     const order = await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!order || !payment) throw unknownPayment(outTradeNo);

@@ -1,17 +1,18 @@
 import type { Database } from '../connect';
+import { transaction } from '../connect';
 import { lockOrderOfPayment } from '../orders';
 import { appendEvent, countUnproven } from '../payment-events';
 import { findPayment, movePayment, raiseRefundedAmount } from '../payments';
 import type { ReviewReason } from '../rules';
 import { REVIEW_REASONS } from '../rules';
 import { unknownPayment } from './errors';
-import type { Recorded } from './recorded';
+import type { Recorded } from '../../workflows/messages';
 import { readRecorded } from './recorded';
 import { tellRefund } from './settling';
 
 /** REFUNDING → REFUNDED, the whole amount; the proof is Alipay's. Finding it REFUNDED is success. */
 export async function recordRefunded(db: Database, outTradeNo: string, actor: string): Promise<Recorded> {
-  return db.transaction(async (trx) => {
+  return transaction(db, async (trx) => {
     await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!payment) throw unknownPayment(outTradeNo);
@@ -31,7 +32,7 @@ export async function recordRefundRefused(
   outTradeNo: string,
   { actor, subCode }: { actor: string; subCode: string },
 ): Promise<Recorded> {
-  return db.transaction(async (trx) => {
+  return transaction(db, async (trx) => {
     await lockOrderOfPayment(trx, outTradeNo);
     return giveToPerson(trx, outTradeNo, { actor, reason: REVIEW_REASONS.refundRefused, subCode });
   });
@@ -47,7 +48,7 @@ export async function recordUnproven(
   outTradeNo: string,
   { actor, subCode, mostAnswers }: { actor: string; subCode?: string | undefined; mostAnswers: number },
 ): Promise<Recorded & { answers: number }> {
-  return db.transaction(async (trx) => {
+  return transaction(db, async (trx) => {
     await lockOrderOfPayment(trx, outTradeNo);
     await appendEvent(trx, { outTradeNo, actor, event: 'refund-unproven', detail: { subCode } });
     const answers = await countUnproven(trx, outTradeNo, { refused: subCode !== undefined });

@@ -1,13 +1,14 @@
 import type { ResolveReview, ReviewOutcome } from '../../workflows/messages';
 import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
+import { transaction } from '../connect';
 import { paidItsOrder } from '../order-messages';
 import type { ClockedOrder } from '../orders';
 import { lockOrderOfPayment } from '../orders';
 import type { Payment } from '../payments';
 import { findPayment, movePayment, raiseRefundedAmount } from '../payments';
 import { unknownPayment } from './errors';
-import type { Recorded } from './recorded';
+import type { Recorded } from '../../workflows/messages';
 import { readRecorded } from './recorded';
 import { settleOrder, tellRefund } from './settling';
 
@@ -27,7 +28,7 @@ export async function recordReview(
     recheckInMs,
   }: ResolveReview & { outTradeNo: string; tradeNo: string | null; recheckInMs: number | null },
 ): Promise<Recorded> {
-  return db.transaction(async (trx) => {
+  return transaction(db, async (trx) => {
     const order = await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!order || !payment) throw unknownPayment(outTradeNo);

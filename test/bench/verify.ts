@@ -34,7 +34,7 @@ interface Counted {
   closed: number;
   unpaid: number;
   results: number;
-  untold: number;
+  undelivered: number;
   actedOn: number;
   /** Orders that are told or acted on other than once, or not by their status. */
   wrong: number;
@@ -89,7 +89,7 @@ async function differences(world: World, expected: Required<Expected>): Promise<
     ['payments CLOSED', counted.closed, closed],
     ['payments UNPAID', counted.unpaid, unpaid + asleep],
     ['results written', counted.results, paid + closed],
-    ['results untold', counted.untold, 0],
+    ['results undelivered', counted.undelivered, 0],
     ['results acted on', counted.actedOn, paid + closed],
     ['orders told wrongly', counted.wrong, 0],
     ['trades paid at Alipay', books.length, paid],
@@ -116,7 +116,7 @@ async function count({ db }: World): Promise<Counted> {
        count(*) FILTER (WHERE p.status = 'CLOSED' AND o.status = 'CLOSED')::int AS closed,
        count(*) FILTER (WHERE p.status = 'UNPAID' AND o.status = 'UNPAID')::int AS unpaid,
        (SELECT count(*)::int FROM order_messages) AS results,
-       (SELECT count(*)::int FROM order_messages WHERE told_at IS NULL) AS untold,
+       (SELECT count(*)::int FROM order_messages WHERE told_at IS NULL) AS undelivered,
        (SELECT count(*)::int FROM order_log) AS "actedOn",
        (SELECT count(*)::int FROM orders s WHERE s.status <> 'UNPAID'
         AND ((SELECT array_agg(l.status) FROM order_log l WHERE l.order_id = s.id) = ARRAY[s.status]) IS NOT TRUE) AS wrong

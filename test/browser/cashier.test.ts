@@ -57,7 +57,7 @@ describeInBrowser('the cashier page in a browser', () => {
   it('can lose the notification, and a check finds the payment', async () => {
     const { page, outTradeNo } = await goToCashier('A-3002');
     await page.locator('#pay-lose-notify').click();
-    await page.locator('#untold').waitFor();
+    await page.locator('#undelivered').waitFor();
 
     expect(await story.ended(outTradeNo)).toMatchObject({ status: 'PAID', lastAnswer: 'paid' });
     expect(await story.standing('A-3002')).toBe('PAID: PAID');

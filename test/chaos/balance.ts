@@ -36,7 +36,7 @@ export interface Balance {
   /** Payments whose sums differ by a fen or more. */
   differing: string[];
   /** Results that the order service should know, those that it acted on, and orders with none or more than one. */
-  results: { written: number; actedOn: number; untold: number; wrong: string[] };
+  results: { written: number; actedOn: number; undelivered: number; wrong: string[] };
 }
 
 /** Strikes the balance. */
@@ -92,7 +92,7 @@ export function isBalanced({
 }: Balance): boolean {
   const restless = review === 0 && open > 0;
   return (
-    [lost, twice, differing, told.wrong].every(({ length }) => length === 0) && told.untold === 0 && !restless
+    [lost, twice, differing, told.wrong].every(({ length }) => length === 0) && told.undelivered === 0 && !restless
   );
 }
 
@@ -130,7 +130,7 @@ async function results(db: Database): Promise<Balance['results']> {
   const counted = await row<Omit<Balance['results'], 'wrong'>>(
     db,
     `SELECT (SELECT count(*)::int FROM order_messages) AS written, (SELECT count(*)::int FROM order_log) AS "actedOn",
-       (SELECT count(*)::int FROM order_messages WHERE told_at IS NULL) AS untold`,
+       (SELECT count(*)::int FROM order_messages WHERE told_at IS NULL) AS undelivered`,
   );
   const wrong = await rows<{ id: string }>(
     db,
@@ -143,7 +143,7 @@ async function results(db: Database): Promise<Balance['results']> {
      UNION SELECT order_id FROM order_log l WHERE NOT EXISTS (SELECT FROM order_messages m WHERE m.id = l.message_id)`,
   );
   return {
-    ...(counted ?? { written: 0, actedOn: 0, untold: 0 }),
+    ...(counted ?? { written: 0, actedOn: 0, undelivered: 0 }),
     wrong: wrong.map(({ id }) => id),
   };
 }

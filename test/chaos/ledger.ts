@@ -93,7 +93,7 @@ async function run(settings: Settings, world: World): Promise<boolean> {
   }
   say(wireLine(tally));
   say(
-    `\nAt rest (re-checks of 25 h, the hour of a stuck refund, and the minute of an untold result brought forward by SQL):`,
+    `\nAt rest (re-checks of 25 h, the hour of a stuck refund, and the minute of an undelivered result brought forward by SQL):`,
   );
   const atRest = await strikeBalance(db, await books(alipay));
   say(table(atRest));

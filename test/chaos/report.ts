@@ -20,14 +20,14 @@ export function table({ payments, orders, results, taken, givenBack, ...balance 
     line('sums that differ', balance.differing.length, named(balance.differing)),
     line('lost', balance.lost.length, named(balance.lost)),
     line('doubled', balance.doubled.length, named(balance.doubled)),
-    line('results written / acted on', `${results.written} / ${results.actedOn}`, untold(results.untold)),
+    line('results written / acted on', `${results.written} / ${results.actedOn}`, undelivered(results.undelivered)),
     line('orders told wrongly', results.wrong.length, named(results.wrong)),
   ].join('\n');
 }
 
 const named = (ids: string[]): string => ids.slice(0, 5).join(' ');
 
-const untold = (count: number): string => (count > 0 ? `${count} untold` : '');
+const undelivered = (count: number): string => (count > 0 ? `${count} undelivered` : '');
 
 /** What went wrong on the way. */
 export function wireLine({ calls, struck, modes, notifications, lost }: WireTally): string {

@@ -11,7 +11,7 @@ const LONGEST_MS = 15 * 60_000;
 
 /**
  * Waits until nothing moves any more. What would come hours later is brought forward by SQL: the re-check 25 h after a
- * close, the hour after which a refund is driven on, the minute after which an untold result is told again.
+ * close, the hour after which a refund is driven on, the minute after which an undelivered result is told again.
  *
  * @throws Error where payments still move after {@link LONGEST_MS}
  */

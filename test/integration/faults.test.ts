@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { FaultMode } from '../../sandbox';
 import { FAULT_MODES } from '../../sandbox';
-import { takePlace } from '../../db/alipay-quota';
+import { acquireSlot } from '../../db/alipay-quota';
 import { SIGNALS, paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
@@ -142,7 +142,7 @@ describe('the quota', () => {
   it('of 50 a second lets at most 55 calls leave in any second, however many workers ask', async () => {
     const asks = Array.from({ length: 150 }, async () => {
       const askedAt = Date.now();
-      const waitMs = await takePlace(shop.db, { appId: 'quota', perSecond: 50, maxWaitMs: 60_000 });
+      const waitMs = await acquireSlot(shop.db, { appId: 'quota', perSecond: 50, maxWaitMs: 60_000 });
       expect(waitMs).toBeDefined();
       // The time at which the answer came counts, as for a call: it can only be later than the place itself.
       return Math.max(Date.now(), askedAt) + (waitMs ?? 0);
@@ -157,7 +157,7 @@ describe('the quota', () => {
   });
 
   it('takes no place that lies too far ahead', async () => {
-    const ask = () => takePlace(shop.db, { appId: 'slow', perSecond: 1, maxWaitMs: 1_500 });
+    const ask = () => acquireSlot(shop.db, { appId: 'slow', perSecond: 1, maxWaitMs: 1_500 });
     expect(await ask()).toBe(0);
     expect(await ask()).toBeGreaterThan(500);
     expect(await ask()).toBeUndefined();

@@ -17,7 +17,7 @@ afterAll(() => shop.close());
 
 beforeEach(() => shop.alipay.control.clearFaults());
 
-const untoldOf = (orderId: string) =>
+const undeliveredOf = (orderId: string) =>
   shop.sql(`SELECT id FROM order_messages WHERE order_id = :orderId AND told_at IS NULL`, { orderId });
 
 async function paidOrder() {
@@ -35,11 +35,11 @@ describe('what the order service was not told', () => {
     const id = `PAID-${outTradeNo}`;
     await shop.sql(`UPDATE order_messages SET told_at = NULL WHERE id = :id`, { id });
     expect(await story.sweep()).toMatchObject({ owed: 0 });
-    expect(await untoldOf(orderId)).toHaveLength(1);
+    expect(await undeliveredOf(orderId)).toHaveLength(1);
 
     await story.age('order_messages', id, 'created_at', 1 / 59);
     expect(await story.sweep()).toMatchObject({ owed: 1 });
-    expect(await untoldOf(orderId)).toEqual([]);
+    expect(await undeliveredOf(orderId)).toEqual([]);
     await shop.temporal.workflow.getHandle(orderWorkflowId(orderId)).result();
     expect(await story.told(orderId, 1)).toEqual([id]);
   });
@@ -55,7 +55,7 @@ describe('what the order service was not told', () => {
     );
     expect(await createPaymentsQueueActivities(shop.deps).recordEvidence({ outTradeNo })).toMatchObject({
       status: 'PAID',
-      untold: true,
+      undelivered: true,
     });
     await story.age('order_messages', `PAID-${outTradeNo}`, 'created_at', 1);
     await story.sweep();
@@ -77,7 +77,7 @@ describe('what the order service was not told', () => {
       { what: 'the breaker to open', everyMs: 1 },
     );
     expect(await story.sweep()).toMatchObject({ owed: 1, gatewayDown: true });
-    expect(await untoldOf(orderId)).toEqual([]);
+    expect(await undeliveredOf(orderId)).toEqual([]);
     await shop.alipay.control.down(false);
     await waitFor(
       () =>
@@ -217,7 +217,7 @@ describe('a database that was restored to before the payment', () => {
     await story.expire(orderId);
     expect(await story.sweep()).toMatchObject({ rescued: 1 });
     await story.until(outTradeNo, 'PAID');
-    await waitFor(async () => (await untoldOf(orderId)).length === 0, {
+    await waitFor(async () => (await undeliveredOf(orderId)).length === 0, {
       what: 'the order service to be told again',
     });
     await shop.temporal.workflow.getHandle(orderWorkflowId(orderId)).result();

@@ -248,7 +248,7 @@ describe('after a small run, the endpoint of the worker tells', () => {
   it('what is waiting', () => {
     for (const nothing of [
       'oldest_unresolved_seconds',
-      'oldest_untold_seconds',
+      'oldest_undelivered_seconds',
       'oldest_refunding_seconds',
     ]) {
       expect(metrics.sum(`durable_alipay_${nothing}`)).toBe(0);

@@ -108,7 +108,7 @@ const scheduleState = async () =>
 const statusOfRun = async (workflowId: string): Promise<string> =>
   (await shop.temporal.workflow.getHandle(workflowId).describe()).status.name;
 
-/** "(30 seconds later)": a sweep has come by, and what was untold has been so for a minute. */
+/** "(30 seconds later)": a sweep has come by, and what was undelivered has been so for a minute. */
 async function letTimePass(): Promise<void> {
   await shop.sql(
     `UPDATE order_messages SET created_at = created_at - interval '2 minutes' WHERE told_at IS NULL`,

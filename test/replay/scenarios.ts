@@ -4,7 +4,7 @@ import { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { PaymentIdentity } from '../../activities/payment-workflow';
 import { revivePayment, updatePayment, wakePayment, watchPayment } from '../../activities/payment-workflow';
-import type { Recorded } from '../../db/ledger';
+import type { Recorded } from '../../workflows/messages';
 import type {
   CloseOrderInput,
   ConfirmPaymentInput,
@@ -12,16 +12,7 @@ import type {
   ResolveReview,
   SweepInput,
 } from '../../workflows/messages';
-import {
-  FAILURES,
-  SIGNALS,
-  TASK_QUEUES,
-  UPDATES,
-  WORKFLOWS,
-  closeWorkflowId,
-  orderWorkflowId,
-  paymentWorkflowId,
-} from '../../workflows/messages';
+import { SIGNALS, TASK_QUEUES, UPDATES, WORKFLOWS, closeWorkflowId, orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import type { FakePayment, World } from '../time-skipping/world';
 import { Held, alipayFailure } from '../time-skipping/world';
 
@@ -194,13 +185,13 @@ const PAID: PaymentResult = {
 const REFUNDED: PaymentResult = { ...PAID, messageId: 'REFUNDED-trade_1', status: 'REFUNDED' };
 
 const unreachable = (): ApplicationFailure =>
-  ApplicationFailure.create({ type: FAILURES.internal, message: 'not reached' });
+  ApplicationFailure.create({ type: 'INTERNAL', message: 'not reached' });
 
 /** Every workflow, and each path through it; the name is the history's file. */
 export const SCENARIOS: Record<string, Scenario> = {
   'payment-notified-before-check-1': checkedOut(
     {},
-    (studio) => notify(studio, { status: 'PAID', untold: true }),
+    (studio) => notify(studio, { status: 'PAID', undelivered: true }),
     { intervalMs: HOUR },
   ),
   'payment-paid-at-check-1': checkedOut({ fast: ['paid'] }),
@@ -210,7 +201,7 @@ export const SCENARIOS: Record<string, Scenario> = {
   'payment-closed-at-alipay': checkedOut({ fast: ['closed'] }),
   'payment-notified-between-checks': checkedOut({}, async (studio) => {
     await until(() => studio.world.asks.length === 1);
-    await notify(studio, { status: 'PAID', untold: true });
+    await notify(studio, { status: 'PAID', undelivered: true });
   }),
   'payment-notified-without-proof': checkedOut({ fast: ['not-exist', 'paid'] }, async (studio, handle) => {
     await notify(studio, {});
@@ -228,7 +219,7 @@ export const SCENARIOS: Record<string, Scenario> = {
     const held = new Held();
     const scenario = checkedOut({ fast: [alipayFailure('unknown')], safe: [held.reply] }, async () => {
       await held.begun;
-      await notify(studio, { status: 'PAID', untold: true });
+      await notify(studio, { status: 'PAID', undelivered: true });
     });
     return scenario(studio).finally(() => held.release('waiting'));
   },
@@ -258,7 +249,7 @@ export const SCENARIOS: Record<string, Scenario> = {
       {},
       async () => {
         await until(() => studio.world.asks.length === 3);
-        await notify(studio, { status: 'PAID', untold: true });
+        await notify(studio, { status: 'PAID', undelivered: true });
       },
       { closeBy: 'timer', deadline: inSeconds(600) },
     )(studio),
@@ -295,7 +286,7 @@ export const SCENARIOS: Record<string, Scenario> = {
   'payment-review-refunded': checkedOut(
     {},
     async (studio) => {
-      await notify(studio, { status: 'PAID', reviewReason: 'TRADE_CLOSED', untold: true });
+      await notify(studio, { status: 'PAID', reviewReason: 'TRADE_CLOSED', undelivered: true });
       await resolve(studio, 'REFUNDING');
     },
     { intervalMs: HOUR },
@@ -358,5 +349,5 @@ export const SCENARIOS: Record<string, Scenario> = {
 };
 
 function broken(): ApplicationFailure {
-  return ApplicationFailure.create({ type: FAILURES.internal, message: 'broken', nonRetryable: true });
+  return ApplicationFailure.create({ type: 'INTERNAL', message: 'broken', nonRetryable: true });
 }

@@ -149,7 +149,7 @@ describe('a notification during an ask that hangs', () => {
     const payment = await stage.startPayment({ fast: [alipayFailure('unknown')], safe: [held.reply] });
     const ended = payment.handle.result();
     await held.begun;
-    const eventId = stage.world.storeNotification({ status: 'PAID', untold: true });
+    const eventId = stage.world.storeNotification({ status: 'PAID', undelivered: true });
     await payment.handle.signal(SIGNALS.alipayNotified, { eventId });
 
     expect(await ended).toMatchObject({ status: 'PAID' });

@@ -57,7 +57,7 @@ describe('an order that closes by timer', () => {
   it('is not closed where a notification comes before, however late', async () => {
     const payment = await startTimed();
     await stage.environment.sleep(23 * HOUR);
-    const eventId = stage.world.storeNotification({ status: 'PAID', untold: true });
+    const eventId = stage.world.storeNotification({ status: 'PAID', undelivered: true });
     await payment.handle.signal(SIGNALS.alipayNotified, { eventId });
 
     expect(await payment.handle.result()).toMatchObject({ status: 'PAID', checks: 3 });
@@ -86,7 +86,7 @@ describe('an order that closes by timer', () => {
   it('ends paid where the buyer won the race at the deadline', async () => {
     const payment = await startTimed();
     stage.world.onChunk = async ({ orderIds }) => {
-      const eventId = stage.world.storeNotification({ status: 'PAID', untold: true });
+      const eventId = stage.world.storeNotification({ status: 'PAID', undelivered: true });
       await payment.handle.signal(SIGNALS.alipayNotified, { eventId });
       return { closed: [], rescued: orderIds };
     };

@@ -44,7 +44,7 @@ describe('a payment that nobody makes', () => {
     ]);
   });
 
-  it('leaves the order service untold', async () => {
+  it('leaves the order service undelivered', async () => {
     const { row, handle } = await stage.startPayment();
     await handle.result();
     expect(stage.world.toldOrders).not.toContain(row.orderId);
@@ -86,7 +86,7 @@ describe('a payment that is notified', () => {
   it('is known 30 s after checkout, without a single ask', async () => {
     const { row, handle, askedAfter, endedAfter } = await stage.startPayment();
     await stage.environment.sleep('30s');
-    const eventId = stage.world.storeNotification({ status: 'PAID', untold: true });
+    const eventId = stage.world.storeNotification({ status: 'PAID', undelivered: true });
     await handle.signal(SIGNALS.alipayNotified, { eventId });
 
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 0, lastAnswer: null });
@@ -98,7 +98,7 @@ describe('a payment that is notified', () => {
   it('is known between two checks, and the later ones are dropped', async () => {
     const { handle, askedAfter, endedAfter } = await stage.startPayment();
     await stage.environment.sleep('90s');
-    const eventId = stage.world.storeNotification({ status: 'PAID', untold: true });
+    const eventId = stage.world.storeNotification({ status: 'PAID', undelivered: true });
     await handle.signal(SIGNALS.alipayNotified, { eventId });
 
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1, lastAnswer: 'not-exist' });

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ApplicationFailure, WorkflowUpdateFailedError } from '@temporalio/client';
-import type { Recorded } from '../../db/ledger';
+import type { Recorded } from '../../workflows/messages';
 import type { PaymentState, ResolveReview } from '../../workflows/messages';
-import { FAILURES, SIGNALS, UPDATES } from '../../workflows/messages';
+import { SIGNALS, UPDATES } from '../../workflows/messages';
 import type { PaymentOnStage, Stage } from './stage';
 import { HOUR, openStage } from './stage';
 import { alipayFailure } from './world';
@@ -97,7 +97,7 @@ describe('a payment in review', () => {
 
   it('is refunded too where the decision was recorded, and only its answer never came', async () => {
     const lostDecisions = Array.from({ length: 5 }, () =>
-      ApplicationFailure.create({ type: FAILURES.databaseUnavailable, message: 'the answer is lost' }),
+      ApplicationFailure.create({ type: 'DATABASE_UNAVAILABLE', message: 'the answer is lost' }),
     );
     const payment = await stage.startPayment({ lostDecisions });
     await notify(payment, { status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
@@ -112,7 +112,7 @@ describe('a payment in review', () => {
 
   it('waits too where the row stays PAID and only its reason says review', async () => {
     const payment = await stage.startPayment();
-    await notify(payment, { status: 'PAID', reviewReason: 'TRADE_CLOSED', untold: true });
+    await notify(payment, { status: 'PAID', reviewReason: 'TRADE_CLOSED', undelivered: true });
     await stage.environment.sleep(24 * HOUR);
 
     expect((await payment.handle.describe()).status.name).toBe('RUNNING');
@@ -154,11 +154,11 @@ describe('a payment that has to be given back', () => {
 });
 
 describe('the order service', () => {
-  it('is told by a settled payment alone, and only where something stands untold', async () => {
+  it('is told by a settled payment alone, and only where something stands undelivered', async () => {
     const told = await stage.startPayment({ fast: ['paid'] });
     await told.handle.result();
     const silent = await stage.startPayment();
-    await notify(silent, { status: 'PAID', untold: false });
+    await notify(silent, { status: 'PAID', undelivered: false });
     await silent.handle.result();
 
     expect(tellingsOf(told)).toBe(1);
@@ -166,7 +166,7 @@ describe('the order service', () => {
   });
 
   it('is told again and again while it cannot be reached', async () => {
-    const unreachable = () => ApplicationFailure.create({ type: FAILURES.internal, message: 'not reached' });
+    const unreachable = () => ApplicationFailure.create({ type: 'INTERNAL', message: 'not reached' });
     const payment = await stage.startPayment({
       fast: ['paid'],
       tellings: [unreachable(), unreachable(), unreachable()],
@@ -180,13 +180,13 @@ describe('the order service', () => {
     const payment = await stage.startPayment({
       fast: ['paid'],
       tellings: Array.from({ length: 20 }, () =>
-        ApplicationFailure.create({ type: FAILURES.internal, message: 'not reached' }),
+        ApplicationFailure.create({ type: 'INTERNAL', message: 'not reached' }),
       ),
     });
 
     expect(await payment.handle.result()).toMatchObject({ status: 'PAID' });
     expect(tellingsOf(payment)).toBe(0);
-    expect(payment.row.untold).toBe(true);
+    expect(payment.row.undelivered).toBe(true);
   });
 });
 
@@ -208,8 +208,8 @@ describe('a run that only a message started', () => {
     expect(await payment.handle.result()).toMatchObject({ status: 'REFUNDED' });
   });
 
-  it('tells what stands untold', async () => {
-    const payment = await stage.startPayment({ status: 'PAID', untold: true }, onMessage);
+  it('tells what stands undelivered', async () => {
+    const payment = await stage.startPayment({ status: 'PAID', undelivered: true }, onMessage);
     expect(await payment.handle.result()).toMatchObject({ status: 'PAID' });
     expect(tellingsOf(payment)).toBe(1);
   });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { ApplicationFailure, WorkflowFailedError } from '@temporalio/client';
 import type { sweepExpiredOrders } from '../../workflows';
 import type { SweepInput, SweepReport } from '../../workflows/messages';
-import { FAILURES, TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
+import { TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
 import type { Stage } from './stage';
 import { openStage } from './stage';
 import type { Chunk } from './world';
@@ -138,7 +138,7 @@ describe('a sweep', () => {
     expire(40);
     stage.world.onChunk = ({ orderIds }) => {
       if (orderIds.includes('order-00010')) {
-        throw ApplicationFailure.create({ type: FAILURES.internal, message: 'broken' });
+        throw ApplicationFailure.create({ type: 'INTERNAL', message: 'broken' });
       }
       return Promise.resolve({});
     };

@@ -10,7 +10,7 @@ import type { AlipayErrorKind } from '../../activities/alipay/errors';
 import type { ChunkReport } from '../../activities/closing';
 import { toFailure } from '../../activities/failures';
 import type { OwedReport } from '../../activities/owed';
-import type { Recorded } from '../../db/ledger';
+import type { Recorded } from '../../workflows/messages';
 import { heldOrder, unknownOrder, unknownPayment } from '../../db/ledger';
 import type { ExpiredOrder } from '../../db/orders';
 import { PaymentError } from '../../workflows/errors';
@@ -114,7 +114,7 @@ export class World {
       status: 'UNPAID',
       reviewReason: null,
       orderId: `order-of-${outTradeNo}`,
-      untold: false,
+      undelivered: false,
       fast: ['not-exist'],
       safe: [],
       refunds: [],
@@ -187,7 +187,7 @@ export class World {
     const payment = [...this.#payments.values()].find((it) => it.orderId === orderId);
     const failure = payment?.tellings.shift();
     if (failure) throw failure;
-    if (payment) payment.untold = false;
+    if (payment) payment.undelivered = false;
     this.toldOrders.push(orderId);
     return 1;
   }
@@ -205,7 +205,7 @@ export class World {
     const { outTradeNo, to } = decision;
     if (to === 'CLOSED') throw new PaymentError('REVIEW_REFUSED', `${outTradeNo} cannot become CLOSED.`);
     const payment = this.#payment(outTradeNo);
-    Object.assign(payment, { status: to, reviewReason: null, untold: to === 'PAID' });
+    Object.assign(payment, { status: to, reviewReason: null, undelivered: to === 'PAID' });
     const lost = payment.lostDecisions.shift();
     if (lost) throw lost;
     return recorded(payment);
@@ -241,7 +241,7 @@ export class World {
       const closed = new Set(chunk.dryRun ? [] : report.closed);
       this.expired = this.expired.filter(({ id }) => !closed.has(id));
       for (const payment of this.#payments.values()) {
-        if (closed.has(payment.orderId)) Object.assign(payment, { status: 'CLOSED', untold: false });
+        if (closed.has(payment.orderId)) Object.assign(payment, { status: 'CLOSED', undelivered: false });
       }
       return report;
     } finally {
@@ -286,16 +286,16 @@ function nextOf(replies: Reply[]): Reply {
   return reply ?? alipayFailure('unknown');
 }
 
-const recorded = ({ status, reviewReason, orderId, untold }: Recorded): Recorded => ({
+const recorded = ({ status, reviewReason, orderId, undelivered }: Recorded): Recorded => ({
   status,
   reviewReason,
   orderId,
-  untold,
+  undelivered,
 });
 
 /** What the newest answer makes of a row that was open; a settled one stays. */
 function answered({ status }: Recorded): Partial<Recorded> {
-  return status === 'UNPAID' ? { status: 'PAID', untold: true } : {};
+  return status === 'UNPAID' ? { status: 'PAID', undelivered: true } : {};
 }
 
 const notABigint = (): Error =>

@@ -100,7 +100,6 @@ const REPORT: SweepReport = {
   rescued: 1,
   held: 1,
   failed: 0,
-  owed: 0,
   rescuedIds: ['A-7'],
   heldIds: ['A-8'],
   failedIds: [],

@@ -128,8 +128,8 @@ describe('every fault, in every call', () => {
   );
 
   it('is in the table, but for the two lies that are told apart elsewhere', () => {
-    const untold = FAULT_MODES.filter((mode) => !(mode in TAKEN_FOR));
-    expect(untold).toEqual(['stale', 'wrong-amount']);
+    const undelivered = FAULT_MODES.filter((mode) => !(mode in TAKEN_FOR));
+    expect(undelivered).toEqual(['stale', 'wrong-amount']);
   });
 
   it.each(cases)(

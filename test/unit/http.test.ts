@@ -11,7 +11,7 @@ import { serveMetrics } from '../../client/metrics-endpoint';
 import { freePorts } from '../../sandbox/dev/ports';
 import { waitFor } from '../../sandbox/dev/wait-for';
 import { createLogger } from '../../worker/log';
-import { ERROR_STATUS, PaymentError } from '../../workflows/errors';
+import { ERRORS, PaymentError } from '../../workflows/errors';
 import type { ErrorCode } from '../../workflows/errors';
 
 const ORDER: Order = {
@@ -144,9 +144,9 @@ describe('the routes of a shop', () => {
   });
 
   it.each(
-    (Object.keys(ERROR_STATUS) as ErrorCode[])
-      .filter((code) => ERROR_STATUS[code] !== 500)
-      .map((code) => [code, ERROR_STATUS[code]] as const),
+    (Object.keys(ERRORS) as ErrorCode[])
+      .filter((code) => ERRORS[code].status !== 500)
+      .map((code) => [code, ERRORS[code].status] as const),
   )('answer %s as %i with code and message', async (code, status) => {
     const checkout = broken(new PaymentError(code, 'what to do'));
     const response = await serverOf({ ...shop(), checkout }).inject({

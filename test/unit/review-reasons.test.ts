@@ -17,7 +17,7 @@ it.each(Object.values(REVIEW_REASONS))(
       lastAnswer: null,
       checksAllowed: 0,
       reviewReason: `${reason} ACQ.WHY`,
-      untold: false,
+      undelivered: false,
       postponed: false,
       expiresAt: null,
       closesOrder: false,

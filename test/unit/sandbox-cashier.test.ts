@@ -105,7 +105,7 @@ describe('the buyer', () => {
 
   it('pays, but the notification is lost: the page says so, the shop hears nothing', async () => {
     const { html } = await press(await openCashier(), 'pay-lose-notify');
-    expect(html).toContain('id="untold"');
+    expect(html).toContain('id="undelivered"');
     expect(await status()).toBe('TRADE_SUCCESS');
     expect(await sandbox.control.pendingNotifications()).toBe(0);
     expect(shop.notifications().some((told) => told['out_trade_no'] === no)).toBe(false);

@@ -6,7 +6,7 @@ import { storeAnswer } from '../../../activities/payments';
 import type { Database } from '../../../db/connect';
 import { openPayment, recordPaid, registerOrder } from '../../../db/ledger';
 import { logMessage } from '../../../db/order-log';
-import { findUntold, markTold } from '../../../db/order-messages';
+import { findUndelivered, markTold } from '../../../db/order-messages';
 import { appendEvent } from '../../../db/payment-events';
 import type { Payment } from '../../../db/payments';
 import { findPayment } from '../../../db/payments';
@@ -97,14 +97,14 @@ export async function record(
   } as const;
   const evidence = readEvidence(event);
   if (evidence.of !== 'paid') return [];
-  const { orderId, untold } = await recordPaid(trx, evidence.paid, 'refund');
-  return untold ? findUntold(trx, orderId) : [];
+  const { orderId, undelivered } = await recordPaid(trx, evidence.paid, 'refund');
+  return undelivered ? findUndelivered(trx, orderId) : [];
 }
 
 /** What the order service has not been told of a payment's order. */
-export async function untold(db: Database, outTradeNo: string): Promise<PaymentResult[]> {
+export async function undelivered(db: Database, outTradeNo: string): Promise<PaymentResult[]> {
   const payment = await findPayment(db, outTradeNo);
-  return payment ? findUntold(db, payment.orderId) : [];
+  return payment ? findUndelivered(db, payment.orderId) : [];
 }
 
 /** The order service: acts once on a message, and notes where it was told again. */

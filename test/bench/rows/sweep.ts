@@ -26,7 +26,7 @@ interface Sweep extends Spent {
   orders: number;
   perSecond: number;
   /** Results that the order service had not taken in time (2 s): the next sweep tells them. */
-  untold: number;
+  undelivered: number;
   callsPerOrder: number;
   /** Orders a second that the latency permits, and that the CPUs permit. */
   bound: { latency: number; cpu: number };
@@ -65,7 +65,7 @@ async function sweepOnce(world: World, bench: Bench, orders: number): Promise<Sw
     seen = now;
   });
   const spent = stopMeter(orders);
-  const { untold } = await countUntold(world);
+  const { undelivered } = await countUndelivered(world);
   progress.end();
   if (report.closed !== orders)
     throw new Error(`Closed ${report.closed} of ${orders}: ${JSON.stringify(report)}`);
@@ -75,7 +75,7 @@ async function sweepOnce(world: World, bench: Bench, orders: number): Promise<Sw
   return {
     ...spent,
     orders,
-    untold,
+    undelivered,
     perSecond: orders / spent.seconds,
     callsPerOrder,
     bound: {
@@ -87,28 +87,28 @@ async function sweepOnce(world: World, bench: Bench, orders: number): Promise<Sw
   };
 }
 
-interface Untold {
-  untold: number;
+interface Undelivered {
+  undelivered: number;
   /** Have stood so for a minute, which is when a sweep tells them. */
   due: number;
 }
 
-async function countUntold({ db }: World): Promise<Untold> {
-  const counted = await row<Untold>(
+async function countUndelivered({ db }: World): Promise<Undelivered> {
+  const counted = await row<Undelivered>(
     db,
-    `SELECT count(*)::int AS untold, count(*) FILTER (WHERE created_at <= now() - interval '1 minute')::int AS due
+    `SELECT count(*)::int AS undelivered, count(*) FILTER (WHERE created_at <= now() - interval '1 minute')::int AS due
      FROM order_messages WHERE told_at IS NULL`,
   );
-  return counted ?? { untold: 0, due: 0 };
+  return counted ?? { undelivered: 0, due: 0 };
 }
 
 /** As the Schedule's next sweeps would. It is not measured. */
 async function tellTheRest(world: World): Promise<void> {
   await waitFor(
     async () => {
-      const { untold, due } = await countUntold(world);
+      const { undelivered, due } = await countUndelivered(world);
       if (due > 0) await world.payments.sweep.run();
-      return untold === 0;
+      return undelivered === 0;
     },
     { what: 'all results to be told', timeoutMs: 900_000, everyMs: 1_000 },
   );
@@ -148,7 +148,7 @@ function findingsOf(sweeps: Sweep[], quick: boolean): Finding[] {
       figure:
         `${reached.toFixed(3)}: ${judged.perSecond.toFixed(0)} orders/s; bounds: latency ${judged.bound.latency.toFixed(0)}, ` +
         `CPU ${judged.bound.cpu.toFixed(0)} orders/s; machine ${(100 * judged.busy).toFixed(0)} % busy` +
-        (judged.untold > 0 ? `; ${judged.untold} results told by the next sweep` : ''),
+        (judged.undelivered > 0 ? `; ${judged.undelivered} results told by the next sweep` : ''),
       target: '≥ 0.85',
       met: reached >= 0.85,
       detail: { parallel: PARALLEL, latencyMs: LATENCY_MS, sweeps },

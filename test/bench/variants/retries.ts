@@ -9,7 +9,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { Recorded } from '../../../db/ledger';
+import type { Recorded } from '../../../workflows/messages';
 import { alipayNotifiedSignal, checkedOutSignal, paymentQuery } from '../../../workflows/confirm-payment';
 import { atOnceOrSurely } from '../../../workflows/failures';
 import { Turns } from '../../../workflows/in-turn';
@@ -39,7 +39,7 @@ export async function confirmPayment(input: ConfirmPaymentInput): Promise<Paymen
   };
   const adopt = (recorded: Recorded): void => {
     status = recorded.status;
-    told = recorded.untold ? recorded.orderId : undefined;
+    told = recorded.undelivered ? recorded.orderId : undefined;
     show();
   };
   const record = async (eventId?: string): Promise<void> => {

@@ -3,7 +3,7 @@ import type { PaymentResult } from '../../../../workflows/messages';
 import type { Means } from '../open-work';
 import { openMeans } from '../open-work';
 import type { Asked } from '../work';
-import { act, ask, CHECKS, CONNECTIONS, record, untold } from '../work';
+import { act, ask, CHECKS, CONNECTIONS, record, undelivered } from '../work';
 import type { PaymentInput } from './names';
 import { APPLICATION, QUEUE, SCHEMA, WORKFLOW } from './names';
 
@@ -23,7 +23,7 @@ interface Found {
  */
 async function checkOnce({ db, alipay }: Means, outTradeNo: string, check: number): Promise<Found> {
   const asked: Asked = await ask({ db, alipay }, outTradeNo);
-  if (asked === 'settled') return { answer: asked, messages: await untold(db, outTradeNo) };
+  if (asked === 'settled') return { answer: asked, messages: await undelivered(db, outTradeNo) };
   const messages = await db.transaction((trx) => record(trx, { outTradeNo, check }, asked));
   return { answer: asked.answer, messages };
 }

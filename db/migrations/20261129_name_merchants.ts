@@ -1,0 +1,28 @@
+// Nobody touches what is another's: each order and payment names the merchant that it belongs to.
+import type { Knex } from 'knex';
+
+export async function up(knex: Knex): Promise<void> {
+  await knex.raw(`
+    CREATE TABLE merchants (
+      id text PRIMARY KEY,
+      name text NOT NULL,
+      app_id text NOT NULL,
+      seller_id text NOT NULL,
+      gateway text NOT NULL,
+      registered_at timestamptz NOT NULL DEFAULT now(),
+      UNIQUE (app_id, seller_id)
+    );
+    COMMENT ON TABLE merchants IS 'Whose payments these are. The identity is (app_id, seller_id); id is "appId/sellerId"; the gateway''s address may change.';
+    ALTER TABLE orders ADD COLUMN merchant text REFERENCES merchants (id);
+    ALTER TABLE payments ADD COLUMN merchant text REFERENCES merchants (id);
+    COMMENT ON COLUMN payments.merchant IS 'Written once, when it is opened. A process without this merchant holds the payment and asks nobody about it.';
+  `);
+}
+
+export async function down(knex: Knex): Promise<void> {
+  await knex.raw(`
+    ALTER TABLE payments DROP COLUMN merchant;
+    ALTER TABLE orders DROP COLUMN merchant;
+    DROP TABLE merchants;
+  `);
+}
