@@ -24,19 +24,6 @@ export function requireInput(holds: boolean, message: string): asserts holds {
 }
 
 /**
- * Runs a short write inside the workflow task that happens anyway, and where that does not work, as an activity
- * that is retried for as long as it takes. Both are the same idempotent write.
- */
-export async function atOnceOrSurely<T>(atOnce: () => Promise<T>, surely: () => Promise<T>): Promise<T> {
-  try {
-    return await atOnce();
-  } catch (error) {
-    if (isFinal(error)) throw error;
-    return surely();
-  }
-}
-
-/**
  * What was sent, to be looked at field by field: an operator may send nothing at all, or a word, and a TypeError
  * would make the workflow task retry for ever.
  */

@@ -1,14 +1,14 @@
 import { defineSignal, log, proxyActivities, proxyLocalActivities, setHandler } from '@temporalio/workflow';
-import type { OrderServiceQueueActivities } from '../activities';
-import { atOnceOrSurely, fieldsOf, isLike, requireInput } from './failures';
-import type { FulfillOrderInput, PaymentResult } from './messages';
+import { locallyOrUntilDone } from './effects';
+import { fieldsOf, isLike, requireInput } from './failures';
+import type { FulfillOrderInput, OrderServiceQueueActivities, PaymentResult } from './messages';
 import { SIGNALS, TASK_QUEUES } from './messages';
 
-const atOnce = proxyLocalActivities<OrderServiceQueueActivities>({
+const locally = proxyLocalActivities<OrderServiceQueueActivities>({
   startToCloseTimeout: '1s',
   retry: { maximumAttempts: 1 },
 });
-const surely = proxyActivities<OrderServiceQueueActivities>({
+const untilDone = proxyActivities<OrderServiceQueueActivities>({
   taskQueue: TASK_QUEUES.orderService,
   startToCloseTimeout: '15s',
   retry: { initialInterval: '1s', maximumInterval: '1 minute' },
@@ -34,9 +34,9 @@ export async function fulfillOrder(input: FulfillOrderInput): Promise<{ orderId:
   let acted = 0;
   for (let message = inbox.shift(); message; message = inbox.shift()) {
     const result = message;
-    const first = await atOnceOrSurely(
-      () => atOnce.actOnResult(result),
-      () => surely.actOnResult(result),
+    const first = await locallyOrUntilDone(
+      () => locally.actOnResult(result),
+      () => untilDone.actOnResult(result),
     );
     if (first) acted += 1;
   }

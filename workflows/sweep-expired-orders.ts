@@ -6,13 +6,13 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { ChunkReport } from '../activities/closing';
-import { atOnceOrSurely, fieldsOf, isCount, requireInput } from './failures';
+import { locallyOrUntilDone } from './effects';
+import { fieldsOf, isCount, requireInput } from './failures';
 import { sweepInWords } from './in-words';
-import type { SweepCursor, SweepInput, SweepProgress, SweepReport } from './messages';
+import type { ChunkReport, SweepCursor, SweepInput, SweepProgress, SweepReport } from './messages';
 import { QUERIES } from './messages';
 import { measureSweep } from './metrics';
-import { atOnce, surely, sweepSurely } from './proxies';
+import { closeExpired, locally, untilDone } from './proxies';
 
 /** One activity closes at most so many orders, so that no history grows with each single order. */
 const LARGEST_CHUNK = 10;
@@ -116,9 +116,9 @@ class Sweep {
     }
     const { parallel, pageSize } = this.#input;
     const where = { after: this.#after, limit: pageSize };
-    const page = await atOnceOrSurely(
-      () => atOnce.findExpiredOrders(where),
-      () => surely.findExpiredOrders(where),
+    const page = await locallyOrUntilDone(
+      () => locally.findExpiredOrders(where),
+      () => untilDone.findExpiredOrders(where),
     );
     this.#pages += 1;
     const last = page.at(-1);
@@ -135,17 +135,17 @@ class Sweep {
   async #close(orderIds: string[]): Promise<ChunkReport> {
     const { dryRun = false } = this.#input;
     try {
-      return await sweepSurely.closeExpiredOrders.executeWithOptions(
+      return await closeExpired.closeExpiredOrders.executeWithOptions(
         { summary: `${dryRun ? 'look at' : 'close'} ${orderIds.length} orders` },
         [{ orderIds, actor: 'sweep', dryRun }],
       );
     } catch (error) {
       if (isCancellation(error)) throw error;
-      return { closed: [], rescued: [], held: [], failed: orderIds, gatewayDown: false };
+      return { closed: [], rescued: [], held: [], failed: orderIds };
     }
   }
 
-  #note({ closed, rescued, held, failed, gatewayDown }: ChunkReport): void {
+  #note({ closed, rescued, held, failed }: ChunkReport): void {
     const report = this.#report;
     report.closed += closed.length;
     report.rescued += rescued.length;
@@ -154,7 +154,6 @@ class Sweep {
     name(report.rescuedIds, rescued);
     name(report.heldIds, held);
     name(report.failedIds, failed);
-    if (gatewayDown) this.#stopForGateway();
     this.#show();
   }
 

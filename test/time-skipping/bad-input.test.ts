@@ -104,7 +104,7 @@ describe('fulfillOrder', () => {
 
 describe('a message without the content that it needs', () => {
   it.each([SIGNALS.alipayNotified, SIGNALS.checkedOut])('is passed over: signal %s', async (signal) => {
-    const { handle } = await stage.startPayment({ fast: ['paid'] });
+    const { handle } = await stage.startPayment({ replies: ['paid'] });
     await handle.signal(signal);
     await handle.signal(signal, null);
     await handle.signal(signal, 'word');

@@ -57,8 +57,7 @@ describe('an order that closes by timer', () => {
   it('is not closed where a notification comes before, however late', async () => {
     const payment = await startTimed();
     await stage.environment.sleep(23 * HOUR);
-    const eventId = stage.world.storeNotification({ status: 'PAID', undelivered: true });
-    await payment.handle.signal(SIGNALS.alipayNotified, { eventId });
+    await payment.notify({ status: 'PAID', undelivered: true });
 
     expect(await payment.handle.result()).toMatchObject({ status: 'PAID', checks: 3 });
     expect(chunksOf(payment)).toEqual([]);
@@ -86,8 +85,7 @@ describe('an order that closes by timer', () => {
   it('ends paid where the buyer won the race at the deadline', async () => {
     const payment = await startTimed();
     stage.world.onChunk = async ({ orderIds }) => {
-      const eventId = stage.world.storeNotification({ status: 'PAID', undelivered: true });
-      await payment.handle.signal(SIGNALS.alipayNotified, { eventId });
+      await payment.notify({ status: 'PAID', undelivered: true });
       return { closed: [], rescued: orderIds };
     };
 
@@ -100,14 +98,16 @@ describe('an order that closes by timer', () => {
 describe('an outage that outlasts the order', () => {
   it('ends the checks with the order: the sweep asks when it is over', async () => {
     const now = await stage.environment.currentTimeMs();
-    const { handle, askedAfter, endedAfter } = await stage.startPayment(
-      { fast: [alipayFailure('down')] },
+    const { row, handle, askedAfter, endedAfter } = await stage.startPayment(
+      { replies: [alipayFailure('down')] },
       { deadline: new Date(now + HOUR).toISOString() },
     );
 
     expect(await handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 0 });
     const minutes = askedAfter().map((seconds) => Math.floor(seconds / 60));
-    expect(minutes).toEqual([1, 2, 4, 8, 16, 32]);
+    // Each postponed check has cost its attempts, some 5 s, beside the pause.
+    expect([...new Set(minutes)].slice(0, 8)).toEqual([1, 2, 4, 8, 13, 18, 23, 28]);
+    expect(row.plans.at(-1)).toBeNull();
     expect(await endedAfter()).toBeLessThan(3_600);
   });
 });

@@ -2,8 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Answer, PaymentState } from '../../workflows/messages';
 import { SIGNALS } from '../../workflows/messages';
 import type { Stage } from './stage';
+import { toFailure } from '../../activities/failures';
+import { PaymentError } from '../../workflows/errors';
 import { MINUTE, openStage } from './stage';
 import { alipayFailure } from './world';
+
+/** How often the server gives one ask to a worker. */
+const ATTEMPTS = 6;
 
 let stage: Stage;
 beforeAll(async () => {
@@ -38,9 +43,9 @@ describe('a payment that nobody makes', () => {
     expect(askedAfter()).toEqual([60, 120, 180]);
     expect(await endedAfter()).toBe(180);
     expect(stage.world.asksOf(outTradeNo)).toMatchObject([
-      { check: 1, path: 'fast' },
-      { check: 2, path: 'fast' },
-      { check: 3, path: 'fast' },
+      { check: 1, nextCheckInMs: MINUTE },
+      { check: 2, nextCheckInMs: MINUTE },
+      { check: 3, nextCheckInMs: null },
     ]);
   });
 
@@ -62,7 +67,9 @@ describe('a payment that nobody makes', () => {
 describe('a payment whose notification is lost', () => {
   it.each([1, 2, 3])('is found by check %i, and not asked about again', async (check) => {
     const before = Array<Answer>(check - 1).fill('waiting');
-    const { row, handle, askedAfter, endedAfter } = await stage.startPayment({ fast: [...before, 'paid'] });
+    const { row, handle, askedAfter, endedAfter } = await stage.startPayment({
+      replies: [...before, 'paid'],
+    });
 
     expect(await handle.result()).toMatchObject({
       status: 'PAID',
@@ -76,7 +83,7 @@ describe('a payment whose notification is lost', () => {
   });
 
   it.each<Answer>(['waiting', 'not-exist'])('is asked about again after the answer %s', async (answer) => {
-    const { handle, askedAfter } = await stage.startPayment({ fast: [answer, answer, 'paid'] });
+    const { handle, askedAfter } = await stage.startPayment({ replies: [answer, answer, 'paid'] });
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 3 });
     expect(askedAfter()).toEqual([60, 120, 180]);
   });
@@ -84,10 +91,9 @@ describe('a payment whose notification is lost', () => {
 
 describe('a payment that is notified', () => {
   it('is known 30 s after checkout, without a single ask', async () => {
-    const { row, handle, askedAfter, endedAfter } = await stage.startPayment();
+    const { row, handle, askedAfter, endedAfter, notify } = await stage.startPayment();
     await stage.environment.sleep('30s');
-    const eventId = stage.world.storeNotification({ status: 'PAID', undelivered: true });
-    await handle.signal(SIGNALS.alipayNotified, { eventId });
+    await notify({ status: 'PAID', undelivered: true });
 
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 0, lastAnswer: null });
     expect(askedAfter()).toEqual([]);
@@ -96,10 +102,9 @@ describe('a payment that is notified', () => {
   });
 
   it('is known between two checks, and the later ones are dropped', async () => {
-    const { handle, askedAfter, endedAfter } = await stage.startPayment();
+    const { handle, askedAfter, endedAfter, notify } = await stage.startPayment();
     await stage.environment.sleep('90s');
-    const eventId = stage.world.storeNotification({ status: 'PAID', undelivered: true });
-    await handle.signal(SIGNALS.alipayNotified, { eventId });
+    await notify({ status: 'PAID', undelivered: true });
 
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1, lastAnswer: 'not-exist' });
     expect(askedAfter()).toEqual([60]);
@@ -107,9 +112,9 @@ describe('a payment that is notified', () => {
   });
 
   it('goes on being asked about where the notification proves nothing, or is not in the tables', async () => {
-    const { handle, askedAfter } = await stage.startPayment({ fast: ['not-exist', 'paid'] });
+    const { handle, notify, askedAfter } = await stage.startPayment({ replies: ['not-exist', 'paid'] });
     await stage.environment.sleep('30s');
-    await handle.signal(SIGNALS.alipayNotified, { eventId: stage.world.storeNotification({}) });
+    await notify({});
     await handle.signal(SIGNALS.alipayNotified, { eventId: '987654321' });
 
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 2 });
@@ -118,105 +123,120 @@ describe('a payment that is notified', () => {
 });
 
 describe('an answer that nobody got', () => {
-  it('is sought on the safe path: three asks, then unknown uses the check up, and the next comes a minute later', async () => {
-    const { outTradeNo, handle, askedAfter } = await stage.startPayment({
-      fast: [alipayFailure('unknown'), 'not-exist'],
-      safe: [alipayFailure('unknown')],
+  it('is sought three times, then unknown uses the check up, and the next comes a minute later', async () => {
+    const { outTradeNo, handle, askedAfter, checksAsked } = await stage.startPayment({
+      replies: ['unknown', 'unknown', 'unknown', 'not-exist'],
     });
 
     expect(await handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
+    expect(checksAsked()).toEqual([1, 1, 1, 2, 3]);
+    expect(askedAfter()).toEqual([60, 60, 60, 120, 180]);
     const asks = stage.world.asksOf(outTradeNo);
-    expect(asks).toMatchObject([
-      { check: 1, path: 'fast' },
-      { check: 1, path: 'safe' },
-      { check: 1, path: 'safe' },
-      { check: 1, path: 'safe' },
-      { check: 2, path: 'fast' },
-      { check: 3, path: 'fast' },
-    ]);
-    expect(askedAfter()).toEqual([60, 60, 60, 60, 120, 180]);
-    expect((asks[4]?.at ?? 0) - (asks[3]?.at ?? 0)).toBeGreaterThanOrEqual(MINUTE);
+    expect((asks[3]?.at ?? 0) - (asks[2]?.at ?? 0)).toBeGreaterThanOrEqual(MINUTE);
   });
 
-  it('counts when the safe path brings it', async () => {
-    const { outTradeNo, handle } = await stage.startPayment({
-      fast: [alipayFailure('unknown')],
-      safe: [alipayFailure('unknown'), 'paid'],
-    });
+  it('counts when the second ask brings it', async () => {
+    const { handle, checksAsked } = await stage.startPayment({ replies: ['unknown', 'paid'] });
 
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1, lastAnswer: 'paid' });
-    expect(stage.world.asksOf(outTradeNo).map(({ path }) => path)).toEqual(['fast', 'safe', 'safe']);
+    expect(checksAsked()).toEqual([1, 1]);
   });
 
   it('never fails the payment, however often nobody knows', async () => {
-    const { handle, outTradeNo } = await stage.startPayment({
-      fast: [alipayFailure('unknown')],
-      safe: [alipayFailure('unknown')],
-    });
-
-    expect(await handle.result()).toMatchObject({
-      status: 'UNCONFIRMED',
-      checks: 3,
-      lastAnswer: 'unknown',
-    });
-    expect(stage.world.asksOf(outTradeNo)).toHaveLength(12);
-  });
-
-  it('is not sought twice where the configuration is wrong: a person must act, and the check is used up', async () => {
-    const { outTradeNo, handle, askedAfter } = await stage.startPayment({
-      fast: [alipayFailure('misconfigured')],
-    });
+    const { handle, checksAsked } = await stage.startPayment({ replies: ['unknown'] });
 
     expect(await handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3, lastAnswer: 'unknown' });
-    expect(askedAfter()).toEqual([60, 120, 180]);
-    expect(stage.world.asksOf(outTradeNo).every(({ path }) => path === 'fast')).toBe(true);
+    expect(checksAsked()).toEqual([1, 1, 1, 2, 2, 2, 3, 3, 3]);
+  });
+
+  it('is not sought by a notified payment: the pause before the next ask ends with it', async () => {
+    const { handle, notify, checksAsked, endedAfter } = await stage.startPayment({
+      replies: ['unknown', 'unknown', 'unknown'],
+    });
+    await stage.environment.sleep('61s');
+    await notify({ status: 'PAID', undelivered: true });
+
+    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 0 });
+    expect(checksAsked().length).toBeLessThanOrEqual(2);
+    expect(await endedAfter()).toBe(60);
+  });
+
+  it('uses the check up where the configuration is wrong: a person must act', async () => {
+    const { handle, askedAfter } = await stage.startPayment({ replies: [alipayFailure('misconfigured')] });
+
+    expect(await handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3, lastAnswer: 'unknown' });
+    expect(askedAfter()).toEqual([60, 60, 60, 120, 120, 120, 180, 180, 180]);
   });
 });
 
 describe('a gateway that cannot be asked', () => {
-  it('uses up no check while its breaker is open: the check comes later, each time twice as long', async () => {
-    const down = alipayFailure('down');
-    const { outTradeNo, handle, askedAfter } = await stage.startPayment({
-      fast: [down, down, down, down, 'not-exist'],
+  /** What as many workers meet as the server gives one ask to. */
+  const downFor = (asks: number) => Array.from({ length: asks * ATTEMPTS }, () => alipayFailure('down'));
+
+  it('in one worker is asked by the next: the check is made within seconds', async () => {
+    const { handle, askedAfter } = await stage.startPayment({
+      replies: [alipayFailure('down'), alipayFailure('down'), 'paid'],
     });
+
+    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
+    expect(askedAfter()).toEqual([60, 60, 60]);
+  });
+
+  it('anywhere uses up no check: it comes one interval later, then two, five at most, and the row knows', async () => {
+    const { row, handle, askedAfter } = await stage.startPayment({ replies: [...downFor(5), 'paid'] });
+
+    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
+    const first = askedAfter().filter((_, ask) => ask % ATTEMPTS === 0);
+    const minutes = first.map((seconds) => Math.floor(seconds / 60));
+    expect(minutes).toEqual([1, 2, 4, 8, 13, 18]);
+    expect(row.plans).toEqual([1, 2, 4, 5, 5].map((intervals) => intervals * MINUTE));
+  });
+
+  it.each(['no-quota', 'merchant'] as const)('uses up no check for lack of %s', async (lack) => {
+    const failure =
+      lack === 'no-quota'
+        ? alipayFailure('no-quota')
+        : toFailure(new PaymentError('MERCHANT_UNKNOWN', "another process's"));
+    const { handle, askedAfter, checksAsked } = await stage.startPayment({ replies: [failure, 'paid'] });
+
+    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
+    expect(checksAsked()).toEqual([1, 1]);
+    expect(askedAfter()).toEqual([60, 120]);
+  });
+});
+
+describe('a run that takes over from one that is gone', () => {
+  it('reads the row, and makes the checks that remain', async () => {
+    const now = await stage.environment.currentTimeMs();
+    const { handle, checksAsked, askedAfter } = await stage.startPayment(
+      {},
+      { checksMade: 1, firstCheckAt: new Date(now + MINUTE / 2).toISOString() },
+    );
 
     expect(await handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
-    expect(stage.world.asksOf(outTradeNo).map(({ check }) => check)).toEqual([1, 1, 1, 1, 1, 2, 3]);
-    expect(askedAfter()).toEqual([60, 120, 240, 480, 960, 1020, 1080]);
+    expect(checksAsked()).toEqual([2, 3]);
+    expect(askedAfter()).toEqual([30, 90]);
   });
 
-  it('is tried again every half an hour at the latest', async () => {
-    const { handle, askedAfter } = await stage.startPayment({
-      fast: [...Array.from({ length: 8 }, () => alipayFailure('down')), 'paid'],
-    });
+  it('asks nothing where the row is settled', async () => {
+    const { handle, checksAsked } = await stage.startPayment(
+      { status: 'PAID' },
+      { firstCheckAt: new Date(0).toISOString() },
+    );
 
-    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
-    const minutes = askedAfter().map((seconds) => Math.floor(seconds / 60));
-    expect(minutes).toEqual([1, 2, 4, 8, 16, 32, 62, 92, 122]);
+    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 0 });
+    expect(checksAsked()).toEqual([]);
   });
+});
 
-  it('is asked on the safe path where the quota was used up for the moment', async () => {
-    const { outTradeNo, handle } = await stage.startPayment({
-      fast: [alipayFailure('no-quota')],
-      safe: ['paid'],
-    });
+describe('a row that somebody else has moved', () => {
+  it('ends the run as soon as it hears of it', async () => {
+    const { row, handle, endedAfter } = await stage.startPayment();
+    await stage.environment.sleep('30s');
+    Object.assign(row, { status: 'CLOSED' });
+    await handle.signal(SIGNALS.rowMoved);
 
-    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
-    expect(stage.world.asksOf(outTradeNo).map(({ path }) => path)).toEqual(['fast', 'safe']);
-  });
-
-  it('uses up no check where the quota is used up on the safe path too', async () => {
-    const { outTradeNo, handle } = await stage.startPayment({
-      fast: [alipayFailure('no-quota')],
-      safe: [alipayFailure('no-quota'), 'paid'],
-    });
-
-    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
-    expect(stage.world.asksOf(outTradeNo).map(({ check, path }) => `${check} ${path}`)).toEqual([
-      '1 fast',
-      '1 safe',
-      '1 fast',
-      '1 safe',
-    ]);
+    expect(await handle.result()).toMatchObject({ status: 'CLOSED', checks: 0 });
+    expect(await endedAfter()).toBe(30);
   });
 });

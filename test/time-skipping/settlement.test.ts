@@ -15,8 +15,8 @@ afterAll(() => stage.close());
 
 const DECISION = { actor: 'an operator', reason: 'looked at the merchant portal' };
 
-const notify = ({ handle }: PaymentOnStage, becomes: Partial<Recorded>): Promise<void> =>
-  handle.signal(SIGNALS.alipayNotified, { eventId: stage.world.storeNotification(becomes) });
+const notify = (payment: PaymentOnStage, becomes: Partial<Recorded>): Promise<void> =>
+  payment.notify(becomes);
 
 const resolve = ({ handle }: PaymentOnStage, decision: ResolveReview): Promise<PaymentState> =>
   handle.executeUpdate<PaymentState, [ResolveReview]>(UPDATES.resolveReview, { args: [decision] });
@@ -49,6 +49,22 @@ describe('a payment in review', () => {
     expect(payment.askedAfter()).toEqual([]);
     expect(await state(payment)).toMatchObject({ status: 'REVIEW', checks: 0, nextCheckAt: null });
     await payment.handle.terminate();
+  });
+
+  it('goes on as a new run before its history grows long, and waits on', async () => {
+    const payment = await startInReview();
+    for (let round = 0; round < 12; round += 1) {
+      await Promise.all(Array.from({ length: 100 }, () => payment.handle.signal(SIGNALS.rowMoved)));
+      await state(payment);
+    }
+    const { runId, historyLength } = await stage.environment.client.workflow
+      .getHandle(payment.handle.workflowId)
+      .describe();
+
+    expect(runId).not.toBe(payment.handle.firstExecutionRunId);
+    expect(historyLength).toBeLessThan(1_100);
+    expect(await resolve(payment, { to: 'PAID', ...DECISION })).toMatchObject({ status: 'PAID', checks: 0 });
+    expect(payment.askedAfter()).toEqual([]);
   });
 
   it('becomes what the person decides, and the order service is told', async () => {
@@ -141,6 +157,17 @@ describe('a payment that has to be given back', () => {
     }
   });
 
+  it('is taken out of the refund by a person: the refund in flight ends with the decision', async () => {
+    const payment = await stage.startPayment({
+      refunds: Array.from({ length: 50 }, () => alipayFailure('unknown')),
+    });
+    await notify(payment, { status: 'REFUNDING' });
+    await stage.environment.sleep(HOUR);
+    expect(await resolve(payment, { to: 'REFUNDED', ...DECISION })).toMatchObject({ status: 'REFUNDED' });
+
+    expect(await payment.handle.result()).toMatchObject({ status: 'REFUNDED' });
+  });
+
   it('is handed to a person where Alipay refuses the refund', async () => {
     const refused = { status: 'REVIEW', reviewReason: 'REFUND_REFUSED' } as const;
     const payment = await stage.startPayment({ refunds: [alipayFailure('unknown'), refused] });
@@ -155,7 +182,7 @@ describe('a payment that has to be given back', () => {
 
 describe('the order service', () => {
   it('is told by a settled payment alone, and only where something stands undelivered', async () => {
-    const told = await stage.startPayment({ fast: ['paid'] });
+    const told = await stage.startPayment({ replies: ['paid'] });
     await told.handle.result();
     const silent = await stage.startPayment();
     await notify(silent, { status: 'PAID', undelivered: false });
@@ -168,7 +195,7 @@ describe('the order service', () => {
   it('is told again and again while it cannot be reached', async () => {
     const unreachable = () => ApplicationFailure.create({ type: 'INTERNAL', message: 'not reached' });
     const payment = await stage.startPayment({
-      fast: ['paid'],
+      replies: ['paid'],
       tellings: [unreachable(), unreachable(), unreachable()],
     });
 
@@ -178,7 +205,7 @@ describe('the order service', () => {
 
   it('is left to the sweep where it stays out of reach: the run ends PAID', async () => {
     const payment = await stage.startPayment({
-      fast: ['paid'],
+      replies: ['paid'],
       tellings: Array.from({ length: 20 }, () =>
         ApplicationFailure.create({ type: 'INTERNAL', message: 'not reached' }),
       ),

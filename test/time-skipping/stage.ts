@@ -2,8 +2,8 @@ import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker } from '@temporalio/worker';
 import type { confirmPayment } from '../../workflows';
-import type { ConfirmPaymentInput } from '../../workflows/messages';
-import { TASK_QUEUES, WORKFLOWS, paymentWorkflowId } from '../../workflows/messages';
+import type { ConfirmPaymentInput, Recorded } from '../../workflows/messages';
+import { SIGNALS, TASK_QUEUES, WORKFLOWS, paymentWorkflowId } from '../../workflows/messages';
 import { timeSkippingEnvironment, workflowBundle } from '../support';
 import type { FakePayment } from './world';
 import { World } from './world';
@@ -20,6 +20,10 @@ export interface PaymentOnStage {
   outTradeNo: string;
   row: FakePayment;
   handle: WorkflowHandleWithFirstExecutionRunId<typeof confirmPayment>;
+  /** Stores a notification and tells the run, as the notify endpoint does. */
+  notify: (becomes: Partial<Recorded>) => Promise<void>;
+  /** The number of the check of each ask. */
+  checksAsked: () => number[];
   /** Seconds from the start to each ask, in steps of {@link STEP}. */
   askedAfter: () => number[];
   /** Seconds from the start to the end, in steps of {@link STEP}; call it when it has ended. */
@@ -109,6 +113,9 @@ async function startPayment(
     outTradeNo,
     row: placed,
     handle,
+    notify: (becomes) =>
+      handle.signal(SIGNALS.alipayNotified, { eventId: world.storeNotification(outTradeNo, becomes) }),
+    checksAsked: () => world.asksOf(outTradeNo).map(({ check }) => check),
     askedAfter: () => world.asksOf(outTradeNo).map(({ at }) => secondsAfter(at)),
     async endedAfter() {
       const { closeTime } = await handle.describe();

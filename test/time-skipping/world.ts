@@ -1,24 +1,22 @@
-import { Context } from '@temporalio/activity';
 import type { ApplicationFailure } from '@temporalio/common';
-import type {
-  AlipayQueueActivities,
-  OrderServiceQueueActivities,
-  PaymentsQueueActivities,
-} from '../../activities';
 import { AlipayError } from '../../activities/alipay/errors';
 import type { AlipayErrorKind } from '../../activities/alipay/errors';
-import type { ChunkReport } from '../../activities/closing';
 import { toFailure } from '../../activities/failures';
-import type { OwedReport } from '../../activities/owed';
-import type { Recorded } from '../../workflows/messages';
 import { heldOrder, unknownOrder, unknownPayment } from '../../db/ledger';
-import type { ExpiredOrder } from '../../db/orders';
 import { PaymentError } from '../../workflows/errors';
 import type {
+  AlipayQueueActivities,
   Answer,
+  ChunkReport,
   CloseOrderInput,
+  ExpiredOrder,
+  KindReport,
+  OrderServiceQueueActivities,
   OrderStatus,
   PaymentResult,
+  PaymentsQueueActivities,
+  QueryAlipayInput,
+  Recorded,
   ResolveReview,
 } from '../../workflows/messages';
 
@@ -26,7 +24,7 @@ import type {
 export interface Ask {
   outTradeNo: string;
   check: number;
-  path: 'fast' | 'safe';
+  nextCheckInMs: number | null;
   /** Epoch ms of the server's clock, which skips. */
   at: number;
 }
@@ -36,8 +34,11 @@ export type Reply = Answer | ApplicationFailure | (() => Promise<Answer>);
 
 /** A row of `payments`, and what Alipay will say of it: one reply each time, the last for ever. */
 export interface FakePayment extends Recorded {
-  fast: Reply[];
-  safe: Reply[];
+  replies: Reply[];
+  /** What is stored about it and not recorded yet: what each makes of the row. */
+  evidence: Partial<Recorded>[];
+  /** What its run planned, in ms; null: no more checks. */
+  plans: (number | null)[];
   /** What a refund brings, a failure or a row, one each time; then REFUNDED. */
   refunds: (ApplicationFailure | Partial<Recorded>)[];
   /** Whether the order service's queue takes what it is told; one failure each time. */
@@ -101,10 +102,14 @@ export class World {
   expired: ExpiredOrder[] = [];
   /** What closing a chunk does beside closing; may throw. */
   onChunk: (chunk: Chunk) => Promise<Partial<ChunkReport>> = () => Promise.resolve({});
-  onOwed: () => Promise<OwedReport> = () => Promise.resolve({ done: 0, gatewayDown: false });
+  /** Whether Alipay is found up by the sweep's probe. */
+  isUp = true;
+  probes = 0;
+  /** What one kind of due work brings; may throw. */
+  onKind: (kind: string) => Promise<KindReport> = () => Promise.resolve({ done: 0, failed: 0, left: false });
   readonly orders = new Map<string, OrderStatus | 'HELD'>();
   readonly #payments = new Map<string, FakePayment>();
-  readonly #evidence = new Map<string, Partial<Recorded>>();
+  #stored = 0;
 
   constructor(private readonly now: () => Promise<number>) {}
 
@@ -115,8 +120,9 @@ export class World {
       reviewReason: null,
       orderId: `order-of-${outTradeNo}`,
       undelivered: false,
-      fast: ['not-exist'],
-      safe: [],
+      replies: ['not-exist'],
+      evidence: [],
+      plans: [],
       refunds: [],
       tellings: [],
       lostDecisions: [],
@@ -126,11 +132,11 @@ export class World {
     return payment;
   }
 
-  /** Stores a notification; answers its event's id. What it makes of the row is the ledger's to decide: here the test's. */
-  storeNotification(becomes: Partial<Recorded>): string {
-    const eventId = String(this.#evidence.size + 1);
-    this.#evidence.set(eventId, becomes);
-    return eventId;
+  /** Stores a notification; returns its id. What it makes of the row is the ledger's to decide: here the test's. */
+  storeNotification(outTradeNo: string, becomes: Partial<Recorded>): string {
+    this.#payment(outTradeNo).evidence.push(becomes);
+    this.#stored += 1;
+    return String(this.#stored);
   }
 
   asksOf(outTradeNo: string): Ask[] {
@@ -139,11 +145,15 @@ export class World {
 
   paymentsQueue(): PaymentsQueueActivities {
     return {
-      queryAlipay: (question) => this.#query(question),
-      recordEvidence: ({ outTradeNo, eventId }) => this.#record(outTradeNo, eventId),
+      recordAndTell: ({ outTradeNo }) => this.#attempt(() => this.#recordAndTell(outTradeNo)),
       readPayment: ({ outTradeNo }) => this.#attempt(() => recorded(this.#payment(outTradeNo))),
+      planCheck: ({ outTradeNo, inMs }) => this.#attempt(() => this.#plan(outTradeNo, inMs)),
       tellOrderService: ({ orderId }) => this.#attempt(() => this.#tell(orderId)),
       findExpiredOrders: ({ after, limit }) => this.#attempt(() => this.#page(after, limit)),
+      tellUndelivered: () => this.onKind('undelivered'),
+      wakeUnrecorded: () => this.onKind('unrecorded'),
+      watchUnwatched: () => this.onKind('unwatched'),
+      attendUnattended: () => this.onKind('unattended'),
     };
   }
 
@@ -151,10 +161,13 @@ export class World {
     return {
       queryAlipay: (question) => this.#query(question),
       closeExpiredOrders: (chunk) => this.#closeChunk({ dryRun: false, ...chunk }),
+      probeAlipay: () => this.#probe(),
       cancelOrder: (input) => this.#attempt(() => this.#cancel(input)),
       refundPayment: ({ outTradeNo }) => this.#refund(outTradeNo),
       resolveReview: (decision) => this.#attempt(() => this.#resolve(decision)),
-      doWhatIsOwed: () => this.onOwed(),
+      askSlowly: () => this.onKind('slowChecks'),
+      closeLeftovers: () => this.onKind('leftovers'),
+      recheckClosed: () => this.onKind('rechecks'),
     };
   }
 
@@ -162,25 +175,33 @@ export class World {
     return { actOnResult: (message) => this.#attempt(() => this.#act(message)) };
   }
 
-  async #query({ outTradeNo, check }: { outTradeNo: string; check: number }): Promise<{ answer: Answer }> {
-    const path = Context.current().info.isLocal ? 'fast' : 'safe';
-    this.asks.push({ outTradeNo, check, path, at: await this.now() });
+  async #query({ outTradeNo, check, nextCheckInMs }: QueryAlipayInput): Promise<{ answer: Answer }> {
+    this.asks.push({ outTradeNo, check, nextCheckInMs, at: await this.now() });
     return this.#attempt(async () => {
-      const reply = nextOf(this.#payment(outTradeNo)[path]);
+      const payment = this.#payment(outTradeNo);
+      const reply = nextOf(payment.replies);
       if (reply instanceof Error) throw reply;
-      return { answer: typeof reply === 'function' ? await reply() : reply };
+      const answer = typeof reply === 'function' ? await reply() : reply;
+      if (answer === 'paid') payment.evidence.push(answered(payment));
+      return { answer };
     });
   }
 
-  #record(outTradeNo: string, eventId: string | undefined): Promise<Recorded> {
-    return this.#attempt(() => {
-      const payment = this.#payment(outTradeNo);
-      if (eventId !== undefined && !/^\d+$/.test(eventId)) throw notABigint();
-      const change = eventId === undefined ? answered(payment) : this.#evidence.get(eventId);
-      if (!change)
-        throw new PaymentError('NOT_FOUND', `Payment ${outTradeNo} has no event ${String(eventId)}.`);
-      return recorded(Object.assign(payment, change));
-    });
+  #recordAndTell(outTradeNo: string): Recorded {
+    const payment = this.#payment(outTradeNo);
+    for (const change of payment.evidence.splice(0)) Object.assign(payment, change);
+    try {
+      if (payment.undelivered) this.#tell(payment.orderId);
+    } catch {
+      // The outbox keeps it.
+    }
+    return recorded(payment);
+  }
+
+  #plan(outTradeNo: string, inMs: number | null): Recorded {
+    const payment = this.#payment(outTradeNo);
+    payment.plans.push(inMs);
+    return recorded(payment);
   }
 
   #tell(orderId: string): number {
@@ -190,6 +211,11 @@ export class World {
     if (payment) payment.undelivered = false;
     this.toldOrders.push(orderId);
     return 1;
+  }
+
+  #probe(): Promise<boolean> {
+    this.probes += 1;
+    return Promise.resolve(this.isUp);
   }
 
   async #refund(outTradeNo: string): Promise<Recorded> {
@@ -235,7 +261,6 @@ export class World {
         rescued: [],
         held: [],
         failed: [],
-        gatewayDown: false,
         ...own,
       };
       const closed = new Set(chunk.dryRun ? [] : report.closed);
@@ -283,7 +308,7 @@ export class World {
 
 function nextOf(replies: Reply[]): Reply {
   const reply = replies.length > 1 ? replies.shift() : replies[0];
-  return reply ?? alipayFailure('unknown');
+  return reply ?? 'unknown';
 }
 
 const recorded = ({ status, reviewReason, orderId, undelivered }: Recorded): Recorded => ({
@@ -297,6 +322,3 @@ const recorded = ({ status, reviewReason, orderId, undelivered }: Recorded): Rec
 function answered({ status }: Recorded): Partial<Recorded> {
   return status === 'UNPAID' ? { status: 'PAID', undelivered: true } : {};
 }
-
-const notABigint = (): Error =>
-  Object.assign(new Error('invalid input syntax for type bigint'), { code: '22P02' });

@@ -1,0 +1,122 @@
+import { ActivityFailure, TimeoutFailure, condition, isCancellation, sleep } from '@temporalio/workflow';
+import { Beside } from './beside';
+import { failureType } from './failures';
+import type { Answer, QueryAlipayInput } from './messages';
+import { askAlipay } from './proxies';
+
+/** How often one check asks, where nobody knows the answer; then `unknown` uses the check up. */
+const ASKS = 3;
+
+/** The pause before the second ask; it doubles. */
+const PAUSE_MS = 2_000;
+
+/** `postponed`: nothing was asked, so nothing is used up. */
+export type Asked = Answer | 'postponed';
+
+/** What somebody who waits for an answer holds, and the loop redeems once it has acted on that answer. */
+export class Ticket {
+  #answer: Asked | undefined;
+  #isRedeemed = false;
+
+  redeem(answer: Asked | undefined): void {
+    this.#answer = answer;
+    this.#isRedeemed = true;
+  }
+
+  /** Whether Alipay answered, or the payment was settled otherwise, within so many ms. */
+  async isAnsweredWithin(ms: number): Promise<boolean> {
+    const inTime = await condition(() => this.#isRedeemed, ms, { summary: 'answer of checkNow' });
+    return inTime && this.#answer !== 'postponed';
+  }
+}
+
+/** One question at a time: a check, or a `checkNow`, which joins one in flight. A notification ends it. */
+export class Asking {
+  readonly #outTradeNo: string;
+  #current: { check: number; work: Beside<Asked>; ticket: Ticket } | undefined;
+  #wanted: Ticket | undefined;
+
+  constructor(outTradeNo: string) {
+    this.#outTradeNo = outTradeNo;
+  }
+
+  /** Whether a question is in flight, or its answer waits for the loop. */
+  get isUnderWay(): boolean {
+    return this.#current !== undefined;
+  }
+
+  get isOver(): boolean {
+    return this.#current?.work.isOver ?? false;
+  }
+
+  /** Whether somebody waits for a question that nobody has put yet. */
+  get isWanted(): boolean {
+    return this.#wanted !== undefined && !this.isUnderWay;
+  }
+
+  /** For whoever wants to know at once: the question in flight, or the next one. */
+  join(): Ticket {
+    return this.#current?.ticket ?? (this.#wanted ??= new Ticket());
+  }
+
+  /** Puts the question; `check` 0 uses up none. */
+  start({ check, nextCheckInMs }: Omit<QueryAlipayInput, 'outTradeNo'>): void {
+    const question = { outTradeNo: this.#outTradeNo, check, nextCheckInMs };
+    const ticket = this.#wanted ?? new Ticket();
+    this.#wanted = undefined;
+    this.#current = { check, ticket, work: new Beside(() => ask(question)) };
+  }
+
+  /** What it would find is known. */
+  cancel(): void {
+    this.#current?.work.cancel();
+  }
+
+  /**
+   * Hands the answer of the question that is over to `act`, then to those who wait for it.
+   *
+   * @throws PAYMENT_UNKNOWN
+   */
+  async finish(act: (check: number, answer: Asked | undefined) => Promise<void>): Promise<void> {
+    const current = this.#current;
+    if (!current?.work.isOver) return;
+    const answer = current.work.result;
+    this.#current = undefined;
+    await act(current.check, answer);
+    current.ticket.redeem(answer);
+  }
+}
+
+/** @throws PAYMENT_UNKNOWN and cancellation only */
+async function ask(question: QueryAlipayInput): Promise<Asked> {
+  for (let asks = 1; ; asks += 1) {
+    const answer = await askOnce(question);
+    if (answer !== 'unknown' || asks === ASKS) return answer;
+    await sleep(PAUSE_MS * 2 ** (asks - 1), { summary: 'no answer: ask again' });
+  }
+}
+
+async function askOnce(question: QueryAlipayInput): Promise<Asked> {
+  try {
+    return (await askAlipay.queryAlipay(question)).answer;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    if (isUntaken(error)) return 'postponed';
+    switch (failureType(error)) {
+      case 'PAYMENT_UNKNOWN':
+        throw error;
+      case 'ALIPAY_DOWN':
+      case 'ALIPAY_BUSY':
+      case 'MERCHANT_UNKNOWN':
+        return 'postponed';
+      default:
+        return 'unknown';
+    }
+  }
+}
+
+/** No worker of queue `alipay` took it in time. */
+const isUntaken = (error: unknown): boolean =>
+  error instanceof ActivityFailure &&
+  error.cause instanceof TimeoutFailure &&
+  error.cause.timeoutType === 'SCHEDULE_TO_START';

@@ -1,0 +1,41 @@
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
+
+/**
+ * Work that runs beside a workflow's loop, which waits for its end or for something more urgent. The loop alone acts on
+ * the end, so that its steps never overlap.
+ */
+export class Beside<T> {
+  readonly #scope = new CancellationScope();
+  #end: { kind: 'done'; value: T } | { kind: 'failed'; error: unknown } | undefined;
+
+  constructor(work: () => Promise<T>) {
+    this.#scope.run(work).then(
+      (value) => {
+        this.#end = { kind: 'done', value };
+      },
+      (error: unknown) => {
+        this.#end = { kind: 'failed', error };
+      },
+    );
+  }
+
+  get isOver(): boolean {
+    return this.#end !== undefined;
+  }
+
+  /** Asks the work to end; what it brings from now on is a cancellation, or its result if that is already on its way. */
+  cancel(): void {
+    this.#scope.cancel();
+  }
+
+  /**
+   * The result, once it is over; undefined where it was cancelled.
+   *
+   * @throws what the work threw
+   */
+  get result(): T | undefined {
+    if (this.#end?.kind === 'done') return this.#end.value;
+    if (this.#end === undefined || isCancellation(this.#end.error)) return undefined;
+    throw this.#end.error;
+  }
+}

@@ -1,0 +1,43 @@
+import { condition, isCancellation } from '@temporalio/workflow';
+import type { PaymentState, ResolveReview } from './messages';
+
+interface Waiting {
+  wanted: ResolveReview;
+  end?: { kind: 'done'; state: PaymentState } | { kind: 'failed'; error: unknown };
+}
+
+/** Decisions of persons, each of whom waits until the loop has carried it out, or hears why it was not. */
+export class Decisions {
+  readonly #waiting: Waiting[] = [];
+
+  get areWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** @throws what carrying it out threw */
+  async carriedOut(wanted: ResolveReview): Promise<PaymentState> {
+    const decision: Waiting = { wanted };
+    this.#waiting.push(decision);
+    await condition(() => decision.end !== undefined);
+    if (decision.end?.kind === 'done') return decision.end.state;
+    throw decision.end?.error;
+  }
+
+  /**
+   * Carries out the oldest one.
+   *
+   * @returns what that threw, if anything: the person has heard of it
+   */
+  async carryOutNext(act: (wanted: ResolveReview) => Promise<PaymentState>): Promise<unknown> {
+    const decision = this.#waiting.shift();
+    if (!decision) return undefined;
+    try {
+      decision.end = { kind: 'done', state: await act(decision.wanted) };
+      return undefined;
+    } catch (error) {
+      decision.end = { kind: 'failed', error };
+      if (isCancellation(error)) throw error;
+      return error;
+    }
+  }
+}

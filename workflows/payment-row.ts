@@ -1,0 +1,111 @@
+import { allHandlersFinished, workflowInfo } from '@temporalio/workflow';
+import { locallyOrUntilDone } from './effects';
+import type { Recorded, StoredPaymentStatus } from './messages';
+import { locally, untilDone } from './proxies';
+
+/**
+ * What a run knows of its payment's row, and what it does to it: one thing at a time, for only the loop calls it.
+ *
+ * Local activities are not for a task that accepts an update: accepting ends the task at once, and a local activity that
+ * ends in the same moment leaves its marker in that task but its result to the next one, so that a replay has the result
+ * earlier (seen: 25 of 250 payments that were asked about right after their checkout). Nor are they for runs that a
+ * message started, where an update may come with any task.
+ */
+export class PaymentRow {
+  readonly #outTradeNo: string;
+  readonly #mayBeLocal: boolean;
+  readonly #onChange: () => void;
+  /** The history's length in the task that brought the newest update. */
+  #updatedAt = -1;
+
+  status: StoredPaymentStatus = 'UNPAID';
+  reviewReason: string | null = null;
+  orderId = '';
+  /** Whether the order service still has to be told something. */
+  undelivered = false;
+  /** Whether evidence waits to be recorded. */
+  hasEvidence = false;
+  /** Whether it says, or may say, something that this run does not know. */
+  hasMoved: boolean;
+  #isKnown: boolean;
+
+  /** `isKnown`: a checkout has just made or found it UNPAID, so it need not be read. */
+  constructor(facts: { outTradeNo: string; isKnown: boolean; mayBeLocal: boolean; onChange: () => void }) {
+    this.#outTradeNo = facts.outTradeNo;
+    this.#mayBeLocal = facts.mayBeLocal;
+    this.#onChange = facts.onChange;
+    this.#isKnown = facts.isKnown;
+    this.hasMoved = !facts.isKnown;
+  }
+
+  get isKnown(): boolean {
+    return this.#isKnown;
+  }
+
+  get isOpen(): boolean {
+    return this.status === 'UNPAID';
+  }
+
+  get isInReview(): boolean {
+    return this.status === 'REVIEW' || (this.status === 'PAID' && this.reviewReason !== null);
+  }
+
+  /** Whether something was heard that the loop has not acted on. */
+  get wantsAttention(): boolean {
+    return this.hasEvidence || this.hasMoved;
+  }
+
+  /** An update has been accepted in this task. */
+  noteUpdate(): void {
+    this.#updatedAt = workflowInfo().historyLength;
+  }
+
+  /** Records what Alipay said and is not recorded yet, and tells the order service. */
+  async recordAndTell(): Promise<void> {
+    this.hasEvidence = false;
+    const where = { outTradeNo: this.#outTradeNo };
+    this.adopt(
+      await this.#do(
+        () => locally.recordAndTell(where),
+        () => untilDone.recordAndTell(where),
+      ),
+    );
+  }
+
+  async read(): Promise<void> {
+    this.hasMoved = false;
+    const where = { outTradeNo: this.#outTradeNo };
+    this.adopt(
+      await this.#do(
+        () => locally.readPayment(where),
+        () => untilDone.readPayment(where),
+      ),
+    );
+  }
+
+  /** Says in it when the next check is due; null: this run makes no more. */
+  async planCheck(inMs: number | null): Promise<void> {
+    const plan = { outTradeNo: this.#outTradeNo, inMs };
+    this.adopt(
+      await this.#do(
+        () => locally.planCheck(plan),
+        () => untilDone.planCheck(plan),
+      ),
+    );
+  }
+
+  adopt({ status, reviewReason, orderId, undelivered }: Recorded): void {
+    this.#isKnown = true;
+    this.status = status;
+    this.reviewReason = reviewReason;
+    this.orderId = orderId;
+    this.undelivered = undelivered;
+    this.#onChange();
+  }
+
+  #do<T>(local: () => Promise<T>, normal: () => Promise<T>): Promise<T> {
+    const isLocal =
+      this.#mayBeLocal && allHandlersFinished() && workflowInfo().historyLength !== this.#updatedAt;
+    return isLocal ? locallyOrUntilDone(local, normal) : normal();
+  }
+}
