@@ -13,7 +13,6 @@ import type { Bench, Progress, Row } from './row';
 import { checkout } from './rows/checkout';
 import { cluster } from './rows/cluster';
 import { cost } from './rows/cost';
-import { decisions } from './rows/decisions';
 import { lateness } from './rows/lateness';
 import { notify } from './rows/notify';
 import { peers } from './rows/peers';
@@ -40,7 +39,6 @@ const ROWS: readonly Row[] = [
   recovery,
   cluster,
   peers,
-  decisions,
 ];
 
 /** Measures nothing: draws what an earlier run has left in its JSON. */

@@ -28,7 +28,6 @@ export const PACKAGED = {
   worker: 'dist/worker/main.js',
   server: 'dist/client/server.js',
   bareWorker: 'dist/test/bench/bare/worker.js',
-  variantWorker: 'dist/test/bench/variants/worker.js',
   pgBossWorker: 'dist/test/bench/peers/pg-boss/worker.js',
   dbosWorker: 'dist/test/bench/peers/dbos/worker.js',
 };

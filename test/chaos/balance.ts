@@ -92,7 +92,9 @@ export function isBalanced({
 }: Balance): boolean {
   const restless = review === 0 && open > 0;
   return (
-    [lost, twice, differing, told.wrong].every(({ length }) => length === 0) && told.undelivered === 0 && !restless
+    [lost, twice, differing, told.wrong].every(({ length }) => length === 0) &&
+    told.undelivered === 0 &&
+    !restless
   );
 }
 

@@ -20,7 +20,11 @@ export function table({ payments, orders, results, taken, givenBack, ...balance 
     line('sums that differ', balance.differing.length, named(balance.differing)),
     line('lost', balance.lost.length, named(balance.lost)),
     line('doubled', balance.doubled.length, named(balance.doubled)),
-    line('results written / acted on', `${results.written} / ${results.actedOn}`, undelivered(results.undelivered)),
+    line(
+      'results written / acted on',
+      `${results.written} / ${results.actedOn}`,
+      undelivered(results.undelivered),
+    ),
     line('orders told wrongly', results.wrong.length, named(results.wrong)),
   ].join('\n');
 }

@@ -12,7 +12,15 @@ import type {
   ResolveReview,
   SweepInput,
 } from '../../workflows/messages';
-import { SIGNALS, TASK_QUEUES, UPDATES, WORKFLOWS, closeWorkflowId, orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
+import {
+  SIGNALS,
+  TASK_QUEUES,
+  UPDATES,
+  WORKFLOWS,
+  closeWorkflowId,
+  orderWorkflowId,
+  paymentWorkflowId,
+} from '../../workflows/messages';
 import type { FakePayment, World } from '../time-skipping/world';
 import { Held, alipayFailure } from '../time-skipping/world';
 
@@ -72,7 +80,7 @@ function revived(row: Partial<FakePayment>, revive: (studio: Studio) => Promise<
 const ended = (handle: WorkflowHandle): Promise<unknown> => handle.result().catch((error: unknown) => error);
 
 const notify = ({ client, world }: Studio, becomes: Partial<Recorded>): Promise<void> =>
-  wakePayment(client, payment, world.storeNotification(becomes));
+  wakePayment(client, payment, world.storeNotification(outTradeNo, becomes));
 
 const resolve = ({ client }: Studio, to: ResolveReview['to']) =>
   updatePayment(client, payment, UPDATES.resolveReview, [{ to, ...DECISION }]);
@@ -194,46 +202,50 @@ export const SCENARIOS: Record<string, Scenario> = {
     (studio) => notify(studio, { status: 'PAID', undelivered: true }),
     { intervalMs: HOUR },
   ),
-  'payment-paid-at-check-1': checkedOut({ fast: ['paid'] }),
-  'payment-paid-at-check-2': checkedOut({ fast: ['not-exist', 'paid'] }),
-  'payment-paid-at-check-3': checkedOut({ fast: ['not-exist', 'waiting', 'paid'] }),
-  'payment-unconfirmed': checkedOut({ fast: ['not-exist', 'waiting'] }),
-  'payment-closed-at-alipay': checkedOut({ fast: ['closed'] }),
+  'payment-paid-at-check-1': checkedOut({ replies: ['paid'] }),
+  'payment-paid-at-check-2': checkedOut({ replies: ['not-exist', 'paid'] }),
+  'payment-paid-at-check-3': checkedOut({ replies: ['not-exist', 'waiting', 'paid'] }),
+  'payment-unconfirmed': checkedOut({ replies: ['not-exist', 'waiting'] }),
+  'payment-closed-at-alipay': checkedOut({ replies: ['closed'] }),
   'payment-notified-between-checks': checkedOut({}, async (studio) => {
     await until(() => studio.world.asks.length === 1);
     await notify(studio, { status: 'PAID', undelivered: true });
   }),
-  'payment-notified-without-proof': checkedOut({ fast: ['not-exist', 'paid'] }, async (studio, handle) => {
+  'payment-notified-without-proof': checkedOut({ replies: ['not-exist', 'paid'] }, async (studio, handle) => {
     await notify(studio, {});
     await handle.signal(SIGNALS.alipayNotified, { eventId: '987654321' });
     await handle.signal(SIGNALS.alipayNotified, null);
   }),
-  'payment-found-on-safe-path': checkedOut({ fast: [alipayFailure('unknown')], safe: ['paid'] }),
-  'payment-unknown-on-safe-path': checkedOut({
-    fast: [alipayFailure('unknown'), 'not-exist'],
-    safe: [alipayFailure('unknown')],
+  'payment-found-by-second-ask': checkedOut({ replies: ['unknown', 'paid'] }),
+  'payment-unknown': checkedOut({ replies: ['unknown', 'unknown', 'unknown', 'not-exist'] }),
+  'payment-misconfigured': checkedOut({ replies: [alipayFailure('misconfigured'), 'paid'] }),
+  'payment-found-by-another-worker': checkedOut({ replies: [alipayFailure('down'), 'paid'] }),
+  'payment-postponed': checkedOut({
+    replies: [alipayFailure('no-quota'), alipayFailure('no-quota'), 'paid'],
   }),
-  'payment-misconfigured': checkedOut({ fast: [alipayFailure('misconfigured'), 'paid'] }),
-  'payment-postponed': checkedOut({ fast: [alipayFailure('down'), alipayFailure('down'), 'paid'] }),
-  'payment-notified-during-safe-path': (studio) => {
+  'payment-notified-during-ask': (studio) => {
     const held = new Held();
-    const scenario = checkedOut({ fast: [alipayFailure('unknown')], safe: [held.reply] }, async () => {
+    const scenario = checkedOut({ replies: [held.reply] }, async () => {
       await held.begun;
       await notify(studio, { status: 'PAID', undelivered: true });
     });
     return scenario(studio).finally(() => held.release('waiting'));
   },
-  'payment-told-later': checkedOut({ fast: ['paid'], tellings: [unreachable(), unreachable()] }),
-  'payment-checked-out-again': checkedOut({ fast: ['not-exist', 'paid'] }, (studio) =>
+  'payment-notified-between-asks': checkedOut({ replies: ['unknown'] }, async (studio) => {
+    await until(() => studio.world.asks.length === 1);
+    await notify(studio, { status: 'PAID', undelivered: true });
+  }),
+  'payment-told-later': checkedOut({ replies: ['paid'], tellings: [unreachable(), unreachable()] }),
+  'payment-checked-out-again': checkedOut({ replies: ['not-exist', 'paid'] }, (studio) =>
     watchPayment(studio.client, payment, { outTradeNo, checks: 3, intervalMs: INTERVAL }),
   ),
-  'payment-check-now': checkedOut({ fast: ['waiting', 'not-exist', 'paid'] }, async (studio) => {
+  'payment-check-now': checkedOut({ replies: ['waiting', 'not-exist', 'paid'] }, async (studio) => {
     await checkNow(studio);
   }),
   'payment-check-now-unanswered': (studio) => {
     const held = new Held();
     const scenario = checkedOut(
-      { fast: [alipayFailure('unknown')], safe: [held.reply] },
+      { replies: [held.reply] },
       async () => {
         await Promise.all([checkNow(studio), held.begun.then(() => checkNow(studio))]);
         held.release('paid');
@@ -242,6 +254,16 @@ export const SCENARIOS: Record<string, Scenario> = {
     );
     return scenario(studio);
   },
+  'payment-row-moved': checkedOut(
+    {},
+    async ({ world }, handle) => {
+      Object.assign(world.place(outTradeNo, { orderId: payment.orderId }), { status: 'CLOSED' });
+      await handle.signal(SIGNALS.rowMoved);
+    },
+    { intervalMs: HOUR },
+  ),
+  'payment-taken-over': (studio) =>
+    checkedOut({}, undefined, { checksMade: 1, firstCheckAt: inSeconds(1) })(studio),
   'payment-closed-by-timer': (studio) =>
     checkedOut({}, undefined, { closeBy: 'timer', deadline: inSeconds(5) })(studio),
   'payment-paid-before-timer': (studio) =>
@@ -271,7 +293,7 @@ export const SCENARIOS: Record<string, Scenario> = {
     return checkedOut({}, undefined, { checks: 1, closeBy: 'timer', deadline: inSeconds(2) })(studio);
   },
   'payment-outage-outlasts-order': (studio) =>
-    checkedOut({ fast: [alipayFailure('down')] }, undefined, { deadline: inSeconds(3) })(studio),
+    checkedOut({ replies: [alipayFailure('no-quota')] }, undefined, { deadline: inSeconds(3) })(studio),
   'payment-review-resolved': checkedOut(
     {},
     async (studio) => {
@@ -301,10 +323,19 @@ export const SCENARIOS: Record<string, Scenario> = {
     },
     { intervalMs: HOUR },
   ),
+  'payment-refund-stopped': checkedOut(
+    { refunds: Array.from({ length: 9 }, () => alipayFailure('unknown')) },
+    async (studio) => {
+      await notify(studio, { status: 'REFUNDING' });
+      await until(() => studio.world.refundsTried.length === 1);
+      await resolve(studio, 'REFUNDED');
+    },
+    { intervalMs: HOUR },
+  ),
   'payment-refunded': checkedOut({}, (studio) => notify(studio, { status: 'REFUNDING' }), {
     intervalMs: HOUR,
   }),
-  'payment-revived-by-check-now': revived({ fast: ['paid'] }, checkNow),
+  'payment-revived-by-check-now': revived({ replies: ['paid'] }, checkNow),
   'payment-revived-by-notification': revived({ status: 'CLOSED' }, (studio) =>
     notify(studio, { status: 'REFUNDING' }),
   ),
@@ -332,12 +363,12 @@ export const SCENARIOS: Record<string, Scenario> = {
   'sweep-dry-run': swept(3, { parallel: 2, pageSize: 5, dryRun: true }),
   'sweep-continued': swept(40, { parallel: 2, pageSize: 4 }),
   'sweep-with-broken-chunk': swept(4, { parallel: 2, pageSize: 4 }, (world) => {
-    world.onOwed = () => Promise.reject(broken());
     world.onChunk = ({ orderIds }) =>
       orderIds.includes('order-000') ? Promise.reject(broken()) : Promise.resolve({});
   }),
   'sweep-at-dead-gateway': swept(8, { parallel: 2, pageSize: 4 }, (world) => {
-    world.onChunk = () => Promise.resolve({ closed: [], gatewayDown: true });
+    world.isUp = false;
+    world.onChunk = () => Promise.reject(ApplicationFailure.nonRetryable('not asked', 'ALIPAY_DOWN'));
   }),
   'sweep-by-cron': sweptByCron,
   'close-order-closed': closing('UNPAID'),

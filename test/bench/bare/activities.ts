@@ -7,10 +7,8 @@ import { BARE_QUEUES, BARE_WORKFLOWS, bareOrderId } from './names';
 export function createBareActivities(temporal: Client) {
   return {
     queryAlipay: ({ outTradeNo }: { outTradeNo: string }) => Promise.resolve({ outTradeNo, answer: 'paid' }),
-    recordEvidence: ({ outTradeNo }: { outTradeNo: string }) =>
-      Promise.resolve({ outTradeNo, status: 'PAID' }),
     actOnResult: (message: unknown) => Promise.resolve(message !== undefined),
-    async tellOrderService({ orderId }: { orderId: string }): Promise<number> {
+    async recordAndTell({ orderId }: { orderId: string }): Promise<number> {
       await temporal.workflow.signalWithStart(BARE_WORKFLOWS.order, {
         workflowId: bareOrderId(orderId),
         taskQueue: BARE_QUEUES.orderService,

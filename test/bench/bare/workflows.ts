@@ -2,6 +2,7 @@ import {
   condition,
   defineQuery,
   defineSignal,
+  proxyActivities,
   proxyLocalActivities,
   setCurrentDetails,
   setHandler,
@@ -10,13 +11,17 @@ import {
 } from '@temporalio/workflow';
 import { PAYMENT_STATUS } from '../../../workflows/search-attributes';
 import type { BareActivities } from './activities';
+import { BARE_QUEUES } from './names';
 import type { BareOrderInput, BarePaymentInput } from './names';
 
 // The shape of a payment that is found paid at its first check, and of its order, with nothing in them: what Temporal
-// alone costs. Timers, local activities, messages, search attributes and details are those of confirmPayment and
-// fulfillOrder.
+// alone costs. Timers, activities, messages, search attributes and details are those of confirmPayment and fulfillOrder.
 
-const { queryAlipay, recordEvidence, tellOrderService, actOnResult } = proxyLocalActivities<BareActivities>({
+const { queryAlipay } = proxyActivities<BareActivities>({
+  taskQueue: BARE_QUEUES.alipay,
+  startToCloseTimeout: '45s',
+});
+const { recordAndTell, actOnResult } = proxyLocalActivities<BareActivities>({
   startToCloseTimeout: '2s',
   retry: { maximumAttempts: 1 },
 });
@@ -30,10 +35,9 @@ export async function barePayment({ outTradeNo, orderId, intervalMs }: BarePayme
   // From the checkout on: one that is taken up late does not sleep at all, there as here.
   const ms = workflowInfo().startTime.getTime() + intervalMs - Date.now();
   if (ms > 0) await condition(() => settled, ms, { summary: 'check 1 of 1' });
-  await queryAlipay({ outTradeNo });
-  await recordEvidence({ outTradeNo });
+  if (!settled) await queryAlipay({ outTradeNo });
+  await recordAndTell({ orderId });
   upsertSearchAttributes([{ key: PAYMENT_STATUS, value: 'PAID' }]);
-  await tellOrderService({ orderId });
   setCurrentDetails('Paid');
   return 'PAID';
 }

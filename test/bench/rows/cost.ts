@@ -31,10 +31,10 @@ const SHAPES: readonly Shape[] = [
       await alipay.pay(outTradeNo);
     },
   },
-  { what: 'paid at check 1', atMost: 6, live: (world, { outTradeNo }) => payUnnoticed(world, outTradeNo) },
+  { what: 'paid at check 1', atMost: 10, live: (world, { outTradeNo }) => payUnnoticed(world, outTradeNo) },
   {
     what: 'paid at check 3',
-    atMost: 12,
+    atMost: 24,
     async live(world, { outTradeNo }) {
       await waitFor(async () => (await world.payments.payment(outTradeNo)).checks === 2, {
         what: 'two checks',
@@ -42,10 +42,10 @@ const SHAPES: readonly Shape[] = [
       await payUnnoticed(world, outTradeNo);
     },
   },
-  { what: 'unpaid after 3', atMost: 12, live: () => Promise.resolve() },
+  { what: 'unpaid after 3', atMost: 24, live: () => Promise.resolve() },
   {
-    what: 'paid at check 1 on the safe path',
-    atMost: 6 + 4,
+    what: 'paid at check 1 by the second ask',
+    atMost: 10 + 8,
     async live(world, { outTradeNo }) {
       await world.alipay.fault({
         method: 'alipay.trade.query',

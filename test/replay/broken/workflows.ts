@@ -1,13 +1,16 @@
-import { proxyLocalActivities, sleep } from '@temporalio/workflow';
-import type { PaymentsQueueActivities } from '../../../activities';
-import type { ConfirmPaymentInput } from '../../../workflows/messages';
+import { proxyActivities, sleep } from '@temporalio/workflow';
+import type { AlipayQueueActivities, ConfirmPaymentInput } from '../../../workflows/messages';
+import { TASK_QUEUES } from '../../../workflows/messages';
 
-const { queryAlipay } = proxyLocalActivities<PaymentsQueueActivities>({ startToCloseTimeout: '2s' });
+const { queryAlipay } = proxyActivities<AlipayQueueActivities>({
+  taskQueue: TASK_QUEUES.alipay,
+  startToCloseTimeout: '2s',
+});
 
 /** Broken on purpose: it asks first and sleeps afterwards. The replay of any payment's history must catch it. */
 export async function confirmPayment({ outTradeNo, checks, intervalMs }: ConfirmPaymentInput): Promise<void> {
   for (let check = 1; check <= checks; check += 1) {
-    await queryAlipay({ outTradeNo, check });
+    await queryAlipay({ outTradeNo, check, nextCheckInMs: null });
     await sleep(intervalMs);
   }
 }
