@@ -26,15 +26,17 @@ export class Courier {
 
   /**
    * Posts a form.
+   * @param charset of the bytes that the form holds, percent-encoded
    * @throws Error when no whole answer came within the deadline
    */
-  async post(url: string, form: string): Promise<DeliveryAnswer> {
+  async post(url: string, form: string, charset = 'utf-8'): Promise<DeliveryAnswer> {
     const secure = url.startsWith('https:');
     const request = (secure ? httpsRequest : httpRequest)(url, {
       method: 'POST',
       agent: secure ? this.#https : this.#http,
       headers: {
-        'content-type': 'application/x-www-form-urlencoded; charset=utf-8',
+        // Malformed, and what Alipay sends (expressjs/body-parser#137).
+        'content-type': `application/x-www-form-urlencoded; text/html; charset=${charset}`,
         'content-length': Buffer.byteLength(form),
       },
     });

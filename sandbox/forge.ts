@@ -16,6 +16,7 @@ export const FORGERIES = [
   'sign-type-rsa',
   'duplicate-keys',
   'array-values',
+  'two-in-one',
 ] as const;
 
 /** One way to forge a notification. */
@@ -49,6 +50,11 @@ export function forgedForm(
       return formOf(signNotice(fields, by.alipayPrivate, now, 'RSA'));
     case 'duplicate-keys':
       return `${signed({})}&${formOf({ total_amount: '0.01', out_trade_no: 'another' })}`;
+    case 'two-in-one': {
+      // The signed string stays the same: subject and total_amount are neighbours in it.
+      const { total_amount: amount = '', ...rest } = signNotice(fields, by.alipayPrivate, now);
+      return formOf({ ...rest, subject: `${rest['subject'] ?? ''}&total_amount=${amount}` });
+    }
     case 'array-values':
       return signed({}).replace('&out_trade_no=', '&out_trade_no[]=').replace('&sign_type=', '&sign_type[]=');
   }

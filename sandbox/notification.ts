@@ -3,7 +3,7 @@ import { beijingTime } from './beijing';
 import { BUYER } from './methods';
 import { yuan } from './money';
 import { refundedFen, type Order, type Refund, type Trade } from './trades';
-import { signContent, signText, type Params, type SignType } from './wire';
+import { encodeText, isUtf8, signContent, signText, type Params, type SignType } from './wire';
 
 /** Who signs, and for whom. */
 export interface Merchant {
@@ -88,16 +88,24 @@ function withoutEmpty(fields: Params): Params {
 }
 
 /**
- * Signs fields as a notification is signed: `sign_type` is sent but not signed.
+ * Signs fields as a notification is signed: `sign_type` is sent but not signed, and the bytes are those of their `charset`.
  * @param now epoch ms, becomes `notify_time` unless the fields have one
  */
 export function signNotice(fields: Params, key: KeyObject, now: number, signType: SignType = 'RSA2'): Params {
   const timed: Params = { notify_time: beijingTime(now), ...fields };
-  const sign = signText(signContent(timed, ['sign', 'sign_type']), key, signType);
+  const sign = signText(signContent(timed, ['sign', 'sign_type']), key, signType, timed['charset']);
   return { ...timed, sign_type: signType, sign };
 }
 
-/** The form in which fields are posted. */
+/** The form in which fields are posted, in the bytes of their `charset`. */
 export function formOf(fields: Params): string {
-  return new URLSearchParams(fields).toString();
+  const { charset } = fields;
+  if (isUtf8(charset)) return new URLSearchParams(fields).toString();
+  const encoded = (text: string): string =>
+    encodeText(text, charset)
+      .toString('latin1')
+      .replace(/[^A-Za-z0-9_.-]/g, (char) => `%${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return Object.entries(fields)
+    .map(([name, value]) => `${encoded(name)}=${encoded(value)}`)
+    .join('&');
 }

@@ -133,14 +133,14 @@ export class Notifier {
    * @param fault how the form was tampered with, for the journal
    */
   async send(notice: Notice, form: string, attempt: number, fault?: string): Promise<DeliveryOutcome> {
-    const outcome = await this.#post(notice.url, form);
+    const outcome = await this.#post(notice, form);
     this.#record(notice, attempt, { ...outcome, fault });
     return outcome;
   }
 
-  async #post(url: string, form: string): Promise<DeliveryOutcome> {
+  async #post({ url, fields }: Notice, form: string): Promise<DeliveryOutcome> {
     try {
-      const answer = await this.#courier.post(url, form);
+      const answer = await this.#courier.post(url, form, fields['charset']);
       return { accepted: answer.status === 200 && answer.body === 'success', answer };
     } catch (cause) {
       return { accepted: false, error: cause instanceof Error ? cause.message || cause.name : String(cause) };

@@ -1,4 +1,5 @@
 import { sign, verify, type KeyObject } from 'node:crypto';
+import { encodeGbk } from './gbk';
 
 /** Wire parameters or fields by their own snake_case names. */
 export type Params = Record<string, string>;
@@ -28,9 +29,19 @@ export function signContent(params: Params, without: readonly string[]): string 
     .join('&');
 }
 
-/** Signs text (as UTF-8). @returns base64 */
-export function signText(text: string, key: KeyObject, signType: SignType = 'RSA2'): string {
-  return sign(ALGORITHMS[signType], Buffer.from(text, 'utf8'), key).toString('base64');
+/** Signs text in a charset. @returns base64 */
+export function signText(
+  text: string,
+  key: KeyObject,
+  signType: SignType = 'RSA2',
+  charset?: string,
+): string {
+  return sign(ALGORITHMS[signType], encodeText(text, charset), key).toString('base64');
+}
+
+/** Text as bytes: UTF-8, or GBK where the charset is another. */
+export function encodeText(text: string, charset: string | undefined): Buffer {
+  return isUtf8(charset) ? Buffer.from(text, 'utf8') : encodeGbk(text);
 }
 
 /** A request as it came over the wire: its parameters, and the exact bytes that its signature must cover. */

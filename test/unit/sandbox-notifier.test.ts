@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { createVerify } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -287,6 +288,7 @@ describe('a forgery', () => {
       'duplicate-keys': () =>
         expect(new URLSearchParams(form).getAll('out_trade_no')).toEqual(['G1', 'another']),
       'array-values': () => expect(new URLSearchParams(form).getAll('out_trade_no[]')).toEqual(['G1']),
+      'two-in-one': () => signedBut({ total_amount: '12.30' }),
     };
     const signedBut = (usual: Record<string, string>) => {
       expect(shop.sdk.checkNotifySignV2(fields)).toBe(true);
@@ -314,6 +316,20 @@ describe('a notification sent by hand', () => {
     expect(fields).toMatchObject({ out_trade_no: 'H1', trade_status: 'TRADE_FINISHED' });
     expect(fields).not.toHaveProperty('gmt_payment');
     expect(shop.sdk.checkNotifySignV2(fields)).toBe(true);
+  });
+
+  it('in GBK is signed over its GBK bytes, and sent in them', async () => {
+    await sandbox.control.open(shop.payUrl({ outTradeNo: 'H4' }));
+    await sandbox.control.notify('H4', { charset: 'GBK', subject: '龙井茶誠 tea', body: '' });
+    const [form = ''] = shop.forms;
+    expect(form).toContain('subject=%c1%fa%be%ae%b2%e8%d5%5c%20tea&');
+    const bytesOf = (text: string) =>
+      text.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+    const fields = form.split('&').map(bytesOf);
+    const signed = fields.filter((field) => !/^sign(_type)?=/.test(field)).sort();
+    const signature = fields.find((field) => field.startsWith('sign='))?.slice('sign='.length) ?? '';
+    const judge = createVerify('RSA-SHA256').update(signed.join('&'), 'latin1');
+    expect(judge.verify(sandbox.alipayPublicKey, signature, 'base64')).toBe(true);
   });
 
   it('says what the shop answered', async () => {

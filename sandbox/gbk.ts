@@ -1,0 +1,24 @@
+let table: ReadonlyMap<string, number> | undefined;
+
+/** Encodes text in GBK. Node decodes GBK and does not encode it, so the table comes from decoding every pair of bytes. */
+export function encodeGbk(text: string): Buffer {
+  table ??= readTable();
+  const bytes: number[] = [];
+  for (const char of text) {
+    const pair = table.get(char);
+    if (char < '\x80') bytes.push(char.charCodeAt(0));
+    else if (pair === undefined) throw new RangeError(`GBK has no ${char}`);
+    else bytes.push(pair >> 8, pair & 0xff);
+  }
+  return Buffer.from(bytes);
+}
+
+function readTable(): Map<string, number> {
+  const decoder = new TextDecoder('gbk');
+  const pairs = new Map<string, number>();
+  for (let pair = 0x8140; pair <= 0xfefe; pair += 1) {
+    const char = decoder.decode(Uint8Array.of(pair >> 8, pair & 0xff));
+    if (char.length === 1 && char !== '\ufffd') pairs.set(char, pair);
+  }
+  return pairs;
+}
