@@ -2,7 +2,7 @@ import type { PaidEvidence, TradeClosed } from '../db/ledger';
 import type { PaymentEvent } from '../db/payment-events';
 import { readFen } from '../db/money';
 import { fromBeijing } from './alipay/beijing';
-import { meaningOf, readNotification } from './alipay/notification';
+import { meaningOf, notificationOf } from './alipay/notification';
 
 /** What a stored, verified body (a notification's fields or a query's answer) proves. */
 export type Evidence =
@@ -12,7 +12,7 @@ export type Evidence =
 export function readEvidence({ outTradeNo, event, detail }: PaymentEvent): Evidence {
   if (outTradeNo === null || (event !== 'notified' && event !== 'answered')) return { of: 'nothing' };
   const fields = detail as Record<string, string>;
-  const said = readNotification(fields);
+  const said = notificationOf(fields);
   const actor = event === 'notified' ? 'notification' : 'query';
   const at = said.paidAt ?? fromBeijing(fields['send_pay_date']);
   const refunded = readFen(said.refundedAmount) === undefined ? {} : { refundedAmount: said.refundedAmount };

@@ -1,6 +1,6 @@
 import type { MetricMeter } from '@temporalio/common';
 import { noopMetricMeter } from '@temporalio/common';
-import type { ObserveCall } from './alipay/gateway';
+import type { ObserveCall } from './alipay/caller';
 import type { Recorded } from '../workflows/messages';
 import type { StoredPaymentStatus } from '../workflows/messages';
 

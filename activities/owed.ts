@@ -53,7 +53,7 @@ export function createOwedActivities(deps: ClosingDependencies) {
 
 /** While the circuit breaker is open, one question is put to the gateway: any verified answer means up. */
 async function gatewayIsUp({ alipay }: ClosingDependencies): Promise<boolean> {
-  if (!alipay.isDown) return true;
+  if (!alipay.circuit.isOpen) return true;
   try {
     await alipay.query(PROBE_OUT_TRADE_NO);
     return true;

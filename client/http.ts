@@ -148,15 +148,15 @@ async function notifyRoute(scope: FastifyInstance, payments: HttpPayments, perSe
   // Raw, because what Alipay signed is decided by the bytes as they came.
   scope.addContentTypeParser(
     'application/x-www-form-urlencoded',
-    { parseAs: 'string' },
+    { parseAs: 'buffer' },
     (_request, body, done) => done(null, body),
   );
   scope.setErrorHandler((error: FastifyError, request, reply) => {
     const { status } = explain(error, request);
     return reply.code(status).type('text/plain').send('fail');
   });
-  scope.post<{ Body: string | undefined }>(NOTIFY_PATH, async ({ body }, reply) => {
-    const answer = await payments.handleNotify(body ?? '');
+  scope.post<{ Body: Buffer | undefined }>(NOTIFY_PATH, async ({ body }, reply) => {
+    const answer = await payments.handleNotify(body);
     return reply.type('text/plain').send(answer);
   });
 }

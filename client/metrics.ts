@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { NOTIFICATION_FAULTS } from '../activities/alipay/notification';
 import type { Observer } from './observer';
-import { NOTIFICATION_FAULTS } from './observer';
 
 /** What the HTTP server counts. Names and labels are documented in docs/observability.md. */
 export interface ServerMetrics extends Observer {

@@ -7,10 +7,12 @@ import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
 import { keepUnmatched } from '../db/unmatched-notifications';
 import type { AlipayGateway } from '../activities/alipay/gateway';
-import type { Notification, NotificationFields } from '../activities/alipay/notification';
-import { meaningOf, parseNotification, readNotification } from '../activities/alipay/notification';
+import type { Notification, NotificationBody, NotificationFault } from '../activities/alipay/notification';
+import { meaningOf, readNotification } from '../activities/alipay/notification';
+import type { SignedBody } from '../activities/alipay/signed-body';
+import { readSignedFields } from '../activities/alipay/signed-body';
 import { wakePayment } from '../activities/payment-workflow';
-import type { NotificationFault, Observer } from './observer';
+import type { Observer } from './observer';
 
 /** The only two words that Alipay takes for an answer; after anything but `success` it sends again for 25 hours. */
 export type NotifyAnswer = 'success' | 'fail';
@@ -24,22 +26,20 @@ export interface NotificationDependencies {
 }
 
 /**
- * Takes one notification of Alipay: believes nothing before the signature, the application and the payee are right;
- * stores it; and answers `success` once Temporal holds the signal to the payment's workflow. What it proves is for
- * that workflow to record. (Alipay: "异步通知验签"; handout: `callbackNotify`.)
+ * Takes one notification of Alipay: reads it, and if it is genuine stores it, and returns `success` once Temporal holds
+ * the signal to the payment's workflow. What it proves is for that workflow to record. (Handout: `callbackNotify`.)
  */
 export async function handleNotification(
   deps: NotificationDependencies,
-  body: string | Record<string, unknown>,
+  body: NotificationBody,
 ): Promise<NotifyAnswer> {
-  const fields = parseNotification(body);
-  if (!fields) return refuse(deps, 'NOTIFICATION_MALFORMED');
-  const fault = faultOf(deps.alipay, fields);
-  if (fault) return refuse(deps, fault, fields);
+  const read = readNotification(deps.alipay.verifier, body);
+  if (read.kind === 'refused') return refuse(deps, read.code, read.outTradeNo);
 
-  const notification = readNotification(fields);
+  const { notification, signed } = read;
   const { outTradeNo } = notification;
-  const eventId = await storeNotification(deps.db, outTradeNo, withoutEmpty(fields));
+  const fields = storedFields(signed);
+  const eventId = await storeNotification(deps.db, outTradeNo, fields);
   const payment = await findPayment(deps.db, outTradeNo);
   if (eventId === undefined || !payment) return keep(deps, outTradeNo, fields);
   if (!saysSomethingNew(payment, notification)) {
@@ -54,25 +54,21 @@ export async function handleNotification(
   return 'success';
 }
 
-/** Empty means absent; an empty `notify_id`, say, must not make two notifications look like one. */
-const withoutEmpty = (fields: NotificationFields): NotificationFields =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
-
-function faultOf(alipay: AlipayGateway, fields: NotificationFields): NotificationFault | undefined {
-  const { appId, sellerId } = alipay.settings;
-  if (!fields['out_trade_no']) return 'NOTIFICATION_MALFORMED';
-  if (!alipay.verifies(fields)) return 'NOTIFICATION_FORGED';
-  if (fields['app_id'] !== appId) return 'NOTIFICATION_OF_ANOTHER_APP';
-  if (fields['seller_id'] !== sellerId) return 'NOTIFICATION_OF_ANOTHER_SELLER';
-  return undefined;
+/** Everything that came, but for empty fields, which count as absent. */
+function storedFields({ bytes, charset, signature }: SignedBody): Record<string, string> {
+  const fields = Object.entries(readSignedFields('notification', bytes, charset));
+  return Object.fromEntries([
+    ...fields.filter(([, value]) => value !== ''),
+    ['sign', signature],
+    ['sign_type', 'RSA2'],
+  ]);
 }
 
 function refuse(
   { log, observer }: NotificationDependencies,
   code: NotificationFault,
-  fields?: NotificationFields,
+  outTradeNo: string | undefined,
 ): NotifyAnswer {
-  const outTradeNo = fields?.['out_trade_no']?.slice(0, 64);
   observer.notification('refused', code);
   log.warn({ code, outTradeNo }, 'notification refused');
   return 'fail';
@@ -82,7 +78,7 @@ function refuse(
 async function keep(
   { db, log, observer }: NotificationDependencies,
   outTradeNo: string,
-  fields: NotificationFields,
+  fields: Record<string, string>,
 ): Promise<NotifyAnswer> {
   await keepUnmatched(db, outTradeNo, fields);
   observer.notification('unmatched');

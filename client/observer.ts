@@ -1,15 +1,5 @@
 import { PaymentError } from '../workflows/errors';
 
-/** Why a notification is answered `fail` without being believed. */
-export const NOTIFICATION_FAULTS = [
-  'NOTIFICATION_MALFORMED',
-  'NOTIFICATION_FORGED',
-  'NOTIFICATION_OF_ANOTHER_APP',
-  'NOTIFICATION_OF_ANOTHER_SELLER',
-] as const;
-
-export type NotificationFault = (typeof NOTIFICATION_FAULTS)[number];
-
 /** What can be counted of a client's work. Outcomes and codes are closed sets: they become labels. */
 export interface Observer {
   /** `repeated`: genuine, and says nothing that is not known. `failed`: a dependency did not answer. */

@@ -11,6 +11,7 @@ import type { Logger } from 'pino';
 import { toBeijing } from '../activities/alipay/beijing';
 import { AlipayError } from '../activities/alipay/errors';
 import type { AlipayGateway } from '../activities/alipay/gateway';
+import type { NotificationBody } from '../activities/alipay/notification';
 import { openGateway } from '../activities/alipay/open';
 import { ORDER_ID_ATTRIBUTE, OUT_TRADE_NO_ATTRIBUTE, inSpan } from '../activities/spans';
 import { updatePayment, watchPayment } from '../activities/payment-workflow';
@@ -359,10 +360,10 @@ export class PaymentClient {
   }
 
   /**
-   * Takes a notification of Alipay, as the raw form body or its parsed fields. Answer Alipay with exactly the word
-   * that comes back. A forged one is `fail`, never an error.
+   * Takes a notification of Alipay: the raw form body, best as bytes, or its parsed fields (which cannot be verified where
+   * Alipay sends GBK). Answer Alipay with exactly the word that comes back. A forged one is `fail`, never an error.
    */
-  handleNotify(body: string | Record<string, unknown>): Promise<NotifyAnswer> {
+  handleNotify(body: NotificationBody): Promise<NotifyAnswer> {
     const taking = this.#guard(() => this.#call(() => handleNotification(this.#deps, body)));
     return observed(taking, (outcome, code) => this.#deps.observer.notification(outcome, code));
   }

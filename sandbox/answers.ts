@@ -5,6 +5,7 @@ import { businessError, tradeNode } from './methods';
 import { readYuan, yuan } from './money';
 import type { Trade } from './trades';
 import {
+  encodeText,
   isSignType,
   nodeName,
   renderAnswer,
@@ -16,15 +17,15 @@ import {
 
 /** How a call is answered on the wire. */
 export type Outcome =
-  | { kind: 'body'; status: number; contentType: string; body: string; node?: ResponseNode }
-  | { kind: 'drip'; contentType: string; body: string; node?: ResponseNode }
+  | { kind: 'body'; status: number; contentType: string; body: Buffer; node?: ResponseNode }
+  | { kind: 'drip'; contentType: string; body: Buffer; node?: ResponseNode }
   | { kind: 'hang' | 'reset'; node?: undefined };
 
 const HTML = 'text/html;charset=utf-8';
 
 /** An HTML page as an outcome. */
 export function page(body: string, status = 200): Outcome {
-  return { kind: 'body', status, contentType: HTML, body };
+  return { kind: 'body', status, contentType: HTML, body: Buffer.from(body) };
 }
 
 /** The gateway's failures on the way, the same for a call and for a page; undefined for any other mode. */
@@ -59,7 +60,7 @@ export interface CallFacts {
 
 /** Writes and signs answers, true ones and false ones. */
 export class Answers {
-  readonly #first = new Map<string, { body: string; node: ResponseNode }>();
+  readonly #first = new Map<string, { body: Buffer; node: ResponseNode }>();
 
   /**
    * @param key Alipay's private key
@@ -107,6 +108,10 @@ export class Answers {
     switch (mode) {
       case '20000':
         return this.signed(call, unavailable());
+      case '20000-unsigned':
+        return this.unsigned(call, unavailable());
+      case '20000-gbk':
+        return this.#inGbk(call, unavailable());
       case 'SYSTEM_ERROR':
         return this.signed(call, businessError('ACQ.SYSTEM_ERROR'));
       case '40001':
@@ -115,6 +120,10 @@ export class Answers {
         return this.unsigned(call, invalid('isv.invalid-app-id', '无效的AppID参数'));
       case '40005':
         return this.signed(call, limited());
+      case '40005-unsigned':
+        return this.unsigned(call, limited());
+      case '40005-gbk':
+        return this.#inGbk(call, limited());
       case '40006':
         return this.signed(call, forbidden());
       case 'no-signature':
@@ -132,6 +141,12 @@ export class Answers {
     }
   }
 
+  #inGbk({ method, params }: CallFacts, node: ResponseNode): Outcome {
+    const raw = renderNode(node);
+    const body = renderAnswer(nodeName(method), raw, signText(raw, this.key, 'RSA2', 'GBK'));
+    return answer(params, encodeText(body, 'GBK'), node);
+  }
+
   #badlySigned({ method, params, node }: CallFacts): Outcome {
     const raw = renderNode(node, params['charset']);
     return answer(params, renderAnswer(nodeName(method), raw, this.#sign(`${raw} `, params)), node);
@@ -144,7 +159,7 @@ export class Answers {
     return this.signed(call, { ...businessError('ACQ.TRADE_NOT_EXIST'), ...ids });
   }
 
-  #remember(call: CallFacts, body: string): void {
+  #remember(call: CallFacts, body: Buffer): void {
     const key = memoryKey(call);
     if (this.#first.has(key)) return;
     this.#first.set(key, { body, node: call.node });
@@ -158,12 +173,12 @@ export class Answers {
   }
 }
 
-function answer(params: Params, body: string, node?: ResponseNode): Outcome {
+function answer(params: Params, body: string | Buffer, node?: ResponseNode): Outcome {
   return {
     kind: 'body',
     status: 200,
     contentType: `text/html;charset=${params['charset'] ?? 'utf-8'}`,
-    body,
+    body: Buffer.from(body),
     node,
   };
 }
@@ -180,7 +195,7 @@ function dripping(outcome: Outcome): Outcome {
 
 function halved(outcome: Outcome): Outcome {
   if (outcome.kind !== 'body') return outcome;
-  return { ...outcome, body: outcome.body.slice(0, Math.floor(outcome.body.length / 2)) };
+  return { ...outcome, body: outcome.body.subarray(0, Math.floor(outcome.body.length / 2)) };
 }
 
 function unavailable(): ResponseNode {

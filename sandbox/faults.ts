@@ -4,7 +4,8 @@ import { Dice } from './chance';
  * What may go wrong with one call.
  *
  * Answers of Alipay's own: `20000`, `SYSTEM_ERROR`, `40001`, `40002` (both unsigned, as its early errors are), `40005`,
- * `40006`, and any business error by its `sub_code`, `ACQ.SELLER_BALANCE_NOT_ENOUGH`.
+ * `40006`, and any business error by its `sub_code`, `ACQ.SELLER_BALANCE_NOT_ENOUGH`. `20000` and `40005` also come
+ * `-unsigned`, and `-gbk`: signed, in GBK, though UTF-8 was asked for.
  * Transport: `http-500`, `http-429`, `html` (a page with status 200), `hang` (no answer, the connection stays open), `drip`
  * (the true answer, a byte every 100 ms), `reset`, `truncated` (the first half of the true answer).
  * Lies: `no-signature`, `bad-signature`, `stale` (the first answer to this order, signed), `other-order` (signed, about another
@@ -15,7 +16,11 @@ export type FaultMode =
   | 'SYSTEM_ERROR'
   | '40001'
   | '40002'
+  | '20000-unsigned'
+  | '20000-gbk'
   | '40005'
+  | '40005-unsigned'
+  | '40005-gbk'
   | '40006'
   | 'http-500'
   | 'http-429'
@@ -37,7 +42,11 @@ export const FAULT_MODES = [
   'SYSTEM_ERROR',
   '40001',
   '40002',
+  '20000-unsigned',
+  '20000-gbk',
   '40005',
+  '40005-unsigned',
+  '40005-gbk',
   '40006',
   'http-500',
   'http-429',

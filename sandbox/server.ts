@@ -79,11 +79,11 @@ function answer(reply: FastifyReply, outcome: Outcome): void {
       raw.socket?.resetAndDestroy();
       return;
     case 'drip':
-      raw.writeHead(200, headersOf(outcome.contentType, Buffer.byteLength(outcome.body)));
-      drip(reply, Buffer.from(outcome.body));
+      raw.writeHead(200, headersOf(outcome.contentType, outcome.body.length));
+      drip(reply, outcome.body);
       return;
     case 'body':
-      raw.writeHead(outcome.status, headersOf(outcome.contentType, Buffer.byteLength(outcome.body)));
+      raw.writeHead(outcome.status, headersOf(outcome.contentType, outcome.body.length));
       raw.end(outcome.body);
   }
 }

@@ -1,63 +1,57 @@
-import { once } from 'node:events';
 import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { AlipayError } from './errors';
 
-/** After so many failures in a row the breaker opens, and lets one call through again after the pause. */
+/** After so many failures in a row the circuit opens. After the pause it lets one call through, the probe. */
 const BREAKER = { failures: 10, pauseMs: 10_000 };
 
-/** The call was made and is not over, but its caller does not wait any longer. */
-export class OutOfPatience extends Error {
-  override readonly name = 'OutOfPatience';
+/** The call was not made: too many calls have failed in a row. */
+export class CircuitOpen extends Error {
+  override readonly name = 'CircuitOpen';
 }
 
-/** The call was not made: the gateway has failed too often. */
-export class NotMade extends Error {
-  override readonly name = 'NotMade';
+/** What others may know of a circuit, for example to take less work while it is open. */
+export interface Circuit {
+  /** Whether calls are refused: after too many failures in a row, until a probe succeeds. */
+  readonly isOpen: boolean;
+  /**
+   * Epoch ms from which the next call is let through as a probe. Undefined while the circuit is closed, and while a probe
+   * is under way: calls made then wait for its end.
+   */
+  readonly probeAt: number | undefined;
 }
 
-/**
- * Refuses calls while the gateway has failed too often.
- *
- * A call counts for what comes of it by its own deadline, however long its caller waits: a caller who goes away leaves it
- * running. Cut short, it would say nothing of the gateway, and a gateway that is slow would look like one that is down;
- * passed over, a gateway that hangs would look well to a process whose callers never wait to the end.
- */
-export class GatewayBreaker {
+/** Refuses calls while the gateway fails. Only an {@link AlipayError} that is an outage counts as a failure. */
+export class GatewayBreaker implements Circuit {
   readonly #policy = circuitBreaker(
     handleWhen((error) => error instanceof AlipayError && error.outage),
     { halfOpenAfter: BREAKER.pauseMs, breaker: new ConsecutiveBreaker(BREAKER.failures) },
   );
+  #probeAt: number | undefined;
 
-  /** Whether calls are refused without being made. */
+  constructor() {
+    this.#policy.onStateChange((state) => {
+      this.#probeAt = state === CircuitState.Open ? Date.now() + BREAKER.pauseMs : undefined;
+    });
+  }
+
   get isOpen(): boolean {
-    return this.#policy.state === CircuitState.Open;
+    return this.#policy.state !== CircuitState.Closed;
+  }
+
+  get probeAt(): number | undefined {
+    return this.#probeAt;
   }
 
   /**
-   * Makes the call, unless the breaker is open, and waits for it for `patienceMs`, or to its end.
+   * Makes the call unless the circuit is open.
    *
-   * @throws NotMade, OutOfPatience, and what `make` throws
+   * @throws CircuitOpen, and what `make` throws
    */
-  async run<T>(make: () => Promise<T>, patienceMs?: number): Promise<T> {
+  async run<T>(make: () => Promise<T>): Promise<T> {
     try {
-      if (patienceMs === undefined) return await this.#policy.execute(make);
-      return await this.#runFor(patienceMs, make);
+      return await this.#policy.execute(make);
     } catch (error) {
-      throw error instanceof BrokenCircuitError ? new NotMade() : error;
+      throw error instanceof BrokenCircuitError ? new CircuitOpen() : error;
     }
-  }
-
-  #runFor<T>(patienceMs: number, make: () => Promise<T>): Promise<T> {
-    // The policy, too, heeds it: a call that stands in line behind the one question is not made for a caller who is gone.
-    const patience = AbortSignal.timeout(patienceMs);
-    let isMade = false;
-    const call = this.#policy.execute(() => {
-      isMade = true;
-      return make();
-    }, patience);
-    const end = once(patience, 'abort').then(() => {
-      throw isMade ? new OutOfPatience() : new NotMade();
-    });
-    return Promise.race([call, end]);
   }
 }

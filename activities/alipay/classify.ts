@@ -1,5 +1,5 @@
 /** How an answer's `code` and `sub_code` are to be taken (Alipay: "公共错误码"). */
-export type AnswerClass = 'ok' | 'business' | 'unknown' | 'throttled' | 'misconfigured';
+export type AnswerClass = 'ok' | 'business' | 'unknown' | 'outage' | 'throttled' | 'misconfigured';
 
 const MISCONFIGURED_CODES = new Set(['20001', '40001', '40002', '40003', '40006']);
 const MISCONFIGURED_SUB_CODES = new Set(['ACQ.ACCESS_FORBIDDEN', 'ACQ.INVALID_PARAMETER']);
@@ -7,6 +7,7 @@ const MISCONFIGURED_SUB_CODES = new Set(['ACQ.ACCESS_FORBIDDEN', 'ACQ.INVALID_PA
 /** Sorts an answer by what it permits to conclude; all that is not understood is `unknown`. */
 export function classify(code: string | undefined, subCode: string | undefined): AnswerClass {
   if (code === '10000') return 'ok';
+  if (code === '20000') return 'outage';
   if (code === '40005') return 'throttled';
   if (code !== undefined && MISCONFIGURED_CODES.has(code)) return 'misconfigured';
   if (code === '40004' && subCode !== undefined) {

@@ -1,7 +1,8 @@
 /**
  * - `unknown`: nobody knows what Alipay did; it may have acted. Ask again, infer nothing.
  * - `no-quota`: our own quota is used up; nothing was asked.
- * - `down`: the circuit breaker is open; nothing was asked.
+ * - `down`: nothing was asked, because no connection could be made or the circuit breaker is open. Another process may
+ *   be able to ask.
  * - `misconfigured`: keys, app id, permission: a person must act.
  * - `refused`: a verified business answer that the caller cannot take; see `subCode`.
  */
@@ -12,7 +13,7 @@ export interface AlipayErrorFacts {
   outTradeNo: string;
   code?: string | undefined;
   subCode?: string | undefined;
-  /** A transport failure or code 20000: it counts towards opening the circuit breaker. */
+  /** A failure of the transport, or code 20000: it counts towards opening the circuit breaker. */
   outage?: boolean;
   /** Alipay throttles (40005, HTTP 429): ask again, but later. */
   throttled?: boolean;

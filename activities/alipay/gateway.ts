@@ -1,18 +1,18 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createPrivateKey } from 'node:crypto';
 import { AlipaySdk } from 'alipay-sdk';
 import { readFen, toFen } from '../../db/money';
 import type { Answer, Product } from '../../workflows/messages';
+import type { AnswerNode, VerifiedAnswer } from './answer';
 import { fromBeijing, toBeijing } from './beijing';
-import { GatewayBreaker, NotMade, OutOfPatience } from './breaker';
+import type { Circuit } from './breaker';
+import type { AcquireSlot, CallOptions, ObserveCall } from './caller';
+import { AlipayCaller } from './caller';
 import { NOT_CLOSABLE, TRADE_NOT_EXIST } from './classify';
-import type { AlipayErrorKind } from './errors';
 import { AlipayError } from './errors';
-import type { NotificationFields } from './notification';
-import { verifiesNotification } from './notification';
-import { tracedCall } from './traced-call';
-import type { AnswerNode, WireCall } from './wire';
-import { signedForm } from './wire';
+import { AlipayKey } from './key';
+import type { NotificationVerifier } from './notification';
+import { signedForm } from './request';
+import type { SignedBody } from './signed-body';
 
 export interface GatewaySettings {
   /** `https://openapi.alipay.com/gateway.do` */
@@ -29,28 +29,6 @@ export interface GatewaySettings {
   timeoutMs: number;
 }
 
-/** Takes a place in the line of calls; answers the ms to wait for it, or undefined where it is too far ahead. */
-export type TakePlace = (maxWaitMs: number) => Promise<number | undefined>;
-
-/**
- * Told of each call when it is over, also where nobody waits for it any more; and, with 0 ms, of each that was not made.
- * `code` is Alipay's, or empty.
- */
-export type ObserveCall = (call: {
-  method: string;
-  outcome: 'answered' | AlipayErrorKind;
-  code: string;
-  ms: number;
-}) => void;
-
-/** How patient a caller is. */
-export interface Patience {
-  /** How long it waits for the answer, where that is less than `ALIPAY_TIMEOUT`, which the call itself always has. */
-  deadlineMs?: number;
-  /** How long a call may wait for its place under the quota. Default 30 s. */
-  maxWaitMs?: number;
-}
-
 /** A verified answer to `alipay.trade.query`. */
 export interface QueryAnswer {
   answer: Exclude<Answer, 'unknown'>;
@@ -60,11 +38,18 @@ export interface QueryAnswer {
   totalAmount: string | null;
   /** When the buyer paid. */
   paidAt: Date | null;
-  /** The verified body. */
+  /** The verified fields. */
   content: AnswerNode;
+  /** What proves them. */
+  signed: SignedBody;
 }
 
-/** `ask-again`: not WAIT_BUYER_PAY: the buyer may have won the race. Never take it for "closed". */
+/**
+ * - `closed`: Alipay has closed the trade: nobody can pay it any more.
+ * - `not-exist`: there was no trade to close. A buyer who still has the page or the code may yet begin one, so this
+ *   closes nothing by itself.
+ * - `ask-again`: not WAIT_BUYER_PAY: the buyer may have won the race. Never take it for `closed`.
+ */
 export type CloseAnswer = 'closed' | 'not-exist' | 'ask-again';
 
 export interface PayOrder {
@@ -76,46 +61,45 @@ export interface PayOrder {
   timeExpire: Date;
 }
 
-const DEFAULT_MAX_WAIT_MS = 30_000;
-
 /**
  * Alipay's gateway (v2 protocol). Every call has one hard deadline, goes out at most once, and is believed only when
- * signed. alipay-sdk signs and verifies; we send.
+ * signed.
  */
 export class AlipayGateway {
+  /** Whom notifications must be for, and the key that signs them. */
+  readonly verifier: NotificationVerifier;
+  /** Whether this process can reach the gateway. */
+  readonly circuit: Circuit;
   readonly #sdk: AlipaySdk;
-  readonly #breaker = new GatewayBreaker();
-  readonly #takePlace: TakePlace;
-  readonly #observe: ObserveCall;
+  readonly #caller: AlipayCaller;
 
   constructor(
     readonly settings: GatewaySettings,
     {
-      takePlace = () => Promise.resolve(0),
+      acquireSlot = () => Promise.resolve(0),
       observe = () => undefined,
-    }: { takePlace?: TakePlace; observe?: ObserveCall } = {},
+    }: { acquireSlot?: AcquireSlot; observe?: ObserveCall } = {},
   ) {
     this.#sdk = new AlipaySdk({
       appId: settings.appId,
       privateKey: settings.privateKey,
       keyType: 'PKCS1',
-      alipayPublicKey: settings.publicKey,
       gateway: settings.gateway,
       signType: 'RSA2',
     });
-    // The SDK hands its keys to node:crypto as they stand. Parsed once, a signature takes 0.25 ms of CPU; as PEM, parsed
-    // each time, 0.84 ms (measured; verifying: 0.02 and 0.12 ms).
-    Object.assign(this.#sdk.config, {
-      privateKey: createPrivateKey(settings.privateKey),
-      alipayPublicKey: createPublicKey(settings.publicKey),
+    // The SDK hands its key to node:crypto as it is. Parsed once, a signature takes 0.25 ms of CPU; as PEM, parsed each
+    // time, 0.84 ms (measured).
+    Object.assign(this.#sdk.config, { privateKey: createPrivateKey(settings.privateKey) });
+    const key = new AlipayKey(settings.publicKey);
+    this.verifier = { appId: settings.appId, sellerId: settings.sellerId, key };
+    this.#caller = new AlipayCaller({
+      sdk: this.#sdk,
+      key,
+      timeoutMs: settings.timeoutMs,
+      acquireSlot,
+      observe,
     });
-    this.#takePlace = takePlace;
-    this.#observe = observe;
-  }
-
-  /** Whether calls are refused without being made. */
-  get isDown(): boolean {
-    return this.#breaker.isOpen;
+    this.circuit = this.#caller.circuit;
   }
 
   /**
@@ -123,25 +107,24 @@ export class AlipayGateway {
    *
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
-  async query(outTradeNo: string, patience: Patience = {}): Promise<QueryAnswer> {
-    const node = await this.#call('alipay.trade.query', outTradeNo, { outTradeNo }, patience);
+  async query(outTradeNo: string, options?: CallOptions): Promise<QueryAnswer> {
+    const request = { method: 'alipay.trade.query', outTradeNo, bizContent: { outTradeNo } };
+    const answer = await this.#caller.call(request, options);
+    const { node } = answer;
     if (node['code'] !== '10000') {
-      if (node['sub_code'] === TRADE_NOT_EXIST) return answerOf('not-exist', node);
-      throw refused('alipay.trade.query', outTradeNo, node);
+      if (node['sub_code'] === TRADE_NOT_EXIST) return answerOf('not-exist', answer);
+      throw refused(request, node);
     }
     switch (node['trade_status']) {
       case 'TRADE_SUCCESS':
       case 'TRADE_FINISHED':
-        return answerOf('paid', node);
+        return answerOf('paid', answer);
       case 'WAIT_BUYER_PAY':
-        return answerOf('waiting', node);
+        return answerOf('waiting', answer);
       case 'TRADE_CLOSED':
-        return answerOf('closed', node);
+        return answerOf('closed', answer);
       default:
-        throw new AlipayError('unknown', 'unknown trade_status', {
-          method: 'alipay.trade.query',
-          outTradeNo,
-        });
+        throw new AlipayError('unknown', 'unknown trade_status', request);
     }
   }
 
@@ -150,12 +133,13 @@ export class AlipayGateway {
    *
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
-  async close(outTradeNo: string, patience: Patience = {}): Promise<CloseAnswer> {
-    const node = await this.#call('alipay.trade.close', outTradeNo, { outTradeNo }, patience);
+  async close(outTradeNo: string, options?: CallOptions): Promise<CloseAnswer> {
+    const request = { method: 'alipay.trade.close', outTradeNo, bizContent: { outTradeNo } };
+    const { node } = await this.#caller.call(request, options);
     if (node['code'] === '10000') return 'closed';
     if (node['sub_code'] === TRADE_NOT_EXIST) return 'not-exist';
     if (NOT_CLOSABLE.has(node['sub_code'] ?? '')) return 'ask-again';
-    throw refused('alipay.trade.close', outTradeNo, node);
+    throw refused(request, node);
   }
 
   /**
@@ -171,15 +155,12 @@ export class AlipayGateway {
       outRequestNo,
       reason,
     }: { outTradeNo: string; amount: string; outRequestNo: string; reason: string },
-    patience: Patience = {},
+    options?: CallOptions,
   ): Promise<boolean> {
-    const node = await this.#call(
-      'alipay.trade.refund',
-      outTradeNo,
-      { outTradeNo, refundAmount: amount, outRequestNo, refundReason: reason },
-      patience,
-    );
-    if (node['code'] !== '10000') throw refused('alipay.trade.refund', outTradeNo, node);
+    const bizContent = { outTradeNo, refundAmount: amount, outRequestNo, refundReason: reason };
+    const request = { method: 'alipay.trade.refund', outTradeNo, bizContent };
+    const { node } = await this.#caller.call(request, options);
+    if (node['code'] !== '10000') throw refused(request, node);
     return node['fund_change'] === 'Y' && readFen(node['refund_fee']) === toFen(amount);
   }
 
@@ -191,15 +172,12 @@ export class AlipayGateway {
    */
   async refundQuery(
     { outTradeNo, amount, outRequestNo }: { outTradeNo: string; amount: string; outRequestNo: string },
-    patience: Patience = {},
+    options?: CallOptions,
   ): Promise<boolean> {
-    const node = await this.#call(
-      'alipay.trade.fastpay.refund.query',
-      outTradeNo,
-      { outTradeNo, outRequestNo },
-      patience,
-    );
-    if (node['code'] !== '10000') throw refused('alipay.trade.fastpay.refund.query', outTradeNo, node);
+    const bizContent = { outTradeNo, outRequestNo };
+    const request = { method: 'alipay.trade.fastpay.refund.query', outTradeNo, bizContent };
+    const { node } = await this.#caller.call(request, options);
+    if (node['code'] !== '10000') throw refused(request, node);
     const { refund_status: status, refund_amount: refunded } = node;
     return (
       status === 'REFUND_SUCCESS' &&
@@ -231,18 +209,15 @@ export class AlipayGateway {
   }
 
   async #precreate(order: PayOrder): Promise<string> {
-    const method = 'alipay.trade.precreate';
-    const node = await this.#call(
-      method,
-      order.outTradeNo,
-      bizContentOf(order),
-      {},
-      {
-        notifyUrl: this.settings.notifyUrl,
-      },
-    );
+    const request = {
+      method: 'alipay.trade.precreate',
+      outTradeNo: order.outTradeNo,
+      bizContent: bizContentOf(order),
+      common: { notifyUrl: this.settings.notifyUrl },
+    };
+    const { node } = await this.#caller.call(request);
     const { qr_code: qrCode } = node;
-    if (node['code'] !== '10000' || !qrCode) throw refused(method, order.outTradeNo, node);
+    if (node['code'] !== '10000' || !qrCode) throw refused(request, node);
     return qrCode;
   }
 
@@ -254,72 +229,13 @@ export class AlipayGateway {
   testSignature(): void {
     signedForm(this.#sdk, { method: 'alipay.trade.query', bizContent: { outTradeNo: 'self_test' } });
   }
-
-  /** Whether a notification carries Alipay's own signature. What it says is for the caller to check. */
-  verifies(fields: NotificationFields): boolean {
-    return verifiesNotification(this.#sdk, fields);
-  }
-
-  async #call(
-    method: string,
-    outTradeNo: string,
-    bizContent: Record<string, string>,
-    { deadlineMs, maxWaitMs = DEFAULT_MAX_WAIT_MS }: Patience,
-    common: Record<string, string> = {},
-  ): Promise<AnswerNode> {
-    const { timeoutMs } = this.settings;
-    const call: WireCall = { method, outTradeNo, bizContent, common, deadlineMs: timeoutMs };
-    const patienceMs = deadlineMs !== undefined && deadlineMs < timeoutMs ? deadlineMs : undefined;
-    // Before the breaker: to it, a call that found no place would look like one that went well. The one question that
-    // an open breaker lets through goes without a place.
-    if (!this.isDown) await this.#waitForPlace(call, maxWaitMs);
-    try {
-      return await this.#breaker.run(() => this.#send(call), patienceMs);
-    } catch (error) {
-      if (error instanceof NotMade) throw this.#notAsked('down', 'the gateway has failed too often', call);
-      if (error instanceof OutOfPatience) {
-        throw new AlipayError('unknown', `no answer within ${patienceMs} ms`, { method, outTradeNo });
-      }
-      throw error;
-    }
-  }
-
-  async #send(call: WireCall): Promise<AnswerNode> {
-    const startedAt = performance.now();
-    const seen = (outcome: 'answered' | AlipayErrorKind, code = ''): void =>
-      this.#observe({
-        method: call.method,
-        outcome,
-        code,
-        ms: Math.round(performance.now() - startedAt),
-      });
-    try {
-      const node = await tracedCall(this.#sdk, call);
-      seen('answered', node['sub_code'] ?? node['code']);
-      return node;
-    } catch (error) {
-      if (error instanceof AlipayError) seen(error.kind, error.subCode ?? error.code);
-      throw error;
-    }
-  }
-
-  async #waitForPlace(call: WireCall, maxWaitMs: number): Promise<void> {
-    const waitMs = await this.#takePlace(maxWaitMs);
-    if (waitMs === undefined) throw this.#notAsked('no-quota', 'the quota is used up', call);
-    if (waitMs > 0) await sleep(waitMs);
-  }
-
-  #notAsked(kind: 'down' | 'no-quota', why: string, { method, outTradeNo }: WireCall): AlipayError {
-    this.#observe({ method, outcome: kind, code: '', ms: 0 });
-    return new AlipayError(kind, `not asked: ${why}`, { method, outTradeNo });
-  }
 }
 
 function bizContentOf({ outTradeNo, subject, totalAmount, timeExpire }: PayOrder): Record<string, string> {
   return { outTradeNo, subject, totalAmount, timeExpire: toBeijing(timeExpire) };
 }
 
-function answerOf(answer: QueryAnswer['answer'], node: AnswerNode): QueryAnswer {
+function answerOf(answer: QueryAnswer['answer'], { node, signed }: VerifiedAnswer): QueryAnswer {
   return {
     answer,
     tradeStatus: node['trade_status'] ?? null,
@@ -327,10 +243,13 @@ function answerOf(answer: QueryAnswer['answer'], node: AnswerNode): QueryAnswer 
     totalAmount: node['total_amount'] ?? null,
     paidAt: fromBeijing(node['send_pay_date']),
     content: node,
+    signed,
   };
 }
 
-function refused(method: string, outTradeNo: string, node: AnswerNode): AlipayError {
-  const { code, sub_code: subCode } = node;
+function refused(
+  { method, outTradeNo }: { method: string; outTradeNo: string },
+  { code, sub_code: subCode }: AnswerNode,
+): AlipayError {
   return new AlipayError('refused', `${code ?? ''} ${subCode ?? ''}`, { method, outTradeNo, code, subCode });
 }

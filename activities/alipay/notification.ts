@@ -1,42 +1,55 @@
-import type { AlipaySdk } from 'alipay-sdk';
+import { readFen } from '../../db/money';
 import { fromBeijing } from './beijing';
+import type { AlipayKey } from './key';
+import type { SignedBody } from './signed-body';
+import { FIELD_BORDER, readSignedFields } from './signed-body';
 
-/** The fields of a notification, decoded once, each with a single string value. */
-export type NotificationFields = Record<string, string>;
+/** Why a notification is not believed, and answered `fail`. */
+export const NOTIFICATION_FAULTS = [
+  /** It has no fields at all. */
+  'NOTIFICATION_EMPTY',
+  /** It has more than {@link MAX_BYTES} or {@link MAX_FIELDS}. */
+  'NOTIFICATION_TOO_LARGE',
+  /** A name appears twice or is no field name, a value is not a string, or `out_trade_no` is missing. */
+  'NOTIFICATION_MALFORMED',
+  /** Its `charset` is neither UTF-8 nor GBK. */
+  'NOTIFICATION_CHARSET_UNKNOWN',
+  /** A value holds `&name=`: what was signed can be cut into fields in more than one way. */
+  'NOTIFICATION_AMBIGUOUS',
+  /** Alipay did not sign it, or not by RSA2. */
+  'NOTIFICATION_FORGED',
+  'NOTIFICATION_OF_ANOTHER_APP',
+  'NOTIFICATION_OF_ANOTHER_SELLER',
+  /** It has no `notify_id`, or tells of a payment without a valid `total_amount`. */
+  'NOTIFICATION_INCOMPLETE',
+] as const;
 
-/**
- * The fields of a form body or of an already parsed one. Undefined where a key stands twice or a value is not a
- * string: `a=1&b=2` hidden in one value would verify like two fields, so nothing ambiguous is let through.
- */
-export function parseNotification(body: string | Record<string, unknown>): NotificationFields | undefined {
-  const entries = typeof body === 'string' ? [...new URLSearchParams(body)] : Object.entries(body);
-  const fields: NotificationFields = Object.create(null) as NotificationFields;
-  for (const [key, value] of entries) {
-    if (typeof value !== 'string' || key in fields) return undefined;
-    fields[key] = value;
-  }
-  return fields;
+export type NotificationFault = (typeof NOTIFICATION_FAULTS)[number];
+
+/** Real ones have some thirty fields and 2 KB. Whoever sends more would only buy our CPU time. */
+const MAX_BYTES = 8 * 1024;
+const MAX_FIELDS = 100;
+
+const AMPERSAND = 0x26;
+
+/** Alipay's names for the charsets it signs in, and the decoder of each: gb18030 includes the other two. */
+const CHARSETS = new Map([
+  ['utf-8', 'utf-8'],
+  ['utf8', 'utf-8'],
+  ['gbk', 'gb18030'],
+  ['gb2312', 'gb18030'],
+  ['gb18030', 'gb18030'],
+]);
+
+/** Whom a notification must be for, and the key that it must be signed by. */
+export interface NotificationVerifier {
+  readonly appId: string;
+  readonly sellerId: string;
+  readonly key: AlipayKey;
 }
 
-/**
- * Verifies Alipay's signature, RSA2 only: `sign_type` comes with the message, and `RSA` would downgrade to SHA-1.
- * Alipay's documents and SDKs disagree on whether empty values are part of what is signed, so either form counts.
- * (Alipay: "异步通知验签"; `sign` and `sign_type` are not part of it.)
- */
-export function verifiesNotification(sdk: AlipaySdk, fields: NotificationFields): boolean {
-  const { sign, sign_type: signType, ...signed } = fields;
-  if (!sign || signType !== 'RSA2') return false;
-  const all = Object.entries(signed);
-  const nonEmpty = all.filter(([, value]) => value !== '');
-  return [all, nonEmpty].some((entries) => sdk.rsaCheck(canonical(entries), sign, 'RSA2'));
-}
-
-function canonical(entries: Array<[string, string]>): string {
-  return entries
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, value]) => `${key}=${value}`)
-    .join('&');
-}
+/** A form as it comes over HTTP, in bytes or as a string, or the fields that another parser made of it. */
+export type NotificationBody = Buffer | string | Record<string, unknown> | null | undefined;
 
 /** What a genuine notification says. Amounts are yuan. */
 export interface Notification {
@@ -50,8 +63,43 @@ export interface Notification {
   paidAt: Date | null;
 }
 
-/** Reads verified fields; empty values count as absent. */
-export function readNotification(fields: NotificationFields): Notification {
+export type NotificationRead =
+  | { kind: 'genuine'; notification: Notification; signed: SignedBody }
+  /** `outTradeNo` is a claim that nobody verified, and present only if it looks like an `out_trade_no`. */
+  | { kind: 'refused'; code: NotificationFault; outTradeNo?: string };
+
+/**
+ * Reads a notification, and believes it only if Alipay signed it for this application and seller. Everything that it
+ * returns is read from the very bytes that the signature covers. (Alipay: "异步通知验签".)
+ */
+export function readNotification(verifier: NotificationVerifier, body: NotificationBody): NotificationRead {
+  const form = readForm(body);
+  if (typeof form === 'string') return { kind: 'refused', code: form };
+  const outTradeNo = form.get('out_trade_no') ?? '';
+  const refused = (code: NotificationFault): NotificationRead => ({
+    kind: 'refused',
+    code,
+    ...(/^[A-Za-z0-9_]{1,64}$/.test(outTradeNo) && { outTradeNo }),
+  });
+
+  if (outTradeNo === '') return refused('NOTIFICATION_MALFORMED');
+  if ([...form.values()].some((value) => FIELD_BORDER.test(value))) return refused('NOTIFICATION_AMBIGUOUS');
+  const charset = CHARSETS.get((form.get('charset') || 'utf-8').toLowerCase());
+  if (charset === undefined) return refused('NOTIFICATION_CHARSET_UNKNOWN');
+  const signed = verify(verifier.key, form, charset);
+  if (!signed) return refused('NOTIFICATION_FORGED');
+
+  const fields = readSignedFields('notification', signed.bytes, charset);
+  if (fields['app_id'] !== verifier.appId) return refused('NOTIFICATION_OF_ANOTHER_APP');
+  if (fields['seller_id'] !== verifier.sellerId) return refused('NOTIFICATION_OF_ANOTHER_SELLER');
+  const notification = notificationOf(fields);
+  return isComplete(notification)
+    ? { kind: 'genuine', notification, signed }
+    : refused('NOTIFICATION_INCOMPLETE');
+}
+
+/** Reads verified fields, of a notification or of an answer to a query. Empty values count as absent. */
+export function notificationOf(fields: Record<string, string>): Notification {
   const text = (name: string): string | undefined => fields[name] || undefined;
   return {
     notifyId: text('notify_id') ?? '',
@@ -64,10 +112,95 @@ export function readNotification(fields: NotificationFields): Notification {
   };
 }
 
-/** Only these wake a payment's workflow; WAIT_BUYER_PAY says nothing new. */
+/** Only `paid` and `closed` wake a payment's workflow; WAIT_BUYER_PAY says nothing new. */
 export type NotificationMeaning = 'paid' | 'closed' | 'nothing';
 
 export function meaningOf({ tradeStatus }: Pick<Notification, 'tradeStatus'>): NotificationMeaning {
   if (tradeStatus === 'TRADE_SUCCESS' || tradeStatus === 'TRADE_FINISHED') return 'paid';
   return tradeStatus === 'TRADE_CLOSED' ? 'closed' : 'nothing';
+}
+
+function isComplete(notification: Notification): boolean {
+  if (notification.notifyId === '') return false;
+  return meaningOf(notification) !== 'paid' || readFen(notification.totalAmount) !== undefined;
+}
+
+/** Names and values as bytes: Latin-1 strings, a character each. */
+type RawForm = Map<string, string>;
+
+/** Bounds come before anything that costs more than counting. */
+function readForm(body: NotificationBody): RawForm | NotificationFault {
+  if (!body) return 'NOTIFICATION_EMPTY';
+  if (typeof body === 'string' && body.length > MAX_BYTES) return 'NOTIFICATION_TOO_LARGE';
+  if (typeof body === 'string') return readForm(Buffer.from(body));
+  return Buffer.isBuffer(body) ? readBytes(body) : readParsed(body);
+}
+
+function readBytes(body: Buffer): RawForm | NotificationFault {
+  if (body.length === 0) return 'NOTIFICATION_EMPTY';
+  if (body.length > MAX_BYTES) return 'NOTIFICATION_TOO_LARGE';
+  let fields = 1;
+  for (const byte of body) if (byte === AMPERSAND) fields += 1;
+  if (fields > MAX_FIELDS) return 'NOTIFICATION_TOO_LARGE';
+  const pairs = body
+    .toString('latin1')
+    .split('&')
+    .filter((pair) => pair !== '');
+  return formOf(
+    pairs.map((pair) => {
+      const [name = ''] = pair.split('=', 1);
+      return [percentDecoded(name), percentDecoded(pair.slice(name.length + 1))];
+    }),
+  );
+}
+
+/** To bytes, not to characters: `decodeURIComponent` and `URLSearchParams` would take every charset for UTF-8. */
+function percentDecoded(text: string): string {
+  return text
+    .replaceAll('+', ' ')
+    .replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
+/** A parser has decoded it already, so only UTF-8 can come back to the bytes that were signed. */
+function readParsed(body: Record<string, unknown>): RawForm | NotificationFault {
+  const entries = Object.entries(body);
+  if (entries.length === 0) return 'NOTIFICATION_EMPTY';
+  if (entries.length > MAX_FIELDS) return 'NOTIFICATION_TOO_LARGE';
+  const raw: Array<[string, string]> = [];
+  let bytes = 0;
+  for (const [name, value] of entries) {
+    if (typeof value !== 'string') return 'NOTIFICATION_MALFORMED';
+    bytes += name.length + value.length;
+    if (bytes > MAX_BYTES) return 'NOTIFICATION_TOO_LARGE';
+    raw.push([name, Buffer.from(value).toString('latin1')]);
+  }
+  return formOf(raw);
+}
+
+/** Names are as narrow as {@link FIELD_BORDER} takes them, or a border could hide in a name. */
+function formOf(entries: Array<[string, string]>): RawForm | NotificationFault {
+  const form = new Map(entries);
+  if (form.size === 0) return 'NOTIFICATION_EMPTY';
+  const areNames = [...form.keys()].every((name) => /^[A-Za-z0-9_]{1,64}$/.test(name));
+  return form.size === entries.length && areNames ? form : 'NOTIFICATION_MALFORMED';
+}
+
+/**
+ * `sign` and `sign_type` are not part of what is signed. Alipay's documents and SDKs disagree on whether empty values
+ * are, so either form counts.
+ */
+function verify(key: AlipayKey, form: RawForm, charset: string): SignedBody | undefined {
+  const signature = form.get('sign');
+  if (!signature || form.get('sign_type') !== 'RSA2') return undefined;
+  const all = [...form].filter(([name]) => name !== 'sign' && name !== 'sign_type');
+  const nonEmpty = all.filter(([, value]) => value !== '');
+  return (
+    key.verify(canonical(all), signature, charset) ??
+    (nonEmpty.length < all.length ? key.verify(canonical(nonEmpty), signature, charset) : undefined)
+  );
+}
+
+function canonical(fields: Array<[string, string]>): Buffer {
+  const sorted = fields.toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return Buffer.from(sorted.map(([name, value]) => `${name}=${value}`).join('&'), 'latin1');
 }

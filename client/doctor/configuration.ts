@@ -1,6 +1,6 @@
 import { createPublicKey, createVerify } from 'node:crypto';
 import { AlipaySdk } from 'alipay-sdk';
-import { signedForm } from '../../activities/alipay/wire';
+import { signedForm } from '../../activities/alipay/request';
 import { PROBE_OUT_TRADE_NO } from '../../activities/owed';
 import type { Config, ConfigGroup } from '../../worker/config';
 import { ENVIRONMENT, readConfig } from '../../worker/config';

@@ -290,8 +290,12 @@ describe('on a whole shop', () => {
     for (const [mode, words] of [
       ['no-signature', /fault: no answer to believe: answer without signature/],
       ['20000', /fault: no answer to believe: 20000/],
+      ['20000-unsigned', /fault: no answer to believe: 20000/],
+      ['20000-gbk', /fault: no answer to believe: 20000/],
       ['40006', /fault: .*40006|fault: isv\.insufficient/],
       ['40005', /warning: Alipay throttles our calls → Set ALIPAY_MAX_RPS/],
+      ['40005-unsigned', /warning: Alipay throttles our calls/],
+      ['40005-gbk', /warning: Alipay throttles our calls/],
       ['hang', /fault: no answer to believe: no answer/],
     ] as const) {
       await control.fault({ mode, method: 'alipay.trade.query' });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { FaultMode } from '../../sandbox';
 import { FAULT_MODES } from '../../sandbox';
+import { openGateway } from '../../activities/alipay/open';
 import { acquireSlot } from '../../db/alipay-quota';
 import { SIGNALS, paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
@@ -116,7 +117,7 @@ describe('a gateway that is down', () => {
     await waitFor(
       async () => {
         await shop.deps.alipay.query('breaks_the_circuit').catch(() => undefined);
-        return shop.deps.alipay.isDown;
+        return shop.deps.alipay.circuit.isOpen;
       },
       { what: 'the breaker to open', everyMs: 1 },
     );
@@ -154,6 +155,23 @@ describe('the quota', () => {
     }
     const last = leaving.at(-1) ?? 0;
     expect(last - (leaving[0] ?? 0)).toBeGreaterThan(2_500);
+  });
+
+  it('leaves at least half of it to checks and closing, however much asks in the background', async () => {
+    const { settings } = shop.deps.alipay;
+    // A tenth of maxRps is left free: 36/s, and 18/s in the background.
+    const gateway = openGateway(shop.db, { ...settings, appId: shop.alipay.appId, maxRps: 40 });
+    let inBackground = 0;
+    const startedAt = Date.now();
+    const waiting = Array.from({ length: 40 }, async (_, i) => {
+      await gateway.query(`background_${i}`, { background: true });
+      inBackground += 1;
+    });
+    const asked = Array.from({ length: 18 }, (_, i) => gateway.query(`main_${i}`));
+    await Promise.all(asked);
+    expect(inBackground).toBeLessThanOrEqual(2 + ((Date.now() - startedAt) / 1_000) * 18);
+    await Promise.all(waiting);
+    expect(Date.now() - startedAt).toBeGreaterThan(2_000);
   });
 
   it('takes no place that lies too far ahead', async () => {

@@ -72,7 +72,7 @@ describe('what the order service was not told', () => {
     await waitFor(
       async () => {
         await shop.deps.alipay.query('breaks_the_circuit').catch(() => undefined);
-        return shop.deps.alipay.isDown;
+        return shop.deps.alipay.circuit.isOpen;
       },
       { what: 'the breaker to open', everyMs: 1 },
     );

@@ -67,6 +67,8 @@ describe("a notification that is not Alipay's about us", () => {
     ['half a field', 'out_trade_no'],
     ['a broken encoding', 'out_trade_no=%E0%A4%A&sign=%&sign_type=RSA2'],
     ['a zero byte', 'out_trade_no=%00&sign=x&sign_type=RSA2'],
+    ['more than 8 KB', `out_trade_no=1&body=${'a'.repeat(8_192)}`],
+    ['12,000 fields', `out_trade_no=1${'&a=1'.repeat(12_000)}`],
   ])('(%s) is answered fail too', async (_, payload) => {
     const before = await story.everything();
     const answer = await shop.http.inject({
@@ -165,6 +167,14 @@ describe('a genuine notification', () => {
       'success',
     );
     await story.until(outTradeNo, 'PAID');
+  });
+
+  it('in GBK, signed over its GBK bytes, is success and a payment', async () => {
+    const { outTradeNo } = await ended();
+    await story.pay(outTradeNo);
+    expect(await notify(outTradeNo, { charset: 'GBK', subject: '一壶龙井茶' })).toBe('success');
+    await story.until(outTradeNo, 'PAID');
+    expect(await fieldsOf(outTradeNo)).toMatchObject({ subject: '一壶龙井茶' });
   });
 
   it('that comes while no worker runs is success once Temporal holds it, and recorded when one is back', async () => {

@@ -238,7 +238,7 @@ describe('a refund that cannot be made now', () => {
     await waitFor(
       async () => {
         await shop.deps.alipay.query('breaks_the_circuit').catch(() => undefined);
-        return shop.deps.alipay.isDown;
+        return shop.deps.alipay.circuit.isOpen;
       },
       { what: 'the breaker to open', everyMs: 1 },
     );

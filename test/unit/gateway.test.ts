@@ -1,17 +1,24 @@
 import { execFile } from 'node:child_process';
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { RequestListener } from 'node:http';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { createServer as createTlsServer } from 'node:tls';
 import { promisify } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { fromBeijing, toBeijing } from '../../activities/alipay/beijing';
+import type { AcquireSlot, ObserveCall, QuotaLine } from '../../activities/alipay/caller';
 import { AlipayError } from '../../activities/alipay/errors';
-import type { ObserveCall } from '../../activities/alipay/gateway';
 import { AlipayGateway } from '../../activities/alipay/gateway';
+import { readSignedFields } from '../../activities/alipay/signed-body';
 import type { CallEntry, FaultMode, Sandbox } from '../../sandbox';
 import { FAULT_MODES, startSandbox } from '../../sandbox';
+import { encodeGbk } from '../../sandbox/gbk';
 import { parsePrivateKey } from '../../worker/keys';
 import { waitFor } from '../../sandbox/dev/wait-for';
 
@@ -35,7 +42,7 @@ beforeEach(async () => {
 
 function gateway(
   settings: Partial<AlipayGateway['settings']> = {},
-  told: { takePlace?: () => Promise<number | undefined>; observe?: ObserveCall } = {},
+  told: { acquireSlot?: AcquireSlot; observe?: ObserveCall } = {},
 ) {
   return new AlipayGateway(
     {
@@ -103,10 +110,14 @@ async function outcomeOf(call: Promise<unknown>): Promise<string> {
 /** What each fault is taken for, whatever was called. */
 const TAKEN_FOR: Partial<Record<FaultMode, string>> = {
   '20000': 'unknown outage',
+  '20000-unsigned': 'unknown outage',
+  '20000-gbk': 'unknown outage',
   SYSTEM_ERROR: 'unknown',
   '40001': 'misconfigured',
   '40002': 'misconfigured',
   '40005': 'unknown throttled',
+  '40005-unsigned': 'unknown throttled',
+  '40005-gbk': 'unknown throttled',
   '40006': 'misconfigured',
   'http-500': 'unknown outage',
   'http-429': 'unknown throttled',
@@ -226,31 +237,43 @@ describe('a forged node beside a genuine, signed one', () => {
     const name = `${method.replaceAll('.', '_')}_response`;
     const between = await relay((answer) => put(answer, name, forged));
     alipay = gateway({ gateway: between.gateway });
-    try {
-      expect([truth, 'unknown']).toContain(await outcomeOf(CALLS[method].make(outTradeNo)));
-      expect(between.altered()).toBe(1);
-    } finally {
-      await between.close();
-    }
+    expect([truth, 'unknown']).toContain(await outcomeOf(CALLS[method].make(outTradeNo)));
+    expect(between.altered()).toBe(1);
   });
 
   it('and a code that is none reaches no message', async () => {
     const between = await relay(() =>
       JSON.stringify({ alipay_trade_query_response: { code: 40004, sub_code: '<b>call 138 0013 8000</b>' } }),
     );
-    try {
-      const asked = gateway({ gateway: between.gateway }).query('T');
-      await expect(asked).rejects.toMatchObject({ kind: 'unknown', code: undefined, subCode: undefined });
-    } finally {
-      await between.close();
-    }
+    const asked = gateway({ gateway: between.gateway }).query('T');
+    await expect(asked).rejects.toMatchObject({ kind: 'unknown', code: undefined, subCode: undefined });
   });
 });
 
+const endings: Array<() => Promise<void>> = [];
+afterEach(async () => {
+  for (const end of endings.splice(0)) await end();
+});
+
+/** Where a gateway listens that is not the sandbox, until the test ends. */
+async function listening(server: Server, scheme = 'http'): Promise<string> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => sockets.add(socket.on('error', () => undefined)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  endings.push(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  const { port } = server.address() as AddressInfo;
+  return `${scheme}://127.0.0.1:${port}${new URL(sandbox.gateway).pathname}`;
+}
+
+const served = (listener: RequestListener): Promise<string> => listening(createServer(listener));
+
 /** Somebody on the way to Alipay, who passes everything on and changes the answers. */
-async function relay(change: (answer: string) => string) {
+async function relay(change: (answer: string) => string | Buffer) {
   let altered = 0;
-  const server = createServer((request, response) => {
+  const address = await served((request, response) => {
     void (async () => {
       const answer = await fetch(new URL(request.url ?? '', sandbox.gateway), {
         method: 'POST',
@@ -261,17 +284,20 @@ async function relay(change: (answer: string) => string) {
       response.end(change(await answer.text()));
     })();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    gateway: `http://127.0.0.1:${port}${new URL(sandbox.gateway).pathname}`,
-    altered: () => altered,
-    close: () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return { gateway: address, altered: () => altered };
+}
+
+/** Another Alipay with a key of its own, which signs the same node to every call. */
+async function signing(node: string | Buffer, { method = 'alipay.trade.query' } = {}) {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const bytes = Buffer.from(node);
+  const signature = sign('RSA-SHA256', bytes, privateKey).toString('base64');
+  const name = `${method.replaceAll('.', '_')}_response`;
+  const address = await served((_request, response) =>
+    response.end(Buffer.concat([Buffer.from(`{"${name}":`), bytes, Buffer.from(`,"sign":"${signature}"}`)])),
+  );
+  const key = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  return { gateway: address, alipay: gateway({ gateway: address, publicKey: key }) };
 }
 
 describe('a query', () => {
@@ -365,20 +391,9 @@ describe('a refund', () => {
     ['names an amount that is none', false, { out_trade_no: 'T', refund_amount: 'all' }],
   ])('whose query %s: proven is %s', async (_, proven, said) => {
     const node = JSON.stringify({ code: '10000', msg: 'Success', refund_status: 'REFUND_SUCCESS', ...said });
-    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    const signature = sign('RSA-SHA256', Buffer.from(node), privateKey).toString('base64');
-    const other = await relay(
-      () => `{"alipay_trade_fastpay_refund_query_response":${node},"sign":"${signature}"}`,
-    );
-    try {
-      const asked = gateway({
-        gateway: other.gateway,
-        publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
-      }).refundQuery({ outTradeNo: 'T', amount: '12.30', outRequestNo: 'LATE_T' });
-      expect(await asked).toBe(proven);
-    } finally {
-      await other.close();
-    }
+    const other = await signing(node, { method: 'alipay.trade.fastpay.refund.query' });
+    const asked = { outTradeNo: 'T', amount: '12.30', outRequestNo: 'LATE_T' };
+    expect(await other.alipay.refundQuery(asked)).toBe(proven);
   });
 
   it('under another number is not ours', async () => {
@@ -432,19 +447,196 @@ describe('an error', () => {
   });
 });
 
+describe('an answer', () => {
+  it('is kept as the very bytes that Alipay signed', async () => {
+    const outTradeNo = await trade({ paid: true });
+    const { signed, content } = await alipay.query(outTradeNo);
+    const key = createPublicKey(sandbox.alipayPublicKey);
+    expect(verify('RSA-SHA256', signed.bytes, key, Buffer.from(signed.signature, 'base64'))).toBe(true);
+    expect(signed.keyFingerprint).toBe(
+      createHash('sha256')
+        .update(key.export({ type: 'spki', format: 'der' }))
+        .digest('hex'),
+    );
+    expect(readSignedFields('answer', signed.bytes, signed.charset)).toEqual(content);
+    expect(content).toMatchObject({ trade_status: 'TRADE_SUCCESS', out_trade_no: outTradeNo });
+  });
+
+  it.each(['alipay.trade.close', 'alipay.trade.refund', 'alipay.trade.fastpay.refund.query'] as const)(
+    'to %s that carries trade_status is unknown: a query answers so',
+    async (method) => {
+      const query = JSON.stringify({ code: '10000', out_trade_no: 'T', trade_status: 'TRADE_SUCCESS' });
+      const other = await signing(query, { method });
+      alipay = other.alipay;
+      const call = CALLS[method].make('T');
+      await expect(call).rejects.toMatchObject({ kind: 'unknown', outage: false });
+      await expect(call).rejects.toThrow('answer of another method');
+    },
+  );
+
+  const GBK = encodeGbk(
+    '{"code":"CODE","msg":"错","sub_msg":"系统繁忙","out_trade_no":"T","trade_status":"TRADE_SUCCESS"}',
+  );
+  const inGbk = (code: string) => Buffer.from(GBK.toString('latin1').replace('CODE', code), 'latin1');
+
+  it.each([
+    ['20000', 'unknown outage'],
+    ['40005', 'unknown throttled'],
+    ['40006', 'misconfigured'],
+    // Only codes are read from it.
+    ['10000', 'unknown'],
+  ])('in GBK, signed, of code %s is %s', async (code, expected) => {
+    const other = await signing(inGbk(code));
+    expect(await outcomeOf(other.alipay.query('T'))).toBe(expected);
+  });
+
+  it.each([
+    ['20000', 'unknown outage'],
+    ['40005', 'unknown throttled'],
+    ['40006', 'unknown'],
+    ['10000', 'unknown'],
+  ])('in GBK, badly signed, of code %s is %s', async (code, expected) => {
+    const other = await signing(inGbk(code));
+    expect(await outcomeOf(gateway({ gateway: other.gateway }).query('T'))).toBe(expected);
+  });
+
+  it('that is no UTF-8 in a value nobody reads is still no answer', async () => {
+    const paid = '{"code":"10000","out_trade_no":"T","trade_status":"TRADE_SUCCESS","total_amount":"1.00"';
+    const other = await signing(Buffer.from(`${paid},"buyer_user_name":"\xc1\xfa"}`, 'latin1'));
+    await expect(other.alipay.query('T')).rejects.toThrow('answer in GBK');
+  });
+
+  it('of more than a megabyte is unknown, and not read to its end', async () => {
+    let sent = 0;
+    const endless = await served((_request, response) => {
+      const piece = Buffer.alloc(100_000, ' ');
+      const more = (): void => {
+        sent += piece.length;
+        response.write(piece, (error) => {
+          if (!error) setImmediate(more);
+        });
+      };
+      more();
+      response.on('error', () => undefined);
+    });
+    expect(await outcomeOf(gateway({ gateway: endless, timeoutMs: 10_000 }).query('T'))).toBe(
+      'unknown outage',
+    );
+    expect(sent).toBeLessThan(50_000_000);
+  });
+
+  it('that is a redirect is not followed', async () => {
+    const asked: string[] = [];
+    const elsewhere = await served((request, response) => {
+      asked.push(request.url?.split('?')[0] ?? '');
+      response.writeHead(302, { location: '/elsewhere' }).end();
+    });
+    expect(await outcomeOf(gateway({ gateway: elsewhere }).query('T'))).toBe('unknown outage');
+    expect(asked).toEqual([new URL(sandbox.gateway).pathname]);
+  });
+});
+
+describe('ALIPAY_TIMEOUT is a hard deadline', () => {
+  /** The sandbox would drip for half a minute. */
+  const MUCH_LATER_MS = 5_000;
+  setFlagsFromString('--expose_gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+
+  it.each(METHODS)('for an answer to %s that drips while garbage is collected', async (method) => {
+    const { paid, make } = CALLS[method];
+    const outTradeNo = await trade({ paid });
+    await sandbox.control.fault({ mode: 'drip', method, times: 1 });
+    const collecting = setInterval(collectGarbage, 20);
+    const startedAt = Date.now();
+    try {
+      await expect(make(outTradeNo)).rejects.toMatchObject({ kind: 'unknown', outage: true });
+    } finally {
+      clearInterval(collecting);
+    }
+    const took = Date.now() - startedAt;
+    expect(took).toBeGreaterThanOrEqual(DEADLINE_MS - 5);
+    expect(took).toBeLessThan(MUCH_LATER_MS);
+  });
+
+  it('and the connection of such an answer is closed', async () => {
+    let closed = false;
+    const dripping = await served((_request, response) => {
+      response.writeHead(200, { 'content-length': 1_000 });
+      const dripped = setInterval(() => response.write(' '), 50);
+      response.on('close', () => {
+        clearInterval(dripped);
+        closed = true;
+      });
+    });
+    expect(await outcomeOf(gateway({ gateway: dripping }).query('T'))).toBe('unknown outage');
+    await waitFor(() => Promise.resolve(closed), { what: 'the connection to be closed' });
+  });
+});
+
+describe('a call whose connection cannot be made', () => {
+  const silent = () => createTcpServer(() => undefined);
+  const hangingUp = () => createTcpServer((socket) => socket.destroy());
+
+  it.each([
+    ['a port where nobody listens', 'http://127.0.0.1:9/gateway.do', 'no connection (ECONNREFUSED)'],
+    ['a host that has no address', 'http://no-such-host.invalid/gateway.do', 'no connection'],
+  ])('to %s was not asked: down, never unknown', async (_, address, words) => {
+    const call = gateway({ gateway: address }).query('T');
+    await expect(call).rejects.toMatchObject({ kind: 'down', outage: true });
+    await expect(call).rejects.toThrow(`not asked: ${words}`);
+  });
+
+  it.each([
+    ['is broken off', hangingUp],
+    ['fails', () => createTlsServer()],
+    ['never ends', silent],
+  ])('because its TLS handshake %s was not asked', async (_, server) => {
+    const call = gateway({ gateway: await listening(server(), 'https') }).query('T');
+    await expect(call).rejects.toMatchObject({ kind: 'down', outage: true });
+    await expect(call).rejects.toThrow('not asked: no connection');
+  });
+
+  it('is told of as down', async () => {
+    const seen: Parameters<ObserveCall>[0][] = [];
+    const call = gateway({ gateway: 'http://127.0.0.1:9/' }, { observe: (one) => seen.push(one) }).query('T');
+    await expect(call).rejects.toThrow('ECONNREFUSED');
+    expect(seen).toMatchObject([{ method: 'alipay.trade.query', outcome: 'down', code: '' }]);
+  });
+
+  it.each([
+    ['is broken off at once', hangingUp],
+    ['is never answered', silent],
+  ])('but one that was made and %s may have been asked: unknown', async (_, server) => {
+    const address = await listening(server());
+    expect(await outcomeOf(gateway({ gateway: address }).query('T'))).toBe('unknown outage');
+  });
+});
+
 describe('the circuit breaker', () => {
   const open = async (mode: FaultMode): Promise<boolean> => {
     await sandbox.control.fault({ mode });
     for (let i = 0; i < 12; i += 1) await alipay.query(`T_${i}`).catch(() => undefined);
-    return alipay.isDown;
+    return alipay.circuit.isOpen;
   };
-
-  it.each(['20000', 'http-500', 'html', 'reset', 'truncated'] as const)('opens on %s', async (mode) => {
-    expect(await open(mode)).toBe(true);
-    expect(await calls()).toHaveLength(10);
-    expect(await outcomeOf(alipay.query('T'))).toBe('down');
-    expect(await calls()).toHaveLength(10);
+  /** Lets the pause of an open circuit go by. */
+  const pass = (): void => {
+    const later = alipay.circuit.probeAt ?? Number.NaN;
+    jest.spyOn(Date, 'now').mockReturnValue(later);
+  };
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await sandbox.control.latency(0);
   });
+
+  it.each(['20000', '20000-unsigned', 'http-500', 'html', 'reset', 'truncated'] as const)(
+    'opens on %s',
+    async (mode) => {
+      expect(await open(mode)).toBe(true);
+      expect(await calls()).toHaveLength(10);
+      expect(await outcomeOf(alipay.query('T'))).toBe('down');
+      expect(await calls()).toHaveLength(10);
+    },
+  );
 
   it.each([
     'SYSTEM_ERROR',
@@ -462,99 +654,115 @@ describe('the circuit breaker', () => {
 
   it('opens on a gateway that refuses connections', async () => {
     alipay = gateway({ gateway: 'http://127.0.0.1:9/gateway.do' });
-    for (let i = 0; i < 10; i += 1) expect(await outcomeOf(alipay.query('T'))).toBe('unknown outage');
-    expect(alipay.isDown).toBe(true);
+    for (let i = 0; i < 10; i += 1) expect(await outcomeOf(alipay.query('T'))).toBe('down outage');
+    expect(alipay.circuit.isOpen).toBe(true);
+    expect(await outcomeOf(alipay.query('T'))).toBe('down');
+  });
+
+  it('opens on a gateway that hangs', async () => {
+    await sandbox.control.fault({ mode: 'hang' });
+    const asks = Array.from({ length: 10 }, () => outcomeOf(alipay.query('T')));
+    expect(new Set(await Promise.all(asks))).toEqual(new Set(['unknown outage']));
+    expect(alipay.circuit.isOpen).toBe(true);
+  });
+
+  it('is not opened by a gateway that is slow', async () => {
+    const outTradeNo = await trade({ paid: true });
+    await sandbox.control.latency(200);
+    const asks = Array.from({ length: 12 }, () => outcomeOf(alipay.query(outTradeNo)));
+    expect(new Set(await Promise.all(asks))).toEqual(new Set(['"paid"']));
+    expect(alipay.circuit.isOpen).toBe(false);
   });
 
   it('is not opened by the quota', async () => {
-    alipay = gateway({}, { takePlace: () => Promise.resolve(undefined) });
+    alipay = gateway({}, { acquireSlot: () => Promise.resolve(undefined) });
     for (let i = 0; i < 12; i += 1) expect(await outcomeOf(alipay.query('T'))).toBe('no-quota');
-    expect(alipay.isDown).toBe(false);
+    expect(alipay.circuit.isOpen).toBe(false);
     expect(await calls()).toHaveLength(0);
+  });
+
+  it('tells when one call is let through again, which closes it', async () => {
+    expect(alipay.circuit).toMatchObject({ isOpen: false, probeAt: undefined });
+    const before = Date.now();
+    await open('reset');
+    const { probeAt = 0 } = alipay.circuit;
+    expect(probeAt).toBeGreaterThanOrEqual(before + 10_000);
+    expect(probeAt).toBeLessThanOrEqual(Date.now() + 10_000);
+
+    await sandbox.control.clearFaults();
+    jest.spyOn(Date, 'now').mockReturnValue(probeAt - 10);
+    expect(await outcomeOf(alipay.query('T'))).toBe('down');
+    pass();
+    expect(await outcomeOf(alipay.query('T'))).toBe('"not-exist"');
+    expect(alipay.circuit).toMatchObject({ isOpen: false, probeAt: undefined });
+  });
+
+  it('lets one probe through alone: who comes meanwhile waits for its end', async () => {
+    await open('reset');
+    await sandbox.control.clearFaults();
+    await sandbox.control.clearJournal();
+    await sandbox.control.latency(200);
+    pass();
+    const first = outcomeOf(alipay.query('first'));
+    expect(alipay.circuit).toMatchObject({ isOpen: true, probeAt: undefined });
+    const second = outcomeOf(alipay.query('second'));
+    await waitFor(async () => (await calls()).length > 0, { what: 'the probe', everyMs: 5 });
+    expect((await calls()).map(({ outTradeNo }) => outTradeNo)).toEqual(['first']);
+    expect([await first, await second]).toEqual(['"not-exist"', '"not-exist"']);
+    expect(alipay.circuit.isOpen).toBe(false);
+  });
+
+  it('stays open, with a later probe, where the probe fails', async () => {
+    await open('reset');
+    const { probeAt: first = 0 } = alipay.circuit;
+    pass();
+    expect(await outcomeOf(alipay.query('T'))).toBe('unknown outage');
+    expect(alipay.circuit).toMatchObject({ isOpen: true, probeAt: first + 10_000 });
   });
 });
 
-describe('a caller that waits less than ALIPAY_TIMEOUT', () => {
-  /** Far below {@link SLOW_MS}, which is far below {@link DEADLINE_MS}. */
-  const IMPATIENT = { deadlineMs: 50 };
-  const SLOW_MS = 200;
-  const askImpatiently = (outTradeNo: string): Promise<string> =>
-    outcomeOf(alipay.query(outTradeNo, IMPATIENT));
-
-  const fail = async (times: number): Promise<void> => {
-    await sandbox.control.fault({ mode: 'reset', times });
-    for (let i = 0; i < times; i += 1) expect(await outcomeOf(alipay.query('T'))).toBe('unknown outage');
-  };
-
-  /** Opens the breaker and lets its pause go by. */
-  const openAndWait = async (): Promise<void> => {
-    await fail(10);
-    expect(await outcomeOf(alipay.query('T'))).toBe('down');
-    const later = Date.now() + 10_001;
-    jest.spyOn(Date, 'now').mockReturnValue(later);
-  };
-
-  afterEach(async () => {
-    jest.restoreAllMocks();
-    await sandbox.control.latency(0);
+describe('a slot under the quota', () => {
+  it.each([
+    ['a call', {}, [['main', 30_000]]],
+    ['an impatient call', { maxWaitMs: 100 }, [['main', 100]]],
+    [
+      'a call in the background',
+      { background: true, maxWaitMs: 1_000 },
+      [
+        ['background', 1_000],
+        ['main', 1_000],
+      ],
+    ],
+  ])('is taken by %s in its line before it goes out', async (_, options, expected) => {
+    const taken: Array<[QuotaLine, number]> = [];
+    alipay = gateway(
+      {},
+      {
+        acquireSlot: async (...slot) => {
+          taken.push(slot);
+          expect(await calls()).toEqual([]);
+          return 1;
+        },
+      },
+    );
+    expect(await outcomeOf(alipay.query('T', options))).toBe('"not-exist"');
+    expect(taken).toEqual(expected);
   });
 
-  it('never opens the breaker of a gateway that is slow', async () => {
-    const outTradeNo = await trade({ paid: true });
-    await sandbox.control.latency(SLOW_MS);
-    const asks = Array.from({ length: 12 }, () => askImpatiently(outTradeNo));
-    expect(new Set(await Promise.all(asks))).toEqual(new Set(['unknown']));
-    expect(await outcomeOf(alipay.query(outTradeNo))).toBe('"paid"');
-    expect(await calls()).toHaveLength(13);
+  it.each(['background', 'main'] as const)('that is too far ahead in the %s line: no-quota', async (full) => {
+    alipay = gateway({}, { acquireSlot: (line) => Promise.resolve(line === full ? undefined : 0) });
+    expect(await outcomeOf(alipay.query('T', { background: true }))).toBe('no-quota');
+    expect(await calls()).toEqual([]);
   });
 
-  it('opens it where the gateway hangs, once ALIPAY_TIMEOUT is over', async () => {
-    await sandbox.control.fault({ mode: 'hang' });
-    const asks = Array.from({ length: 10 }, () => askImpatiently('T'));
-    expect(new Set(await Promise.all(asks))).toEqual(new Set(['unknown']));
-    expect(alipay.isDown).toBe(false);
-    await waitFor(() => Promise.resolve(alipay.isDown), { what: 'the breaker to open' });
-    expect(await askImpatiently('T')).toBe('down');
-    expect(await calls()).toHaveLength(10);
-  });
-
-  it('makes no failure before it forgotten', async () => {
-    await fail(9);
-    await sandbox.control.fault({ mode: 'hang', times: 1 });
-    expect(await askImpatiently('T')).toBe('unknown');
-    expect(alipay.isDown).toBe(false);
-    await fail(1);
-    expect(alipay.isDown).toBe(true);
-  });
-
-  it('does not close the breaker by going away from its one question, the answer does', async () => {
-    await openAndWait();
-    await sandbox.control.latency(SLOW_MS);
-    await sandbox.control.clearJournal();
-    const [first, second] = [askImpatiently('first'), askImpatiently('second')];
-    expect(await first).toBe('unknown');
-    expect(await second).toBe('down');
-    expect(await outcomeOf(alipay.query('third'))).toBe('"not-exist"');
-    expect((await calls()).map(({ outTradeNo }) => outTradeNo)).toEqual(['first', 'third']);
-  });
-
-  it('leaves the breaker open where its one question finds the gateway hanging', async () => {
-    await openAndWait();
-    await sandbox.control.fault({ mode: 'hang' });
-    expect(await askImpatiently('first')).toBe('unknown');
-    expect(await outcomeOf(alipay.query('second'))).toBe('down');
-    expect(alipay.isDown).toBe(true);
-  });
-
-  it('is told of as one call, when that is over, with the time that the gateway took', async () => {
-    const seen: Parameters<ObserveCall>[0][] = [];
-    alipay = gateway({}, { observe: (call) => seen.push(call) });
-    await sandbox.control.latency(SLOW_MS);
-    expect(await askImpatiently('T')).toBe('unknown');
-    expect(seen).toEqual([]);
-    await waitFor(() => Promise.resolve(seen.length > 0), { what: 'the call to be over' });
-    expect(seen).toMatchObject([{ outcome: 'answered', code: 'ACQ.TRADE_NOT_EXIST' }]);
-    expect(seen[0]?.ms).toBeGreaterThanOrEqual(SLOW_MS - 5);
+  it('is not taken while the circuit is open', async () => {
+    let taken = 0;
+    alipay = gateway(
+      { gateway: 'http://127.0.0.1:9/gateway.do' },
+      { acquireSlot: () => Promise.resolve((taken += 1) && 0) },
+    );
+    for (let i = 0; i < 15; i += 1) await alipay.query('T').catch(() => undefined);
+    expect(taken).toBe(10);
   });
 });
 

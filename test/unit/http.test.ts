@@ -329,13 +329,13 @@ describe('the route of Alipay', () => {
     await notify(serverOf(payments), body, {
       'content-type': 'application/x-www-form-urlencoded;charset=UTF-8',
     });
-    expect(payments.heard).toEqual([body]);
+    expect(payments.heard).toEqual([Buffer.from(body)]);
   });
 
   it('hands on an empty body too', async () => {
     const payments = shop();
     await notify(serverOf(payments), '', {});
-    expect(payments.heard).toEqual(['']);
+    expect(payments.heard).toEqual([undefined]);
   });
 
   it.each([

@@ -1,3 +1,4 @@
+import { createVerify } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { FAULT_MODES, startSandbox, type FaultMode, type Sandbox } from '../../sandbox';
 import { waitFor } from '../../sandbox/dev/wait-for';
@@ -51,12 +52,27 @@ describe('a query struck by', () => {
     ['SYSTEM_ERROR', { code: '40004', sub_code: 'ACQ.SYSTEM_ERROR' }, true],
     ['ACQ.ACCESS_FORBIDDEN', { code: '40004', sub_code: 'ACQ.ACCESS_FORBIDDEN' }, true],
     ['40005', { code: '40005', sub_code: 'isv.app-call-limited' }, true],
+    ['20000-unsigned', { code: '20000', sub_code: 'aop.unknow-error' }, false],
+    ['40005-unsigned', { code: '40005', sub_code: 'isv.app-call-limited' }, false],
     ['40006', { code: '40006', sub_code: 'isv.insufficient-isv-permissions' }, true],
     ['40001', { code: '40001', sub_code: 'isv.missing-app-id' }, false],
     ['40002', { code: '40002', sub_code: 'isv.invalid-app-id' }, false],
   ] as const)('%s gets that answer, signed as Alipay does it', async (mode, node, signed) => {
     await strike(mode);
     expect(await ask()).toMatchObject({ status: 200, node, genuine: signed });
+  });
+
+  it.each([
+    ['20000-gbk', '系统繁忙'],
+    ['40005-gbk', '应用调用次数超限'],
+  ] as const)('%s gets that answer in GBK, signed over its GBK bytes', async (mode, words) => {
+    await strike(mode);
+    const response = await shop.raw(QUERY, { outTradeNo: no });
+    const bytes = Buffer.from(await response.arrayBuffer());
+    expect(new TextDecoder('gbk').decode(bytes)).toContain(words);
+    const [, node = '', sign = ''] = /:(\{.*\}),"sign":"([^"]+)"/s.exec(bytes.toString('latin1')) ?? [];
+    const judge = createVerify('RSA-SHA256').update(node, 'latin1');
+    expect(judge.verify(sandbox.alipayPublicKey, sign, 'base64')).toBe(true);
   });
 
   it.each([

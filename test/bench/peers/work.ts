@@ -71,7 +71,7 @@ export async function ask(
 ): Promise<Asked> {
   const payment = await findPayment(db, outTradeNo);
   if (payment?.status !== 'UNPAID') return 'settled';
-  return alipay.query(outTradeNo, { deadlineMs: CALL_MS });
+  return alipay.query(outTradeNo);
 }
 
 export type Asked = 'settled' | Awaited<ReturnType<AlipayGateway['query']>>;

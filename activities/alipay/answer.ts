@@ -1,0 +1,132 @@
+import { isUtf8 } from 'node:buffer';
+import { classify } from './classify';
+import { AlipayError } from './errors';
+import type { AlipayKey } from './key';
+import type { AlipayRequest } from './request';
+import type { SignedBody } from './signed-body';
+import { readSignedFields } from './signed-body';
+
+/** The fields of the node `<method>_response`, by Alipay's own names. */
+export type AnswerNode = Record<string, string | undefined>;
+
+/** An answer that Alipay signed, of class `ok` or `business`. */
+export interface VerifiedAnswer {
+  node: AnswerNode;
+  signed: SignedBody;
+}
+
+/**
+ * Reads the body of one answer, and believes only what Alipay's signature covers. An error that concludes nothing
+ * about a trade needs no signature: gateways send many of them unsigned, or in GBK.
+ *
+ * @throws AlipayError unknown, misconfigured
+ */
+export function readAnswer(key: AlipayKey, raw: Buffer, request: AlipayRequest): VerifiedAnswer {
+  const charset = isUtf8(raw) ? 'utf-8' : 'gb18030';
+  const claim = readClaim(new TextDecoder(charset).decode(raw), request);
+  const answer = verifiedAnswer(key, raw, claim, charset);
+  const { code, sub_code: subCode } = answer?.node ?? claim;
+  const facts = { method: request.method, outTradeNo: request.outTradeNo, code, subCode };
+  const codes = `${code ?? 'no code'} ${subCode ?? ''}`.trim();
+
+  const kind = classify(code, subCode);
+  if (kind === 'outage') throw new AlipayError('unknown', codes, { ...facts, outage: true });
+  if (kind === 'throttled') throw new AlipayError('unknown', 'throttled', { ...facts, throttled: true });
+  if (kind === 'misconfigured' && (answer || claim.sign === undefined)) {
+    throw new AlipayError('misconfigured', codes, facts);
+  }
+  if (!answer) {
+    const what = claim.sign === undefined ? 'answer without signature' : 'bad signature';
+    throw new AlipayError('unknown', what, facts);
+  }
+  if (kind === 'unknown') throw new AlipayError('unknown', codes, facts);
+  if (charset !== 'utf-8')
+    throw new AlipayError('unknown', 'answer in GBK, not in UTF-8 as asked for', facts);
+  if (!isAbout(answer.node, request)) throw new AlipayError('unknown', 'answer about another trade', facts);
+  if (!isOfMethod(answer.node, request)) throw new AlipayError('unknown', 'answer of another method', facts);
+  return answer;
+}
+
+/** v2 answers carry no nonce: an answer about another trade is told apart by its number alone. */
+function isAbout({ code, out_trade_no: outTradeNo }: AnswerNode, request: AlipayRequest): boolean {
+  if (outTradeNo !== undefined) return outTradeNo === request.outTradeNo;
+  return !(request.method === 'alipay.trade.query' && code === '10000');
+}
+
+/** The signature does not cover the node's name, so a query's answer could pass for a close's: "closed". */
+function isOfMethod(node: AnswerNode, { method }: AlipayRequest): boolean {
+  return method === 'alipay.trade.query' || node['trade_status'] === undefined;
+}
+
+/** What an answer says of itself before anything of it is verified. */
+interface Claim {
+  /** The name of its node. */
+  name: string;
+  sign: string | undefined;
+  code: string | undefined;
+  sub_code: string | undefined;
+}
+
+function readClaim(text: string, { method, outTradeNo }: AlipayRequest): Claim {
+  const facts = { method, outTradeNo, outage: true };
+  let answer: unknown;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    // The cause is left out: a SyntaxError quotes the body.
+    throw new AlipayError('unknown', 'answer is not JSON', facts);
+  }
+  const name = [`${method.replaceAll('.', '_')}_response`, 'error_response'].find((one) =>
+    isNode(answer, one),
+  );
+  if (!name) throw new AlipayError('unknown', 'answer without a response node', facts);
+  const { [name]: node, sign } = answer as Record<string, unknown>;
+  const { code, sub_code: subCode } = node as Record<string, unknown>;
+  return {
+    name,
+    sign: typeof sign === 'string' ? sign : undefined,
+    code: claimedCode(code),
+    sub_code: claimedCode(subCode),
+  };
+}
+
+function isNode(answer: unknown, name: string): boolean {
+  return (
+    typeof answer === 'object' &&
+    answer !== null &&
+    typeof (answer as Record<string, unknown>)[name] === 'object' &&
+    (answer as Record<string, unknown>)[name] !== null
+  );
+}
+
+/** Anybody may have written it, and it goes into messages and labels: only what looks like a code of Alipay's is taken. */
+const claimedCode = (code: unknown): string | undefined =>
+  typeof code === 'string' && /^[\w.-]{1,64}$/.test(code) ? code : undefined;
+
+/**
+ * The node that the signature covers, read from those very bytes; undefined where it covers none. JSON.parse of the
+ * whole answer takes the last of two nodes of the same name: a genuine one would vouch for a forged one behind it.
+ */
+function verifiedAnswer(
+  key: AlipayKey,
+  raw: Buffer,
+  { name, sign }: Claim,
+  charset: string,
+): VerifiedAnswer | undefined {
+  if (sign === undefined) return undefined;
+  const signed = key.verify(signedNode(raw, name), sign, charset);
+  if (!signed) return undefined;
+  try {
+    return { node: readSignedFields('answer', signed.bytes, charset), signed };
+  } catch {
+    // Signed, and yet no JSON: whatever it is, it is no answer.
+    return undefined;
+  }
+}
+
+/** The bytes from the first `{` after the node's name to the last `}` before `"sign"`: what Alipay signs. */
+function signedNode(raw: Buffer, name: string): Buffer {
+  const start = raw.indexOf('{', raw.indexOf(`${name}"`) + name.length);
+  const end = raw.lastIndexOf('}', raw.lastIndexOf('"sign"'));
+  return raw.subarray(start, end + 1);
+}

@@ -1,0 +1,178 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Span } from '@opentelemetry/api';
+import { SpanKind } from '@opentelemetry/api';
+import type { AlipaySdk } from 'alipay-sdk';
+import { OUT_TRADE_NO_ATTRIBUTE, inSpan } from '../spans';
+import type { VerifiedAnswer } from './answer';
+import { readAnswer } from './answer';
+import { CircuitOpen, GatewayBreaker } from './breaker';
+import type { AlipayErrorKind } from './errors';
+import { AlipayError } from './errors';
+import type { AlipayKey } from './key';
+import type { AlipayRequest } from './request';
+import { signedPost } from './request';
+import type { HttpAnswer } from './transport';
+import { DeadlineExceeded, NotSent, Transport } from './transport';
+
+/** Background calls wait in a line of their own before they enter the main one. */
+export type QuotaLine = 'main' | 'background';
+
+/** Takes the next slot in a line. Returns the ms to wait for it, or undefined where it lies more than `maxWaitMs` ahead. */
+export type AcquireSlot = (line: QuotaLine, maxWaitMs: number) => Promise<number | undefined>;
+
+/**
+ * Told of each call when it is over, and of each that was not made. `code` is Alipay's, or empty; `ms` is 0 for a call
+ * that the quota or the circuit breaker refused.
+ */
+export type ObserveCall = (call: {
+  method: string;
+  outcome: 'answered' | AlipayErrorKind;
+  code: string;
+  ms: number;
+}) => void;
+
+/** How a call takes its turn under the quota. Its deadline is always `ALIPAY_TIMEOUT`. */
+export interface CallOptions {
+  /** How long it may wait for a slot in each line, ms. Default 30 s. */
+  maxWaitMs?: number;
+  /** For work that can wait: such calls together get at most half of the quota. */
+  background?: boolean;
+}
+
+const DEFAULT_MAX_WAIT_MS = 30_000;
+
+/** Makes calls: each waits for its slot, goes through the circuit breaker, is sent once, and verified. */
+export class AlipayCaller {
+  readonly circuit = new GatewayBreaker();
+  readonly #sdk: AlipaySdk;
+  readonly #key: AlipayKey;
+  readonly #transport: Transport;
+  readonly #acquireSlot: AcquireSlot;
+  readonly #observe: ObserveCall;
+
+  constructor(parts: {
+    sdk: AlipaySdk;
+    key: AlipayKey;
+    timeoutMs: number;
+    acquireSlot: AcquireSlot;
+    observe: ObserveCall;
+  }) {
+    this.#sdk = parts.sdk;
+    this.#key = parts.key;
+    this.#transport = new Transport(parts.timeoutMs);
+    this.#acquireSlot = parts.acquireSlot;
+    this.#observe = parts.observe;
+  }
+
+  /**
+   * Makes one call. Returns a verified answer of class `ok` or `business`.
+   *
+   * @throws AlipayError unknown, no-quota, down, misconfigured
+   */
+  async call(request: AlipayRequest, options: CallOptions = {}): Promise<VerifiedAnswer> {
+    // Outside of the breaker, which would take a call without a slot for one that went well. While the circuit is open a
+    // call is refused, or is the probe: neither needs a slot.
+    if (this.circuit.probeAt === undefined) await this.#waitForSlot(request, options);
+    try {
+      return await this.circuit.run(() => this.#observed(request));
+    } catch (error) {
+      if (error instanceof CircuitOpen) throw this.#notAsked('down', 'too many calls have failed', request);
+      throw error;
+    }
+  }
+
+  async #waitForSlot(
+    request: AlipayRequest,
+    { maxWaitMs = DEFAULT_MAX_WAIT_MS, background = false }: CallOptions,
+  ): Promise<void> {
+    const lines: QuotaLine[] = background ? ['background', 'main'] : ['main'];
+    for (const line of lines) {
+      const waitMs = await this.#acquireSlot(line, maxWaitMs);
+      if (waitMs === undefined) throw this.#notAsked('no-quota', 'the quota is used up', request);
+      if (waitMs > 0) await sleep(waitMs);
+    }
+  }
+
+  #notAsked(kind: 'down' | 'no-quota', why: string, { method, outTradeNo }: AlipayRequest): AlipayError {
+    this.#observe({ method, outcome: kind, code: '', ms: 0 });
+    return new AlipayError(kind, `not asked: ${why}`, { method, outTradeNo });
+  }
+
+  async #observed(request: AlipayRequest): Promise<VerifiedAnswer> {
+    const startedAt = performance.now();
+    const over = (outcome: 'answered' | AlipayErrorKind, code = ''): void =>
+      this.#observe({
+        method: request.method,
+        outcome,
+        code,
+        ms: Math.round(performance.now() - startedAt),
+      });
+    try {
+      const answer = await this.#traced(request);
+      over('answered', answer.node['sub_code'] ?? answer.node['code']);
+      return answer;
+    } catch (error) {
+      if (error instanceof AlipayError) over(error.kind, error.subCode ?? error.code);
+      throw error;
+    }
+  }
+
+  /** The span tells method, payment, outcome and codes: never what was sent or answered. */
+  #traced(request: AlipayRequest): Promise<VerifiedAnswer> {
+    const attributes = { [OUT_TRADE_NO_ATTRIBUTE]: request.outTradeNo, 'http.request.method': 'POST' };
+    return inSpan(request.method, { kind: SpanKind.CLIENT, attributes }, async (span) => {
+      try {
+        const answered = await this.#post(request);
+        span.setAttribute('http.response.status_code', answered.status);
+        const answer = readAnswer(this.#key, bodyOf(answered, request), request);
+        noteOutcome(span, 'answered', answer.node['code'], answer.node['sub_code']);
+        return answer;
+      } catch (error) {
+        if (error instanceof AlipayError) noteOutcome(span, error.kind, error.code, error.subCode);
+        throw error;
+      }
+    });
+  }
+
+  async #post(request: AlipayRequest): Promise<HttpAnswer> {
+    const { url, form } = signedPost(this.#sdk, request);
+    try {
+      return await this.#transport.post(url, form);
+    } catch (error) {
+      const facts = { method: request.method, outTradeNo: request.outTradeNo, outage: true, cause: error };
+      if (error instanceof NotSent) {
+        throw new AlipayError('down', `not asked: no connection${reasonOf(error.cause)}`, facts);
+      }
+      const what = error instanceof DeadlineExceeded ? 'no answer in time' : 'no answer';
+      throw new AlipayError('unknown', what, facts);
+    }
+  }
+}
+
+/** Alipay answers HTTP 200 whatever it says: another status comes from something in between, or from an overload. */
+function bodyOf({ status, body }: HttpAnswer, { method, outTradeNo }: AlipayRequest): Buffer {
+  const facts = { method, outTradeNo };
+  if (status === 429) throw new AlipayError('unknown', 'throttled', { ...facts, throttled: true });
+  if (status !== 200) {
+    throw new AlipayError('unknown', `HTTP ${status}`, { ...facts, code: String(status), outage: true });
+  }
+  return body;
+}
+
+/** The system's name of the failure, such as ECONNREFUSED. */
+function reasonOf(cause: unknown): string {
+  if (cause instanceof DeadlineExceeded) return ' in time';
+  const { code } = (cause ?? {}) as { code?: unknown };
+  return typeof code === 'string' && /^\w{1,64}$/.test(code) ? ` (${code})` : '';
+}
+
+function noteOutcome(
+  span: Span,
+  outcome: 'answered' | AlipayErrorKind,
+  code: string | undefined,
+  subCode: string | undefined,
+): void {
+  span.setAttribute('alipay.outcome', outcome);
+  if (code !== undefined) span.setAttribute('alipay.code', code);
+  if (subCode !== undefined) span.setAttribute('alipay.sub_code', subCode);
+}

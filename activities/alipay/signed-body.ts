@@ -1,0 +1,63 @@
+/** What Alipay signed, with everything that is needed to verify it again. Kept as evidence. */
+export interface SignedBody {
+  /**
+   * Exactly the signed bytes: of an answer the node `<method>_response`; of a notification its canonical form,
+   * `k=v` sorted by name and joined by `&`.
+   */
+  bytes: Buffer;
+  /** Base64, RSA2. */
+  signature: string;
+  /** How to decode {@link bytes}: a label that TextDecoder and Postgres' `convert_from` know. */
+  charset: string;
+  /** SHA-256 of Alipay's public key in SPKI DER, in hex. */
+  keyFingerprint: string;
+}
+
+/** Where a notification's canonical form splits into fields. No value may hold one, or it would read as two fields. */
+export const FIELD_BORDER = /&(?=[A-Za-z0-9_]+=)/;
+
+/** Postgres' jsonb refuses both. The u flag makes Surrogate match lone ones only. */
+const NOT_STORABLE = /[\0\p{Surrogate}]/gu;
+
+/**
+ * Reads signed bytes into Alipay's own field names. Of an answer it returns the top-level strings, numbers and booleans
+ * as strings, and leaves out whatever is nested. NUL and lone surrogates become U+FFFD, so that the result can be
+ * stored as jsonb.
+ *
+ * @throws SyntaxError for an answer that is not JSON
+ * @throws RangeError for a charset that TextDecoder does not know
+ */
+export function readSignedFields(
+  kind: 'notification' | 'answer',
+  bytes: Buffer,
+  charset: string,
+): Record<string, string> {
+  const decoder = new TextDecoder(charset);
+  const decode = (part: Buffer): string => decoder.decode(part);
+  const entries = kind === 'answer' ? answerFields(decode(bytes)) : formFields(bytes, decode);
+  // Without a prototype, a field that is missing is undefined whatever its name: `constructor`, say.
+  const fields = Object.create(null) as Record<string, string>;
+  for (const [name, value] of entries) {
+    fields[name.replace(NOT_STORABLE, '\ufffd')] = value.replace(NOT_STORABLE, '\ufffd');
+  }
+  return fields;
+}
+
+function answerFields(json: string): Array<[string, string]> {
+  return Object.entries(JSON.parse(json) as Record<string, unknown>).flatMap(([name, value]) =>
+    typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+      ? [[name, String(value)]]
+      : [],
+  );
+}
+
+/** Splits bytes (as Latin-1, a character each) before it decodes, so that no charset moves a border. */
+function formFields(bytes: Buffer, decode: (part: Buffer) => string): Array<[string, string]> {
+  return bytes
+    .toString('latin1')
+    .split(FIELD_BORDER)
+    .map((field) => {
+      const [name = ''] = field.split('=', 1);
+      return [name, decode(Buffer.from(field.slice(name.length + 1), 'latin1'))];
+    });
+}
