@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import type { Payload, PayloadCodec } from '@temporalio/common';
-import fastify, { LogController } from 'fastify';
+import { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Config } from '../worker/config';
@@ -11,7 +10,9 @@ import { readConfig } from '../worker/config';
 import { createLogger } from '../worker/log';
 import { EncryptionCodec } from '../worker/payload-codec';
 import { PaymentError } from '../workflows/errors';
-import { answerError, answerMalformedRequest, answerNotFound } from './http-errors';
+import { createApp } from './http-app';
+import { answerNotFound, cut } from './http-errors';
+import { requireLocal } from './http-local';
 import { requireToken } from './http-token';
 import { explainListenError } from './listening';
 
@@ -47,23 +48,17 @@ export type JsonPayload = z.infer<typeof PAYLOAD>;
  * @see https://github.com/temporalio/samples-go/blob/main/codec-server/protocol.md
  */
 export function buildCodecServer({ codec, config, log }: CodecServerOptions): FastifyInstance {
-  const app = fastify({
-    loggerInstance: log,
-    genReqId: () => randomUUID(),
+  const app = createApp({
+    log,
     bodyLimit: BODY_LIMIT,
-    requestTimeout: 15_000,
-    http: { headersTimeout: 5_000 },
-    // One request for each payload would fill the log; refusals and failures are told of all the same.
+    // One request for each payload would fill the log; refusals and failures are logged nonetheless.
     logController: new LogController({ disableRequestLogging: true }),
-    frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
-    clientErrorHandler: answerMalformedRequest,
   });
-  app.setErrorHandler(answerError);
-  app.setNotFoundHandler(answerNotFound);
   void app.register(helmet, { crossOriginResourcePolicy: { policy: 'cross-origin' } });
   void app.register(async (scope) => {
     // Refusals count as well: nobody tries out tokens quickly.
     await scope.register(rateLimit, { max: REQUESTS_PER_SECOND, timeWindow: 1_000 });
+    if (config.token === undefined) scope.addHook('onRequest', requireLocal('CODEC_TOKEN'));
     scope.addHook('onRequest', allowOrigins(config.corsOrigins));
     // A browser asks leave without the token.
     scope.options('/*', (_request, reply) => reply.code(204).send());
@@ -91,7 +86,7 @@ function allowOrigins(origins: readonly string[]) {
       done(
         new PaymentError(
           'UNAUTHORIZED',
-          `pages of ${origin} may not ask; CODEC_CORS_ORIGINS tells which may`,
+          `pages of ${cut(origin, 256)} may not ask; CODEC_CORS_ORIGINS tells which may`,
         ),
       );
       return;

@@ -8,18 +8,23 @@ interface Explanation {
   message: string;
 }
 
+/** Nothing that strangers say is repeated at more length than this, to them or to the log. */
+const LONGEST_PATH = 256;
+const LONGEST_MESSAGE = 1_000;
+
 /** `{code, message}`, with the status that fits. */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { status, code, message } = explain(error, request);
-  return reply.code(status).send({ code, message });
+  return reply.code(status).header('cache-control', 'no-store').send({ code, message });
 }
 
 /** What the caller may know of an error; what it may not know goes to the log. */
 export function explain(error: FastifyError | PaymentError, request: FastifyRequest): Explanation {
-  const explanation =
+  const { status, code, message } =
     error instanceof PaymentError ? explainOurs(error, request) : explainOthers(error, request);
-  if (explanation.status >= 500) request.log.error({ err: error }, 'request failed');
-  else request.log.info({ code: explanation.code, reason: explanation.message }, 'request refused');
+  const explanation = { status, code, message: cut(message, LONGEST_MESSAGE) };
+  if (status >= 500) request.log.error({ err: error }, 'request failed');
+  else request.log.info({ code, reason: explanation.message }, 'request refused');
   return explanation;
 }
 
@@ -37,8 +42,11 @@ function explainOthers(error: FastifyError, request: FastifyRequest): Explanatio
   }
   const status = error.statusCode ?? 500;
   if (status === 429) return { status, code: 'TOO_MANY_REQUESTS', message: error.message };
-  // Fastify's own refusals: too large, not JSON, another content type. Their messages speak of the request alone.
-  if (status >= 400 && status < 500) return { status, code: 'INVALID_INPUT', message: error.message };
+  // Fastify's own refusals: too large, not JSON, another content type. Their messages speak of the request alone, one
+  // of them with its whole URL.
+  if (status >= 400 && status < 500) {
+    return { status, code: 'INVALID_INPUT', message: error.message.replace(request.url, pathOf) };
+  }
   return internal(request);
 }
 
@@ -49,6 +57,9 @@ function internal(request: FastifyRequest): Explanation {
     message: `something broke here; the log tells what, under reqId ${request.id}`,
   };
 }
+
+/** How long a client that was too slow has to read why, ms; then its socket is taken away. */
+const LAST_WORDS_MS = 1_000;
 
 /** For what is not even HTTP: there is no request to answer, only a socket. */
 export function answerMalformedRequest(
@@ -64,12 +75,25 @@ export function answerMalformedRequest(
   const body = JSON.stringify({ code: 'INVALID_INPUT', message: `this is no HTTP request: ${reason}` });
   socket.end(
     `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      `Cache-Control: no-store\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+  // Ended on our side only: a client that never ends its own would keep the socket.
+  setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
 }
 
 /** For a route that is none. */
 export function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const [path = ''] = request.url.split('?');
-  return reply.code(404).send({ code: 'NOT_FOUND', message: `there is no ${request.method} ${path}` });
+  const message = `there is no ${request.method} ${pathOf(request.url)}`;
+  return reply.code(404).send({ code: 'NOT_FOUND', message });
+}
+
+/** The path of a URL, without the query, at a length that can be logged. */
+export function pathOf(url: string): string {
+  const end = url.indexOf('?');
+  return cut(end === -1 ? url : url.slice(0, end), LONGEST_PATH);
+}
+
+/** The beginning of a text that may be of any length. */
+export function cut(text: string, longest: number): string {
+  return text.length > longest ? `${text.slice(0, longest)}…` : text;
 }

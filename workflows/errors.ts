@@ -17,6 +17,7 @@ const entry = (status: number, retryable: boolean, text: string): ErrorEntry => 
 export const ERRORS = {
   INVALID_INPUT: entry(400, false, 'the request is malformed'),
   UNAUTHORIZED: entry(401, false, 'the bearer token is missing or wrong'),
+  FORBIDDEN: entry(403, false, 'without a token only programs on the same machine are served'),
   ORDER_UNKNOWN: entry(404, false, 'there is no such order'),
   PAYMENT_UNKNOWN: entry(404, false, 'there is no such payment'),
   NOTIFICATION_UNKNOWN: entry(404, false, 'there is no such unmatched notification'),

@@ -150,6 +150,26 @@ describe('a page that asks the codec endpoint', () => {
   );
 });
 
+describe('the codec endpoint without a token', () => {
+  it.each([
+    { 'x-forwarded-for': '203.0.113.7' },
+    { forwarded: 'for=203.0.113.7' },
+    { host: 'codec.example' },
+  ])('refuses who comes through a proxy: %j', async (headers) => {
+    const answer = await post(serverOf(), '/decode', [plain], headers);
+    expect(answer.statusCode).toBe(403);
+    expect(answer.json()).toEqual({
+      code: 'FORBIDDEN',
+      message: expect.stringContaining('set CODEC_TOKEN'),
+    });
+  });
+
+  it('with one serves whoever has it', async () => {
+    const headers = { 'x-forwarded-for': '203.0.113.7', authorization: `Bearer ${TOKEN}` };
+    expect((await post(serverOf({ token: TOKEN }), '/decode', [plain], headers)).statusCode).toBe(200);
+  });
+});
+
 describe('the token of the codec endpoint', () => {
   it.each([
     ['none', undefined],

@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+import fastify from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, LogController } from 'fastify';
+import { answerError, answerMalformedRequest, answerNotFound, cut, pathOf } from './http-errors';
+import type { ServerMetrics } from './metrics';
+
+export interface AppOptions {
+  log: FastifyBaseLogger;
+  /** Bytes; a scope may allow less. */
+  bodyLimit: number;
+  /** The last resort against a handler that hangs, ms. Default: none. */
+  handlerTimeout?: number;
+  /** @defaultValue Fastify's: a line when a request comes and one when it is answered */
+  logController?: LogController;
+  /** Counts requests. Default: nobody does. */
+  metrics?: Pick<ServerMetrics, 'began' | 'ended'>;
+}
+
+/** How long a client may take to say what it wants, ms; the headers are a part of it. */
+const HEADERS_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 15_000;
+
+/** How often Node looks for clients that take longer, ms. Its default is 30 s: a slow socket lived that much longer. */
+const CHECK_SOCKETS_EVERY_MS = 500;
+
+/** The longest route has some 150 characters, and no route reads a query. */
+const LONGEST_URL = 2_048;
+
+/** What proxies write into their logs for a client that did not wait. */
+const CLIENT_GONE = 499;
+
+/**
+ * What every HTTP server here is made of, without routes: limits of time and size, errors as `{code, message}`, answers
+ * that nobody caches, and a log that holds no query.
+ */
+export function createApp({ log, metrics, ...options }: AppOptions): FastifyInstance {
+  const app = fastify({
+    loggerInstance: log.child({}, { serializers: { req: logRequest } }),
+    ...options,
+    genReqId: () => randomUUID(),
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECK_SOCKETS_EVERY_MS },
+    routerOptions: { querystringParser: () => ({}) },
+    frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
+    clientErrorHandler: answerMalformedRequest,
+  });
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler(answerNotFound);
+  if (metrics) countRequests(app, metrics);
+  app.addHook('onRequest', (request, reply, done) => {
+    void reply.header('cache-control', 'no-store');
+    done(request.url.length > LONGEST_URL ? tooLong() : undefined);
+  });
+  return app;
+}
+
+const tooLong = (): Error =>
+  Object.assign(new Error(`the URL has more than ${LONGEST_URL} characters`), { statusCode: 414 });
+
+/** A query may hold somebody's token, and path and host are a stranger's words. */
+function logRequest({ method, url, host, ip, socket }: FastifyRequest): object {
+  return { method, url: pathOf(url), host: cut(host, 64), remoteAddress: ip, remotePort: socket.remotePort };
+}
+
+/** When the answer has left, or its client has: a client that goes away is never answered, and must not stay counted. */
+function countRequests(app: FastifyInstance, metrics: Pick<ServerMetrics, 'began' | 'ended'>): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    metrics.began();
+    reply.raw.once('close', () =>
+      metrics.ended({
+        method: request.method,
+        route: request.routeOptions.url ?? 'unknown',
+        status: reply.raw.writableFinished ? reply.statusCode : CLIENT_GONE,
+        ms: reply.elapsedTime,
+      }),
+    );
+    done();
+  });
+}

@@ -1,0 +1,62 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { PaymentError } from '../workflows/errors';
+
+type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
+
+/** By which names a program of this machine calls a server on it; the port may be any. */
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
+const LONGEST_LOOPBACK = 32;
+
+/** What proxies add. */
+const ADDED_BY_PROXIES = /^(forwarded|x-forwarded-.*|x-real-ip|via)$/;
+
+/**
+ * A hook for a server on loopback without a token: it lets in only who speaks to it directly and by a loopback name. A
+ * proxy on the same machine would let the whole world in, and a page whose name points to this machine comes under
+ * that name.
+ *
+ * @param name the variable that would hold the token
+ */
+export function requireLocal(name: string): Hook {
+  return refuseWhere(({ headers, raw }) => {
+    const { host = '' } = headers;
+    if (Object.keys(headers).some((header) => ADDED_BY_PROXIES.test(header))) {
+      return `it comes through a proxy, and without a token only programs of this machine are served; ${remedy(name)}`;
+    }
+    // nginx says so, and adds no header, where it is told nothing but `proxy_pass`.
+    if (raw.httpVersion === '1.0') {
+      return `it speaks HTTP/1.0, as a proxy does, and without a token only programs of this machine are served; ${remedy(name)}`;
+    }
+    if (host.length > LONGEST_LOOPBACK || !LOOPBACK.test(host)) {
+      return `its Host is no loopback address, and without a token only programs of this machine are served; ${remedy(name)}`;
+    }
+    return undefined;
+  });
+}
+
+/**
+ * A hook that refuses what a page of another origin has a browser send: a browser on this machine is a program of this
+ * machine. Other programs send neither of the two headers.
+ *
+ * @param name the variable that would hold the token
+ */
+export function refuseOtherPages(name: string): Hook {
+  return refuseWhere(({ headers }) => {
+    const { origin, host = '' } = headers;
+    const site = headers['sec-fetch-site'];
+    const own = origin === undefined || origin === `http://${host}`;
+    const direct = site === undefined || site === 'same-origin' || site === 'none';
+    if (own && direct) return undefined;
+    return `a page of another origin sent it, and without a token any page could; ${remedy(name)}`;
+  });
+}
+
+const remedy = (name: string): string =>
+  `set ${name} (openssl rand -hex 32) and send the header "Authorization: Bearer <${name}>"`;
+
+function refuseWhere(faultOf: (request: FastifyRequest) => string | undefined): Hook {
+  return (request, _reply, done) => {
+    const fault = faultOf(request);
+    done(fault === undefined ? undefined : new PaymentError('FORBIDDEN', `the request is refused: ${fault}`));
+  };
+}
