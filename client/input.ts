@@ -9,6 +9,12 @@ import type { ResolveReview } from '../workflows/messages';
 
 const HIGHEST_AMOUNT = 100_000_000;
 
+/** Longer than any field may be. No pattern sees more: what one costs can grow with the square of the length. */
+const LONGEST_TEXT = 1_024;
+
+/** How many unknown fields are named in a refusal: a body has room for thousands. */
+const NAMES_SHOWN = 10;
+
 const orderId = z
   .string('is missing or not a string')
   .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -');
@@ -123,16 +129,34 @@ export function parseDuration(text: string): number {
 }
 
 function parse<T>(schema: z.ZodType<T>, input: unknown): T {
+  refuseLongTexts(input);
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   throw new PaymentError('INVALID_INPUT', parsed.error.issues.map(describe).join('; '));
 }
 
+function refuseLongTexts(input: unknown): void {
+  if (typeof input !== 'object' || input === null) return;
+  const long = Object.entries(input)
+    .filter(([, value]) => typeof value === 'string' && value.length > LONGEST_TEXT)
+    .map(([key]) => key);
+  if (long.length === 0) return;
+  throw new PaymentError(
+    'INVALID_INPUT',
+    `${listOf(long)}: more than ${LONGEST_TEXT} characters in one field`,
+  );
+}
+
 /** A slip of the pen is named; what cannot be one (a token, a number of a buyer) is not repeated into answers and logs. */
 const nameOf = (key: string): string => (/^[A-Za-z_]{1,32}$/.test(key) ? key : '(a name like no field)');
 
+function listOf(keys: readonly string[]): string {
+  const names = keys.slice(0, NAMES_SHOWN).map(nameOf);
+  return [...names, ...(keys.length > NAMES_SHOWN ? ['…'] : [])].join(', ');
+}
+
 function describe(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'unrecognized_keys') return `${issue.keys.map(nameOf).join(', ')}: no such field`;
+  if (issue.code === 'unrecognized_keys') return `${listOf(issue.keys)}: no such field`;
   if (issue.path.length === 0) return 'the input must be an object with fields';
   return `${issue.path.join('.')} ${issue.message}`;
 }

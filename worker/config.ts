@@ -81,19 +81,23 @@ export const LONGEST_ORDER = '15d';
  * @param shortest and `longest` are durations too, both allowed themselves
  */
 export function duration(shortest: ms.StringValue, longest: ms.StringValue): z.ZodType<number, string> {
-  return z.string().transform((text, context) => {
-    // ms() takes a bare number for milliseconds and a sign for a direction: both are slips in a setting.
-    const value = /^\d*\.?\d+ *[a-z]+$/i.test(text) ? ms(text as ms.StringValue) : undefined;
-    if (value === undefined || Number.isNaN(value)) {
-      context.addIssue('is not a duration with its unit, like 500ms, 30s, 15m, 24h');
-      return z.NEVER;
-    }
-    if (value < ms(shortest) || value > ms(longest)) {
-      context.addIssue(`is not between ${shortest} and ${longest}`);
-      return z.NEVER;
-    }
-    return Math.round(value);
-  });
+  // The pattern's cost grows with the square of the length.
+  return z
+    .string()
+    .max(32, 'is not a duration: it has more than 32 characters')
+    .transform((text, context) => {
+      // ms() takes a bare number for milliseconds and a sign for a direction: both are slips in a setting.
+      const value = /^\d*\.?\d+ *[a-z]+$/i.test(text) ? ms(text as ms.StringValue) : undefined;
+      if (value === undefined || Number.isNaN(value)) {
+        context.addIssue('is not a duration with its unit, like 500ms, 30s, 15m, 24h');
+        return z.NEVER;
+      }
+      if (value < ms(shortest) || value > ms(longest)) {
+        context.addIssue(`is not between ${shortest} and ${longest}`);
+        return z.NEVER;
+      }
+      return Math.round(value);
+    });
 }
 
 const httpUrl = z

@@ -120,6 +120,26 @@ describe('an order', () => {
   });
 });
 
+describe('an input without end', () => {
+  it('is refused by the length of its fields, before anything else looks at them', () => {
+    const long = '1'.repeat(64_000);
+    expect(refusal(() => parseOrderInput({ ...ORDER, expiresIn: long, [long]: long }))).toBe(
+      'expiresIn, (a name like no field): more than 1024 characters in one field',
+    );
+    expect(refusal(() => parseDuration(long))).toBe('duration: more than 1024 characters in one field');
+    expect(refusal(() => parseDuration('1'.repeat(33)))).toBe(
+      'duration is not a duration: it has more than 32 characters',
+    );
+  });
+
+  it('has its first unknown fields named, not thousands', () => {
+    const many = Object.fromEntries(
+      Array.from({ length: 12_000 }, (_, i) => [`f${'x'.repeat(i % 9)}${i}`, 1]),
+    );
+    expect(refusal(() => parseOrderInput({ ...ORDER, ...many })).length).toBeLessThan(400);
+  });
+});
+
 describe('a checkout', () => {
   it('may name its payment and the cashier', () => {
     const checkout = { ...ORDER, outTradeNo: 'A1_x', product: 'wap', expiresIn: '30m', closeBy: 'timer' };
