@@ -124,8 +124,10 @@ async function convert(
   } catch (error) {
     if (!(error instanceof PaymentError)) throw error;
     // Not this server's fault: the key is another's, or the payload was changed.
-    request.log.warn({ code: error.code }, error.message);
-    return reply.code(422).send({ code: error.code, message: error.message });
+    const { code } = error;
+    const message = cut(error.message, 1_000);
+    request.log.warn({ code }, message);
+    return reply.code(422).send({ code, message });
   }
 }
 

@@ -1,5 +1,5 @@
 import { collectDefaultMetrics } from 'prom-client';
-import { createLogger } from '../worker/log';
+import { createLogger, messageOf } from '../worker/log';
 import type { Logger } from '../worker/log';
 import { readConfig } from '../worker/config';
 import { startTracing } from '../worker/tracing';
@@ -15,7 +15,8 @@ const GRACE_MS = 25_000;
 
 /** For a person at a terminal: JSON would fold the list of what the environment lacks into one line. */
 function refuse(error: unknown): never {
-  const text = error instanceof PaymentError ? `${error.code}: ${error.message}` : String(error);
+  const message = error instanceof Error ? messageOf(error) : String(error);
+  const text = error instanceof PaymentError ? `${error.code}: ${message}` : message;
   process.stderr.write(`the HTTP server does not start: ${text}\n`);
   process.exit(1);
 }

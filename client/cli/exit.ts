@@ -1,4 +1,4 @@
-import { redact } from '../../worker/log';
+import { messageOf, redact } from '../../worker/log';
 import type { ErrorCode } from '../../workflows/errors';
 import { PaymentError } from '../../workflows/errors';
 
@@ -47,5 +47,5 @@ export function exitCodeOf(error: unknown): ExitCode {
 /** An error as its code and its message, without secrets: a PaymentError holds none, others may. */
 export function faultOf(error: unknown): { code: string; message: string } {
   if (error instanceof PaymentError) return { code: error.code, message: error.message };
-  return { code: 'INTERNAL', message: redact(error instanceof Error ? error.message : String(error)) };
+  return { code: 'INTERNAL', message: error instanceof Error ? messageOf(error) : redact(String(error)) };
 }

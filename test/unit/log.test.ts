@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from '@jest/globals';
 import { createLogger, redact } from '../../worker/log';
+import type { Logger as Log } from '../../worker/log';
 
 describe('what is redacted', () => {
   it.each([
@@ -44,14 +45,89 @@ describe('redacting what strangers send', () => {
   );
 });
 
+/** What a logger with these settings writes. */
+function written(env: Record<string, string>, write: (log: ReturnType<typeof createLogger>) => void): string {
+  const destination = new PassThrough();
+  write(createLogger({ env: { LOG_LEVEL: 'trace', ...env }, destination }));
+  return String(destination.read());
+}
+
 describe('the log', () => {
   it('shows no password in messages, fields and errors', () => {
-    const destination = new PassThrough();
-    const log = createLogger({ env: {}, destination });
-    const err = new Error('lost postgres://shop:hunter2@db', { cause: new Error('redis://:hunter2@cache') });
-    log.error({ err, url: 'amqp://a:hunter2@queue' }, 'gone: http://a:hunter2@proxy');
-    const line = String(destination.read());
+    const line = written({}, (log) => {
+      const err = new Error('lost postgres://shop:hunter2@db', {
+        cause: new Error('redis://:hunter2@cache'),
+      });
+      log.error({ err, url: 'amqp://a:hunter2@queue' }, 'gone: http://a:hunter2@proxy');
+    });
     expect(line.match(/\[hidden\]/g)?.length).toBeGreaterThanOrEqual(4);
     expect(line).not.toContain('hunter2');
+  });
+
+  it('shows no token of a URL', () => {
+    expect(
+      written({}, (log) => log.info({ url: '/orders?access_token=hunter2&a=1' }, '?token=hunter2')),
+    ).not.toContain('hunter2');
+  });
+
+  // As pg makes it of an INSERT whose jsonb holds a NUL, and knex hands it on.
+  function failedInsert(): Error {
+    const error = Object.assign(new Error('unsupported Unicode escape sequence'), {
+      name: 'error',
+      severity: 'ERROR',
+      code: '22P05',
+      detail: '\\u0000 cannot be converted to text: hunter2',
+      hint: 'hunter2',
+      where: 'JSON data, line 1: {"buyer_id":"hunter2"',
+      query: 'hunter2',
+      bindings: ['hunter2'],
+      table: 'hunter2',
+    });
+    error.message = `insert into "payment_events" ("detail") values ('{"buyer_id":"hunter2","subject":"a - b"}') - ${error.message}`;
+    return error;
+  }
+
+  it('says of a connection that is lost in an INSERT why, and nothing of what was to be inserted', () => {
+    const error = new Error("insert into t values ('hunter2 - x') - Connection terminated unexpectedly");
+    const line = written({}, (log) => log.error({ err: error }, 'failed'));
+    expect(line).toContain('"message":"Connection terminated unexpectedly"');
+    expect(line).not.toContain('hunter2');
+  });
+
+  it.each([
+    ['as err', (log: Log, error: Error) => log.error({ err: error }, 'failed')],
+    ['as error', (log: Log, error: Error) => log.error({ error }, 'failed')],
+    ['under another name', (log: Log, error: Error) => log.error({ of: { cause: error } }, 'failed')],
+    ['in a list', (log: Log, error: Error) => log.error({ all: [error] }, 'failed')],
+    [
+      'as a cause',
+      (log: Log, error: Error) => log.error({ err: new Error('x', { cause: error }) }, 'failed'),
+    ],
+    ['among others', (log: Log, error: Error) => log.error({ err: new AggregateError([error]) }, 'failed')],
+  ])('says of a failed INSERT why, and nothing of what was inserted: %s', (_how, tell) => {
+    const line = written({}, (log) => tell(log, failedInsert()));
+    expect(line).toContain('unsupported Unicode escape sequence');
+    expect(line).toContain('"code":"22P05"');
+    expect(line).toContain('log.test.ts');
+    expect(line).not.toMatch(/hunter2|insert into|buyer_id/);
+  });
+
+  it('bounds an error that has no end', () => {
+    let error = new Error('x'.repeat(100_000));
+    for (let i = 0; i < 50; i++) error = new Error('x'.repeat(100_000), { cause: error });
+    error.stack = `${error.stack ?? ''}${'\n    at x'.repeat(100_000)}`;
+    expect(written({}, (log) => log.error({ err: error }, 'failed')).length).toBeLessThan(100_000);
+  });
+
+  it.each(['json', 'pretty'])('shows what a terminal would obey, in %s', (format) => {
+    const hostile = '\u001b[2J\u009b31m\u202egnp\u2028\b\r.';
+    const line = written({ LOG_FORMAT: format }, (log) =>
+      log.warn({ outTradeNo: hostile, err: new Error(hostile) }, `of ${hostile}`),
+    );
+    for (const char of hostile.replace(/[\w.[]/g, '')) expect(line).not.toContain(char);
+    for (const seen of ['\\u001b', '\\u009b', '\\u202e', '\\u2028']) expect(line).toContain(seen);
+    if (format === 'json')
+      expect(JSON.parse(line)).toMatchObject({ outTradeNo: hostile, msg: `of ${hostile}` });
+    else expect(line).toMatch(/\n +at /);
   });
 });
