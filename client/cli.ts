@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ENVIRONMENT } from '../worker/config';
 import { createLogger } from '../worker/log';
+import { visibleLines } from '../worker/visible';
 import { addCheckout } from './cli/checkout';
 import { addCodec } from './cli/codec';
 import type { ServeCodec } from './cli/codec';
@@ -48,13 +49,13 @@ export async function runCli(args: readonly string[], world: CliWorld): Promise<
   // Also right where the usage is wrong, and commander has parsed nothing.
   const json = args.includes('--json');
   const complain = ({ code, message }: { code: string; message: string }): void =>
-    world.err(json ? `${JSON.stringify({ code, message })}\n` : `${code}: ${message}\n`);
+    world.err(`${visibleLines(json ? JSON.stringify({ code, message }) : `${code}: ${message}`)}\n`);
 
   let exitCode: number = EXIT.ok;
   const paint = painter(world.colourful);
   const print = (answer: Answer): void => {
-    world.out(`${json ? JSON.stringify(answer.data, null, 2) : answer.text(paint)}\n`);
-    exitCode = answer.exitCode ?? EXIT.ok;
+    world.out(`${json ? visibleLines(JSON.stringify(answer.data, null, 2)) : answer.text(paint)}\n`);
+    exitCode = answer.exitCode;
   };
   const answering: Answering =
     (handler) =>

@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { CloseBy, Product } from '../../workflows/messages';
 import { parseCheckoutInput } from '../input';
-import { examples } from './command';
+import { answer, examples } from './command';
 import type { Answering } from './command';
 import { fields } from './screen';
 
@@ -43,16 +43,14 @@ export function addCheckout(program: Command, answering: Answering): void {
         const checkout = await payments.checkout(
           parseCheckoutInput({ orderId, totalAmount: amount, ...options }),
         );
-        return {
-          data: checkout,
-          text: (paint) =>
-            fields(paint, [
-              ['Order', checkout.orderId],
-              ['Payment', checkout.outTradeNo],
-              ['Workflow', checkout.workflowId],
-              ['Pay at', paint('cyan', checkout.paymentUrl)],
-            ]),
-        };
+        return answer(checkout, (paint, { orderId: order, outTradeNo, workflowId, paymentUrl }) =>
+          fields(paint, [
+            ['Order', order],
+            ['Payment', outTradeNo],
+            ['Workflow', workflowId],
+            ['Pay at', paint('cyan', paymentUrl)],
+          ]),
+        );
       }),
     );
 }

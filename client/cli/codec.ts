@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { examples } from './command';
+import { answer, examples } from './command';
 import type { Telling } from './doctor';
 
 /** Serves the codec endpoint until the process is told to stop. */
@@ -20,7 +20,7 @@ export function addCodec(program: Command, telling: Telling, serveCodec: ServeCo
     .action(
       telling(async () => {
         await serveCodec();
-        return { data: { served: true }, text: () => 'codec endpoint closed' };
+        return answer({ served: true }, () => 'codec endpoint closed');
       }),
     );
 }

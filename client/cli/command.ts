@@ -3,7 +3,9 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import type { PaymentClient } from '../payment-client';
 import type { WatchSweep } from '../sweep';
+import { EXIT } from './exit';
 import type { ExitCode } from './exit';
+import { visibleData } from './screen';
 import type { Paint } from './screen';
 
 /** What the commands need of a {@link PaymentClient}. */
@@ -25,12 +27,23 @@ export type CliPayments = Pick<
   | 'close'
 > & { sweep: Pick<PaymentClient['sweep'], 'install' | 'run' | 'report' | 'pause' | 'resume'> };
 
-/** What a command has to say: data for `--json`, words for everybody else. */
+/** What a command has to say: data for `--json`, words for everybody else. {@link answer} makes it. */
 export interface Answer {
   data: unknown;
   text: (paint: Paint) => string;
-  /** @defaultValue 0 */
-  exitCode?: ExitCode;
+  exitCode: ExitCode;
+}
+
+/**
+ * An answer whose words are made of a copy of the data in which nothing can act on a terminal. So whatever a screen
+ * shows comes to it by its argument, not from around it.
+ */
+export function answer<T>(
+  data: T,
+  text: (paint: Paint, shown: T) => string,
+  exitCode: ExitCode = EXIT.ok,
+): Answer {
+  return { data, text: (paint) => text(paint, visibleData(data)), exitCode };
 }
 
 /** Makes an action of commander out of a function that is given a connected client and answers. */

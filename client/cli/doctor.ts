@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import type { DiagnosisOptions, Finding, Verdict } from '../doctor';
-import { examples } from './command';
+import { answer, examples } from './command';
 import type { Answer } from './command';
 import { EXIT } from './exit';
+import { visibleWords } from './screen';
 import type { Paint, Style } from './screen';
 
 /** Looks at everything that the application needs. */
@@ -44,14 +45,14 @@ export function addDoctor(program: Command, telling: Telling, diagnose: Diagnose
       telling(async (say, { notify = false }: { notify?: boolean }) => {
         const findings = await diagnose({
           notify,
-          tell: (finding) => say((paint) => describeFinding(paint, finding)),
+          tell: (finding) => say((paint) => describeFinding(paint, visibleWords(finding))),
         });
         const sound = !findings.some(({ verdict }) => verdict === 'fault');
-        return {
-          data: { sound, findings },
-          text: (paint) => `\n${summary(paint, findings)}`,
-          exitCode: sound ? EXIT.ok : EXIT.failure,
-        };
+        return answer(
+          { sound, findings },
+          (paint, shown) => `\n${summary(paint, shown.findings)}`,
+          sound ? EXIT.ok : EXIT.failure,
+        );
       }),
     );
 }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { parseCloseInput, parseOrderId } from '../input';
 import { redact } from '../../worker/log';
 import type { PaymentClient } from '../payment-client';
-import { askWhoAndWhy, examples } from './command';
+import { answer, askWhoAndWhy, examples } from './command';
 import type { Answering, WhoAndWhy } from './command';
 import { paymentTable } from './payment';
 import { fields, status, when } from './screen';
@@ -32,10 +32,9 @@ function addShow(order: Command, answering: Answering): void {
           payments.order(orderId),
           payments.payments({ orderId }),
         ]);
-        return {
-          data: redact({ order: found, payments: itsPayments }),
-          text: (paint) => [describeOrder(paint, found), '', paymentTable(paint, itsPayments)].join('\n'),
-        };
+        return answer(redact({ order: found, payments: itsPayments }), (paint, shown) =>
+          [describeOrder(paint, shown.order), '', paymentTable(paint, shown.payments)].join('\n'),
+        );
       }),
     );
 }
@@ -60,7 +59,7 @@ function addClose(order: Command, answering: Answering): void {
     .action(
       answering(async (payments, orderId: string, options: WhoAndWhy) => {
         const closed = await payments.closeOrder(parseCloseInput({ orderId, ...options }));
-        return { data: closed, text: (paint) => describeOrder(paint, closed) };
+        return answer(closed, describeOrder);
       }),
     );
 }

@@ -6,7 +6,7 @@ import type { PaymentState, StoredPaymentStatus } from '../../workflows/messages
 import { paymentWorkflowId } from '../../workflows/messages';
 import { parseOutTradeNo } from '../input';
 import type { PaymentClient, PaymentRun } from '../payment-client';
-import { askWhoAndWhy, examples, wholeNumber } from './command';
+import { answer, askWhoAndWhy, examples, wholeNumber } from './command';
 import type { Answering, CliPayments, WhoAndWhy } from './command';
 import { distance, fields, status, table, when } from './screen';
 import type { Paint } from './screen';
@@ -52,16 +52,14 @@ function addShow(payment: Command, answering: Answering): void {
         const outTradeNo = parseOutTradeNo(given);
         const [row, events] = await Promise.all([payments.payment(outTradeNo), payments.events(outTradeNo)]);
         const workflow = await wordOrReason(payments, outTradeNo);
-        return {
-          data: redact({ payment: row, ...workflow, events }),
-          text: (paint) =>
-            [
-              fields(paint, [...describeRow(paint, row), ...describeWorkflow(paint, workflow)]),
-              '',
-              paint('bold', 'Timeline (UTC)'),
-              timeline(paint, { events, ...workflow }),
-            ].join('\n'),
-        };
+        return answer(redact({ payment: row, ...workflow, events }), (paint, shown) =>
+          [
+            fields(paint, [...describeRow(paint, shown.payment), ...describeWorkflow(paint, shown)]),
+            '',
+            paint('bold', 'Timeline (UTC)'),
+            timeline(paint, shown),
+          ].join('\n'),
+        );
       }),
     );
 }
@@ -79,7 +77,7 @@ function addCheck(payment: Command, answering: Answering): void {
     .action(
       answering(async (payments, given: string) => {
         const state = await payments.checkNow(parseOutTradeNo(given));
-        return { data: state, text: (paint) => describeState(paint, state) };
+        return answer(state, describeState);
       }),
     );
 }
@@ -109,7 +107,7 @@ function addRefund(payment: Command, answering: Answering): void {
           actor,
           reason,
         });
-        return { data: state, text: (paint) => describeState(paint, state) };
+        return answer(state, describeState);
       }),
     );
 }
@@ -147,7 +145,7 @@ function addList(payment: Command, answering: Answering): void {
             orderId: options.order,
             limit: options.limit,
           });
-          return { data: redact(found), text: (paint) => paymentTable(paint, found) };
+          return answer(redact(found), (paint, shown) => paymentTable(paint, shown));
         },
       ),
     );

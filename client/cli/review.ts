@@ -4,7 +4,7 @@ import { redact } from '../../worker/log';
 import type { ReviewOutcome } from '../../workflows/messages';
 import { parseOutTradeNo } from '../input';
 import type { Payment } from '../payment-client';
-import { askWhoAndWhy, examples, wholeNumber } from './command';
+import { answer, askWhoAndWhy, examples, wholeNumber } from './command';
 import type { Answering, WhoAndWhy } from './command';
 import { describeState } from './payment';
 import { distance, status, table } from './screen';
@@ -36,7 +36,7 @@ function addList(review: Command, answering: Answering): void {
     .action(
       answering(async (payments, options: { limit: number }) => {
         const found = await payments.reviews(options);
-        return { data: redact(found), text: (paint) => reviewTable(paint, found) };
+        return answer(redact(found), (paint, shown) => reviewTable(paint, shown));
       }),
     );
 }
@@ -68,7 +68,7 @@ function addResolve(review: Command, answering: Answering): void {
       answering(async (payments, given: string, decision: WhoAndWhy & { to: ReviewOutcome }) => {
         const { to, actor, reason } = decision;
         const state = await payments.resolveReview(parseOutTradeNo(given), { to, actor, reason });
-        return { data: state, text: (paint) => describeState(paint, state) };
+        return answer(state, describeState);
       }),
     );
 }

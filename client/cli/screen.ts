@@ -1,5 +1,28 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 import ms from 'ms';
+import { visible, visibleLines } from '../../worker/visible';
+
+/**
+ * A copy in which every text is {@link visible}: strangers and buyers choose what a row holds, and a terminal would obey
+ * it.
+ */
+export function visibleData<T>(value: T): T {
+  return mapTexts(value, visible) as T;
+}
+
+/** The same for what may have several lines, such as an advice. */
+export function visibleWords<T>(value: T): T {
+  return mapTexts(value, visibleLines) as T;
+}
+
+function mapTexts(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === 'string') return change(value);
+  if (Array.isArray(value)) return value.map((inner) => mapTexts(inner, change));
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [change(key), mapTexts(inner, change)]),
+  );
+}
 
 /** Colours a word, or leaves it alone where there is no terminal. */
 export type Paint = (style: Style, text: string) => string;

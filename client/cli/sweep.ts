@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { SweepReport } from '../../workflows/messages';
 import type { LastSweep, SweepSchedule } from '../payment-client';
 import type { WatchSweep } from '../sweep';
-import { askWhoAndWhy, examples, wholeNumber } from './command';
+import { answer, askWhoAndWhy, examples, wholeNumber } from './command';
 import type { Answer, Answering, CliPayments, SweepBar, WhoAndWhy } from './command';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
@@ -37,11 +37,11 @@ function addInstall(sweep: Command, answering: Answering): void {
     .action(
       answering(async (payments) => {
         const installed = await payments.sweep.install();
-        return {
-          data: installed,
-          text: (paint) =>
-            `Schedule ${paint('bold', installed.scheduleId)} is installed. ${nextRuns(installed.nextTimes)}`,
-        };
+        return answer(
+          installed,
+          (paint, { scheduleId, nextTimes }) =>
+            `Schedule ${paint('bold', scheduleId)} is installed. ${nextRuns(nextTimes)}`,
+        );
       }),
     );
 }
@@ -92,11 +92,11 @@ async function sweepOnce(
   drawBar: DrawBar,
 ): Promise<Answer> {
   const report = await watched(drawBar, (watch) => payments.sweep.run(options, watch));
-  return {
-    data: report,
-    text: (paint) => describeReport(paint, report, options.dryRun),
-    exitCode: exitCodeOfReport(report),
-  };
+  return answer(
+    report,
+    (paint, shown) => describeReport(paint, shown, options.dryRun),
+    exitCodeOfReport(report),
+  );
 }
 
 async function watched<T>(drawBar: DrawBar, act: (watch?: WatchSweep) => Promise<T>): Promise<T> {
@@ -118,7 +118,7 @@ function addPause(sweep: Command, answering: Answering): void {
     .action(
       answering(async (payments, { actor, reason }: WhoAndWhy) => {
         const schedule = await payments.sweep.pause(`${actor}: ${reason}`);
-        return { data: schedule, text: (paint) => describeSchedule(paint, schedule) };
+        return answer(schedule, describeSchedule);
       }),
     );
 }
@@ -130,7 +130,7 @@ function addResume(sweep: Command, answering: Answering): void {
     .action(
       answering(async (payments, { actor, reason }: WhoAndWhy) => {
         const schedule = await payments.sweep.resume(`${actor}: ${reason}`);
-        return { data: schedule, text: (paint) => describeSchedule(paint, schedule) };
+        return answer(schedule, describeSchedule);
       }),
     );
 }
@@ -154,7 +154,7 @@ function addReport(sweep: Command, answering: Answering, drawBar: DrawBar): void
         const report = (watch?: WatchSweep): Promise<LastSweep> =>
           payments.sweep.report({ ...options, ...(workflowId && { workflowId }), ...(watch && { watch }) });
         const last = await (options.follow ? watched(drawBar, report) : report());
-        return { data: last, text: (paint) => describeSweep(paint, last), exitCode: exitCodeOfSweep(last) };
+        return answer(last, describeSweep, exitCodeOfSweep(last));
       }),
     );
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { UnmatchedNotification } from '../payment-client';
-import { askWhoAndWhy, examples, wholeNumber } from './command';
+import { answer, askWhoAndWhy, examples, wholeNumber } from './command';
 import type { Answering, WhoAndWhy } from './command';
 import { table, when } from './screen';
 import type { Paint } from './screen';
@@ -32,7 +32,7 @@ function addList(unmatched: Command, answering: Answering): void {
     .action(
       answering(async (payments, options: { limit: number; all: boolean }) => {
         const found = await payments.unmatched(options);
-        return { data: found, text: (paint) => unmatchedTable(paint, found) };
+        return answer(found, unmatchedTable);
       }),
     );
 }
@@ -57,7 +57,7 @@ function addResolve(unmatched: Command, answering: Answering): void {
     .action(
       answering(async (payments, id: string, { actor, reason }: WhoAndWhy) => {
         const resolved = await payments.resolveUnmatched({ id, actor, reason });
-        return { data: resolved, text: (paint) => unmatchedTable(paint, [resolved]) };
+        return answer(resolved, (paint, shown) => unmatchedTable(paint, [shown]));
       }),
     );
 }

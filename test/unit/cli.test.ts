@@ -385,6 +385,78 @@ describe('every command', () => {
   });
 });
 
+describe('what strangers have written into a row', () => {
+  const OBEYED = '\u001b[2J\u009b31m\u202egnp\u2066\u2028\u0007\r\n';
+  const of = (text: string): string => text + OBEYED;
+  const changes: Partial<CliPayments> = {
+    checkout: () =>
+      Promise.resolve({
+        orderId: of('A-1'),
+        outTradeNo: of('P1'),
+        paymentUrl: of('https://cashier.example/'),
+        workflowId: of('payment-P1'),
+      }),
+    order: () => Promise.resolve({ ...ORDER, id: of('A-1'), subject: of('Tea') }),
+    closeOrder: () => Promise.resolve({ ...ORDER, subject: of('Tea') }),
+    payment: () => Promise.resolve({ ...PAYMENT, tradeNo: of('1'), reviewReason: of('odd') }),
+    payments: () => Promise.resolve([{ ...PAYMENT, outTradeNo: of('P1'), orderId: of('A-1') }]),
+    reviews: () => Promise.resolve([{ ...PAYMENT, reviewReason: of('odd') }]),
+    events: () =>
+      Promise.resolve(
+        EVENTS.map((event) => ({
+          ...event,
+          actor: of('li'),
+          detail: { [of('key')]: of('x') },
+        })),
+      ),
+    runs: () => Promise.resolve(RUNS.map((one) => ({ ...one, runId: of('0'), status: of('RUNNING') }))),
+    checkNow: () => Promise.resolve({ ...STATE, outTradeNo: of('P1') }),
+    resolveReview: () => Promise.resolve({ ...STATE, outTradeNo: of('P1') }),
+    unmatched: () =>
+      Promise.resolve([{ ...UNMATCHED, outTradeNo: of('P'), tradeNo: of('1'), totalAmount: of('5') }]),
+    resolveUnmatched: () => Promise.resolve({ ...UNMATCHED, resolvedBy: of('li'), resolution: of('x') }),
+    sweep: {
+      install: () => Promise.resolve({ ...SCHEDULE, scheduleId: of('sweep') }),
+      run: () => Promise.resolve({ ...REPORT, heldIds: [of('A-8')] }),
+      report: () => Promise.resolve({ ...LAST, workflowId: of('sweep-1'), failure: of('it broke') }),
+      pause: () => Promise.resolve({ ...SCHEDULE, note: of('li') }),
+      resume: () => Promise.resolve({ ...SCHEDULE, note: of('li') }),
+    },
+  };
+  const findings = FINDINGS.map((finding) => ({ ...finding, says: of('says'), advice: of('do') }));
+  const ACTS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\u2028\u2029]/;
+
+  it.each(ALL_COMMANDS)('%s %s: is seen by its escapes, and does nothing', async (...line) => {
+    const { out } = await run(line, changes, { findings });
+    expect(out).not.toMatch(ACTS);
+    expect(out).toContain('\\u001b[2J\\u009b31m\\u202egnp\\u2066\\u2028\\u0007\\u000d');
+  });
+
+  it.each(ALL_COMMANDS)('%s %s --json: is whole, and does nothing either', async (...line) => {
+    const { out } = await run([...line, '--json'], changes, { findings });
+    expect(out).not.toMatch(ACTS);
+    expect(JSON.stringify(JSON.parse(out))).toContain(JSON.stringify(OBEYED).slice(1, -1));
+  });
+
+  it('keeps the colours that are ours', async () => {
+    const { out } = await run(['review', 'list'], changes, { colourful: true });
+    expect(out).toContain('\u001b[31modd\\u001b[2J');
+    expect(stripVTControlCharacters(out)).not.toMatch(ACTS);
+  });
+
+  it('does nothing in an error, of the usage too', async () => {
+    const order = () => Promise.reject(new PaymentError('ORDER_UNKNOWN', of('there is no order ')));
+    for (const json of [[], ['--json']]) {
+      for (const line of [['order', 'show', 'A-1'], ['order', of('shw')], [of('?')], ['order', of('--x')]]) {
+        const { err, code } = await run([...line, ...json], { order });
+        expect(code).toBeGreaterThan(0);
+        expect(err).not.toMatch(ACTS);
+        expect(err).toContain('\\u001b[2J');
+      }
+    }
+  });
+});
+
 describe('the help', () => {
   it('explains the exit codes and the whole environment that the commands read', async () => {
     const { out } = await run(['--help']);
