@@ -37,6 +37,7 @@ function ownTemporal(env: NodeJS.ProcessEnv, address: string): NodeJS.ProcessEnv
   writeFileSync(
     PLACES.temporalConfig,
     `[profile.default]\naddress = ${JSON.stringify(address)}\nnamespace = ${JSON.stringify(namespace)}\n`,
+    { mode: 0o600 },
   );
   const others = Object.entries(env).filter(([name]) => !name.startsWith('TEMPORAL_'));
   return {

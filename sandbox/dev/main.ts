@@ -14,7 +14,7 @@ import {
 } from './infrastructure';
 import { Narrator } from './narrator';
 import { applicationParts } from './parts';
-import { forgetEverything, PLACES } from './places';
+import { forgetEverything, makePrivate, PLACES } from './places';
 import { assertFree, isFree } from './ports';
 import { takeRun } from './run-lock';
 import type { Run } from './run-lock';
@@ -42,6 +42,7 @@ let leaving = false;
 
 async function main(): Promise<void> {
   const settings = readSettings(process.argv, process.env);
+  makePrivate(PLACES.folder);
   run = takeRun(PLACES.running);
   const env = environmentOf(settings, addressesOf(settings), process.env);
   // All that can be known to be wrong is said before anything is started.

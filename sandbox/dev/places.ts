@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './cache';
 import { forgetPostgres } from './postgres';
@@ -18,6 +18,19 @@ export const PLACES = {
   logs: join(FOLDER, 'logs'),
   log: (name: string): string => join(FOLDER, 'logs', `${name}.log`),
 };
+
+/**
+ * Makes a folder, and what is directly in it, its owner's alone: logs and Temporal's file tell of payments. Others may
+ * only pass through root's, because PostgreSQL, which does not run as root, has its data below.
+ */
+export function makePrivate(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, process.getuid?.() === 0 ? 0o711 : 0o700);
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    chmodSync(path, statSync(path).isDirectory() ? 0o700 : 0o600);
+  }
+}
 
 /** Deletes what earlier starts left, and nothing that somebody else put beside it. */
 export async function forgetEverything(say: Say): Promise<void> {

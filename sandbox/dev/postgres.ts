@@ -133,6 +133,8 @@ function settings(durable: boolean): string[] {
     'timezone=UTC',
     'log_timezone=UTC',
     'max_connections=200',
+    // Detail and context of an error repeat what was to be written, a buyer's data too.
+    'log_error_verbosity=terse',
     ...(durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
   ];
   return values.flatMap((value) => ['-c', value]);

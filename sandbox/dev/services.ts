@@ -14,7 +14,7 @@ export interface ServiceSpec {
   args: string[];
   env?: NodeJS.ProcessEnv;
   cwd?: string;
-  /** stdout and stderr are appended here. */
+  /** stdout and stderr are appended here; it is its owner's alone, as is every file that the service makes. */
   logFile: string;
   /** The system user to run as; only root may choose. */
   uid?: number;
@@ -88,8 +88,10 @@ export async function startService(spec: ServiceSpec): Promise<Service> {
 }
 
 function spawnIntoLog(spec: ServiceSpec): ChildProcess {
-  mkdirSync(dirname(spec.logFile), { recursive: true });
-  const log = openSync(spec.logFile, 'a');
+  mkdirSync(dirname(spec.logFile), { recursive: true, mode: 0o700 });
+  const log = openSync(spec.logFile, 'a', 0o600);
+  // A child inherits it.
+  const umask = process.umask(0o077);
   try {
     return spawn(spec.command, spec.args, {
       cwd: spec.cwd,
@@ -99,6 +101,7 @@ function spawnIntoLog(spec: ServiceSpec): ChildProcess {
       ...(spec.uid === undefined ? {} : { uid: spec.uid, gid: spec.gid }),
     });
   } finally {
+    process.umask(umask);
     closeSync(log);
   }
 }

@@ -1,12 +1,24 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { makePrivate } from '../../sandbox/dev/places';
 import { freePorts } from '../../sandbox/dev/ports';
 import { createDatabase, forgetPostgres, query, startPostgres } from '../../sandbox/dev/postgres';
 import type { Postgres } from '../../sandbox/dev/postgres';
+
+const modeOf = (path: string): number => statSync(path).mode & 0o777;
 
 const asRoot = process.getuid?.() === 0 ? it : it.skip;
 
@@ -52,6 +64,28 @@ describe('the local PostgreSQL', () => {
     expect(await remember(await start())).toBe(2);
     // Where only root can enter this very clone, the programs are elsewhere; the data need not be.
     expect(said.join()).not.toMatch(/data are in/);
+  });
+
+  it('keeps them in a folder that is its owner’s alone', async () => {
+    makePrivate(dirname(dataDir));
+    expect(await remember(await start())).toBe(1);
+    expect(said.join()).not.toMatch(/data are in/);
+    expect(modeOf(dataDir)).toBe(0o700);
+    expect(modeOf(`${dataDir}.log`)).toBe(0o600);
+    await running?.stop();
+    makePrivate(dirname(dataDir));
+    expect(await remember(await start())).toBe(2);
+  });
+
+  it('logs why a statement fails, and nothing of what it was to write', async () => {
+    const { url } = await start();
+    await query(url, 'CREATE TABLE notes (detail jsonb)');
+    const insert = query(url, 'INSERT INTO notes VALUES ($1)', ['{"buyer_id":"hunter2\\u0000"}']);
+    await expect(insert).rejects.toMatchObject({ code: '22P05' });
+    await running?.stop();
+    const log = readFileSync(`${dataDir}.log`, 'utf8');
+    expect(log).toContain('unsupported Unicode escape sequence');
+    expect(log).not.toContain('hunter2');
   });
 
   asRoot('keeps them elsewhere where only root can enter, and says so', async () => {

@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { writeEnvironment } from '../../sandbox/dev/environment-file';
+import { makePrivate } from '../../sandbox/dev/places';
+import { startService } from '../../sandbox/dev/services';
 
 let folder: string;
 beforeEach(() => {
@@ -62,5 +64,40 @@ describe('the file for a shell beside the local environment', () => {
     writeFileSync(file, 'an old one', { mode: 0o644 });
     writeEnvironment(file, { DATABASE_URL });
     expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+});
+
+describe('what the local environment keeps', () => {
+  const modeOf = (...path: string[]): number => statSync(join(folder, ...path)).mode & 0o777;
+
+  it('is its owner’s alone, also what an earlier start left open to all', () => {
+    mkdirSync(join(folder, 'logs'));
+    writeFileSync(join(folder, 'temporal.db'), '');
+    for (const [name, mode] of [
+      ['.', 0o755],
+      ['logs', 0o755],
+      ['temporal.db', 0o644],
+    ] as const)
+      chmodSync(join(folder, name), mode);
+    makePrivate(folder);
+    // Root's is passed through by PostgreSQL's own user, and read by nobody.
+    expect(modeOf('.')).toBe(process.getuid?.() === 0 ? 0o711 : 0o700);
+    expect([modeOf('logs'), modeOf('temporal.db')]).toEqual([0o700, 0o600]);
+  });
+
+  it('is so too in what its services write, logs among it', async () => {
+    writeFileSync(join(folder, 'before'), '');
+    const { exit } = await startService({
+      name: 'a service',
+      command: 'sh',
+      args: ['-c', 'echo started; echo data > file; mkdir folder'],
+      cwd: folder,
+      logFile: join(folder, 'logs', 'service.log'),
+    });
+    expect(await exit).toBe('exit code 0');
+    expect([modeOf('logs'), modeOf('logs', 'service.log')]).toEqual([0o700, 0o600]);
+    expect([modeOf('file'), modeOf('folder')]).toEqual([0o600, 0o700]);
+    writeFileSync(join(folder, 'after'), '');
+    expect(modeOf('after')).toBe(modeOf('before'));
   });
 });
