@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import knex from 'knex';
 import type { Knex } from 'knex';
+import { DatabaseError } from 'pg';
+import { cancelLateStatements, nameCauseOfTimeouts } from './connection';
+import type { Connection, Pool } from './connection';
 
 /** A pool of connections, or one transaction of it. */
 export type Database = Knex;
@@ -26,12 +29,15 @@ interface Settings {
 
 const CONNECT_MS = 5_000;
 
+/** Longer than a connection may take, whose own error says more. */
+const ACQUIRE_MS = CONNECT_MS + 1_000;
+
 /** Longer than the server's own time-outs in {@link transaction}, whose errors say more. */
 const QUERY_MS = 12_000;
 
 /**
  * Opens a pool of connections; nothing is connected until the first query. Every wait has an end: 5 s for a connection,
- * 12 s for a statement.
+ * 12 s for a statement, which is then cancelled at the server too.
  *
  * Nothing is set on a session, at start-up neither: a pooler in transaction mode refuses it, or passes it on to another
  * client's next transaction.
@@ -44,7 +50,8 @@ export function openDatabase({
   queryTimeoutMs = QUERY_MS,
 }: DatabaseOptions): Database {
   const settings: Settings = { schema, namesStatements: pooler !== 'transaction' };
-  return knex({
+  const abandoned = new WeakSet<Connection>();
+  const db = knex({
     client: 'pg',
     connection: {
       connectionString: url,
@@ -52,12 +59,24 @@ export function openDatabase({
       connectionTimeoutMillis: CONNECT_MS,
       query_timeout: queryTimeoutMs,
     },
-    pool: { min: 0, max: maxConnections },
-    acquireConnectionTimeout: CONNECT_MS,
+    pool: {
+      min: 0,
+      max: maxConnections,
+      afterCreate: (connection: Connection, done: () => void) => {
+        cancelLateStatements(connection, abandoned);
+        done();
+      },
+      validate: (connection: Connection) => !abandoned.has(connection),
+    },
+    acquireConnectionTimeout: ACQUIRE_MS,
+    // Bindings hold buyers' data, and an error's message goes to the log.
+    compileSqlOnError: false,
     // knex prints stacks of its own to stderr; every error reaches a log of ours anyway.
     log: { warn: silent, error: silent, deprecate: silent, debug: silent },
     ...settings,
   });
+  nameCauseOfTimeouts((db.client as { pool: Pool }).pool);
+  return db;
 }
 
 const silent = (): void => undefined;
@@ -108,10 +127,31 @@ export async function rows<Row>(
   sql: string,
   bindings: Record<string, unknown> = {},
 ): Promise<Row[]> {
+  try {
+    return await run<Row>(db, sql, bindings);
+  } catch (error) {
+    if (!(error instanceof DatabaseError)) throw error;
+    // A role may have a stricter default, at which Postgres refuses what READ COMMITTED makes wait.
+    if (error.code === SERIALIZATION_FAILURE && !db.isTransaction) {
+      return transaction(db, (trx) => rows<Row>(trx, sql, bindings));
+    }
+    throw withoutData(error);
+  }
+}
+
+const SERIALIZATION_FAILURE = '40001';
+
+async function run<Row>(db: Database, sql: string, bindings: Record<string, unknown>): Promise<Row[]> {
   const { schema, namesStatements } = settingsOf(db);
   const statement = db.raw<{ rows: Row[] }>(sql, { schema, ...bindings } as never);
   const result = await (namesStatements ? statement.options({ name: nameOf(schema, sql) }) : statement);
   return result.rows;
+}
+
+/** Postgres quotes rows and documents in these fields, and errors are logged with all that they hold. */
+function withoutData(error: DatabaseError): DatabaseError {
+  for (const field of ['detail', 'where', 'internalQuery'] as const) error[field] = undefined;
+  return error;
 }
 
 /** The first row of one parameterised statement, if there is one. */
