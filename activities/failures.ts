@@ -1,5 +1,6 @@
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Logger } from 'pino';
+import { databaseError } from '../db/faults';
 import { PaymentError } from '../workflows/errors';
 import { AlipayError } from './alipay/errors';
 
@@ -18,7 +19,7 @@ const THROTTLED_PAUSE = '5s';
  * Wraps activities so that only the closed set of failures leaves them: a type, codes and ids. History is read by
  * many and kept long, so the cause, which may quote a body, goes to the log alone.
  */
-export function atTheEdge<A extends object>(activities: A, log: Logger): A {
+export function mapFailures<A extends object>(activities: A, log: Logger): A {
   return Object.fromEntries(
     Object.entries(activities).map(([name, run]: [string, (...args: unknown[]) => Promise<unknown>]) => [
       name,
@@ -39,17 +40,12 @@ export function atTheEdge<A extends object>(activities: A, log: Logger): A {
 export function toFailure(error: unknown): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error;
   if (error instanceof AlipayError) return fromAlipay(error);
-  if (error instanceof PaymentError) {
+  const known = error instanceof PaymentError ? error : databaseError(error);
+  if (known) {
     return ApplicationFailure.create({
-      type: error.code,
-      message: error.message,
-      nonRetryable: !error.retryable,
-    });
-  }
-  if (isDatabaseError(error)) {
-    return ApplicationFailure.create({
-      type: 'DATABASE_UNAVAILABLE',
-      message: `Postgres did not do its part (${codeOf(error)}). It is tried again.`,
+      type: known.code,
+      message: known.message,
+      nonRetryable: !known.retryable,
     });
   }
   return ApplicationFailure.create({
@@ -68,19 +64,6 @@ function fromAlipay(error: AlipayError): ApplicationFailure {
     // Nothing was asked, so nothing went wrong with this payment: no ERROR line, no failure metric.
     ...(notAsked && { category: ApplicationFailureCategory.BENIGN }),
   });
-}
-
-function isDatabaseError(error: unknown): error is Error {
-  if (!(error instanceof Error)) return false;
-  if (error.name === 'KnexTimeoutError') return true;
-  const code = codeOf(error);
-  return /^[0-9A-Z]{5}$/.test(code) || /^E[A-Z]+$/.test(code) || /^Connection terminated/.test(error.message);
-}
-
-/** SQLSTATE, or the system's name of a broken connection. */
-function codeOf(error: Error): string {
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' ? code : error.name;
 }
 
 function logFailure(log: Logger, activity: string, failure: ApplicationFailure, error: unknown): void {

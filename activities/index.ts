@@ -4,7 +4,7 @@ import type { Database } from '../db/connect';
 import type { LatePaymentPolicy } from '../workflows/messages';
 import type { AlipayGateway } from './alipay/gateway';
 import { createClosingActivities, createExpiryActivities } from './closing';
-import { atTheEdge } from './failures';
+import { mapFailures } from './failures';
 import { withHeartbeats } from './heartbeat';
 import type { Metrics } from './metrics';
 import { createFulfillmentActivities, createOrderActivities } from './orders';
@@ -27,7 +27,7 @@ export interface ActivityDependencies {
 
 /** What a worker on queue `payments` runs, also as local activities. */
 export function createPaymentsQueueActivities(deps: ActivityDependencies) {
-  return atTheEdge(
+  return mapFailures(
     {
       ...createQueryActivities(deps),
       ...createRecordActivities(deps),
@@ -41,7 +41,7 @@ export function createPaymentsQueueActivities(deps: ActivityDependencies) {
 /** What a worker on queue `alipay` runs: all that calls the gateway and may take its time. */
 export function createAlipayQueueActivities(deps: ActivityDependencies) {
   return withHeartbeats(
-    atTheEdge(
+    mapFailures(
       {
         ...createQueryActivities(deps),
         ...createClosingActivities(deps),
@@ -56,7 +56,7 @@ export function createAlipayQueueActivities(deps: ActivityDependencies) {
 
 /** What a worker on queue `order-service` runs, unless the shop has its own. */
 export function createOrderServiceQueueActivities(deps: ActivityDependencies) {
-  return atTheEdge(createFulfillmentActivities(deps), deps.log);
+  return mapFailures(createFulfillmentActivities(deps), deps.log);
 }
 
 export type PaymentsQueueActivities = ReturnType<typeof createPaymentsQueueActivities>;

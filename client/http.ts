@@ -115,14 +115,16 @@ function healthRoute(app: FastifyInstance, payments: HttpPayments): void {
   const health = shared(() => payments.health(), HEALTH_FRESH_MS);
   // Probes come every few seconds and would fill the log.
   app.get('/healthz', { logLevel: 'warn' }, async (_request, reply) => {
-    const { database, temporal } = await health();
+    const { database, temporal, reason } = await health();
     if (database && temporal) return { status: 'ok', database, temporal };
     return reply.code(503).send({
       status: 'down',
       database,
       temporal,
       code: database ? 'TEMPORAL_UNAVAILABLE' : 'DATABASE_UNAVAILABLE',
-      message: `no answer from ${database ? 'Temporal' : temporal ? 'the database' : 'the database and Temporal'}`,
+      message:
+        reason ??
+        `no answer from ${database ? 'Temporal' : temporal ? 'the database' : 'the database and Temporal'}`,
     });
   });
 }

@@ -368,14 +368,21 @@ export class PaymentClient {
     return observed(taking, (outcome, code) => this.#deps.observer.notification(outcome, code));
   }
 
-  /** Whether the dependencies answer. Never throws. */
-  async health(): Promise<{ database: boolean; temporal: boolean }> {
+  /** Whether the dependencies answer; `reason` says why the first that does not. Never throws. */
+  async health(): Promise<{ database: boolean; temporal: boolean; reason?: string }> {
     const { db, temporal } = this.#deps;
-    const [database, server] = await Promise.allSettled([
+    const answers = await Promise.allSettled([
       row(db, 'SELECT 1 AS up'),
       temporal.withDeadline(Date.now() + CALL_MS, () => temporal.workflowService.getSystemInfo({})),
     ]);
-    return { database: database.status === 'fulfilled', temporal: server.status === 'fulfilled' };
+    const [database, server] = answers.map(({ status }) => status === 'fulfilled');
+    const failed = answers.find((answer) => answer.status === 'rejected');
+    const error = explain(failed?.reason);
+    return {
+      database: database === true,
+      temporal: server === true,
+      ...(error instanceof PaymentError && { reason: error.message }),
+    };
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 /** What a check-up asks of the database itself. It writes nothing. */
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { row, rows, transaction } from './connect';
 
 type Privilege = 'SELECT' | 'INSERT' | 'UPDATE';
 
@@ -12,6 +12,9 @@ const NEEDED: Record<string, readonly Privilege[]> = {
   order_log: ['SELECT', 'INSERT'],
   unmatched_notifications: ['SELECT', 'INSERT', 'UPDATE'],
   payment_events: ['SELECT', 'INSERT'],
+  evidence: ['SELECT', 'INSERT', 'UPDATE'],
+  merchants: ['SELECT', 'INSERT', 'UPDATE'],
+  temporal_stores: ['SELECT', 'INSERT', 'UPDATE'],
   alipay_quota: ['SELECT', 'INSERT', 'UPDATE'],
   durable_alipay_migrations: ['SELECT'],
   durable_alipay_migrations_lock: ['SELECT'],
@@ -24,6 +27,17 @@ export async function readServer(db: Database): Promise<{ version: string; user:
     `SELECT current_setting('server_version') AS version, current_user AS user, clock_timestamp() AS now`,
   );
   return server as { version: string; user: string; now: Date };
+}
+
+/** The isolation of single statements, by the role's or the database's default, and of our transactions. */
+export async function readIsolation(db: Database): Promise<{ byDefault: string; inTransaction: string }> {
+  const [byDefault, inTransaction] = [await isolationOf(db), await transaction(db, isolationOf)];
+  return { byDefault, inTransaction };
+}
+
+async function isolationOf(db: Database): Promise<string> {
+  const found = await row<{ transaction_isolation: string }>(db, 'SHOW transaction_isolation');
+  return found?.transaction_isolation ?? '';
 }
 
 /** How many of the application's tables stand in a schema; 0 too where there is no such schema. */

@@ -14,13 +14,21 @@ const config = (schema: string): Knex.MigratorConfig => ({
 /** Any number will do; it only has to be the same for all who migrate. */
 const MIGRATION_LOCK = 7_201_226;
 
+/** A role or a database may have some by default. */
+const NO_TIMEOUTS = `
+  SET LOCAL idle_in_transaction_session_timeout = 0;
+  SET LOCAL statement_timeout = 0;
+  SET LOCAL lock_timeout = 0`;
+
 /**
- * Brings the schema to the newest state; answers the names of the migrations that ran. Several processes may do so
+ * Brings the schema to the newest state; returns the names of the migrations that ran. Several processes may do so
  * at once: the advisory lock makes them take turns, where knex's own lock would make all but one fail.
+ *
+ * @param db - opened with `queryTimeoutMs: 0`, or an index that takes long to build is cut
  */
 export async function migrateUp(db: Database, schema = 'public'): Promise<string[]> {
   return db.transaction(async (lock) => {
-    await lock.raw('SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0');
+    await lock.raw(NO_TIMEOUTS);
     await lock.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
     await createSchema(db, schema);
     const [, names] = (await db.migrate.latest(config(schema))) as [number, string[]];

@@ -4,6 +4,7 @@ import { ExponentialBackoff, handleAll, handleWhen, retry } from 'cockatiel';
 import type { AttributeServices } from '../activities/search-attributes';
 import { KEYWORD, findSearchAttributes, howToRegister, isRefused } from '../activities/search-attributes';
 import type { Database } from '../db/connect';
+import { databaseError } from '../db/faults';
 import { pendingMigrations } from '../db/migrator';
 import { PaymentError } from '../workflows/errors';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages';
@@ -17,7 +18,10 @@ const patiently = (log: Logger, what: string) => {
     maxAttempts: TRIES,
     backoff: new ExponentialBackoff({ initialDelay: 250, maxDelay: 8_000 }),
   });
-  policy.onRetry(({ delay }) => log.warn({ what, againInMs: Math.round(delay) }, 'not reachable yet'));
+  policy.onRetry(({ delay, ...failed }) => {
+    const error = 'error' in failed ? (databaseError(failed.error) ?? failed.error) : undefined;
+    log.warn({ what, againInMs: Math.round(delay), reason: error?.message }, 'not reachable yet');
+  });
   return policy;
 };
 
@@ -49,12 +53,8 @@ export async function connectTemporal(
 export async function checkDatabase(db: Database, schema: string, log: Logger): Promise<void> {
   try {
     await patiently(log, 'Postgres').execute(() => db.raw('SELECT 1'));
-  } catch (cause) {
-    throw new PaymentError(
-      'DATABASE_UNAVAILABLE',
-      'Postgres does not answer. Start it, or set DATABASE_URL.',
-      { cause },
-    );
+  } catch (error) {
+    throw databaseError(error) ?? error;
   }
   const pending = await pendingMigrations(db, schema);
   if (pending.length === 0) return;

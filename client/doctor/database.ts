@@ -1,19 +1,17 @@
-import { Client as PostgresConnection } from 'pg';
 import type { Config } from '../../worker/config';
 import type { Database } from '../../db/connect';
 import { openDatabase } from '../../db/connect';
-import { countTables, findMissingRights, readServer } from '../../db/inspection';
+import { databaseFault } from '../../db/faults';
+import { countTables, findMissingRights, readIsolation, readServer } from '../../db/inspection';
 import { pendingMigrations, unknownMigrations } from '../../db/migrator';
 import { compareClocks } from './clock';
 import type { Settings } from './configuration';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 
-const CONNECT_MS = 5_000;
-
 const MIGRATE = 'Run: npm run migrate';
 
-/** Postgres: reachable, its clock, the schema, what the user may do there, the migrations. */
+/** Postgres: reachable, its clock, the isolation of transactions, the schema, what the user may do there, the migrations. */
 export async function examineDatabase(
   exam: Examination,
   { database: config }: Settings,
@@ -21,6 +19,7 @@ export async function examineDatabase(
 ): Promise<void> {
   const db = await exam.check('database', { environment: config }, ({ environment }) => reach(environment));
   await exam.check('database-clock', { database: db }, ({ database }) => compareClock(database, now));
+  await exam.check('isolation', { database: db }, ({ database }) => testIsolation(database));
   const schema = await exam.check(
     'schema',
     { database: db, environment: config },
@@ -34,62 +33,28 @@ export async function examineDatabase(
   );
 }
 
-/** The pool would retry for 5 s and then say nothing but "timeout"; one plain connection says why. */
 async function reach(config: Config['database']): Promise<Found<Database>> {
-  const where = placeOf(config.url);
-  const connection = new PostgresConnection({
-    connectionString: config.url,
-    connectionTimeoutMillis: CONNECT_MS,
-    application_name: 'durable-alipay doctor',
-  });
-  // A connection that breaks later speaks here; without a listener it would end the process.
-  connection.on('error', () => undefined);
-  try {
-    await connection.connect();
-  } catch (error) {
-    throw unreachable(error, where);
-  } finally {
-    await connection.end().catch(() => undefined);
-  }
   const db = openDatabase({ ...config, maxConnections: 2 });
+  const another = openDatabase({ ...config, maxConnections: 1 });
   try {
     const { version, user } = await readServer(db);
-    return { says: `PostgreSQL ${version} at ${where}, as ${user}`, value: db, release: () => db.destroy() };
+    // A pooler in transaction mode hands it the first one's connection, where the statement's name is taken.
+    await readServer(another);
+    const says = `PostgreSQL ${version} at ${placeOf(config.url)}, as ${user}`;
+    return { says, value: db, release: () => db.destroy() };
   } catch (error) {
     await db.destroy();
-    throw error;
+    throw explained(error, config.url);
+  } finally {
+    await another.destroy();
   }
 }
 
-function unreachable(error: unknown, where: string): Fault {
-  const { code = '', message } = error as { code?: string; message: string };
-  const [says, advice] = meaningOf(code, message, where);
-  return new Fault(says, advice, { cause: error });
-}
-
-function meaningOf(code: string, message: string, where: string): [says: string, advice: string] {
-  switch (code) {
-    case 'ECONNREFUSED':
-      return [`nothing listens at ${where}`, 'Start Postgres, or mend host and port in DATABASE_URL.'];
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return [`the host of ${where} has no address`, 'Mend the host in DATABASE_URL, or the name server.'];
-    case '28P01':
-    case '28000':
-      return [
-        `Postgres at ${where} refuses the user or its password`,
-        'Mend user and password in DATABASE_URL.',
-      ];
-    case '3D000':
-      return [`there is no database at ${where}`, 'Create it, or mend its name in DATABASE_URL.'];
-    case '53300':
-      return [`Postgres at ${where} takes no more connections`, 'Raise max_connections, or end idle ones.'];
-    default:
-      return [
-        `no connection to ${where}: ${code || message}`,
-        'Look at DATABASE_URL and at the network in between.',
-      ];
-  }
+function explained(error: unknown, url: string): unknown {
+  const fault = databaseFault(error);
+  if (!fault) return error;
+  const { what, code, todo } = fault;
+  return new Fault(`${what} (${[placeOf(url), code].filter(Boolean).join(', ')})`, todo, { cause: error });
 }
 
 function placeOf(url: string): string {
@@ -101,6 +66,23 @@ async function compareClock(db: Database, now: () => number): Promise<Found<true
   const before = now();
   const server = await readServer(db);
   return compareClocks("Postgres'", server.now, (before + now()) / 2);
+}
+
+async function testIsolation(db: Database): Promise<Found<true>> {
+  const { byDefault, inTransaction } = await readIsolation(db);
+  if (inTransaction !== 'read committed') {
+    throw new Fault(
+      `transactions run at ${inTransaction}, although each begins with READ COMMITTED`,
+      'Let DATABASE_URL lead to Postgres without what changes BEGIN in between: an order could be closed beside a payment.',
+    );
+  }
+  if (byDefault === 'read committed') return { says: 'READ COMMITTED', value: true };
+  const { user } = await readServer(db);
+  return {
+    says: `READ COMMITTED in transactions, but the default of user ${user} is ${byDefault}`,
+    advice: `Run: ALTER ROLE "${user}" SET default_transaction_isolation = 'read committed'. Until then statements that meet run twice.`,
+    value: true,
+  };
 }
 
 async function findSchema(db: Database, schema: string): Promise<Found<string>> {

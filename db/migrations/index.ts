@@ -30,9 +30,13 @@ export const migrationSource: Knex.MigrationSource<Named> = {
   getMigration: ([, migration]) => Promise.resolve(migration),
 };
 
-/** The same, with every unqualified name meaning this schema until the migration's transaction ends. */
+/**
+ * The same, with every unqualified name meaning this schema until the migration's transaction ends. Building an index may
+ * take as long as it needs; waiting for a table may not, because all who come after it wait with it.
+ */
 export function migrationsIn(schema: string): Knex.MigrationSource<Named> {
   const within = (act: (knex: Knex) => PromiseLike<unknown>) => async (knex: Knex) => {
+    await knex.raw(`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '5s'`);
     await knex.raw('SET LOCAL search_path TO ??', [schema]);
     await act(knex);
   };

@@ -117,6 +117,7 @@ describe('on a whole shop', () => {
       'keys',
       'database',
       'database-clock',
+      'isolation',
       'schema',
       'rights',
       'migrations',
@@ -177,12 +178,15 @@ describe('on a whole shop', () => {
     [
       'a database that nothing listens for',
       () => ({ DATABASE_URL: `postgres://shop@127.0.0.1:${CLOSED_PORT}/shop` }),
-      { database: /nothing listens at 127\.0\.0\.1:18010\/shop → Start Postgres/ },
+      {
+        database:
+          /Nothing listens where DATABASE_URL points \(127\.0\.0\.1:18010\/shop, ECONNREFUSED\) → Start Postgres/,
+      },
     ],
     [
       'a database that does not exist',
       () => ({ DATABASE_URL: databaseNamed('nowhere') }),
-      { database: /there is no database at .*\/nowhere/ },
+      { database: /There is no such database \(.*\/nowhere, 3D000\)/ },
     ],
     [
       'a database without tables',
@@ -208,6 +212,14 @@ describe('on a whole shop', () => {
       'a user who may not write',
       readingUser,
       { rights: /user reader\w* lacks .*INSERT on payments.* → .*GRANT SELECT, INSERT, UPDATE/ },
+    ],
+    [
+      'a user whose transactions are stricter by default',
+      strictUser,
+      {
+        isolation:
+          /warning: READ COMMITTED in transactions, but the default of user strict\w* is serializable → Run: ALTER ROLE/,
+      },
     ],
     [
       'a Temporal that does not answer',
@@ -379,6 +391,7 @@ describe('on a whole shop', () => {
         .map(({ check, says }) => [check, says]),
     ).toEqual([
       ['database-clock', 'needs database'],
+      ['isolation', 'needs database'],
       ['schema', 'needs database'],
       ['rights', 'needs database, schema'],
       ['migrations', 'needs database, schema, rights'],
@@ -417,6 +430,15 @@ async function readingUser(): Promise<Env> {
   await query(url, `CREATE ROLE ${user} LOGIN PASSWORD 'reader'`);
   await query(url, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${user}`);
   return { DATABASE_URL: Object.assign(new URL(url), { username: user, password: 'reader' }).href };
+}
+
+/** The same, whose administrator prefers another isolation. */
+async function strictUser(): Promise<Env> {
+  const url = env['DATABASE_URL'] ?? '';
+  const user = `strict_${process.pid}`;
+  await query(url, `CREATE ROLE ${user} SUPERUSER LOGIN PASSWORD 'strict'`);
+  await query(url, `ALTER ROLE ${user} SET default_transaction_isolation = 'serializable'`);
+  return { DATABASE_URL: Object.assign(new URL(url), { username: user, password: 'strict' }).href };
 }
 
 /** A namespace that no worker has prepared. */

@@ -10,6 +10,8 @@ export interface Running {
   output(): string;
   /** Tells it to end, as an orchestrator does; answers its exit code, null where a signal ended it. */
   stop(): Promise<number | null>;
+  /** Ends it at once. */
+  kill(): void;
 }
 
 /** Starts a part of the application as its npm script does, with this environment alone. It ends with this process, however that ends. */
@@ -30,7 +32,7 @@ export function startProcess(
   };
   child.stdout.setEncoding('utf8').on('data', hear);
   child.stderr.setEncoding('utf8').on('data', hear);
-  return { output: () => output, stop: () => stop(child) };
+  return { output: () => output, stop: () => stop(child), kill: () => child.kill('SIGKILL') };
 }
 
 /** Closes a process' standard input, its leash, and waits for its end; answers the exit code, null where a signal ended it. */
