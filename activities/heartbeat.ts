@@ -3,9 +3,23 @@ import { Context } from '@temporalio/activity';
 /** Heartbeat time-outs of 15 s leave room for two lost beats. */
 const EVERY_MS = 5_000;
 
+/** What each running activity said last of its progress. */
+const kept = new WeakMap<Context, unknown>();
+
+/**
+ * Says how far the current activity is: what its next attempt, perhaps on another worker, finds in
+ * `info.heartbeatDetails`. Call it with a value that does not change afterwards.
+ */
+export function keepProgress(progress: unknown): void {
+  const context = Context.current();
+  kept.set(context, progress);
+  context.heartbeat(progress);
+}
+
 /**
  * Lets every activity beat while it runs, so that the server sees within seconds, not at the end of its whole time,
- * that a worker was killed; and so that a cancellation reaches it.
+ * that a worker was killed; and so that a cancellation reaches it. A beat replaces what the one before it said, so each
+ * says the last progress again.
  */
 export function withHeartbeats<A extends object>(activities: A): A {
   return Object.fromEntries(
@@ -13,7 +27,8 @@ export function withHeartbeats<A extends object>(activities: A): A {
       name,
       async (...args: unknown[]) => {
         const context = Context.current();
-        const beat = setInterval(() => context.heartbeat(), EVERY_MS);
+        kept.set(context, context.info.heartbeatDetails);
+        const beat = setInterval(() => context.heartbeat(kept.get(context)), EVERY_MS);
         try {
           return await run(...args);
         } finally {

@@ -4,7 +4,7 @@ import { findOrdersToTell } from '../db/order-messages';
 import type { LeftoverPayment, Payment } from '../db/payments';
 import { findLeftovers, findRechecks, findUnattended, setRecheck } from '../db/payments';
 import type { ClosingDependencies } from './closing';
-import { RECHECK_AFTER_MS, handOver, settleAtAlipay } from './closing';
+import { PROBE_OUT_TRADE_NO, RECHECK_AFTER_MS, handOver, settleAtAlipay } from './closing';
 import { tellFromOutbox } from './orders';
 import { revivePayment } from './payment-workflow';
 
@@ -21,9 +21,6 @@ const UNDELIVERED_FOR_MS = 60_000;
 const REFUNDING_FOR_MS = 3_600_000;
 /** A question that brought no answer is put again after this. */
 const ASK_AGAIN_MS = 3_600_000;
-
-/** An `out_trade_no` that no payment ever has: any verified answer about it means that the gateway is up. */
-export const PROBE_OUT_TRADE_NO = 'durable_alipay_probe';
 
 /** What one sweep did of what was owed. */
 export interface OwedReport {

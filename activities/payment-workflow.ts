@@ -3,6 +3,7 @@ import {
   WithStartWorkflowOperation,
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
+  WorkflowNotFoundError,
   isGrpcServiceError,
 } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
@@ -143,4 +144,18 @@ export async function updatePayment(
       }),
     ),
   );
+}
+
+/** One call of Temporal ends after this. */
+const SIGNAL_DEADLINE_MS = 2_000;
+
+/** Tells the payment's run, if there is one, that its row was changed from outside. It starts none. */
+export async function tellRowMoved(temporal: Client, outTradeNo: string): Promise<void> {
+  try {
+    await temporal.withDeadline(Date.now() + SIGNAL_DEADLINE_MS, () =>
+      temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).signal(SIGNALS.rowMoved),
+    );
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  }
 }

@@ -1,6 +1,6 @@
-import type { CloseBy, OrderStatus } from '../workflows/messages';
+import type { CloseBy, ExpiredOrder, OrderStatus, SweepCursor } from '../workflows/messages';
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { row, rows, transaction } from './connect';
 import type { NewOrderMessage } from './order-messages';
 import { messageId } from './order-messages';
 import type { Payment } from './payments';
@@ -102,19 +102,27 @@ export async function settle(
 }
 
 /** What closing an order takes to know of it. */
-export interface OrderToClose extends Pick<ClockedOrder, 'status' | 'expired'> {
+export interface OrderToClose extends Pick<ClockedOrder, 'status' | 'closeBy' | 'expired'> {
   /** Oldest first. */
   payments: PaymentToClose[];
 }
 
-export type PaymentToClose = Pick<Payment, 'outTradeNo' | 'orderId' | 'totalAmount' | 'status'>;
+export interface PaymentToClose extends Pick<Payment, 'outTradeNo' | 'orderId' | 'totalAmount' | 'status'> {
+  /** `appId/sellerId`; null on rows that were inserted by hand. */
+  merchant: string | null;
+  /** When its run makes the next check; null: it makes none. */
+  nextCheckAt: Date | null;
+}
 
 /** An order with its payments, as they are at one moment. It locks nothing. */
 export async function findOrderToClose(db: Database, orderId: string): Promise<OrderToClose | undefined> {
-  const found = await rows<PaymentToClose & { orderStatus: OrderStatus; expired: boolean }>(
+  const found = await rows<
+    PaymentToClose & Pick<OrderToClose, 'closeBy' | 'expired'> & { orderStatus: OrderStatus }
+  >(
     db,
-    `SELECT o.status AS "orderStatus", now() >= o.expires_at AS expired, o.id AS "orderId",
-       p.out_trade_no AS "outTradeNo", p.total_amount AS "totalAmount", p.status
+    `SELECT o.status AS "orderStatus", o.close_by AS "closeBy", now() >= o.expires_at AS expired, o.id AS "orderId",
+       p.out_trade_no AS "outTradeNo", p.total_amount AS "totalAmount", p.status, p.merchant,
+       p.next_check_at AS "nextCheckAt"
      FROM :schema:.orders o LEFT JOIN :schema:.payments p ON p.order_id = o.id
      WHERE o.id = :orderId ORDER BY p.created_at, p.out_trade_no`,
     { orderId },
@@ -123,19 +131,13 @@ export async function findOrderToClose(db: Database, orderId: string): Promise<O
   if (!first) return undefined;
   // An order without payments is one row of nulls.
   const payments = found.filter(({ outTradeNo }) => (outTradeNo as string | null) !== null);
-  return { status: first.orderStatus, expired: first.expired, payments };
-}
-
-export interface ExpiredOrder {
-  id: string;
-  /** ISO 8601 with microseconds: a Date would round the cursor and skip or repeat orders. */
-  expiresAt: string;
+  return { status: first.orderStatus, closeBy: first.closeBy, expired: first.expired, payments };
 }
 
 /**
  * One page of expired UNPAID orders by Postgres' clock, oldest first, after the cursor (keyset: rows that leave the
  * set while it is walked shift nothing). Orders that close by timer are left to their own workflow until
- * `timerGraceMs` after they expire.
+ * `timerGraceMs` after they expire, held ones until their pause is over.
  */
 export function findExpiredOrders(
   db: Database,
@@ -143,17 +145,66 @@ export function findExpiredOrders(
     after,
     limit,
     timerGraceMs,
-  }: { after: { expiresAt: string; orderId: string } | null; limit: number; timerGraceMs: number },
+    merchants,
+  }: {
+    after: SweepCursor | null;
+    limit: number;
+    timerGraceMs: number;
+    /** Whose orders; those without a merchant are everybody's. */
+    merchants: readonly string[];
+  },
 ): Promise<ExpiredOrder[]> {
   return rows(
     db,
     `SELECT id, to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "expiresAt"
      FROM :schema:.orders
      WHERE status = 'UNPAID' AND expires_at <= now()
+       AND (held_until IS NULL OR held_until <= now())
+       AND (merchant IS NULL OR merchant = ANY(:merchants))
        AND (close_by = 'sweep' OR expires_at <= now() - :timerGraceMs * interval '1 millisecond')
        ${after ? 'AND (expires_at, id) > (CAST(:expiresAt AS timestamptz), :orderId)' : ''}
      ORDER BY expires_at, id
      LIMIT :limit`,
-    { limit, timerGraceMs, ...(after ?? {}) },
+    { limit, timerGraceMs, merchants, ...(after ?? {}) },
   );
+}
+
+/**
+ * What an expired order waits for.
+ * - `answer`: Alipay did not answer, or not clearly. The pause is short, so that an outage is over soon after it ends.
+ * - `trade`: Alipay does not let the trade be closed.
+ * - `decision`: a payment in REVIEW or REFUNDING. There is nothing to ask; its decision ends the pause.
+ */
+export type HoldReason = 'answer' | 'trade' | 'decision';
+
+const FIRST_PAUSE_S = 30;
+const LONGEST_PAUSE_S: Record<Exclude<HoldReason, 'decision'>, number> = { answer: 120, trade: 3_600 };
+
+/** Keeps the sweep from asking about an UNPAID order for a pause that doubles each time, from 30 s. */
+export async function holdOrder(db: Database, orderId: string, reason: HoldReason): Promise<void> {
+  if (reason === 'decision') return holdForDecision(db, orderId);
+  await rows(
+    db,
+    `UPDATE :schema:.orders SET holds = holds + 1,
+       held_until = now() + LEAST(:first * power(2, LEAST(holds, 20)), :longest) * interval '1 second'
+     WHERE id = :orderId AND status = 'UNPAID'`,
+    { orderId, first: FIRST_PAUSE_S, longest: LONGEST_PAUSE_S[reason] },
+  );
+}
+
+/**
+ * Without end, so only while there is a decision to come. Behind the lock of whoever decides: a statement that waited for
+ * it would still see the payment as it was before.
+ */
+function holdForDecision(db: Database, orderId: string): Promise<void> {
+  return transaction(db, async (trx) => {
+    await lockOrder(trx, orderId);
+    await rows(
+      trx,
+      `UPDATE :schema:.orders SET holds = 0, held_until = 'infinity'
+       WHERE id = :orderId AND status = 'UNPAID' AND EXISTS (
+         SELECT FROM :schema:.payments WHERE order_id = :orderId AND status IN ('REVIEW', 'REFUNDING'))`,
+      { orderId },
+    );
+  });
 }

@@ -160,7 +160,8 @@ export async function runWorkers({
       const dataConverter = dataConverterWith(config.payloads.keys);
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
       const { latePaymentPolicy, closeMarginMs } = config.payments;
-      const deps = { db, alipay, temporal, log, metrics, latePaymentPolicy, closeMarginMs };
+      const merchants = [`${config.alipay.appId}/${config.alipay.sellerId}`];
+      const deps = { db, alipay, temporal, log, metrics, latePaymentPolicy, closeMarginMs, merchants };
       const workers = await createWorkers({
         connection,
         namespace,

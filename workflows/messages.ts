@@ -252,6 +252,21 @@ export interface ChunkReport {
   failed: string[];
 }
 
+/** How far a chunk is: in its heartbeat, and in the details of the ALIPAY_DOWN that ends an attempt. */
+export interface ChunkProgress extends ChunkReport {
+  /** How many of its orders, from the first, need no other look. */
+  done: number;
+}
+
+/**
+ * The most that closing one order may take, ms: three calls of Alipay for a payment, each after its place under the quota
+ * (30 s at most). One that takes longer is reported as failed.
+ */
+export const CLOSE_ORDER_TIMEOUT_MS = 90_000;
+
+/** The most that one attempt at a chunk of so many orders may take, ms. */
+export const chunkTimeoutMs = (orders: number): number => orders * CLOSE_ORDER_TIMEOUT_MS + 10_000;
+
 /** The kinds of due work that the follow-up does, each in its own activity. */
 export const FOLLOW_UP_KINDS = [
   'undelivered',

@@ -1,7 +1,7 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { ErrorCode } from './errors';
 import type { AlipayQueueActivities, PaymentsQueueActivities } from './messages';
-import { TASK_QUEUES } from './messages';
+import { TASK_QUEUES, chunkTimeoutMs } from './messages';
 
 // The activities as workflows call them: one proxy for each kind of effect, each with its reason.
 
@@ -73,12 +73,15 @@ export const refundUntilProven = proxyActivities<AlipayQueueActivities>({
   summary: 'refund',
 });
 
-/** Work order by order, each safe to repeat; what is not done is left to the next sweep. */
+/**
+ * Work order by order, each safe to repeat; what is not done is left to the next sweep. A worker that cannot reach Alipay
+ * fails it with ALIPAY_DOWN, and the server gives it to another one a second later.
+ */
 export const closeExpired = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
-  startToCloseTimeout: '5 minutes',
+  startToCloseTimeout: chunkTimeoutMs(1),
   heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '2s', maximumAttempts: 5 },
+  retry: { initialInterval: '1s', backoffCoefficient: 1, maximumAttempts: 8 },
 });
 
 /** A person waits for the end of it, so it ends soon, one way or the other. */

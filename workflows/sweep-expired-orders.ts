@@ -1,4 +1,6 @@
 import {
+  ActivityFailure,
+  ApplicationFailure,
   continueAsNew,
   defineQuery,
   isCancellation,
@@ -7,10 +9,18 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { locallyOrUntilDone } from './effects';
-import { fieldsOf, isCount, requireInput } from './failures';
+import { failureType, fieldsOf, isCount, requireInput } from './failures';
 import { sweepInWords } from './in-words';
-import type { ChunkReport, SweepCursor, SweepInput, SweepProgress, SweepReport } from './messages';
-import { QUERIES } from './messages';
+import type {
+  ChunkProgress,
+  ChunkReport,
+  ExpiredOrder,
+  SweepCursor,
+  SweepInput,
+  SweepProgress,
+  SweepReport,
+} from './messages';
+import { QUERIES, chunkTimeoutMs } from './messages';
 import { measureSweep } from './metrics';
 import { closeExpired, locally, untilDone } from './proxies';
 
@@ -19,6 +29,9 @@ const LARGEST_CHUNK = 10;
 
 /** A run goes on as new before its history grows beyond this, far below the server's limit of 51,200 events. */
 const LONGEST_HISTORY = 6_000;
+
+/** And after this, so that a sweep of many hours goes on with code that was deployed meanwhile. */
+const LONGEST_RUN_MS = 600_000;
 
 /** Under `--cron` continue-as-new would end the cron, so one tick takes so many pages and the next one goes on. */
 const PAGES_PER_TICK = 2;
@@ -29,8 +42,8 @@ const IDS_NAMED = 100;
 export const progressQuery = defineQuery<SweepReport>(QUERIES.progress);
 
 /**
- * Closes the orders that stayed unpaid until they expired, in parallel, each with Alipay asked first; and does what
- * is owed. (The handout's `checkUnpaidOrder` and `checkExpireOrder`, with its pool of threads.)
+ * Closes the orders that stayed unpaid until they expired, in parallel, each with Alipay asked first. (The handout's
+ * `checkUnpaidOrder` and `checkExpireOrder`, with its pool of threads.)
  */
 export async function sweepExpiredOrders(input: SweepInput): Promise<SweepReport> {
   const { parallel, pageSize } = fieldsOf(input);
@@ -48,25 +61,29 @@ export async function sweepExpiredOrders(input: SweepInput): Promise<SweepReport
 class Sweep {
   readonly #input: SweepInput;
   readonly #startedAt: number;
+  readonly #runStartedAt = Date.now();
   readonly #isCron = workflowInfo().cronSchedule !== undefined && workflowInfo().cronSchedule !== '';
   readonly #report: SweepReport;
+  /** The last order that was handed out: where the next page begins, and the next run. */
   #after: SweepCursor | null;
   #pages = 0;
-  #chunks: string[][] = [];
+  #areAllRead = false;
+  #chunks: ExpiredOrder[][] = [];
   #loading: Promise<void> | undefined;
-  /** Why no more pages are taken. */
-  #end: 'none-left' | 'gateway-down' | 'next-run' | 'next-tick' | undefined;
+  #probing: Promise<boolean> | undefined;
+  /** Why no more chunks are handed out, although some may be left. */
+  #stop: 'gateway-down' | 'next-run' | 'next-tick' | undefined;
 
   constructor(input: SweepInput) {
     this.#input = input;
-    this.#startedAt = input.progress?.startedAt ?? Date.now();
+    this.#startedAt = input.progress?.startedAt ?? this.#runStartedAt;
     this.#report = input.progress?.report ?? emptyReport();
     this.#after = input.progress?.after ?? this.#whereTheLastTickEnded();
     this.#show();
   }
 
   get report(): SweepReport {
-    const next = this.#end === 'next-tick' && this.#after ? { next: this.#after } : {};
+    const next = this.#stop === 'next-tick' && this.#after ? { next: this.#after } : {};
     return { ...this.#report, seconds: Math.round((Date.now() - this.#startedAt) / 10) / 100, ...next };
   }
 
@@ -75,7 +92,7 @@ class Sweep {
   }
 
   get goesOn(): boolean {
-    return this.#end === 'next-run';
+    return this.#stop === 'next-run';
   }
 
   #whereTheLastTickEnded(): SweepCursor | null {
@@ -95,23 +112,34 @@ class Sweep {
   }
 
   async #nextChunk(): Promise<string[] | undefined> {
-    while (this.#chunks.length === 0 && this.#end === undefined) {
-      this.#loading ??= this.#loadPage().finally(() => {
-        this.#loading = undefined;
-      });
-      await this.#loading;
+    while (this.#stop === undefined && (this.#chunks.length > 0 || !this.#areAllRead)) {
+      const chunk = this.#chunks[0];
+      if (this.#isLongEnough) this.#stop = 'next-run';
+      else if (chunk) return this.#handOut(chunk);
+      else await (this.#loading ??= this.#loadPage().finally(() => (this.#loading = undefined)));
     }
-    return this.#chunks.shift();
+    return undefined;
+  }
+
+  get #isLongEnough(): boolean {
+    if (this.#isCron) return false;
+    const { historyLength, continueAsNewSuggested } = workflowInfo();
+    const isOld = Date.now() - this.#runStartedAt >= LONGEST_RUN_MS;
+    return isOld || continueAsNewSuggested || historyLength > LONGEST_HISTORY;
+  }
+
+  #handOut(chunk: ExpiredOrder[]): string[] {
+    this.#chunks.shift();
+    const [first, last] = [chunk[0], chunk.at(-1)];
+    if (last) this.#after = { expiresAt: last.expiresAt, orderId: last.id };
+    this.#report.scanned += chunk.length;
+    this.#report.oldest ??= first?.expiresAt ?? null;
+    return chunk.map(({ id }) => id);
   }
 
   async #loadPage(): Promise<void> {
     if (this.#isCron && this.#pages === PAGES_PER_TICK) {
-      this.#end = 'next-tick';
-      return;
-    }
-    const { historyLength, continueAsNewSuggested } = workflowInfo();
-    if (!this.#isCron && (continueAsNewSuggested || historyLength > LONGEST_HISTORY)) {
-      this.#end = 'next-run';
+      this.#stop ??= 'next-tick';
       return;
     }
     const { parallel, pageSize } = this.#input;
@@ -121,28 +149,41 @@ class Sweep {
       () => untilDone.findExpiredOrders(where),
     );
     this.#pages += 1;
-    const last = page.at(-1);
-    if (last) this.#after = { expiresAt: last.expiresAt, orderId: last.id };
-    if (page.length < pageSize) this.#end ??= 'none-left';
-    this.#report.scanned += page.length;
-    this.#report.oldest ??= page[0]?.expiresAt ?? null;
-    if (this.#end === 'gateway-down') return;
+    this.#areAllRead = page.length < pageSize;
     const size = Math.min(LARGEST_CHUNK, Math.ceil(page.length / parallel));
-    for (let i = 0; i < page.length; i += size)
-      this.#chunks.push(page.slice(i, i + size).map(({ id }) => id));
+    for (let i = 0; i < page.length; i += size) this.#chunks.push(page.slice(i, i + size));
   }
 
   async #close(orderIds: string[]): Promise<ChunkReport> {
     const { dryRun = false } = this.#input;
+    const options = {
+      startToCloseTimeout: chunkTimeoutMs(orderIds.length),
+      summary: `${dryRun ? 'look at' : 'close'} ${orderIds.length} orders`,
+    };
+    const chunk = { orderIds, actor: 'sweep', dryRun };
     try {
-      return await closeExpired.closeExpiredOrders.executeWithOptions(
-        { summary: `${dryRun ? 'look at' : 'close'} ${orderIds.length} orders` },
-        [{ orderIds, actor: 'sweep', dryRun }],
-      );
+      return await closeExpired.closeExpiredOrders.executeWithOptions(options, [chunk]);
     } catch (error) {
       if (isCancellation(error)) throw error;
-      return { closed: [], rescued: [], held: [], failed: orderIds };
+      const progress = progressIn(error);
+      if (failureType(error) === 'ALIPAY_DOWN' && !(await this.#isAlipayUp())) {
+        this.#stopForGateway();
+        return progress;
+      }
+      return { ...progress, failed: [...progress.failed, ...orderIds.slice(progress.done)] };
     }
+  }
+
+  /** All attempts have met workers that cannot reach Alipay. One question for all lanes: can any? */
+  async #isAlipayUp(): Promise<boolean> {
+    if (this.#stop === 'gateway-down') return false;
+    return (this.#probing ??= probe().finally(() => (this.#probing = undefined)));
+  }
+
+  /** A dead gateway is asked no more: the next sweep tries again. */
+  #stopForGateway(): void {
+    this.#report.gatewayDown = true;
+    this.#stop = 'gateway-down';
   }
 
   #note({ closed, rescued, held, failed }: ChunkReport): void {
@@ -167,13 +208,30 @@ class Sweep {
   #show(over = false): void {
     setCurrentDetails(sweepInWords(this.report, { over, dryRun: this.#input.dryRun ?? false }));
   }
+}
 
-  /** A dead gateway is asked no more: the next sweep probes it again. */
-  #stopForGateway(): void {
-    this.#report.gatewayDown = true;
-    this.#end = 'gateway-down';
-    this.#chunks = [];
+async function probe(): Promise<boolean> {
+  try {
+    return await closeExpired.probeAlipay.executeWithOptions(
+      {
+        summary: 'probe Alipay',
+        retry: { initialInterval: '1s', backoffCoefficient: 1, maximumAttempts: 3 },
+      },
+      [],
+    );
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return false;
   }
+}
+
+/** What a chunk had done that no worker could go on with. */
+function progressIn(error: unknown): ChunkProgress {
+  const failure = error instanceof ActivityFailure ? error.cause : undefined;
+  const [progress] = (failure instanceof ApplicationFailure && failure.details) || [];
+  return (
+    (progress as ChunkProgress | undefined) ?? { done: 0, closed: [], rescued: [], held: [], failed: [] }
+  );
 }
 
 function emptyReport(): SweepReport {

@@ -1,7 +1,7 @@
 import { createPublicKey, createVerify } from 'node:crypto';
 import { AlipaySdk } from 'alipay-sdk';
 import { signedForm } from '../../activities/alipay/request';
-import { PROBE_OUT_TRADE_NO } from '../../activities/owed';
+import { PROBE_OUT_TRADE_NO } from '../../activities/closing';
 import type { Config, ConfigGroup } from '../../worker/config';
 import { ENVIRONMENT, readConfig } from '../../worker/config';
 import { PaymentError } from '../../workflows/errors';

@@ -1,6 +1,6 @@
 import { AlipayError } from '../../activities/alipay/errors';
 import { AlipayGateway } from '../../activities/alipay/gateway';
-import { PROBE_OUT_TRADE_NO } from '../../activities/owed';
+import { PROBE_OUT_TRADE_NO } from '../../activities/closing';
 import type { Config } from '../../worker/config';
 import { compareClocks } from './clock';
 import type { Settings } from './configuration';

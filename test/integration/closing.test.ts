@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { MockActivityEnvironment } from '@temporalio/testing';
-import { createOwedActivities } from '../../activities/owed';
 import type { FaultMode } from '../../sandbox';
 import { TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
 import type { sweepExpiredOrders } from '../../workflows/sweep-expired-orders';
@@ -25,6 +23,18 @@ beforeEach(async () => {
   await shop.alipay.control.clearFaults();
   await shop.alipay.control.latency(0);
 });
+
+/** Lets something happen after Alipay has answered the next query, and before the answer is read. */
+function afterNextQuery(happens: () => Promise<void>): void {
+  const { alipay } = shop.deps;
+  const query = alipay.query.bind(alipay);
+  alipay.query = async (...question) => {
+    alipay.query = query;
+    const answer = await query(...question);
+    await happens();
+    return answer;
+  };
+}
 
 /** An order whose payment was scanned, paid, closed at Alipay, or never opened there. */
 async function expired(buyer: 'away' | 'scanned' | 'paid' | 'closed', { expire = true } = {}) {
@@ -63,16 +73,15 @@ describe('the sweep closes', () => {
     expect(await story.standing(orderId)).toBe('CLOSED: CLOSED');
   });
 
-  it('all payments of an order or none: one paid in another tab rescues it, and the rest is closed alone', async () => {
+  it('all payments of an order or none: one paid in another tab rescues it', async () => {
     const { orderId, outTradeNo } = await expired('scanned', { expire: false });
     const other = await story.secondTab(orderId, `${outTradeNo}b`);
     await story.pay(other.outTradeNo);
     await story.expire(orderId);
     expect(await story.sweep()).toMatchObject({ closed: 0, rescued: 1 });
     await story.until(other.outTradeNo, 'PAID');
-    await story.sweep();
-    expect(await story.standing(orderId)).toBe('PAID: CLOSED, PAID');
-    expect(await story.status(outTradeNo)).toBe('CLOSED');
+    expect(await story.sweep()).toMatchObject({ scanned: 0 });
+    expect(await story.standing(orderId)).toBe('PAID: PAID, UNPAID');
   });
 
   it('several payments of one order together', async () => {
@@ -168,6 +177,7 @@ describe('the sweep never takes a status error for "closed"', () => {
     expect(await story.standing(orderId)).toBe('UNPAID: UNPAID');
 
     await shop.alipay.control.clearFaults();
+    await story.endPause(orderId);
     expect(await story.sweep()).toMatchObject({ closed: 0, rescued: 1 });
     await story.until(outTradeNo, 'PAID');
     expect(await story.standing(orderId)).toBe('PAID: PAID');
@@ -178,6 +188,21 @@ describe('the sweep never takes a status error for "closed"', () => {
     await shop.alipay.control.fault({ mode: 'ACQ.TRADE_STATUS_ERROR', method: CLOSE, outTradeNo, times: 1 });
     expect(await story.sweep()).toMatchObject({ closed: 0, held: 1 });
     expect(await story.standing(orderId)).toBe('UNPAID: UNPAID');
+    await story.endPause(orderId);
+    expect(await story.sweep()).toMatchObject({ closed: 1 });
+  });
+
+  it('where a trade that was there is said not to be', async () => {
+    const { orderId, outTradeNo } = await expired('scanned');
+    afterNextQuery(async () => {
+      for (const method of [QUERY, CLOSE]) {
+        await shop.alipay.control.fault({ mode: 'ACQ.TRADE_NOT_EXIST', method, outTradeNo, times: 1 });
+      }
+    });
+    expect(await story.sweep()).toMatchObject({ closed: 0, held: 1 });
+    expect(await story.calls(outTradeNo)).toEqual(['query', 'close', 'query']);
+    expect(await story.standing(orderId)).toBe('UNPAID: UNPAID');
+    await story.endPause(orderId);
     expect(await story.sweep()).toMatchObject({ closed: 1 });
   });
 });
@@ -237,6 +262,7 @@ describe('an answer that nobody understands closes nothing', () => {
   async function closeAll(orderIds: string[]): Promise<void> {
     await waitFor(
       async () => {
+        await story.endPause(...orderIds);
         await story.sweep();
         const standings = await Promise.all(orderIds.map((orderId) => story.standing(orderId)));
         return standings.every((standing) => standing === 'CLOSED: CLOSED');
@@ -244,36 +270,6 @@ describe('an answer that nobody understands closes nothing', () => {
       { what: 'the next sweeps to close them all', timeoutMs: 30_000, everyMs: 500 },
     );
   }
-});
-
-describe('what is in doubt holds its order', () => {
-  it.each(['REVIEW', 'REFUNDING'] as const)(
-    'a payment in %s, against sweep, cancel and checkout',
-    async (status) => {
-      const { orderId, outTradeNo } = await expired('scanned', { expire: false });
-      const other = await story.secondTab(orderId, `${outTradeNo}b`);
-      await shop.sql(
-        `UPDATE payments SET status = :status, updated_at = now() WHERE out_trade_no = :outTradeNo`,
-        {
-          status,
-          outTradeNo,
-        },
-      );
-      await expect(story.checkOut({ orderId })).rejects.toMatchObject({ code: 'ORDER_HELD', status: 409 });
-      await expect(shop.payments.closeOrder({ orderId, actor: 'a', reason: 'r' })).rejects.toMatchObject({
-        code: 'ORDER_HELD',
-      });
-      await story.expire(orderId);
-      const { heldIds, closed } = await story.sweep();
-      expect(heldIds).toContain(orderId);
-      expect(closed).toBe(0);
-      expect(await story.status(other.outTradeNo)).toBe('UNPAID');
-      expect((await shop.payments.order(orderId)).status).toBe('UNPAID');
-      await shop.sql(`UPDATE orders SET expires_at = now() + interval '1 day' WHERE id = :orderId`, {
-        orderId,
-      });
-    },
-  );
 });
 
 describe('one order that breaks', () => {
@@ -322,11 +318,17 @@ describe('one order that breaks', () => {
 describe('a dry run', () => {
   it('asks, and writes nothing here or at Alipay', async () => {
     const [away, scanned, paid] = [await expired('away'), await expired('scanned'), await expired('paid')];
+    const unclear = await expired('scanned');
+    await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', outTradeNo: unclear.outTradeNo, times: 1 });
     const before = await story.everything();
-    expect(await story.sweep({ dryRun: true })).toMatchObject({ scanned: 3, closed: 2, rescued: 1 });
+    const report = await story.sweep({ dryRun: true });
+    expect(report).toMatchObject({ scanned: 4, closed: 2, rescued: 1, held: 1, heldIds: [unclear.orderId] });
     expect(await story.everything()).toEqual(before);
+    for (const { outTradeNo } of [away, scanned, paid, unclear]) {
+      expect(await story.calls(outTradeNo)).toEqual(['query']);
+    }
     expect((await shop.alipay.control.trade(scanned.outTradeNo))?.status).toBe('WAIT_BUYER_PAY');
-    expect(await story.sweep()).toMatchObject({ closed: 2, rescued: 1 });
+    expect(await story.sweep()).toMatchObject({ closed: 3, rescued: 1 });
     await story.until(paid.outTradeNo, 'PAID');
     expect(await story.standing(away.orderId)).toBe('CLOSED: CLOSED');
   });
@@ -358,6 +360,27 @@ describe('the shop cancels an order', () => {
     expect(await story.sweep()).toMatchObject({ closed: 1 });
   });
 
+  it('with a page not scanned and one that is: held, and nothing is closed at Alipay', async () => {
+    const { orderId, outTradeNo } = await expired('scanned', { expire: false });
+    await story.secondTab(orderId, `${outTradeNo}b`);
+    await expect(cancel(orderId)).rejects.toMatchObject({ code: 'ORDER_HELD', status: 409 });
+    expect((await shop.alipay.control.trade(outTradeNo))?.status).toBe('WAIT_BUYER_PAY');
+    await story.expire(orderId);
+    expect(await story.sweep()).toMatchObject({ closed: 1 });
+  });
+
+  it('with a payment in review: held, and nothing is asked', async () => {
+    const { orderId, outTradeNo } = await expired('scanned', { expire: false });
+    const other = await story.secondTab(orderId, `${outTradeNo}b`);
+    await story.pay(outTradeNo);
+    await shop.alipay.control.notify(outTradeNo, { total_amount: '12.31' });
+    await story.until(outTradeNo, 'REVIEW');
+    await expect(cancel(orderId)).rejects.toMatchObject({ code: 'ORDER_HELD', status: 409 });
+    await expect(story.checkOut({ orderId })).rejects.toMatchObject({ code: 'ORDER_HELD', status: 409 });
+    expect(await story.calls(other.outTradeNo)).toEqual([]);
+    await story.terminate(outTradeNo);
+  });
+
   it('that is paid: refused, whether that was known or not', async () => {
     const { orderId, outTradeNo } = await expired('paid', { expire: false });
     await expect(cancel(orderId)).rejects.toMatchObject({ code: 'ORDER_PAID', status: 409 });
@@ -368,75 +391,5 @@ describe('the shop cancels an order', () => {
 
   it('that does not exist: 404', async () => {
     await expect(cancel('nobody')).rejects.toMatchObject({ code: 'ORDER_UNKNOWN', status: 404 });
-  });
-});
-
-describe('25 hours after a close, Alipay is asked once more', () => {
-  it('all that are due in one sweep, however many a busy day has left', async () => {
-    const LEFT = 250;
-    await shop.sql(
-      `WITH closed AS (
-         INSERT INTO orders (id, subject, total_amount, status, created_at, expires_at, closed_at)
-         SELECT 'busy-' || n, 'A pot of tea', 12.30, 'CLOSED', now() - interval '50 hours', now() - interval '26 hours', now()
-         FROM generate_series(1, :left) AS n RETURNING id, total_amount)
-       INSERT INTO payments (out_trade_no, order_id, total_amount, status, recheck_at)
-       SELECT replace(id, '-', '_'), id, total_amount, 'CLOSED', now() - interval '1 minute' FROM closed`,
-      { left: LEFT },
-    );
-    expect(((await story.sweep()) as { owed?: number }).owed ?? 0).toBeGreaterThanOrEqual(LEFT);
-    expect(await shop.sql(`SELECT FROM payments WHERE recheck_at <= now()`)).toEqual([]);
-  });
-
-  it('and finds a late payment, which is refunded', async () => {
-    const { orderId, outTradeNo } = await expired('away');
-    expect(await story.sweep()).toMatchObject({ closed: 1 });
-    await story.pay(outTradeNo);
-    expect(await story.sweep()).toMatchObject({ owed: 0 });
-    expect(await story.status(outTradeNo)).toBe('CLOSED');
-
-    await story.age('payments', outTradeNo, 'recheck_at', 0);
-    expect(await story.sweep()).toMatchObject({ owed: 1 });
-    await story.until(outTradeNo, 'REFUNDED');
-    expect((await shop.alipay.control.trade(outTradeNo))?.refundedAmount).toBe('12.30');
-    expect(await story.standing(orderId)).toBe('CLOSED: REFUNDED');
-    expect(await story.told(orderId, 1)).toEqual([`CLOSED-${orderId}`]);
-  });
-
-  it('and not again, where there is still no trade', async () => {
-    const { outTradeNo } = await expired('away');
-    await story.sweep();
-    await story.age('payments', outTradeNo, 'recheck_at', 0);
-    expect(await story.sweep()).toMatchObject({ owed: 1 });
-    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ status: 'CLOSED', recheckAt: null });
-    expect(await story.sweep()).toMatchObject({ owed: 0 });
-  });
-
-  it('and again later, where the answer is unknown', async () => {
-    const { outTradeNo } = await expired('away');
-    await story.sweep();
-    await story.age('payments', outTradeNo, 'recheck_at', 0);
-    await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', outTradeNo, times: 1 });
-    expect(await story.sweep()).toMatchObject({ owed: 0 });
-    expect((await shop.payments.payment(outTradeNo)).recheckAt?.getTime()).toBeGreaterThan(Date.now());
-  });
-
-  it('and again, where the run that was to record the payment was terminated before it did', async () => {
-    const { outTradeNo } = await expired('away');
-    await story.sweep();
-    await story.pay(outTradeNo);
-    await story.age('payments', outTradeNo, 'recheck_at', 0);
-    await shop.stopWorkers();
-    try {
-      const owed = createOwedActivities(shop.deps);
-      const sweeping = () => owed.doWhatIsOwed({ dryRun: false });
-      expect(await new MockActivityEnvironment().run(sweeping)).toMatchObject({ done: 1 });
-      await story.terminate(outTradeNo);
-    } finally {
-      await shop.startWorkers();
-    }
-    expect((await shop.payments.payment(outTradeNo)).recheckAt).not.toBeNull();
-    await story.age('payments', outTradeNo, 'recheck_at', 0);
-    await story.sweep();
-    await story.until(outTradeNo, 'REFUNDED');
   });
 });

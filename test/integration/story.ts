@@ -47,6 +47,11 @@ export class Story {
     );
   }
 
+  /** The pause of a held order is over. */
+  async endPause(...orderIds: string[]): Promise<void> {
+    await this.shop.sql(`UPDATE orders SET held_until = now() WHERE id = ANY(:orderIds)`, { orderIds });
+  }
+
   sweep(input: Partial<SweepInput> = {}): Promise<SweepReport> {
     return this.shop.payments.sweep.run({ parallel: 4, ...input });
   }

@@ -368,7 +368,7 @@ export const SCENARIOS: Record<string, Scenario> = {
   }),
   'sweep-at-dead-gateway': swept(8, { parallel: 2, pageSize: 4 }, (world) => {
     world.isUp = false;
-    world.onChunk = () => Promise.reject(ApplicationFailure.nonRetryable('not asked', 'ALIPAY_DOWN'));
+    world.onChunk = () => Promise.reject(alipayFailure('down'));
   }),
   'sweep-by-cron': sweptByCron,
   'close-order-closed': closing('UNPAID'),

@@ -6,6 +6,7 @@ import { TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
 import type { Stage } from './stage';
 import { openStage } from './stage';
 import type { Chunk } from './world';
+import { alipayFailure } from './world';
 
 let stage: Stage;
 let sweeps = 0;
@@ -20,7 +21,8 @@ beforeEach(() => {
   world.pagesRead.length = 0;
   world.busiest = 0;
   world.onChunk = () => Promise.resolve({});
-  world.onOwed = () => Promise.resolve({ done: 0, gatewayDown: false });
+  world.isUp = true;
+  world.probes = 0;
 });
 
 /** So many expired orders, the oldest first; half of them share their time with a neighbour. */
@@ -59,7 +61,6 @@ describe('a sweep', () => {
       rescued: 0,
       held: 0,
       failed: 0,
-      owed: 0,
       oldest: '2026-01-01T00:00:00.000Z',
       gatewayDown: false,
     });
@@ -144,44 +145,51 @@ describe('a sweep', () => {
     };
     const report = await sweep({ parallel: 2, pageSize: 20 });
 
-    expect(report).toMatchObject({ scanned: 40, closed: 30, failed: 10 });
+    expect(report).toMatchObject({ scanned: 40, closed: 30, failed: 10, gatewayDown: false });
     expect(report.failedIds).toContain('order-00010');
-    // Five tries of the broken one, one of each other.
-    expect(stage.world.chunks).toHaveLength(5 + 3);
+    // Eight tries of the broken one, one of each other.
+    expect(stage.world.chunks).toHaveLength(8 + 3);
+    expect(stage.world.probes).toBe(0);
   });
 
-  it('stops at a dead gateway and leaves the rest', async () => {
-    expire(100);
-    stage.world.onChunk = () => Promise.resolve({ closed: [], gatewayDown: true });
+  it('gives a chunk that one worker cannot ask about to another one', async () => {
+    expire(20);
+    let cutOff = 7;
+    stage.world.onChunk = ({ orderIds }) => {
+      if (!orderIds.includes('order-00000')) return Promise.resolve({});
+      cutOff -= 1;
+      return cutOff >= 0 ? Promise.reject(alipayFailure('down')) : Promise.resolve({});
+    };
     const report = await sweep({ parallel: 2, pageSize: 20 });
 
-    expect(report).toMatchObject({ gatewayDown: true, closed: 0, scanned: 20 });
-    expect(stage.world.chunks.length).toBeLessThanOrEqual(2);
+    expect(report).toMatchObject({ scanned: 20, closed: 20, failed: 0, gatewayDown: false });
+    expect(stage.world.probes).toBe(0);
   });
 
-  it('asks about no order where what is owed met a dead gateway', async () => {
-    expire(10);
-    stage.world.onOwed = () => Promise.resolve({ done: 3, gatewayDown: true });
+  it('stops at a dead gateway after one probe, and leaves the rest', async () => {
+    expire(100);
+    stage.world.isUp = false;
+    stage.world.onChunk = () => Promise.reject(alipayFailure('down'));
+    const report = await sweep({ parallel: 2, pageSize: 20 });
 
-    expect(await sweep({ parallel: 2, pageSize: 20 })).toMatchObject({
-      gatewayDown: true,
-      owed: 3,
-      scanned: 0,
-    });
-    expect(stage.world.chunks).toEqual([]);
+    expect(report).toMatchObject({ gatewayDown: true, closed: 0, failed: 0, scanned: 20 });
+    expect(stage.world.probes).toBe(1);
+    expect(new Set(handedOut()).size).toBe(20);
   });
 
-  it('does what is owed first, and closes orders even where that breaks', async () => {
-    expire(5);
-    stage.world.onOwed = () => {
-      expect(stage.world.chunks).toEqual([]);
-      return Promise.resolve({ done: 7, gatewayDown: false });
-    };
-    expect(await sweep({ parallel: 2, pageSize: 10 })).toMatchObject({ owed: 7, closed: 5 });
+  it('goes on where the probe finds the gateway up: what is left of that chunk has failed', async () => {
+    const ids = expire(30);
+    const done = { done: 4, closed: ids.slice(0, 3), rescued: [], held: ids.slice(3, 4), failed: [] };
+    stage.world.onChunk = ({ orderIds }) =>
+      orderIds.includes('order-00000')
+        ? Promise.reject(ApplicationFailure.create({ type: 'ALIPAY_DOWN', details: [done] }))
+        : Promise.resolve({});
+    const report = await sweep({ parallel: 2, pageSize: 20 });
 
-    expire(5);
-    stage.world.onOwed = () => Promise.reject(new Error('broken'));
-    expect(await sweep({ parallel: 2, pageSize: 10 })).toMatchObject({ owed: 0, closed: 5 });
+    expect(report).toMatchObject({ scanned: 30, closed: 23, held: 1, failed: 6, gatewayDown: false });
+    expect(report.heldIds).toEqual(ids.slice(3, 4));
+    expect(report.failedIds).toEqual(ids.slice(4, 10));
+    expect(stage.world.probes).toBe(1);
   });
 
   it('looks only, on a dry run', async () => {
@@ -237,6 +245,25 @@ describe('a sweep', () => {
       .describe();
     expect(historyLength).toBeGreaterThan(6_000);
     expect(historyLength).toBeLessThan(6_500);
+  });
+
+  it('goes on as new after ten minutes, once every lane is empty, and forgets no order of the page at hand', async () => {
+    const ids = expire(120);
+    const tried = new Set<string>();
+    stage.world.onChunk = ({ orderIds: [first = ''] }) => {
+      const isRepeated = tried.has(first);
+      tried.add(first);
+      if (isRepeated) return Promise.resolve({});
+      throw ApplicationFailure.create({ type: 'INTERNAL', message: 'slow', nextRetryDelay: '4 minutes' });
+    };
+    const handle = await start({ parallel: 2, pageSize: 120 });
+    const report = await handle.result();
+
+    expect(report).toMatchObject({ scanned: 120, closed: 120, failed: 0 });
+    expect(report.seconds).toBeGreaterThan(20 * 60);
+    expect([...new Set(handedOut())].sort()).toEqual(ids);
+    const { runId } = await stage.environment.client.workflow.getHandle(handle.workflowId).describe();
+    expect(runId).not.toBe(handle.firstExecutionRunId);
   });
 });
 

@@ -1,0 +1,99 @@
+import type { Client } from '@temporalio/client';
+import type { Database } from '../../db/connect';
+import type { AlipayGateway, QueryAnswer } from '../alipay/gateway';
+import type { PaymentIdentity } from '../payment-workflow';
+import { wakePayment } from '../payment-workflow';
+import { storeAnswer } from '../payments';
+
+/** A payment that is closed here after "no such trade" is asked about once more, when Alipay's last repeat is over. */
+export const RECHECK_AFTER_MS = 25 * 3_600_000;
+
+/** An `out_trade_no` that no payment ever has: any verified answer about it means that the gateway is up. */
+export const PROBE_OUT_TRADE_NO = 'durable_alipay_probe';
+
+/** One call of Temporal ends after this. */
+const TEMPORAL_DEADLINE_MS = 5_000;
+
+/** What Alipay says of a payment that is to be closed. */
+export type Settlement =
+  /** Nobody can pay it any more. `recheckInMs`: when to ask once more; null: never. */
+  | { is: 'closable'; recheckInMs: number | null }
+  /** Money moved, or may have: for the payment's own workflow. */
+  | { is: 'evidence'; answer: QueryAnswer }
+  | { is: 'held'; because: string };
+
+/** Neither paid nor closed: it has to be closed at Alipay before it is closed here. */
+export interface Open {
+  is: 'open';
+  first: 'waiting' | 'not-exist';
+}
+
+/** The parts of {@link settleAtAlipay}, for those who must know all payments' first answers before they close any. */
+export async function askAlipay(
+  alipay: AlipayGateway,
+  outTradeNo: string,
+  { expired }: { expired: boolean },
+): Promise<Settlement | Open> {
+  const answer = await alipay.query(outTradeNo);
+  switch (answer.answer) {
+    case 'paid':
+    case 'closed':
+      return concluded(answer);
+    case 'not-exist':
+      if (!expired) return { is: 'held', because: 'the buyer may still open the trade until it expires' };
+      return { is: 'open', first: 'not-exist' };
+    case 'waiting':
+      return { is: 'open', first: 'waiting' };
+  }
+}
+
+/** See {@link askAlipay}. */
+export async function closeAtAlipay(
+  alipay: AlipayGateway,
+  outTradeNo: string,
+  { first }: Open,
+): Promise<Settlement> {
+  const closing = await alipay.close(outTradeNo);
+  if (first === 'not-exist' && closing === 'not-exist') {
+    return { is: 'closable', recheckInMs: RECHECK_AFTER_MS };
+  }
+  const again = await alipay.query(outTradeNo);
+  if (again.answer === 'paid' || again.answer === 'closed') return concluded(again);
+  // A status error means that there is something to pay; and no trade that was there is gone.
+  return { is: 'held', because: `Alipay said ${first}, then ${closing} to the close, then ${again.answer}` };
+}
+
+/**
+ * Makes sure, at Alipay, that a payment can never be made any more: query, close, ask again. A status error of
+ * `alipay.trade.close` means that the buyer may have won, so it is never taken for "closed". "No such trade" is believed
+ * only after expiry by Postgres' clock, because a page that is still open can yet become a trade, and only where Alipay
+ * says nothing else.
+ *
+ * @throws AlipayError where the answer is unknown
+ */
+export async function settleAtAlipay(
+  alipay: AlipayGateway,
+  { outTradeNo }: { outTradeNo: string },
+  { expired }: { expired: boolean },
+): Promise<Settlement> {
+  const asked = await askAlipay(alipay, outTradeNo, { expired });
+  return asked.is === 'open' ? closeAtAlipay(alipay, outTradeNo, asked) : asked;
+}
+
+/** TRADE_CLOSED without a time of payment is the end that was wanted; anything else is for the payment's workflow. */
+function concluded(answer: QueryAnswer): Settlement {
+  if (answer.answer === 'closed' && answer.paidAt === null) return { is: 'closable', recheckInMs: null };
+  return { is: 'evidence', answer };
+}
+
+/** Stores what Alipay said and wakes the payment's own workflow: it alone records money. */
+export async function handOver(
+  { db, temporal }: { db: Database; temporal: Client },
+  payment: PaymentIdentity,
+  answer: QueryAnswer,
+): Promise<void> {
+  const eventId = await storeAnswer(db, payment.outTradeNo, 0, answer);
+  await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
+    wakePayment(temporal, payment, eventId),
+  );
+}

@@ -1,0 +1,197 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { transaction } from '../../db/connect';
+import { holdOrder } from '../../db/orders';
+import type { Shop } from '../support';
+import { openShop, waitFor } from '../support';
+import { Story } from './story';
+
+// What is in doubt holds its order: it hides no payment beside it, and nobody asks about it more often than helps.
+
+const QUERY = 'alipay.trade.query';
+const CLOSE = 'alipay.trade.close';
+
+let shop: Shop;
+let story: Story;
+
+beforeAll(async () => {
+  // No checks of the payments' own: here the sweep does the asking.
+  shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 500 } });
+  story = new Story(shop);
+});
+afterAll(() => shop.close());
+
+beforeEach(async () => {
+  await shop.alipay.control.clearFaults();
+  // What an earlier test left open is not looked at again.
+  await shop.sql(`UPDATE orders SET expires_at = now() + interval '1 day' WHERE status = 'UNPAID'`);
+});
+
+/** An order with two payments, both scanned. */
+async function twoTabs() {
+  const first = await story.checkOut();
+  await shop.alipay.control.scan(first.outTradeNo);
+  const second = await story.secondTab(first.orderId, `${first.outTradeNo}b`);
+  await shop.alipay.control.scan(second.outTradeNo);
+  return { orderId: first.orderId, a: first.outTradeNo, b: second.outTradeNo };
+}
+
+/** Alipay took another amount than the order's: a person decides. */
+async function putInReview(outTradeNo: string): Promise<void> {
+  await story.pay(outTradeNo);
+  await shop.alipay.control.notify(outTradeNo, { total_amount: '12.31' });
+  await story.until(outTradeNo, 'REVIEW');
+}
+
+/** By hand, once its run has ended: a run would carry out what the status asks for. */
+async function setStatus(outTradeNo: string, status: 'REVIEW' | 'REFUNDING'): Promise<void> {
+  await story.ended(outTradeNo);
+  await shop.sql(`UPDATE payments SET status = :status WHERE out_trade_no = :outTradeNo`, {
+    outTradeNo,
+    status,
+  });
+}
+
+/** Seconds; null: it is not held. */
+async function pauseOf(orderId: string): Promise<number | null> {
+  const [row] = await shop.sql<{ seconds: number | null }>(
+    `SELECT CASE WHEN isfinite(held_until) THEN CAST(EXTRACT(EPOCH FROM held_until - now()) AS float8)
+       WHEN held_until IS NOT NULL THEN 'Infinity' END AS seconds FROM orders WHERE id = :orderId`,
+    { orderId },
+  );
+  return row?.seconds ?? null;
+}
+
+describe('a payment in doubt hides no sibling: one paid with its notification lost is found by the next sweep', () => {
+  it.each<[string, (outTradeNo: string) => Promise<unknown>]>([
+    ['beside one in REVIEW', putInReview],
+    ['beside one in REFUNDING', (outTradeNo) => setStatus(outTradeNo, 'REFUNDING')],
+    [
+      'beside one that Alipay never answers clearly about',
+      (outTradeNo) => shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: QUERY, outTradeNo }),
+    ],
+    [
+      'beside one that Alipay never lets be closed',
+      (outTradeNo) =>
+        shop.alipay.control.fault({ mode: 'ACQ.TRADE_STATUS_ERROR', method: CLOSE, outTradeNo }),
+    ],
+  ])('%s', async (_, putInDoubt) => {
+    const { orderId, a, b } = await twoTabs();
+    await putInDoubt(a);
+    await story.pay(b);
+    await story.expire(orderId);
+    expect(await story.sweep()).toMatchObject({ scanned: 1, closed: 0, rescued: 1, rescuedIds: [orderId] });
+    await story.until(b, 'PAID');
+    expect((await shop.payments.order(orderId)).status).toBe('PAID');
+  });
+
+  it('all that were paid are handed over: one pays the order, the others are given back', async () => {
+    const { orderId, a, b } = await twoTabs();
+    await story.pay(a);
+    await story.pay(b);
+    await story.expire(orderId);
+    expect(await story.sweep()).toMatchObject({ rescued: 1 });
+    const [first, second] = await Promise.all([a, b].map((one) => story.ended(one)));
+    expect([first?.status, second?.status].sort()).toEqual(['PAID', 'REFUNDED']);
+    expect(await story.standing(orderId)).toBe('PAID: PAID, REFUNDED');
+  });
+
+  it('an order with many payments is closed, too', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    for (let i = 0; i < 24; i += 1) await story.secondTab(orderId, `${outTradeNo}_${i}`);
+    await story.expire(orderId);
+    expect(await story.sweep()).toMatchObject({ closed: 1 });
+    expect(new Set((await story.standing(orderId)).split(/[:,] /))).toEqual(new Set(['CLOSED']));
+  });
+});
+
+describe('a held order is asked about again after a pause', () => {
+  /** How many seconds each of so many sweeps in a row holds the order for. */
+  async function pauses(orderId: string, times: number): Promise<number[]> {
+    const seconds: number[] = [];
+    for (let i = 0; i < times; i += 1) {
+      await story.endPause(orderId);
+      expect(await story.sweep()).toMatchObject({ scanned: 1, held: 1 });
+      seconds.push(Math.ceil(((await pauseOf(orderId)) ?? 0) / 10) * 10);
+    }
+    return seconds;
+  }
+
+  it('that doubles from 30 s to an hour, where Alipay does not let the trade be closed', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await shop.alipay.control.scan(outTradeNo);
+    await shop.alipay.control.fault({ mode: 'ACQ.TRADE_STATUS_ERROR', method: CLOSE, outTradeNo });
+    await story.expire(orderId);
+    expect(await pauses(orderId, 3)).toEqual([30, 60, 120]);
+    await shop.sql(`UPDATE orders SET holds = 6 WHERE id = :orderId`, { orderId });
+    expect(await pauses(orderId, 2)).toEqual([1_920, 3_600]);
+    await shop.sql(`UPDATE orders SET holds = 1000000 WHERE id = :orderId`, { orderId });
+    expect(await pauses(orderId, 1)).toEqual([3_600]);
+  });
+
+  it('of two minutes at most, where its answer is unknown', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: QUERY, outTradeNo });
+    await story.expire(orderId);
+    expect(await pauses(orderId, 4)).toEqual([30, 60, 120, 120]);
+  });
+
+  it('and not before', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: QUERY, outTradeNo });
+    await story.expire(orderId);
+    expect(await story.sweep()).toMatchObject({ scanned: 1, held: 1 });
+    const calls = await story.calls(outTradeNo);
+    expect(await story.sweep()).toMatchObject({ scanned: 0, held: 0 });
+    expect(await story.calls(outTradeNo)).toEqual(calls);
+  });
+
+  it('and a rescued one at once, until its payment is recorded', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await story.pay(outTradeNo);
+    await story.expire(orderId);
+    expect(await story.sweep()).toMatchObject({ rescued: 1 });
+    expect(await pauseOf(orderId)).toBeNull();
+    await story.until(outTradeNo, 'PAID');
+  });
+});
+
+describe('an order held by a payment in REVIEW or REFUNDING', () => {
+  it('has its other payments closed at Alipay, and is then not asked about any more', async () => {
+    const { orderId, a, b } = await twoTabs();
+    await setStatus(a, 'REFUNDING');
+    await story.expire(orderId);
+    expect(await story.sweep()).toMatchObject({ held: 1, heldIds: [orderId] });
+    expect((await shop.alipay.control.trade(b))?.status).toBe('TRADE_CLOSED');
+    expect(await story.standing(orderId)).toBe('UNPAID: REFUNDING, UNPAID');
+    expect(await pauseOf(orderId)).toBe(Infinity);
+    expect(await story.sweep()).toMatchObject({ scanned: 0 });
+  });
+
+  it('is asked about again where another payment of it is in doubt as well', async () => {
+    const { orderId, a, b } = await twoTabs();
+    await setStatus(a, 'REFUNDING');
+    await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: QUERY, outTradeNo: b });
+    await story.expire(orderId);
+    expect(await story.sweep()).toMatchObject({ held: 1 });
+    expect(await pauseOf(orderId)).toBeLessThanOrEqual(30);
+  });
+
+  it('does not wait for a decision that has been made while it was asked about', async () => {
+    const { orderId, a } = await twoTabs();
+    await setStatus(a, 'REVIEW');
+    let holding: Promise<void> | undefined;
+    // As a decision does it: under the order's lock, for which the hold has to wait.
+    await transaction(shop.db, async (trx) => {
+      await trx.raw('SELECT FROM orders WHERE id = ? FOR UPDATE', [orderId]);
+      await trx.raw(`UPDATE payments SET status = 'CLOSED' WHERE out_trade_no = ?`, [a]);
+      await trx.raw('UPDATE orders SET held_until = NULL WHERE id = ?', [orderId]);
+      holding = holdOrder(shop.db, orderId, 'decision');
+      await waitFor(async () => (await shop.sql(`SELECT FROM pg_locks WHERE NOT granted`)).length > 0, {
+        what: 'the hold to wait for the lock',
+        everyMs: 10,
+      });
+    });
+    await holding;
+    expect(await pauseOf(orderId)).toBeNull();
+  });
+});
