@@ -46,7 +46,7 @@ export class Hands {
   }
 
   async close(orderId: string, actor = 'sweep'): Promise<void> {
-    await this.#run(() => this.#alipay.closeExpiredOrders({ orderIds: [orderId], actor }));
+    await attempt(() => this.#run(() => this.#alipay.closeExpiredOrders({ orderIds: [orderId], actor })));
   }
 
   async cancel(orderId: string): Promise<void> {
