@@ -70,7 +70,7 @@ function logFailure(log: Logger, activity: string, failure: ApplicationFailure, 
   const facts = { activity, code: failure.type, ...(error instanceof AlipayError && alipayFacts(error)) };
   if (failure.type === 'INTERNAL' || failure.type === 'DATABASE_UNAVAILABLE') {
     log.error({ ...facts, err: error }, failure.message);
-  } else if (failure.type === 'ALIPAY_MISCONFIGURED') {
+  } else if (failure.type === 'ALIPAY_MISCONFIGURED' || failure.type === 'MERCHANT_UNKNOWN') {
     log.error({ ...facts, alert: true }, failure.message);
   } else {
     log.warn(facts, failure.message);

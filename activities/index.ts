@@ -17,6 +17,8 @@ import { createReviewActivities } from './reviews';
 export interface ActivityDependencies {
   db: Database;
   alipay: AlipayGateway;
+  /** Ids of the merchants that this process has (`db/merchants.ts`): it asks Alipay about no other's payments. */
+  merchants: readonly string[];
   temporal: Client;
   log: Logger;
   metrics: Metrics;

@@ -3,6 +3,7 @@ import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
 import type { Recorded } from '../workflows/messages';
 import { readRecorded, recordClosed, recordPaid, unknownPayment } from '../db/ledger';
+import { assertOurs } from '../db/merchants';
 import { appendAnswer, findEvent, findNewestAnswer } from '../db/payment-events';
 import type { Payment } from '../db/payments';
 import { findPayment, setChecks } from '../db/payments';
@@ -20,7 +21,15 @@ export interface Queried {
 }
 
 /** What the handout calls `checkAlipayPayment`. */
-export function createQueryActivities({ db, alipay }: { db: Database; alipay: AlipayGateway }) {
+export function createQueryActivities({
+  db,
+  alipay,
+  merchants,
+}: {
+  db: Database;
+  alipay: AlipayGateway;
+  merchants: readonly string[];
+}) {
   /** A check counts once Alipay was asked, whatever came of it; one that could not be asked uses up nothing. */
   async function ask(outTradeNo: string, check: number): Promise<QueryAnswer> {
     try {
@@ -37,12 +46,13 @@ export function createQueryActivities({ db, alipay }: { db: Database; alipay: Al
      * the number of the check, 0 for an ask that uses up none. Safe to repeat.
      *
      * Fails with ALIPAY_UNKNOWN (ask again), ALIPAY_BUSY or ALIPAY_DOWN (nothing was asked), ALIPAY_MISCONFIGURED,
-     * ALIPAY_REFUSED, PAYMENT_UNKNOWN.
+     * ALIPAY_REFUSED, MERCHANT_UNKNOWN, PAYMENT_UNKNOWN.
      */
     async queryAlipay({ outTradeNo, check }: { outTradeNo: string; check: number }): Promise<Queried> {
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
       if (moneyWasTaken(payment)) return tookMoney(payment);
+      assertOurs(payment, merchants);
       const answer = await ask(outTradeNo, check);
       await storeAnswer(db, outTradeNo, check, answer);
       return answerFor(answer);

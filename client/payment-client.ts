@@ -18,6 +18,7 @@ import { updatePayment, watchPayment } from '../activities/payment-workflow';
 import type { Database } from '../db/connect';
 import { openDatabase, row } from '../db/connect';
 import { openPayment, registerOrder, unknownOrder, unknownPayment } from '../db/ledger';
+import { merchantId } from '../db/merchants';
 import type { ClockedOrder, Order } from '../db/orders';
 import { findOrder } from '../db/orders';
 import type { PaymentEvent } from '../db/payment-events';
@@ -220,6 +221,7 @@ export class PaymentClient {
         await this.#register(orderInput);
         const { order, payment } = await openPayment(this.#deps.db, {
           orderId: orderInput.orderId,
+          merchant: merchantId(this.#deps.alipay.settings),
           ...(given !== undefined && { outTradeNo: given }),
           newOutTradeNo: newOutTradeNo(),
           product,
@@ -400,7 +402,8 @@ export class PaymentClient {
         `expiresIn must be more than ${(2 * closeMarginMs) / 1_000} s (twice CLOSE_MARGIN), or nobody could pay in time`,
       );
     }
-    return registerOrder(this.#deps.db, { orderId, subject, totalAmount, closeBy, ttlMs });
+    const merchant = this.#deps.alipay.settings;
+    return registerOrder(this.#deps.db, { orderId, subject, totalAmount, closeBy, merchant, ttlMs });
   }
 
   async #watch(order: ClockedOrder, payment: Payment): Promise<void> {

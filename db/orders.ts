@@ -12,6 +12,8 @@ export interface Order {
   totalAmount: string;
   status: OrderStatus;
   closeBy: CloseBy;
+  /** The id of a row of `merchants`; null where the order was inserted by hand. */
+  merchant: string | null;
   createdAt: Date;
   expiresAt: Date;
   paidAt: Date | null;
@@ -31,12 +33,13 @@ export interface NewOrder {
   subject: string;
   totalAmount: string;
   closeBy: CloseBy;
+  merchant: string;
   ttlMs: number;
 }
 
 const COLUMNS = `
-  o.id, o.subject, o.total_amount AS "totalAmount", o.status, o.close_by AS "closeBy", o.created_at AS "createdAt",
-  o.expires_at AS "expiresAt", o.paid_at AS "paidAt", o.closed_at AS "closedAt"`;
+  o.id, o.subject, o.total_amount AS "totalAmount", o.status, o.close_by AS "closeBy", o.merchant,
+  o.created_at AS "createdAt", o.expires_at AS "expiresAt", o.paid_at AS "paidAt", o.closed_at AS "closedAt"`;
 
 const CLOCK = `
   now() >= o.expires_at AS expired,
@@ -46,8 +49,8 @@ const CLOCK = `
 export async function insertOrder(db: Database, order: NewOrder): Promise<void> {
   await rows(
     db,
-    `INSERT INTO :schema:.orders (id, subject, total_amount, close_by, expires_at)
-     VALUES (:id, :subject, :totalAmount, :closeBy, now() + :ttlMs * interval '1 millisecond')
+    `INSERT INTO :schema:.orders (id, subject, total_amount, close_by, merchant, expires_at)
+     VALUES (:id, :subject, :totalAmount, :closeBy, :merchant, now() + :ttlMs * interval '1 millisecond')
      ON CONFLICT (id) DO NOTHING`,
     { ...order },
   );

@@ -30,6 +30,9 @@ export type PaymentEventName =
   | 'review'
   | 'review-resolved'
   | 'unmatched-resolved'
+  | 'merchant-corrected'
+  | 'store-taken-over'
+  | 'recovered'
   /** A person's, written by SQL (docs/operations.md). */
   | 'note'
   | 'told';

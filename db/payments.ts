@@ -7,6 +7,8 @@ import type { NewPaymentEvent } from './payment-events';
 export interface Payment {
   outTradeNo: string;
   orderId: string;
+  /** The id of a row of `merchants`; null where the payment was inserted by hand. */
+  merchant: string | null;
   product: Product;
   totalAmount: string;
   status: StoredPaymentStatus;
@@ -25,8 +27,8 @@ export interface Payment {
 }
 
 const COLUMNS = `
-  p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.product, p.total_amount AS "totalAmount", p.status,
-  p.trade_no AS "tradeNo", p.checks, p.time_expire AS "timeExpire", p.callback_time AS "callbackTime",
+  p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.merchant, p.product,
+  p.total_amount AS "totalAmount", p.status, p.trade_no AS "tradeNo", p.checks, p.time_expire AS "timeExpire", p.callback_time AS "callbackTime",
   p.callback_content AS "callbackContent", p.review_reason AS "reviewReason", p.refunded_amount AS "refundedAmount",
   p.recheck_at AS "recheckAt", p.created_at AS "createdAt", p.updated_at AS "updatedAt", p.closed_at AS "closedAt",
   p.refunded_at AS "refundedAt"`;
@@ -63,12 +65,12 @@ export function listPayments(
 /** Changes nothing where the number is taken. Call it with the order's row locked. `marginMs` before the order expires, Alipay stops taking the money. */
 export async function insertPayment(
   trx: Database,
-  payment: { outTradeNo: string; orderId: string; product: Product; marginMs: number },
+  payment: { outTradeNo: string; orderId: string; merchant: string; product: Product; marginMs: number },
 ): Promise<void> {
   await rows(
     trx,
-    `INSERT INTO :schema:.payments (out_trade_no, order_id, product, total_amount, time_expire)
-     SELECT :outTradeNo, id, :product, total_amount,
+    `INSERT INTO :schema:.payments (out_trade_no, order_id, merchant, product, total_amount, time_expire)
+     SELECT :outTradeNo, id, :merchant, :product, total_amount,
        -- whole seconds: that is all that Alipay's time_expire can say
        date_trunc('second', expires_at - :marginMs * interval '1 millisecond')
      FROM :schema:.orders WHERE id = :orderId ON CONFLICT (out_trade_no) DO NOTHING`,

@@ -11,6 +11,7 @@ import {
 import { createMetrics } from '../activities/metrics';
 import { openGateway } from '../activities/alipay/open';
 import { openDatabase } from '../db/connect';
+import { merchantId } from '../db/merchants';
 import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
 import type { Config } from './config';
@@ -160,8 +161,8 @@ export async function runWorkers({
       const dataConverter = dataConverterWith(config.payloads.keys);
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
       const { latePaymentPolicy, closeMarginMs } = config.payments;
-      const merchants = [`${config.alipay.appId}/${config.alipay.sellerId}`];
-      const deps = { db, alipay, temporal, log, metrics, latePaymentPolicy, closeMarginMs, merchants };
+      const merchants = [merchantId(config.alipay)];
+      const deps = { db, alipay, merchants, temporal, log, metrics, latePaymentPolicy, closeMarginMs };
       const workers = await createWorkers({
         connection,
         namespace,

@@ -23,6 +23,7 @@ export const ERRORS = {
   NOTIFICATION_UNKNOWN: entry(404, false, 'there is no such unmatched notification'),
   NOT_FOUND: entry(404, false, 'there is no such thing'),
   AMOUNT_DIFFERS: entry(409, false, 'the order is registered with another amount'),
+  MERCHANT_DIFFERS: entry(409, false, 'the order or payment belongs to another merchant'),
   OUT_TRADE_NO_TAKEN: entry(409, false, 'the number pays another order'),
   ORDER_PAID: entry(409, false, 'the order is paid'),
   ORDER_CLOSED: entry(409, false, 'the order is closed'),

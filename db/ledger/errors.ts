@@ -15,3 +15,12 @@ export function unknownOrder(orderId: string): PaymentError {
 export function unknownPayment(outTradeNo: string): PaymentError {
   return new PaymentError('PAYMENT_UNKNOWN', `There is no payment ${outTradeNo}. Check the outTradeNo.`);
 }
+
+/** MERCHANT_DIFFERS: the caller is configured with another merchant than the row names. */
+export function otherMerchant(what: string, theirs: string | null, ours: string): PaymentError {
+  return new PaymentError(
+    'MERCHANT_DIFFERS',
+    `${what} belongs to merchant ${theirs ?? ''}, and this process has ${ours}. ` +
+      'Use a new id, or set ALIPAY_APP_ID and ALIPAY_SELLER_ID of that merchant.',
+  );
+}

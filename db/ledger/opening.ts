@@ -2,13 +2,15 @@ import type { CloseBy, Product } from '../../workflows/messages';
 import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
+import type { MerchantSettings } from '../merchants';
+import { isOf, registerMerchant } from '../merchants';
 import { toFen } from '../money';
 import type { ClockedOrder } from '../orders';
 import { findOrder, insertOrder, lockOrder } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
 import { findPayment, findPaymentsOfOrder, insertPayment } from '../payments';
-import { heldOrder, unknownOrder, unknownPayment } from './errors';
+import { heldOrder, otherMerchant, unknownOrder, unknownPayment } from './errors';
 import { isHolding } from './holding';
 
 export interface OrderToRegister {
@@ -16,19 +18,23 @@ export interface OrderToRegister {
   subject: string;
   totalAmount: string;
   closeBy: CloseBy;
+  /** Who gets the money. */
+  merchant: MerchantSettings;
   ttlMs: number;
 }
 
 /**
- * Registers an order, or finds it registered: the first registration wins.
+ * Registers an order and its merchant, or finds the order registered: the first registration wins.
  *
- * @throws PaymentError AMOUNT_DIFFERS where it is registered with another amount
+ * @throws PaymentError MERCHANT_DIFFERS, AMOUNT_DIFFERS where it is registered with another merchant or amount
  */
 export async function registerOrder(db: Database, input: OrderToRegister): Promise<ClockedOrder> {
   const { orderId, ...rest } = input;
-  await insertOrder(db, { id: orderId, ...rest });
+  const merchant = await registerMerchant(db, input.merchant);
+  await insertOrder(db, { ...rest, id: orderId, merchant });
   const order = await findOrder(db, orderId);
   if (!order) throw unknownOrder(orderId);
+  assertSameMerchant(order, merchant);
   if (toFen(order.totalAmount) !== toFen(input.totalAmount)) {
     throw new PaymentError(
       'AMOUNT_DIFFERS',
@@ -41,7 +47,9 @@ export async function registerOrder(db: Database, input: OrderToRegister): Promi
 
 export interface PaymentToOpen {
   orderId: string;
-  /** Given by the caller; without it the order's newest UNPAID payment of this product is opened again. */
+  /** The id of the merchant that gets the money. {@link registerOrder} has registered it. */
+  merchant: string;
+  /** Given by the caller; without it the order's newest UNPAID payment of this product and merchant is opened again. */
   outTradeNo?: string;
   /** The number for a payment that has to be made anew. */
   newOutTradeNo: string;
@@ -53,8 +61,8 @@ export interface PaymentToOpen {
 /**
  * Opens the payment that a checkout leads to.
  *
- * @throws PaymentError ORDER_UNKNOWN, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD, OUT_TRADE_NO_TAKEN,
- *   PAYMENT_SETTLED
+ * @throws PaymentError ORDER_UNKNOWN, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD, MERCHANT_DIFFERS,
+ *   OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED
  */
 export async function openPayment(
   db: Database,
@@ -63,6 +71,7 @@ export async function openPayment(
   return transaction(db, async (trx) => {
     const order = await lockOrder(trx, input.orderId);
     if (!order) throw unknownOrder(input.orderId);
+    assertSameMerchant(order, input.merchant);
     assertPayable(order, input.marginMs);
     const payments = await findPaymentsOfOrder(trx, order.id);
     assertNotHeld(order.id, payments);
@@ -80,11 +89,17 @@ export async function openPayment(
 
 async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: Payment[]): Promise<string> {
   if (input.outTradeNo === undefined) {
-    const open = payments.filter(({ status, product }) => status === 'UNPAID' && product === input.product);
+    const open = payments.filter(
+      ({ status, product, merchant }) =>
+        status === 'UNPAID' && product === input.product && isOf(merchant, [input.merchant]),
+    );
     return open.at(-1)?.outTradeNo ?? input.newOutTradeNo;
   }
   const known = await findPayment(trx, input.outTradeNo);
   if (known && known.orderId !== input.orderId) throw takenOutTradeNo(input.outTradeNo);
+  if (known && !isOf(known.merchant, [input.merchant])) {
+    throw otherMerchant(`Payment ${input.outTradeNo}`, known.merchant, input.merchant);
+  }
   if (known && known.status !== 'UNPAID') {
     throw new PaymentError(
       'PAYMENT_SETTLED',
@@ -99,6 +114,10 @@ const takenOutTradeNo = (outTradeNo: string): PaymentError =>
     'OUT_TRADE_NO_TAKEN',
     `outTradeNo ${outTradeNo} pays another order. Use a new outTradeNo, or leave it out.`,
   );
+
+function assertSameMerchant({ id, merchant }: ClockedOrder, ours: string): void {
+  if (!isOf(merchant, [ours])) throw otherMerchant(`Order ${id}`, merchant, ours);
+}
 
 function assertPayable(order: ClockedOrder, marginMs: number): void {
   if (order.status === 'PAID') {

@@ -10,9 +10,11 @@ export async function up(knex: Knex): Promise<void> {
       seller_id text NOT NULL,
       gateway text NOT NULL,
       registered_at timestamptz NOT NULL DEFAULT now(),
+      corrected_to text REFERENCES merchants (id),
       UNIQUE (app_id, seller_id)
     );
     COMMENT ON TABLE merchants IS 'Whose payments these are. The identity is (app_id, seller_id); id is "appId/sellerId"; the gateway''s address may change.';
+    COMMENT ON COLUMN merchants.corrected_to IS 'The merchant that its orders and payments name now: a person corrected the seller id.';
     ALTER TABLE orders ADD COLUMN merchant text REFERENCES merchants (id);
     ALTER TABLE payments ADD COLUMN merchant text REFERENCES merchants (id);
     COMMENT ON COLUMN payments.merchant IS 'Written once, when it is opened. A process without this merchant holds the payment and asks nobody about it.';

@@ -6,11 +6,16 @@ import { temporalAddress, temporalCli } from '../support';
 const ROOT = join(__dirname, '..', '..');
 
 /** What an operator's shell has set to reach a shop. */
-export function environmentOf({ db, alipay, namespace, deps }: Shop): Record<string, string> {
-  const { config } = db.client as { config: { connection: { connectionString: string } } };
+export function environmentOf({
+  databaseUrl,
+  alipay,
+  temporalAddress: address,
+  namespace,
+  deps,
+}: Shop): Record<string, string> {
   return {
-    DATABASE_URL: config.connection.connectionString,
-    TEMPORAL_ADDRESS: temporalAddress(),
+    DATABASE_URL: databaseUrl,
+    TEMPORAL_ADDRESS: address,
     TEMPORAL_NAMESPACE: namespace,
     ALIPAY_GATEWAY: alipay.gateway,
     ALIPAY_APP_ID: alipay.appId,

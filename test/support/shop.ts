@@ -12,6 +12,7 @@ import type { PaymentSettings } from '../../client/payment-client';
 import { PaymentClient } from '../../client/payment-client';
 import type { Database } from '../../db/connect';
 import { openDatabase, rows } from '../../db/connect';
+import { merchantId } from '../../db/merchants';
 import { parsePrivateKey } from '../../worker/keys';
 import { dataConverterWith } from '../../worker/payload-codec';
 import { parsePayloadKeys } from '../../worker/payload-keys';
@@ -35,6 +36,12 @@ export interface ShopOptions {
   notifyScale?: number;
   /** Where the shop is traced; started before it opens. */
   tracing?: Tracing | undefined;
+  /** An existing database, for a second shop beside the first. Default: a fresh one. */
+  databaseUrl?: string;
+  /** Default: this run's server, and the namespace of the test file. */
+  temporal?: { address?: string; namespace?: string };
+  /** Who the shop is at Alipay. Default: whom the sandbox knows by itself. */
+  merchant?: { appId?: string; sellerId?: string };
 }
 
 const SETTINGS: PaymentSettings = {
@@ -54,7 +61,9 @@ export interface Shop {
   http: FastifyInstance;
   deps: ActivityDependencies;
   connection: NativeConnection;
+  temporalAddress: string;
   namespace: string;
+  databaseUrl: string;
   /** By default as traced as the shop; `payloadKeys`: other ones than the shop was opened with. */
   startWorkers(options?: { payloadKeys?: string; tracing?: Tracing | undefined }): Promise<void>;
   stopWorkers(): Promise<void>;
@@ -65,10 +74,11 @@ export interface Shop {
 
 /** Opens a shop for one test file; the file closes it. Its workers are running. */
 export async function openShop(testFile: string, options: ShopOptions = {}): Promise<Shop> {
-  const namespace = namespaceFor(testFile);
-  const alipay = await startSandbox({ notifyScale: options.notifyScale ?? 60 });
-  const db = openDatabase({ url: await freshDatabase(), maxConnections: 20 });
-  const connection = await NativeConnection.connect({ address: temporalAddress() });
+  const { address = temporalAddress(), namespace = namespaceFor(testFile) } = options.temporal ?? {};
+  const alipay = await startSandbox({ notifyScale: options.notifyScale ?? 60, ...options.merchant });
+  const databaseUrl = options.databaseUrl ?? (await freshDatabase());
+  const db = openDatabase({ url: databaseUrl, maxConnections: 20 });
+  const connection = await NativeConnection.connect({ address });
   const converterBy = (keys = options.payloadKeys) =>
     dataConverterWith(keys === undefined ? [] : parsePayloadKeys(keys));
   const temporal = new Client({
@@ -97,6 +107,7 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
   const deps: ActivityDependencies = {
     db,
     alipay: gateway,
+    merchants: [merchantId(gatewaySettings)],
     temporal,
     log,
     metrics: createMetrics(),
@@ -115,7 +126,9 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     http,
     deps,
     connection,
+    temporalAddress: address,
     namespace,
+    databaseUrl,
     async startWorkers(started = {}) {
       const { payloadKeys, tracing } = { tracing: options.tracing, ...started };
       const dataConverter = converterBy(payloadKeys);

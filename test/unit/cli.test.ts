@@ -28,6 +28,7 @@ const ORDER: Order = {
   totalAmount: '12.30',
   status: 'UNPAID',
   closeBy: 'sweep',
+  merchant: '2021000000000000/2088000000000000',
   createdAt: CREATED,
   expiresAt: new Date('2026-01-02T00:00:00Z'),
   paidAt: null,
@@ -37,6 +38,7 @@ const ORDER: Order = {
 const PAYMENT: Payment = {
   outTradeNo: 'P1',
   orderId: 'A-1',
+  merchant: '2021000000000000/2088000000000000',
   product: 'page',
   totalAmount: '12.30',
   status: 'REVIEW',

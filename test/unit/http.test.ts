@@ -20,6 +20,7 @@ const ORDER: Order = {
   totalAmount: '12.30',
   status: 'UNPAID',
   closeBy: 'sweep',
+  merchant: '2021000000000000/2088000000000000',
   createdAt: new Date('2026-01-01T00:00:00Z'),
   expiresAt: new Date('2026-01-02T00:00:00Z'),
   paidAt: null,
@@ -29,6 +30,7 @@ const ORDER: Order = {
 const PAYMENT: Payment = {
   outTradeNo: 'P1',
   orderId: 'A-1',
+  merchant: '2021000000000000/2088000000000000',
   product: 'page',
   totalAmount: '12.30',
   status: 'UNPAID',

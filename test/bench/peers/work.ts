@@ -4,6 +4,7 @@ import type { AlipayGateway } from '../../../activities/alipay/gateway';
 import { readEvidence } from '../../../activities/evidence';
 import { storeAnswer } from '../../../activities/payments';
 import type { Database } from '../../../db/connect';
+import { merchantId } from '../../../db/merchants';
 import { openPayment, recordPaid, registerOrder } from '../../../db/ledger';
 import { logMessage } from '../../../db/order-log';
 import { findUndelivered, markTold } from '../../../db/order-messages';
@@ -42,10 +43,17 @@ export async function checkOut(
   orderId: string,
   start: (trx: Database, payment: Payment) => Promise<unknown>,
 ): Promise<CheckedOut> {
-  const order = await registerOrder(db, { orderId, ...THE_TEA, closeBy: 'sweep', ttlMs: DAY_MS });
+  const order = await registerOrder(db, {
+    orderId,
+    ...THE_TEA,
+    closeBy: 'sweep',
+    merchant: alipay.settings,
+    ttlMs: DAY_MS,
+  });
   const payment = await db.transaction(async (trx) => {
     const opened = await openPayment(trx, {
       orderId,
+      merchant: merchantId(alipay.settings),
       newOutTradeNo: randomBytes(16).toString('hex'),
       product: 'page',
       marginMs: MARGIN_MS,

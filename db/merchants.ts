@@ -1,0 +1,205 @@
+import { PaymentError } from '../workflows/errors';
+import type { Database } from './connect';
+import { row, rows, transaction } from './connect';
+import { appendEvent } from './payment-events';
+import type { Payment } from './payments';
+
+/** A merchant at Alipay, as a process is configured with it. Its identity is the app id and the seller id. */
+export interface MerchantSettings {
+  appId: string;
+  sellerId: string;
+  gateway: string;
+}
+
+/** A row of `merchants`, in camelCase. */
+export interface Merchant extends MerchantSettings {
+  id: string;
+  name: string;
+  registeredAt: Date;
+  /** The id that a person gave it instead; null: none. */
+  correctedTo: string | null;
+}
+
+/** The merchant that the environment configures. */
+const NAME = 'default';
+
+/** The id of a merchant's row: `appId/sellerId`. */
+export const merchantId = ({ appId, sellerId }: Pick<MerchantSettings, 'appId' | 'sellerId'>): string =>
+  `${appId}/${sellerId}`;
+
+/**
+ * Writes the merchant's row, or brings its gateway's address up to date; returns its id. A row that is right already is
+ * only read: an upsert would lock it, and every checkout waits for the one before.
+ */
+export async function registerMerchant(db: Database, merchant: MerchantSettings): Promise<string> {
+  const { appId, sellerId, gateway } = merchant;
+  const id = merchantId(merchant);
+  await rows(
+    db,
+    `INSERT INTO :schema:.merchants (id, name, app_id, seller_id, gateway)
+     SELECT :id, :name, :appId, :sellerId, :gateway
+     WHERE NOT EXISTS (SELECT 1 FROM :schema:.merchants WHERE id = :id AND name = :name AND gateway = :gateway)
+     ON CONFLICT (id) DO UPDATE SET name = excluded.name, gateway = excluded.gateway`,
+    { id, name: NAME, appId, sellerId, gateway },
+  );
+  return id;
+}
+
+/** Whether a row is of one of these merchants. A row inserted by hand names none, and is this process's own. */
+export const isOf = (merchant: string | null, merchants: readonly string[]): boolean =>
+  merchant === null || merchants.includes(merchant);
+
+/** {@link isOf} in SQL: a condition on the payments or orders `alias`, with the binding `merchants`. */
+export const ofMerchants = (alias: string): string =>
+  `(${alias}.merchant IS NULL OR ${alias}.merchant = ANY(:merchants))`;
+
+/**
+ * Call it before Alipay is asked anything about a payment: another account answers "no such trade" about a payment that
+ * was paid, and the order would be closed.
+ *
+ * @param merchants ids of the merchants that this process has
+ * @throws PaymentError MERCHANT_UNKNOWN
+ */
+export function assertOurs(
+  { outTradeNo, merchant }: Pick<Payment, 'outTradeNo' | 'merchant'>,
+  merchants: readonly string[],
+): void {
+  if (isOf(merchant, merchants)) return;
+  throw new PaymentError(
+    'MERCHANT_UNKNOWN',
+    `Payment ${outTradeNo} belongs to merchant ${merchant ?? ''}, and this process has only ${merchants.join(', ')}. ` +
+      'Nothing was asked. Configure that merchant here, or correct it: durable-alipay merchant set.',
+  );
+}
+
+/** A merchant and how many of its payments are open: UNPAID, REFUNDING or REVIEW. */
+export interface MerchantWithOpen extends Merchant {
+  openPayments: number;
+}
+
+/** All merchants of this database, the oldest first. */
+export function listMerchants(db: Database): Promise<MerchantWithOpen[]> {
+  return rows(
+    db,
+    `SELECT ${COLUMNS}, COALESCE(p.open, 0) AS "openPayments"
+     FROM :schema:.merchants m LEFT JOIN (
+       SELECT merchant, CAST(count(*) AS integer) AS open FROM :schema:.payments
+       WHERE status IN ('UNPAID', 'REFUNDING', 'REVIEW') GROUP BY merchant) p ON p.merchant = m.id
+     ORDER BY m.registered_at, m.id`,
+  );
+}
+
+/** The ids alone: {@link listMerchants} reads every open payment. */
+export async function listMerchantIds(db: Database): Promise<string[]> {
+  const found = await rows<{ id: string }>(
+    db,
+    `SELECT id FROM :schema:.merchants ORDER BY registered_at, id`,
+  );
+  return found.map(({ id }) => id);
+}
+
+const COLUMNS = `
+  m.id, m.name, m.app_id AS "appId", m.seller_id AS "sellerId", m.gateway, m.registered_at AS "registeredAt",
+  m.corrected_to AS "correctedTo"`;
+
+/** A person says that a merchant was registered with a wrong seller id. */
+export interface MerchantCorrection {
+  /** `appId/sellerId`, as it is registered. */
+  id: string;
+  /** The right one. */
+  sellerId: string;
+  actor: string;
+  reason: string;
+}
+
+export interface CorrectedMerchant {
+  from: string;
+  to: string;
+  /** How many were stamped anew. */
+  orders: number;
+  payments: number;
+}
+
+/** Orders of one page, which is one transaction: a shop with a million orders is not locked for a minute. */
+const PAGE = 5_000;
+
+/**
+ * Corrects a merchant's seller id. Orders and payments name their merchant by an id that contains it, so they are stamped
+ * anew, an order always together with its payments. The old row stays and names the new one. Who did it and why is in
+ * `payment_events`. Safe to repeat: where it was interrupted it goes on.
+ *
+ * @throws PaymentError NOT_FOUND where there is no such merchant
+ */
+export async function correctMerchant(
+  db: Database,
+  { id: from, sellerId, actor, reason }: MerchantCorrection,
+): Promise<CorrectedMerchant> {
+  const to = await transaction(db, async (trx) => {
+    const known = await row<Merchant>(trx, `SELECT ${COLUMNS} FROM :schema:.merchants m WHERE id = :from`, {
+      from,
+    });
+    if (!known) throw unknownMerchant(from);
+    const corrected = await registerMerchant(trx, { ...known, sellerId });
+    if (corrected === from) return from;
+    await rows(
+      trx,
+      `WITH stores AS (
+         UPDATE :schema:.temporal_stores SET merchants = array_replace(merchants, :from, :to)
+         WHERE :from = ANY(merchants))
+       UPDATE :schema:.merchants SET corrected_to = NULLIF(:to, id) WHERE id IN (:from, :to)`,
+      { from, to: corrected },
+    );
+    const detail = { from, to: corrected, reason };
+    await appendEvent(trx, { outTradeNo: null, actor, event: 'merchant-corrected', detail });
+    return corrected;
+  });
+  const corrected: CorrectedMerchant = { from, to, orders: 0, payments: 0 };
+  if (to === from) return corrected;
+  for (let after: string | null = ''; after !== null;) {
+    const page = await stampPage(db, { from, to, after });
+    corrected.orders += page.orders;
+    corrected.payments += page.payments;
+    after = page.last;
+  }
+  return corrected;
+}
+
+/** Orders are locked first, as by everybody who writes payments. */
+function stampPage(
+  db: Database,
+  { from, to, after }: { from: string; to: string; after: string },
+): Promise<{ orders: number; payments: number; last: string | null }> {
+  return transaction(db, async (trx) => {
+    const page = await row<{ last: string | null }>(
+      trx,
+      `SELECT max(id) AS last FROM (SELECT id FROM :schema:.orders WHERE id > :after ORDER BY id LIMIT :limit) page`,
+      { after, limit: PAGE },
+    );
+    const last = page?.last ?? null;
+    if (last === null) return { orders: 0, payments: 0, last };
+    const found = await rows<{ id: string }>(
+      trx,
+      `SELECT id FROM :schema:.orders o
+       WHERE id > :after AND id <= :last AND (merchant = :from OR EXISTS (
+         SELECT 1 FROM :schema:.payments p WHERE p.order_id = o.id AND p.merchant = :from))
+       ORDER BY id FOR UPDATE`,
+      { after, last, from },
+    );
+    const ids = found.map(({ id }) => id);
+    const orders = await rows(
+      trx,
+      `UPDATE :schema:.orders SET merchant = :to WHERE id = ANY(:ids) AND merchant = :from RETURNING id`,
+      { ids, from, to },
+    );
+    const payments = await rows(
+      trx,
+      `UPDATE :schema:.payments SET merchant = :to WHERE order_id = ANY(:ids) AND merchant = :from
+       RETURNING out_trade_no`,
+      { ids, from, to },
+    );
+    return { orders: orders.length, payments: payments.length, last };
+  });
+}
+
+const unknownMerchant = (id: string): PaymentError =>
+  new PaymentError('NOT_FOUND', `There is no merchant ${id}. See: durable-alipay merchant list`);
