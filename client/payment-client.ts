@@ -63,7 +63,7 @@ import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { Observer } from './observer';
 import { NO_OBSERVER, observed } from './observer';
-import type { SweepSettings } from './sweep';
+import type { SweepSettings } from '../worker/schedules';
 import { SweepControl } from './sweep';
 import { readTemporalConfig } from '../worker/temporal-config';
 

@@ -1,23 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client, ScheduleHandle, ScheduleOptions, WorkflowHandle } from '@temporalio/client';
-import {
-  ScheduleAlreadyRunning,
-  ScheduleNotFoundError,
-  ScheduleOverlapPolicy,
-  WorkflowFailedError,
-  WorkflowNotFoundError,
-} from '@temporalio/client';
+import type { Client, ScheduleHandle, WorkflowHandle } from '@temporalio/client';
+import { ScheduleNotFoundError, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import type { SweepSettings } from '../worker/schedules';
+import { SWEEP_DETAILS, SWEEP_PAGE_SIZE, installSchedules } from '../worker/schedules';
 import type { SweepInput, SweepReport } from '../workflows/messages';
 import { QUERIES, SWEEP_SCHEDULE_ID, TASK_QUEUES, WORKFLOWS } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { sweepExpiredOrders } from '../workflows/sweep-expired-orders';
-
-export interface SweepSettings {
-  /** Seven fields, or `@every …`. */
-  cron: string;
-  parallel: number;
-}
 
 export interface LastSweep {
   workflowId: string;
@@ -45,12 +35,6 @@ export interface SweepSchedule {
  */
 export type WatchSweep = (workflowId: string, report: SweepReport | null) => void;
 
-const PAGE_SIZE = 500;
-
-const DETAILS =
-  'Asks Alipay about each expired order, closes it there and here, and hands what was paid to the payment. Held and failed ' +
-  'orders are asked about again by the next sweep. Query `progress` tells how far it is.';
-
 /** One call of Temporal that does not wait for work to be done. */
 const CALL_MS = 5_000;
 
@@ -77,40 +61,11 @@ export class SweepControl {
 
   /** Creates the Schedule, or brings it up to date; a pause stays. Answers when it runs next. */
   async install(): Promise<{ scheduleId: string; nextTimes: Date[] }> {
-    const options = this.#schedule();
     return this.#scheduled(async (handle) => {
-      try {
-        await this.temporal.schedule.create(options);
-      } catch (error) {
-        if (!(error instanceof ScheduleAlreadyRunning)) throw refusedCron(error, this.settings.cron);
-        await handle.update(({ state }) => ({ ...options, state }));
-      }
+      await installSchedules(this.temporal, this.settings);
       const { info } = await handle.describe();
       return { scheduleId: SWEEP_SCHEDULE_ID, nextTimes: info.nextActionTimes };
     });
-  }
-
-  #schedule(): ScheduleOptions {
-    return {
-      scheduleId: SWEEP_SCHEDULE_ID,
-      spec: { cronExpressions: [this.settings.cron] },
-      action: {
-        type: 'startWorkflow',
-        workflowType: WORKFLOWS.sweepExpiredOrders,
-        workflowId: SWEEP_SCHEDULE_ID,
-        taskQueue: TASK_QUEUES.payments,
-        args: [{ parallel: this.settings.parallel, pageSize: PAGE_SIZE } satisfies SweepInput],
-        // A run that is stuck would otherwise keep every later one away.
-        workflowRunTimeout: '2 hours',
-        staticSummary: 'Close the orders that stayed unpaid',
-        staticDetails: DETAILS,
-      },
-      policies: {
-        // One sweep at a time; and after an outage one, not a thousand.
-        overlap: ScheduleOverlapPolicy.SKIP,
-        catchupWindow: '1 minute',
-      },
-    };
   }
 
   /**
@@ -156,9 +111,9 @@ export class SweepControl {
       this.temporal.workflow.start<typeof sweepExpiredOrders>(WORKFLOWS.sweepExpiredOrders, {
         workflowId: `${SWEEP_SCHEDULE_ID}-by-hand-${new Date().toISOString()}-${randomBytes(3).toString('hex')}`,
         taskQueue: TASK_QUEUES.payments,
-        args: [{ parallel: this.settings.parallel, pageSize: PAGE_SIZE, ...definedOnly(input) }],
+        args: [{ parallel: this.settings.parallel, pageSize: SWEEP_PAGE_SIZE, ...definedOnly(input) }],
         staticSummary: input.dryRun ? 'Dry run of the sweep' : 'Sweep by hand',
-        staticDetails: DETAILS,
+        staticDetails: SWEEP_DETAILS,
       }),
     );
     const { report, status, failure } = await this.#ended(handle, watch);
@@ -274,18 +229,4 @@ async function settle(result: Promise<SweepReport>): Promise<Pick<LastSweep, 're
 
 function definedOnly<T extends object>(input: T): T {
   return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as T;
-}
-
-/** The server alone knows whether it takes a cron; its word reaches the person who set it. */
-function refusedCron(error: unknown, cron: string): unknown {
-  const details =
-    error instanceof Error ? `${error.message} ${(error.cause as Error | undefined)?.message ?? ''}` : '';
-  if (!/cron|schedule spec|invalid/i.test(details)) return error;
-  return new PaymentError(
-    'CONFIG_INVALID',
-    `SWEEP_CRON ${JSON.stringify(cron)} is refused by Temporal:${details}`,
-    {
-      cause: error,
-    },
-  );
 }

@@ -23,7 +23,8 @@ import { dataConverterWith } from './payload-codec';
 import { readTemporalConfig } from './temporal-config';
 import type { Tracing } from './tracing';
 import { startTracing } from './tracing';
-import { checkDatabase, connectTemporal, registerSearchAttributes } from './startup';
+import { checkDatabase, connectTemporal } from './startup';
+import { StoreWatch } from './temporal-store';
 import { shapeFor, workflowCode } from './workflow-code';
 
 export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
@@ -129,7 +130,7 @@ function queueOptions(
 /**
  * `npm run worker`: reads the environment, waits for what it needs, and works until it is told to stop.
  *
- * @throws PaymentError CONFIG_INVALID, DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE
+ * @throws PaymentError CONFIG_INVALID, DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE, FOREIGN_INSTALLATION
  */
 export async function runWorkers({
   queues = ALL_QUEUES,
@@ -157,11 +158,23 @@ export async function runWorkers({
     alipay.testSignature();
     const connection = await connectTemporal(connectionOptions, log);
     try {
-      await registerSearchAttributes(connection, namespace, log);
       const dataConverter = dataConverterWith(config.payloads.keys);
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
-      const { latePaymentPolicy, closeMarginMs } = config.payments;
+      const { latePaymentPolicy, closeMarginMs, orderTtlMs } = config.payments;
       const merchants = [merchantId(config.alipay)];
+      const { address = 'localhost:7233' } = connectionOptions;
+      const store = new StoreWatch({
+        db,
+        connection,
+        temporal,
+        namespace,
+        address,
+        merchants,
+        sweep: config.sweep,
+        orderTtlMs,
+        log,
+      });
+      await store.arrive();
       const deps = { db, alipay, merchants, temporal, log, metrics, latePaymentPolicy, closeMarginMs };
       const workers = await createWorkers({
         connection,
@@ -173,12 +186,9 @@ export async function runWorkers({
         tracing,
         ...(workflowBundle && { workflowBundle }),
       });
-      log.info(
-        { queues, namespace, address: connectionOptions.address, ...buildInWords(config.build) },
-        'worker ready',
-      );
+      log.info({ queues, namespace, address, ...buildInWords(config.build) }, 'worker ready');
       const stopMeasuring = measureBacklog(meter, db, log);
-      await runAll(workers).finally(stopMeasuring);
+      await runAll([...workers.map(partOf), store]).finally(stopMeasuring);
     } finally {
       await connection.close();
     }
@@ -188,15 +198,29 @@ export async function runWorkers({
   }
 }
 
-/** Runs until all have stopped; one that fails stops the others, so that no process is left half working. */
-async function runAll(workers: Worker[]): Promise<void> {
-  await Promise.all(
-    workers.map(async (worker) => {
+/** Something of this process that runs until it is stopped. */
+interface Part {
+  run(): Promise<void>;
+  stop(): void;
+}
+
+const partOf = (worker: Worker): Part => ({
+  run: () => worker.run(),
+  stop: () => {
+    if (worker.getState() === 'RUNNING') worker.shutdown();
+  },
+});
+
+/** Runs until all have stopped; one that ends or fails stops the others, so that no process is left half working. */
+async function runAll(parts: Part[]): Promise<void> {
+  const ends = await Promise.allSettled(
+    parts.map(async (part) => {
       try {
-        await worker.run();
+        await part.run();
       } finally {
-        for (const other of workers) if (other.getState() === 'RUNNING') other.shutdown();
+        for (const other of parts) other.stop();
       }
     }),
   );
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }

@@ -10,9 +10,12 @@ export async function up(knex: Knex): Promise<void> {
       merchants text[] NOT NULL,
       first_seen_at timestamptz NOT NULL DEFAULT now(),
       seen_at timestamptz NOT NULL DEFAULT now(),
-      taken_over_at timestamptz
+      taken_over_at timestamptz,
+      recovered_at timestamptz
     );
-    COMMENT ON TABLE temporal_stores IS 'The Temporal stores that workers have served from this database; seen_at is refreshed every 5 s.';
+    COMMENT ON TABLE temporal_stores IS 'The Temporal stores that workers have served from this database; seen_at is refreshed every 5 s. The one seen last is the current one.';
+    COMMENT ON COLUMN temporal_stores.taken_over_at IS 'When it took over from another store. Null: it is the first.';
+    COMMENT ON COLUMN temporal_stores.recovered_at IS 'When all that the lost store knew was due again. Null after a take-over: any worker goes on with it.';
   `);
 }
 

@@ -1,0 +1,119 @@
+/**
+ * What a lost Temporal store, or one restored from a backup, makes owed again. The rows are made due; the follow-up does
+ * the rest, at its own pace.
+ */
+import type { Database } from './connect';
+import { row, rows } from './connect';
+
+/** How many rows are concerned. */
+export interface Recovery {
+  /** UNPAID payments with a check planned: their run is gone, so they are asked about at once. */
+  unwatched: number;
+  /** Payments in REVIEW or REFUNDING: their run is started again. */
+  unattended: number;
+  /** Results that are told again, with their old ids. */
+  undelivered: number;
+}
+
+/** What happened in between was known to the lost store alone. */
+export interface RecoveryWindow {
+  /** For results: those that were told before reached the order service. */
+  since: Date;
+  /** Rows that were written later are known to the present store. */
+  before: Date;
+}
+
+const PAGE = 1_000;
+
+/** An order service that has been told everything again at once would have a day's work in a minute. */
+const RESULTS_PER_SECOND = 50;
+
+const OVERDUE = `(CAST(:before AS timestamptz) - interval '3 minutes')`;
+
+const UNWATCHED = `status = 'UNPAID' AND next_check_at > ${OVERDUE} AND updated_at < :before`;
+
+const UNATTENDED = `(status IN ('REFUNDING', 'REVIEW') OR review_reason IS NOT NULL) AND
+  (revive_at IS NULL OR revive_at > :before)`;
+
+const UNDELIVERED = `told_at >= :since AND told_at < :before`;
+
+/** Postgres' clock. */
+export async function readClock(db: Database): Promise<Date> {
+  const clock = await row<{ now: Date }>(db, `SELECT clock_timestamp() AS now`);
+  return (clock as { now: Date }).now;
+}
+
+/** What {@link recover} would change. */
+export async function countRecoverable(db: Database, window: RecoveryWindow): Promise<Recovery> {
+  const counted = await row<Recovery>(
+    db,
+    `SELECT
+       (SELECT CAST(count(*) AS integer) FROM :schema:.payments WHERE ${UNWATCHED}) AS unwatched,
+       (SELECT CAST(count(*) AS integer) FROM :schema:.payments WHERE ${UNATTENDED}) AS unattended,
+       (SELECT CAST(count(*) AS integer) FROM :schema:.order_messages WHERE ${UNDELIVERED}) AS undelivered`,
+    { ...window },
+  );
+  return counted as Recovery;
+}
+
+/**
+ * Makes due what the lost store alone knew, page by page, each page a transaction. Safe to repeat, and for several
+ * processes at once: what is due already stays as it is.
+ */
+export async function recover(db: Database, window: RecoveryWindow): Promise<Recovery> {
+  return {
+    unwatched: await byPages(() => watchAgain(db, window)),
+    unattended: await byPages(() => attendAgain(db, window)),
+    undelivered: await byPages((done) => tellAgain(db, window, done)),
+  };
+}
+
+async function byPages(act: (done: number) => Promise<number>): Promise<number> {
+  let done = 0;
+  for (let changed = await act(done); changed > 0; changed = await act(done)) done += changed;
+  return done;
+}
+
+// A row that somebody writes at the same moment is skipped: what is written is known to the present store.
+
+async function watchAgain(db: Database, window: RecoveryWindow): Promise<number> {
+  const changed = await rows(
+    db,
+    `UPDATE :schema:.payments SET next_check_at = ${OVERDUE}, revive_at = NULL, revivals = 0
+     WHERE out_trade_no IN (
+       SELECT out_trade_no FROM :schema:.payments WHERE ${UNWATCHED}
+       ORDER BY next_check_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
+     RETURNING out_trade_no`,
+    { ...window, page: PAGE },
+  );
+  return changed.length;
+}
+
+async function attendAgain(db: Database, window: RecoveryWindow): Promise<number> {
+  const changed = await rows(
+    db,
+    `UPDATE :schema:.payments SET revive_at = :before, revivals = 0
+     WHERE out_trade_no IN (
+       SELECT out_trade_no FROM :schema:.payments WHERE ${UNATTENDED}
+       ORDER BY revive_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
+     RETURNING out_trade_no`,
+    { ...window, page: PAGE },
+  );
+  return changed.length;
+}
+
+async function tellAgain(db: Database, window: RecoveryWindow, done: number): Promise<number> {
+  const changed = await rows(
+    db,
+    `UPDATE :schema:.order_messages m SET
+       told_at = NULL, attempts = 0,
+       retry_at = clock_timestamp() + (:done + page.n) * interval '1 second' / :perSecond
+     FROM (
+       SELECT id, row_number() OVER (ORDER BY told_at) AS n FROM (
+         SELECT id, told_at FROM :schema:.order_messages WHERE ${UNDELIVERED}
+         ORDER BY told_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED) due) page
+     WHERE m.id = page.id RETURNING m.id`,
+    { ...window, done, page: PAGE, perSecond: RESULTS_PER_SECOND },
+  );
+  return changed.length;
+}

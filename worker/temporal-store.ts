@@ -1,0 +1,193 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
+import { isGrpcServiceError } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
+import { ExponentialBackoff, handleWhen, retry } from 'cockatiel';
+import type { Database } from '../db/connect';
+import { recover } from '../db/recovery';
+import type { SeenStore, TemporalStore } from '../db/temporal-stores';
+import { contestedStore, markRecovered, noteStore } from '../db/temporal-stores';
+import { PaymentError } from '../workflows/errors';
+import type { Logger } from './log';
+import type { SweepSettings } from './schedules';
+import { installMissingSchedules } from './schedules';
+import { registerSearchAttributes } from './startup';
+
+export interface StoreWatchDependencies {
+  db: Database;
+  connection: NativeConnection;
+  temporal: Client;
+  namespace: string;
+  /** `host:port`, for people. */
+  address: string;
+  /** Ids of the merchants that this process has. */
+  merchants: readonly string[];
+  sweep: SweepSettings;
+  /** `ORDER_TTL`, ms. */
+  orderTtlMs: number;
+  log: Logger;
+}
+
+const EVERY_MS = 5_000;
+
+/** Until the workers of another store are gone, if they go; longer than the 20 s after which a store is unseen. */
+const CONTEST_MS = 60_000;
+
+const CALL_MS = 3_000;
+
+/** The server keeps a Schedule in a workflow of its own, which now and then takes 5 s to answer. */
+const SCHEDULE_MS = 15_000;
+
+/** How much longer than an order lives a result may have been told and not been acted on. */
+const ONE_HOUR_MS = 3_600_000;
+
+/** gRPC's number. */
+const NOT_FOUND = 5;
+
+/**
+ * Watches which Temporal store this process is connected to, by the namespace's id. A store that was lost comes back
+ * empty, with another id: its search attributes and Schedules are put in place, and what it alone knew is made due again.
+ * A store that belongs to another installation ends the process.
+ */
+export class StoreWatch {
+  readonly #deps: StoreWatchDependencies;
+  readonly #stopping = new AbortController();
+  /** The namespace id whose search attributes and Schedules are in place. */
+  #prepared: string | undefined;
+  /** When the other store was met, by this process's clock. */
+  #contestedSince: number | undefined;
+  #isTroubled = false;
+
+  constructor(deps: StoreWatchDependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Before anything is written: waits until this process may work with the store, then puts search attributes and Schedules
+   * in place.
+   *
+   * @throws PaymentError FOREIGN_INSTALLATION, CONFIG_INVALID
+   */
+  async arrive(): Promise<void> {
+    try {
+      while (!(await again.execute(() => this.#look()))) await sleep(EVERY_MS / 2);
+    } catch (error) {
+      const { namespace } = this.#deps;
+      if (!isGrpcServiceError(error) || (error.code as number) !== NOT_FOUND) throw error;
+      throw new PaymentError(
+        'CONFIG_INVALID',
+        `There is no namespace ${namespace}. Correct TEMPORAL_NAMESPACE, or run: temporal operator namespace create ` +
+          `--namespace ${namespace} --retention 30d`,
+        { cause: error },
+      );
+    }
+  }
+
+  /**
+   * Looks every 5 s, until {@link stop}.
+   *
+   * @throws PaymentError FOREIGN_INSTALLATION
+   */
+  async run(): Promise<void> {
+    const { signal } = this.#stopping;
+    let recovering: Promise<void> | undefined;
+    while (!signal.aborted) {
+      const store = await this.#lookAgain();
+      if (store && isOwing(store)) {
+        // Beside the looking: while a million rows are made due, this store must not look unseen.
+        recovering ??= this.#recover(store).finally(() => (recovering = undefined));
+      }
+      await sleep(EVERY_MS, undefined, { signal }).catch(() => undefined);
+    }
+    await recovering;
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  /** Only another installation ends the process; whatever else fails is tried again. */
+  async #lookAgain(): Promise<TemporalStore | undefined> {
+    try {
+      const store = await this.#look();
+      this.#isTroubled = false;
+      return store;
+    } catch (err) {
+      if (err instanceof PaymentError && err.code === 'FOREIGN_INSTALLATION') throw err;
+      if (!this.#isTroubled)
+        this.#deps.log.warn({ err, code: 'STORE_UNSEEN' }, 'Temporal store not seen; tried again');
+      this.#isTroubled = true;
+      return undefined;
+    }
+  }
+
+  /** The store, once this process may work with it and it is prepared; undefined while another one is served. */
+  async #look(): Promise<TemporalStore | undefined> {
+    const { db, connection, namespace, address, merchants, log } = this.#deps;
+    const { namespaceInfo } = await connection.withDeadline(Date.now() + CALL_MS, () =>
+      connection.workflowService.describeNamespace({ namespace }),
+    );
+    const seen: SeenStore = { namespaceId: namespaceInfo?.id ?? '', address, namespace, merchants };
+    const sighting = await noteStore(db, seen);
+    if (sighting.kind === 'contested') {
+      this.#wait(seen, sighting.other);
+      return undefined;
+    }
+    this.#contestedSince = undefined;
+    if (sighting.kind === 'taken-over') {
+      const { from, store } = sighting;
+      log.error(
+        { code: 'STORE_TAKEN_OVER', alert: true, from: from.namespaceId, to: store.namespaceId, address },
+        'another Temporal store: open payments are asked about at once, and recent results told again',
+      );
+    }
+    if (this.#prepared !== seen.namespaceId) await this.#prepare(seen.namespaceId);
+    return sighting.store;
+  }
+
+  #wait(seen: SeenStore, other: TemporalStore): void {
+    const now = performance.now();
+    this.#contestedSince ??= now;
+    if (now - this.#contestedSince > CONTEST_MS) throw contestedStore(seen, other);
+    this.#deps.log.warn(
+      { code: 'STORE_CONTESTED', other: other.namespaceId, address: other.address, seenAt: other.seenAt },
+      'another Temporal store was served until now; this one waits until nobody serves it',
+    );
+  }
+
+  async #prepare(namespaceId: string): Promise<void> {
+    const { connection, temporal, namespace, sweep, log } = this.#deps;
+    await registerSearchAttributes(connection, namespace, log);
+    const installed = await temporal.withDeadline(Date.now() + SCHEDULE_MS, () =>
+      installMissingSchedules(temporal, sweep),
+    );
+    if (installed.length > 0) log.info({ namespace, installed }, 'Schedules installed');
+    this.#prepared = namespaceId;
+  }
+
+  async #recover({ namespaceId, takenOverAt: before }: OwingStore): Promise<void> {
+    const { db, orderTtlMs, log } = this.#deps;
+    try {
+      const since = new Date(before.getTime() - orderTtlMs - ONE_HOUR_MS);
+      const recovered = await recover(db, { since, before });
+      await markRecovered(db, namespaceId);
+      log.info({ namespaceId, ...recovered }, 'what the lost Temporal store knew is due again');
+    } catch (err) {
+      log.error(
+        { err, code: 'STORE_NOT_RECOVERED' },
+        'taking over a Temporal store was interrupted; it goes on',
+      );
+    }
+  }
+}
+
+type OwingStore = TemporalStore & { takenOverAt: Date };
+
+const isOwing = (store: TemporalStore): store is OwingStore =>
+  store.takenOverAt !== null && store.recoveredAt === null;
+
+/** Several workers that start together may get into each other's way, and a new server is not ready at once. */
+const again = retry(
+  handleWhen((error) => !(error instanceof PaymentError)),
+  { maxAttempts: 4, backoff: new ExponentialBackoff({ initialDelay: 250, maxDelay: 2_000 }) },
+);
