@@ -2,6 +2,7 @@ import type { Finding } from './doctor/examination';
 import { Examination } from './doctor/examination';
 import { examineEnvironment, examineKeys } from './doctor/configuration';
 import { examineDatabase } from './doctor/database';
+import { examineInstallation } from './doctor/installation';
 import { examineGateway } from './doctor/gateway';
 import { examineNotifyUrl } from './doctor/notify-url';
 import { examineTemporal } from './doctor/temporal';
@@ -33,8 +34,9 @@ export async function diagnose(
   try {
     const settings = await examineEnvironment(exam, env);
     const keys = await examineKeys(exam, settings);
-    await examineDatabase(exam, settings, now);
-    await examineTemporal(exam, settings);
+    const database = await examineDatabase(exam, settings, now);
+    const home = await examineTemporal(exam, settings);
+    await examineInstallation(exam, settings, { database, home });
     await examineGateway(exam, settings, keys, now);
     await examineNotifyUrl(exam, settings, { notify });
   } finally {

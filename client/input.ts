@@ -2,6 +2,7 @@ import Big from 'big.js';
 import { z } from 'zod';
 import { duration, LONGEST_ORDER } from '../worker/config';
 import { PaymentError } from '../workflows/errors';
+import type { MerchantCorrection } from '../db/merchants';
 import type { UnmatchedResolution } from '../db/unmatched-notifications';
 import type { ResolveReview } from '../workflows/messages';
 
@@ -87,6 +88,26 @@ const resolution = z.strictObject({
   reason: note(256),
 });
 
+const correction = z.strictObject({
+  id: z
+    .string('is missing or not a string')
+    .max(64, 'must have at most 64 characters')
+    .regex(/^[^/]+\/[^/]+$/, 'must be appId/sellerId, as `merchant list` shows it'),
+  sellerId: z
+    .string('is missing or not a string')
+    .regex(/^[A-Za-z0-9]{1,28}$/, 'must be 1 to 28 letters or digits'),
+  actor: note(64),
+  reason: note(256),
+});
+
+const recovery = z.strictObject({
+  since: z.iso
+    .datetime({ offset: true, error: 'must be a time with its zone, like "2026-11-24T10:00:00Z"' })
+    .transform((text) => new Date(text)),
+  actor: note(64),
+  dryRun: z.boolean('must be true or false').optional(),
+});
+
 /** An order as its shop registers it. `totalAmount` has two decimals now; `expiresIn` reads by {@link parseDuration}. */
 export type ParsedOrderInput = z.output<typeof orderInput>;
 
@@ -110,6 +131,12 @@ export const parseDecision = (input: unknown): ResolveReview => parse(decision, 
 
 /** @throws PaymentError INVALID_INPUT that names every fault */
 export const parseResolution = (input: unknown): UnmatchedResolution => parse(resolution, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseCorrection = (input: unknown): MerchantCorrection => parse(correction, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseRecovery = (input: unknown): z.output<typeof recovery> => parse(recovery, input);
 
 /** @throws PaymentError INVALID_INPUT */
 export const parseOrderId = (text: unknown): string =>

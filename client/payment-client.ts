@@ -18,13 +18,16 @@ import { updatePayment, watchPayment } from '../activities/payment-workflow';
 import type { Database } from '../db/connect';
 import { openDatabase, row } from '../db/connect';
 import { openPayment, registerOrder, unknownOrder, unknownPayment } from '../db/ledger';
-import { merchantId } from '../db/merchants';
+import type { CorrectedMerchant, MerchantCorrection, MerchantWithOpen } from '../db/merchants';
+import { correctMerchant, listMerchants, merchantId } from '../db/merchants';
 import type { ClockedOrder, Order } from '../db/orders';
 import { findOrder } from '../db/orders';
 import type { PaymentEvent } from '../db/payment-events';
 import { findEvents } from '../db/payment-events';
 import type { Payment } from '../db/payments';
 import { findPayment, listPayments, listReviews } from '../db/payments';
+import type { Recovery } from '../db/recovery';
+import { recoverByHand } from '../db/recovery';
 import type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
 import { listUnmatched, resolveUnmatched } from '../db/unmatched-notifications';
 import { readConfig } from '../worker/config';
@@ -54,9 +57,11 @@ import { explain } from './dependencies';
 import {
   parseCheckoutInput,
   parseCloseInput,
+  parseCorrection,
   parseDecision,
   parseDuration,
   parseOrderInput,
+  parseRecovery,
   parseResolution,
 } from './input';
 import type { NotifyAnswer } from './notifications';
@@ -70,6 +75,8 @@ import { readTemporalConfig } from '../worker/temporal-config';
 /** What can be done about the sweep. */
 export type Sweeps = Pick<SweepControl, 'install' | 'run' | 'report' | 'pause' | 'resume'>;
 
+export type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
+export type { Recovery } from '../db/recovery';
 export type { Order } from '../db/orders';
 export type { PaymentEvent } from '../db/payment-events';
 export type { Payment } from '../db/payments';
@@ -105,6 +112,12 @@ export interface Checkout {
   /** Where the buyer pays: a URL, or for `precreate` the content of a QR code. */
   paymentUrl: string;
   workflowId: string;
+}
+
+/** A merchant of the database. */
+export interface ListedMerchant extends MerchantWithOpen {
+  /** Whether this process is configured with it. */
+  configured: boolean;
 }
 
 /** One run of a payment's workflow. */
@@ -221,7 +234,7 @@ export class PaymentClient {
         await this.#register(orderInput);
         const { order, payment } = await openPayment(this.#deps.db, {
           orderId: orderInput.orderId,
-          merchant: merchantId(this.#deps.alipay.settings),
+          merchant: this.#deps.alipay.settings,
           ...(given !== undefined && { outTradeNo: given }),
           newOutTradeNo: newOutTradeNo(),
           product,
@@ -293,6 +306,38 @@ export class PaymentClient {
    */
   resolveUnmatched(resolution: UnmatchedResolution): Promise<UnmatchedNotification> {
     return this.#guard(() => resolveUnmatched(this.#deps.db, parseResolution(resolution)));
+  }
+
+  /** Every merchant of this database, with the number of its open payments, and whether this client has it. */
+  merchants(): Promise<ListedMerchant[]> {
+    return this.#guard(async () => {
+      const ours = merchantId(this.#deps.alipay.settings);
+      const found = await listMerchants(this.#deps.db);
+      return found.map((merchant) => ({ ...merchant, configured: merchant.id === ours }));
+    });
+  }
+
+  /**
+   * A person says that a merchant was registered with a wrong seller id: its orders and payments belong to the right one
+   * from now on.
+   *
+   * @throws PaymentError INVALID_INPUT, NOT_FOUND
+   */
+  correctMerchant(correction: MerchantCorrection): Promise<CorrectedMerchant> {
+    return this.#guard(() => correctMerchant(this.#deps.db, parseCorrection(correction)));
+  }
+
+  /**
+   * After Temporal's store was restored from a backup of the time `since` (ISO 8601): planned checks are made at once, and
+   * results told since are told again with their old ids. `dryRun` only counts.
+   *
+   * @throws PaymentError INVALID_INPUT
+   */
+  recover(input: { since: string; actor: string; dryRun?: boolean }): Promise<Recovery> {
+    return this.#guard(async () => {
+      const { since, actor, dryRun = false } = parseRecovery(input);
+      return recoverByHand(this.#deps.db, { since, actor, dryRun });
+    });
   }
 
   /**

@@ -45,13 +45,13 @@ const CLOCK = `
   now() >= o.expires_at AS expired,
   CAST(EXTRACT(EPOCH FROM o.expires_at - now()) * 1000 AS float8) AS "remainingMs"`;
 
-/** Inserts the order, unless its id is there already: the first registration wins. */
-export async function insertOrder(db: Database, order: NewOrder): Promise<void> {
-  await rows(
+/** Inserts the order; undefined where its id is there already: the first registration wins. */
+export function insertOrder(db: Database, order: NewOrder): Promise<ClockedOrder | undefined> {
+  return row(
     db,
-    `INSERT INTO :schema:.orders (id, subject, total_amount, close_by, merchant, expires_at)
+    `INSERT INTO :schema:.orders AS o (id, subject, total_amount, close_by, merchant, expires_at)
      VALUES (:id, :subject, :totalAmount, :closeBy, :merchant, now() + :ttlMs * interval '1 millisecond')
-     ON CONFLICT (id) DO NOTHING`,
+     ON CONFLICT (id) DO NOTHING RETURNING ${COLUMNS}, ${CLOCK}`,
     { ...order },
   );
 }

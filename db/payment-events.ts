@@ -32,7 +32,7 @@ export type PaymentEventName =
   | 'unmatched-resolved'
   | 'merchant-corrected'
   | 'store-taken-over'
-  | 'recovered'
+  | 'recovery'
   /** A person's, written by SQL (docs/operations.md). */
   | 'note'
   | 'told';

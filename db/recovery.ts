@@ -2,8 +2,10 @@
  * What a lost Temporal store, or one restored from a backup, makes owed again. The rows are made due; the follow-up does
  * the rest, at its own pace.
  */
+import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
 import { row, rows } from './connect';
+import { appendEvent } from './payment-events';
 
 /** How many rows are concerned. */
 export interface Recovery {
@@ -41,6 +43,27 @@ const UNDELIVERED = `told_at >= :since AND told_at < :before`;
 export async function readClock(db: Database): Promise<Date> {
   const clock = await row<{ now: Date }>(db, `SELECT clock_timestamp() AS now`);
   return (clock as { now: Date }).now;
+}
+
+/**
+ * {@link recover} at a person's word, which is kept in `payment_events`; `dryRun` only counts.
+ *
+ * @throws PaymentError INVALID_INPUT where `since` lies in the future
+ */
+export async function recoverByHand(
+  db: Database,
+  { since, actor, dryRun }: { since: Date; actor: string; dryRun: boolean },
+): Promise<Recovery> {
+  const before = await readClock(db);
+  if (since >= before) {
+    throw new PaymentError(
+      'INVALID_INPUT',
+      `since must lie in the past: it is ${before.toISOString()}, by Postgres' clock`,
+    );
+  }
+  if (dryRun) return countRecoverable(db, { since, before });
+  await appendEvent(db, { outTradeNo: null, actor, event: 'recovery', detail: { since } });
+  return recover(db, { since, before });
 }
 
 /** What {@link recover} would change. */

@@ -38,8 +38,8 @@ export type Sighting =
   | { kind: 'taken-over'; store: TemporalStore; from: TemporalStore }
   | { kind: 'contested'; other: TemporalStore };
 
-/** A store is refreshed every 5 s by each worker. One that was not for so long has no workers, or is gone. */
-const UNSEEN_MS = 20_000;
+/** Each worker refreshes its store every 5 s. One that nobody has refreshed for so long is gone, or has no workers. */
+export const UNSEEN_MS = 20_000;
 
 const COLUMNS = `
   s.namespace_id AS "namespaceId", s.address, s.namespace, s.merchants, s.first_seen_at AS "firstSeenAt",

@@ -22,6 +22,9 @@ export type CliPayments = Pick<
   | 'reviews'
   | 'unmatched'
   | 'resolveUnmatched'
+  | 'merchants'
+  | 'correctMerchant'
+  | 'recover'
   | 'runs'
   | 'events'
   | 'close'
@@ -83,10 +86,12 @@ export function askWhoAndWhy(command: Command): Command {
     .addOption(
       new Option('--reason <text>', 'why; it is recorded').argParser(oneLine(256)).makeOptionMandatory(),
     )
-    .addOption(
-      new Option('--actor <name>', 'who; it is recorded').argParser(oneLine(64)).default(userName()),
-    );
+    .addOption(actorOption());
 }
+
+/** `--actor`, by default whoever is logged in. */
+export const actorOption = (): Option =>
+  new Option('--actor <name>', 'who; it is recorded').argParser(oneLine(64)).default(userName());
 
 function oneLine(longest: number) {
   return (text: string): string => {

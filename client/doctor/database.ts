@@ -11,12 +11,16 @@ import { Fault } from './examination';
 
 const MIGRATE = 'Run: npm run migrate';
 
-/** Postgres: reachable, its clock, the isolation of transactions, the schema, what the user may do there, the migrations. */
+/**
+ * Postgres: reachable, its clock, the isolation of transactions, the schema, what the user may do there, the migrations.
+ *
+ * @returns the database, where all its tables are there
+ */
 export async function examineDatabase(
   exam: Examination,
   { database: config }: Settings,
   now: () => number,
-): Promise<void> {
+): Promise<Database | undefined> {
   const db = await exam.check('database', { environment: config }, ({ environment }) => reach(environment));
   await exam.check('database-clock', { database: db }, ({ database }) => compareClock(database, now));
   await exam.check('isolation', { database: db }, ({ database }) => testIsolation(database));
@@ -28,9 +32,12 @@ export async function examineDatabase(
   const rights = await exam.check('rights', { database: db, schema }, ({ database, schema: name }) =>
     testRights(database, name),
   );
-  await exam.check('migrations', { database: db, schema, rights }, ({ database, schema: name }) =>
-    testMigrations(database, name),
+  const migrated = await exam.check(
+    'migrations',
+    { database: db, schema, rights },
+    ({ database, schema: name }) => testMigrations(database, name),
   );
+  return migrated && db;
 }
 
 async function reach(config: Config['database']): Promise<Found<Database>> {

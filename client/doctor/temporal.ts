@@ -28,11 +28,15 @@ const SERVED: readonly (readonly [TaskQueue, readonly QueueType[]])[] = [
   [TASK_QUEUES.orderService, ['workflow']],
 ];
 
-/** Temporal: reachable, the namespace, its search attributes, its workers, the sweep's Schedule. */
+/**
+ * Temporal: reachable, the namespace, its search attributes, its workers, the sweep's Schedule.
+ *
+ * @returns the connection and its namespace, where there is one
+ */
 export async function examineTemporal(
   exam: Examination,
   { temporal: config, sweep, payloads }: Settings,
-): Promise<void> {
+): Promise<Home | undefined> {
   const connection = await exam.check('temporal', { environment: config }, ({ environment }) =>
     reach(environment),
   );
@@ -50,6 +54,7 @@ export async function examineTemporal(
     testSchedule(new SweepControl(clientOf(given.namespace, payloads), given.environment)),
   );
   await exam.check('last-sweep', { schedule: control }, ({ schedule }) => testLastSweep(schedule));
+  return home;
 }
 
 /** Without sound keys it reads what is in clear, and says what it cannot read. */

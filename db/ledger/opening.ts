@@ -3,7 +3,7 @@ import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
 import type { MerchantSettings } from '../merchants';
-import { isOf, registerMerchant } from '../merchants';
+import { isOf, merchantId, registerMerchant } from '../merchants';
 import { toFen } from '../money';
 import type { ClockedOrder } from '../orders';
 import { findOrder, insertOrder, lockOrder } from '../orders';
@@ -29,12 +29,11 @@ export interface OrderToRegister {
  * @throws PaymentError MERCHANT_DIFFERS, AMOUNT_DIFFERS where it is registered with another merchant or amount
  */
 export async function registerOrder(db: Database, input: OrderToRegister): Promise<ClockedOrder> {
-  const { orderId, ...rest } = input;
-  const merchant = await registerMerchant(db, input.merchant);
-  await insertOrder(db, { ...rest, id: orderId, merchant });
-  const order = await findOrder(db, orderId);
+  const { orderId } = input;
+  const order =
+    (await findOrder(db, orderId)) ?? (await insertNew(db, input)) ?? (await findOrder(db, orderId));
   if (!order) throw unknownOrder(orderId);
-  assertSameMerchant(order, merchant);
+  assertSameMerchant(order, merchantId(input.merchant));
   if (toFen(order.totalAmount) !== toFen(input.totalAmount)) {
     throw new PaymentError(
       'AMOUNT_DIFFERS',
@@ -45,10 +44,18 @@ export async function registerOrder(db: Database, input: OrderToRegister): Promi
   return order;
 }
 
+async function insertNew(
+  db: Database,
+  { orderId, ...order }: OrderToRegister,
+): Promise<ClockedOrder | undefined> {
+  const merchant = await registerMerchant(db, order.merchant);
+  return insertOrder(db, { ...order, id: orderId, merchant });
+}
+
 export interface PaymentToOpen {
   orderId: string;
-  /** The id of the merchant that gets the money. {@link registerOrder} has registered it. */
-  merchant: string;
+  /** Who gets the money. */
+  merchant: MerchantSettings;
   /** Given by the caller; without it the order's newest UNPAID payment of this product and merchant is opened again. */
   outTradeNo?: string;
   /** The number for a payment that has to be made anew. */
@@ -71,13 +78,16 @@ export async function openPayment(
   return transaction(db, async (trx) => {
     const order = await lockOrder(trx, input.orderId);
     if (!order) throw unknownOrder(input.orderId);
-    assertSameMerchant(order, input.merchant);
+    assertSameMerchant(order, merchantId(input.merchant));
     assertPayable(order, input.marginMs);
     const payments = await findPaymentsOfOrder(trx, order.id);
     assertNotHeld(order.id, payments);
 
     const outTradeNo = await chooseOutTradeNo(trx, input, payments);
-    if (!(await findPayment(trx, outTradeNo))) await insertPayment(trx, { ...input, outTradeNo });
+    if (!(await findPayment(trx, outTradeNo))) {
+      const merchant = await registerMerchant(trx, input.merchant);
+      await insertPayment(trx, { ...input, outTradeNo, merchant });
+    }
     const payment = await findPayment(trx, outTradeNo);
     if (!payment) throw unknownPayment(outTradeNo);
     // Its own order was not locked here: another checkout may have taken the number in this moment.
@@ -88,17 +98,18 @@ export async function openPayment(
 }
 
 async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: Payment[]): Promise<string> {
+  const ours = merchantId(input.merchant);
   if (input.outTradeNo === undefined) {
     const open = payments.filter(
       ({ status, product, merchant }) =>
-        status === 'UNPAID' && product === input.product && isOf(merchant, [input.merchant]),
+        status === 'UNPAID' && product === input.product && isOf(merchant, [ours]),
     );
     return open.at(-1)?.outTradeNo ?? input.newOutTradeNo;
   }
   const known = await findPayment(trx, input.outTradeNo);
   if (known && known.orderId !== input.orderId) throw takenOutTradeNo(input.outTradeNo);
-  if (known && !isOf(known.merchant, [input.merchant])) {
-    throw otherMerchant(`Payment ${input.outTradeNo}`, known.merchant, input.merchant);
+  if (known && !isOf(known.merchant, [ours])) {
+    throw otherMerchant(`Payment ${input.outTradeNo}`, known.merchant, ours);
   }
   if (known && known.status !== 'UNPAID') {
     throw new PaymentError(

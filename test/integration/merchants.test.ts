@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { diagnose } from '../../client/doctor';
 import { listMerchants } from '../../db/merchants';
 import { pino } from 'pino';
 import { Hands, openShop } from '../support';
 import type { Shop } from '../support';
+import { durableAlipay, environmentOf } from './operator';
 import { Story } from './story';
 
 // Two installations with different app ids, each with an Alipay of its own, on one database: nobody's wish, and seen.
@@ -65,7 +67,7 @@ describe('a checkout', () => {
       { id: OURS },
     );
     const tea = { subject: 'A pot of tea', totalAmount: '12.30' };
-    const before = await story.everything();
+    const before = [await story.everything(), await listMerchants(shop.db)];
     const asked = [
       other.payments.registerOrder({ orderId, ...tea }),
       other.payments.checkout({ orderId, ...tea }),
@@ -78,7 +80,7 @@ describe('a checkout', () => {
         message: expect.stringContaining(OURS),
       });
     }
-    expect(await story.everything()).toEqual(before);
+    expect([await story.everything(), await listMerchants(shop.db)]).toEqual(before);
     await expect(shop.payments.checkout({ orderId, ...tea })).resolves.toMatchObject({ outTradeNo });
   });
 
@@ -131,5 +133,142 @@ describe('the installation of another merchant', () => {
       await ours.hear(outTradeNo);
       expect(await story.standing(orderId)).toBe('PAID: PAID');
     }
+  });
+});
+
+describe('a person at the command line', () => {
+  const inDatabase = async () => ({
+    orders: await shop.sql(
+      `SELECT merchant, CAST(count(*) AS integer) AS n FROM orders GROUP BY 1 ORDER BY 1`,
+    ),
+    payments: await shop.sql(
+      `SELECT merchant, CAST(count(*) AS integer) AS n FROM payments GROUP BY 1 ORDER BY 1`,
+    ),
+  });
+
+  it('sees every merchant, the open payments of each, and which one is configured here', async () => {
+    const { code, out } = await durableAlipay(environmentOf(other), 'merchant', 'list', '--json');
+    expect(code).toBe(0);
+    const open = await shop.sql(`SELECT 1 FROM payments WHERE merchant = :id AND status = 'UNPAID'`, {
+      id: OURS,
+    });
+    expect(JSON.parse(out)).toMatchObject([{ id: OURS, configured: false, openPayments: open.length }]);
+  });
+
+  it('corrects a seller id: all rows follow, and who and why is kept', async () => {
+    const before = await inDatabase();
+    const [id, sellerId] = [OURS, '2088000000000077'];
+    const corrected = '2021000000000000/2088000000000077';
+    const set = [
+      'merchant',
+      'set',
+      id,
+      '--seller-id',
+      sellerId,
+      '--reason',
+      'a digit was wrong',
+      '--actor',
+      'li',
+    ];
+    const { code, out } = await durableAlipay(environmentOf(shop), ...set, '--json');
+    expect([code, JSON.parse(out)]).toMatchObject([0, { from: OURS, to: corrected }]);
+
+    const follow = (rows: Record<string, unknown>[]) =>
+      rows.map((row) => (row['merchant'] === OURS ? { ...row, merchant: corrected } : row));
+    const after = await inDatabase();
+    expect(after).toEqual({ orders: follow(before.orders), payments: follow(before.payments) });
+    const events = await shop.sql(
+      `SELECT actor, detail FROM payment_events WHERE event = 'merchant-corrected'`,
+    );
+    expect(events).toEqual([
+      { actor: 'li', detail: { from: OURS, to: corrected, reason: 'a digit was wrong' } },
+    ]);
+
+    // A process with the new seller id takes them on, one with the old does no longer.
+    const renamed = { ...environmentOf(shop), ALIPAY_SELLER_ID: sellerId };
+    const [{ id: orderId }] = (await shop.sql<{ id: string }>(
+      `SELECT id FROM orders WHERE status = 'UNPAID' AND merchant IS NOT NULL AND expires_at > now() LIMIT 1`,
+    )) as [{ id: string }];
+    const checkout = ['checkout', orderId, '--amount', '12.30', '--subject', 'A pot of tea'];
+    expect(await durableAlipay(renamed, ...checkout)).toMatchObject({ code: 0 });
+    expect(await durableAlipay(environmentOf(shop), ...checkout)).toMatchObject({
+      code: 4,
+      err: expect.stringMatching(/^MERCHANT_DIFFERS: Order .* belongs to merchant .*0077/),
+    });
+
+    // And back again, as if the correction was the mistake.
+    const back = [
+      'merchant',
+      'set',
+      corrected,
+      '--seller-id',
+      '2088000000000000',
+      '--reason',
+      'it was right',
+    ];
+    expect(await durableAlipay(environmentOf(shop), ...back)).toMatchObject({ code: 0 });
+    expect((await inDatabase()).orders).toEqual(before.orders);
+    expect(await listMerchants(shop.db)).toMatchObject([
+      { id: OURS, correctedTo: null },
+      { id: corrected, correctedTo: OURS, openPayments: 0 },
+    ]);
+  });
+
+  it.each([
+    [
+      ['2021000000000000/2088999999999999', '--seller-id', '2088000000000077'],
+      3,
+      /^NOT_FOUND: There is no merchant/,
+    ],
+    [
+      ['2021000000000000', '--seller-id', '2088000000000077'],
+      2,
+      /^INVALID_INPUT: id must be appId\/sellerId/,
+    ],
+    [[OURS, '--seller-id', '2088/1'], 2, /^INVALID_INPUT: sellerId must be 1 to 28 letters or digits/],
+  ])('is told what is wrong with %j, and nothing is written', async (args, exitCode, words) => {
+    const before = await story.everything();
+    const { code, err } = await durableAlipay(
+      environmentOf(shop),
+      'merchant',
+      'set',
+      ...args,
+      '--reason',
+      'x',
+    );
+    expect([code, err]).toEqual([exitCode, expect.stringMatching(words)]);
+    expect(await story.everything()).toEqual(before);
+  });
+});
+
+describe('the doctor', () => {
+  const merchantsFinding = async (env: Record<string, string>) =>
+    (await diagnose(env)).find(({ check }) => check === 'merchants');
+
+  it('is content where the database is of the configured merchant', async () => {
+    expect(await merchantsFinding(environmentOf(shop))).toMatchObject({ verdict: 'ok' });
+  });
+
+  it('finds a database of other merchants at fault, with the number of their open payments', async () => {
+    expect(await merchantsFinding(environmentOf(other))).toMatchObject({
+      verdict: 'fault',
+      says: expect.stringMatching(/belongs to 2021000000000000\/2088000000000000 \(\d+ open payments\)/),
+    });
+  });
+
+  it('names a merchant that was taken out of the configuration while its payments are open', async () => {
+    await other.payments.checkout({ orderId: 'of-the-other', subject: 'tea', totalAmount: '1.00' });
+    const before = await merchantsOf('payments', 'of-the-other');
+    expect(await merchantsFinding(environmentOf(shop))).toMatchObject({
+      verdict: 'warning',
+      says: 'not in this environment: 2021000000009999/2088000000009999 (1 open payments)',
+      advice: expect.stringContaining('durable-alipay merchant set'),
+    });
+    // It is held as it is.
+    const [payment] = await shop.payments.payments({ orderId: 'of-the-other' });
+    await expect(new Hands(shop).check(payment?.outTradeNo ?? '')).rejects.toMatchObject({
+      type: 'MERCHANT_UNKNOWN',
+    });
+    expect(await merchantsOf('payments', 'of-the-other')).toEqual(before);
   });
 });

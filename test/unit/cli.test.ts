@@ -6,6 +6,7 @@ import type { CliPayments } from '../../client/cli/command';
 import type { Finding } from '../../client/doctor';
 import type {
   LastSweep,
+  ListedMerchant,
   PaymentRun,
   SweepSchedule,
   UnmatchedNotification,
@@ -55,6 +56,31 @@ const PAYMENT: Payment = {
   closedAt: null,
   refundedAt: null,
 };
+
+const MERCHANTS: ListedMerchant[] = [
+  {
+    id: 'A/1',
+    name: 'default',
+    appId: 'A',
+    sellerId: '1',
+    gateway: 'https://openapi.alipay.com/gateway.do',
+    registeredAt: CREATED,
+    correctedTo: null,
+    openPayments: 12,
+    configured: true,
+  },
+  {
+    id: 'B/2',
+    name: 'default',
+    appId: 'B',
+    sellerId: '2',
+    gateway: 'https://openapi.alipay.com/gateway.do',
+    registeredAt: CREATED,
+    correctedTo: null,
+    openPayments: 3,
+    configured: false,
+  },
+];
 
 const STATE: PaymentState = {
   outTradeNo: 'P1',
@@ -201,6 +227,9 @@ async function run(
     reviews: answer('reviews', [PAYMENT, { ...PAYMENT, status: 'PAID' }]),
     unmatched: answer('unmatched', [UNMATCHED]),
     resolveUnmatched: answer('resolveUnmatched', { ...UNMATCHED, resolvedBy: 'li', resolution: 'refunded' }),
+    merchants: answer('merchants', MERCHANTS),
+    correctMerchant: answer('correctMerchant', { from: 'A/1', to: 'A/2', orders: 3, payments: 4 }),
+    recover: answer('recover', { unwatched: 5, unattended: 6, undelivered: 7 }),
     runs: answer('runs', RUNS),
     payments: answer('payments', [PAYMENT]),
     events: answer('events', EVENTS),
@@ -741,6 +770,48 @@ describe('sweep', () => {
     expect(resumed.out).toMatch(
       /^Schedule sweep-expired-orders is running .*Its next runs \(UTC\):\n {2}2999/,
     );
+  });
+});
+
+describe('merchant', () => {
+  it('list says whose payments there are, and which merchant is configured here', async () => {
+    const { out } = await run(['merchant', 'list']);
+    expect(out).toMatch(/^A\/1 +yes +12 +https/m);
+    expect(out).toMatch(/^B\/2 +no +3 +https/m);
+    expect(JSON.parse((await run(['merchant', 'list', '--json'])).out)).toHaveLength(2);
+  });
+
+  it('set wants the right seller id, and records who and why', async () => {
+    const set = await run([
+      'merchant',
+      'set',
+      'A/1',
+      '--seller-id',
+      '2',
+      '--reason',
+      'slip',
+      '--actor',
+      'li',
+    ]);
+    expect(set.asked).toEqual([
+      ['correctMerchant', { id: 'A/1', sellerId: '2', actor: 'li', reason: 'slip' }],
+    ]);
+    expect(set.out).toMatch(/^Merchant +A\/2\nBefore +A\/1\nOrders +3\nPayments +4$/m);
+    expect((await run(['merchant', 'set', 'A/1', '--reason', 'slip'])).code).toBe(2);
+    expect((await run(['merchant', 'set', 'A/1', '--seller-id', '2'])).code).toBe(2);
+  });
+});
+
+describe('recover', () => {
+  it('tells how much was made due, and only counts in a dry run', async () => {
+    const since = '2026-11-24T10:00:00Z';
+    const { asked, out } = await run(['recover', '--since', since, '--actor', 'li']);
+    expect(asked).toEqual([['recover', { since, actor: 'li' }]]);
+    expect(out).toMatch(/at once +5\n.*taken up +6\nResults told again +7\n$/);
+    const dry = await run(['recover', '--since', since, '--actor', 'li', '--dry-run']);
+    expect(dry.asked).toEqual([['recover', { since, actor: 'li', dryRun: true }]]);
+    expect(dry.out).toContain('nothing was written');
+    expect((await run(['recover'])).code).toBe(2);
   });
 });
 

@@ -4,7 +4,6 @@ import type { AlipayGateway } from '../../../activities/alipay/gateway';
 import { readEvidence } from '../../../activities/evidence';
 import { storeAnswer } from '../../../activities/payments';
 import type { Database } from '../../../db/connect';
-import { merchantId } from '../../../db/merchants';
 import { openPayment, recordPaid, registerOrder } from '../../../db/ledger';
 import { logMessage } from '../../../db/order-log';
 import { findUndelivered, markTold } from '../../../db/order-messages';
@@ -53,7 +52,7 @@ export async function checkOut(
   const payment = await db.transaction(async (trx) => {
     const opened = await openPayment(trx, {
       orderId,
-      merchant: merchantId(alipay.settings),
+      merchant: alipay.settings,
       newOutTradeNo: randomBytes(16).toString('hex'),
       product: 'page',
       marginMs: MARGIN_MS,
