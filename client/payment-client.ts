@@ -206,7 +206,7 @@ export class PaymentClient {
   /**
    * Registers an order, or finds it registered: the first registration wins.
    *
-   * @throws PaymentError INVALID_INPUT, AMOUNT_DIFFERS
+   * @throws PaymentError INVALID_INPUT, MERCHANT_DIFFERS, AMOUNT_DIFFERS
    */
   registerOrder(input: OrderInput): Promise<Order> {
     return this.#guard(async () => withoutClock(await this.#register(parseOrderInput(input))));
@@ -216,7 +216,7 @@ export class PaymentClient {
    * The buyer wants to pay: registers the order if that has not been done, opens its payment, starts the workflow
    * that will know what became of it, and answers where the buyer pays. Repeating it gives the same payment.
    *
-   * @throws PaymentError INVALID_INPUT, AMOUNT_DIFFERS, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD,
+   * @throws PaymentError INVALID_INPUT, MERCHANT_DIFFERS, AMOUNT_DIFFERS, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD,
    *   OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED
    */
   async checkout(input: CheckoutInput): Promise<Checkout> {

@@ -26,6 +26,8 @@ export { temporalAddress, temporalCli, timeSkippingEnvironment, workflowBundle }
 export { waitFor } from '../../sandbox/dev/wait-for';
 export { openShop } from './shop';
 export { startProcess } from './processes';
+export type { Running } from './processes';
+export { OwnTemporal } from './own-temporal';
 export type { Shop, ShopOptions } from './shop';
 export { Collector } from './collector';
 export type { CollectedSpan } from './collector';

@@ -12,19 +12,26 @@ export interface Running {
   stop(): Promise<number | null>;
   /** Ends it at once. */
   kill(): void;
+  /** Waits until it ends by itself; answers as {@link stop} does. */
+  ended(): Promise<number | null>;
 }
 
 /** Starts a part of the application as its npm script does, with this environment alone. It ends with this process, however that ends. */
 export function startProcess(
   entry: 'worker/main.ts' | 'client/server.ts',
   environment: Record<string, string>,
+  args: readonly string[] = [],
 ): Running {
   const leash = `process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume()`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--eval', `${leash}; require('./${entry}');`], {
-    cwd: ROOT,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', '--eval', `${leash}; require('./${entry}');`, '--', ...args],
+    {
+      cwd: ROOT,
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    },
+  );
   let output = '';
   const hear = (chunk: string): void => {
     output += chunk;
@@ -32,13 +39,22 @@ export function startProcess(
   };
   child.stdout.setEncoding('utf8').on('data', hear);
   child.stderr.setEncoding('utf8').on('data', hear);
-  return { output: () => output, stop: () => stop(child), kill: () => child.kill('SIGKILL') };
+  return {
+    output: () => output,
+    stop: () => stop(child),
+    ended: () => endOf(child),
+    kill: () => child.kill('SIGKILL'),
+  };
 }
 
 /** Closes a process' standard input, its leash, and waits for its end; answers the exit code, null where a signal ended it. */
 export async function stop(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-  const exit = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const end = endOf(child);
   child.stdin?.end();
-  return exit;
+  return end;
+}
+
+async function endOf(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+  return new Promise((resolve) => child.once('exit', resolve));
 }
