@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { ListedMerchant } from '../payment-client';
-import { askWhoAndWhy, examples } from './command';
+import { answer, askWhoAndWhy, examples } from './command';
 import type { Answering, WhoAndWhy } from './command';
 import { fields, table, when } from './screen';
 import type { Paint } from './screen';
@@ -34,8 +34,7 @@ function addList(merchant: Command, answering: Answering): void {
     )
     .action(
       answering(async (payments) => {
-        const found = await payments.merchants();
-        return { data: found, text: (paint) => merchantTable(paint, found) };
+        return answer(await payments.merchants(), merchantTable);
       }),
     );
 }
@@ -61,16 +60,14 @@ function addSet(merchant: Command, answering: Answering): void {
       answering(async (payments, id: string, options: WhoAndWhy & { sellerId: string }) => {
         const { sellerId, actor, reason } = options;
         const corrected = await payments.correctMerchant({ id, sellerId, actor, reason });
-        return {
-          data: corrected,
-          text: (paint) =>
-            fields(paint, [
-              ['Merchant', corrected.to],
-              ['Before', corrected.from],
-              ['Orders', String(corrected.orders)],
-              ['Payments', String(corrected.payments)],
-            ]),
-        };
+        return answer(corrected, (paint, shown) =>
+          fields(paint, [
+            ['Merchant', shown.to],
+            ['Before', shown.from],
+            ['Orders', String(shown.orders)],
+            ['Payments', String(shown.payments)],
+          ]),
+        );
       }),
     );
 }

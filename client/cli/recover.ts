@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { actorOption, examples } from './command';
+import { actorOption, answer, examples } from './command';
 import type { Answering } from './command';
 import { fields } from './screen';
 
@@ -21,19 +21,16 @@ export function addRecover(program: Command, answering: Answering): void {
     )
     .action(
       answering(async (payments, options: { since: string; actor: string; dryRun?: true }) => {
-        const recovered = await payments.recover(options);
-        return {
-          data: recovered,
-          text: (paint) =>
-            [
-              fields(paint, [
-                ['Checks made at once', String(recovered.unwatched)],
-                ['Reviews and refunds taken up', String(recovered.unattended)],
-                ['Results told again', String(recovered.undelivered)],
-              ]),
-              ...(options.dryRun ? ['', 'A dry run: nothing was written.'] : []),
-            ].join('\n'),
-        };
+        return answer(await payments.recover(options), (paint, shown) =>
+          [
+            fields(paint, [
+              ['Checks made at once', String(shown.unwatched)],
+              ['Reviews and refunds taken up', String(shown.unattended)],
+              ['Results told again', String(shown.undelivered)],
+            ]),
+            ...(options.dryRun ? ['', 'A dry run: nothing was written.'] : []),
+          ].join('\n'),
+        );
       }),
     );
 }

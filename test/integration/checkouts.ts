@@ -25,6 +25,12 @@ const db = openDatabase({
   ...(process.env['DATABASE_POOLER'] === 'transaction' && { pooler: 'transaction' }),
 });
 
+const MERCHANT = {
+  appId: '2021000000000000',
+  sellerId: '2088000000000000',
+  gateway: 'https://alipay.example',
+};
+
 async function payOne(number: number): Promise<string | undefined> {
   const orderId = `${env.SHOP}-${number}`;
   const totalAmount = `${number}.${env.CENTS}`;
@@ -34,10 +40,12 @@ async function payOne(number: number): Promise<string | undefined> {
     subject: 'tea',
     totalAmount,
     closeBy: 'sweep',
+    merchant: MERCHANT,
     ttlMs: 3_600_000,
   });
   const { payment } = await openPayment(db, {
     orderId,
+    merchant: MERCHANT,
     newOutTradeNo: outTradeNo,
     product: 'page',
     marginMs: 1_000,
