@@ -25,8 +25,6 @@ export interface ActivityDependencies {
   latePaymentPolicy: LatePaymentPolicy;
   /** `CLOSE_MARGIN`, ms. */
   closeMarginMs: number;
-  /** The merchants that this process may ask about, as `appId/sellerId`. */
-  merchants: readonly string[];
 }
 
 /** What a worker on queue `payments` runs, also as local activities. */

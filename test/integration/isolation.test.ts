@@ -10,6 +10,12 @@ import { freshDatabase, waitFor } from '../support';
 /** As a database's administrator may have set it, for reasons of their own. */
 const STRICT = ['repeatable read', 'serializable'];
 
+const MERCHANT = {
+  appId: '2021000000000000',
+  sellerId: '2088000000000000',
+  gateway: 'http://127.0.0.1/gateway.do',
+};
+
 let url: string;
 /** At READ COMMITTED. */
 let db: Database;
@@ -58,6 +64,7 @@ describe.each(STRICT)('a role whose default is %s', (isolation) => {
       subject: 'tea',
       totalAmount: '12.30',
       closeBy: 'sweep',
+      merchant: MERCHANT,
       ttlMs: 60_000,
     });
     const outcome = await whileItWaits(
@@ -68,6 +75,7 @@ describe.each(STRICT)('a role whose default is %s', (isolation) => {
           orderId,
           newOutTradeNo: `X${isolation.length}`,
           product: 'page',
+          merchant: MERCHANT,
           marginMs: 1_000,
         }),
     );

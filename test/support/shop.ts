@@ -113,7 +113,6 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     metrics: createMetrics(),
     latePaymentPolicy: options.latePaymentPolicy ?? 'refund',
     closeMarginMs: settings.closeMarginMs,
-    merchants: [`${gatewaySettings.appId}/${gatewaySettings.sellerId}`],
   };
   let workers: Worker[] = [];
   let running: Promise<unknown> = Promise.resolve();

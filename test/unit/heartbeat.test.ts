@@ -2,8 +2,8 @@ import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { keepProgress, withHeartbeats } from '../../activities/heartbeat';
 
-beforeEach(() => jest.useFakeTimers());
-afterEach(() => jest.useRealTimers());
+beforeEach(() => void jest.useFakeTimers());
+afterEach(() => void jest.useRealTimers());
 
 /** What each beat of an activity says that keeps its progress at the given times, ms, and ends after 12 s. */
 async function beats(progress: Record<number, unknown>, attempt: { heartbeatDetails?: unknown } = {}) {
