@@ -51,7 +51,7 @@ const shape = (of: Database = db) =>
   rows<Part>(
     of,
     `SELECT 'column' AS kind, table_name || '.' || column_name AS name,
-       concat_ws(' ', data_type, numeric_precision, numeric_scale, is_nullable, column_default) AS detail
+       concat_ws(' ', data_type, numeric_precision, numeric_scale, is_nullable, column_default, identity_generation) AS detail
      FROM information_schema.columns WHERE table_schema = :schema
      UNION ALL
      SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
