@@ -12,6 +12,7 @@ import { migrateUp } from '../../db/migrator';
 import { query } from '../../sandbox/dev/postgres';
 import type { Shop } from '../support';
 import { freshDatabase, openShop, startProcess, waitFor } from '../support';
+import { describeWithPooler, startPooler } from '../support/pooler';
 import { durableAlipay, environmentOf } from './operator';
 
 const ROOT = join(__dirname, '..', '..');
@@ -151,6 +152,18 @@ describe('a wrong password', () => {
     expect(answer.json<{ message: string }>().message).toMatch(told);
     await http.close();
     await payments.close();
+  });
+});
+
+describeWithPooler('a pooler that gives each transaction another connection', () => {
+  it('is what the doctor finds, unless statements go without names', async () => {
+    const DATABASE_URL = await startPooler(url, { connections: 1 });
+    const findings = await diagnose({ ...env, DATABASE_URL }, { deadlineMs: 8_000 });
+    expect(findings.find(({ check }) => check === 'database')).toMatchObject({
+      verdict: 'fault',
+      says: expect.stringMatching(/^A pooler gives each transaction another connection.*42P05/) as unknown,
+      advice: 'Set DATABASE_POOLER=transaction.',
+    });
   });
 });
 

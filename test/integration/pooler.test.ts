@@ -9,12 +9,9 @@ import { databaseFault } from '../../db/faults';
 import { migrateUp } from '../../db/migrator';
 import { query } from '../../sandbox/dev/postgres';
 import { freshDatabase, waitFor } from '../support';
-import { startPooler, withoutPooler } from '../support/pooler';
+import { describeWithPooler, startPooler } from '../support/pooler';
 import { stop } from '../support/processes';
 import type { Seen } from './checkouts';
-
-const describeWithPooler = withoutPooler === undefined ? describe : describe.skip;
-if (withoutPooler !== undefined) process.stderr.write(`Skipped: what needs a pooler. ${withoutPooler}\n`);
 
 const ROOT = join(__dirname, '..', '..');
 const EACH = 150;

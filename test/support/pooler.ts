@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describe } from '@jest/globals';
 import { freePorts } from '../../sandbox/dev/ports';
 import { query } from '../../sandbox/dev/postgres';
 import { startService, untilReady } from '../../sandbox/dev/services';
@@ -12,8 +13,13 @@ const PROGRAM = ['pgbouncer', '/usr/sbin/pgbouncer'].find(
   (program) => spawnSync(program, ['--version']).status === 0,
 );
 
-/** Why tests through a pooler are skipped; undefined where they are not. */
-export const withoutPooler = PROGRAM === undefined ? 'PgBouncer is not installed (apt-get install pgbouncer).' : undefined;
+/** For tests that call {@link startPooler}. */
+export const describeWithPooler = PROGRAM === undefined ? describe.skip : describe;
+if (PROGRAM === undefined) {
+  process.stderr.write(
+    'Skipped: what needs PgBouncer, which is not installed (apt-get install pgbouncer).\n',
+  );
+}
 
 /**
  * Starts PgBouncer in transaction mode before the server of a database, with so few connections to it that clients
