@@ -237,13 +237,13 @@ function contractions(before: Part[], after: Part[]): string[] {
   const tableOf = ({ name }: Pick<Part, 'name'>): string => name.split('.')[0] ?? '';
   const [was, is] = [new Set(before.map(told)), new Set(after.map(told))];
   const oldTables = new Set(before.filter(({ kind }) => kind === 'column').map(tableOf));
-  // What binds new columns alone is nothing to a worker that does not know them.
-  const bindsOld = (table: string, detail: string): boolean =>
+  // What binds new columns alone is nothing to a worker that does not know them. A foreign key names another table's too.
+  const bindsOld = (table: string, [own = '']: string[]): boolean =>
     before.some(
       ({ kind, name }) =>
         kind === 'column' &&
         name.startsWith(`${table}.`) &&
-        new RegExp(`\\b${name.slice(table.length + 1)}\\b`).test(detail),
+        new RegExp(`\\b${name.slice(table.length + 1)}\\b`).test(own),
     );
   const gone = before
     .filter((part) => part.kind !== 'index' && !is.has(told(part)))
@@ -252,7 +252,9 @@ function contractions(before: Part[], after: Part[]): string[] {
   const tighter = added.filter(
     ({ kind, name, detail }) =>
       (kind === 'column' && / NO$/.test(detail)) ||
-      (kind === 'constraint' && !/^NOT NULL/.test(detail) && bindsOld(tableOf({ name }), detail)),
+      (kind === 'constraint' &&
+        !/^NOT NULL/.test(detail) &&
+        bindsOld(tableOf({ name }), detail.split(' REFERENCES '))),
   );
   const unique = after.filter(
     (part) =>
