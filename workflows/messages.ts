@@ -330,7 +330,7 @@ export interface AlipayQueueActivities {
   closeExpiredOrders(input: { orderIds: string[]; actor: string; dryRun?: boolean }): Promise<ChunkReport>;
   /** Asks about a reserved, never used `out_trade_no`: any verified answer means that the gateway is up. */
   probeAlipay(): Promise<boolean>;
-  /** Cancels an order for the shop. Fails with ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD. */
+  /** Cancels an order for the shop. Fails with ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD, ALIPAY_DOWN, MERCHANT_UNKNOWN. */
   cancelOrder(input: CloseOrderInput): Promise<ClosedOrder>;
   /** Drives a REFUNDING payment on. Fails with ALIPAY_UNKNOWN (try again) and the failures of any call. */
   refundPayment(input: { outTradeNo: string }): Promise<Recorded>;

@@ -166,7 +166,6 @@ describeInBrowser("what Temporal's Web UI tells a person on call", () => {
     expect(done).toMatch(/^Done, [\d.]+ s\.$/);
     expect(told).toEqual([
       '3 expired orders looked at: 1 closed, 1 rescued, 1 held, 0 failed.',
-      'Owed work done: 0.',
       'Rescued (paid after all): A-2006',
       'Held (still payable, or a person decides): A-2003',
     ]);
