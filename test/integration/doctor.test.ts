@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -10,6 +10,7 @@ import { ScheduleOverlapPolicy } from '@temporalio/client';
 import type { Worker } from '@temporalio/worker';
 import type { DiagnosisOptions, Finding } from '../../client/doctor';
 import { diagnose } from '../../client/doctor';
+import { markRecovered, noteStore } from '../../db/temporal-stores';
 import { TASK_QUEUES } from '../../workflows/messages';
 import { createWorkers } from '../../worker/worker';
 import type { Shop } from '../support';
@@ -129,6 +130,8 @@ describe('on a whole shop', () => {
       'worker-deployment',
       'schedule',
       'last-sweep',
+      'merchants',
+      'temporal-store',
       'gateway',
       'alipay-clock',
       'signed-answers',
@@ -348,6 +351,34 @@ describe('on a whole shop', () => {
       /fault: .* is TERMINATED: .*stuck for an hour → .*temporal workflow show/,
     );
     await shop.payments.sweep.install();
+  });
+
+  it('names another Temporal store that workers serve, or have served, and content is only with its own', async () => {
+    const { namespaceInfo } = await shop.connection.workflowService.describeNamespace({
+      namespace: shop.namespace,
+    });
+    const seen = {
+      namespaceId: randomUUID(),
+      address: 'old:7233',
+      namespace: 'default',
+      merchants: shop.deps.merchants,
+    };
+    const age = (seconds: number) =>
+      shop.sql(`UPDATE temporal_stores SET seen_at = clock_timestamp() - :seconds * interval '1 second'`, {
+        seconds,
+      });
+    await noteStore(shop.db, seen);
+    expect((await trouble())['temporal-store']).toMatch(
+      /^fault: workers serve this database from another Temporal store: namespace default at old:7233, seen .* FOREIGN/,
+    );
+    await age(30);
+    expect((await trouble())['temporal-store']).toMatch(
+      /^warning: the last worker served another Temporal store: .*old:7233, seen 30s ago → If that store was lost/,
+    );
+    await noteStore(shop.db, { ...seen, namespaceId: namespaceInfo?.id ?? '' });
+    expect((await trouble())['temporal-store']).toMatch(/^warning: it took over at .* STORE_NOT_RECOVERED/);
+    await markRecovered(shop.db, namespaceInfo?.id ?? '');
+    expect(await verdicts()).toMatchObject({ merchants: 'ok', 'temporal-store': 'ok' });
   });
 
   it('names whatever else answers at the notify URL, only where it is asked to', async () => {
