@@ -9,10 +9,9 @@ export class KeyFault extends Error {
   override readonly name = 'KeyFault';
 }
 
-/** One private key in both notations: alipay-sdk takes PKCS1 unless told otherwise, most other tools take PKCS8. */
+/** A private key as alipay-sdk takes it unless told otherwise: PKCS1. */
 export interface PrivateKeyPem {
   pkcs1: string;
-  pkcs8: string;
   /** SPKI PEM of the public half. */
   publicKey: string;
 }
@@ -32,7 +31,6 @@ export function parsePrivateKey(text: string): PrivateKeyPem {
   assertUsable(key);
   return {
     pkcs1: key.export({ type: 'pkcs1', format: 'pem' }).toString().trim(),
-    pkcs8: key.export({ type: 'pkcs8', format: 'pem' }).toString().trim(),
     publicKey: spki(createPublicKey(key)),
   };
 }

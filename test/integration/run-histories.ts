@@ -7,10 +7,8 @@ export interface RunHistory {
   events: NonNullable<History['events']>;
 }
 
-// As the gRPC interface numbers them.
-/** A message came while the task was worked on: the task is simply made again. */
+/** A message came while the task was worked on: the task is simply made again. As the gRPC interface numbers it. */
 const UNHANDLED_COMMAND = 1;
-const NON_DETERMINISM = 24;
 
 /** The histories of every run of these workflows. */
 export async function historiesOf({ temporal }: Shop, workflowIds: string[]): Promise<RunHistory[]> {
@@ -34,28 +32,12 @@ export function failedTasks(histories: RunHistory[]): string[] {
   );
 }
 
-/** How many workflow tasks failed since the code did not fit the history. */
-export function countNonDeterminism(histories: RunHistory[]): number {
-  return histories
-    .flatMap(({ events }) => events)
-    .filter(({ workflowTaskFailedEventAttributes: failed }) => Number(failed?.cause) === NON_DETERMINISM)
-    .length;
-}
-
 /** The bundles whose workers completed tasks of a run; each bundle has a hash of its own. */
 export function bundlesIn({ events }: RunHistory): Set<string> {
   const ids = events.map(
     ({ workflowTaskCompletedEventAttributes: completed }) => completed?.workerVersion?.buildId,
   );
   return new Set(ids.filter((id): id is string => typeof id === 'string' && id !== ''));
-}
-
-/** Whether the run took this patched change. */
-export function tookPatch({ events }: RunHistory, patchId: string): boolean {
-  return events.some(({ markerRecordedEventAttributes: marker }) => {
-    const data = marker?.details?.['patch-data']?.payloads?.[0]?.data;
-    return data != null && Buffer.from(data).toString().includes(patchId);
-  });
 }
 
 /** The build ids of the Worker Deployment whose workers completed tasks of a run. */

@@ -38,7 +38,7 @@ afterAll(async () => {
 
 async function deploy(buildId: string, bundle: BundleName): Promise<void> {
   const version = { deploymentName: 'durable-alipay', buildId };
-  crews.set(buildId, await fleet.start({ bundle, build: { version, heldPatches: [] }, cachedWorkflows: 50 }));
+  crews.set(buildId, await fleet.start({ bundle, build: version, cachedWorkflows: 50 }));
   await waitFor(() => operator.type(describeVersion(buildId)).then(servesAll), {
     what: `${buildId} to be known on every queue`,
     timeoutMs: 30_000,
@@ -228,7 +228,7 @@ describe('Worker Versioning', () => {
     await fleet.start({
       bundle: 'present',
       queues: [payments, alipay],
-      build: { version, heldPatches: [] },
+      build: version,
       cachedWorkflows: 50,
     });
     await waitFor(

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
-import type { WorkflowInfo } from '@temporalio/workflow';
 import { buildOptions } from '../../worker/build';
 import { ENVIRONMENT, readConfig } from '../../worker/config';
+import { tracesUrl } from '../../worker/tracing';
 import { PaymentError } from '../../workflows/errors';
 
 const application = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -70,7 +70,7 @@ describe('what may lie in a file', () => {
   it('is said to be unreadable where it is, with what to mend', () => {
     expect(faultsOf({ API_TOKEN_FILE: folder })).toEqual([
       expect.stringMatching(
-        /API_TOKEN has no value: .*cannot be read \(EISDIR\); mend the path or its permission/,
+        /API_TOKEN has no value: .*cannot be read \(EISDIR\); fix the path or its permission/,
       ),
     ]);
   });
@@ -84,7 +84,6 @@ describe('the environment', () => {
         gateway: GOOD.ALIPAY_GATEWAY,
         appId: GOOD.ALIPAY_APP_ID,
         privateKey: privatePem('pkcs1').trim(),
-        privateKeyPkcs8: privatePem('pkcs8').trim(),
         publicKey: publicPem('spki').trim(),
         sellerId: GOOD.ALIPAY_SELLER_ID,
         notifyUrl: GOOD.ALIPAY_NOTIFY_URL,
@@ -96,9 +95,10 @@ describe('the environment', () => {
         orderTtlMs: 86_400_000,
         closeMarginMs: 60_000,
         latePaymentPolicy: 'refund',
+        slowChecksMs: [5, 10, 20, 40, 80, 160, 320, 640].map((minutes) => minutes * 60_000),
       },
       sweep: { cron: '0/30 * * * * * *', parallel: 50 },
-      build: { heldPatches: [] },
+      build: {},
       http: { host: '127.0.0.1', port: 3000 },
       payloads: { keys: [] },
       codec: {
@@ -149,6 +149,10 @@ describe('the environment', () => {
     ['SWEEP_CRON', '0/30 0-59,30 1 1,15-20/2 jan * 2026-2030'],
     ['SWEEP_CRON', '@every 30s'],
     ['SWEEP_CRON', '@every 1h30m'],
+    ['SLOW_CHECKS', '90s, 1h,15d'],
+    ['EVIDENCE_RETENTION', '400d'],
+    ['DATABASE_POOLER', 'transaction'],
+    ['ALIPAY_TIMEOUT', '20s'],
     ['HOST', '::1'],
     ['PORT', '0'],
     ['PAYLOAD_KEYS', `2026-11:${KEY}`],
@@ -170,7 +174,8 @@ describe('the environment', () => {
     ['DATABASE_SCHEMA', 'pg_shop', 'is not a schema name'],
     ['ALIPAY_GATEWAY', 'openapi.alipay.com', 'is not an http:// or https:// URL'],
     ['ALIPAY_NOTIFY_URL', 'ftp://shop.example', 'is not an http:// or https:// URL'],
-    ['ALIPAY_SELLER_ID', '2'.repeat(29), 'is not one word of up to 28 characters'],
+    ['ALIPAY_SELLER_ID', '2'.repeat(29), 'has more than 28 characters'],
+    ['ALIPAY_SELLER_ID', '2088 1', 'is not one word of up to 28 characters'],
     ['ALIPAY_TIMEOUT', '5', 'is not a duration with its unit'],
     ['ALIPAY_TIMEOUT', '5 parsecs', 'is not a duration with its unit'],
     ['ALIPAY_MAX_RPS', '0', 'is not a number above 0'],
@@ -184,14 +189,22 @@ describe('the environment', () => {
     ['CLOSE_MARGIN', '0s', 'is not between 1ms and 24h'],
     ['LATE_PAYMENT_POLICY', 'ignore', 'is none of refund, review'],
     ['SWEEP_PARALLEL', '0', 'is not a whole number from 1 to 1000'],
-    ['SWEEP_CRON', '* * * * *', 'has 5 fields instead of seven'],
-    ['SWEEP_CRON', '@hourly', 'is not @every and a duration'],
-    ['SWEEP_CRON', '@every 0s', 'is not @every and a duration'],
-    ['SWEEP_CRON', '@every soon', 'is not @every and a duration'],
-    ['SWEEP_CRON', '0 0 8 ? * * *', 'has a field that no cron knows, its day of month'],
-    ['SWEEP_CRON', '61 * * * * * *', 'has a field that no cron knows, its second'],
-    ['SWEEP_CRON', '0 0 8,, * * * *', 'has a field that no cron knows, its hour'],
-    ['SWEEP_CRON', '*/0 * * * * * *', 'has a field that no cron knows, its second'],
+    ['SWEEP_CRON', '*/5 * * * * *', 'has six fields'],
+    ['SLOW_CHECKS', '5m,10', 'has "10", which is not a duration with its unit'],
+    ['SLOW_CHECKS', '10m,5m', 'is not in ascending order'],
+    ['SLOW_CHECKS', '5m,5m', 'is not in ascending order'],
+    ['SLOW_CHECKS', '5m,16d', 'has "16d", which is not between 1ms and 15d'],
+    ['SLOW_CHECKS', '5m,,10m', 'has "", which is not a duration'],
+    ['SLOW_CHECKS', 'never', 'is not a duration'],
+    [
+      'SLOW_CHECKS',
+      Array.from({ length: 33 }, (_, n) => `${n + 1}m`).join(),
+      'has 33 durations, more than 32',
+    ],
+    ['EVIDENCE_RETENTION', 'forever', 'is not a duration with its unit'],
+    ['EVIDENCE_RETENTION', '0s', 'is not between 1s and 20y'],
+    ['DATABASE_POOLER', 'session', 'is not transaction'],
+    ['ALIPAY_TIMEOUT', '21s', 'is not between 50ms and 20s'],
     ['PORT', '65536', 'is not a whole number from 0 to 65535'],
     ['API_TOKEN', 'too-short', 'is shorter than 16 characters'],
     ['CODEC_TOKEN', 'too-short', 'is shorter than 16 characters'],
@@ -222,7 +235,36 @@ describe('the environment', () => {
     ],
     [{}, undefined],
   ])('sends traces where OpenTelemetry would, with %j', (env, url) => {
-    expect(readConfig(env, { needs: ['tracing'] }).tracing.url).toBe(url);
+    expect(tracesUrl(readConfig(env, { needs: ['tracing'] }).tracing)).toBe(url);
+  });
+
+  it.each(['', '  ', 'none'])('asks slowly at no time with SLOW_CHECKS=%j', (SLOW_CHECKS) => {
+    expect(readConfig({ SLOW_CHECKS }, { needs: ['payments'] }).payments.slowChecksMs).toEqual([]);
+  });
+
+  it('keeps notifications for ever unless it is told how long', () => {
+    const retentionOf = (env: Record<string, string>) =>
+      readConfig(env, { needs: ['payments'] }).payments.evidenceRetentionMs;
+    expect(retentionOf({})).toBeUndefined();
+    expect(retentionOf({ EVIDENCE_RETENTION: '2d' })).toBe(2 * 86_400_000);
+  });
+
+  it('leaves the rest of the cron grammar to the server', () => {
+    for (const SWEEP_CRON of ['* * * * *', '@hourly', '@every soon', '61 * * * * * *'])
+      expect(faultsOf({ SWEEP_CRON })).toEqual([]);
+  });
+
+  it('bounds a text before it looks at it: a long one is refused at once, and shown shortened', () => {
+    for (const { name, secret } of ENVIRONMENT.filter(({ group }) => group !== 'temporal')) {
+      // The digits on which a pattern of a duration, a number or a URL may backtrack.
+      const long = '1'.repeat(200_000);
+      const began = performance.now();
+      const faults = faultsOf({ [name]: long });
+      expect([name, performance.now() - began < 500]).toEqual([name, true]);
+      expect([name, faults.length]).toEqual([name, 1]);
+      expect([name, (faults[0] ?? '').length < 700]).toEqual([name, true]);
+      if (secret) expect(faults[0]).not.toContain('1111');
+    }
   });
 
   it('refuses six cron fields, says that they would mean minutes, and gives the seven', () => {
@@ -287,7 +329,6 @@ describe('the keys', () => {
   ])('the private one may be %s', (_kind, text) => {
     const { alipay } = readConfig({ ...GOOD, ALIPAY_PRIVATE_KEY: text });
     expect(alipay.privateKey).toBe(privatePem('pkcs1').trim());
-    expect(alipay.privateKeyPkcs8).toBe(privatePem('pkcs8').trim());
   });
 
   it.each([
@@ -441,8 +482,8 @@ describe('the build', () => {
 
   it('has a version where both halves of it are set, and none otherwise', () => {
     const both = { TEMPORAL_DEPLOYMENT_NAME: 'shop/durable-alipay', TEMPORAL_WORKER_BUILD_ID: '1.5.0-a1b2' };
-    expect(buildOf(both).version).toEqual({ deploymentName: 'shop/durable-alipay', buildId: '1.5.0-a1b2' });
-    expect(buildOf({}).version).toBeUndefined();
+    expect(buildOf(both)).toEqual({ deploymentName: 'shop/durable-alipay', buildId: '1.5.0-a1b2' });
+    expect(buildOf({})).toEqual({});
     for (const [name, value] of Object.entries(both)) {
       expect(faultsOf({ [name]: value })).toEqual([
         expect.stringContaining('half a version is none; set both, or neither'),
@@ -455,35 +496,18 @@ describe('the build', () => {
     ['TEMPORAL_DEPLOYMENT_NAME', '__unversioned__'],
     ['TEMPORAL_WORKER_BUILD_ID', 'a:b'],
     ['TEMPORAL_WORKER_BUILD_ID', 'two words'],
-    ['HELD_PATCHES', 'one two'],
   ])('refuses %s=%s', (name, value) => {
     expect(faultsOf({ [name]: value })).toEqual([expect.stringContaining(`${name} ("${value}") is not`)]);
   });
 
-  it('holds the patches that are named', () => {
-    expect(buildOf({ HELD_PATCHES: 'look-first, ask_twice' }).heldPatches).toEqual([
-      'look-first',
-      'ask_twice',
-    ]);
-  });
-
   it('is not versioned for the SDK either, unless it has a version', () => {
     expect(buildOptions(buildOf({}))).toEqual({});
-    expect(buildOptions({ version: { deploymentName: 'a', buildId: '1' }, heldPatches: [] })).toEqual({
+    expect(buildOptions({ deploymentName: 'a', buildId: '1' })).toEqual({
       workerDeploymentOptions: {
         version: { deploymentName: 'a', buildId: '1' },
         useWorkerVersioning: true,
         defaultVersioningBehavior: 'PINNED',
       },
     });
-  });
-
-  it.each([
-    [['look-first'], 'look-first', false],
-    [['look-first'], 'ask-twice', true],
-    [['all'], 'ask-twice', false],
-  ])('with %j held, a run takes %s: %s', (heldPatches, patchId, taken) => {
-    const { patchActivationCallback } = buildOptions({ heldPatches });
-    expect(patchActivationCallback?.({ patchId, workflowInfo: {} as WorkflowInfo })).toBe(taken);
   });
 });

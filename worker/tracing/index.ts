@@ -23,16 +23,23 @@ export const tracedWorkflowModules = (): string[] => [
   require.resolve('../../workflows/links'),
 ];
 
+/** Where spans are sent, as OpenTelemetry forms it: below whatever path the collector has. Undefined: nowhere. */
+export function tracesUrl({ url, collector }: Config['tracing']): string | undefined {
+  if (url !== undefined) return url;
+  return collector?.endsWith('/') ? `${collector}v1/traces` : collector && `${collector}/v1/traces`;
+}
+
 /**
- * Registers a tracer provider for this process and answers what else takes part; undefined where no collector is set.
+ * Registers a tracer provider for this process and returns what else takes part; undefined where no collector is set.
  * OpenTelemetry's SDK, which takes 0.1 s of CPU to load (measured), is not loaded then.
  *
  * @param options `service`: the name of this process in traces, unless OTEL_SERVICE_NAME says another
  */
 export async function startTracing(
-  { url }: Config['tracing'],
+  config: Config['tracing'],
   options: { service: string; log: Logger },
 ): Promise<Tracing | undefined> {
+  const url = tracesUrl(config);
   if (url === undefined) return undefined;
   const provider = await openProvider({ url, ...options });
   const interceptors = await import('@temporalio/interceptors-opentelemetry');

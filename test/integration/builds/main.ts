@@ -1,6 +1,6 @@
 import { createLogger } from '../../../worker/log';
 import { installTelemetry } from '../../../worker/telemetry';
-import { runWorkers } from '../../../worker/worker';
+import { ALL_QUEUES, runWorkers } from '../../../worker/worker';
 import type { BundleName } from '.';
 import { BUNDLES } from '.';
 
@@ -9,7 +9,11 @@ async function main(): Promise<void> {
   const log = createLogger({ name: 'worker' });
   const address = process.env['METRICS_ADDRESS'];
   installTelemetry(log, address === undefined ? {} : { address });
-  await runWorkers({ log, workflowBundle: await BUNDLES[process.argv[2] as BundleName]() });
+  await runWorkers({
+    queues: ALL_QUEUES,
+    log,
+    workflowBundle: await BUNDLES[process.argv[2] as BundleName](),
+  });
 }
 
 main().catch((error: unknown) => {

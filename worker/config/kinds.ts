@@ -1,0 +1,160 @@
+import ms from 'ms';
+import { z } from 'zod';
+import { KeyFault } from '../keys';
+
+// What a variable may hold. Each message completes a sentence that begins with the variable's name. `text` bounds a value
+// before any pattern runs on it: the time that a pattern takes is then bounded too.
+
+/** The most characters of each kind of text. */
+const NUMBER = 20;
+const DURATION = 32;
+const HOST_NAME = 253;
+const URL_TEXT = 2_048;
+const KEY_TEXT = 16_384;
+
+const DECIMAL = /^\d*\.?\d+$/;
+
+/** Any text of at most `longest` characters. */
+export function text(longest: number): z.ZodString {
+  return z.string().max(longest, { error: `has more than ${longest} characters`, abort: true });
+}
+
+/** One word: no white space in it. */
+export function word(longest: number): z.ZodType<string, string> {
+  return text(longest).regex(/^\S+$/, `is not one word of up to ${longest} characters`);
+}
+
+export function oneOf<const T extends string>(choices: readonly T[]): z.ZodType<T, T> {
+  return z.enum(
+    choices,
+    choices.length === 1 ? `is not ${choices.join()}` : `is none of ${choices.join(', ')}`,
+  );
+}
+
+export function wholeNumber(lowest: number, highest: number): z.ZodType<number, string> {
+  return text(NUMBER)
+    .refine(
+      (value) => /^\d+$/.test(value) && Number(value) >= lowest && Number(value) <= highest,
+      `is not a whole number from ${lowest} to ${highest}`,
+    )
+    .transform(Number);
+}
+
+/** A number above 0, like `0.5`. */
+export const positiveNumber = text(NUMBER)
+  .refine((value) => DECIMAL.test(value) && Number(value) > 0, 'is not a number above 0')
+  .transform(Number);
+
+/** A part of a whole, like `0.1`. */
+export const ratio = text(NUMBER).refine(
+  (value) => DECIMAL.test(value) && Number(value) <= 1,
+  'is not a number from 0 to 1',
+);
+
+/**
+ * A duration with its unit, like `30m` or `1.5 h`, as whole milliseconds.
+ *
+ * @param shortest the shortest that is allowed, a duration too
+ * @param longest the longest that is allowed, a duration too
+ */
+export function duration(shortest: ms.StringValue, longest: ms.StringValue): z.ZodType<number, string> {
+  return text(DURATION).transform((value, context) => {
+    // ms() reads a bare number as milliseconds and a sign as a direction: in a setting both are mistakes.
+    const read = /^\d*\.?\d+ *[a-z]+$/i.test(value) ? ms(value as ms.StringValue) : undefined;
+    if (read === undefined || Number.isNaN(read)) {
+      context.addIssue('is not a duration with its unit, like 500ms, 30s, 15m, 24h');
+      return z.NEVER;
+    }
+    if (read < ms(shortest) || read > ms(longest)) {
+      context.addIssue(`is not between ${shortest} and ${longest}`);
+      return z.NEVER;
+    }
+    return Math.round(read);
+  });
+}
+
+/** Durations with commas between, each longer than the one before, as whole milliseconds. Empty or `none`: no duration. */
+export function ascendingDurations(
+  longest: ms.StringValue,
+  most: number,
+): z.ZodType<number[], string> {
+  const one = duration('1ms', longest);
+  return text(most * (DURATION + 2)).transform((value, context) => {
+    if (value === '' || value === 'none') return [];
+    const parts = value.split(',').map((part) => part.trim());
+    if (parts.length > most) context.addIssue(`has ${parts.length} durations, more than ${most}`);
+    const read = parts.map((part) => ({ part, ...one.safeParse(part) }));
+    for (const { part, error } of read)
+      if (error) context.addIssue(`has ${JSON.stringify(part)}, which ${messagesOf(error)}`);
+    const durations = read.flatMap(({ data }) => data ?? []);
+    if (durations.some((each, index) => each <= (durations[index - 1] ?? 0)))
+      context.addIssue('is not in ascending order');
+    return durations;
+  });
+}
+
+export const port = wholeNumber(0, 65_535);
+
+export const httpUrl = text(URL_TEXT).refine(
+  (value) => ['http:', 'https:'].includes(protocolOf(value)),
+  'is not an http:// or https:// URL',
+);
+
+export const databaseUrl = text(URL_TEXT).refine(
+  (value) => ['postgres:', 'postgresql:'].includes(protocolOf(value)),
+  'is not a postgres:// URL',
+);
+
+/** Origins like `https://ui.example`, with commas between. */
+export const origins = text(URL_TEXT).transform((value, context) => {
+  const all = value.split(',').map((one) => one.trim());
+  const wrong = all.filter((one) => !isOrigin(one));
+  if (wrong.length > 0) context.addIssue(`has what is no origin like https://ui.example: ${wrong.join(' ')}`);
+  return all;
+});
+
+/** `host:port`. */
+export const address = text(HOST_NAME)
+  .regex(/^[^\s:]+:\d{1,5}$/, { error: 'is not host:port', abort: true })
+  .refine((value) => Number(value.split(':')[1]) <= 65_535, 'names a port above 65535');
+
+export const host = word(HOST_NAME);
+
+/** A bearer token. */
+export const token = text(1_024).regex(
+  /^[\x21-\x7e]{16,}$/,
+  'is shorter than 16 characters, or has some outside printable ASCII',
+);
+
+/** What `parse` reads. It throws KeyFault, whose message says what is wrong and does not show the key. */
+export function key<T>(parse: (value: string) => T): z.ZodType<T, string> {
+  return text(KEY_TEXT).transform((value, context) => {
+    try {
+      return parse(value);
+    } catch (error) {
+      if (!(error instanceof KeyFault)) throw error;
+      context.addIssue(error.message);
+      return z.NEVER;
+    }
+  });
+}
+
+/** A cron expression as Temporal reads it; the server refuses one that is wrong when the Schedule is installed. */
+export const cron = text(1_024).superRefine((value, context) => {
+  // The server accepts six fields, and reads them as minutes first and year last.
+  if (value.split(/\s+/).length !== 6) return;
+  context.addIssue(
+    'has six fields, and the server takes six for minutes first and year last ("0/30 * * * * *" would run every ' +
+      `30 minutes): with seconds first and a year it is "${value} *"`,
+  );
+});
+
+/** All that is wrong with a value, in words. */
+export function messagesOf(error: z.ZodError): string {
+  return error.issues.map(({ message }) => message).join(', and ');
+}
+
+const protocolOf = (value: string): string => (URL.canParse(value) ? new URL(value).protocol : '');
+
+const isOrigin = (value: string): boolean =>
+  ['http:', 'https:'].includes(protocolOf(value)) && new URL(value).origin === value;
