@@ -1,6 +1,33 @@
 import tseslint from 'typescript-eslint';
 import prettier from 'eslint-config-prettier';
 
+/** Nothing of these folders, types neither. */
+const nothingOf = (...folders) => ({
+  regex: `^(\\.\\./)+(${folders.join('|')})(/|$)`,
+  message: 'Imports run one way, types too: client, worker -> activities -> db -> workflows/messages.',
+});
+
+const restricted = (folder, ...patterns) => ({
+  files: [`${folder}/**/*.ts`],
+  rules: { 'no-restricted-imports': ['error', { patterns }] },
+});
+
+const onlyDownwards = [
+  restricted(
+    'workflows',
+    nothingOf('client', 'worker', 'sandbox'),
+    { ...nothingOf('activities', 'db'), allowTypeImports: true },
+    { group: ['node:*'], message: 'Workflow code runs without Node.' },
+  ),
+  restricted('db', nothingOf('activities', 'client', 'worker', 'sandbox'), {
+    regex: '^(\\.\\./)+workflows(/(?!(messages|errors)$)|$)',
+    message: 'Of the workflows, db knows messages and errors.',
+  }),
+  restricted('activities', nothingOf('client', 'worker', 'sandbox')),
+  restricted('worker', nothingOf('client', 'sandbox')),
+  restricted('client', nothingOf('sandbox')),
+];
+
 export default tseslint.config(
   { ignores: ['dist/', 'coverage/', '.temporal/', '.cache/', '**/*.js', '**/*.mjs'] },
   ...tseslint.configs.strictTypeChecked,
@@ -24,25 +51,7 @@ export default tseslint.config(
       ],
     },
   },
-  {
-    files: ['workflows/**/*.ts'],
-    rules: {
-      'no-restricted-imports': [
-        'error',
-        {
-          patterns: [
-            {
-              group: ['../activities/*', '../db/*', '../client/*', '../worker/*', '../sandbox/*'],
-              allowTypeImports: true,
-              message:
-                'Workflows import types and messages only: anything else would be bundled into the sandbox.',
-            },
-            { group: ['node:*'], message: 'Workflow code runs without Node.' },
-          ],
-        },
-      ],
-    },
-  },
+  ...onlyDownwards,
   {
     files: ['workflows/**', 'activities/**', 'db/**', 'worker/**', 'client/**'],
     rules: {

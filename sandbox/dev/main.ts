@@ -96,7 +96,7 @@ async function startEverything(settings: Settings, env: NodeJS.ProcessEnv): Prom
   const cli = await provideTemporalCli(settings, say);
   await providePostgres(settings, supervisor, say);
   await provideTemporal(settings, cli, supervisor, say);
-  await runScript('Migrating the database', ['db/migrate.ts'], env);
+  await runScript('Migrating the database', ['worker/migrate.ts'], env);
   const temporal = await connectTemporal(env);
   for (const part of applicationParts(settings, env, temporal)) await supervisor.start(part);
   writeEnvironment(PLACES.environment, env);

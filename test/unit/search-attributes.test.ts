@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
-import type { AttributeServices } from '../../activities/search-attributes';
+import type { AttributeServices } from '../../worker/search-attributes';
 import { registerSearchAttributes } from '../../worker/startup';
 
 const PERMISSION_DENIED = 7;

@@ -1,9 +1,9 @@
 import { DatabaseError } from 'pg';
-import { readConfig } from '../worker/config';
+import { readConfig } from './config';
 import { PaymentError } from '../workflows/errors';
-import { openDatabase } from './connect';
-import { databaseError } from './faults';
-import { migrateUp } from './migrator';
+import { openDatabase } from '../db/connect';
+import { databaseError } from '../db/faults';
+import { migrateUp } from '../db/migrator';
 
 /** `npm run migrate`: brings the database to the newest state, by environment alone. */
 async function main(): Promise<void> {
