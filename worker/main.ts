@@ -5,7 +5,7 @@ import { readConfig } from './config';
 import { createLogger } from './log';
 import { MOST_RUNS, runRehearsal } from './rehearsal';
 import { installTelemetry } from './telemetry';
-import { ALL_QUEUES, runWorkers } from './worker';
+import { ALL_QUEUES, DEFAULT_QUEUES, runWorkers } from './worker';
 
 function parseQueues(text: string): TaskQueue[] {
   const names = text.split(',').map((name) => name.trim());
@@ -20,13 +20,18 @@ function parseQueues(text: string): TaskQueue[] {
 async function main(): Promise<void> {
   const { queues, rehearse } = new Command('worker')
     .description('Serves the task queues until SIGTERM or SIGINT; settings come from the environment.')
-    .option('--queues <names>', `which queues, by comma`, parseQueues, [...ALL_QUEUES])
+    .option(
+      '--queues <names>',
+      `which of ${ALL_QUEUES.join(', ')}, by comma; order-service is the built-in one, for a shop without its own`,
+      parseQueues,
+      [...DEFAULT_QUEUES],
+    )
     .option(
       '--rehearse',
       `only replay the runs under way with this build, ${MOST_RUNS} of them at most and reviews first; ends with 1 ` +
         'where one does not go on',
     )
-    .addHelpText('after', '\nExamples:\n  npm run worker\n  npm run worker -- --queues payments,alipay')
+    .addHelpText('after', '\nExamples:\n  npm run worker\n  npm run worker -- --queues alipay')
     .parse()
     .opts<{ queues: TaskQueue[]; rehearse?: true }>();
   const log = createLogger({ name: 'worker' });

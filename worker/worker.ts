@@ -20,14 +20,20 @@ import { buildInWords, buildOptions } from './build';
 import type { Logger } from './log';
 import { measureBacklog } from './gauges';
 import { dataConverterWith } from './payload-codec';
+import { IDENTITY } from './pollers';
+import type { Circuit } from './slots';
+import { tunerBehind } from './slots';
 import { readTemporalConfig } from './temporal-config';
 import type { Tracing } from './tracing';
 import { startTracing } from './tracing';
-import { checkDatabase, connectTemporal } from './startup';
+import { checkDatabase, connectTemporal, warnOfTwoOrderServices } from './startup';
 import { StoreWatch } from './temporal-store';
 import { shapeFor, workflowCode } from './workflow-code';
 
 export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
+
+/** What is served unless queues are named. The built-in order service would take a part of a shop's own results. */
+export const DEFAULT_QUEUES: readonly TaskQueue[] = [TASK_QUEUES.payments, TASK_QUEUES.alipay];
 
 /**
  * How long running activities may go on after SIGTERM: longer than a call of Alipay by default (`ALIPAY_TIMEOUT`, 5 s),
@@ -45,8 +51,21 @@ const CACHED_WORKFLOWS = 600;
  */
 const STICKY_WAIT = '2 seconds';
 
-/** The sweep's lanes (`SWEEP_PARALLEL`, 50) and the safe path of checks, side by side. */
+/** The sweep's lanes (`SWEEP_PARALLEL`, 50) and checks, side by side. */
 const ALIPAY_ACTIVITIES = 200;
+
+/**
+ * A run that cannot be replayed fails, and its row starts another. Not so fulfillOrder: results that it has not acted on
+ * yet are in its history alone. Names that this build does not have do no harm.
+ */
+const FAIL_UNREPLAYABLE = {
+  '*': [],
+  confirmPayment: ['NondeterminismError'],
+  followUp: ['NondeterminismError'],
+  sweepExpiredOrders: ['NondeterminismError'],
+  refundPayment: ['NondeterminismError'],
+  reconcileBill: ['NondeterminismError'],
+};
 
 /** Local activities and table writes share these; beyond it they wait for a connection. */
 const DATABASE_CONNECTIONS = 20;
@@ -54,11 +73,14 @@ const DATABASE_CONNECTIONS = 20;
 export interface WorkersOptions {
   connection: NativeConnection;
   namespace: string;
+  /** @defaultValue {@link DEFAULT_QUEUES} */
   queues?: readonly TaskQueue[];
   deps: ActivityDependencies;
+  /** This process's circuit breaker; a worker of queue `alipay` takes less work while it is open. Default: never open. */
+  circuit?: Circuit;
   /** How payloads are written and read; its failure converter must be in the bundle. */
   dataConverter?: DataConverter;
-  /** Default: not versioned, and no patch is held. */
+  /** Default: not versioned. */
   build?: Config['build'];
   /** Workflow code that was bundled before; tests bundle once for many workers. */
   workflowBundle?: WorkflowBundleOption;
@@ -72,8 +94,9 @@ export interface WorkersOptions {
 export async function createWorkers({
   connection,
   namespace,
-  queues = ALL_QUEUES,
+  queues = DEFAULT_QUEUES,
   deps,
+  circuit = CLOSED,
   dataConverter,
   build,
   workflowBundle,
@@ -91,20 +114,26 @@ export async function createWorkers({
         namespace,
         dataConverter,
         taskQueue: queue,
+        identity: IDENTITY,
         shutdownGraceTime: SHUTDOWN_GRACE,
         ...tracing?.worker,
         maxCachedWorkflows: cachedWorkflows,
         ...buildOptions(build),
-        ...queueOptions(queue, deps, bundle),
+        ...queueOptions(queue, { deps, circuit, bundle }),
       }),
     ),
   );
 }
 
+const CLOSED: Circuit = { isOpen: false, probeAt: undefined };
+
 function queueOptions(
   queue: TaskQueue,
-  deps: ActivityDependencies,
-  workflowBundle: WorkflowBundleOption | undefined,
+  {
+    deps,
+    circuit,
+    bundle: workflowBundle,
+  }: { deps: ActivityDependencies; circuit: Circuit; bundle: WorkflowBundleOption | undefined },
 ): Partial<WorkerOptions> {
   switch (queue) {
     case TASK_QUEUES.payments:
@@ -112,11 +141,12 @@ function queueOptions(
         workflowBundle,
         activities: createPaymentsQueueActivities(deps),
         stickyQueueScheduleToStartTimeout: STICKY_WAIT,
+        workflowFailureErrorTypes: FAIL_UNREPLAYABLE,
       };
     case TASK_QUEUES.alipay:
       return {
         activities: createAlipayQueueActivities(deps),
-        maxConcurrentActivityTaskExecutions: ALIPAY_ACTIVITIES,
+        tuner: tunerBehind(circuit, ALIPAY_ACTIVITIES),
       };
     case TASK_QUEUES.orderService:
       return {
@@ -130,10 +160,11 @@ function queueOptions(
 /**
  * `npm run worker`: reads the environment, waits for what it needs, and works until it is told to stop.
  *
+ * @param options `queues`: by default `payments` and `alipay`; `order-service`, with the built-in one, only where it is named
  * @throws PaymentError CONFIG_INVALID, DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE, FOREIGN_INSTALLATION
  */
 export async function runWorkers({
-  queues = ALL_QUEUES,
+  queues = DEFAULT_QUEUES,
   log,
   env = process.env,
   workflowBundle,
@@ -151,7 +182,7 @@ export async function runWorkers({
   const tracing = await startTracing(config.tracing, { service: 'durable-alipay-worker', log });
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
   try {
-    await checkDatabase(db, config.database.schema, log);
+    await checkDatabase(db, config.database, log);
     const meter = Runtime.instance().metricMeter;
     const metrics = createMetrics(meter);
     const alipay = openGateway(db, config.alipay, metrics.gatewayCall);
@@ -175,6 +206,7 @@ export async function runWorkers({
         log,
       });
       await store.arrive();
+      await warnOfTwoOrderServices({ connection, namespace }, queues, log);
       const deps = { db, alipay, merchants, temporal, log, metrics, latePaymentPolicy, closeMarginMs };
       const workers = await createWorkers({
         connection,

@@ -1,9 +1,9 @@
 import type { TaskQueue } from '../../workflows/messages';
 import { TASK_QUEUES } from '../../workflows/messages';
+import type { Home } from '../../worker/pollers';
+import { QUEUE_TYPES, describeQueue } from '../../worker/pollers';
 import type { Found } from './examination';
 import { Fault } from './examination';
-import type { Home } from './queues';
-import { QUEUE_TYPES, describeQueue } from './queues';
 
 /** One build of one Worker Deployment. */
 interface Version {

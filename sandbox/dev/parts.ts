@@ -45,7 +45,9 @@ async function listening(
 /** A worker has no port: it is ready when the server has seen it ask for work. */
 async function startWorker(env: NodeJS.ProcessEnv, temporal: Client): Promise<Service> {
   const started = Date.now();
-  const service = await run('worker', 'worker/main.ts', env);
+  // The demo has no order service of its own.
+  const queues = Object.values(TASK_QUEUES).join();
+  const service = await run('worker', 'worker/main.ts', env, ['--queues', queues]);
   await untilReady(service, async () => {
     const { pollers } = await temporal.workflowService.describeTaskQueue({
       namespace: temporal.options.namespace,
@@ -59,11 +61,11 @@ async function startWorker(env: NodeJS.ProcessEnv, temporal: Client): Promise<Se
   return service;
 }
 
-function run(name: string, file: string, env: NodeJS.ProcessEnv): Promise<Service> {
+function run(name: string, file: string, env: NodeJS.ProcessEnv, args: string[] = []): Promise<Service> {
   return startService({
     name,
     command: process.execPath,
-    args: ['--import', 'tsx', file],
+    args: ['--import', 'tsx', file, ...args],
     cwd: ROOT,
     env,
     logFile: PLACES.log(name),

@@ -165,7 +165,10 @@ async function listening(
 async function startWorkers(folder: string, env: NodeJS.ProcessEnv, temporal: Client): Promise<Service[]> {
   const workers = await Promise.all(
     Array.from({ length: WORKERS }, (_, number) =>
-      run(`worker-${number + 1}`, 'worker/main.ts', folder, env),
+      run(`worker-${number + 1}`, 'worker/main.ts', folder, env, [
+        '--queues',
+        Object.values(TASK_QUEUES).join(),
+      ]),
     ),
   );
   await Promise.all(workers.map((worker) => untilReady(worker, () => seen(worker, temporal))));
@@ -182,11 +185,17 @@ async function seen({ pid, name }: Service, temporal: Client): Promise<void> {
     throw new Error(`${name} not seen yet`);
 }
 
-function run(name: string, file: string, folder: string, env: NodeJS.ProcessEnv): Promise<Service> {
+function run(
+  name: string,
+  file: string,
+  folder: string,
+  env: NodeJS.ProcessEnv,
+  args: string[] = [],
+): Promise<Service> {
   return startService({
     name,
     command: process.execPath,
-    args: ['--import', 'tsx', file],
+    args: ['--import', 'tsx', file, ...args],
     cwd: ROOT,
     env,
     logFile: join(folder, `${name}.log`),

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NativeConnection } from '@temporalio/worker';
 import type { WorkersOptions } from '../../worker/worker';
-import { createWorkers } from '../../worker/worker';
+import { ALL_QUEUES, createWorkers } from '../../worker/worker';
 import type { Shop } from '../support';
 import { temporalAddress } from '../support';
 import type { BundleName } from './builds';
@@ -22,7 +22,7 @@ export class Fleet {
   constructor(private readonly shop: Shop) {}
 
   /** Starts the workers of one build. They keep few runs in memory, so that nearly every task begins with a replay. */
-  async start({ bundle, cachedWorkflows = 2, ...options }: CrewOptions): Promise<Crew> {
+  async start({ bundle, cachedWorkflows = 2, queues = ALL_QUEUES, ...options }: CrewOptions): Promise<Crew> {
     const { namespace, deps } = this.shop;
     const connection = await NativeConnection.connect({ address: temporalAddress() });
     const workflowBundle = await BUNDLES[bundle]();
@@ -32,6 +32,7 @@ export class Fleet {
       deps,
       workflowBundle,
       cachedWorkflows,
+      queues,
       ...options,
     });
     const running = Promise.all(workers.map((worker) => worker.run()));

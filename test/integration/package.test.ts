@@ -46,7 +46,7 @@ beforeAll(async () => {
     PAYMENT_CHECK_INTERVAL: '2s',
   };
   packed = await packAndInstall();
-  await node('node_modules/durable-alipay/dist/db/migrate.js');
+  await node('node_modules/durable-alipay/dist/worker/migrate.js');
 }, 4 * MINUTE);
 
 afterAll(async () => {
@@ -320,7 +320,12 @@ function barWebpack(): void {
 function startWorker(env = environment): ChildProcess {
   barWebpack();
   const leash = `process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume();`;
-  write('leashed-worker.mjs', `${leash}\nawait import('./worker.mjs');`);
+  const orderService = `import { createLogger, runWorkers } from 'durable-alipay/worker';
+    const orderService = runWorkers({ queues: ['order-service'], log: createLogger() });`;
+  write(
+    'leashed-worker.mjs',
+    `${orderService}\n${leash}\nawait Promise.all([import('./worker.mjs'), orderService]);`,
+  );
   const log = process.env['TEST_LOG'] ? 'inherit' : 'ignore';
   return spawn(process.execPath, ['--require', './no-webpack.cjs', 'leashed-worker.mjs'], {
     cwd: project,

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import type { WorkflowHandle } from '@temporalio/client';
 import { tsToMs } from '@temporalio/common/lib/time';
 import type { PaymentState } from '../../workflows/messages';
-import { SIGNALS } from '../../workflows/messages';
+import { SIGNALS, TASK_QUEUES } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, temporalAddress, waitFor } from '../support';
 
@@ -149,7 +149,8 @@ describe('workers that go away in the middle of a check', () => {
   /** `npm run worker`, in a process of its own. */
   async function startWorker(): Promise<ChildProcess> {
     const { config } = shop.db.client as { config: { connection: { connectionString: string } } };
-    const worker = spawn(process.execPath, ['--import', 'tsx', join(ROOT, 'worker', 'main.ts')], {
+    const queues = ['--queues', Object.values(TASK_QUEUES).join()];
+    const worker = spawn(process.execPath, ['--import', 'tsx', join(ROOT, 'worker', 'main.ts'), ...queues], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'inherit'],
       env: {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { TASK_QUEUES } from '../../workflows/messages';
 
 const ROOT = join(__dirname, '..', '..');
 
@@ -16,11 +17,17 @@ export interface Running {
   ended(): Promise<number | null>;
 }
 
+/** A worker is asked for all queues, the built-in order service's too. */
+const ARGUMENTS = {
+  'worker/main.ts': ['--queues', Object.values(TASK_QUEUES).join()],
+  'client/server.ts': [],
+};
+
 /** Starts a part of the application as its npm script does, with this environment alone. It ends with this process, however that ends. */
 export function startProcess(
-  entry: 'worker/main.ts' | 'client/server.ts',
+  entry: keyof typeof ARGUMENTS,
   environment: Record<string, string>,
-  args: readonly string[] = [],
+  args: readonly string[] = ARGUMENTS[entry],
 ): Running {
   const leash = `process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume()`;
   const child = spawn(

@@ -17,7 +17,7 @@ import { parsePrivateKey } from '../../worker/keys';
 import { dataConverterWith } from '../../worker/payload-codec';
 import { parsePayloadKeys } from '../../worker/payload-keys';
 import type { Tracing } from '../../worker/tracing';
-import { createWorkers } from '../../worker/worker';
+import { ALL_QUEUES, createWorkers } from '../../worker/worker';
 import type { Sandbox } from '../../sandbox';
 import { startSandbox } from '../../sandbox';
 import type { LatePaymentPolicy, TaskQueue } from '../../workflows/messages';
@@ -29,6 +29,7 @@ export interface ShopOptions {
   payments?: Partial<PaymentSettings>;
   latePaymentPolicy?: LatePaymentPolicy;
   alipay?: Partial<GatewaySettings & { maxRps: number }>;
+  /** By default all, the built-in order service's too. */
   queues?: readonly TaskQueue[];
   /** As `PAYLOAD_KEYS` has them; by default nothing is encrypted. */
   payloadKeys?: string;
@@ -142,7 +143,7 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
           failureConverterPath: dataConverter.failureConverterPath,
           workflowInterceptorModules: tracing?.workflowModules,
         }),
-        ...(options.queues && { queues: options.queues }),
+        queues: options.queues ?? ALL_QUEUES,
       });
       running = Promise.all(workers.map((worker) => worker.run()));
     },

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Worker } from '@temporalio/worker';
+import { diagnose } from '../../client/doctor';
+import { createWorkers } from '../../worker/worker';
+import type { PaymentResult } from '../../workflows/messages';
+import { TASK_QUEUES } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { openShop, startProcess, waitFor, workflowBundle } from '../support';
+import { environmentOf } from './operator';
+import { Story } from './story';
+
+// A shop with an order service of its own: it gets every result, since the built-in one serves only where it is asked for
+// by name. Where both serve, the doctor and the worker say so.
+
+const ORDERS = 12;
+
+let shop: Shop;
+let story: Story;
+const acted: PaymentResult[] = [];
+const workers: Worker[] = [];
+let running: Promise<unknown>;
+
+beforeAll(async () => {
+  shop = await openShop(__filename, { queues: [] });
+  story = new Story(shop);
+  const { connection, namespace, deps } = shop;
+  const own = await Worker.create({
+    connection,
+    namespace,
+    taskQueue: TASK_QUEUES.orderService,
+    identity: 'the order service of a shop',
+    workflowsPath: require.resolve('./own-order-service/workflows'),
+    activities: { act: (result: PaymentResult) => Promise.resolve(void acted.push(result)) },
+  });
+  const ours = await createWorkers({ connection, namespace, deps, workflowBundle: await workflowBundle() });
+  workers.push(own, ...ours);
+  running = Promise.all(workers.map((worker) => worker.run()));
+}, 60_000);
+afterAll(async () => {
+  for (const worker of workers) worker.shutdown();
+  await running;
+  await shop.close();
+});
+
+/** What the doctor finds of the task queues. */
+async function taskQueues(): Promise<string> {
+  const findings = await diagnose(environmentOf(shop));
+  const found = findings.find(({ check }) => check === 'task-queues');
+  return `${found?.verdict ?? ''}: ${found?.says ?? ''} → ${found?.advice ?? ''}`;
+}
+
+describe('workers that are started without naming queues, beside the order service of a shop', () => {
+  it(`leave it all of ${ORDERS} results`, async () => {
+    const orders = await Promise.all(Array.from({ length: ORDERS }, () => story.checkOut()));
+    await Promise.all(orders.map(({ outTradeNo }) => story.pay(outTradeNo, { notify: true })));
+    await waitFor(() => acted.length >= ORDERS, { what: 'the shop to act on all', timeoutMs: 45_000 });
+    expect(acted.map(({ orderId }) => orderId).sort()).toEqual(orders.map(({ orderId }) => orderId).sort());
+    expect(await shop.sql('SELECT * FROM order_log')).toEqual([]);
+  }, 60_000);
+
+  it('are no trouble to the doctor', async () => {
+    await waitFor(async () => (await taskQueues()).startsWith('ok: '), { what: 'all queues to be polled' });
+  });
+});
+
+describe('a worker that is asked for the built-in order service too', () => {
+  it('is warned of, by itself when it starts and by the doctor', async () => {
+    const worker = startProcess('worker/main.ts', environmentOf(shop));
+    try {
+      const warned = () => worker.output().includes('TWO_ORDER_SERVICES');
+      await waitFor(warned, { what: 'its warning', timeoutMs: 45_000 });
+      expect(worker.output()).toContain('the order service of a shop');
+      await waitFor(async () => (await taskQueues()).startsWith('warning: '), {
+        what: "the doctor's warning",
+        timeoutMs: 45_000,
+        everyMs: 500,
+      });
+      expect(await taskQueues()).toMatch(
+        /^warning: the built-in order service and another worker \(the order service of a shop\) poll order-service: .* → Start our workers without it: npm run worker -- --queues payments,alipay$/,
+      );
+    } finally {
+      expect(await worker.stop()).toBe(0);
+    }
+  }, 120_000);
+});

@@ -1,0 +1,12 @@
+import { proxyActivities } from '@temporalio/workflow';
+
+const { ask } = proxyActivities<{ ask(): Promise<void> }>({
+  taskQueue: 'calls',
+  startToCloseTimeout: '10s',
+  retry: { initialInterval: '100ms', backoffCoefficient: 1 },
+});
+
+/** So many calls of the gateway at the same time, each tried until it succeeds. */
+export async function askOften(times: number): Promise<void> {
+  await Promise.all(Array.from({ length: times }, () => ask()));
+}

@@ -1,0 +1,65 @@
+import { hostname } from 'node:os';
+import type { ConnectionLike } from '@temporalio/client';
+import type { TaskQueue } from '../workflows/messages';
+import { TASK_QUEUES } from '../workflows/messages';
+
+/** A connection and the namespace in which everything runs. */
+export interface Home {
+  connection: Pick<ConnectionLike, 'workflowService'>;
+  namespace: string;
+}
+
+const MARK = '/durable-alipay';
+
+/** What the workers of this process call themselves: as the SDK would, and then what they are. */
+export const IDENTITY = `${process.pid}@${hostname()}${MARK}`;
+
+/** As the gRPC interface numbers them. */
+const NUMBERS = { workflow: 1, activity: 2 } as const;
+
+export type QueueType = keyof typeof NUMBERS;
+
+export const QUEUE_TYPES = Object.keys(NUMBERS) as readonly QueueType[];
+
+/** A poll waits up to a minute at the server; a worker that has not asked for longer than this is gone. */
+const POLLER_GONE_MS = 90_000;
+
+type Described = Awaited<ReturnType<ConnectionLike['workflowService']['describeTaskQueue']>>;
+
+/** Where the tasks of one type of a queue are sent, and the workers that ask for them now. */
+export async function describeQueue(
+  { connection, namespace }: Home,
+  queue: TaskQueue,
+  type: QueueType,
+): Promise<Pick<Described, 'versioningInfo' | 'pollers'>> {
+  const { versioningInfo, pollers } = await connection.workflowService.describeTaskQueue({
+    namespace,
+    taskQueue: { name: queue },
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the SDK does not export the enum
+    taskQueueType: NUMBERS[type],
+  });
+  return {
+    versioningInfo,
+    pollers: pollers.filter(
+      ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLLER_GONE_MS,
+    ),
+  };
+}
+
+/** The identities of the workers that ask for results to tell: those with the built-in order service, and others. */
+export async function orderServices(home: Home): Promise<{ builtIn: string[]; others: string[] }> {
+  const { pollers } = await describeQueue(home, TASK_QUEUES.orderService, 'workflow');
+  const identities = [...new Set(pollers.map(({ identity }) => identity ?? ''))];
+  return {
+    builtIn: identities.filter((identity) => identity.endsWith(MARK)),
+    others: identities.filter((identity) => !identity.endsWith(MARK)),
+  };
+}
+
+/** What is wrong where both ask for them, and what to do. */
+export const bothServe = (others: readonly string[]) => ({
+  says:
+    `the built-in order service and another worker (${others.join(', ')}) poll ${TASK_QUEUES.orderService}: ` +
+    'each acts on a part of the results',
+  advice: `Start our workers without it: npm run worker -- --queues ${TASK_QUEUES.payments},${TASK_QUEUES.alipay}`,
+});
