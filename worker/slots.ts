@@ -1,12 +1,5 @@
 import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit, TunerHolder } from '@temporalio/worker';
-
-/** What a worker must know of this process's circuit breaker. */
-export interface Circuit {
-  /** Whether calls are refused: after too many failures in a row, until a probe succeeds. */
-  readonly isOpen: boolean;
-  /** Epoch ms from which the next call is let through as a probe; undefined while it is closed, or a probe is under way. */
-  readonly probeAt: number | undefined;
-}
+import type { Circuit } from '../activities/alipay/breaker';
 
 /** While the circuit is open, this is how often it is looked at: it tells nobody when it closes. */
 const LOOK_MS = 500;

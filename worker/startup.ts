@@ -1,61 +1,83 @@
 import { NativeConnection } from '@temporalio/worker';
 import type { NativeConnectionOptions } from '@temporalio/worker';
-import { ExponentialBackoff, handleAll, handleWhen, retry } from 'cockatiel';
-import type { AttributeServices } from '../activities/search-attributes';
-import { KEYWORD, findSearchAttributes, howToRegister, isRefused } from '../activities/search-attributes';
+import { ExponentialBackoff, TimeoutStrategy, handleAll, handleWhen, retry, timeout, wrap } from 'cockatiel';
 import type { Database } from '../db/connect';
 import { databaseError } from '../db/faults';
 import { pendingMigrations } from '../db/migrator';
 import { PaymentError } from '../workflows/errors';
-import { SEARCH_ATTRIBUTES } from '../workflows/messages';
+import type { TaskQueue } from '../workflows/messages';
+import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../workflows/messages';
 import type { Logger } from './log';
+import type { Home } from './pollers';
+import { bothServe, orderServices } from './pollers';
+import type { AttributeServices } from './search-attributes';
+import { KEYWORD, findSearchAttributes, howToRegister, isRefused } from './search-attributes';
+import { temporalError } from './temporal-faults';
 
-/** A container often starts before what it needs: so many tries, about a minute in all. */
-const TRIES = 12;
+/** A container often starts before what it needs: so many more attempts, about a minute in all. */
+const RETRIES = 12;
 
-const patiently = (log: Logger, what: string) => {
-  const policy = retry(handleAll, {
-    maxAttempts: TRIES,
+/** How long one attempt may take: a server that takes the connection and says nothing would be waited for without end. */
+const ATTEMPT_MS = 10_000;
+
+interface Wait {
+  what: string;
+  retries: number;
+  log: Logger;
+  /** The error of our interface for one that an attempt ended with. */
+  explain: (error: unknown) => unknown;
+}
+
+/** @throws what `explain` makes of the last attempt's error */
+async function patiently<T>(
+  { what, retries, log, explain }: Wait,
+  attempt: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const again = retry(handleAll, {
+    maxAttempts: retries,
     backoff: new ExponentialBackoff({ initialDelay: 250, maxDelay: 8_000 }),
   });
-  policy.onRetry(({ delay, ...failed }) => {
-    const error = 'error' in failed ? (databaseError(failed.error) ?? failed.error) : undefined;
-    log.warn({ what, againInMs: Math.round(delay), reason: error?.message }, 'not reachable yet');
+  again.onRetry(({ delay, ...failed }) => {
+    const error = 'error' in failed ? explain(failed.error) : undefined;
+    const reason = error instanceof Error ? error.message : undefined;
+    log.warn({ what, againInMs: Math.round(delay), reason }, 'not reachable yet');
   });
-  return policy;
-};
+  try {
+    return await wrap(again, timeout(ATTEMPT_MS, TimeoutStrategy.Aggressive)).execute(({ signal }) =>
+      attempt(signal),
+    );
+  } catch (error) {
+    throw explain(error);
+  }
+}
 
 /**
  * The first connection, which the SDK does not retry by itself; later ones it does.
  *
- * @throws PaymentError TEMPORAL_UNAVAILABLE after about a minute
+ * @throws PaymentError TEMPORAL_UNAVAILABLE after about a minute, which names the cause
  */
-export async function connectTemporal(
+export function connectTemporal(
   options: NativeConnectionOptions,
   log: Logger,
+  retries = RETRIES,
 ): Promise<NativeConnection> {
-  try {
-    return await patiently(log, 'Temporal').execute(() => NativeConnection.connect(options));
-  } catch (cause) {
-    throw new PaymentError(
-      'TEMPORAL_UNAVAILABLE',
-      `Temporal does not answer at ${options.address ?? 'localhost:7233'}. Start it, or set TEMPORAL_ADDRESS.`,
-      { cause },
-    );
-  }
+  const explain = (error: unknown): PaymentError => temporalError(error, options.address ?? 'localhost:7233');
+  return patiently({ what: 'Temporal', retries, log, explain }, async (signal) => {
+    const connection = await NativeConnection.connect(options);
+    // Nobody waits for it any more.
+    if (signal.aborted) await connection.close();
+    return connection;
+  });
 }
 
 /**
  * Waits for Postgres and refuses a schema that lacks a migration.
  *
- * @throws PaymentError DATABASE_UNAVAILABLE, CONFIG_INVALID
+ * @throws PaymentError DATABASE_UNAVAILABLE after about a minute, which names the cause; CONFIG_INVALID
  */
 export async function checkDatabase(db: Database, schema: string, log: Logger): Promise<void> {
-  try {
-    await patiently(log, 'Postgres').execute(() => db.raw('SELECT 1'));
-  } catch (error) {
-    throw databaseError(error) ?? error;
-  }
+  const explain = (error: unknown): unknown => databaseError(error) ?? error;
+  await patiently({ what: 'Postgres', retries: RETRIES, log, explain }, () => db.raw('SELECT 1'));
   const pending = await pendingMigrations(db, schema);
   if (pending.length === 0) return;
   throw new PaymentError(
@@ -109,4 +131,25 @@ async function registerMissing(connection: AttributeServices, namespace: string,
     );
   }
   log.info({ namespace, missing }, 'search attributes registered');
+}
+
+/**
+ * Says so where results are told to two order services, the built-in one and another: each would act on a part of them.
+ *
+ * @param queues what this process is about to serve
+ */
+export async function warnOfTwoOrderServices(
+  home: Home,
+  queues: readonly TaskQueue[],
+  log: Logger,
+): Promise<void> {
+  try {
+    const { builtIn, others } = await orderServices(home);
+    const ours = builtIn.length > 0 || queues.includes(TASK_QUEUES.orderService);
+    if (!ours || others.length === 0) return;
+    const { says, advice } = bothServe(others);
+    log.warn({ code: 'TWO_ORDER_SERVICES', others }, `${says}. ${advice}`);
+  } catch (err) {
+    log.warn({ err }, 'who polls order-service could not be asked');
+  }
 }

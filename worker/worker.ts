@@ -21,7 +21,6 @@ import type { Logger } from './log';
 import { measureBacklog } from './gauges';
 import { dataConverterWith } from './payload-codec';
 import { IDENTITY } from './pollers';
-import type { Circuit } from './slots';
 import { tunerBehind } from './slots';
 import { readTemporalConfig } from './temporal-config';
 import type { Tracing } from './tracing';
@@ -76,8 +75,6 @@ export interface WorkersOptions {
   /** @defaultValue {@link DEFAULT_QUEUES} */
   queues?: readonly TaskQueue[];
   deps: ActivityDependencies;
-  /** This process's circuit breaker; a worker of queue `alipay` takes less work while it is open. Default: never open. */
-  circuit?: Circuit;
   /** How payloads are written and read; its failure converter must be in the bundle. */
   dataConverter?: DataConverter;
   /** Default: not versioned. */
@@ -96,7 +93,6 @@ export async function createWorkers({
   namespace,
   queues = DEFAULT_QUEUES,
   deps,
-  circuit = CLOSED,
   dataConverter,
   build,
   workflowBundle,
@@ -119,21 +115,16 @@ export async function createWorkers({
         ...tracing?.worker,
         maxCachedWorkflows: cachedWorkflows,
         ...buildOptions(build),
-        ...queueOptions(queue, { deps, circuit, bundle }),
+        ...queueOptions(queue, deps, bundle),
       }),
     ),
   );
 }
 
-const CLOSED: Circuit = { isOpen: false, probeAt: undefined };
-
 function queueOptions(
   queue: TaskQueue,
-  {
-    deps,
-    circuit,
-    bundle: workflowBundle,
-  }: { deps: ActivityDependencies; circuit: Circuit; bundle: WorkflowBundleOption | undefined },
+  deps: ActivityDependencies,
+  workflowBundle: WorkflowBundleOption | undefined,
 ): Partial<WorkerOptions> {
   switch (queue) {
     case TASK_QUEUES.payments:
@@ -146,7 +137,7 @@ function queueOptions(
     case TASK_QUEUES.alipay:
       return {
         activities: createAlipayQueueActivities(deps),
-        tuner: tunerBehind(circuit, ALIPAY_ACTIVITIES),
+        tuner: tunerBehind(deps.alipay.circuit, ALIPAY_ACTIVITIES),
       };
     case TASK_QUEUES.orderService:
       return {
@@ -182,7 +173,7 @@ export async function runWorkers({
   const tracing = await startTracing(config.tracing, { service: 'durable-alipay-worker', log });
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
   try {
-    await checkDatabase(db, config.database, log);
+    await checkDatabase(db, config.database.schema, log);
     const meter = Runtime.instance().metricMeter;
     const metrics = createMetrics(meter);
     const alipay = openGateway(db, config.alipay, metrics.gatewayCall);

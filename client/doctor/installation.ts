@@ -4,10 +4,10 @@ import { listMerchants, merchantId } from '../../db/merchants';
 import { readClock } from '../../db/recovery';
 import type { TemporalStore } from '../../db/temporal-stores';
 import { UNSEEN_MS, findCurrentStore } from '../../db/temporal-stores';
+import type { Home } from '../../worker/pollers';
 import type { Settings } from './configuration';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
-import type { Home } from './queues';
 
 /** Whether database, Temporal and merchant belong together. */
 export async function examineInstallation(

@@ -1,19 +1,27 @@
+import { connect } from 'node:net';
 import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
-import { findSearchAttributes, howToRegister } from '../../activities/search-attributes';
+import { findSearchAttributes, howToRegister } from '../../worker/search-attributes';
 import type { TaskQueue } from '../../workflows/messages';
 import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
 import type { LastSweep } from '../sweep';
 import { SweepControl } from '../sweep';
 import { dataConverterWith } from '../../worker/payload-codec';
+import type { QueueType } from '../../worker/pollers';
+import { bothServe, describeQueue, orderServices } from '../../worker/pollers';
+import { temporalFault } from '../../worker/temporal-faults';
 import { PaymentError } from '../../workflows/errors';
 import type { Settings } from './configuration';
 import { testDeployment } from './deployment';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
-import type { Home, QueueType } from './queues';
-import { describeQueue } from './queues';
 
 const CONNECT_MS = 3_000;
+
+/** A connection and the namespace in which everything runs. */
+interface Home {
+  connection: Connection;
+  namespace: string;
+}
 
 /** An order's day, Alipay's 25 hours of repeating a notification, and a day to look into it. */
 const LEAST_RETENTION_HOURS = 72;
@@ -75,12 +83,23 @@ async function reach({ connectionOptions }: NonNullable<Settings['temporal']>): 
     };
   } catch (error) {
     await connection.close();
-    const why = isGrpcServiceError(error) ? error.details : (error as Error).message;
-    throw new Fault(
-      `Temporal does not answer at ${address}: ${why}`,
-      'Start it, or mend TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY where it wants them).',
-      { cause: error },
-    );
+    const { what, todo } = temporalFault((await knock(address)) ?? error, address);
+    throw new Fault(what, todo, { cause: error });
+  }
+}
+
+/** Why no connection is made, which the client of Temporal does not say; undefined where one is made. */
+async function knock(address: string): Promise<Error | undefined> {
+  const { hostname, port } = new URL(`tcp://${address}`);
+  const socket = connect({ host: hostname, port: Number(port), timeout: CONNECT_MS });
+  try {
+    return await new Promise((resolve) => {
+      socket.once('connect', () => resolve(undefined));
+      socket.once('timeout', () => resolve(undefined));
+      socket.once('error', resolve);
+    });
+  } finally {
+    socket.destroy();
   }
 }
 
@@ -92,7 +111,7 @@ async function findNamespace(home: Home): Promise<Found<Home>> {
     if (!isGrpcServiceError(error) || (error.code as number) !== NOT_FOUND) throw error;
     throw new Fault(
       `there is no namespace ${namespace}`,
-      `Run: temporal operator namespace create --namespace ${namespace} --retention 30d; or mend TEMPORAL_NAMESPACE.`,
+      `Run: temporal operator namespace create --namespace ${namespace} --retention 30d; or fix TEMPORAL_NAMESPACE.`,
       { cause: error },
     );
   }
@@ -144,13 +163,19 @@ async function testQueues(home: Home): Promise<Found<true>> {
     ),
   );
   const deserted = served.filter(({ pollers }) => pollers.length === 0);
-  if (deserted.length === 0)
-    return { says: `workers poll ${SERVED.map(([queue]) => queue).join(', ')}`, value: true };
-  const queues = [...new Set(deserted.map(({ queue }) => queue))];
-  throw new Fault(
-    `no worker polls ${deserted.map(({ queue, type }) => `${queue} (${type} tasks)`).join(', ')}`,
-    `Start one: npm run worker -- --queues ${queues.join(',')}`,
-  );
+  if (deserted.length > 0) {
+    const queues = [...new Set(deserted.map(({ queue }) => queue))];
+    const own = queues.includes(TASK_QUEUES.orderService)
+      ? `Start the shop's own worker on ${TASK_QUEUES.orderService}, or the built-in one by its name`
+      : 'Start one';
+    throw new Fault(
+      `no worker polls ${deserted.map(({ queue, type }) => `${queue} (${type} tasks)`).join(', ')}`,
+      `${own}: npm run worker -- --queues ${queues.join(',')}`,
+    );
+  }
+  const { builtIn, others } = await orderServices(home);
+  if (builtIn.length > 0 && others.length > 0) return { ...bothServe(others), value: true };
+  return { says: `workers poll ${SERVED.map(([queue]) => queue).join(', ')}`, value: true };
 }
 
 async function testSchedule(control: SweepControl): Promise<Found<SweepControl>> {

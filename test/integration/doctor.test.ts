@@ -85,7 +85,7 @@ describe('on a shop of which nobody has started the rest', () => {
   it('the doctor names the queue that no worker polls, and the Schedule that is not installed', async () => {
     expect(await trouble()).toMatchObject({
       'task-queues':
-        'fault: no worker polls order-service (workflow tasks) → Start one: npm run worker -- --queues order-service',
+        "fault: no worker polls order-service (workflow tasks) → Start the shop's own worker on order-service, or the built-in one by its name: npm run worker -- --queues order-service",
       schedule: 'fault: the Schedule of the sweep is not installed → Run: durable-alipay sweep install',
     });
   });
@@ -227,7 +227,9 @@ describe('on a whole shop', () => {
     [
       'a Temporal that does not answer',
       () => ({ TEMPORAL_ADDRESS: `127.0.0.1:${CLOSED_PORT}` }),
-      { temporal: /Temporal does not answer at 127\.0\.0\.1:18010.* → .*TEMPORAL_ADDRESS/ },
+      {
+        temporal: /Nothing listens at 127\.0\.0\.1:18010 → Start Temporal, or set the right TEMPORAL_ADDRESS/,
+      },
     ],
     [
       'a namespace that does not exist',

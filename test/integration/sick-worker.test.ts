@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
-import type { Circuit } from '../../worker/slots';
+import type { Circuit } from '../../activities/alipay/breaker';
 import { tunerBehind } from '../../worker/slots';
 import { namespaceFor, temporalAddress, waitFor } from '../support';
 import type { askOften } from './sick-worker/workflows';

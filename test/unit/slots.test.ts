@@ -1,7 +1,7 @@
 import { setImmediate as settled } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { SlotPermit } from '@temporalio/worker';
-import type { Circuit } from '../../worker/slots';
+import type { Circuit } from '../../activities/alipay/breaker';
 import { slotsBehind } from '../../worker/slots';
 
 const SLOTS = 3;

@@ -1,0 +1,68 @@
+import { PaymentError } from '../workflows/errors';
+import { redact } from './redact';
+
+export interface TemporalFault {
+  /** What happened, without a full stop. It holds no secret. */
+  what: string;
+  /** What to do: whole sentences. */
+  todo: string;
+}
+
+/**
+ * Signs in what an error of either of Temporal's clients says; the first that fits counts. The native one has no codes but
+ * gRPC's words for them, the other has the number before its words.
+ */
+const SIGNS: readonly (readonly [sign: RegExp, what: (address: string) => string, todo: string])[] = [
+  [
+    /valid authentication credentials|^16 |unauthenticated/i,
+    (address) =>
+      `Temporal at ${address} refuses the API key or certificate: it is missing, wrong or has expired`,
+    'Set the right TEMPORAL_API_KEY, or TEMPORAL_TLS_*.',
+  ],
+  [
+    /does not have permission|^7 |permission_denied/i,
+    (address) => `Temporal at ${address} gives this API key or certificate no rights here`,
+    'Give it rights in this namespace, or set the right TEMPORAL_NAMESPACE, TEMPORAL_API_KEY or TEMPORAL_TLS_*.',
+  ],
+  [
+    /ConnectionRefused|ECONNREFUSED/,
+    (address) => `Nothing listens at ${address}`,
+    'Start Temporal, or set the right TEMPORAL_ADDRESS.',
+  ],
+  [
+    /dns error|ENOTFOUND|EAI_AGAIN|Name resolution failed/,
+    (address) => `The host of ${address} has no address`,
+    'Set the right host in TEMPORAL_ADDRESS, or fix the name server.',
+  ],
+  [
+    /certificate|UnknownIssuer|AlertReceived|BadCertificate/i,
+    (address) => `One of Temporal at ${address} and this process does not trust the other's certificate`,
+    'Set the right TEMPORAL_TLS_*: its authority, our certificate and its key.',
+  ],
+  [
+    /InvalidContentType|h2 protocol error|http2 error|wrong version number|Protocol error/i,
+    (address) => `What listens at ${address} is not Temporal, or one side uses TLS and the other does not`,
+    'Set or unset TEMPORAL_TLS, or set the right TEMPORAL_ADDRESS.',
+  ],
+];
+
+const LONGEST_MESSAGE = 300;
+
+/** What it means that Temporal cannot be reached. */
+export function temporalFault(error: unknown, address: string): TemporalFault {
+  // The SDK wraps what gRPC said.
+  const said = (error as { cause?: unknown } | null)?.cause ?? error;
+  const message = redact(said instanceof Error ? said.message : String(said)).slice(0, LONGEST_MESSAGE);
+  const known = SIGNS.find(([sign]) => sign.test(message));
+  if (known) return { what: known[1](address), todo: known[2] };
+  return {
+    what: `Temporal does not answer at ${address}: ${message}`,
+    todo: 'Start it, or set the right TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY where it wants them).',
+  };
+}
+
+/** The same as an error of the interface, with the cause kept. */
+export function temporalError(error: unknown, address: string): PaymentError {
+  const { what, todo } = temporalFault(error, address);
+  return new PaymentError('TEMPORAL_UNAVAILABLE', `${what}. ${todo}`, { cause: error });
+}
