@@ -34,8 +34,12 @@ export class Beside<T> {
    * @throws what the work threw
    */
   get result(): T | undefined {
-    if (this.#end?.kind === 'done') return this.#end.value;
-    if (this.#end === undefined || isCancellation(this.#end.error)) return undefined;
-    throw this.#end.error;
+    if (this.failure !== undefined) throw this.failure;
+    return this.#end?.kind === 'done' ? this.#end.value : undefined;
+  }
+
+  /** What the work threw; undefined where it did not, or was cancelled. */
+  get failure(): unknown {
+    return this.#end?.kind === 'failed' && !isCancellation(this.#end.error) ? this.#end.error : undefined;
   }
 }

@@ -244,12 +244,10 @@ class PaymentRun {
     const closing = (this.#closing ??= new Beside(() => closeExpired.closeExpiredOrders(order)));
     if (!closing.isOver) return this.#until(() => closing.isOver);
     this.#closesOrder = false;
-    try {
-      void closing.result;
-    } catch (error) {
+    if (closing.failure !== undefined) {
       log.warn('order not closed at its deadline; the sweep will', {
         outTradeNo: this.#outTradeNo,
-        code: failureType(error),
+        code: failureType(closing.failure),
       });
     }
     await this.#row.read();

@@ -76,6 +76,9 @@ function lineOf({ event, actor, detail }: PaymentEvent): string | undefined {
     case 'review-resolved':
     case 'unmatched-resolved':
     case 'note':
+    case 'merchant-corrected':
+    case 'recovery':
+    case 'store-taken-over':
       return `${event} by ${actor}${reason ? ` (${reason})` : ''}`;
   }
 }

@@ -27,7 +27,7 @@ const { recordAndTell, actOnResult } = proxyLocalActivities<BareActivities>({
 });
 
 export async function barePayment({ outTradeNo, orderId, intervalMs }: BarePaymentInput): Promise<string> {
-  let settled = false;
+  let settled = false as boolean;
   setHandler(defineQuery<boolean>('payment'), () => settled);
   setHandler(defineSignal('alipayNotified'), () => void (settled = true));
   setHandler(defineSignal('checkedOut'), () => undefined);
