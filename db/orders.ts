@@ -1,6 +1,7 @@
 import type { CloseBy, ExpiredOrder, OrderStatus, SweepCursor } from '../workflows/messages';
 import type { Database } from './connect';
 import { row, rows, transaction } from './connect';
+import { ofMerchants } from './merchants';
 import type { NewOrderMessage } from './order-messages';
 import { messageId } from './order-messages';
 import type { Payment } from './payments';
@@ -110,9 +111,10 @@ export interface OrderToClose extends Pick<ClockedOrder, 'status' | 'closeBy' | 
   payments: PaymentToClose[];
 }
 
-export interface PaymentToClose extends Pick<Payment, 'outTradeNo' | 'orderId' | 'totalAmount' | 'status'> {
-  /** `appId/sellerId`; null on rows that were inserted by hand. */
-  merchant: string | null;
+export interface PaymentToClose extends Pick<
+  Payment,
+  'outTradeNo' | 'orderId' | 'merchant' | 'totalAmount' | 'status'
+> {
   /** When its run makes the next check; null: it makes none. */
   nextCheckAt: Date | null;
 }
@@ -153,17 +155,15 @@ export function findExpiredOrders(
     after: SweepCursor | null;
     limit: number;
     timerGraceMs: number;
-    /** Whose orders; those without a merchant are everybody's. */
     merchants: readonly string[];
   },
 ): Promise<ExpiredOrder[]> {
   return rows(
     db,
     `SELECT id, to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "expiresAt"
-     FROM :schema:.orders
+     FROM :schema:.orders o
      WHERE status = 'UNPAID' AND expires_at <= now()
-       AND (held_until IS NULL OR held_until <= now())
-       AND (merchant IS NULL OR merchant = ANY(:merchants))
+       AND (held_until IS NULL OR held_until <= now()) AND ${ofMerchants('o')}
        AND (close_by = 'sweep' OR expires_at <= now() - :timerGraceMs * interval '1 millisecond')
        ${after ? 'AND (expires_at, id) > (CAST(:expiresAt AS timestamptz), :orderId)' : ''}
      ORDER BY expires_at, id

@@ -82,7 +82,6 @@ export function createClosingActivities(
         case 'held':
           throw heldOrder(orderId, outcome.because);
         case 'foreign':
-          throw foreignPayment(outcome);
         case 'down':
           throw outcome.error;
       }
@@ -136,9 +135,3 @@ async function settledOrder(db: Database, orderId: string): Promise<ClosedOrder>
 
 const paidOrder = (orderId: string): PaymentError =>
   new PaymentError('ORDER_PAID', `Order ${orderId} is paid: it cannot be closed. Refund it instead.`);
-
-const foreignPayment = ({ outTradeNo, merchant }: { outTradeNo: string; merchant: string }): PaymentError =>
-  new PaymentError(
-    'MERCHANT_UNKNOWN',
-    `Payment ${outTradeNo} is of merchant ${merchant}, which this process does not have. Configure it.`,
-  );

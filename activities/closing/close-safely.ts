@@ -3,8 +3,10 @@ import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Database } from '../../db/connect';
 import { closeOrderWithPayments, unknownOrder } from '../../db/ledger';
+import { assertOurs } from '../../db/merchants';
 import { findOrderToClose, holdOrder } from '../../db/orders';
 import type { HoldReason, OrderToClose, PaymentToClose } from '../../db/orders';
+import { PaymentError } from '../../workflows/errors';
 import { paymentWorkflowId } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import type { AlipayGateway } from '../alipay/gateway';
@@ -20,7 +22,7 @@ export interface ClosingDependencies {
   temporal: Client;
   log: Logger;
   metrics: Metrics;
-  /** The merchants that this process may ask about, as `appId/sellerId`. */
+  /** Ids of the merchants that this process has: it asks about no other's payments. */
   merchants: readonly string[];
 }
 
@@ -38,7 +40,7 @@ export type OrderOutcome =
   | { is: 'settled' }
   | { is: 'rescued' }
   | { is: 'down'; error: AlipayError }
-  | { is: 'foreign'; outTradeNo: string; merchant: string }
+  | { is: 'foreign'; error: PaymentError }
   | { is: 'held'; because: string };
 
 /** Why a payment keeps its order open. */
@@ -148,21 +150,19 @@ async function verdictOn(
   question: () => Promise<Settlement | Open>,
   dryRun: boolean,
 ): Promise<Verdict | Open> {
-  const { outTradeNo, merchant } = payment;
-  if (merchant !== null && !deps.merchants.includes(merchant)) {
-    deps.log.error(
-      { orderId: payment.orderId, outTradeNo, merchant, code: 'MERCHANT_UNKNOWN', alert: true },
-      'payment of a merchant that this process does not have: it is not asked about, and its order stays open',
-    );
-    return { is: 'foreign', outTradeNo, merchant };
-  }
   try {
+    assertOurs(payment, deps.merchants);
     const settlement = await question();
     if (settlement.is === 'held') return { ...settlement, waitsFor: 'trade' };
     if (settlement.is !== 'evidence') return settlement;
     if (!dryRun) await handOver(deps, payment, settlement.answer);
     return { is: 'rescued' };
   } catch (error) {
+    if (error instanceof PaymentError && error.code === 'MERCHANT_UNKNOWN') {
+      const { orderId, outTradeNo, merchant } = payment;
+      deps.log.error({ orderId, outTradeNo, merchant, code: error.code, alert: true }, error.message);
+      return { is: 'foreign', error };
+    }
     if (!(error instanceof AlipayError)) throw error;
     if (error.kind === 'down') return { is: 'down', error };
     return { is: 'held', because: error.message, waitsFor: 'answer' };
