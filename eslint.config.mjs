@@ -13,12 +13,10 @@ const restricted = (folder, ...patterns) => ({
 });
 
 const onlyDownwards = [
-  restricted(
-    'workflows',
-    nothingOf('client', 'worker', 'sandbox'),
-    { ...nothingOf('activities', 'db'), allowTypeImports: true },
-    { group: ['node:*'], message: 'Workflow code runs without Node.' },
-  ),
+  restricted('workflows', nothingOf('activities', 'client', 'db', 'worker', 'sandbox'), {
+    group: ['node:*'],
+    message: 'Workflow code runs without Node.',
+  }),
   restricted('db', nothingOf('activities', 'client', 'worker', 'sandbox'), {
     regex: '^(\\.\\./)+workflows(/(?!(messages|errors)$)|$)',
     message: 'Of the workflows, db knows messages and errors.',
