@@ -1,24 +1,21 @@
-import type { Answer, LatePaymentPolicy, StoredPaymentStatus } from '../workflows/messages';
-import { PaymentError } from '../workflows/errors';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
+import type { Logger } from 'pino';
+import type { LatePaymentPolicy, Queried, QueryAlipayInput, Recorded } from '../workflows/messages';
+import { noteAnswer, noteCheck } from '../db/checks';
 import type { Database } from '../db/connect';
-import type { Recorded } from '../workflows/messages';
-import { readRecorded, recordClosed, recordPaid, unknownPayment } from '../db/ledger';
+import { storeEvidence } from '../db/evidence';
+import type { EvidenceFault } from '../db/ledger';
+import { readRecorded, recordEvidence, unknownPayment } from '../db/ledger';
 import { assertOurs } from '../db/merchants';
-import { appendAnswer, findEvent, findNewestAnswer } from '../db/payment-events';
 import type { Payment } from '../db/payments';
-import { findPayment, setChecks } from '../db/payments';
+import { findPayment } from '../db/payments';
+import { tookMoney } from '../db/rules';
 import { AlipayError } from './alipay/errors';
 import type { AlipayGateway, QueryAnswer } from './alipay/gateway';
 import { readEvidence } from './evidence';
 import type { Metrics } from './metrics';
-import { counted } from './metrics';
-
-export interface Queried {
-  answer: Answer;
-  tradeNo?: string;
-  /** Yuan. */
-  totalAmount?: string;
-}
+import { tellFromOutbox } from './orders';
 
 /** What the handout calls `checkAlipayPayment`. */
 export function createQueryActivities({
@@ -30,82 +27,37 @@ export function createQueryActivities({
   alipay: AlipayGateway;
   merchants: readonly string[];
 }) {
-  /** A check counts once Alipay was asked, whatever came of it; one that could not be asked uses up nothing. */
-  async function ask(outTradeNo: string, check: number): Promise<QueryAnswer> {
-    try {
-      return await alipay.query(outTradeNo);
-    } catch (error) {
-      if (check > 0 && wasAsked(error)) await setChecks(db, outTradeNo, check);
-      throw error;
-    }
-  }
-
   return {
     /**
-     * Asks whether a payment was made: the own table first, then `alipay.trade.query` by `out_trade_no`. `check` is
-     * the number of the check, 0 for an ask that uses up none. Safe to repeat.
+     * Asks whether a payment was made: the own table first, then `alipay.trade.query` by `out_trade_no`. A check counts
+     * once Alipay was asked, whatever came of it; one that could not be asked uses up nothing. An unknown answer is a
+     * result. Safe to repeat.
      *
-     * Fails with ALIPAY_UNKNOWN (ask again), ALIPAY_BUSY or ALIPAY_DOWN (nothing was asked), ALIPAY_MISCONFIGURED,
-     * ALIPAY_REFUSED, MERCHANT_UNKNOWN, PAYMENT_UNKNOWN.
+     * Fails with ALIPAY_DOWN or ALIPAY_BUSY (nothing was asked), ALIPAY_MISCONFIGURED, ALIPAY_REFUSED, MERCHANT_UNKNOWN,
+     * PAYMENT_UNKNOWN.
      */
-    async queryAlipay({ outTradeNo, check }: { outTradeNo: string; check: number }): Promise<Queried> {
+    async queryAlipay({ outTradeNo, check, nextCheckInMs }: QueryAlipayInput): Promise<Queried> {
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
-      if (moneyWasTaken(payment)) return tookMoney(payment);
+      if (tookMoney(payment)) return knownAs(payment);
       assertOurs(payment, merchants);
-      const answer = await ask(outTradeNo, check);
-      await storeAnswer(db, outTradeNo, check, answer);
-      return answerFor(answer);
-    },
-  };
-}
-
-/** The writes that follow from what Alipay says. */
-export function createRecordActivities({
-  db,
-  metrics,
-  latePaymentPolicy,
-}: {
-  db: Database;
-  metrics: Metrics;
-  latePaymentPolicy: LatePaymentPolicy;
-}) {
-  return {
-    /**
-     * Records what verified evidence proves: the stored event `eventId`, or the newest answer to a query. Answers
-     * what the payment is now. Safe to repeat.
-     *
-     * Fails with NOT_FOUND where there is no such event of this payment, PAYMENT_UNKNOWN.
-     */
-    async recordEvidence({
-      outTradeNo,
-      eventId,
-    }: {
-      outTradeNo: string;
-      eventId?: string;
-    }): Promise<Recorded> {
-      const event =
-        eventId === undefined
-          ? await findNewestAnswer(db, outTradeNo)
-          : await findEvent(db, outTradeNo, eventId);
-      if (!event) {
-        if (eventId === undefined) return readRecorded(db, outTradeNo);
-        throw new PaymentError('NOT_FOUND', `Payment ${outTradeNo} has no event ${eventId}.`);
+      const made = { check, nextCheckInMs };
+      let asked: QueryAnswer;
+      try {
+        asked = await alipay.query(outTradeNo);
+      } catch (error) {
+        if (!wasAsked(error)) throw error;
+        await noteCheck(db, outTradeNo, made);
+        if (error instanceof AlipayError && error.kind === 'unknown') return { answer: 'unknown' };
+        throw error;
       }
-      const evidence = readEvidence(event);
-      switch (evidence.of) {
-        case 'paid':
-          return counted(metrics, await recordPaid(db, evidence.paid, latePaymentPolicy));
-        case 'closed':
-          return counted(metrics, await recordClosed(db, evidence.closed));
-        case 'nothing':
-          return readRecorded(db, outTradeNo);
+      const { answer, tradeNo, totalAmount } = asked;
+      if (!isEvidence(asked)) {
+        await noteAnswer(db, outTradeNo, answer, made);
+        return { answer };
       }
-    },
-
-    /** What the row says. Fails with PAYMENT_UNKNOWN. */
-    readPayment({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
-      return readRecorded(db, outTradeNo);
+      await storeAnswer(db, outTradeNo, check, asked, nextCheckInMs);
+      return { answer, ...(tradeNo !== null && { tradeNo }), ...(totalAmount !== null && { totalAmount }) };
     },
   };
 }
@@ -113,34 +65,113 @@ export function createRecordActivities({
 const wasAsked = (error: unknown): boolean =>
   !(error instanceof AlipayError) || (error.kind !== 'down' && error.kind !== 'no-quota');
 
-const TOOK_MONEY: ReadonlySet<StoredPaymentStatus> = new Set(['PAID', 'REFUNDING', 'REFUNDED', 'REVIEW']);
-
-const moneyWasTaken = ({ status }: Payment): boolean => TOOK_MONEY.has(status);
-
-function tookMoney({ tradeNo, totalAmount }: Payment): Queried {
-  return { answer: 'paid', ...(tradeNo !== null && { tradeNo }), totalAmount };
+function knownAs({ tradeNo, paidAmount, totalAmount }: Payment): Queried {
+  return { answer: 'paid', ...(tradeNo !== null && { tradeNo }), totalAmount: paidAmount ?? totalAmount };
 }
 
+export const isEvidence = ({ answer }: QueryAnswer): boolean => answer === 'paid' || answer === 'closed';
+
 /**
- * Evidence is kept whole before anything is concluded from it; other answers only as a word in the timeline. Check
- * number `check` counts as made with it; 0 is none.
+ * Stores the answer to a query that proves something (paid, closed), whole, before anything is concluded from it. Check
+ * number `check` counts as made with it; 0 is none. Returns the evidence's id.
+ *
+ * @throws PaymentError PAYMENT_UNKNOWN
  */
 export async function storeAnswer(
   db: Database,
   outTradeNo: string,
   check: number,
-  { answer, content }: QueryAnswer,
+  { signed, tradeStatus, totalAmount }: QueryAnswer,
+  nextCheckInMs?: number | null,
 ): Promise<string> {
-  const isEvidence = answer === 'paid' || answer === 'closed';
-  return appendAnswer(db, check, {
+  const stored = await storeEvidence(db, {
     outTradeNo,
-    actor: check === 0 ? 'query' : `check ${check}`,
-    event: isEvidence ? 'answered' : 'checked',
-    detail: isEvidence ? content : { check, answer },
+    kind: 'answer',
+    signed,
+    isNews: true,
+    says: { tradeStatus: tradeStatus ?? '', totalAmount: totalAmount ?? undefined },
+    check: { check, nextCheckInMs },
   });
+  if (!stored) throw unknownPayment(outTradeNo);
+  return stored.id;
 }
 
-function answerFor({ answer, tradeNo, totalAmount }: QueryAnswer): Queried {
-  if (answer !== 'paid' && answer !== 'closed') return { answer };
-  return { answer, ...(tradeNo !== null && { tradeNo }), ...(totalAmount !== null && { totalAmount }) };
+export interface RecordDependencies {
+  db: Database;
+  temporal: Client;
+  log: Logger;
+  metrics: Metrics;
+  latePaymentPolicy: LatePaymentPolicy;
+}
+
+/** Telling the order service may take so long within {@link createRecordActivities | recordAndTell}; then it is owed. */
+const TELL_MS = 1_000;
+
+/** The writes that follow from what Alipay says. */
+export function createRecordActivities(deps: RecordDependencies) {
+  const { db, metrics, latePaymentPolicy: policy } = deps;
+  return {
+    /**
+     * Records all evidence about a payment that is not recorded yet, then tells the order service what it has not been
+     * told. Failing to tell is `undelivered`, never an error. Safe to repeat.
+     *
+     * Fails with PAYMENT_UNKNOWN.
+     */
+    async recordAndTell({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
+      const { recorded, moves, faults } = await recordEvidence(db, outTradeNo, {
+        read: readEvidence,
+        policy,
+      });
+      for (const status of moves) metrics.settled(status);
+      for (const fault of faults) logFault(deps, outTradeNo, fault);
+      if (!recorded.undelivered) return recorded;
+      return { ...recorded, undelivered: !(await isTold(deps, recorded.orderId)) };
+    },
+
+    /** What the row says. Fails with PAYMENT_UNKNOWN. */
+    readPayment({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
+      return readRecorded(db, outTradeNo);
+    },
+
+    /**
+     * Notes in the row when the next check is due, or, with null, that this run makes no more; returns what the row says.
+     * Safe to repeat.
+     *
+     * Fails with PAYMENT_UNKNOWN.
+     */
+    async planCheck({ outTradeNo, inMs }: { outTradeNo: string; inMs: number | null }): Promise<Recorded> {
+      await noteCheck(db, outTradeNo, { check: 0, nextCheckInMs: inMs });
+      return readRecorded(db, outTradeNo);
+    },
+  };
+}
+
+/** Evidence that nobody understands is money that nobody has looked at. */
+function logFault(
+  { log }: RecordDependencies,
+  outTradeNo: string,
+  { evidenceId, error }: EvidenceFault,
+): void {
+  const { name, code } = error as { name?: string; code?: unknown };
+  log.error(
+    { code: 'EVIDENCE_NOT_RECORDED', alert: true, outTradeNo, evidenceId, cause: code ?? name },
+    'evidence cannot be recorded; it stays owed, and is tried again',
+  );
+}
+
+async function isTold(deps: RecordDependencies, orderId: string): Promise<boolean> {
+  const late = new AbortController();
+  // What comes of it after that is nobody's concern here: a message that is told twice is acted on once.
+  const telling = tellFromOutbox(deps, orderId).then(
+    () => true,
+    (err: unknown) => {
+      deps.log.warn({ orderId, err, code: 'UNDELIVERED' }, 'order service not told yet; the follow-up will');
+      return false;
+    },
+  );
+  try {
+    return await Promise.race([telling, sleep(TELL_MS, false, { signal: late.signal })]);
+  } finally {
+    late.abort();
+  }
 }

@@ -10,6 +10,7 @@ import {
 } from '../db/ledger';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
+import { amountToRefund } from '../db/rules';
 import { AlipayError } from './alipay/errors';
 import type { AlipayGateway } from './alipay/gateway';
 import type { Metrics } from './metrics';
@@ -52,7 +53,7 @@ export function createRefundActivities(deps: RefundDependencies) {
   const { db, alipay, metrics } = deps;
   return {
     /**
-     * Drives a REFUNDING payment on: refunds the whole amount with a fixed `out_request_no`, and believes it only
+     * Drives a REFUNDING payment on: gives back all that was paid with a fixed `out_request_no`, and believes it only
      * when proven (`fund_change=Y`, or the refund query). What Alipay refuses, or does not prove in the end, goes to
      * a person. Safe to repeat.
      *
@@ -63,40 +64,43 @@ export function createRefundActivities(deps: RefundDependencies) {
       if (!payment) throw unknownPayment(outTradeNo);
       if (payment.status !== 'REFUNDING') return readRecorded(db, outTradeNo);
       try {
-        if (await refundIsProven(alipay, payment))
-          return counted(metrics, await recordRefunded(db, outTradeNo, ACTOR));
+        if (await refundIsProven(alipay, payment)) return await proven(deps, payment);
       } catch (error) {
         if (!(error instanceof AlipayError) || error.kind !== 'refused') throw error;
-        return counted(metrics, await afterRefusal(deps, payment, error.subCode ?? error.code ?? 'UNKNOWN'));
+        return await afterRefusal(deps, payment, error.subCode ?? error.code ?? 'UNKNOWN');
       }
       return counted(metrics, await stillUnproven(db, outTradeNo, NO_PROOF));
     },
   };
 }
 
-async function refundIsProven(alipay: AlipayGateway, { outTradeNo, totalAmount }: Payment): Promise<boolean> {
-  const outRequestNo = outRequestNoOf(outTradeNo);
-  const moved = await alipay.refund({
-    outTradeNo,
-    amount: totalAmount,
-    outRequestNo,
-    reason: 'payment of a settled order',
-  });
-  return moved || alipay.refundQuery({ outTradeNo, amount: totalAmount, outRequestNo });
+/** The whole of what was paid goes back, in one refund. */
+const refundOf = (payment: Payment) => ({
+  outTradeNo: payment.outTradeNo,
+  amount: amountToRefund(payment),
+  outRequestNo: outRequestNoOf(payment.outTradeNo),
+});
+
+async function refundIsProven(alipay: AlipayGateway, payment: Payment): Promise<boolean> {
+  const refund = refundOf(payment);
+  const moved = await alipay.refund({ ...refund, reason: 'payment of a settled order' });
+  return moved || alipay.refundQuery(refund);
+}
+
+async function proven({ db, metrics }: RefundDependencies, payment: Payment): Promise<Recorded> {
+  const { outTradeNo, amount } = refundOf(payment);
+  return counted(metrics, await recordRefunded(db, outTradeNo, { actor: ACTOR, amount }));
 }
 
 /** Refused may mean done: a fully refunded trade answers TRADE_HAS_CLOSE. So the refund query has the last word. */
-async function afterRefusal(
-  { db, alipay }: RefundDependencies,
-  payment: Payment,
-  subCode: string,
-): Promise<Recorded> {
+async function afterRefusal(deps: RefundDependencies, payment: Payment, subCode: string): Promise<Recorded> {
+  const { db, alipay, metrics } = deps;
   const { outTradeNo } = payment;
   if (subCode.endsWith('SELLER_BALANCE_NOT_ENOUGH')) {
-    return stillUnproven(db, outTradeNo, { ...NO_BALANCE, subCode });
+    return counted(metrics, await stillUnproven(db, outTradeNo, { ...NO_BALANCE, subCode }));
   }
-  if (await wasRefunded(alipay, payment)) return recordRefunded(db, outTradeNo, ACTOR);
-  return recordRefundRefused(db, outTradeNo, { actor: ACTOR, subCode });
+  if (await wasRefunded(alipay, payment)) return proven(deps, payment);
+  return counted(metrics, await recordRefundRefused(db, outTradeNo, { actor: ACTOR, subCode }));
 }
 
 /**
@@ -104,13 +108,9 @@ async function afterRefusal(
  *
  * @throws AlipayError where the answer is unknown
  */
-export async function wasRefunded(
-  alipay: AlipayGateway,
-  { outTradeNo, totalAmount }: Payment,
-): Promise<boolean> {
-  const asked = { outTradeNo, amount: totalAmount, outRequestNo: outRequestNoOf(outTradeNo) };
+export async function wasRefunded(alipay: AlipayGateway, payment: Payment): Promise<boolean> {
   try {
-    return await alipay.refundQuery(asked);
+    return await alipay.refundQuery(refundOf(payment));
   } catch (error) {
     if (error instanceof AlipayError && error.kind === 'refused') return false;
     throw error;

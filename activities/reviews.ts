@@ -1,16 +1,16 @@
-import type { ResolveReview, ReviewOutcome } from '../workflows/messages';
+import type { Decided, ResolveReview } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
-import type { Recorded } from '../workflows/messages';
-import { assertDecidable, isDecided, readRecorded, recordReview, unknownPayment } from '../db/ledger';
-import { readFen, toFen } from '../db/money';
+import type { Consulted, ReviewDecision } from '../db/ledger';
+import { assertDecidable, readRecorded, recordReview, refusedReview, unknownPayment } from '../db/ledger';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
-import type { AlipayGateway, QueryAnswer } from './alipay/gateway';
+import { isDecided } from '../db/review-rules';
+import type { AlipayGateway } from './alipay/gateway';
 import { RECHECK_AFTER_MS } from './closing';
 import type { Metrics } from './metrics';
 import { counted } from './metrics';
-import { storeAnswer } from './payments';
+import { isEvidence, storeAnswer } from './payments';
 import { wasRefunded } from './refunds';
 
 export interface ReviewDependencies {
@@ -19,69 +19,76 @@ export interface ReviewDependencies {
   metrics: Metrics;
 }
 
-export function createReviewActivities({ db, alipay, metrics }: ReviewDependencies) {
+export function createReviewActivities(deps: ReviewDependencies) {
+  const { db, alipay, metrics } = deps;
   return {
     /**
-     * Carries out a person's decision about a payment in review, or to refund one that is PAID, if Alipay's fresh word
-     * agrees with it.
+     * Carries out a person's decision about a payment in review, to refund one that is PAID, or to stop a refund, if what
+     * Alipay answers now agrees with it. Where the buyer could still pay what is to be CLOSED, the trade is closed first.
+     * Safe to repeat.
      *
-     * Fails with REVIEW_REFUSED (what Alipay says instead stands in the message), PAYMENT_UNKNOWN, and the failures
+     * Fails with REVIEW_REFUSED (the message says what contradicts it), INVALID_INPUT, PAYMENT_UNKNOWN, and the failures
      * of any call.
      */
-    async resolveReview(decision: ResolveReview & { outTradeNo: string }): Promise<Recorded> {
+    async resolveReview(decision: ResolveReview & { outTradeNo: string }): Promise<Decided> {
       const { outTradeNo, to } = decision;
+      assertReference(decision);
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
       if (isDecided(payment, to)) return readRecorded(db, outTradeNo);
-      assertDecidable(payment, to);
-      const fresh = await alipay.query(outTradeNo);
-      await storeAnswer(db, outTradeNo, 0, fresh);
-      const refunded = await wasRefunded(alipay, payment);
-      if (!agrees(to, fresh, refunded)) throw disagreement(outTradeNo, to, fresh, refunded);
-      if (to === 'REFUNDING') assertSameAmount(payment, fresh);
-      // A trade number on the row says that it was paid: the TRADE_CLOSED of a trade that was not would call a person again.
-      const tradeNo = to === 'CLOSED' ? null : fresh.tradeNo;
-      const recheckInMs = to === 'CLOSED' && fresh.answer === 'not-exist' ? RECHECK_AFTER_MS : null;
-      return counted(metrics, await recordReview(db, { ...decision, tradeNo, recheckInMs }));
+      assertDecidable(payment, decision);
+
+      let consulted = await consult(deps, payment, decision);
+      let recorded = await recordReview(db, decision, consulted);
+      if (recorded === 'close-first') {
+        await alipay.close(outTradeNo);
+        consulted = await consult(deps, payment, decision);
+        recorded = await recordReview(db, decision, consulted);
+      }
+      if (recorded === 'close-first') throw refusedReview(decision, 'Alipay has not closed its trade');
+      return { ...counted(metrics, recorded), answer: consulted.fresh.answer };
     },
   };
 }
 
-/** No exit may contradict where the money is: it is the shop's, it went back, or it never came. */
-function agrees(to: ReviewOutcome, fresh: QueryAnswer, refunded: boolean): boolean {
-  switch (to) {
-    case 'PAID':
-      return fresh.answer === 'paid' && !refunded;
-    case 'REFUNDING':
-      return fresh.answer === 'paid';
-    case 'REFUNDED':
-      return refunded || (fresh.answer === 'closed' && fresh.paidAt !== null);
-    case 'CLOSED':
-      return (
-        (fresh.answer === 'closed' && fresh.paidAt === null && !refunded) || fresh.answer === 'not-exist'
-      );
-  }
+/** Asks Alipay about the trade and about our refund of it, and stores what proves anything. */
+async function consult(
+  { db, alipay }: ReviewDependencies,
+  payment: Payment,
+  { to }: ReviewDecision,
+): Promise<Consulted> {
+  const { outTradeNo } = payment;
+  const answered = await alipay.query(outTradeNo);
+  const { answer, tradeStatus, tradeNo, totalAmount, paidAt } = answered;
+  const evidenceId = isEvidence(answered) ? await storeAnswer(db, outTradeNo, 0, answered) : undefined;
+  const fresh = {
+    answer,
+    isFinished: tradeStatus === 'TRADE_FINISHED',
+    wasPaid: paidAt !== null,
+    totalAmount,
+    isRefunded: await wasRefunded(alipay, payment),
+  };
+  return {
+    fresh,
+    evidenceId,
+    // A trade number on the row says that it was paid: the TRADE_CLOSED of a trade that was not would call a person again.
+    tradeNo: to === 'CLOSED' ? null : tradeNo,
+    recheckInMs: to === 'CLOSED' && answer === 'not-exist' ? RECHECK_AFTER_MS : null,
+  };
 }
 
-/** Our refund gives back the order's amount: of a payment of another amount something would stay behind. */
-function assertSameAmount({ outTradeNo, totalAmount }: Payment, fresh: QueryAnswer): void {
-  if (readFen(fresh.totalAmount ?? undefined) === toFen(totalAmount)) return;
+const LONGEST_REFERENCE = 256;
+
+/** @throws PaymentError INVALID_INPUT */
+function assertReference(decision: ResolveReview): void {
+  // Senders in other languages send null for what is left out.
+  const outside = decision.outside as { reference?: unknown } | null | undefined;
+  if (outside === undefined || outside === null) return;
+  const { reference } = outside;
+  if (typeof reference === 'string' && reference.trim() !== '' && reference.length <= LONGEST_REFERENCE)
+    return;
   throw new PaymentError(
-    'REVIEW_REFUSED',
-    `${outTradeNo} was paid with ${fresh.totalAmount ?? 'an unknown amount of'} yuan, not ${totalAmount}. ` +
-      'Refund it in the merchant portal, then resolve to REFUNDED.',
-  );
-}
-
-function disagreement(
-  outTradeNo: string,
-  to: ReviewOutcome,
-  fresh: QueryAnswer,
-  refunded: boolean,
-): PaymentError {
-  const says = `${fresh.tradeStatus ?? fresh.answer}${refunded ? ', refunded by us' : ''}`;
-  return new PaymentError(
-    'REVIEW_REFUSED',
-    `${outTradeNo} cannot become ${to}: Alipay says ${says}. Choose what agrees with that.`,
+    'INVALID_INPUT',
+    `outside.reference: how the money went back, 1 to ${LONGEST_REFERENCE} characters`,
   );
 }

@@ -71,10 +71,13 @@ const note = (longest: number) =>
 
 const closeInput = z.strictObject({ orderId, actor: note(64), reason: note(256) });
 
+const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const;
+
 const decision = z.strictObject({
-  to: z.enum(['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'], 'must be PAID, REFUNDING, REFUNDED or CLOSED'),
+  to: z.enum(OUTCOMES, 'must be PAID, REFUNDING, REFUNDED, CLOSED or REVIEW'),
   actor: note(64),
   reason: note(256),
+  outside: z.strictObject({ reference: note(256) }).optional(),
 });
 
 const HIGHEST_BIGINT = 2n ** 63n - 1n;

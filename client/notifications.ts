@@ -1,21 +1,25 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Database } from '../db/connect';
-import { readFen, toFen } from '../db/money';
-import { storeNotification } from '../db/payment-events';
-import type { Payment } from '../db/payments';
+import { storeEvidence } from '../db/evidence';
 import { findPayment } from '../db/payments';
+import { isNews } from '../db/rules';
 import { keepUnmatched } from '../db/unmatched-notifications';
 import type { AlipayGateway } from '../activities/alipay/gateway';
-import type { Notification, NotificationBody, NotificationFault } from '../activities/alipay/notification';
+import type {
+  NotificationBody,
+  NotificationFault,
+  NotificationRead,
+} from '../activities/alipay/notification';
 import { meaningOf, readNotification } from '../activities/alipay/notification';
-import type { SignedBody } from '../activities/alipay/signed-body';
 import { readSignedFields } from '../activities/alipay/signed-body';
 import { wakePayment } from '../activities/payment-workflow';
 import type { Observer } from './observer';
 
 /** The only two words that Alipay takes for an answer; after anything but `success` it sends again for 25 hours. */
 export type NotifyAnswer = 'success' | 'fail';
+
+type GenuineNotification = Extract<NotificationRead, { kind: 'genuine' }>;
 
 export interface NotificationDependencies {
   db: Database;
@@ -37,31 +41,27 @@ export async function handleNotification(
   if (read.kind === 'refused') return refuse(deps, read.code, read.outTradeNo);
 
   const { notification, signed } = read;
-  const { outTradeNo } = notification;
-  const fields = storedFields(signed);
-  const eventId = await storeNotification(deps.db, outTradeNo, fields);
+  const { outTradeNo, notifyId, tradeStatus, totalAmount, refundedAmount } = notification;
   const payment = await findPayment(deps.db, outTradeNo);
-  if (eventId === undefined || !payment) return keep(deps, outTradeNo, fields);
-  if (!saysSomethingNew(payment, notification)) {
+  if (!payment) return keep(deps, read);
+  const stored = await storeEvidence(deps.db, {
+    outTradeNo,
+    kind: 'notification',
+    notifyId,
+    signed,
+    isNews: isNews(payment, { kind: meaningOf(notification), ...notification }),
+    says: { tradeStatus, totalAmount, refundedAmount },
+  });
+  if (!stored) return keep(deps, read);
+  if (stored.isRecorded) {
     deps.observer.notification('repeated');
     return 'success';
   }
 
-  await wakePayment(deps.temporal, payment, eventId);
-  const { tradeStatus } = notification;
+  await wakePayment(deps.temporal, payment, stored.id);
   deps.observer.notification('taken');
-  deps.log.info({ outTradeNo, tradeStatus, eventId }, 'notification taken');
+  deps.log.info({ outTradeNo, tradeStatus, eventId: stored.id }, 'notification taken');
   return 'success';
-}
-
-/** Everything that came, but for empty fields, which count as absent. */
-function storedFields({ bytes, charset, signature }: SignedBody): Record<string, string> {
-  const fields = Object.entries(readSignedFields('notification', bytes, charset));
-  return Object.fromEntries([
-    ...fields.filter(([, value]) => value !== ''),
-    ['sign', signature],
-    ['sign_type', 'RSA2'],
-  ]);
 }
 
 function refuse(
@@ -77,32 +77,14 @@ function refuse(
 /** Genuine, but of no payment here: money without an order. A person looks; Alipay need not send it again. */
 async function keep(
   { db, log, observer }: NotificationDependencies,
-  outTradeNo: string,
-  fields: Record<string, string>,
+  { notification: { outTradeNo, notifyId }, signed }: GenuineNotification,
 ): Promise<NotifyAnswer> {
-  await keepUnmatched(db, outTradeNo, fields);
+  const fields = readSignedFields('notification', signed.bytes, signed.charset);
+  await keepUnmatched(db, { outTradeNo, notifyId, fields, signed });
   observer.notification('unmatched');
   log.error(
     { code: 'NOTIFICATION_UNMATCHED', outTradeNo, alert: true },
     'genuine notification of an unknown payment',
   );
   return 'success';
-}
-
-/**
- * Repeats of what the row says already need no workflow: months later a TRADE_FINISHED comes for each payment. Any
- * doubt counts as new.
- */
-function saysSomethingNew(payment: Payment, notification: Notification): boolean {
-  const { status, totalAmount, refundedAmount } = payment;
-  const meaning = meaningOf(notification);
-  if (meaning === 'nothing') return false;
-  const refunded = readFen(notification.refundedAmount) ?? 0;
-  if (refunded > toFen(refundedAmount)) return true;
-  if (meaning === 'closed') {
-    // A row that was closed as unpaid, and now Alipay speaks of a payment: that is news.
-    return status === 'CLOSED' ? notification.paidAt !== null : status !== 'REFUNDED';
-  }
-  if (status !== 'PAID' && status !== 'REFUNDED') return true;
-  return readFen(notification.totalAmount) !== toFen(totalAmount);
 }

@@ -1,5 +1,6 @@
 import type { Database } from './connect';
 import { row } from './connect';
+import { IS_IN_REVIEW } from './rules';
 
 /** How much is waiting, and for how long, in seconds; 0 where nothing is. */
 export interface Backlog {
@@ -23,7 +24,7 @@ export async function readBacklog(db: Database): Promise<Backlog> {
          AS "oldestUnresolvedSeconds",
        (SELECT ${secondsSince('min(created_at)')} FROM :schema:.order_messages WHERE told_at IS NULL) AS "oldestUndeliveredSeconds",
        (SELECT ${secondsSince('min(updated_at)')} FROM :schema:.payments WHERE status = 'REFUNDING') AS "oldestRefundingSeconds",
-       (SELECT CAST(count(*) AS int) FROM :schema:.payments WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL))
+       (SELECT CAST(count(*) AS int) FROM :schema:.payments p WHERE ${IS_IN_REVIEW})
          AS "inReview",
        (SELECT CAST(count(*) AS int) FROM :schema:.unmatched_notifications WHERE resolved_at IS NULL) AS "unmatched"`,
   );

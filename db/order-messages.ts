@@ -1,6 +1,6 @@
 import type { PaymentResult } from '../workflows/messages';
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { rows } from './connect';
 
 export interface NewOrderMessage {
   orderId: string;
@@ -83,14 +83,4 @@ export async function findOrdersToTell(
     { olderThanMs, limit },
   );
   return orders.map(({ orderId }) => orderId);
-}
-
-/** Whether this is the payment that made its order PAID. */
-export async function paidItsOrder(db: Database, outTradeNo: string): Promise<boolean> {
-  const found = await row(
-    db,
-    `SELECT 1 AS found FROM :schema:.order_messages WHERE out_trade_no = :outTradeNo AND status = 'PAID'`,
-    { outTradeNo },
-  );
-  return found !== undefined;
 }

@@ -18,6 +18,8 @@ export interface Order {
   createdAt: Date;
   expiresAt: Date;
   paidAt: Date | null;
+  /** The payment that made it PAID. */
+  paidBy: string | null;
   closedAt: Date | null;
 }
 
@@ -40,7 +42,8 @@ export interface NewOrder {
 
 const COLUMNS = `
   o.id, o.subject, o.total_amount AS "totalAmount", o.status, o.close_by AS "closeBy", o.merchant,
-  o.created_at AS "createdAt", o.expires_at AS "expiresAt", o.paid_at AS "paidAt", o.closed_at AS "closedAt"`;
+  o.created_at AS "createdAt", o.expires_at AS "expiresAt", o.paid_at AS "paidAt", o.paid_by AS "paidBy",
+  o.closed_at AS "closedAt"`;
 
 const CLOCK = `
   now() >= o.expires_at AS expired,
@@ -79,8 +82,9 @@ export function lockOrderOfPayment(trx: Database, outTradeNo: string): Promise<C
 }
 
 /**
- * UNPAID → PAID or CLOSED, and in the same statement the message that tells the order service of it. False where the
- * order was not UNPAID; then there is no message either.
+ * UNPAID → PAID or CLOSED, and in the same statement the message that tells the order service of it; payments of the
+ * order that are still UNPAID are due to be closed at Alipay. False where the order was not UNPAID; then nothing is
+ * written.
  */
 export async function settle(
   trx: Database,
@@ -92,17 +96,34 @@ export async function settle(
        UPDATE :schema:.orders SET
          status = :status,
          paid_at = CASE WHEN :status = 'PAID' THEN now() ELSE paid_at END,
+         paid_by = CASE WHEN :status = 'PAID' THEN :outTradeNo ELSE paid_by END,
          closed_at = CASE WHEN :status = 'CLOSED' THEN now() ELSE closed_at END
        WHERE id = :orderId AND status = 'UNPAID' RETURNING id
      ), told AS (
        INSERT INTO :schema:.order_messages (id, order_id, out_trade_no, status, amount)
        SELECT :messageId, id, :outTradeNo, :status, CAST(:amount AS numeric) FROM settled
        ON CONFLICT (id) DO NOTHING
+     ), leftovers AS (
+       UPDATE :schema:.payments p SET recheck_at = now() FROM settled
+       WHERE p.order_id = settled.id AND p.status = 'UNPAID'
      )
      SELECT id FROM settled`,
     { messageId: messageId(message), ...message },
   );
   return settled.length === 1;
+}
+
+/** Whether this is the payment that made its order PAID. */
+export async function paidItsOrder(
+  db: Database,
+  { orderId, outTradeNo }: Pick<Payment, 'orderId' | 'outTradeNo'>,
+): Promise<boolean> {
+  const found = await row(
+    db,
+    `SELECT 1 AS found FROM :schema:.orders WHERE id = :orderId AND paid_by = :outTradeNo`,
+    { orderId, outTradeNo },
+  );
+  return found !== undefined;
 }
 
 /** What closing an order takes to know of it. */

@@ -1,5 +1,6 @@
 import type { Database } from './connect';
 import { row, rows } from './connect';
+import { storableJson } from './storable';
 
 /** A row of `payment_events`, in camelCase. */
 export interface PaymentEvent {
@@ -13,8 +14,8 @@ export interface PaymentEvent {
 }
 
 /**
- * `notified` and `answered` are evidence: verified bodies from Alipay, stored before anything is concluded from
- * them. All others tell of a change, in the transaction of that change.
+ * `notified` and `answered` name evidence, which stands in its own table. All others tell of a change, in the transaction
+ * of that change. None holds anything about a buyer.
  */
 export type PaymentEventName =
   | 'checked-out'
@@ -46,74 +47,15 @@ export interface NewPaymentEvent {
 
 const COLUMNS = `id, out_trade_no AS "outTradeNo", at, actor, event, detail`;
 
-/** Appends one event; answers its id. */
 export async function appendEvent(
   db: Database,
   { outTradeNo, actor, event, detail = {} }: NewPaymentEvent,
-): Promise<string> {
-  const [inserted] = await rows<{ id: string }>(
+): Promise<void> {
+  await rows(
     db,
     `INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
-     VALUES (:outTradeNo, :actor, :event, :detail) RETURNING id`,
-    { outTradeNo, actor, event, detail: JSON.stringify(detail) },
-  );
-  return (inserted as { id: string }).id;
-}
-
-/**
- * Appends what Alipay answered; answers its id. In the same statement check number `check` is noted as made, 0 being
- * none. The number is set, never incremented: a lost workflow task makes the same check again.
- */
-export async function appendAnswer(
-  db: Database,
-  check: number,
-  { outTradeNo, actor, event, detail = {} }: NewPaymentEvent,
-): Promise<string> {
-  const [inserted] = await rows<{ id: string }>(
-    db,
-    `WITH counted AS (
-       UPDATE :schema:.payments SET checks = :check, updated_at = now()
-       WHERE out_trade_no = :outTradeNo AND checks <> :check AND :check > 0)
-     INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
-     VALUES (:outTradeNo, :actor, :event, :detail) RETURNING id`,
-    { outTradeNo, check, actor, event, detail: JSON.stringify(detail) },
-  );
-  return (inserted as { id: string }).id;
-}
-
-/**
- * Stores a verified notification once per `notify_id`, which Alipay keeps constant over its repeats. Answers the
- * id of the row, old or new; undefined where the payment is not here.
- */
-export async function storeNotification(
-  db: Database,
-  outTradeNo: string,
-  fields: Record<string, string>,
-): Promise<string | undefined> {
-  const inserted = await row<{ id: string }>(
-    db,
-    `INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
-     SELECT out_trade_no, 'alipay', 'notified', CAST(:detail AS jsonb) FROM :schema:.payments WHERE out_trade_no = :outTradeNo
-     ON CONFLICT DO NOTHING RETURNING id`,
-    { outTradeNo, detail: JSON.stringify(fields) },
-  );
-  const known =
-    inserted ??
-    (await row<{ id: string }>(
-      db,
-      `SELECT id FROM :schema:.payment_events
-       WHERE out_trade_no = :outTradeNo AND event = 'notified' AND detail ->> 'notify_id' = :notifyId`,
-      { outTradeNo, notifyId: fields['notify_id'] ?? '' },
-    ));
-  return known?.id;
-}
-
-/** One event of this payment; undefined where the id is unknown or another payment's (a restored backup). */
-export function findEvent(db: Database, outTradeNo: string, id: string): Promise<PaymentEvent | undefined> {
-  return row(
-    db,
-    `SELECT ${COLUMNS} FROM :schema:.payment_events WHERE id = CAST(:id AS bigint) AND out_trade_no = :outTradeNo`,
-    { id, outTradeNo },
+     VALUES (:outTradeNo, :actor, :event, :detail)`,
+    { outTradeNo, actor, event, detail: storableJson(detail) },
   );
 }
 
@@ -125,16 +67,6 @@ export function findEvents(db: Database, outTradeNo: string): Promise<PaymentEve
     {
       outTradeNo,
     },
-  );
-}
-
-/** The newest verified answer to a query of this payment. */
-export function findNewestAnswer(db: Database, outTradeNo: string): Promise<PaymentEvent | undefined> {
-  return row(
-    db,
-    `SELECT ${COLUMNS} FROM :schema:.payment_events WHERE out_trade_no = :outTradeNo AND event = 'answered'
-     ORDER BY id DESC LIMIT 1`,
-    { outTradeNo },
   );
 }
 
@@ -157,4 +89,16 @@ export async function countUnproven(
     { outTradeNo, refused },
   );
   return (counted as { answers: number }).answers;
+}
+
+/** Whether a person has stopped the refund of this payment less than a minute ago. */
+export async function wasRefundStopped(db: Database, outTradeNo: string): Promise<boolean> {
+  const stopped = await row(
+    db,
+    `SELECT 1 AS found FROM :schema:.payment_events
+     WHERE out_trade_no = :outTradeNo AND event = 'review-resolved' AND detail ->> 'from' = 'REFUNDING'
+       AND at > now() - interval '1 minute' LIMIT 1`,
+    { outTradeNo },
+  );
+  return stopped !== undefined;
 }

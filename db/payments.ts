@@ -2,23 +2,25 @@ import type { Product, StoredPaymentStatus } from '../workflows/messages';
 import type { Database } from './connect';
 import { row, rows } from './connect';
 import type { NewPaymentEvent } from './payment-events';
+import type { PaymentFacts } from './rules';
+import { IS_IN_REVIEW, isHolding } from './rules';
+import { storableJson, storableText } from './storable';
 
 /** A row of `payments`, in camelCase. Amounts are yuan with two decimals. */
-export interface Payment {
+export interface Payment extends PaymentFacts {
   outTradeNo: string;
   orderId: string;
   /** The id of a row of `merchants`; null where the payment was inserted by hand. */
   merchant: string | null;
   product: Product;
-  totalAmount: string;
-  status: StoredPaymentStatus;
-  tradeNo: string | null;
   checks: number;
+  nextCheckAt: Date | null;
   timeExpire: Date | null;
   callbackTime: Date | null;
   callbackContent: Record<string, unknown> | null;
-  reviewReason: string | null;
-  refundedAmount: string;
+  /** What a person paid back outside Alipay, which refused to; never part of `refundedAmount`. */
+  outsideAmount: string | null;
+  outsideReference: string | null;
   recheckAt: Date | null;
   createdAt: Date;
   updatedAt: Date;
@@ -27,11 +29,12 @@ export interface Payment {
 }
 
 const COLUMNS = `
-  p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.merchant, p.product,
-  p.total_amount AS "totalAmount", p.status, p.trade_no AS "tradeNo", p.checks, p.time_expire AS "timeExpire", p.callback_time AS "callbackTime",
+  p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.merchant, p.product, p.total_amount AS "totalAmount",
+  p.paid_amount AS "paidAmount", p.accepted_amount AS "acceptedAmount", p.status, p.trade_no AS "tradeNo", p.checks,
+  p.next_check_at AS "nextCheckAt", p.time_expire AS "timeExpire", p.callback_time AS "callbackTime",
   p.callback_content AS "callbackContent", p.review_reason AS "reviewReason", p.refunded_amount AS "refundedAmount",
-  p.recheck_at AS "recheckAt", p.created_at AS "createdAt", p.updated_at AS "updatedAt", p.closed_at AS "closedAt",
-  p.refunded_at AS "refundedAt"`;
+  p.outside_amount AS "outsideAmount", p.outside_reference AS "outsideReference", p.recheck_at AS "recheckAt",
+  p.created_at AS "createdAt", p.updated_at AS "updatedAt", p.closed_at AS "closedAt", p.refunded_at AS "refundedAt"`;
 
 export function findPayment(db: Database, outTradeNo: string): Promise<Payment | undefined> {
   return row(db, `SELECT ${COLUMNS} FROM :schema:.payments p WHERE out_trade_no = :outTradeNo`, {
@@ -78,11 +81,14 @@ export async function insertPayment(
   );
 }
 
-/** What a compare-and-set may write beside the status. */
+/** What a compare-and-set may write beside the status. What is left out stays as it is. */
 export interface PaymentChange {
   tradeNo?: string | null;
   callbackTime?: Date | null;
   callbackContent?: object | null;
+  paidAmount?: string | undefined;
+  acceptedAmount?: string | undefined;
+  outside?: { amount: string; reference: string } | undefined;
   reviewReason?: string | null;
   recheckInMs?: number | null;
 }
@@ -92,7 +98,9 @@ export type MoveEvent = Omit<NewPaymentEvent, 'outTradeNo'>;
 
 /**
  * The one way by which a payment's status changes: a compare-and-set, and in the same statement the event that tells of
- * it. False where the row was in none of `from`; then there is no event either. What `change` leaves out stays as it is.
+ * it. False where the row was in none of `from`; then there is no event either. What is due of the payment follows its
+ * status here, too: no check once it is settled, somebody to look after it while it is in review or being refunded, and
+ * its order no longer held after that.
  */
 export async function movePayment(
   trx: Database,
@@ -103,18 +111,30 @@ export async function movePayment(
 ): Promise<boolean> {
   const told = await rows(
     trx,
-    `WITH moved AS (UPDATE :schema:.payments SET
+    `WITH moved AS (UPDATE :schema:.payments p SET
        status = :to,
        updated_at = now(),
-       closed_at = CASE WHEN :to = 'CLOSED' THEN now() ELSE closed_at END,
-       refunded_at = CASE WHEN :to = 'REFUNDED' THEN now() ELSE refunded_at END,
-       trade_no = COALESCE(:tradeNo, trade_no),
-       callback_time = COALESCE(:callbackTime, callback_time),
-       callback_content = COALESCE(CAST(:callbackContent AS jsonb), callback_content),
+       closed_at = CASE WHEN :to = 'CLOSED' THEN now() ELSE p.closed_at END,
+       refunded_at = CASE WHEN :to = 'REFUNDED' THEN now() ELSE p.refunded_at END,
+       trade_no = COALESCE(:tradeNo, p.trade_no),
+       callback_time = COALESCE(:callbackTime, p.callback_time),
+       callback_content = COALESCE(CAST(:callbackContent AS jsonb), p.callback_content),
+       -- never below what is known to have gone back
+       paid_amount = CASE WHEN CAST(:paidAmount AS numeric) IS NULL THEN p.paid_amount
+         ELSE GREATEST(CAST(:paidAmount AS numeric), p.refunded_amount) END,
+       accepted_amount = COALESCE(CAST(:acceptedAmount AS numeric), p.accepted_amount),
+       outside_amount = COALESCE(CAST(:outsideAmount AS numeric), p.outside_amount),
+       outside_reference = COALESCE(:outsideReference, p.outside_reference),
        review_reason = :reviewReason,
-       recheck_at = now() + CAST(:recheckInMs AS float8) * interval '1 millisecond'
-     WHERE out_trade_no = :outTradeNo AND status = ANY(:from)
-     RETURNING out_trade_no)
+       recheck_at = now() + CAST(:recheckInMs AS float8) * interval '1 millisecond',
+       next_check_at = NULL,
+       slow_check_at = NULL,
+       revive_at = CASE WHEN :isHeld THEN now() + interval '1 minute' END,
+       revivals = 0
+     WHERE p.out_trade_no = :outTradeNo AND p.status = ANY(:from)
+     RETURNING p.out_trade_no, p.order_id),
+     released AS (UPDATE :schema:.orders o SET held_until = NULL, holds = 0
+       FROM moved WHERE o.id = moved.order_id AND NOT :isHeld AND o.held_until IS NOT NULL)
      INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
      SELECT out_trade_no, :actor, :event, CAST(:detail AS jsonb) FROM moved RETURNING id`,
     {
@@ -123,10 +143,15 @@ export async function movePayment(
       to,
       actor,
       event,
-      detail: JSON.stringify(detail),
-      tradeNo: change.tradeNo ?? null,
+      isHeld: isHolding({ status: to }),
+      detail: storableJson(detail),
+      tradeNo: change.tradeNo ? storableText(change.tradeNo) : null,
       callbackTime: change.callbackTime ?? null,
-      callbackContent: change.callbackContent ? JSON.stringify(change.callbackContent) : null,
+      callbackContent: change.callbackContent ? storableJson(change.callbackContent) : null,
+      paidAmount: change.paidAmount ?? null,
+      acceptedAmount: change.acceptedAmount ?? null,
+      outsideAmount: change.outside?.amount ?? null,
+      outsideReference: change.outside ? storableText(change.outside.reference) : null,
       reviewReason: change.reviewReason ?? null,
       recheckInMs: change.recheckInMs ?? null,
     },
@@ -138,14 +163,27 @@ export async function movePayment(
 export async function flagForReview(trx: Database, outTradeNo: string, reason: string): Promise<boolean> {
   const changed = await rows(
     trx,
-    `UPDATE :schema:.payments SET review_reason = :reason, updated_at = now()
+    `UPDATE :schema:.payments SET review_reason = :reason, updated_at = now(),
+       revive_at = now() + interval '1 minute', revivals = 0
      WHERE out_trade_no = :outTradeNo AND status = 'PAID' AND review_reason IS NULL RETURNING out_trade_no`,
     { outTradeNo, reason },
   );
   return changed.length === 1;
 }
 
-/** Refunds only grow: true where `amount` (yuan, cumulative) is more than was known. */
+/** Notes what Alipay took, yuan, where the row does not know it yet; never below what is known to have gone back. */
+export async function notePaidAmount(trx: Database, outTradeNo: string, amount: string): Promise<void> {
+  await rows(
+    trx,
+    `UPDATE :schema:.payments SET paid_amount = GREATEST(CAST(:amount AS numeric), refunded_amount)
+     WHERE out_trade_no = :outTradeNo AND paid_amount IS NULL`,
+    { outTradeNo, amount },
+  );
+}
+
+/**
+ * Refunds only grow, and never above what was taken: true where `amount` (yuan, cumulative) is more than was known.
+ */
 export async function raiseRefundedAmount(
   trx: Database,
   outTradeNo: string,
@@ -153,23 +191,13 @@ export async function raiseRefundedAmount(
 ): Promise<boolean> {
   const changed = await rows(
     trx,
-    `UPDATE :schema:.payments SET refunded_amount = :amount, updated_at = now()
-     WHERE out_trade_no = :outTradeNo AND refunded_amount < CAST(:amount AS numeric) RETURNING out_trade_no`,
+    `UPDATE :schema:.payments
+     SET refunded_amount = LEAST(CAST(:amount AS numeric), paid_amount), updated_at = now()
+     WHERE out_trade_no = :outTradeNo AND refunded_amount < LEAST(CAST(:amount AS numeric), paid_amount)
+     RETURNING out_trade_no`,
     { outTradeNo, amount },
   );
   return changed.length === 1;
-}
-
-/**
- * Notes that check number `check` has been made. The number is set, never incremented: a lost workflow task makes the
- * same check again.
- */
-export async function setChecks(db: Database, outTradeNo: string, check: number): Promise<void> {
-  await rows(
-    db,
-    `UPDATE :schema:.payments SET checks = :check, updated_at = now() WHERE out_trade_no = :outTradeNo AND checks <> :check`,
-    { outTradeNo, check },
-  );
 }
 
 /** When Alipay is to be asked again about a row that is settled here; null: never. */
@@ -221,7 +249,7 @@ export function findUnattended(
   return rows(
     db,
     `SELECT ${COLUMNS} FROM :schema:.payments p
-     WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL)
+     WHERE ${IS_IN_REVIEW}
        OR (status = 'REFUNDING' AND updated_at <= now() - :refundingForMs * interval '1 millisecond')
      -- in no order, so that a full batch that stays as it is does not keep the rest away for ever
      ORDER BY random() LIMIT :limit`,
@@ -234,7 +262,7 @@ export function listReviews(db: Database, limit: number): Promise<Payment[]> {
   return rows(
     db,
     `SELECT ${COLUMNS} FROM :schema:.payments p
-     WHERE status = 'REVIEW' OR (status = 'PAID' AND review_reason IS NOT NULL)
+     WHERE ${IS_IN_REVIEW}
      ORDER BY updated_at, out_trade_no LIMIT :limit`,
     { limit },
   );

@@ -9,84 +9,175 @@ export const REVIEW_REASONS = {
   closedAfterPayment: 'CLOSED_AFTER_PAYMENT',
   refundRefused: 'REFUND_REFUSED',
   refundNotProven: 'REFUND_NOT_PROVEN',
+  refundStopped: 'REFUND_STOPPED',
 } as const;
 
 export type ReviewReason = (typeof REVIEW_REASONS)[keyof typeof REVIEW_REASONS];
 
+/** What a row of `payments` knows that decisions depend on. Amounts are yuan. */
+export interface PaymentFacts {
+  status: StoredPaymentStatus;
+  reviewReason: string | null;
+  tradeNo: string | null;
+  /** What was asked for. */
+  totalAmount: string;
+  /** What Alipay took, by its own verified word. */
+  paidAmount: string | null;
+  /** What a person accepted instead of `totalAmount`. */
+  acceptedAmount: string | null;
+  /** What Alipay has given back, cumulative. */
+  refundedAmount: string;
+}
+
+// Each state that is made of several columns has one name, and the SQL of it stands beside. In SQL, `p` is payments.
+
+/** A payment that keeps its order as it is: nobody may pay or close the order meanwhile. */
+export const isHolding = ({ status }: Pick<PaymentFacts, 'status'>): boolean =>
+  status === 'REVIEW' || status === 'REFUNDING';
+
+/** A person has to decide. A PAID row keeps its status meanwhile. */
+export const isInReview = ({
+  status,
+  reviewReason,
+}: Pick<PaymentFacts, 'status' | 'reviewReason'>): boolean =>
+  status === 'REVIEW' || (status === 'PAID' && reviewReason !== null);
+
+export const IS_IN_REVIEW = `(p.status = 'REVIEW' OR (p.status = 'PAID' AND p.review_reason IS NOT NULL))`;
+
+/** Alipay took money, or may have: whether it did need not be asked any more. */
+export const tookMoney = ({ status }: Pick<PaymentFacts, 'status'>): boolean =>
+  status !== 'UNPAID' && status !== 'CLOSED';
+
+/** Alipay has said, and signed, that the money was taken. */
+export const isKnownPaid = (payment: PaymentFacts): boolean =>
+  payment.paidAmount !== null ||
+  payment.tradeNo !== null ||
+  toFen(payment.refundedAmount) > 0 ||
+  (payment.status !== 'REVIEW' && tookMoney(payment));
+
+/** What a refund of the whole payment gives back, yuan. */
+export const amountToRefund = ({
+  paidAmount,
+  totalAmount,
+}: Pick<PaymentFacts, 'paidAmount' | 'totalAmount'>): string => paidAmount ?? totalAmount;
+
 /** What the tables say before anything is decided, read under the order's lock. */
 export interface Standing {
   order: OrderStatus;
-  payment: StoredPaymentStatus;
-  /** Yuan. */
-  totalAmount: string;
+  payment: PaymentFacts;
 }
 
 export type Decision =
-  | { do: 'nothing' }
-  | { do: 'move'; to: StoredPaymentStatus; reason?: ReviewReason }
-  /** A PAID row keeps its status; the reason stands beside it. */
-  | { do: 'flag'; reason: ReviewReason };
+  | { kind: 'nothing' }
+  | { kind: 'move'; to: StoredPaymentStatus; reason?: ReviewReason }
+  /** A PAID row keeps its status; the reason is written beside it. */
+  | { kind: 'flag'; reason: ReviewReason };
 
 /**
- * Alipay says that the payment was made, with `paidAmount` yuan. First a payment that is settled stays what it is:
- * a lost workflow task records again, and must not take the order's own payment for a duplicate.
+ * Alipay says that the payment was made, with `paidAmount` yuan. First, a payment that is settled stays what it is: a
+ * lost workflow task records again, and must not take the order's own payment for a duplicate.
  */
-export function decidePaid(standing: Standing, paidAmount: string, policy: LatePaymentPolicy): Decision {
-  const { order, payment, totalAmount } = standing;
-  const differs = readFen(paidAmount) !== toFen(totalAmount);
-  switch (payment) {
+export function decidePaid(
+  { order, payment }: Standing,
+  paidAmount: string,
+  policy: LatePaymentPolicy,
+): Decision {
+  const differs = readFen(paidAmount) !== toFen(expectedAmount(payment));
+  switch (payment.status) {
     case 'PAID':
-      return differs ? { do: 'flag', reason: REVIEW_REASONS.amountDiffers } : { do: 'nothing' };
+      return differs ? { kind: 'flag', reason: REVIEW_REASONS.amountDiffers } : { kind: 'nothing' };
     case 'REFUNDING':
-      return differs ? { do: 'move', to: 'REVIEW', reason: REVIEW_REASONS.amountDiffers } : { do: 'nothing' };
+      return differs
+        ? { kind: 'move', to: 'REVIEW', reason: REVIEW_REASONS.amountDiffers }
+        : { kind: 'nothing' };
     case 'REFUNDED':
     case 'REVIEW':
-      return { do: 'nothing' };
+      return { kind: 'nothing' };
     case 'UNPAID':
     case 'CLOSED':
-      if (differs) return { do: 'move', to: 'REVIEW', reason: REVIEW_REASONS.amountDiffers };
-      if (order === 'UNPAID' && payment === 'UNPAID') return { do: 'move', to: 'PAID' };
+      if (differs) return { kind: 'move', to: 'REVIEW', reason: REVIEW_REASONS.amountDiffers };
+      if (order === 'UNPAID' && payment.status === 'UNPAID') return { kind: 'move', to: 'PAID' };
       return unwanted(order, policy);
   }
 }
 
-function unwanted(order: OrderStatus, policy: LatePaymentPolicy): Decision {
-  if (policy === 'refund') return { do: 'move', to: 'REFUNDING' };
-  const reason = order === 'PAID' ? REVIEW_REASONS.duplicatePayment : REVIEW_REASONS.latePayment;
-  return { do: 'move', to: 'REVIEW', reason };
+/** The amount that Alipay's word must name to be no surprise. Of a payment being refunded it is what was paid. */
+function expectedAmount({ status, totalAmount, acceptedAmount, paidAmount }: PaymentFacts): string {
+  if (status === 'REFUNDING' && paidAmount !== null) return paidAmount;
+  return acceptedAmount ?? totalAmount;
 }
 
-/** What else is known of a trade that Alipay calls TRADE_CLOSED. */
-export interface ClosedEvidence {
-  /** Anything that says that money had moved: a payment time, or an earlier verified "paid". */
+function unwanted(order: OrderStatus, policy: LatePaymentPolicy): Decision {
+  if (policy === 'refund') return { kind: 'move', to: 'REFUNDING' };
+  const reason = order === 'PAID' ? REVIEW_REASONS.duplicatePayment : REVIEW_REASONS.latePayment;
+  return { kind: 'move', to: 'REVIEW', reason };
+}
+
+/** What Alipay says of a trade that it calls TRADE_CLOSED. */
+export interface ClosedTrade {
+  /** It names a time of payment. */
   wasPaid: boolean;
-  /** Yuan given back so far, as Alipay says; undefined where it says nothing. */
+  /** Yuan; undefined where it says nothing. */
+  totalAmount?: string;
+  /** Yuan given back so far; undefined where it says nothing. */
   refundedAmount?: string;
 }
 
 /**
- * Alipay says TRADE_CLOSED, which does not prove "never paid": a full refund ends there too. Only without any
- * evidence of payment does it close that payment, alone.
+ * Alipay says TRADE_CLOSED, which does not prove "never paid": a full refund ends there too. Only without any evidence
+ * of payment does it close that payment, alone.
  */
-export function decideClosed(standing: Standing, { wasPaid, refundedAmount }: ClosedEvidence): Decision {
-  const { payment, totalAmount } = standing;
-  const refunded = readFen(refundedAmount) ?? 0;
-  const refundedInFull = refunded >= toFen(totalAmount);
-  const moneyMoved = wasPaid || refunded > 0;
-  switch (payment) {
+export function decideClosed({ payment }: Standing, trade: ClosedTrade): Decision {
+  const paid = readFen(payment.paidAmount ?? trade.totalAmount) ?? toFen(expectedAmount(payment));
+  const isRefundedInFull = refundedFen(payment, trade) >= paid;
+  const moneyMoved = movedMoney(payment, trade);
+  switch (payment.status) {
     case 'UNPAID':
       return moneyMoved
-        ? { do: 'move', to: 'REVIEW', reason: REVIEW_REASONS.closedAfterPayment }
-        : { do: 'move', to: 'CLOSED' };
+        ? { kind: 'move', to: 'REVIEW', reason: REVIEW_REASONS.closedAfterPayment }
+        : { kind: 'move', to: 'CLOSED' };
     case 'CLOSED':
-      return moneyMoved && !refundedInFull
-        ? { do: 'move', to: 'REVIEW', reason: REVIEW_REASONS.closedAfterPayment }
-        : { do: 'nothing' };
+      return moneyMoved && !isRefundedInFull
+        ? { kind: 'move', to: 'REVIEW', reason: REVIEW_REASONS.closedAfterPayment }
+        : { kind: 'nothing' };
     case 'PAID':
-      return refundedInFull ? { do: 'nothing' } : { do: 'flag', reason: REVIEW_REASONS.closedAfterPayment };
+      return isRefundedInFull
+        ? { kind: 'nothing' }
+        : { kind: 'flag', reason: REVIEW_REASONS.closedAfterPayment };
     case 'REFUNDING':
     case 'REFUNDED':
     case 'REVIEW':
-      return { do: 'nothing' };
+      return { kind: 'nothing' };
   }
+}
+
+/** Whether money was taken for a trade that is closed: a refund ends there too. */
+export const movedMoney = (payment: PaymentFacts, trade: ClosedTrade): boolean =>
+  trade.wasPaid || refundedFen(payment, trade) > 0 || isKnownPaid(payment);
+
+const refundedFen = (payment: PaymentFacts, trade: ClosedTrade): number =>
+  Math.max(readFen(trade.refundedAmount) ?? 0, toFen(payment.refundedAmount));
+
+/** What a notification says, or a query's answer, as far as it can be news. Amounts are yuan, as Alipay wrote them. */
+export interface TradeNews {
+  kind: 'paid' | 'closed' | 'nothing';
+  totalAmount: string;
+  refundedAmount?: string | undefined;
+  paidAt: Date | null;
+}
+
+/**
+ * Whether Alipay's word may change what the row says. Months later a TRADE_FINISHED comes for each payment, and says
+ * nothing. Any doubt counts as news.
+ */
+export function isNews(payment: PaymentFacts, news: TradeNews): boolean {
+  if (news.kind === 'nothing') return false;
+  const refunded = readFen(news.refundedAmount) ?? 0;
+  if (refunded > toFen(payment.refundedAmount)) return true;
+  if (news.kind === 'closed') {
+    // A row that was closed as unpaid, and now Alipay speaks of a payment: that is news.
+    return payment.status === 'CLOSED' ? news.paidAt !== null : payment.status !== 'REFUNDED';
+  }
+  if (payment.status !== 'PAID' && payment.status !== 'REFUNDED') return true;
+  return readFen(news.totalAmount) !== toFen(payment.acceptedAmount ?? payment.totalAmount);
 }

@@ -1,18 +1,39 @@
 import type { Database } from './connect';
 import { row, rows } from './connect';
+import type { SignedBody } from './evidence';
+import { storableJson, storableText } from './storable';
 import { PaymentError } from '../workflows/errors';
+
+/** A genuine notification of a payment that is not here. */
+export interface Unmatched {
+  outTradeNo: string;
+  notifyId: string;
+  /** Its fields, for people. */
+  fields: Record<string, string>;
+  /** The exact bytes, for whoever doubts them. */
+  signed: SignedBody;
+}
 
 /** Keeps a genuine notification of a payment that is not here. False where it was kept before. */
 export async function keepUnmatched(
   db: Database,
-  outTradeNo: string,
-  fields: Record<string, string>,
+  { outTradeNo, notifyId, fields, signed }: Unmatched,
 ): Promise<boolean> {
   const inserted = await rows(
     db,
-    `INSERT INTO :schema:.unmatched_notifications (out_trade_no, notify_id, content)
-     VALUES (:outTradeNo, :notifyId, :content) ON CONFLICT DO NOTHING RETURNING id`,
-    { outTradeNo, notifyId: fields['notify_id'] ?? '', content: JSON.stringify(fields) },
+    `INSERT INTO :schema:.unmatched_notifications
+       (out_trade_no, notify_id, content, body, signature, charset, key_fingerprint)
+     VALUES (:outTradeNo, :notifyId, :content, :body, :signature, :charset, :keyFingerprint)
+     ON CONFLICT DO NOTHING RETURNING id`,
+    {
+      outTradeNo: storableText(outTradeNo),
+      notifyId: storableText(notifyId),
+      content: storableJson(fields),
+      body: signed.bytes,
+      signature: signed.signature,
+      charset: signed.charset,
+      keyFingerprint: signed.keyFingerprint,
+    },
   );
   return inserted.length === 1;
 }

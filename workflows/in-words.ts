@@ -73,6 +73,7 @@ const REASONS: Readonly<Record<string, string>> = {
   DUPLICATE_PAYMENT: 'Another payment had paid the order already.',
   CLOSED_AFTER_PAYMENT: 'Alipay closed a trade for which money had moved.',
   REFUND_REFUSED: 'Alipay refuses the refund.',
+  REFUND_STOPPED: 'A person stopped its refund.',
   REFUND_NOT_PROVEN: 'Alipay was asked to give the money back, and does not say that it has.',
 };
 

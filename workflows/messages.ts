@@ -116,7 +116,8 @@ export interface CheckedOut {
   intervalMs: number;
 }
 
-export type ReviewOutcome = 'PAID' | 'REFUNDING' | 'REFUNDED' | 'CLOSED';
+/** REVIEW stops a refund that is under way. */
+export type ReviewOutcome = 'PAID' | 'REFUNDING' | 'REFUNDED' | 'CLOSED' | 'REVIEW';
 
 /** Update: a person's decision about a payment in review. */
 export interface ResolveReview {

@@ -34,6 +34,7 @@ const OUTCOMES: Record<ReviewOutcome, true> = {
   REFUNDING: true,
   REFUNDED: true,
   CLOSED: true,
+  REVIEW: true,
 };
 
 /** @throws ApplicationFailure INVALID_INPUT */

@@ -40,7 +40,7 @@ function nextCheck(paint: Paint, at: Date, now: Date): string[] {
 }
 
 function recorded({ at, event, actor, detail }: PaymentEvent): Moment {
-  return { at: new Date(at), what: event, who: actor, detail: outline(event, detail) };
+  return { at: new Date(at), what: event, who: actor, detail: outline(detail) };
 }
 
 function ran({ runId, status, startedAt, endedAt }: PaymentRun): Moment[] {
@@ -49,14 +49,10 @@ function ran({ runId, status, startedAt, endedAt }: PaymentRun): Moment[] {
   return endedAt ? [start, { ...run, at: endedAt, what: `workflow ${status.toLowerCase()}` }] : [start];
 }
 
-/** Alipay's bodies have some thirty fields; these decide. */
-const EVIDENCE = ['trade_status', 'total_amount', 'refund_fee', 'code', 'sub_code', 'notify_id'];
-
 /** One line of a detail: its plain values, none that is secret or tells who the buyer is. */
-function outline(event: string, detail: Record<string, unknown>): string {
-  const isEvidence = event === 'notified' || event === 'answered';
+function outline(detail: Record<string, unknown>): string {
   return Object.entries(redact(detail))
-    .filter(([key, value]) => isPlain(value) && (!isEvidence || EVIDENCE.includes(key)))
+    .filter(([, value]) => isPlain(value))
     .map(([key, value]) => `${key}=${String(value)}`)
     .join(' ');
 }

@@ -4,8 +4,8 @@ import { lockOrder, lockOrderOfPayment, settle } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
 import { findPaymentsOfOrder, movePayment } from '../payments';
+import { isHolding } from '../rules';
 import { unknownOrder } from './errors';
-import { isHolding } from './holding';
 
 /** `changed`: something happened since Alipay was asked; ask again before closing anything. */
 export type CloseOutcome = 'closed' | 'already-closed' | 'paid' | 'held' | 'changed';

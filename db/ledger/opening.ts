@@ -10,8 +10,8 @@ import { findOrder, insertOrder, lockOrder } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
 import { findPayment, findPaymentsOfOrder, insertPayment } from '../payments';
+import { isHolding } from '../rules';
 import { heldOrder, otherMerchant, unknownOrder, unknownPayment } from './errors';
-import { isHolding } from './holding';
 
 export interface OrderToRegister {
   orderId: string;

@@ -1,108 +1,183 @@
-import type { LatePaymentPolicy } from '../../workflows/messages';
+import type { LatePaymentPolicy, Recorded, StoredPaymentStatus } from '../../workflows/messages';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
+import type { UnrecordedEvidence } from '../evidence';
+import { findUnrecorded, markRecorded, postponeRecording } from '../evidence';
+import { readFen } from '../money';
 import type { ClockedOrder } from '../orders';
 import { lockOrderOfPayment } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
-import { findPayment, flagForReview, movePayment, raiseRefundedAmount } from '../payments';
-import type { ClosedEvidence, Decision } from '../rules';
-import { decideClosed, decidePaid } from '../rules';
+import { findPayment, flagForReview, movePayment, notePaidAmount } from '../payments';
+import type { ClosedTrade, Decision } from '../rules';
+import { decideClosed, decidePaid, movedMoney } from '../rules';
 import { unknownPayment } from './errors';
-import type { Recorded } from '../../workflows/messages';
 import { readRecorded } from './recorded';
-import { settleOrder, tellRefund } from './settling';
+import { noteRefund, settleOrder } from './settling';
 
-/** A verified word of Alipay that the money was taken. */
-export interface PaidEvidence {
-  outTradeNo: string;
+interface Word {
   tradeNo: string | null;
+  /** Yuan, cumulative; undefined where Alipay says of no refund. */
+  refundedAmount?: string;
+  /** The verified body, for people. */
+  content: object;
+}
+
+/** Alipay says that the money was taken. */
+export interface PaidWord extends Word {
+  kind: 'paid';
   /** Yuan. */
   totalAmount: string;
-  /** Yuan, cumulative; where Alipay says that some was given back. */
-  refundedAmount?: string;
   /** When the buyer paid, where Alipay says. */
   at: Date | null;
-  /** The verified body. */
-  content: object | null;
-  actor: string;
+}
+
+/** Alipay says that the trade is closed. */
+export interface ClosedWord extends Word, ClosedTrade {
+  kind: 'closed';
+}
+
+/** What a verified body says of its payment. */
+export type AlipayWord = PaidWord | ClosedWord | { kind: 'nothing' };
+
+/** Evidence that could not be understood, or not be recorded. */
+export interface EvidenceFault {
+  evidenceId: string;
+  error: unknown;
+}
+
+export interface EvidenceRecording {
+  recorded: Recorded;
+  /** The statuses that the payment took, one after the other. */
+  moves: StoredPaymentStatus[];
+  faults: EvidenceFault[];
+}
+
+export interface RecordingRules {
+  /** Reads a body again; throws where it cannot be understood. */
+  read: (evidence: UnrecordedEvidence) => AlipayWord;
+  policy: LatePaymentPolicy;
 }
 
 /**
- * Records that the money was taken, and answers what the payment is now. Safe to repeat.
+ * Records all evidence about a payment that is not recorded yet, oldest first, in one transaction. A piece that cannot be
+ * understood or recorded is postponed, and does not stop the others. Safe to repeat.
  *
  * @throws PaymentError PAYMENT_UNKNOWN
  */
-export function recordPaid(
-  db: Database,
-  evidence: PaidEvidence,
-  policy: LatePaymentPolicy,
-): Promise<Recorded> {
-  return decideLocked(db, evidence.outTradeNo, evidence, (order, payment) =>
-    decidePaid(
-      { order: order.status, payment: payment.status, totalAmount: payment.totalAmount },
-      evidence.totalAmount,
-      policy,
-    ),
-  );
-}
-
-/** A verified word of Alipay that the trade is closed. */
-export interface TradeClosed extends ClosedEvidence {
-  outTradeNo: string;
-  tradeNo: string | null;
-  content: object | null;
-  actor: string;
-}
-
-/**
- * Records TRADE_CLOSED, and answers what the payment is now. Safe to repeat.
- *
- * @throws PaymentError PAYMENT_UNKNOWN
- */
-export function recordClosed(db: Database, evidence: TradeClosed): Promise<Recorded> {
-  return decideLocked(db, evidence.outTradeNo, { ...evidence, at: null }, (order, payment) =>
-    decideClosed(
-      { order: order.status, payment: payment.status, totalAmount: payment.totalAmount },
-      { ...evidence, wasPaid: evidence.wasPaid || payment.tradeNo !== null },
-    ),
-  );
-}
-
-type Evidence = Pick<PaidEvidence, 'outTradeNo' | 'tradeNo' | 'refundedAmount' | 'at' | 'content' | 'actor'>;
-
-async function decideLocked(
+export async function recordEvidence(
   db: Database,
   outTradeNo: string,
-  evidence: Evidence,
-  decide: (order: ClockedOrder, payment: Payment) => Decision,
-): Promise<Recorded> {
+  rules: RecordingRules,
+): Promise<EvidenceRecording> {
+  const faults: EvidenceFault[] = [];
+  for (;;) {
+    try {
+      return { ...(await recordAll(db, outTradeNo, rules, faults)), faults };
+    } catch (error) {
+      if (!(error instanceof BrokenEvidence)) throw error;
+      // What was done with the others is undone with it: they are done again without it.
+      faults.push({ evidenceId: error.evidenceId, error: error.cause });
+      await postponeRecording(db, error.evidenceId);
+    }
+  }
+}
+
+/** One piece that rolls back its whole transaction. */
+class BrokenEvidence extends Error {
+  constructor(
+    readonly evidenceId: string,
+    cause: unknown,
+  ) {
+    super(`evidence ${evidenceId} cannot be recorded`, { cause });
+  }
+}
+
+async function recordAll(
+  db: Database,
+  outTradeNo: string,
+  { read, policy }: RecordingRules,
+  faults: readonly EvidenceFault[],
+): Promise<Omit<EvidenceRecording, 'faults'>> {
+  const skipped = new Set(faults.map(({ evidenceId }) => evidenceId));
   return transaction(db, async (trx) => {
-    const order = await lockOrderOfPayment(trx, outTradeNo);
-    const payment = await findPayment(trx, outTradeNo);
-    if (!order || !payment) throw unknownPayment(outTradeNo);
-    const changed = await apply(trx, decide(order, payment), order, payment, evidence);
-    if (evidence.refundedAmount !== undefined) await noteRefund(trx, outTradeNo, evidence);
-    return { ...(await readRecorded(trx, outTradeNo)), ...(changed && { changed }) };
+    let order = await lockOrderOfPayment(trx, outTradeNo);
+    if (!order) throw unknownPayment(outTradeNo);
+    const pieces = (await findUnrecorded(trx, outTradeNo)).filter(({ id }) => !skipped.has(id));
+    const moves: StoredPaymentStatus[] = [];
+    for (const evidence of pieces) {
+      const word = readOrBreak(read, evidence);
+      if (word.kind === 'nothing') continue;
+      const moved = await recordWord(trx, { order, outTradeNo, evidence, word, policy });
+      if (moved === undefined) continue;
+      moves.push(moved);
+      order = (await lockOrderOfPayment(trx, outTradeNo)) ?? order;
+    }
+    await markRecorded(
+      trx,
+      pieces.map(({ id }) => id),
+    );
+    const recorded = await readRecorded(trx, outTradeNo);
+    return { recorded: { ...recorded, ...(moves.length > 0 && { changed: true }) }, moves };
   });
 }
 
-/** False where nothing changed. */
+function readOrBreak(read: RecordingRules['read'], evidence: UnrecordedEvidence): AlipayWord {
+  try {
+    return read(evidence);
+  } catch (error) {
+    throw new BrokenEvidence(evidence.id, error);
+  }
+}
+
+interface Piece {
+  order: ClockedOrder;
+  outTradeNo: string;
+  evidence: UnrecordedEvidence;
+  word: PaidWord | ClosedWord;
+  policy: LatePaymentPolicy;
+}
+
+/** Decides and writes; returns the status that the payment took, if it took one. */
+async function recordWord(
+  trx: Database,
+  { order, outTradeNo, evidence, word, policy }: Piece,
+): Promise<StoredPaymentStatus | undefined> {
+  const payment = await findPayment(trx, outTradeNo);
+  if (!payment) throw unknownPayment(outTradeNo);
+  const standing = { order: order.status, payment };
+  const decision =
+    word.kind === 'paid' ? decidePaid(standing, word.totalAmount, policy) : decideClosed(standing, word);
+  const actor = evidence.kind === 'notification' ? 'notification' : 'query';
+  try {
+    const moved = await apply(trx, decision, { payment, word, actor });
+    if (moved === 'PAID') await settleOrder(trx, order.id, payment);
+    if (word.refundedAmount !== undefined) {
+      await noteRefund(trx, outTradeNo, { actor, amount: word.refundedAmount });
+    }
+    return moved;
+  } catch (error) {
+    throw isRefusedByPostgres(error) ? new BrokenEvidence(evidence.id, error) : error;
+  }
+}
+
+/** SQLSTATE: broken data, a constraint, a limit. All else is Postgres' own trouble, and passes. */
+const isRefusedByPostgres = (error: unknown): boolean =>
+  /^(22|23|54)/.test(String((error as { code?: unknown }).code));
+
 async function apply(
   trx: Database,
   decision: Decision,
-  order: ClockedOrder,
-  payment: Payment,
-  evidence: Evidence,
-): Promise<boolean> {
-  const { outTradeNo, actor } = evidence;
-  if (decision.do === 'nothing') return false;
-  if (decision.do === 'flag') {
-    const flagged = await flagForReview(trx, outTradeNo, decision.reason);
-    if (flagged) {
+  { payment, word, actor }: { payment: Payment; word: PaidWord | ClosedWord; actor: string },
+): Promise<StoredPaymentStatus | undefined> {
+  const { outTradeNo } = payment;
+  const paidAmount = amountTaken(payment, word);
+  if (decision.kind !== 'move') {
+    if (paidAmount !== undefined) await notePaidAmount(trx, outTradeNo, paidAmount);
+    if (decision.kind === 'flag' && (await flagForReview(trx, outTradeNo, decision.reason))) {
       await appendEvent(trx, { outTradeNo, actor, event: 'review', detail: { reason: decision.reason } });
     }
-    return flagged;
+    return undefined;
   }
   const { to, reason } = decision;
   const moved = await movePayment(
@@ -111,14 +186,23 @@ async function apply(
     { from: [payment.status], to },
     { actor, event: EVENT_OF[to], detail: { from: payment.status, reason } },
     {
-      tradeNo: to === 'CLOSED' ? null : evidence.tradeNo,
-      callbackTime: to === 'CLOSED' ? null : (evidence.at ?? new Date()),
-      callbackContent: to === 'CLOSED' ? null : evidence.content,
       reviewReason: reason ?? null,
+      ...(to !== 'CLOSED' && {
+        paidAmount,
+        tradeNo: word.tradeNo,
+        callbackTime: (word.kind === 'paid' ? word.at : null) ?? new Date(),
+        callbackContent: word.content,
+      }),
     },
   );
-  if (moved && to === 'PAID') await settleOrder(trx, order.id, payment);
-  return moved;
+  return moved ? to : undefined;
+}
+
+/** What Alipay took, where the row does not know it yet and the word names it. */
+function amountTaken(payment: Payment, word: PaidWord | ClosedWord): string | undefined {
+  const isSaid = word.kind === 'paid' || movedMoney(payment, word);
+  const fen = readFen(word.totalAmount);
+  return isSaid && payment.paidAmount === null && fen !== undefined && fen > 0 ? word.totalAmount : undefined;
 }
 
 const EVENT_OF = {
@@ -129,11 +213,3 @@ const EVENT_OF = {
   REVIEW: 'review',
   UNPAID: 'checked-out',
 } as const;
-
-/** A refund that Alipay tells of: what is known to have gone back only grows. */
-async function noteRefund(trx: Database, outTradeNo: string, evidence: Evidence): Promise<void> {
-  const amount = evidence.refundedAmount;
-  if (amount === undefined || !(await raiseRefundedAmount(trx, outTradeNo, amount))) return;
-  await appendEvent(trx, { outTradeNo, actor: evidence.actor, event: 'refund-seen', detail: { amount } });
-  await tellRefund(trx, outTradeNo);
-}

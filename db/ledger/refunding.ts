@@ -1,26 +1,37 @@
+import type { Recorded } from '../../workflows/messages';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
 import { lockOrderOfPayment } from '../orders';
 import { appendEvent, countUnproven } from '../payment-events';
-import { findPayment, movePayment, raiseRefundedAmount } from '../payments';
+import { findPayment, movePayment, notePaidAmount, raiseRefundedAmount } from '../payments';
 import type { ReviewReason } from '../rules';
 import { REVIEW_REASONS } from '../rules';
 import { unknownPayment } from './errors';
-import type { Recorded } from '../../workflows/messages';
 import { readRecorded } from './recorded';
-import { tellRefund } from './settling';
+import { noteRefund, tellRefund } from './settling';
 
-/** REFUNDING → REFUNDED, the whole amount; the proof is Alipay's. Finding it REFUNDED is success. */
-export async function recordRefunded(db: Database, outTradeNo: string, actor: string): Promise<Recorded> {
+/**
+ * REFUNDING → REFUNDED; the proof is Alipay's, that `amount` yuan, all that was taken, went back. Finding it REFUNDED is
+ * success. Where a person has stopped the refund meanwhile, what went back is noted.
+ */
+export async function recordRefunded(
+  db: Database,
+  outTradeNo: string,
+  { actor, amount }: { actor: string; amount: string },
+): Promise<Recorded> {
   return transaction(db, async (trx) => {
     await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!payment) throw unknownPayment(outTradeNo);
-    const event = { actor, event: 'refunded', detail: { amount: payment.totalAmount } } as const;
+    // What went back had been taken.
+    await notePaidAmount(trx, outTradeNo, amount);
+    const event = { actor, event: 'refunded', detail: { amount } } as const;
     const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REFUNDED' }, event);
     if (changed) {
-      await raiseRefundedAmount(trx, outTradeNo, payment.totalAmount);
+      await raiseRefundedAmount(trx, outTradeNo, amount);
       await tellRefund(trx, outTradeNo);
+    } else if (payment.status !== 'REFUNDED') {
+      await noteRefund(trx, outTradeNo, { actor, amount });
     }
     return { ...(await readRecorded(trx, outTradeNo)), changed };
   });

@@ -1,82 +1,122 @@
-import type { ResolveReview, ReviewOutcome } from '../../workflows/messages';
+import type { Recorded, ResolveReview } from '../../workflows/messages';
 import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
-import { paidItsOrder } from '../order-messages';
-import type { ClockedOrder } from '../orders';
-import { lockOrderOfPayment } from '../orders';
-import type { Payment } from '../payments';
+import { findUnrecorded, markRecorded } from '../evidence';
+import { toFen } from '../money';
+import { lockOrderOfPayment, paidItsOrder } from '../orders';
+import { wasRefundStopped } from '../payment-events';
+import type { Payment, PaymentChange } from '../payments';
 import { findPayment, movePayment, raiseRefundedAmount } from '../payments';
+import type { FreshAnswer } from '../review-rules';
+import { isDecided, judge, judgeRow, leftToReturn, takenBy } from '../review-rules';
+import { REVIEW_REASONS } from '../rules';
 import { unknownPayment } from './errors';
-import type { Recorded } from '../../workflows/messages';
 import { readRecorded } from './recorded';
 import { settleOrder, tellRefund } from './settling';
 
+export type ReviewDecision = ResolveReview & { outTradeNo: string };
+
+/** What Alipay answered a moment ago, and what follows from it. */
+export interface Consulted {
+  fresh: FreshAnswer;
+  tradeNo: string | null;
+  /** The answer as it is stored, where it proves anything: the decision takes it into account. */
+  evidenceId?: string | undefined;
+  /** When a payment that is closed here is asked about once more; null: never. */
+  recheckInMs: number | null;
+}
+
 /**
- * A person's decision about a payment in review, after Alipay has been asked afresh.
+ * Carries out a person's decision about a payment, after Alipay has been asked. `close-first`: nothing is done, since the
+ * buyer can still pay; close the trade at Alipay, and ask again. Safe to repeat.
  *
  * @throws PaymentError PAYMENT_UNKNOWN, REVIEW_REFUSED
  */
 export async function recordReview(
   db: Database,
-  {
-    outTradeNo,
-    to,
-    actor,
-    reason,
-    tradeNo,
-    recheckInMs,
-  }: ResolveReview & { outTradeNo: string; tradeNo: string | null; recheckInMs: number | null },
-): Promise<Recorded> {
+  decision: ReviewDecision,
+  { fresh, tradeNo, evidenceId, recheckInMs }: Consulted,
+): Promise<Recorded | 'close-first'> {
+  const { outTradeNo, to, actor, reason, outside } = decision;
   return transaction(db, async (trx) => {
     const order = await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!order || !payment) throw unknownPayment(outTradeNo);
     if (isDecided(payment, to)) return readRecorded(trx, outTradeNo);
-    assertDecidable(payment, to);
-    if (to === 'PAID' && payment.status === 'REVIEW') await assertCanPay(trx, order, outTradeNo);
-    const from = payment.status;
-    const change = {
-      tradeNo,
-      recheckInMs,
-      ...(to === 'PAID' && { callbackTime: payment.callbackTime ?? new Date() }),
+    const proposal = {
+      to,
+      outside,
+      order: order.status,
+      paidItsOrder: await paidItsOrder(trx, payment),
+      refundMayCome: await wasRefundStopped(trx, outTradeNo),
     };
-    const event = { actor, event: 'review-resolved', detail: { from, to, reason } } as const;
-    await movePayment(trx, outTradeNo, { from: [from], to }, event, change);
+    const verdict = judge(payment, proposal, fresh);
+    if (verdict.kind === 'refused') throw refusedReview(decision, verdict.because);
+    if (verdict.kind === 'close-first') return verdict.kind;
+    if (to === 'CLOSED' && (await owesEvidence(trx, outTradeNo, evidenceId))) {
+      throw refusedReview(decision, 'evidence about it has come in and is not recorded yet; try again');
+    }
+
+    const from = payment.status;
+    const detail = { from, to, reason, ...(outside && { outside: outside.reference }) };
+    await movePayment(
+      trx,
+      outTradeNo,
+      { from: [from], to },
+      { actor, event: 'review-resolved', detail },
+      { ...changeOf(decision, payment, fresh), tradeNo, recheckInMs },
+    );
     if (to === 'PAID' && order.status === 'UNPAID') await settleOrder(trx, order.id, payment);
     if (to === 'REFUNDED') {
-      await raiseRefundedAmount(trx, outTradeNo, payment.totalAmount);
+      if (!outside) await raiseRefundedAmount(trx, outTradeNo, takenBy(payment, fresh));
       await tellRefund(trx, outTradeNo);
     }
+    if (evidenceId !== undefined) await markRecorded(trx, [evidenceId]);
     return { ...(await readRecorded(trx, outTradeNo)), changed: true };
   });
 }
 
-/** An order is paid by one payment: this one, if it is open, or if this one had paid it before its refund failed. */
-async function assertCanPay(trx: Database, order: ClockedOrder, outTradeNo: string): Promise<void> {
-  if (order.status === 'UNPAID') return;
-  if (order.status === 'PAID' && (await paidItsOrder(trx, outTradeNo))) return;
-  throw new PaymentError(
-    'REVIEW_REFUSED',
-    `Order ${order.id} is ${order.status}: ${outTradeNo} cannot pay it. Resolve to REFUNDING instead.`,
-  );
+async function owesEvidence(trx: Database, outTradeNo: string, except?: string): Promise<boolean> {
+  return (await findUnrecorded(trx, outTradeNo)).some(({ id }) => id !== except);
 }
 
-/** Whether what a person wants is so already, as where a lost answer makes them, or Temporal, say it again. */
-export const isDecided = ({ status, reviewReason }: Payment, to: ReviewOutcome): boolean =>
-  status === to && reviewReason === null;
+/** What an outcome writes beside the status. */
+function changeOf({ to, outside }: ReviewDecision, payment: Payment, fresh: FreshAnswer): PaymentChange {
+  const paidAmount = takenBy(payment, fresh);
+  switch (to) {
+    case 'PAID': {
+      const isAccepted = payment.acceptedAmount !== null || toFen(paidAmount) !== toFen(payment.totalAmount);
+      return {
+        paidAmount,
+        callbackTime: payment.callbackTime ?? new Date(),
+        ...(isAccepted && { acceptedAmount: paidAmount }),
+      };
+    }
+    case 'REFUNDING':
+      return { paidAmount };
+    case 'REFUNDED': {
+      const amount = leftToReturn(payment, fresh);
+      return { paidAmount, ...(outside && amount && { outside: { amount, reference: outside.reference } }) };
+    }
+    case 'REVIEW':
+      return { reviewReason: REVIEW_REASONS.refundStopped };
+    case 'CLOSED':
+      return {};
+  }
+}
 
 /**
- * A person decides about a payment in review, and may have one that is PAID refunded.
+ * Before Alipay is asked: whether the row permits the decision.
  *
  * @throws PaymentError REVIEW_REFUSED
  */
-export function assertDecidable({ outTradeNo, status, reviewReason }: Payment, to: ReviewOutcome): void {
-  if (status === 'REVIEW') return;
-  // The payment that its order was paid by is never closed: that would be a PAID order with nothing behind it.
-  if (status === 'PAID' && (reviewReason === null ? to === 'REFUNDING' : to !== 'CLOSED')) return;
-  throw new PaymentError(
-    'REVIEW_REFUSED',
-    `Payment ${outTradeNo} is ${status}${reviewReason === null ? ', not in review' : ''}: it cannot become ${to}.`,
-  );
+export function assertDecidable(payment: Payment, decision: ReviewDecision): void {
+  const verdict = judgeRow(payment, decision);
+  if (verdict.kind === 'refused') throw refusedReview(decision, verdict.because);
+}
+
+/** REVIEW_REFUSED, with what Alipay or the row says instead. */
+export function refusedReview({ outTradeNo, to }: ReviewDecision, because: string): PaymentError {
+  return new PaymentError('REVIEW_REFUSED', `${outTradeNo} cannot become ${to}: ${because}.`);
 }

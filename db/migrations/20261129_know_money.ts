@@ -16,7 +16,8 @@ export async function up(knex: Knex): Promise<void> {
     COMMENT ON COLUMN payments.outside_amount IS 'What a person paid back outside Alipay, which refused to refund any more; never part of refunded_amount.';
 
     ALTER TABLE orders ADD COLUMN paid_by text REFERENCES payments (out_trade_no);
-    UPDATE orders o SET paid_by = p.out_trade_no FROM payments p WHERE p.order_id = o.id AND p.status = 'PAID';
+    UPDATE orders o SET paid_by = m.out_trade_no FROM order_messages m
+      WHERE m.order_id = o.id AND m.status = 'PAID' AND o.status = 'PAID';
     COMMENT ON COLUMN orders.paid_by IS 'The payment that made it PAID, so that delivered messages may be pruned.';
   `);
 }

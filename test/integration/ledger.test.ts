@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createPaymentsQueueActivities } from '../../activities';
-import { closeOrderWithPayments } from '../../db/ledger';
+import { readEvidence } from '../../activities/evidence';
+import { storeAnswer } from '../../activities/payments';
+import { closeOrderWithPayments, recordEvidence } from '../../db/ledger';
 import { orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
@@ -48,14 +49,10 @@ describe('what the order service was not told', () => {
     const { orderId, outTradeNo } = await story.checkOut();
     await story.pay(outTradeNo);
     await story.terminate(outTradeNo).catch(() => undefined);
-    const { content } = await shop.deps.alipay.query(outTradeNo);
-    await shop.sql(
-      `INSERT INTO payment_events (out_trade_no, actor, event, detail) VALUES (:outTradeNo, 'query', 'answered', :content)`,
-      { outTradeNo, content: JSON.stringify(content) },
-    );
-    expect(await createPaymentsQueueActivities(shop.deps).recordEvidence({ outTradeNo })).toMatchObject({
-      status: 'PAID',
-      undelivered: true,
+    await storeAnswer(shop.db, outTradeNo, 0, await shop.deps.alipay.query(outTradeNo));
+    const rules = { read: readEvidence, policy: 'refund' } as const;
+    expect(await recordEvidence(shop.db, outTradeNo, rules)).toMatchObject({
+      recorded: { status: 'PAID', undelivered: true },
     });
     await story.age('order_messages', `PAID-${outTradeNo}`, 'created_at', 1);
     await story.sweep();

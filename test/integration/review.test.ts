@@ -2,8 +2,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
+import { storeAnswer } from '../../activities/payments';
+import { recordRefunded } from '../../db/ledger';
 import type { Recorded } from '../../workflows/messages';
-import type { ResolveReview, ReviewOutcome } from '../../workflows/messages';
+import type { Decided, ResolveReview, ReviewOutcome } from '../../workflows/messages';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
@@ -14,11 +16,13 @@ const REFUND = 'alipay.trade.refund';
 let shop: Shop;
 let story: Story;
 let activities: ReturnType<typeof createAlipayQueueActivities>;
+let writes: ReturnType<typeof createPaymentsQueueActivities>;
 
 beforeAll(async () => {
   shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 1_000 } });
   story = new Story(shop);
   activities = createAlipayQueueActivities(shop.deps);
+  writes = createPaymentsQueueActivities(shop.deps);
 });
 afterAll(() => shop.close());
 
@@ -51,12 +55,12 @@ const TRADES = {
 
 type TradeState = keyof typeof TRADES;
 
-/** Which decisions agree with where the money is. */
-const AGREES: Record<ReviewOutcome, readonly TradeState[]> = {
+/** Which decisions agree with where the money is. What the buyer could still pay is closed at Alipay first. */
+const AGREES: Record<Exclude<ReviewOutcome, 'REVIEW'>, readonly TradeState[]> = {
   PAID: ['paid', 'finished'],
   REFUNDING: ['paid', 'finished'],
   REFUNDED: ['refunded at the portal'],
-  CLOSED: ['not there', 'closed unpaid'],
+  CLOSED: ['not there', 'closed unpaid', 'waiting'],
 };
 
 /** A payment whose row is in REVIEW, and no run looks after it. */
@@ -70,22 +74,15 @@ async function inReview(state: TradeState) {
   return checkout;
 }
 
-const inActivity = (run: () => Promise<Recorded>): Promise<Recorded> =>
-  new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run<
-    [],
-    Recorded,
-    () => Promise<Recorded>
-  >(run);
+const inActivity = <T>(run: () => Promise<T>): Promise<T> =>
+  new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run<[], T, () => Promise<T>>(run);
 
-const decide = (
-  outTradeNo: string,
-  to: ReviewOutcome,
-  more: Partial<ResolveReview> = {},
-): Promise<Recorded> => inActivity(() => activities.resolveReview({ outTradeNo, to, ...why, ...more }));
+const decide = (outTradeNo: string, to: ReviewOutcome, more: Partial<ResolveReview> = {}): Promise<Decided> =>
+  inActivity(() => activities.resolveReview({ outTradeNo, to, ...why, ...more }));
 
 describe('a decision is carried out only where Alipay agrees', () => {
   const cases = (Object.keys(TRADES) as TradeState[]).flatMap((state) =>
-    (Object.keys(AGREES) as ReviewOutcome[]).map(
+    (Object.keys(AGREES) as (keyof typeof AGREES)[]).map(
       (to) => [state, to, AGREES[to].includes(state) ? 'done' : 'refused'] as const,
     ),
   );
@@ -151,14 +148,182 @@ describe('what a decision may not do', () => {
     expect(await story.standing(orderId)).toBe('PAID: PAID');
   });
 
-  it('refund another amount than was paid: a fen would stay behind unseen', async () => {
-    const { orderId, outTradeNo } = await inReview('paid');
-    await shop.alipay.control.fault({ mode: 'wrong-amount', method: 'alipay.trade.query', outTradeNo });
-    await expect(decide(outTradeNo, 'REFUNDING')).rejects.toMatchObject({
+  it('close a payment of which evidence has come in that nobody has recorded yet', async () => {
+    const { orderId, outTradeNo } = await inReview('not there');
+    await story.pay(outTradeNo);
+    await storeAnswer(shop.db, outTradeNo, 0, await shop.deps.alipay.query(outTradeNo));
+    await shop.alipay.control.fault({ mode: 'ACQ.TRADE_NOT_EXIST', outTradeNo });
+    await expect(decide(outTradeNo, 'CLOSED')).rejects.toMatchObject({
       type: 'REVIEW_REFUSED',
-      message: expect.stringMatching(/12\.31/) as unknown,
+      message: expect.stringMatching(/not recorded yet/) as unknown,
     });
     expect(await story.standing(orderId)).toBe('UNPAID: REVIEW');
+  });
+
+  it('close what Alipay once said was paid, though it knows of no trade now; paid back outside, it ends', async () => {
+    const { orderId, outTradeNo } = await inReview('not there');
+    await shop.sql(`UPDATE payments SET paid_amount = 12.30 WHERE out_trade_no = :outTradeNo`, {
+      outTradeNo,
+    });
+    for (const to of ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as const) {
+      await expect(decide(outTradeNo, to)).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
+    }
+    await decide(outTradeNo, 'REFUNDED', { outside: { reference: 'ICBC 17' } });
+    expect(await story.standing(orderId)).toBe('UNPAID: REFUNDED');
+  });
+
+  it.each([
+    ['no text', { reference: 17 }],
+    ['blank', { reference: ' ' }],
+    ['of 64 KB', { reference: 'x'.repeat(65_536) }],
+    ['nothing', {}],
+  ])('take a reference that is %s', async (_, outside) => {
+    const { orderId, outTradeNo } = await inReview('finished');
+    await expect(decide(outTradeNo, 'REFUNDED', { outside: outside as never })).rejects.toMatchObject({
+      type: 'INVALID_INPUT',
+    });
+    expect(await story.standing(orderId)).toBe('UNPAID: REVIEW');
+  });
+});
+
+describe('another amount than was asked for', () => {
+  /** The buyer has paid 12.31, and the row asks for 12.30. */
+  async function paidAnother() {
+    const { orderId, outTradeNo } = await story.checkOut({ totalAmount: '12.31' });
+    await shop.sql(`UPDATE orders SET total_amount = 12.30 WHERE id = :orderId`, { orderId });
+    await shop.sql(`UPDATE payments SET total_amount = 12.30 WHERE order_id = :orderId`, { orderId });
+    await story.pay(outTradeNo, { notify: true });
+    await story.until(outTradeNo, 'REVIEW');
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({
+      reviewReason: 'AMOUNT_DIFFERS',
+      totalAmount: '12.30',
+      paidAmount: '12.31',
+      acceptedAmount: null,
+    });
+    return { orderId, outTradeNo };
+  }
+
+  it('accepted by a person is not asked about again by a later notification', async () => {
+    const { orderId, outTradeNo } = await paidAnother();
+    await shop.payments.resolveReview(outTradeNo, { to: 'PAID', ...why });
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ acceptedAmount: '12.31' });
+    await story.ended(outTradeNo);
+
+    expect(await shop.alipay.control.notify(outTradeNo)).toMatchObject({ body: 'success' });
+    const { status } = await inActivity(() => writes.recordAndTell({ outTradeNo }));
+    expect(status).toBe('PAID');
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ reviewReason: null });
+    expect(await story.isRunning(outTradeNo)).toBe(false);
+    expect(await story.standing(orderId)).toBe('PAID: PAID');
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+  });
+
+  it('is given back as it was paid, and proven with it', async () => {
+    const { orderId, outTradeNo } = await paidAnother();
+    await shop.payments.resolveReview(outTradeNo, { to: 'REFUNDING', ...why });
+    await story.until(outTradeNo, 'REFUNDED');
+    expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({
+      refundedAmount: '12.31',
+      refunds: [{ amount: '12.31' }],
+    });
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({
+      paidAmount: '12.31',
+      refundedAmount: '12.31',
+    });
+    expect(await story.standing(orderId)).toBe('UNPAID: REFUNDED');
+  });
+
+  it('accepted and refunded later is given back as it was paid, too, and the order service hears of it', async () => {
+    const { orderId, outTradeNo } = await paidAnother();
+    await shop.payments.resolveReview(outTradeNo, { to: 'PAID', ...why });
+    await shop.payments.resolveReview(outTradeNo, { to: 'REFUNDING', ...why });
+    await story.until(outTradeNo, 'REFUNDED');
+    expect((await shop.alipay.control.trade(outTradeNo))?.refundedAmount).toBe('12.31');
+    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, `REFUNDED-${outTradeNo}-12.31`]);
+  });
+
+  it('told of once and denied by the fresh answer is corrected by it', async () => {
+    const { outTradeNo } = await inReview('paid');
+    await shop.sql(`UPDATE payments SET paid_amount = 12.31 WHERE out_trade_no = :outTradeNo`, {
+      outTradeNo,
+    });
+    await decide(outTradeNo, 'PAID');
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({
+      paidAmount: '12.30',
+      acceptedAmount: null,
+    });
+  });
+});
+
+describe('a refund under way', () => {
+  async function refunding() {
+    const checkout = await inReview('paid');
+    await shop.sql(
+      `UPDATE payments SET status = 'REFUNDING', review_reason = NULL WHERE out_trade_no = :no`,
+      {
+        no: checkout.outTradeNo,
+      },
+    );
+    return checkout;
+  }
+
+  it('is stopped by a person, and decided then', async () => {
+    const { orderId, outTradeNo } = await refunding();
+    for (const to of ['PAID', 'REFUNDED', 'CLOSED'] as const) {
+      await expect(decide(outTradeNo, to)).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
+    }
+    expect(await decide(outTradeNo, 'REVIEW')).toMatchObject({
+      status: 'REVIEW',
+      reviewReason: 'REFUND_STOPPED',
+      answer: 'paid',
+    });
+    expect(await decide(outTradeNo, 'REVIEW')).toMatchObject({ status: 'REVIEW' });
+    expect(await story.events(outTradeNo, 'review-resolved')).toHaveLength(1);
+    expect(await story.standing(orderId)).toBe('UNPAID: REVIEW');
+  });
+
+  it('may still come for a minute after it was stopped: until then the money is not taken for ours', async () => {
+    const { outTradeNo } = await refunding();
+    await decide(outTradeNo, 'REVIEW');
+    await expect(decide(outTradeNo, 'PAID')).rejects.toMatchObject({
+      type: 'REVIEW_REFUSED',
+      message: expect.stringMatching(/wait a minute/) as unknown,
+    });
+    expect(await decide(outTradeNo, 'REFUNDING')).toMatchObject({ status: 'REFUNDING' });
+  });
+
+  it('that Alipay makes although it was stopped is noted, and ends by REFUNDED alone', async () => {
+    const { orderId, outTradeNo } = await refunding();
+    await decide(outTradeNo, 'REVIEW');
+    await shop.deps.alipay.refund({
+      outTradeNo,
+      amount: '12.30',
+      outRequestNo: `LATE_${outTradeNo}`,
+      reason: 'on its way',
+    });
+    await recordRefunded(shop.db, outTradeNo, { actor: 'refund', amount: '12.30' });
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({
+      status: 'REVIEW',
+      refundedAmount: '12.30',
+    });
+    await expect(decide(outTradeNo, 'PAID')).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
+    expect(await decide(outTradeNo, 'REFUNDED')).toMatchObject({ status: 'REFUNDED', answer: 'closed' });
+    expect(await story.standing(orderId)).toBe('UNPAID: REFUNDED');
+  });
+});
+
+describe('an order that was held for a payment in review', () => {
+  const heldUntil = async (orderId: string) =>
+    shop.sql(`SELECT held_until, holds FROM orders WHERE id = :orderId`, { orderId });
+
+  it('is looked at again as soon as that is decided', async () => {
+    const { orderId, outTradeNo } = await inReview('paid');
+    await shop.sql(`UPDATE orders SET held_until = 'infinity', holds = 7 WHERE id = :orderId`, { orderId });
+    await decide(outTradeNo, 'REFUNDING');
+    expect(await heldUntil(orderId)).toMatchObject([{ holds: 7 }]);
+    await inActivity(() => activities.refundPayment({ outTradeNo }));
+    expect(await story.status(outTradeNo)).toBe('REFUNDED');
+    expect(await heldUntil(orderId)).toEqual([{ held_until: null, holds: 0 }]);
   });
 });
 
@@ -169,7 +334,7 @@ describe('a payment closed by decision', () => {
     expect((await shop.payments.payment(outTradeNo)).recheckAt).not.toBeNull();
     await story.pay(outTradeNo);
     await story.age('payments', outTradeNo, 'recheck_at', 0);
-    await story.sweep();
+    await inActivity(() => activities.doWhatIsOwed({ dryRun: false }));
     await story.until(outTradeNo, 'REFUNDED');
   });
 });
@@ -179,11 +344,11 @@ describe('a payment closed by decision after Alipay had closed its trade', () =>
     const { outTradeNo } = await inReview('closed unpaid');
     expect(await decide(outTradeNo, 'CLOSED')).toMatchObject({ status: 'CLOSED' });
 
-    const writes = createPaymentsQueueActivities(shop.deps);
     expect(await story.events(outTradeNo, 'answered')).toMatchObject([
       { detail: { trade_status: 'TRADE_CLOSED' } },
     ]);
-    expect(await writes.recordEvidence({ outTradeNo })).toMatchObject({
+    await shop.sql(`UPDATE evidence SET recorded_at = NULL WHERE out_trade_no = :outTradeNo`, { outTradeNo });
+    expect(await inActivity(() => writes.recordAndTell({ outTradeNo }))).toMatchObject({
       status: 'CLOSED',
       reviewReason: null,
     });
@@ -191,17 +356,68 @@ describe('a payment closed by decision after Alipay had closed its trade', () =>
 });
 
 describe('a late payment that Alipay refunds no more', () => {
-  it("comes back to the person whatever is decided: Alipay has the money down as the shop's", async () => {
-    const { orderId, outTradeNo } = await inReview('finished');
+  const outside = { reference: 'ICBC 20261129-17' };
+
+  async function lateAndFinished() {
+    const checkout = await inReview('finished');
+    const { orderId } = checkout;
     await shop.sql(`UPDATE orders SET status = 'CLOSED' WHERE id = :orderId`, { orderId });
+    return checkout;
+  }
+
+  it('comes back to the person, who pays it back outside Alipay; that is recorded apart', async () => {
+    const { orderId, outTradeNo } = await lateAndFinished();
     for (const to of ['PAID', 'REFUNDED', 'CLOSED'] as const) {
       await expect(decide(outTradeNo, to)).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
     }
+    // Nobody has tried yet whether Alipay refunds it.
+    await expect(decide(outTradeNo, 'REFUNDED', { outside })).rejects.toMatchObject({
+      type: 'REVIEW_REFUSED',
+    });
     expect(await decide(outTradeNo, 'REFUNDING')).toMatchObject({ status: 'REFUNDING' });
     expect(await inActivity(() => activities.refundPayment({ outTradeNo }))).toMatchObject({
       status: 'REVIEW',
       reviewReason: 'REFUND_REFUSED ACQ.TRADE_HAS_FINISHED',
     });
+    expect(await decide(outTradeNo, 'REFUNDED', { outside })).toMatchObject({
+      status: 'REFUNDED',
+      answer: 'paid',
+    });
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({
+      paidAmount: '12.30',
+      refundedAmount: '0.00',
+      outsideAmount: '12.30',
+      outsideReference: outside.reference,
+    });
+    expect(await story.events(outTradeNo, 'review-resolved')).toMatchObject([
+      { detail: { to: 'REFUNDING' } },
+      { detail: { to: 'REFUNDED', outside: outside.reference } },
+    ]);
+    expect(await story.standing(orderId)).toBe('CLOSED: REFUNDED');
+  });
+
+  it('is not paid back outside where Alipay would still refund it', async () => {
+    const { orderId, outTradeNo } = await inReview('paid');
+    const before = await story.everything();
+    await expect(decide(outTradeNo, 'REFUNDED', { outside })).rejects.toMatchObject({
+      type: 'REVIEW_REFUSED',
+      message: expect.stringMatching(/would still refund/) as unknown,
+    });
+    const [orders, payments] = (await story.everything()) as unknown[][];
+    expect([orders, payments]).toEqual((before as unknown[][]).slice(0, 2));
+    expect(await story.standing(orderId)).toBe('UNPAID: REVIEW');
+  });
+
+  it('of the order that it paid, is told to the order service as refunded', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await story.pay(outTradeNo, { notify: true });
+    await story.until(outTradeNo, 'PAID');
+    await shop.alipay.control.finish(outTradeNo, { notify: false });
+    await shop.payments.resolveReview(outTradeNo, { to: 'REFUNDING', ...why });
+    await story.until(outTradeNo, 'REVIEW');
+    await shop.payments.resolveReview(outTradeNo, { to: 'REFUNDED', ...why, outside });
+    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, `REFUNDED-${outTradeNo}-12.30`]);
+    expect(await story.standing(orderId)).toBe('PAID: REFUNDED');
   });
 });
 
@@ -229,6 +445,7 @@ describe('a person, by the running workflow', () => {
     );
     expect(await shop.payments.resolveReview(outTradeNo, { to: 'PAID', ...why })).toMatchObject({
       status: 'PAID',
+      lastAnswer: 'paid',
     });
     expect(await story.ended(outTradeNo)).toMatchObject({ status: 'PAID' });
     expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);

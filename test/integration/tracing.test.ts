@@ -102,8 +102,8 @@ describe('the trace of a payment that a check finds paid', () => {
         '        StartActivity:queryAlipay',
         '          RunActivity:queryAlipay',
         '            alipay.trade.query',
-        '        StartActivity:recordEvidence',
-        '          RunActivity:recordEvidence',
+        '        StartActivity:recordAndTell',
+        '          RunActivity:recordAndTell',
         '        StartActivity:tellOrderService',
         '          RunActivity:tellOrderService',
         '            SignalWithStartWorkflow:fulfillOrder',
@@ -181,8 +181,8 @@ it('a notification has a trace of its own, linked to the run of the payment that
       'POST /alipay/notify',
       '  SignalWithStartWorkflow:confirmPayment',
       '    HandleSignal:alipayNotified',
-      '      StartActivity:recordEvidence',
-      '        RunActivity:recordEvidence',
+      '      StartActivity:recordAndTell',
+      '        RunActivity:recordAndTell',
     ].join('\n'),
   );
   // What came of it belongs to the payment.

@@ -3,10 +3,15 @@ import { DefaultLogger } from '@temporalio/worker';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import type { Payment } from '../../db/payments';
 import { findPaymentsOfOrder } from '../../db/payments';
+import type { ReviewOutcome } from '../../workflows/messages';
 import type { Shop } from './shop';
 
 /** Failures are what is tested here; the SDK would print each with its stack. */
 const SILENT = new DefaultLogger('ERROR', () => undefined);
+
+/** Runs an activity as a worker would, once. */
+export const inActivity = <Result>(activity: () => Promise<Result>): Promise<Result> =>
+  new MockActivityEnvironment({}, { logger: SILENT }).run(activity);
 
 /**
  * Does by hand, one step at a time, what the workers of a shop would do by themselves: the real activities, in an order
@@ -16,7 +21,6 @@ export class Hands {
   readonly #shop: Shop;
   readonly #payments;
   readonly #alipay;
-  readonly #recorded = new Set<string>();
 
   constructor(shop: Shop) {
     this.#shop = shop;
@@ -26,37 +30,45 @@ export class Hands {
 
   /** One check, and what follows from its answer; a gateway that fails leaves everything as it is. */
   async check(outTradeNo: string): Promise<void> {
-    const asked = await attempt(() => this.#run(() => this.#payments.queryAlipay({ outTradeNo, check: 0 })));
-    if (asked?.answer === 'paid' || asked?.answer === 'closed') {
-      await this.#run(() => this.#payments.recordEvidence({ outTradeNo }));
-    }
+    const question = { outTradeNo, check: 0, nextCheckInMs: null };
+    const asked = await attempt(() => inActivity(() => this.#alipay.queryAlipay(question)));
+    if (asked?.answer === 'paid' || asked?.answer === 'closed') await this.hear(outTradeNo);
   }
 
-  /** Lets the payment's workflow hear all evidence that waits for it; `again` also what it has heard before. */
+  /** Lets the payment's workflow record all evidence that is owed; `again` also what was recorded before. */
   async hear(outTradeNo: string, { again = false } = {}): Promise<void> {
-    for (const { id } of await this.#evidenceOf(outTradeNo)) {
-      if (!again && this.#recorded.has(id)) continue;
-      await this.#run(() => this.#payments.recordEvidence({ outTradeNo, eventId: id }));
-      this.#recorded.add(id);
+    if (again) {
+      await this.#shop.sql(`UPDATE evidence SET recorded_at = NULL WHERE out_trade_no = :outTradeNo`, {
+        outTradeNo,
+      });
     }
+    await inActivity(() => this.#payments.recordAndTell({ outTradeNo })).catch(ignoreUnknown);
+  }
+
+  /** A person decides; a decision that Alipay contradicts changes nothing. */
+  async decide(outTradeNo: string, to: ReviewOutcome, outside?: { reference: string }): Promise<void> {
+    const decision = { outTradeNo, to, outside, actor: 'anna', reason: 'looked at the portal' };
+    await attempt(() => inActivity(() => this.#alipay.resolveReview(decision)));
   }
 
   async refund(outTradeNo: string): Promise<void> {
-    await attempt(() => this.#run(() => this.#alipay.refundPayment({ outTradeNo })));
+    await attempt(() => inActivity(() => this.#alipay.refundPayment({ outTradeNo })));
   }
 
   async close(orderId: string, actor = 'sweep'): Promise<void> {
-    await attempt(() => this.#run(() => this.#alipay.closeExpiredOrders({ orderIds: [orderId], actor })));
+    await attempt(() =>
+      inActivity(() => this.#alipay.closeExpiredOrders({ orderIds: [orderId], actor })),
+    );
   }
 
   async cancel(orderId: string): Promise<void> {
     await attempt(() =>
-      this.#run(() => this.#alipay.cancelOrder({ orderId, actor: 'shop', reason: 'buyer asked' })),
+      inActivity(() => this.#alipay.cancelOrder({ orderId, actor: 'shop', reason: 'buyer asked' })),
     );
   }
 
   async doWhatIsOwed(): Promise<void> {
-    await this.#run(() => this.#alipay.doWhatIsOwed({ dryRun: false }));
+    await inActivity(() => this.#alipay.doWhatIsOwed({ dryRun: false }));
   }
 
   /** Everything that time brings: expiry, checks, the sweep, re-checks, refunds; until nothing changes any more. */
@@ -88,17 +100,6 @@ export class Hands {
       { orderId },
     );
   }
-
-  #evidenceOf(outTradeNo: string): Promise<Array<{ id: string }>> {
-    return this.#shop.sql(
-      `SELECT id FROM payment_events WHERE out_trade_no = :outTradeNo AND event IN ('notified', 'answered') ORDER BY id`,
-      { outTradeNo },
-    );
-  }
-
-  #run<Result>(activity: () => Promise<Result>): Promise<Result> {
-    return new MockActivityEnvironment({}, { logger: SILENT }).run(activity);
-  }
 }
 
 /** A failed call of Alipay, or a lock that took too long, is what these tests are about: it leaves all as it is. */
@@ -107,7 +108,12 @@ async function attempt<T>(act: () => Promise<T>): Promise<T | undefined> {
     return await act();
   } catch (error) {
     const { type } = error as { type?: string };
-    if (type !== undefined && /^(ALIPAY_|ORDER_|DATABASE_)/.test(type)) return undefined;
+    if (type !== undefined && /^(ALIPAY_|ORDER_|DATABASE_|REVIEW_REFUSED)/.test(type)) return undefined;
     throw error;
   }
+}
+
+/** Nobody has heard of the payment: there is nothing to record. */
+function ignoreUnknown(error: unknown): void {
+  if ((error as { type?: string }).type !== 'PAYMENT_UNKNOWN') throw error;
 }

@@ -31,5 +31,5 @@ export { OwnTemporal } from './own-temporal';
 export type { Shop, ShopOptions } from './shop';
 export { Collector } from './collector';
 export type { CollectedSpan } from './collector';
-export { Hands } from './hands';
+export { Hands, inActivity } from './hands';
 export { expectLedgerRules } from './ledger-rules';

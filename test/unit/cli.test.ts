@@ -33,6 +33,7 @@ const ORDER: Order = {
   createdAt: CREATED,
   expiresAt: new Date('2026-01-02T00:00:00Z'),
   paidAt: null,
+  paidBy: null,
   closedAt: null,
 };
 
@@ -45,6 +46,11 @@ const PAYMENT: Payment = {
   status: 'REVIEW',
   tradeNo: '2026010122001',
   checks: 1,
+  nextCheckAt: null,
+  paidAmount: null,
+  acceptedAmount: null,
+  outsideAmount: null,
+  outsideReference: null,
   timeExpire: new Date('2026-01-01T23:59:00Z'),
   callbackTime: null,
   callbackContent: { trade_status: 'TRADE_SUCCESS', buyer_id: '2088hunter2', sign: 'hunter2' },

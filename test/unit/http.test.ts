@@ -24,6 +24,7 @@ const ORDER: Order = {
   createdAt: new Date('2026-01-01T00:00:00Z'),
   expiresAt: new Date('2026-01-02T00:00:00Z'),
   paidAt: null,
+  paidBy: null,
   closedAt: null,
 };
 
@@ -36,6 +37,11 @@ const PAYMENT: Payment = {
   status: 'UNPAID',
   tradeNo: null,
   checks: 0,
+  nextCheckAt: null,
+  paidAmount: null,
+  acceptedAmount: null,
+  outsideAmount: null,
+  outsideReference: null,
   timeExpire: new Date('2026-01-01T23:59:00Z'),
   callbackTime: null,
   callbackContent: null,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Decision, Standing } from '../../db/rules';
-import { decideClosed, decidePaid } from '../../db/rules';
+import type { ClosedTrade, Decision, PaymentFacts, Standing } from '../../db/rules';
+import { decideClosed, decidePaid, isNews } from '../../db/rules';
 import type { LatePaymentPolicy, OrderStatus, StoredPaymentStatus } from '../../workflows/messages';
 
 const ORDERS: readonly OrderStatus[] = ['UNPAID', 'PAID', 'CLOSED'];
@@ -15,10 +15,28 @@ const PAYMENTS: readonly StoredPaymentStatus[] = [
 const POLICIES: readonly LatePaymentPolicy[] = ['refund', 'review'];
 const TOTAL = '12.30';
 
+/** A row of this status that knows of no money yet, beside what the test says. */
+const facts = (status: StoredPaymentStatus, more: Partial<PaymentFacts> = {}): PaymentFacts => ({
+  status,
+  reviewReason: null,
+  tradeNo: null,
+  totalAmount: TOTAL,
+  paidAmount: null,
+  acceptedAmount: null,
+  refundedAmount: '0.00',
+  ...more,
+});
+
+const standing = (
+  order: OrderStatus,
+  status: StoredPaymentStatus,
+  more: Partial<PaymentFacts> = {},
+): Standing => ({ order, payment: facts(status, more) });
+
 const short = (decision: Decision): string => {
-  if (decision.do === 'nothing') return '-';
+  if (decision.kind === 'nothing') return '-';
   const reason = decision.reason ? ` ${decision.reason}` : '';
-  return decision.do === 'flag' ? `flag${reason}` : `${decision.to}${reason}`;
+  return decision.kind === 'flag' ? `flag${reason}` : `${decision.to}${reason}`;
 };
 
 /** The arrows that evidence may follow (docs: States); a person's decisions are not among them. */
@@ -66,9 +84,10 @@ describe('Alipay says that the money was taken', () => {
   });
 
   it.each(PAID_IN_FULL)('order %s, payment %s: by policy refund %s, review %s', (order, payment, ...to) => {
-    const standing: Standing = { order, payment, totalAmount: TOTAL };
     for (const amount of [TOTAL, '12.3']) {
-      expect(POLICIES.map((policy) => short(decidePaid(standing, amount, policy)))).toEqual(to);
+      expect(POLICIES.map((policy) => short(decidePaid(standing(order, payment), amount, policy)))).toEqual(
+        to,
+      );
     }
   });
 
@@ -76,15 +95,25 @@ describe('Alipay says that the money was taken', () => {
     for (const order of ORDERS) {
       for (const policy of POLICIES) {
         for (const amount of ['12.31', '12.29', '0.00', '1230', '', 'NaN', '-12.30', '1.23e1', '12.300']) {
-          const standing = { order, payment: payment as StoredPaymentStatus, totalAmount: TOTAL };
-          expect(short(decidePaid(standing, amount, policy))).toBe(expected);
+          const row = standing(order, payment as StoredPaymentStatus);
+          expect(short(decidePaid(row, amount, policy))).toBe(expected);
         }
       }
     }
   });
-});
 
-type Closed = { wasPaid: boolean; refundedAmount?: string };
+  it("an amount that a person has accepted is no surprise any more; the order's own would be one", () => {
+    const accepted = standing('PAID', 'PAID', { paidAmount: '12.31', acceptedAmount: '12.31' });
+    expect(short(decidePaid(accepted, '12.31', 'refund'))).toBe('-');
+    expect(short(decidePaid(accepted, TOTAL, 'refund'))).toBe('flag AMOUNT_DIFFERS');
+  });
+
+  it('of a payment being refunded, what was paid is no surprise, and anything else is', () => {
+    const refunding = standing('CLOSED', 'REFUNDING', { paidAmount: '12.31' });
+    expect(short(decidePaid(refunding, '12.31', 'refund'))).toBe('-');
+    expect(short(decidePaid(refunding, TOTAL, 'refund'))).toBe('REVIEW AMOUNT_DIFFERS');
+  });
+});
 
 /** What TRADE_CLOSED says beside itself: nothing, that money had come, or that some or all of it went back. */
 const SAID = {
@@ -93,7 +122,7 @@ const SAID = {
   'refunded in part': { wasPaid: true, refundedAmount: '2.30' },
   'refunded in full': { wasPaid: true, refundedAmount: '12.30' },
   'refunded in full, without a time of payment': { wasPaid: false, refundedAmount: '12.30' },
-} as const satisfies Record<string, Closed>;
+} as const satisfies Record<string, ClosedTrade>;
 
 const REVIEW = 'REVIEW CLOSED_AFTER_PAYMENT';
 const FLAG = 'flag CLOSED_AFTER_PAYMENT';
@@ -120,7 +149,29 @@ describe('Alipay says TRADE_CLOSED', () => {
 
   it.each(cases)('payment %s, told %s: %s, whatever the order is', (payment, said, expected) => {
     for (const order of ORDERS) {
-      expect(short(decideClosed({ order, payment, totalAmount: TOTAL }, SAID[said]))).toBe(expected);
+      expect(short(decideClosed(standing(order, payment), SAID[said]))).toBe(expected);
+    }
+  });
+
+  it('of a payment that is known to be refunded in full: nothing, though Alipay says of no refund', () => {
+    for (const paidAmount of [TOTAL, null]) {
+      const refunded = standing('PAID', 'PAID', { paidAmount, refundedAmount: TOTAL });
+      expect(short(decideClosed(refunded, { wasPaid: true }))).toBe('-');
+    }
+  });
+
+  it("a refund of the order's amount is not the whole of another amount that was paid", () => {
+    const accepted = { paidAmount: '12.31', acceptedAmount: '12.31' };
+    const trade = { wasPaid: true, refundedAmount: TOTAL };
+    expect(short(decideClosed(standing('PAID', 'PAID', accepted), trade))).toBe(FLAG);
+    expect(
+      short(decideClosed(standing('PAID', 'PAID', accepted), { ...trade, refundedAmount: '12.31' })),
+    ).toBe('-');
+  });
+
+  it('of a row that has evidence of a payment: never "nobody paid"', () => {
+    for (const evidence of [{ paidAmount: TOTAL }, { tradeNo: '2026' }, { refundedAmount: '1.00' }]) {
+      expect(short(decideClosed(standing('CLOSED', 'UNPAID', evidence), { wasPaid: false }))).toBe(REVIEW);
     }
   });
 });
@@ -128,31 +179,68 @@ describe('Alipay says TRADE_CLOSED', () => {
 describe('whatever Alipay says', () => {
   const everything: Array<[Standing, Decision]> = ORDERS.flatMap((order) =>
     PAYMENTS.flatMap((payment) => {
-      const standing = { order, payment, totalAmount: TOTAL };
+      const row = standing(order, payment);
       return [
-        ...POLICIES.flatMap((policy) =>
-          [TOTAL, '1.00', ''].map((amount) => decidePaid(standing, amount, policy)),
-        ),
-        ...Object.values(SAID).map((said) => decideClosed(standing, said)),
-      ].map((decision): [Standing, Decision] => [standing, decision]);
+        ...POLICIES.flatMap((policy) => [TOTAL, '1.00', ''].map((amount) => decidePaid(row, amount, policy))),
+        ...Object.values(SAID).map((said) => decideClosed(row, said)),
+      ].map((decision): [Standing, Decision] => [row, decision]);
     }),
   );
 
   it('no status moves backwards', () => {
     for (const [{ payment }, decision] of everything) {
-      if (decision.do === 'move') expect(ARROWS).toContain(`${payment}>${decision.to}`);
+      if (decision.kind === 'move') expect(ARROWS).toContain(`${payment.status}>${decision.to}`);
     }
   });
 
   it('only an UNPAID payment of an UNPAID order becomes PAID', () => {
-    const paid = everything.filter(([, decision]) => decision.do === 'move' && decision.to === 'PAID');
-    expect(new Set(paid.map(([{ order, payment }]) => `${order} ${payment}`))).toEqual(
+    const paid = everything.filter(([, decision]) => decision.kind === 'move' && decision.to === 'PAID');
+    expect(new Set(paid.map(([{ order, payment }]) => `${order} ${payment.status}`))).toEqual(
       new Set(['UNPAID UNPAID']),
     );
   });
 
   it("a PAID payment is never moved: the order's own payment is never taken for a duplicate", () => {
-    const ofPaid = everything.filter(([{ payment }]) => payment === 'PAID');
-    expect(ofPaid.map(([, decision]) => decision.do)).not.toContain('move');
+    const ofPaid = everything.filter(([{ payment }]) => payment.status === 'PAID');
+    expect(ofPaid.map(([, decision]) => decision.kind)).not.toContain('move');
+  });
+});
+
+describe('what may be news', () => {
+  const paid = { kind: 'paid', totalAmount: TOTAL, paidAt: null } as const;
+  const closed = { kind: 'closed', totalAmount: TOTAL, paidAt: null } as const;
+
+  it('is every decision that would change a row: nothing that matters counts as recorded unseen', () => {
+    const at = new Date();
+    for (const order of ORDERS) {
+      for (const status of PAYMENTS) {
+        const row = standing(order, status);
+        for (const totalAmount of [TOTAL, '12.31']) {
+          if (decidePaid(row, totalAmount, 'refund').kind === 'nothing') continue;
+          expect(isNews(row.payment, { ...paid, totalAmount })).toBe(true);
+        }
+        for (const paidAt of [null, at]) {
+          if (decideClosed(row, { wasPaid: paidAt !== null }).kind === 'nothing') continue;
+          expect(isNews(row.payment, { ...closed, paidAt })).toBe(true);
+        }
+      }
+    }
+  });
+
+  it('is not a repeat, nor the TRADE_FINISHED of months later, nor that a trade waits', () => {
+    expect(isNews(facts('PAID'), paid)).toBe(false);
+    expect(isNews(facts('REFUNDED'), paid)).toBe(false);
+    expect(isNews(facts('CLOSED'), closed)).toBe(false);
+    expect(isNews(facts('UNPAID'), { ...paid, kind: 'nothing' })).toBe(false);
+    expect(isNews(facts('PAID', { acceptedAmount: '12.31' }), { ...paid, totalAmount: '12.31' })).toBe(false);
+  });
+
+  it('is a refund that the row does not know of, and of a row in doubt everything', () => {
+    expect(isNews(facts('PAID'), { ...paid, refundedAmount: '2.30' })).toBe(true);
+    expect(isNews(facts('PAID', { refundedAmount: '2.30' }), { ...paid, refundedAmount: '2.30' })).toBe(
+      false,
+    );
+    expect(isNews(facts('REVIEW'), paid)).toBe(true);
+    expect(isNews(facts('REFUNDING'), paid)).toBe(true);
   });
 });

@@ -3,8 +3,9 @@ import type { ClientBase } from 'pg';
 import type { AlipayGateway } from '../../../activities/alipay/gateway';
 import { readEvidence } from '../../../activities/evidence';
 import { storeAnswer } from '../../../activities/payments';
+import { noteAnswer } from '../../../db/checks';
 import type { Database } from '../../../db/connect';
-import { openPayment, recordPaid, registerOrder } from '../../../db/ledger';
+import { openPayment, recordEvidence, registerOrder } from '../../../db/ledger';
 import { logMessage } from '../../../db/order-log';
 import { findUndelivered, markTold } from '../../../db/order-messages';
 import { appendEvent } from '../../../db/payment-events';
@@ -92,20 +93,13 @@ export async function record(
   { outTradeNo, check }: { outTradeNo: string; check: number },
   asked: Exclude<Asked, 'settled'>,
 ): Promise<PaymentResult[]> {
-  const id = await storeAnswer(trx, outTradeNo, check, asked);
-  if (asked.answer !== 'paid') return [];
-  const event = {
-    id,
-    outTradeNo,
-    at: new Date(),
-    actor: 'query',
-    event: 'answered',
-    detail: { ...asked.content },
-  } as const;
-  const evidence = readEvidence(event);
-  if (evidence.of !== 'paid') return [];
-  const { orderId, undelivered } = await recordPaid(trx, evidence.paid, 'refund');
-  return undelivered ? findUndelivered(trx, orderId) : [];
+  if (asked.answer !== 'paid') {
+    await noteAnswer(trx, outTradeNo, asked.answer, { check });
+    return [];
+  }
+  await storeAnswer(trx, outTradeNo, check, asked);
+  const { recorded } = await recordEvidence(trx, outTradeNo, { read: readEvidence, policy: 'refund' });
+  return recorded.undelivered ? findUndelivered(trx, recorded.orderId) : [];
 }
 
 /** What the order service has not been told of a payment's order. */

@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto';
+import type { CheckMade } from './checks';
+import { NOTE_CHECK, actorOf, checkBindings } from './checks';
+import type { Database } from './connect';
+import { row, rows } from './connect';
+import { storableJson, storableText } from './storable';
+
+// Verified bodies from Alipay: stored before anything is concluded from them, owed until they are recorded.
+
+export type EvidenceKind = 'notification' | 'answer';
+
+/** A body as Alipay signed it. */
+export interface SignedBody {
+  /** The bytes that the signature covers. */
+  bytes: Buffer;
+  signature: string;
+  /** As the bytes are to be read: `utf-8`, `gbk` … */
+  charset: string;
+  /** SHA-256 of the public key that verified it, hexadecimal. */
+  keyFingerprint: string;
+}
+
+/** What the timeline says of a piece of evidence; nothing about the buyer. Amounts are yuan. */
+export interface EvidenceWords {
+  tradeStatus: string;
+  totalAmount?: string | undefined;
+  refundedAmount?: string | undefined;
+}
+
+export interface NewEvidence {
+  outTradeNo: string;
+  kind: EvidenceKind;
+  /** Of a notification, which is stored once per `notify_id`; Alipay keeps it constant over its repeats. */
+  notifyId?: string | undefined;
+  signed: SignedBody;
+  /** Whether it may change anything. What says nothing new counts as recorded at once. */
+  isNews: boolean;
+  says: EvidenceWords;
+  /** Of an answer: the check that brought it. */
+  check?: CheckMade;
+}
+
+export interface EvidenceRef {
+  /** A bigint, as a string. */
+  id: string;
+  /** Whether the ledger has taken it into account. */
+  isRecorded: boolean;
+}
+
+const NO_CHECK: CheckMade = { check: 0 };
+
+/**
+ * Stores a verified body once: a notification by its `notify_id`, an answer by its bytes. In the same statement the event
+ * that names it, and the check that brought it. Undefined where the payment is not here.
+ */
+export async function storeEvidence(db: Database, evidence: NewEvidence): Promise<EvidenceRef | undefined> {
+  const { kind, signed, isNews, says, check = NO_CHECK } = evidence;
+  const inserted = await row<EvidenceRef>(
+    db,
+    `WITH stored AS (
+       INSERT INTO :schema:.evidence (out_trade_no, kind, notify_id, body, digest, signature, charset, key_fingerprint,
+         recorded_at)
+       SELECT out_trade_no, :kind, :notifyId, :body, :digest, :signature, :charset, :keyFingerprint,
+         CASE WHEN NOT :isNews THEN now() END
+       FROM :schema:.payments WHERE out_trade_no = :outTradeNo
+       ON CONFLICT DO NOTHING RETURNING id, out_trade_no, recorded_at
+     ), told AS (
+       INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
+       SELECT out_trade_no, :actor, :event, jsonb_build_object('evidence', CAST(id AS text)) || CAST(:says AS jsonb)
+       FROM stored
+     ), checked AS (${NOTE_CHECK})
+     SELECT id, recorded_at IS NOT NULL AS "isRecorded" FROM stored`,
+    {
+      ...identityOf(evidence),
+      ...signedColumns(signed),
+      ...checkBindings(check),
+      isNews,
+      actor: kind === 'notification' ? 'alipay' : actorOf(check),
+      event: kind === 'notification' ? 'notified' : 'answered',
+      // In Alipay's own words.
+      says: storableJson({
+        trade_status: says.tradeStatus,
+        total_amount: says.totalAmount,
+        refund_fee: says.refundedAmount,
+      }),
+    },
+  );
+  return inserted ?? findAgain(db, evidence);
+}
+
+/**
+ * Evidence that is stored already. Where it was recorded, is news all the same, and the row knows of no payment, the row
+ * is older than the evidence (it was restored from a backup by hand): it is owed again.
+ */
+async function findAgain(db: Database, evidence: NewEvidence): Promise<EvidenceRef | undefined> {
+  const identity = identityOf(evidence);
+  return row<EvidenceRef>(
+    db,
+    `WITH owed AS (
+       UPDATE :schema:.evidence e SET body = :body, signature = :signature, charset = :charset,
+         key_fingerprint = :keyFingerprint, digest = :digest, recorded_at = NULL, pruned_at = NULL, attempts = 0,
+         retry_at = now() + interval '1 minute'
+       FROM :schema:.payments p
+       WHERE ${SAME} AND e.recorded_at IS NOT NULL AND :isNews
+         AND p.out_trade_no = e.out_trade_no AND p.status IN ('UNPAID', 'CLOSED') RETURNING e.id)
+     SELECT e.id, e.recorded_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM owed) AS "isRecorded"
+     FROM :schema:.evidence e WHERE ${SAME}`,
+    { ...identity, ...signedColumns(evidence.signed), isNews: evidence.isNews },
+  );
+}
+
+/** The row of {@link identityOf}. */
+const SAME = `e.out_trade_no = :outTradeNo AND e.kind = :kind AND (e.notify_id = :notifyId OR e.kind = 'answer' AND e.digest = :digest)`;
+
+const digestOf = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
+
+const identityOf = ({ outTradeNo, kind, notifyId, signed }: NewEvidence) => ({
+  outTradeNo,
+  kind,
+  notifyId: notifyId === undefined ? null : storableText(notifyId),
+  digest: digestOf(signed.bytes),
+});
+
+const signedColumns = ({ bytes, signature, charset, keyFingerprint }: SignedBody) => ({
+  body: bytes,
+  signature,
+  charset,
+  keyFingerprint,
+});
+
+/** A piece of evidence that the ledger owes its decision. */
+export interface UnrecordedEvidence {
+  id: string;
+  kind: EvidenceKind;
+  bytes: Buffer;
+  charset: string;
+}
+
+/** Evidence about a payment that is not recorded yet, oldest first. */
+export function findUnrecorded(db: Database, outTradeNo: string): Promise<UnrecordedEvidence[]> {
+  return rows(
+    db,
+    `SELECT id, kind, body AS bytes, charset FROM :schema:.evidence
+     WHERE out_trade_no = :outTradeNo AND recorded_at IS NULL ORDER BY id`,
+    { outTradeNo },
+  );
+}
+
+/** Call it in the transaction that takes the evidence into account. */
+export async function markRecorded(trx: Database, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await rows(
+    trx,
+    `UPDATE :schema:.evidence SET recorded_at = now() WHERE id = ANY(CAST(:ids AS bigint[])) AND recorded_at IS NULL`,
+    { ids },
+  );
+}
+
+/** Evidence that could not be recorded is tried again after a pause that doubles, from a minute to an hour. */
+export async function postponeRecording(db: Database, id: string): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.evidence SET attempts = attempts + 1,
+       retry_at = now() + LEAST(interval '1 minute' * power(2, LEAST(attempts, 10)), interval '1 hour')
+     WHERE id = CAST(:id AS bigint) AND recorded_at IS NULL`,
+    { id },
+  );
+}
+
+/**
+ * Takes the bodies and signatures out of recorded evidence older than `olderThanMs`, at most `limit` of them, and out of
+ * the rows of `payments` what they had proved; a stub of each stays. What is not recorded is never pruned. Returns how
+ * many were.
+ */
+export async function pruneEvidence(
+  db: Database,
+  { olderThanMs, limit }: { olderThanMs: number; limit: number },
+): Promise<number> {
+  const [pruned] = await rows<{ count: number }>(
+    db,
+    `WITH due AS (
+       SELECT id FROM :schema:.evidence
+       WHERE recorded_at IS NOT NULL AND pruned_at IS NULL
+         AND received_at <= now() - :olderThanMs * interval '1 millisecond'
+       ORDER BY received_at LIMIT :limit FOR UPDATE SKIP LOCKED
+     ), pruned AS (
+       UPDATE :schema:.evidence e SET body = NULL, signature = NULL, pruned_at = now()
+       FROM due WHERE e.id = due.id RETURNING e.out_trade_no
+     ), emptied AS (
+       UPDATE :schema:.payments p SET callback_content = NULL
+       WHERE p.out_trade_no IN (SELECT out_trade_no FROM pruned) AND p.callback_content IS NOT NULL
+         AND p.callback_time <= now() - :olderThanMs * interval '1 millisecond'
+     )
+     SELECT CAST(count(*) AS integer) AS count FROM pruned`,
+    { olderThanMs, limit },
+  );
+  return (pruned as { count: number }).count;
+}

@@ -1,0 +1,170 @@
+import type { OrderStatus, ReviewOutcome } from '../workflows/messages';
+import { readFen, toFen, toYuan } from './money';
+import type { PaymentFacts } from './rules';
+import { REVIEW_REASONS, amountToRefund, isInReview, isKnownPaid } from './rules';
+
+// What a person may decide about a payment.
+
+/** What Alipay answers a moment before a person's decision: the trade query, and the query of our own refund. */
+export interface FreshAnswer {
+  answer: 'paid' | 'waiting' | 'not-exist' | 'closed';
+  /** TRADE_FINISHED: the time for refunds is over. */
+  isFinished: boolean;
+  /** It names a time of payment. */
+  wasPaid: boolean;
+  /** Yuan. */
+  totalAmount: string | null;
+  /** Our own refund of the whole payment is proven. */
+  isRefunded: boolean;
+}
+
+/** What a person wants, about a payment of an order that is `order`, made PAID by this payment or not. */
+export interface Proposal {
+  to: ReviewOutcome;
+  outside?: { reference: string } | undefined;
+  order: OrderStatus;
+  paidItsOrder: boolean;
+  /** A refund was stopped a moment ago: the call that makes it may still be on its way to Alipay. */
+  refundMayCome: boolean;
+}
+
+export type Verdict =
+  | { kind: 'accepted' }
+  /** Accepted once Alipay has closed the trade, which the buyer could still pay. */
+  | { kind: 'close-first' }
+  | { kind: 'refused'; because: string };
+
+const ACCEPTED: Verdict = { kind: 'accepted' };
+const CLOSE_FIRST: Verdict = { kind: 'close-first' };
+const refused = (because: string): Verdict => ({ kind: 'refused', because });
+
+/** Whether what a person wants is so already: a lost answer makes them, or Temporal, say it again. */
+export const isDecided = (payment: PaymentFacts, to: ReviewOutcome): boolean =>
+  payment.status === to && (to === 'REVIEW' || payment.reviewReason === null);
+
+/** Which decisions a payment's own row permits, before Alipay is asked. */
+export function judgeRow(payment: PaymentFacts, { to, outside }: Pick<Proposal, 'to' | 'outside'>): Verdict {
+  const { status } = payment;
+  if (outside && to !== 'REFUNDED') return refused('a reference goes with REFUNDED only');
+  if (status === 'REFUNDING') {
+    return to === 'REVIEW' ? ACCEPTED : refused('its refund is under way; REVIEW stops it');
+  }
+  if (to === 'REVIEW') return refused(`it is ${status}, and only a refund under way is stopped by it`);
+  if (status === 'REVIEW') return ACCEPTED;
+  if (status === 'PAID' && to === 'REFUNDING') return ACCEPTED;
+  if (!isInReview(payment)) return refused(`it is ${status}, not in review`);
+  // The payment that its order was paid by is never closed: that would be a PAID order with nothing behind it.
+  return to === 'CLOSED' ? refused('it is PAID') : ACCEPTED;
+}
+
+/**
+ * Whether a person's decision agrees with where the money is: it is the shop's, it goes back, it went back, or it never
+ * came. Every payment in review, and every refund under way, has a decision that is accepted, whatever Alipay answers.
+ */
+export function judge(payment: PaymentFacts, proposal: Proposal, fresh: FreshAnswer): Verdict {
+  const { to, outside } = proposal;
+  const byRow = judgeRow(payment, proposal);
+  if (byRow.kind === 'refused') return byRow;
+  switch (to) {
+    case 'REVIEW':
+      return ACCEPTED;
+    case 'PAID':
+      return judgePaid(payment, proposal, fresh);
+    case 'REFUNDING':
+      return fresh.answer === 'paid' ? withAmount(fresh) : refused(says(fresh));
+    case 'REFUNDED':
+      return outside ? judgeOutside(payment, proposal, fresh) : judgeRefunded(payment, fresh);
+    case 'CLOSED':
+      return judgeClosed(payment, fresh);
+  }
+}
+
+const withAmount = ({ totalAmount }: FreshAnswer): Verdict =>
+  readFen(totalAmount ?? undefined) === undefined ? refused('Alipay names no amount') : ACCEPTED;
+
+const MAY_COME = refused(
+  'its refund was stopped less than a minute ago and may still be made; wait a minute',
+);
+
+function judgePaid(
+  { status }: PaymentFacts,
+  { order, paidItsOrder, refundMayCome }: Proposal,
+  fresh: FreshAnswer,
+): Verdict {
+  if (fresh.answer !== 'paid' || fresh.isRefunded) return refused(says(fresh));
+  if (refundMayCome) return MAY_COME;
+  // An order is paid by one payment: this one, if it is open, or if this one had paid it before its refund failed.
+  if (status === 'REVIEW' && order !== 'UNPAID' && !(order === 'PAID' && paidItsOrder)) {
+    return refused(`its order is ${order}, so that it cannot pay it; resolve to REFUNDING`);
+  }
+  return withAmount(fresh);
+}
+
+function judgeRefunded(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
+  if (fresh.isRefunded) return ACCEPTED;
+  const wasPaid = fresh.wasPaid || isKnownPaid(payment);
+  if (fresh.answer === 'closed' && wasPaid) return ACCEPTED;
+  if (fresh.answer === 'waiting' && wasPaid) return CLOSE_FIRST;
+  if (fresh.answer === 'not-exist' && wasPaid) {
+    return refused(`${says(fresh)}; if you paid it back otherwise, give the reference (outside)`);
+  }
+  return refused(says(fresh));
+}
+
+/** Paid back outside Alipay: only where Alipay gives nothing back any more, else it could go back twice. */
+function judgeOutside(payment: PaymentFacts, { refundMayCome }: Proposal, fresh: FreshAnswer): Verdict {
+  if (refundMayCome) return MAY_COME;
+  if (leftToReturn(payment, fresh) === undefined) return refused('nothing is left to give back');
+  if (fresh.answer === 'not-exist' && isKnownPaid(payment)) return ACCEPTED;
+  if (fresh.answer !== 'paid' || fresh.isRefunded) return refused(says(fresh));
+  if (isFinalRefusal(payment.reviewReason)) return ACCEPTED;
+  return refused(
+    fresh.isFinished
+      ? 'Alipay has not refused to refund it yet; resolve to REFUNDING first'
+      : 'Alipay would still refund it; resolve to REFUNDING',
+  );
+}
+
+/** What Alipay took and has not given back, yuan; undefined where that is nothing. */
+export function leftToReturn(payment: PaymentFacts, fresh: FreshAnswer): string | undefined {
+  const taken = readFen(takenBy(payment, fresh)) ?? toFen(payment.totalAmount);
+  const left = taken - toFen(payment.refundedAmount);
+  return left > 0 ? toYuan(left) : undefined;
+}
+
+/** What Alipay took, yuan, by its newest word, else by the row. */
+export function takenBy(payment: PaymentFacts, fresh: FreshAnswer): string {
+  const says = fresh.answer === 'paid' || (fresh.answer === 'closed' && fresh.wasPaid);
+  const fen = says ? readFen(fresh.totalAmount ?? undefined) : undefined;
+  return fen === undefined || fen === 0 ? amountToRefund(payment) : toYuan(fen);
+}
+
+/** Refusals after which the same refund may yet be made, or another one in the merchant portal. */
+const NOT_FINAL = [
+  'SELLER_BALANCE_NOT_ENOUGH',
+  'REFUND_CHARGE_ERROR',
+  'DISCORDANT_REPEAT_REQUEST',
+  'REASON_TRADE_REFUND_FEE_ERR',
+  'REFUND_AMT_NOT_EQUAL_TOTAL',
+  'TRADE_STATUS_ERROR',
+];
+
+function isFinalRefusal(reviewReason: string | null): boolean {
+  const [reason, code] = reviewReason?.split(' ') ?? [];
+  return reason === REVIEW_REASONS.refundRefused && !NOT_FINAL.some((word) => code?.endsWith(word));
+}
+
+function judgeClosed(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
+  if (fresh.isRefunded || fresh.wasPaid || fresh.answer === 'paid') return refused(says(fresh));
+  if (isKnownPaid(payment)) return refused('Alipay has said that it was paid');
+  return fresh.answer === 'waiting' ? CLOSE_FIRST : ACCEPTED;
+}
+
+function says({ answer, isFinished, wasPaid, isRefunded }: FreshAnswer): string {
+  const more = [
+    isFinished && 'finished',
+    answer === 'closed' && wasPaid && 'after a payment',
+    isRefunded && 'refunded by us',
+  ].filter((word) => word !== false);
+  return `Alipay says ${[answer, ...more].join(', ')}`;
+}

@@ -1,0 +1,248 @@
+import { describe, expect, it } from '@jest/globals';
+import type { FreshAnswer, Proposal, Verdict } from '../../db/review-rules';
+import { isDecided, judge } from '../../db/review-rules';
+import type { PaymentFacts } from '../../db/rules';
+import { REVIEW_REASONS, isInReview } from '../../db/rules';
+import type { OrderStatus, ReviewOutcome, StoredPaymentStatus } from '../../workflows/messages';
+
+const TOTAL = '12.30';
+const OUTSIDE = { reference: 'ICBC 20261129-17' };
+
+const OUTCOMES: readonly ReviewOutcome[] = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'];
+const STATUSES: readonly StoredPaymentStatus[] = [
+  'UNPAID',
+  'PAID',
+  'CLOSED',
+  'REFUNDING',
+  'REFUNDED',
+  'REVIEW',
+];
+
+/** What the row has of a payment. */
+const EVIDENCE = {
+  none: {},
+  'what was paid': { paidAmount: TOTAL, tradeNo: '2026' },
+  'another amount': { paidAmount: '12.31', tradeNo: '2026' },
+  'a part refunded': { paidAmount: TOTAL, tradeNo: '2026', refundedAmount: '2.30' },
+} as const satisfies Record<string, Partial<PaymentFacts>>;
+
+const ANSWERS: readonly FreshAnswer[] = (['paid', 'waiting', 'not-exist', 'closed'] as const).flatMap(
+  (answer) =>
+    [false, true].flatMap((wasPaid) =>
+      [false, true].flatMap((isFinished) =>
+        [false, true].map((isRefunded) => ({
+          answer,
+          wasPaid: answer === 'paid' || (answer === 'closed' && wasPaid),
+          isFinished: answer === 'paid' && isFinished,
+          isRefunded: (answer === 'paid' || answer === 'closed') && isRefunded,
+          totalAmount: answer === 'not-exist' ? '0.00' : TOTAL,
+        })),
+      ),
+    ),
+);
+
+type OrderOf = Pick<Proposal, 'order' | 'paidItsOrder'>;
+
+const ORDERS: readonly OrderOf[] = [
+  { order: 'UNPAID', paidItsOrder: false },
+  { order: 'PAID', paidItsOrder: true },
+  { order: 'PAID', paidItsOrder: false },
+  { order: 'CLOSED', paidItsOrder: false },
+];
+
+const REASONS: readonly (string | null)[] = [
+  null,
+  ...Object.values(REVIEW_REASONS),
+  'REFUND_REFUSED ACQ.TRADE_HAS_FINISHED',
+  'REFUND_REFUSED ACQ.SELLER_BALANCE_NOT_ENOUGH',
+  'REFUND_REFUSED ACQ.TRADE_NOT_ALLOW_REFUND',
+];
+
+interface Case {
+  payment: PaymentFacts;
+  order: OrderOf;
+  fresh: FreshAnswer;
+}
+
+const facts = (status: StoredPaymentStatus, more: Partial<PaymentFacts> = {}): PaymentFacts => ({
+  status,
+  reviewReason: status === 'REVIEW' ? 'a test' : null,
+  tradeNo: null,
+  totalAmount: TOTAL,
+  paidAmount: null,
+  acceptedAmount: null,
+  refundedAmount: '0.00',
+  ...more,
+});
+
+const EVERYTHING: readonly Case[] = STATUSES.flatMap((status) =>
+  REASONS.filter((reason) => reason === null || status === 'REVIEW' || status === 'PAID').flatMap(
+    (reviewReason) =>
+      Object.values(EVIDENCE).flatMap((evidence) =>
+        ORDERS.flatMap((order) =>
+          ANSWERS.map((fresh) => ({ payment: facts(status, { ...evidence, reviewReason }), order, fresh })),
+        ),
+      ),
+  ),
+);
+
+const verdictOf = (
+  { payment, order, fresh }: Case,
+  to: ReviewOutcome,
+  more: Partial<Proposal> = {},
+): Verdict => judge(payment, { to, ...order, refundMayCome: false, ...more }, fresh);
+
+/** Every decision that a person could make, tried on a case: those by which it ends. */
+function exits(one: Case): string[] {
+  return OUTCOMES.flatMap((to) => [
+    ...(endsBy(one, to) ? [to] : []),
+    ...(to === 'REFUNDED' && endsBy(one, to, { outside: OUTSIDE }) ? ['REFUNDED outside'] : []),
+  ]);
+}
+
+/** Whether a decision is accepted, and nobody has to decide about the payment after it. */
+function endsBy(one: Case, to: ReviewOutcome, more: Partial<Proposal> = {}): boolean {
+  const verdict = verdictOf(one, to, more);
+  if (verdict.kind === 'refused') return false;
+  if (verdict.kind === 'close-first') {
+    return endsBy({ ...one, fresh: { ...one.fresh, answer: 'closed' } }, to, more);
+  }
+  switch (to) {
+    case 'REFUNDING':
+      return canRefund(one) || (!isRefused(one) && exits(refusedRefund(one)).length > 0);
+    case 'REVIEW':
+      return exits({ ...one, payment: { ...one.payment, status: 'REVIEW' } }).length > 0;
+    case 'PAID':
+    case 'REFUNDED':
+    case 'CLOSED':
+      return true;
+  }
+}
+
+/** Alipay refunds what is not finished, unless it has refused that for good. An empty account may be filled. */
+const canRefund = ({ payment, fresh }: Case): boolean =>
+  !fresh.isFinished && !/^REFUND_REFUSED ACQ\.TRADE_/.test(payment.reviewReason ?? '');
+
+const isRefused = ({ payment }: Case): boolean =>
+  /^REFUND_REFUSED ACQ\.TRADE_/.test(payment.reviewReason ?? '');
+
+/** The decision to refund comes back from Alipay. */
+const refusedRefund = (one: Case): Case => ({
+  ...one,
+  payment: { ...one.payment, status: 'REVIEW', reviewReason: 'REFUND_REFUSED ACQ.TRADE_HAS_FINISHED' },
+});
+
+describe('what waits for a person', () => {
+  const waiting = EVERYTHING.filter(({ payment }) => isInReview(payment) || payment.status === 'REFUNDING');
+
+  it('is every payment in REVIEW, PAID and flagged, or REFUNDING, with every answer of Alipay', () => {
+    expect(new Set(waiting.map(({ payment }) => payment.status))).toEqual(
+      new Set(['REVIEW', 'PAID', 'REFUNDING']),
+    );
+    expect(waiting.length).toBeGreaterThan(5_000);
+  });
+
+  it('has a decision that ends it, whatever Alipay answers', () => {
+    expect(waiting.filter((one) => exits(one).length === 0)).toEqual([]);
+  });
+
+  it('is never CLOSED where anything says that it was paid', () => {
+    for (const one of waiting) {
+      const { payment, fresh } = one;
+      const wasPaid =
+        payment.paidAmount !== null || payment.status !== 'REVIEW' || fresh.wasPaid || fresh.isRefunded;
+      if (wasPaid) expect(verdictOf(one, 'CLOSED').kind).toBe('refused');
+    }
+  });
+
+  it("never pays an order that is closed, or another payment's", () => {
+    for (const one of waiting.filter(({ payment }) => payment.status === 'REVIEW')) {
+      const { order, paidItsOrder } = one.order;
+      if (order !== 'UNPAID' && !paidItsOrder) expect(verdictOf(one, 'PAID').kind).toBe('refused');
+    }
+  });
+
+  it('is never PAID, nor paid back outside, while a refund that was stopped may still come', () => {
+    for (const one of waiting.filter(({ payment }) => payment.status !== 'REFUNDING')) {
+      const more = { refundMayCome: true };
+      expect(verdictOf(one, 'PAID', more).kind).toBe('refused');
+      expect(verdictOf(one, 'REFUNDED', { ...more, outside: OUTSIDE }).kind).toBe('refused');
+    }
+  });
+});
+
+describe('what waits for nobody', () => {
+  const settled = EVERYTHING.filter(({ payment }) => !isInReview(payment) && payment.status !== 'REFUNDING');
+
+  it('may only be refunded, if it is PAID and Alipay has the money', () => {
+    for (const one of settled) {
+      const mayRefund = one.payment.status === 'PAID' && one.fresh.answer === 'paid';
+      const accepted = OUTCOMES.filter((to) => verdictOf(one, to).kind !== 'refused');
+      expect(accepted).toEqual(mayRefund ? ['REFUNDING'] : []);
+    }
+  });
+
+  it('is decided already where it is what a person wants', () => {
+    for (const to of ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const) {
+      expect(isDecided(facts(to), to)).toBe(true);
+    }
+    expect(isDecided(facts('PAID', { reviewReason: 'AMOUNT_DIFFERS' }), 'PAID')).toBe(false);
+  });
+});
+
+describe('money paid back outside Alipay', () => {
+  const paid: FreshAnswer = {
+    answer: 'paid',
+    isFinished: false,
+    wasPaid: true,
+    totalAmount: TOTAL,
+    isRefunded: false,
+  };
+  const late: OrderOf = { order: 'CLOSED', paidItsOrder: false };
+  const inReview = (reviewReason: string, more: Partial<PaymentFacts> = {}): PaymentFacts =>
+    facts('REVIEW', { ...EVIDENCE['what was paid'], reviewReason, ...more });
+  const outside = (payment: PaymentFacts, fresh: FreshAnswer): Verdict =>
+    verdictOf({ payment, order: late, fresh }, 'REFUNDED', { outside: OUTSIDE });
+
+  it('is accepted of a finished trade once Alipay has refused to refund it', () => {
+    const finished = { ...paid, isFinished: true };
+    expect(outside(inReview('REFUND_REFUSED ACQ.TRADE_HAS_FINISHED'), finished)).toEqual({
+      kind: 'accepted',
+    });
+    expect(outside(inReview('REFUND_REFUSED ACQ.TRADE_NOT_ALLOW_REFUND'), paid)).toEqual({
+      kind: 'accepted',
+    });
+  });
+
+  it.each([
+    ['LATE_PAYMENT', paid, /would still refund/],
+    ['REFUND_REFUSED ACQ.SELLER_BALANCE_NOT_ENOUGH', paid, /would still refund/],
+    ['REFUND_NOT_PROVEN', paid, /would still refund/],
+    ['AMOUNT_DIFFERS', { ...paid, isFinished: true }, /has not refused/],
+    ['REFUND_REFUSED ACQ.TRADE_HAS_CLOSE', { ...paid, answer: 'closed' as const }, /Alipay says closed/],
+  ])('is refused after %s, where Alipay gives it back itself, or has', (reason, fresh, because) => {
+    expect(outside(inReview(reason), fresh)).toMatchObject({
+      kind: 'refused',
+      because: expect.stringMatching(because) as unknown,
+    });
+  });
+
+  it('is refused where all has gone back, and with any other decision', () => {
+    const all = inReview('REFUND_REFUSED ACQ.TRADE_HAS_FINISHED', { refundedAmount: TOTAL });
+    expect(outside(all, { ...paid, isFinished: true }).kind).toBe('refused');
+    const one = { payment: inReview('AMOUNT_DIFFERS'), order: late, fresh: paid };
+    expect(verdictOf(one, 'REFUNDING', { outside: OUTSIDE }).kind).toBe('refused');
+  });
+});
+
+it('a trade that the buyer could still pay is closed at Alipay first', () => {
+  const fresh: FreshAnswer = {
+    answer: 'waiting',
+    isFinished: false,
+    wasPaid: false,
+    totalAmount: TOTAL,
+    isRefunded: false,
+  };
+  const order = { order: 'UNPAID' as OrderStatus, paidItsOrder: false };
+  expect(verdictOf({ payment: facts('REVIEW'), order, fresh }, 'CLOSED')).toEqual({ kind: 'close-first' });
+});
