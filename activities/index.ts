@@ -5,10 +5,10 @@ import type { LatePaymentPolicy } from '../workflows/messages';
 import type { AlipayGateway } from './alipay/gateway';
 import { createClosingActivities, createExpiryActivities } from './closing';
 import { mapFailures } from './failures';
+import { createAskingFollowUpActivities, createFollowUpActivities } from './follow-up';
 import { withHeartbeats } from './heartbeat';
 import type { Metrics } from './metrics';
 import { createFulfillmentActivities, createOrderActivities } from './orders';
-import { createOwedActivities } from './owed';
 import { createQueryActivities, createRecordActivities } from './payments';
 import { createRefundActivities } from './refunds';
 import { createReviewActivities } from './reviews';
@@ -25,6 +25,12 @@ export interface ActivityDependencies {
   latePaymentPolicy: LatePaymentPolicy;
   /** `CLOSE_MARGIN`, ms. */
   closeMarginMs: number;
+  /** `PAYMENT_CHECKS`. */
+  checks: number;
+  /** `PAYMENT_CHECK_INTERVAL`, ms. */
+  intervalMs: number;
+  /** `SLOW_CHECKS`, ms after checkout. */
+  slowChecksMs: readonly number[];
 }
 
 /** What a worker on queue `payments` runs, also as local activities. */
@@ -35,6 +41,7 @@ export function createPaymentsQueueActivities(deps: ActivityDependencies) {
       ...createRecordActivities(deps),
       ...createOrderActivities(deps),
       ...createExpiryActivities(deps),
+      ...createFollowUpActivities(deps),
     },
     deps.log,
   );
@@ -49,7 +56,7 @@ export function createAlipayQueueActivities(deps: ActivityDependencies) {
         ...createClosingActivities(deps),
         ...createRefundActivities(deps),
         ...createReviewActivities(deps),
-        ...createOwedActivities(deps),
+        ...createAskingFollowUpActivities(deps),
       },
       deps.log,
     ),

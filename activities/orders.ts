@@ -14,7 +14,7 @@ import { ORDER_ID } from '../workflows/search-attributes';
 import type { fulfillOrder } from '../workflows/fulfill-order';
 import type { Database } from '../db/connect';
 import { logMessage } from '../db/order-log';
-import { findUndelivered, markTold } from '../db/order-messages';
+import { leaseUndelivered, markTold, releaseLease } from '../db/order-messages';
 
 export interface OrderDependencies {
   db: Database;
@@ -47,24 +47,39 @@ export function createFulfillmentActivities({ db, log }: { db: Database; log: Lo
 }
 
 /**
- * Sends the outbox of one order, oldest first, and marks what is sent. Where the process dies between the two it is
- * sent again, with the same `messageId`.
+ * Delivers what the order service has not been told about one order, oldest first, and returns how many messages. Leaves
+ * alone what another caller is delivering. Where the process dies between a delivery and its mark, the message is delivered
+ * again, with the same `messageId`.
  */
 export async function tellFromOutbox({ db, temporal }: OrderDependencies, orderId: string): Promise<number> {
-  const undelivered = await findUndelivered(db, orderId);
-  for (const message of undelivered) {
-    await signalOrder(temporal, message);
-    await markTold(db, message.messageId);
+  let told = 0;
+  for (let hasMore = true; hasMore;) {
+    const leased = await leaseUndelivered(db, orderId);
+    if (!leased) break;
+    await deliver({ db, temporal }, leased.message);
+    told += 1;
+    hasMore = leased.hasMore;
   }
-  return undelivered.length;
+  return told;
 }
 
-/** {@link tellFromOutbox} where failing to tell must not undo what was done: the sweep tells it later. */
+async function deliver({ db, temporal }: OrderDependencies, message: PaymentResult): Promise<void> {
+  try {
+    await signalOrder(temporal, message);
+  } catch (error) {
+    // Best effort: without it the lease ends by itself.
+    await releaseLease(db, message.messageId).catch(() => undefined);
+    throw error;
+  }
+  await markTold(db, message.messageId);
+}
+
+/** {@link tellFromOutbox} where failing to tell must not undo what was done: the follow-up tells it later. */
 export async function tellOrder(deps: OrderDependencies & { log: Logger }, orderId: string): Promise<void> {
   try {
     await tellFromOutbox(deps, orderId);
   } catch (err) {
-    deps.log.warn({ orderId, err, code: 'UNDELIVERED' }, 'order service not told yet; the sweep will');
+    deps.log.warn({ orderId, err, code: 'UNDELIVERED' }, 'order service not told yet; the follow-up will');
   }
 }
 

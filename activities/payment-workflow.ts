@@ -70,7 +70,7 @@ async function start<T>(send: (searchable: boolean) => Promise<T>): Promise<T> {
   }
 }
 
-/** A run that makes no checks of its own: it does what a message or the row asks for, and ends. */
+/** The input of a run that makes no checks of its own: it does what a message or the row asks for, and ends. */
 const onMessage = (outTradeNo: string): ConfirmPaymentInput => ({ outTradeNo, checks: 0, intervalMs: 0 });
 
 /**
@@ -107,12 +107,19 @@ export async function wakePayment(
   );
 }
 
-/** Makes sure that a workflow looks after a payment whose row asks for it (REFUNDING, REVIEW). */
-export async function revivePayment(temporal: Client, payment: PaymentIdentity): Promise<void> {
+/**
+ * Makes sure that a run looks after a payment; one that is there changes nothing. Without `input` the new run makes no
+ * checks: it does what the row asks for (REFUNDING, REVIEW).
+ */
+export async function revivePayment(
+  temporal: Client,
+  payment: PaymentIdentity,
+  input = onMessage(payment.outTradeNo),
+): Promise<void> {
   await start((searchable) =>
     temporal.workflow.start<typeof confirmPayment>(
       WORKFLOWS.confirmPayment,
-      startOptions(payment, onMessage(payment.outTradeNo), searchable),
+      startOptions(payment, input, searchable),
     ),
   );
 }

@@ -13,6 +13,7 @@ import type { Answer, Answering, CliPayments } from './cli/command';
 import { addDoctor } from './cli/doctor';
 import type { Diagnose, Telling } from './cli/doctor';
 import { EXIT, EXIT_HELP, exitCodeOf, faultOf } from './cli/exit';
+import { addFollowUp } from './cli/follow-up';
 import { addMerchant } from './cli/merchant';
 import { addOrder } from './cli/order';
 import { addPayment } from './cli/payment';
@@ -115,6 +116,7 @@ function buildProgram(
   addUnmatched(program, answering);
   addMerchant(program, answering);
   addSweep(program, answering, drawBar);
+  addFollowUp(program, answering);
   addRecover(program, answering);
   addDoctor(program, telling, world.diagnose);
   addCodec(program, telling, world.serveCodec);

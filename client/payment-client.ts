@@ -64,6 +64,7 @@ import {
   parseRecovery,
   parseResolution,
 } from './input';
+import { FollowUpControl } from './follow-up';
 import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { Observer } from './observer';
@@ -71,6 +72,9 @@ import { NO_OBSERVER, observed } from './observer';
 import type { SweepSettings } from '../worker/schedules';
 import { SweepControl } from './sweep';
 import { readTemporalConfig } from '../worker/temporal-config';
+
+/** What can be done about the follow-up. */
+export type FollowUps = Pick<FollowUpControl, 'run' | 'pause' | 'resume'>;
 
 /** What can be done about the sweep. */
 export type Sweeps = Pick<SweepControl, 'install' | 'run' | 'report' | 'pause' | 'resume'>;
@@ -82,7 +86,8 @@ export type { PaymentEvent } from '../db/payment-events';
 export type { Payment } from '../db/payments';
 export type { NotifyAnswer } from './notifications';
 export type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
-export type { LastSweep, SweepSchedule } from './sweep';
+export type { ScheduleState } from './schedules';
+export type { InstalledSchedules, LastSweep } from './sweep';
 export { PaymentError } from '../workflows/errors';
 
 /** An order as the shop places it. */
@@ -136,6 +141,8 @@ export interface PaymentSettings {
   intervalMs: number;
   orderTtlMs: number;
   closeMarginMs: number;
+  /** When Alipay is asked about a payment that stays open after its checks, ms after checkout. */
+  slowChecksMs: readonly number[];
   sweep: SweepSettings;
 }
 
@@ -168,11 +175,14 @@ const CLOSE_MS = 60_000;
 export class PaymentClient {
   /** The sweep's Schedule, a sweep by hand, and the last report. */
   readonly sweep: Sweeps;
+  /** The follow-up's Schedule, and a follow-up by hand. */
+  readonly followUp: FollowUps;
   readonly #deps: PaymentClientDependencies & { observer: Observer };
 
   constructor(deps: PaymentClientDependencies) {
     this.#deps = { observer: NO_OBSERVER, ...deps };
     this.sweep = guarded(new SweepControl(deps.temporal, deps.settings.sweep));
+    this.followUp = guarded(new FollowUpControl(deps.temporal));
   }
 
   /**
@@ -231,6 +241,7 @@ export class PaymentClient {
       this.#guard(async () => {
         const { outTradeNo: given, product = 'page', ...orderInput } = parseCheckoutInput(input);
         span.setAttribute(ORDER_ID_ATTRIBUTE, orderInput.orderId);
+        const { checks, intervalMs, slowChecksMs, closeMarginMs } = this.#deps.settings;
         await this.#register(orderInput);
         const { order, payment } = await openPayment(this.#deps.db, {
           orderId: orderInput.orderId,
@@ -238,7 +249,8 @@ export class PaymentClient {
           ...(given !== undefined && { outTradeNo: given }),
           newOutTradeNo: newOutTradeNo(),
           product,
-          marginMs: this.#deps.settings.closeMarginMs,
+          marginMs: closeMarginMs,
+          plan: { firstCheckInMs: checks > 0 ? intervalMs : null, slowChecksMs },
         });
         span.setAttribute(OUT_TRADE_NO_ATTRIBUTE, payment.outTradeNo);
         await this.#watch(order, payment);

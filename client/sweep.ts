@@ -1,13 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client, ScheduleHandle, WorkflowHandle } from '@temporalio/client';
-import { ScheduleNotFoundError, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { SweepSettings } from '../worker/schedules';
 import { SWEEP_DETAILS, SWEEP_PAGE_SIZE, installSchedules } from '../worker/schedules';
 import type { SweepInput, SweepReport } from '../workflows/messages';
-import { QUERIES, SWEEP_SCHEDULE_ID, TASK_QUEUES, WORKFLOWS } from '../workflows/messages';
+import {
+  FOLLOW_UP_SCHEDULE_ID,
+  QUERIES,
+  SWEEP_SCHEDULE_ID,
+  TASK_QUEUES,
+  WORKFLOWS,
+} from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { sweepExpiredOrders } from '../workflows/sweep-expired-orders';
+import type { InstalledSchedule, ScheduleState } from './schedules';
+import { ScheduleControl } from './schedules';
 
 export interface LastSweep {
   workflowId: string;
@@ -21,12 +29,9 @@ export interface LastSweep {
   failure: string | null;
 }
 
-export interface SweepSchedule {
-  scheduleId: string;
-  paused: boolean;
-  /** Who paused or resumed it last, and why. */
-  note: string | null;
-  nextTimes: Date[];
+/** The Schedules of the sweep and of the follow-up, as they were installed. */
+export interface InstalledSchedules extends InstalledSchedule {
+  followUp: InstalledSchedule;
 }
 
 /**
@@ -38,12 +43,8 @@ export type WatchSweep = (workflowId: string, report: SweepReport | null) => voi
 /** One call of Temporal that does not wait for work to be done. */
 const CALL_MS = 5_000;
 
-/**
- * What is said to the Schedule, and its answer. The server keeps a Schedule in a workflow of its own and reads it by a query,
- * which now and then waits 5 s for a worker that no longer asks (the sticky queue's time-out; measured: 2 of 40 reads
- * right after a trigger, on a busy machine).
- */
-const SCHEDULE_MS = 15_000;
+/** Reads and writes of Schedules, several. */
+const INSTALL_MS = 15_000;
 
 const LOOK_EVERY_MS = 500;
 
@@ -54,27 +55,37 @@ type SweepHandle = WorkflowHandle<typeof sweepExpiredOrders>;
 
 /** The sweep's Schedule: installing and pausing it, running a sweep now, and reading what the last one did. */
 export class SweepControl {
+  readonly #schedule: ScheduleControl;
+  readonly #input: SweepInput;
+
   constructor(
     private readonly temporal: Client,
     private readonly settings: SweepSettings,
-  ) {}
-
-  /** Creates the Schedule, or brings it up to date; a pause stays. Answers when it runs next. */
-  async install(): Promise<{ scheduleId: string; nextTimes: Date[] }> {
-    return this.#scheduled(async (handle) => {
-      await installSchedules(this.temporal, this.settings);
-      const { info } = await handle.describe();
-      return { scheduleId: SWEEP_SCHEDULE_ID, nextTimes: info.nextActionTimes };
-    });
+  ) {
+    this.#input = { parallel: settings.parallel, pageSize: SWEEP_PAGE_SIZE };
+    this.#schedule = new ScheduleControl(temporal, SWEEP_SCHEDULE_ID);
   }
 
   /**
-   * The Schedule as it stands.
+   * Creates the Schedules of the sweep and of the follow-up, or brings them up to date; a pause stays. Returns when they run
+   * next.
+   */
+  async install(): Promise<InstalledSchedules> {
+    await this.#call(() => installSchedules(this.temporal, this.settings), INSTALL_MS);
+    const [sweep, followUp] = await Promise.all([
+      this.#schedule.describe(),
+      new ScheduleControl(this.temporal, FOLLOW_UP_SCHEDULE_ID).describe(),
+    ]);
+    return { ...nextRunsOf(sweep), followUp: nextRunsOf(followUp) };
+  }
+
+  /**
+   * The Schedule as it is.
    *
    * @throws PaymentError NOT_FOUND where it is not installed
    */
-  schedule(): Promise<SweepSchedule> {
-    return this.#scheduled(describeSchedule);
+  schedule(): Promise<ScheduleState> {
+    return this.#schedule.describe();
   }
 
   /**
@@ -82,11 +93,8 @@ export class SweepControl {
    *
    * @throws PaymentError NOT_FOUND where the Schedule is not installed
    */
-  pause(note: string): Promise<SweepSchedule> {
-    return this.#scheduled(async (handle) => {
-      await handle.pause(note);
-      return describeSchedule(handle);
-    });
+  pause(note: string): Promise<ScheduleState> {
+    return this.#schedule.pause(note);
   }
 
   /**
@@ -94,11 +102,8 @@ export class SweepControl {
    *
    * @throws PaymentError NOT_FOUND where the Schedule is not installed
    */
-  resume(note: string): Promise<SweepSchedule> {
-    return this.#scheduled(async (handle) => {
-      await handle.unpause(note);
-      return describeSchedule(handle);
-    });
+  resume(note: string): Promise<ScheduleState> {
+    return this.#schedule.resume(note);
   }
 
   /**
@@ -111,7 +116,7 @@ export class SweepControl {
       this.temporal.workflow.start<typeof sweepExpiredOrders>(WORKFLOWS.sweepExpiredOrders, {
         workflowId: `${SWEEP_SCHEDULE_ID}-by-hand-${new Date().toISOString()}-${randomBytes(3).toString('hex')}`,
         taskQueue: TASK_QUEUES.payments,
-        args: [{ parallel: this.settings.parallel, pageSize: SWEEP_PAGE_SIZE, ...definedOnly(input) }],
+        args: [{ ...this.#input, ...definedOnly(input) }],
         staticSummary: input.dryRun ? 'Dry run of the sweep' : 'Sweep by hand',
         staticDetails: SWEEP_DETAILS,
       }),
@@ -146,8 +151,8 @@ export class SweepControl {
   }
 
   async #lastScheduled(): Promise<string> {
-    const last = await this.#scheduled(async (handle) => (await handle.describe()).info.recentActions.at(-1));
-    if (last) return last.action.workflow.workflowId;
+    const last = await this.#schedule.lastWorkflowId();
+    if (last !== undefined) return last;
     throw new PaymentError('NOT_FOUND', 'No sweep has run yet. Wait for the Schedule, or run one.');
   }
 
@@ -185,30 +190,12 @@ export class SweepControl {
   #call<T>(call: () => Promise<T>, deadlineMs = CALL_MS): Promise<T> {
     return this.temporal.withDeadline(Date.now() + deadlineMs, call);
   }
-
-  async #scheduled<T>(act: (handle: ScheduleHandle) => Promise<T>): Promise<T> {
-    try {
-      return await this.#call(() => act(this.temporal.schedule.getHandle(SWEEP_SCHEDULE_ID)), SCHEDULE_MS);
-    } catch (error) {
-      if (!(error instanceof ScheduleNotFoundError)) throw error;
-      throw new PaymentError(
-        'NOT_FOUND',
-        `There is no Schedule ${SWEEP_SCHEDULE_ID}. Install it: durable-alipay sweep install`,
-        { cause: error },
-      );
-    }
-  }
 }
 
-async function describeSchedule(handle: ScheduleHandle): Promise<SweepSchedule> {
-  const { scheduleId, state, info } = await handle.describe();
-  return {
-    scheduleId,
-    paused: state.paused,
-    note: state.note ?? null,
-    nextTimes: state.paused ? [] : info.nextActionTimes,
-  };
-}
+const nextRunsOf = ({ scheduleId, nextTimes }: ScheduleState): InstalledSchedule => ({
+  scheduleId,
+  nextTimes,
+});
 
 async function describeSweep(
   handle: SweepHandle,

@@ -1,6 +1,6 @@
 import type { PaymentResult } from '../workflows/messages';
 import type { Database } from './connect';
-import { rows } from './connect';
+import { row, rows } from './connect';
 
 export interface NewOrderMessage {
   orderId: string;
@@ -35,26 +35,82 @@ export async function insertOrderMessage(trx: Database, message: NewOrderMessage
   );
 }
 
+/** How a message, `m`, with its payment, `p`, is read. */
+const COLUMNS = `
+  m.id AS "messageId", m.order_id AS "orderId", m.out_trade_no AS "outTradeNo", m.status, p.trade_no AS "tradeNo",
+  m.amount AS "totalAmount", m.created_at AS "createdAt"`;
+
+type MessageRow = Omit<PaymentResult, 'at'> & { createdAt: Date };
+
+const resultOf = ({
+  messageId: id,
+  orderId,
+  outTradeNo,
+  status,
+  tradeNo,
+  totalAmount,
+  createdAt,
+}: MessageRow): PaymentResult => ({
+  messageId: id,
+  orderId,
+  ...(outTradeNo && { outTradeNo }),
+  status,
+  ...(tradeNo && { tradeNo }),
+  totalAmount,
+  at: createdAt.toISOString(),
+});
+
 /** What the order service has not been told yet about one order, oldest first. */
 export async function findUndelivered(db: Database, orderId: string): Promise<PaymentResult[]> {
-  const undelivered = await rows<Omit<PaymentResult, 'at'> & { createdAt: Date }>(
+  const undelivered = await rows<MessageRow>(
     db,
-    `SELECT m.id AS "messageId", m.order_id AS "orderId", m.out_trade_no AS "outTradeNo", m.status,
-       p.trade_no AS "tradeNo", m.amount AS "totalAmount", m.created_at AS "createdAt"
-     FROM :schema:.order_messages m LEFT JOIN :schema:.payments p USING (out_trade_no)
-     WHERE m.order_id = :orderId AND m.told_at IS NULL ORDER BY m.created_at, m.id`,
+    `SELECT ${COLUMNS} FROM :schema:.order_messages m LEFT JOIN :schema:.payments p USING (out_trade_no)
+     WHERE m.order_id = :orderId AND m.told_at IS NULL ORDER BY m.seq`,
     { orderId },
   );
-  return undelivered.map(
-    ({ messageId: id, orderId: order, outTradeNo, status, tradeNo, totalAmount, createdAt }) => ({
-      messageId: id,
-      orderId: order,
-      ...(outTradeNo && { outTradeNo }),
-      status,
-      ...(tradeNo && { tradeNo }),
-      totalAmount,
-      at: createdAt.toISOString(),
-    }),
+  return undelivered.map(resultOf);
+}
+
+/** A message that the caller, and nobody else, is to deliver now. */
+export interface LeasedMessage {
+  message: PaymentResult;
+  /** Whether the order has more that is undelivered. */
+  hasMore: boolean;
+}
+
+/** Longer than one delivery may take. */
+const LEASE = `interval '10 seconds'`;
+
+/**
+ * Leases the oldest undelivered message of an order to one caller; undefined where there is none, or somebody else delivers it.
+ *
+ * A lease, not a lock in a transaction: that would hold a connection while the order service is slow, and a few slow
+ * deliveries would keep everything else from Postgres. All callers lease the same row first, the oldest undelivered one, so
+ * that an order's messages leave one after the other, in the order of `seq`.
+ */
+export async function leaseUndelivered(db: Database, orderId: string): Promise<LeasedMessage | undefined> {
+  const leased = await row<MessageRow & { hasMore: boolean }>(
+    db,
+    `WITH leased AS (
+       UPDATE :schema:.order_messages SET leased_until = clock_timestamp() + ${LEASE}
+       WHERE id = (SELECT id FROM :schema:.order_messages
+           WHERE order_id = :orderId AND told_at IS NULL ORDER BY seq LIMIT 1)
+         AND told_at IS NULL AND (leased_until IS NULL OR leased_until <= clock_timestamp())
+       RETURNING *)
+     SELECT ${COLUMNS}, EXISTS (SELECT 1 FROM :schema:.order_messages o
+         WHERE o.order_id = m.order_id AND o.told_at IS NULL AND o.seq > m.seq) AS "hasMore"
+     FROM leased m LEFT JOIN :schema:.payments p USING (out_trade_no)`,
+    { orderId },
+  );
+  return leased && { message: resultOf(leased), hasMore: leased.hasMore };
+}
+
+/** Gives a lease back after a delivery that failed, so that the next try need not wait for its end. */
+export async function releaseLease(db: Database, id: string): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.order_messages SET leased_until = NULL WHERE id = :id AND told_at IS NULL`,
+    { id },
   );
 }
 
@@ -63,24 +119,10 @@ export async function markTold(db: Database, id: string): Promise<void> {
   await rows(
     db,
     `WITH told AS (
-       UPDATE :schema:.order_messages SET told_at = now() WHERE id = :id AND told_at IS NULL RETURNING id, out_trade_no, status)
+       UPDATE :schema:.order_messages SET told_at = now(), leased_until = NULL WHERE id = :id AND told_at IS NULL
+       RETURNING id, out_trade_no, status)
      INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
      SELECT out_trade_no, 'outbox', 'told', jsonb_build_object('messageId', id, 'status', status) FROM told`,
     { id },
   );
-}
-
-/** Orders with a message that has stood undelivered for `olderThanMs`, the longest waiting first. */
-export async function findOrdersToTell(
-  db: Database,
-  { olderThanMs, limit }: { olderThanMs: number; limit: number },
-): Promise<string[]> {
-  const orders = await rows<{ orderId: string }>(
-    db,
-    `SELECT order_id AS "orderId" FROM :schema:.order_messages
-     WHERE told_at IS NULL AND created_at <= now() - :olderThanMs * interval '1 millisecond'
-     GROUP BY order_id ORDER BY min(created_at) LIMIT :limit`,
-    { olderThanMs, limit },
-  );
-  return orders.map(({ orderId }) => orderId);
 }

@@ -200,63 +200,6 @@ export async function raiseRefundedAmount(
   return changed.length === 1;
 }
 
-/** When Alipay is to be asked again about a row that is settled here; null: never. */
-export async function setRecheck(db: Database, outTradeNo: string, inMs: number | null): Promise<void> {
-  await rows(
-    db,
-    `UPDATE :schema:.payments SET recheck_at = now() + CAST(:inMs AS float8) * interval '1 millisecond', updated_at = now()
-     WHERE out_trade_no = :outTradeNo`,
-    { outTradeNo, inMs },
-  );
-}
-
-/** An UNPAID payment of an order that is settled. */
-export interface LeftoverPayment extends Payment {
-  /** Whether its order's time is over, by Postgres' clock. */
-  expired: boolean;
-  /** Milliseconds until the order expires. */
-  remainingMs: number;
-}
-
-/** Leftovers that are due to be closed, the longest waiting first. */
-export function findLeftovers(db: Database, limit: number): Promise<LeftoverPayment[]> {
-  return rows(
-    db,
-    `SELECT ${COLUMNS}, now() >= o.expires_at AS expired,
-       CAST(EXTRACT(EPOCH FROM o.expires_at - now()) * 1000 AS float8) AS "remainingMs"
-     FROM :schema:.payments p JOIN :schema:.orders o ON o.id = p.order_id
-     WHERE p.status = 'UNPAID' AND o.status <> 'UNPAID' AND (p.recheck_at IS NULL OR p.recheck_at <= now())
-     ORDER BY p.updated_at, p.out_trade_no LIMIT :limit`,
-    { limit },
-  );
-}
-
-/** Payments closed here whose time to be asked about once more has come, the longest waiting first. */
-export function findRechecks(db: Database, limit: number): Promise<Payment[]> {
-  return rows(
-    db,
-    `SELECT ${COLUMNS} FROM :schema:.payments p WHERE status = 'CLOSED' AND recheck_at <= now()
-     ORDER BY recheck_at LIMIT :limit`,
-    { limit },
-  );
-}
-
-/** Payments that a workflow should be looking after: in review, or REFUNDING for longer than `refundingForMs`. */
-export function findUnattended(
-  db: Database,
-  { refundingForMs, limit }: { refundingForMs: number; limit: number },
-): Promise<Payment[]> {
-  return rows(
-    db,
-    `SELECT ${COLUMNS} FROM :schema:.payments p
-     WHERE ${IS_IN_REVIEW}
-       OR (status = 'REFUNDING' AND updated_at <= now() - :refundingForMs * interval '1 millisecond')
-     -- in no order, so that a full batch that stays as it is does not keep the rest away for ever
-     ORDER BY random() LIMIT :limit`,
-    { refundingForMs, limit },
-  );
-}
-
 /** Payments that wait for a person's decision, the longest waiting first. */
 export function listReviews(db: Database, limit: number): Promise<Payment[]> {
   return rows(

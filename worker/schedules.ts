@@ -2,7 +2,7 @@ import type { Client, ScheduleOptions } from '@temporalio/client';
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
 import { PaymentError } from '../workflows/errors';
 import type { SweepInput } from '../workflows/messages';
-import { SWEEP_SCHEDULE_ID, TASK_QUEUES, WORKFLOWS } from '../workflows/messages';
+import { FOLLOW_UP_SCHEDULE_ID, SWEEP_SCHEDULE_ID, TASK_QUEUES, WORKFLOWS } from '../workflows/messages';
 
 export interface SweepSettings {
   /** Seven fields, or `@every …`. */
@@ -16,7 +16,15 @@ export const SWEEP_PAGE_SIZE = 500;
 /** What the Web UI says of a sweep. */
 export const SWEEP_DETAILS =
   'Asks Alipay about each expired order, closes it there and here, and hands what was paid to the payment. Held and failed ' +
-  'orders are asked about again by the next sweep. Query `progress` tells how far it is.';
+  'orders are asked about again by a later sweep. Query `progress` tells how far it is.';
+
+/** What the Web UI says of a follow-up. */
+export const FOLLOW_UP_DETAILS =
+  'Does what is due by the rows alone: results that were not told, evidence that was not recorded, slow checks, runs that are ' +
+  'gone or stuck, leftovers, re-checks. What fails is done by the next follow-up.';
+
+/** One run at a time; and after an outage one, not a thousand. */
+const POLICIES = { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1 minute' } as const;
 
 /** For the Web UI and for the server: every Schedule that this application has. */
 function schedulesBy({ cron, parallel }: SweepSettings): ScheduleOptions[] {
@@ -35,11 +43,22 @@ function schedulesBy({ cron, parallel }: SweepSettings): ScheduleOptions[] {
         staticSummary: 'Close the orders that stayed unpaid',
         staticDetails: SWEEP_DETAILS,
       },
-      policies: {
-        // One sweep at a time; and after an outage one, not a thousand.
-        overlap: ScheduleOverlapPolicy.SKIP,
-        catchupWindow: '1 minute',
+      policies: POLICIES,
+    },
+    {
+      scheduleId: FOLLOW_UP_SCHEDULE_ID,
+      spec: { cronExpressions: ['0/30 * * * * * *'] },
+      action: {
+        type: 'startWorkflow',
+        workflowType: WORKFLOWS.followUp,
+        workflowId: FOLLOW_UP_SCHEDULE_ID,
+        taskQueue: TASK_QUEUES.payments,
+        args: [{}],
+        workflowRunTimeout: '5 minutes',
+        staticSummary: 'Do what is due by the rows alone',
+        staticDetails: FOLLOW_UP_DETAILS,
       },
+      policies: POLICIES,
     },
   ];
 }

@@ -182,7 +182,6 @@ export async function runWorkers({
     try {
       const dataConverter = dataConverterWith(config.payloads.keys);
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
-      const { latePaymentPolicy, closeMarginMs, orderTtlMs } = config.payments;
       const merchants = [merchantId(config.alipay)];
       const { address = 'localhost:7233' } = connectionOptions;
       const store = new StoreWatch({
@@ -193,12 +192,12 @@ export async function runWorkers({
         address,
         merchants,
         sweep: config.sweep,
-        orderTtlMs,
+        orderTtlMs: config.payments.orderTtlMs,
         log,
       });
       await store.arrive();
       await warnOfTwoOrderServices({ connection, namespace }, queues, log);
-      const deps = { db, alipay, merchants, temporal, log, metrics, latePaymentPolicy, closeMarginMs };
+      const deps = { db, alipay, merchants, temporal, log, metrics, ...config.payments };
       const workers = await createWorkers({
         connection,
         namespace,

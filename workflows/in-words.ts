@@ -1,4 +1,5 @@
-import type { PaymentState, SweepReport } from './messages';
+import type { FollowUpKind, FollowUpReport, KindReport, PaymentState, SweepReport } from './messages';
+import { FOLLOW_UP_KINDS } from './messages';
 
 // What a person reads in the Web UI (tab User Metadata, Current Details) and by `temporal workflow metadata`: Markdown, in
 // plain words, where it stands, what comes next and when. Not part of any history, so it may change freely.
@@ -107,6 +108,32 @@ export function sweepInWords(
     named('Held (still payable, or a person decides)', report.heldIds, held),
     named('Failed (the log says why; the next sweep tries again)', report.failedIds, failed),
   );
+}
+
+const KINDS_IN_WORDS: Readonly<Record<FollowUpKind, string>> = {
+  undelivered: 'orders told, after a minute in vain',
+  unrecorded: 'payments woken for evidence that is not recorded',
+  slowChecks: 'slow checks of payments still open',
+  unwatched: 'payments given a new run, whose checks nobody made',
+  unattended: 'payments in REVIEW or REFUNDING given a new run, or told to read their row',
+  leftovers: 'payments of settled orders closed',
+  rechecks: 'payments asked about once more, a day after they were closed',
+};
+
+/** What a follow-up has done so far, or did; a kind that is not in the report yet is at work. */
+export function followUpInWords(report: Partial<FollowUpReport>): string {
+  const isOver = FOLLOW_UP_KINDS.every((kind) => kind in report);
+  return paragraphs(
+    `**${isOver ? 'Done' : 'At work'}**: what was due by the rows alone.`,
+    FOLLOW_UP_KINDS.map((kind) => `- ${KINDS_IN_WORDS[kind]}: ${kindInWords(report[kind])}`).join('\n'),
+  );
+}
+
+function kindInWords(kind: KindReport | null | undefined): string {
+  if (kind === undefined) return 'at work';
+  if (kind === null) return '**failed as a whole** (the log says why; the next follow-up tries again)';
+  const { done, failed, left } = kind;
+  return [`**${done}**`, failed > 0 && `${failed} failed`, left && 'more are due'].filter(Boolean).join(', ');
 }
 
 function named(what: string, ids: string[], count: number): string {

@@ -28,7 +28,10 @@ export type CliPayments = Pick<
   | 'runs'
   | 'events'
   | 'close'
-> & { sweep: Pick<PaymentClient['sweep'], 'install' | 'run' | 'report' | 'pause' | 'resume'> };
+> & {
+  sweep: Pick<PaymentClient['sweep'], 'install' | 'run' | 'report' | 'pause' | 'resume'>;
+  followUp: Pick<PaymentClient['followUp'], 'run' | 'pause' | 'resume'>;
+};
 
 /** What a command has to say: data for `--json`, words for everybody else. {@link answer} makes it. */
 export interface Answer {

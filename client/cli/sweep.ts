@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { SweepReport } from '../../workflows/messages';
-import type { LastSweep, SweepSchedule } from '../payment-client';
+import type { LastSweep, ScheduleState } from '../payment-client';
 import type { WatchSweep } from '../sweep';
 import { answer, askWhoAndWhy, examples, wholeNumber } from './command';
 import type { Answer, Answering, CliPayments, SweepBar, WhoAndWhy } from './command';
@@ -28,10 +28,10 @@ export function addSweep(program: Command, answering: Answering, drawBar: DrawBa
 function addInstall(sweep: Command, answering: Answering): void {
   sweep
     .command('install')
-    .summary('create the Schedule, or bring it up to date')
+    .summary('create the Schedules, or bring them up to date')
     .description(
-      'Creates the Schedule of the sweep by SWEEP_CRON and SWEEP_PARALLEL, or updates the one there is; one that ' +
-        'is paused stays so.',
+      'Creates the Schedule of the sweep by SWEEP_CRON and SWEEP_PARALLEL, and that of the follow-up, every 30 s; or ' +
+        'updates those there are. One that is paused stays so.',
     )
     .addHelpText('after', examples('sweep install', 'sweep install --json | jq -r .nextTimes[0]'))
     .action(
@@ -39,8 +39,9 @@ function addInstall(sweep: Command, answering: Answering): void {
         const installed = await payments.sweep.install();
         return answer(
           installed,
-          (paint, { scheduleId, nextTimes }) =>
-            `Schedule ${paint('bold', scheduleId)} is installed. ${nextRuns(nextTimes)}`,
+          (paint, { scheduleId, nextTimes, followUp }) =>
+            `Schedule ${paint('bold', scheduleId)} is installed. ${nextRuns(nextTimes)}\n` +
+            `Schedule ${paint('bold', followUp.scheduleId)} is installed: it runs every 30 s.`,
         );
       }),
     );
@@ -159,7 +160,11 @@ function addReport(sweep: Command, answering: Answering, drawBar: DrawBar): void
     );
 }
 
-function describeSchedule(paint: Paint, { scheduleId, paused, note, nextTimes }: SweepSchedule): string {
+/** A Schedule, and why it is as it is. */
+export function describeSchedule(
+  paint: Paint,
+  { scheduleId, paused, note, nextTimes }: ScheduleState,
+): string {
   const what = paused ? paint('yellow', 'paused') : paint('green', 'running');
   const because = note ? ` (${note})` : '';
   return `Schedule ${paint('bold', scheduleId)} is ${what}${because}.${paused ? '' : ` ${nextRuns(nextTimes)}`}`;

@@ -4,6 +4,9 @@ import { findSearchAttributes, howToRegister } from '../../worker/search-attribu
 import type { TaskQueue } from '../../workflows/messages';
 import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
 import type { LastSweep } from '../sweep';
+import { FollowUpControl } from '../follow-up';
+import type { ScheduleState } from '../schedules';
+import type { SweepSettings } from '../../worker/schedules';
 import { SweepControl } from '../sweep';
 import { dataConverterWith } from '../../worker/payload-codec';
 import type { QueueType } from '../../worker/pollers';
@@ -59,7 +62,7 @@ export async function examineTemporal(
   await exam.check('task-queues', { namespace: home }, ({ namespace }) => testQueues(namespace));
   await exam.check('worker-deployment', { namespace: home }, ({ namespace }) => testDeployment(namespace));
   const control = await exam.check('schedule', { environment: sweep, namespace: home }, (given) =>
-    testSchedule(new SweepControl(clientOf(given.namespace, payloads), given.environment)),
+    testSchedules(clientOf(given.namespace, payloads), given.environment),
   );
   await exam.check('last-sweep', { schedule: control }, ({ schedule }) => testLastSweep(schedule));
   return home;
@@ -178,24 +181,33 @@ async function testQueues(home: Home): Promise<Found<true>> {
   return { says: `workers poll ${SERVED.map(([queue]) => queue).join(', ')}`, value: true };
 }
 
-async function testSchedule(control: SweepControl): Promise<Found<SweepControl>> {
-  const { scheduleId, paused, note, nextTimes } = await orInstall(() => readable(() => control.schedule()));
-  if (paused) {
-    throw new Fault(
-      `${scheduleId} is paused${note ? ` (${note})` : ''}: nothing is swept`,
-      'Run: durable-alipay sweep resume --reason "…"',
-    );
-  }
-  const [next] = nextTimes;
-  return { says: `${scheduleId} is installed, next at ${next?.toISOString() ?? 'no time'}`, value: control };
+async function testSchedules(temporal: Client, settings: SweepSettings): Promise<Found<SweepControl>> {
+  const sweep = new SweepControl(temporal, settings);
+  const { scheduleId, nextTimes } = await testSchedule('sweep', sweep);
+  const followUp = await testSchedule('follow-up', new FollowUpControl(temporal));
+  const next = nextTimes[0]?.toISOString() ?? 'no time';
+  return { says: `${scheduleId} is installed, next at ${next}; ${followUp.scheduleId} too`, value: sweep };
 }
 
-async function orInstall<T>(ask: () => Promise<T>): Promise<T> {
+async function testSchedule(
+  name: 'sweep' | 'follow-up',
+  control: { schedule(): Promise<ScheduleState> },
+): Promise<ScheduleState> {
+  const schedule = await orInstall(name, () => readable(() => control.schedule()));
+  const { scheduleId, paused, note } = schedule;
+  if (!paused) return schedule;
+  throw new Fault(
+    `${scheduleId} is paused${note ? ` (${note})` : ''}: ${name === 'sweep' ? 'nothing is swept' : 'nothing that was lost is found'}`,
+    `Run: durable-alipay ${name} resume --reason "…"`,
+  );
+}
+
+async function orInstall<T>(name: string, ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();
   } catch (error) {
     if (!(error instanceof PaymentError) || error.code !== 'NOT_FOUND') throw error;
-    throw new Fault('the Schedule of the sweep is not installed', 'Run: durable-alipay sweep install', {
+    throw new Fault(`the Schedule of the ${name} is not installed`, 'Run: durable-alipay sweep install', {
       cause: error,
     });
   }

@@ -2,6 +2,8 @@ import type { CloseBy, Product } from '../../workflows/messages';
 import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
+import type { CheckPlan } from '../due';
+import { planChecks } from '../due';
 import type { MerchantSettings } from '../merchants';
 import { isOf, merchantId, registerMerchant } from '../merchants';
 import { toFen } from '../money';
@@ -63,6 +65,7 @@ export interface PaymentToOpen {
   product: Product;
   /** `CLOSE_MARGIN` in milliseconds. */
   marginMs: number;
+  plan: CheckPlan;
 }
 
 /**
@@ -93,6 +96,7 @@ export async function openPayment(
     // Its own order was not locked here: another checkout may have taken the number in this moment.
     if (payment.orderId !== order.id) throw takenOutTradeNo(outTradeNo);
     await appendEvent(trx, { outTradeNo, actor: 'checkout', event: 'checked-out' });
+    await planChecks(trx, outTradeNo, input.plan);
     return { order, payment };
   });
 }

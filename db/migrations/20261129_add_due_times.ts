@@ -13,7 +13,8 @@ export async function up(knex: Knex): Promise<void> {
     COMMENT ON COLUMN payments.next_check_at IS 'When its run makes the next check. Overdue by two minutes: nobody watches it.';
     COMMENT ON COLUMN payments.checked_out_at IS 'The last checkout; slow checks are counted from here.';
     COMMENT ON COLUMN payments.slow_check_at IS 'When the follow-up asks Alipay next, while it stays UNPAID.';
-    COMMENT ON COLUMN payments.revive_at IS 'When the follow-up looks after its run next: pauses double.';
+    COMMENT ON COLUMN payments.revive_at IS 'When the follow-up looks after its run next: pauses double. Null in REVIEW or REFUNDING: now.';
+    COMMENT ON COLUMN payments.revivals IS 'How often in a row the follow-up has looked after its run.';
     CREATE INDEX payments_unwatched ON payments (next_check_at) WHERE status = 'UNPAID' AND next_check_at IS NOT NULL;
     CREATE INDEX payments_slow_checks ON payments (slow_check_at) WHERE status = 'UNPAID' AND slow_check_at IS NOT NULL;
     CREATE INDEX payments_attended ON payments (revive_at)
@@ -31,8 +32,12 @@ export async function up(knex: Knex): Promise<void> {
     ALTER TABLE order_messages
       ADD COLUMN seq bigint GENERATED ALWAYS AS IDENTITY,
       ADD COLUMN attempts integer NOT NULL DEFAULT 0,
-      ADD COLUMN retry_at timestamptz NOT NULL DEFAULT now() + interval '1 minute';
+      ADD COLUMN retry_at timestamptz NOT NULL DEFAULT now() + interval '1 minute',
+      ADD COLUMN leased_until timestamptz;
     COMMENT ON COLUMN order_messages.seq IS 'The order in which an order''s messages are delivered.';
+    COMMENT ON COLUMN order_messages.attempts IS 'How often the follow-up has tried to deliver it.';
+    COMMENT ON COLUMN order_messages.retry_at IS 'When the follow-up delivers it, while nobody else has.';
+    COMMENT ON COLUMN order_messages.leased_until IS 'While somebody delivers it: nobody else delivers a message of its order.';
     DROP INDEX order_messages_untold;
     CREATE INDEX order_messages_undelivered ON order_messages (retry_at) WHERE told_at IS NULL;
     CREATE INDEX order_messages_told ON order_messages (told_at) WHERE told_at IS NOT NULL;
@@ -43,7 +48,7 @@ export async function down(knex: Knex): Promise<void> {
   await knex.raw(`
     DROP INDEX order_messages_undelivered, order_messages_told;
     CREATE INDEX order_messages_untold ON order_messages (created_at) WHERE told_at IS NULL;
-    ALTER TABLE order_messages DROP COLUMN seq, DROP COLUMN attempts, DROP COLUMN retry_at;
+    ALTER TABLE order_messages DROP COLUMN seq, DROP COLUMN attempts, DROP COLUMN retry_at, DROP COLUMN leased_until;
     ALTER TABLE orders DROP COLUMN held_until, DROP COLUMN holds;
     ALTER TABLE payments
       DROP COLUMN next_check_at, DROP COLUMN checked_out_at, DROP COLUMN slow_check_at,

@@ -239,6 +239,7 @@ describe('a dependency that cannot be reached', () => {
         intervalMs: 1_000,
         orderTtlMs: 3_600_000,
         closeMarginMs: 1_000,
+        slowChecksMs: [],
         sweep: { cron: '@every 30s', parallel: 1 },
       },
       log,

@@ -49,6 +49,7 @@ async function payOne(number: number): Promise<string | undefined> {
     newOutTradeNo: outTradeNo,
     product: 'page',
     marginMs: 1_000,
+    plan: { firstCheckInMs: null, slowChecksMs: [] },
   });
   const evidence = {
     outTradeNo,

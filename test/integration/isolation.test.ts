@@ -77,6 +77,7 @@ describe.each(STRICT)('a role whose default is %s', (isolation) => {
           product: 'page',
           merchant: MERCHANT,
           marginMs: 1_000,
+          plan: { firstCheckInMs: null, slowChecksMs: [] },
         }),
     );
     expect(outcome).toBe('changed');

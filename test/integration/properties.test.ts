@@ -55,7 +55,7 @@ type Step =
       tab: Tab;
     }
   | { do: 'decide'; tab: Tab; to: ReviewOutcome; outside: boolean }
-  | { do: 'expire' | 'sweep' | 'cancel' | 'owed' }
+  | { do: 'expire' | 'sweep' | 'cancel' | 'follow-up' }
   | { do: 'fault'; mode: FaultMode; when: 'before' | 'after'; method: string };
 
 const tab = fc.constantFrom<Tab>('a', 'b');
@@ -80,7 +80,7 @@ const decision = fc.record({
   outside: fc.boolean(),
 });
 const ofOrder = fc.record({
-  do: fc.constantFrom('expire' as const, 'sweep' as const, 'cancel' as const, 'owed' as const),
+  do: fc.constantFrom('expire' as const, 'sweep' as const, 'cancel' as const, 'follow-up' as const),
 });
 const fault = fc.record({
   do: fc.constant('fault' as const),
@@ -159,8 +159,8 @@ class Story {
         return hands.close(this.orderId);
       case 'cancel':
         return hands.cancel(this.orderId);
-      case 'owed':
-        return hands.doWhatIsOwed();
+      case 'follow-up':
+        return hands.followUp();
       case 'meanwhile':
         onNextAnswer = () => this.take(step.step);
         return;

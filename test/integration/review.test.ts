@@ -334,7 +334,7 @@ describe('a payment closed by decision', () => {
     expect((await shop.payments.payment(outTradeNo)).recheckAt).not.toBeNull();
     await story.pay(outTradeNo);
     await story.age('payments', outTradeNo, 'recheck_at', 0);
-    await inActivity(() => activities.doWhatIsOwed({ dryRun: false }));
+    await inActivity(() => activities.recheckClosed());
     await story.until(outTradeNo, 'REFUNDED');
   });
 });

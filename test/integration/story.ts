@@ -1,7 +1,13 @@
 import type { CheckoutInput } from '../../client/payment-client';
 import type { PaymentEvent } from '../../db/payment-events';
 import type { CallEntry } from '../../sandbox';
-import type { PaymentState, StoredPaymentStatus, SweepInput, SweepReport } from '../../workflows/messages';
+import type {
+  FollowUpReport,
+  PaymentState,
+  StoredPaymentStatus,
+  SweepInput,
+  SweepReport,
+} from '../../workflows/messages';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { waitFor } from '../support';
@@ -54,6 +60,11 @@ export class Story {
 
   sweep(input: Partial<SweepInput> = {}): Promise<SweepReport> {
     return this.shop.payments.sweep.run({ parallel: 4, ...input });
+  }
+
+  /** One follow-up, now. */
+  followUp(): Promise<FollowUpReport> {
+    return this.shop.payments.followUp.run();
   }
 
   /** The order's and its payments' statuses: `"PAID: A PAID, B REFUNDED"`. */

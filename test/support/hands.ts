@@ -56,9 +56,7 @@ export class Hands {
   }
 
   async close(orderId: string, actor = 'sweep'): Promise<void> {
-    await attempt(() =>
-      inActivity(() => this.#alipay.closeExpiredOrders({ orderIds: [orderId], actor })),
-    );
+    await attempt(() => inActivity(() => this.#alipay.closeExpiredOrders({ orderIds: [orderId], actor })));
   }
 
   async cancel(orderId: string): Promise<void> {
@@ -67,8 +65,15 @@ export class Hands {
     );
   }
 
-  async doWhatIsOwed(): Promise<void> {
-    await inActivity(() => this.#alipay.doWhatIsOwed({ dryRun: false }));
+  /** One follow-up: all its kinds, one after the other; a gateway that is down leaves what needs it. */
+  async followUp(): Promise<void> {
+    await inActivity(() => this.#payments.tellUndelivered());
+    await inActivity(() => this.#payments.wakeUnrecorded());
+    await inActivity(() => this.#payments.watchUnwatched());
+    await inActivity(() => this.#payments.attendUnattended());
+    await attempt(() => inActivity(() => this.#alipay.askSlowly()));
+    await attempt(() => inActivity(() => this.#alipay.closeLeftovers()));
+    await attempt(() => inActivity(() => this.#alipay.recheckClosed()));
   }
 
   /** Everything that time brings: expiry, checks, the sweep, re-checks, refunds; until nothing changes any more. */
@@ -77,7 +82,7 @@ export class Hands {
     for (let round = 0; round < 8; round += 1) {
       await this.#passTime(orderId);
       await this.close(orderId);
-      await this.doWhatIsOwed();
+      await this.followUp();
       for (const { outTradeNo, status } of await findPaymentsOfOrder(this.#shop.db, orderId)) {
         await this.hear(outTradeNo);
         if (status === 'REFUNDING') await this.refund(outTradeNo);

@@ -50,6 +50,8 @@ const SETTINGS: PaymentSettings = {
   intervalMs: 2_000,
   orderTtlMs: 24 * 3_600_000,
   closeMarginMs: 1_000,
+  // Tests that need slow checks set them.
+  slowChecksMs: [],
   sweep: { cron: '0/2 * * * * * *', parallel: 4 },
 };
 
@@ -114,6 +116,9 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     metrics: createMetrics(),
     latePaymentPolicy: options.latePaymentPolicy ?? 'refund',
     closeMarginMs: settings.closeMarginMs,
+    checks: settings.checks,
+    intervalMs: settings.intervalMs,
+    slowChecksMs: settings.slowChecksMs,
   };
   let workers: Worker[] = [];
   let running: Promise<unknown> = Promise.resolve();

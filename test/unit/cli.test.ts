@@ -8,7 +8,7 @@ import type {
   LastSweep,
   ListedMerchant,
   PaymentRun,
-  SweepSchedule,
+  ScheduleState,
   UnmatchedNotification,
 } from '../../client/payment-client';
 import type { WatchSweep } from '../../client/sweep';
@@ -19,7 +19,7 @@ import { ENVIRONMENT } from '../../worker/config';
 import { waitFor } from '../../sandbox/dev/wait-for';
 import { PaymentError } from '../../workflows/errors';
 import type { ErrorCode } from '../../workflows/errors';
-import type { PaymentState, SweepReport } from '../../workflows/messages';
+import type { FollowUpReport, PaymentState, SweepReport } from '../../workflows/messages';
 
 const CREATED = new Date('2026-01-01T00:00:00Z');
 
@@ -165,11 +165,24 @@ const UNMATCHED: UnmatchedNotification = {
   resolution: null,
 };
 
-const SCHEDULE: SweepSchedule = {
+const SCHEDULE: ScheduleState = {
   scheduleId: 'sweep-expired-orders',
   paused: false,
   note: 'li: the gateway is back',
   nextTimes: [0, 30, 60].map((s) => new Date(Date.UTC(2999, 0, 1, 0, 0, s))),
+};
+
+const FOLLOW_UP: ScheduleState = { ...SCHEDULE, scheduleId: 'follow-up' };
+
+const NONE = { done: 0, failed: 0, left: false };
+const FOLLOWED_UP: FollowUpReport = {
+  undelivered: { ...NONE, done: 2 },
+  unrecorded: NONE,
+  slowChecks: { done: 40, failed: 1, left: true },
+  unwatched: NONE,
+  unattended: NONE,
+  leftovers: NONE,
+  rechecks: NONE,
 };
 
 const LAST: LastSweep = {
@@ -243,11 +256,17 @@ async function run(
       install: answer('install', {
         scheduleId: 'sweep-expired-orders',
         nextTimes: SCHEDULE.nextTimes,
+        followUp: { scheduleId: 'follow-up', nextTimes: SCHEDULE.nextTimes },
       }),
       run: (input, watch) => answer('run', REPORT)(...(watch ? [input, watch] : [input])),
       report: answer('report', LAST),
       pause: answer('pause', { ...SCHEDULE, paused: true, note: 'li: maintenance', nextTimes: [] }),
       resume: answer('resume', SCHEDULE),
+    },
+    followUp: {
+      run: answer('run', FOLLOWED_UP),
+      pause: answer('pause', { ...FOLLOW_UP, paused: true, note: 'li: maintenance', nextTimes: [] }),
+      resume: answer('resume', FOLLOW_UP),
     },
     close: () => {
       seen.closed += 1;
@@ -299,6 +318,9 @@ const COMMANDS: string[][] = [
   ['sweep', 'pause', '--reason', 'maintenance'],
   ['sweep', 'resume', '--reason', 'over'],
   ['sweep', 'report'],
+  ['follow-up', 'run'],
+  ['follow-up', 'pause', '--reason', 'maintenance'],
+  ['follow-up', 'resume', '--reason', 'over'],
 ];
 
 const isOneWord = ([first = '']: string[]): boolean => ['checkout', 'doctor'].includes(first);
@@ -453,11 +475,16 @@ describe('what strangers have written into a row', () => {
       Promise.resolve([{ ...UNMATCHED, outTradeNo: of('P'), tradeNo: of('1'), totalAmount: of('5') }]),
     resolveUnmatched: () => Promise.resolve({ ...UNMATCHED, resolvedBy: of('li'), resolution: of('x') }),
     sweep: {
-      install: () => Promise.resolve({ ...SCHEDULE, scheduleId: of('sweep') }),
+      install: () => Promise.resolve({ ...SCHEDULE, scheduleId: of('sweep'), followUp: FOLLOW_UP }),
       run: () => Promise.resolve({ ...REPORT, heldIds: [of('A-8')] }),
       report: () => Promise.resolve({ ...LAST, workflowId: of('sweep-1'), failure: of('it broke') }),
       pause: () => Promise.resolve({ ...SCHEDULE, note: of('li') }),
       resume: () => Promise.resolve({ ...SCHEDULE, note: of('li') }),
+    },
+    followUp: {
+      run: () => Promise.resolve(FOLLOWED_UP),
+      pause: () => Promise.resolve({ ...FOLLOW_UP, note: of('li') }),
+      resume: () => Promise.resolve({ ...FOLLOW_UP, note: of('li') }),
     },
   };
   const findings = FINDINGS.map((finding) => ({ ...finding, says: of('says'), advice: of('do') }));
@@ -706,10 +733,36 @@ describe('order close', () => {
   });
 });
 
+describe('follow-up', () => {
+  it('run says what was done of each kind, and what is left', async () => {
+    const { code, out } = await run(['follow-up', 'run']);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Undelivered +2$/m);
+    expect(out).toMatch(/^Slow checks +40, 1 failed, more are due$/m);
+  });
+
+  it('run ends with 1, and says which, where a kind failed as a whole', async () => {
+    const followUp = {
+      run: () => Promise.resolve({ ...FOLLOWED_UP, unwatched: null }),
+    } as CliPayments['followUp'];
+    const { code, out } = await run(['follow-up', 'run'], { followUp });
+    expect(code).toBe(1);
+    expect(out).toMatch(/^Unwatched +failed$/m);
+  });
+
+  it('pause and resume record who and why', async () => {
+    const { asked } = await run(['follow-up', 'pause', '--reason', 'maintenance', '--actor', 'li']);
+    expect(asked).toEqual([['pause', 'li: maintenance']]);
+    const { out } = await run(['follow-up', 'resume', '--reason', 'over']);
+    expect(out).toContain('follow-up is running');
+  });
+});
+
 describe('sweep', () => {
   it('install prints the next three runs', async () => {
     const { out } = await run(['sweep', 'install']);
     expect(out).toContain('sweep-expired-orders is installed');
+    expect(out).toContain('Schedule follow-up is installed');
     expect(out.match(/^ {2}2999-01-01 00:0\d:\d0 \(in \d+d\)$/gm)).toHaveLength(3);
   });
 

@@ -57,6 +57,7 @@ export async function checkOut(
       newOutTradeNo: randomBytes(16).toString('hex'),
       product: 'page',
       marginMs: MARGIN_MS,
+      plan: { firstCheckInMs: null, slowChecksMs: [] },
     });
     await start(trx, opened.payment);
     return opened.payment;

@@ -1,0 +1,26 @@
+/** What is due by the rows alone, each kind in its own activity: none keeps another from being done. */
+import type { FollowUpDependencies } from './dependencies';
+import { createLeftoverActivities } from './leftovers';
+import { createRecheckActivities } from './rechecks';
+import { createSlowCheckActivities } from './slow-checks';
+import { createAttendActivities } from './unattended';
+import { createTellActivities } from './undelivered';
+import { createWakeActivities } from './unrecorded';
+import { createWatchActivities } from './unwatched';
+
+export type { FollowUpDependencies } from './dependencies';
+
+/** The kinds that reach Postgres and Temporal only. */
+export const createFollowUpActivities = (deps: FollowUpDependencies) => ({
+  ...createTellActivities(deps),
+  ...createWakeActivities(deps),
+  ...createWatchActivities(deps),
+  ...createAttendActivities(deps),
+});
+
+/** The kinds that ask Alipay. */
+export const createAskingFollowUpActivities = (deps: FollowUpDependencies) => ({
+  ...createSlowCheckActivities(deps),
+  ...createLeftoverActivities(deps),
+  ...createRecheckActivities(deps),
+});

@@ -1,0 +1,41 @@
+import type { UnattendedPayment } from '../../db/due';
+import { findUnattended, postponeAttending } from '../../db/due';
+import type { KindReport } from '../../workflows/messages';
+import { revivePayment, tellRowMoved } from '../payment-workflow';
+import type { FollowUpDependencies } from './dependencies';
+import { soon } from './dependencies';
+import { inLanes } from './in-lanes';
+import { StuckRuns } from './stuck-runs';
+
+const BATCH = 1_000;
+
+export function createAttendActivities(deps: FollowUpDependencies) {
+  const { db, temporal, log } = deps;
+
+  async function attend(runs: StuckRuns, payment: UnattendedPayment): Promise<boolean> {
+    const { outTradeNo, shown, revivals } = payment;
+    const run = await runs.look(outTradeNo);
+    if (run.is === 'stuck') return false;
+    await postponeAttending(db, outTradeNo);
+    if (run.is === 'gone') {
+      await soon(deps, () => revivePayment(temporal, payment));
+      return true;
+    }
+    // A run without search attributes cannot be compared: it is told once after each change of the row, not for ever.
+    const disagrees = run.shown === undefined ? revivals === 0 : run.shown !== shown;
+    if (disagrees) await soon(deps, () => tellRowMoved(temporal, outTradeNo));
+    return disagrees;
+  }
+
+  return {
+    /**
+     * Gives payments in REVIEW or REFUNDING a run where theirs is gone, and tells a run that shows another status to read the
+     * row. Safe to repeat.
+     */
+    async attendUnattended(): Promise<KindReport> {
+      const due = await findUnattended(db, { merchants: deps.merchants, limit: BATCH });
+      const runs = new StuckRuns(deps);
+      return inLanes(log, { kind: 'unattended', due, limit: BATCH }, (payment) => attend(runs, payment));
+    },
+  };
+}

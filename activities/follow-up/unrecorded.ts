@@ -1,0 +1,44 @@
+import type { UnrecordedPayment } from '../../db/due';
+import { claimUnrecorded, findUnrecorded } from '../../db/due';
+import type { KindReport } from '../../workflows/messages';
+import { wakePayment } from '../payment-workflow';
+import type { FollowUpDependencies } from './dependencies';
+import { soon } from './dependencies';
+import { inLanes } from './in-lanes';
+import { StuckRuns } from './stuck-runs';
+
+const BATCH = 1_000;
+
+/** A run that is there, and was woken in vain, may be stuck. */
+const LOOK_FROM = 3;
+
+/** Evidence that is not recorded after so many wakings, half an hour, is poison: a person has to look at it. */
+const ALERT_FROM = 5;
+
+export function createWakeActivities(deps: FollowUpDependencies) {
+  const { db, temporal, log } = deps;
+
+  async function wake(runs: StuckRuns, payment: UnrecordedPayment): Promise<boolean> {
+    const { outTradeNo, eventId } = payment;
+    const attempts = await claimUnrecorded(db, outTradeNo);
+    if (attempts === 0) return false;
+    if (attempts >= ALERT_FROM) {
+      log.error(
+        { outTradeNo, eventId, attempts, code: 'EVIDENCE_UNRECORDED', alert: true },
+        'evidence about a payment cannot be recorded',
+      );
+    }
+    if (attempts >= LOOK_FROM) await runs.look(outTradeNo);
+    await soon(deps, () => wakePayment(temporal, payment, eventId));
+    return true;
+  }
+
+  return {
+    /** Wakes the runs of payments with evidence that nobody has recorded for a minute. Safe to repeat. */
+    async wakeUnrecorded(): Promise<KindReport> {
+      const due = await findUnrecorded(db, { merchants: deps.merchants, limit: BATCH });
+      const runs = new StuckRuns(deps);
+      return inLanes(log, { kind: 'unrecorded', due, limit: BATCH }, (payment) => wake(runs, payment));
+    },
+  };
+}

@@ -1,0 +1,97 @@
+import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { TASK_QUEUES, paymentWorkflowId } from '../workflows/messages';
+import { PAYMENT_STATUS } from '../workflows/search-attributes';
+
+/** How a payment's newest run is, by the server's own word. */
+export type RunState =
+  | { is: 'gone' }
+  /** `shown`: its search attribute `PaymentStatus`; undefined where it has none. */
+  | { is: 'running'; shown: string | undefined }
+  | { is: 'stuck'; runId: string; because: string };
+
+/** A run that has failed so many workflow task attempts in a row does not recover by itself. */
+const HOPELESS_ATTEMPTS = 10;
+
+/** As the gRPC interface numbers the type of a queue that holds workflow tasks. */
+const WORKFLOW_QUEUE = 1;
+
+/** As it numbers the behaviour of a run that ends on the build that began it. */
+const PINNED = 1;
+
+/** Looks at payments' runs for a while; who polls for which build is asked once, and remembered. */
+export class PaymentRuns {
+  #polled: Promise<Set<string>> | undefined;
+
+  constructor(private readonly temporal: Client) {}
+
+  /**
+   * `stuck`, only where the server says so: ten workflow task attempts failed in a row, or the run is pinned to a build that
+   * no worker has polled for within the server's memory of five minutes. A run that is merely late is `running`.
+   */
+  async look(outTradeNo: string): Promise<RunState> {
+    const run = await this.#describe(outTradeNo);
+    if (run?.status.name !== 'RUNNING') return { is: 'gone' };
+    const because = await this.#whyStuck(run);
+    if (because !== undefined) return { is: 'stuck', runId: run.runId, because };
+    return { is: 'running', shown: run.typedSearchAttributes.get(PAYMENT_STATUS) };
+  }
+
+  /** Ends this run and no other, so that the next start begins anew. */
+  async end(outTradeNo: string, { runId, because }: { runId: string; because: string }): Promise<void> {
+    try {
+      await this.temporal.workflow
+        .getHandle(paymentWorkflowId(outTradeNo), runId)
+        .terminate(`${because}; its row starts another run`);
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+    }
+  }
+
+  async #describe(outTradeNo: string): Promise<WorkflowExecutionDescription | undefined> {
+    try {
+      return await this.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).describe();
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return undefined;
+      throw error;
+    }
+  }
+
+  async #whyStuck({ raw }: WorkflowExecutionDescription): Promise<string | undefined> {
+    const attempts = raw.pendingWorkflowTask?.attempt ?? 0;
+    if (attempts >= HOPELESS_ATTEMPTS) return `its workflow task failed ${attempts} times in a row`;
+    const { behavior, deploymentVersion, versioningOverride } =
+      raw.workflowExecutionInfo?.versioningInfo ?? {};
+    // An operator's override sends it elsewhere.
+    if ((behavior as number) !== PINNED || !deploymentVersion || versioningOverride) return undefined;
+    const build = nameOf(deploymentVersion);
+    const polled = await this.#builds();
+    return polled.size === 0 || polled.has(build) ? undefined : `no worker of its build ${build} is left`;
+  }
+
+  #builds(): Promise<Set<string>> {
+    this.#polled ??= this.#askForBuilds();
+    return this.#polled;
+  }
+
+  async #askForBuilds(): Promise<Set<string>> {
+    const { workflowService, options } = this.temporal;
+    const { pollers } = await workflowService.describeTaskQueue({
+      namespace: options.namespace,
+      taskQueue: { name: TASK_QUEUES.payments },
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the SDK does not export the enum
+      taskQueueType: WORKFLOW_QUEUE,
+    });
+    return new Set(
+      pollers.flatMap(({ deploymentOptions }) => (deploymentOptions ? [nameOf(deploymentOptions)] : [])),
+    );
+  }
+}
+
+const nameOf = ({
+  deploymentName,
+  buildId,
+}: {
+  deploymentName?: string | null;
+  buildId?: string | null;
+}): string => `${deploymentName ?? ''}:${buildId ?? ''}`;

@@ -1,0 +1,295 @@
+/**
+ * What is due, by the rows alone: one statement for each kind of follow-up work, each found by a partial index on its time,
+ * so that it costs what is due and not what is open. Only rows of the given merchants, or of none (inserted by hand).
+ */
+import type { CloseBy, StoredPaymentStatus } from '../workflows/messages';
+import type { Database } from './connect';
+import { row, rows } from './connect';
+import { ofMerchants } from './merchants';
+
+/** How much to find, and whose. */
+export interface DueScan {
+  /** Ids of merchants (`appId/sellerId`) that this process has. */
+  merchants: readonly string[];
+  limit: number;
+}
+
+/** What every kind of work needs to know of a payment. */
+export interface DuePayment {
+  outTradeNo: string;
+  orderId: string;
+  /** Yuan. */
+  totalAmount: string;
+  status: StoredPaymentStatus;
+}
+
+const PAYMENT = `
+  p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.total_amount AS "totalAmount", p.status`;
+
+/** A minute, doubled `times` times, at most `most` minutes. */
+const doubled = (times: string, most: number): string =>
+  `LEAST(power(2, LEAST(${times}, 16)), ${most}) * interval '1 minute'`;
+
+/** When a payment is asked about after its checkout. */
+export interface CheckPlan {
+  /** Milliseconds to the first check of its run; null: its run makes none. */
+  firstCheckInMs: number | null;
+  slowChecksMs: readonly number[];
+}
+
+/**
+ * Plans the first check and the first slow check. Call it in the checkout's transaction. Where checks of an earlier
+ * checkout are still to come, they stay as planned: its run goes on with them.
+ */
+export async function planChecks(
+  trx: Database,
+  outTradeNo: string,
+  { firstCheckInMs, slowChecksMs }: CheckPlan,
+): Promise<void> {
+  await rows(
+    trx,
+    `UPDATE :schema:.payments p SET
+       checked_out_at = now(),
+       checks = CASE WHEN next_check_at > now() THEN checks ELSE 0 END,
+       next_check_at = CASE WHEN next_check_at > now() THEN next_check_at
+         ELSE now() + CAST(:firstCheckInMs AS float8) * interval '1 millisecond' END,
+       revivals = 0,
+       updated_at = now(),
+       slow_check_at = ${nextTurn('now()')}
+     FROM :schema:.orders o
+     WHERE p.out_trade_no = :outTradeNo AND o.id = p.order_id AND p.status = 'UNPAID'`,
+    { outTradeNo, firstCheckInMs, ...turns(slowChecksMs) },
+  );
+}
+
+/**
+ * The first turn after now, counted from a checkout; after the last one its pause repeats. Null from the order's expiry on:
+ * the sweep asks then.
+ */
+function nextTurn(checkedOutAt: string): string {
+  const elapsedMs = `CAST(EXTRACT(EPOCH FROM now() - ${checkedOutAt}) * 1000 AS float8)`;
+  return `(
+    SELECT turn.at FROM (SELECT ${checkedOutAt} + interval '1 millisecond' * COALESCE(
+      (SELECT min(ms) FROM unnest(CAST(:turnsMs AS float8[])) AS ms WHERE ms > ${elapsedMs}),
+      CAST(:lastTurnMs AS float8) + (floor((${elapsedMs} - :lastTurnMs) / CAST(:lastPauseMs AS float8)) + 1) * :lastPauseMs
+    )) AS turn(at) WHERE turn.at < o.expires_at)`;
+}
+
+function turns(slowChecksMs: readonly number[]) {
+  const turnsMs = [...new Set(slowChecksMs)].filter((ms) => ms > 0).sort((a, b) => a - b);
+  const lastTurnMs = turnsMs.at(-1) ?? null;
+  return {
+    turnsMs,
+    lastTurnMs,
+    lastPauseMs: lastTurnMs === null ? null : lastTurnMs - (turnsMs.at(-2) ?? 0),
+  };
+}
+
+/** Payments whose slow check is due, the youngest turn first: a backlog must not keep those late who have just paid. */
+export function findSlowChecks(db: Database, scan: DueScan): Promise<DuePayment[]> {
+  return rows(
+    db,
+    `SELECT ${PAYMENT} FROM :schema:.payments p
+     WHERE p.status = 'UNPAID' AND p.slow_check_at <= now() AND ${ofMerchants('p')}
+     ORDER BY p.slow_check_at DESC LIMIT :limit`,
+    { ...scan },
+  );
+}
+
+/** A slow check has been made: it counts for every turn until now. */
+export async function planSlowCheck(
+  db: Database,
+  outTradeNo: string,
+  slowChecksMs: readonly number[],
+): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.payments p SET slow_check_at = ${nextTurn('COALESCE(p.checked_out_at, p.created_at)')}
+     FROM :schema:.orders o
+     WHERE p.out_trade_no = :outTradeNo AND o.id = p.order_id AND p.slow_check_at <= now()`,
+    { outTradeNo, ...turns(slowChecksMs) },
+  );
+}
+
+/** How long a check may be overdue before nobody seems to watch the payment. */
+const UNWATCHED = `interval '2 minutes'`;
+
+/** A payment that nobody watches. */
+export interface UnwatchedPayment extends DuePayment {
+  /** How many checks have been made since checkout. */
+  checks: number;
+  closeBy: CloseBy;
+  /** When its order expires. */
+  expiresAt: Date;
+}
+
+/** Payments whose next check is overdue by two minutes, the longest overdue first. */
+export function findUnwatched(db: Database, scan: DueScan): Promise<UnwatchedPayment[]> {
+  return rows(
+    db,
+    `SELECT ${PAYMENT}, p.checks, o.close_by AS "closeBy", o.expires_at AS "expiresAt"
+     FROM :schema:.payments p JOIN :schema:.orders o ON o.id = p.order_id
+     WHERE p.status = 'UNPAID' AND p.next_check_at <= now() - ${UNWATCHED} AND ${ofMerchants('p')}
+     ORDER BY p.next_check_at LIMIT :limit`,
+    { ...scan },
+  );
+}
+
+/**
+ * Notes that an unwatched payment is given to a run now, and returns how often in a row this was necessary; 0 where it is
+ * watched by now. The check is overdue again after two minutes, then four, eight … up to an hour, unless its run moves it.
+ */
+export async function claimUnwatched(db: Database, outTradeNo: string): Promise<number> {
+  const claimed = await row<{ revivals: number }>(
+    db,
+    `UPDATE :schema:.payments SET (revivals, next_check_at, revive_at, updated_at) = (
+       SELECT times, at, at, now() FROM (SELECT CASE WHEN next_check_at = revive_at THEN revivals + 1 ELSE 1 END AS times) AS repeat,
+         LATERAL (SELECT now() + ${doubled('times', 60)} - ${UNWATCHED} AS at) AS again)
+     WHERE out_trade_no = :outTradeNo AND status = 'UNPAID' AND next_check_at <= now() - ${UNWATCHED}
+     RETURNING revivals`,
+    { outTradeNo },
+  );
+  return claimed?.revivals ?? 0;
+}
+
+/** Leaves an unwatched payment alone for another minute. */
+export async function postponeUnwatched(db: Database, outTradeNo: string): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.payments SET next_check_at = now() - ${UNWATCHED} + interval '1 minute'
+     WHERE out_trade_no = :outTradeNo AND next_check_at <= now() - ${UNWATCHED}`,
+    { outTradeNo },
+  );
+}
+
+/** A payment that a person or a refund is at: its run must be there, and agree with the row. */
+export interface UnattendedPayment extends DuePayment {
+  /** What its run shows in `PaymentStatus`. */
+  shown: StoredPaymentStatus;
+  /** How often in a row its run has been looked after before. */
+  revivals: number;
+}
+
+/** Payments in REVIEW (also PAID ones) or REFUNDING whose run is due to be looked after, the longest due first. */
+export function findUnattended(db: Database, scan: DueScan): Promise<UnattendedPayment[]> {
+  return rows(
+    db,
+    `SELECT ${PAYMENT}, CASE WHEN p.review_reason IS NULL THEN p.status ELSE 'REVIEW' END AS shown, p.revivals
+     FROM :schema:.payments p
+     WHERE (p.status IN ('REFUNDING', 'REVIEW') OR p.review_reason IS NOT NULL)
+       AND (p.revive_at IS NULL OR p.revive_at <= now()) AND ${ofMerchants('p')}
+     ORDER BY p.revive_at NULLS FIRST LIMIT :limit`,
+    { ...scan },
+  );
+}
+
+/** Its run has been looked after: it is again after a minute, then two, four … up to an hour. */
+export async function postponeAttending(db: Database, outTradeNo: string): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.payments SET revivals = revivals + 1, revive_at = now() + ${doubled('revivals', 60)}
+     WHERE out_trade_no = :outTradeNo`,
+    { outTradeNo },
+  );
+}
+
+/** An UNPAID payment of an order that is settled. */
+export interface LeftoverPayment extends DuePayment {
+  /** Whether its order's time is over, by Postgres' clock. */
+  expired: boolean;
+  /** Milliseconds until the order expires. */
+  remainingMs: number;
+}
+
+/** Leftovers that are due to be closed, the longest due first. */
+export function findLeftovers(db: Database, scan: DueScan): Promise<LeftoverPayment[]> {
+  return rows(
+    db,
+    `SELECT ${PAYMENT}, now() >= o.expires_at AS expired,
+       CAST(EXTRACT(EPOCH FROM o.expires_at - now()) * 1000 AS float8) AS "remainingMs"
+     FROM :schema:.payments p JOIN :schema:.orders o ON o.id = p.order_id
+     WHERE p.status = 'UNPAID' AND p.recheck_at <= now() AND o.status <> 'UNPAID' AND ${ofMerchants('p')}
+     ORDER BY p.recheck_at LIMIT :limit`,
+    { ...scan },
+  );
+}
+
+/** Payments closed here that are due to be asked about once more, the longest due first. */
+export function findRechecks(db: Database, scan: DueScan): Promise<DuePayment[]> {
+  return rows(
+    db,
+    `SELECT ${PAYMENT} FROM :schema:.payments p
+     WHERE p.status = 'CLOSED' AND p.recheck_at <= now() AND ${ofMerchants('p')}
+     ORDER BY p.recheck_at LIMIT :limit`,
+    { ...scan },
+  );
+}
+
+/** When Alipay is asked again about a leftover, or a payment closed here; null: never. */
+export async function setRecheck(db: Database, outTradeNo: string, inMs: number | null): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.payments SET recheck_at = now() + CAST(:inMs AS float8) * interval '1 millisecond'
+     WHERE out_trade_no = :outTradeNo AND status IN ('UNPAID', 'CLOSED')`,
+    { outTradeNo, inMs },
+  );
+}
+
+/** Orders with a message that is due to be delivered, the longest due first. */
+export async function findUndeliveredOrders(db: Database, scan: DueScan): Promise<string[]> {
+  const due = await rows<{ orderId: string }>(
+    db,
+    `SELECT m.order_id AS "orderId" FROM :schema:.order_messages m JOIN :schema:.orders o ON o.id = m.order_id
+     WHERE m.told_at IS NULL AND m.retry_at <= now() AND ${ofMerchants('o')}
+     ORDER BY m.retry_at LIMIT :limit`,
+    { ...scan },
+  );
+  return [...new Set(due.map(({ orderId }) => orderId))];
+}
+
+/**
+ * Notes that an order's messages are delivered now, and returns how often that has been tried; 0 where all are. They are due
+ * again after a minute, then two, four … up to ten.
+ */
+export async function claimUndelivered(db: Database, orderId: string): Promise<number> {
+  const claimed = await rows<{ attempts: number }>(
+    db,
+    `UPDATE :schema:.order_messages SET attempts = attempts + 1, retry_at = now() + ${doubled('attempts', 10)}
+     WHERE order_id = :orderId AND told_at IS NULL RETURNING attempts`,
+    { orderId },
+  );
+  return Math.max(0, ...claimed.map(({ attempts }) => attempts));
+}
+
+/** A payment with evidence that nobody has recorded. */
+export interface UnrecordedPayment extends DuePayment {
+  /** The newest evidence that is due; a bigint, as a string. */
+  eventId: string;
+}
+
+/** Payments with unrecorded evidence that is due, the longest due first. */
+export async function findUnrecorded(db: Database, scan: DueScan): Promise<UnrecordedPayment[]> {
+  const due = await rows<UnrecordedPayment>(
+    db,
+    `SELECT e.id AS "eventId", ${PAYMENT}
+     FROM :schema:.evidence e JOIN :schema:.payments p ON p.out_trade_no = e.out_trade_no
+     WHERE e.recorded_at IS NULL AND e.retry_at <= now() AND ${ofMerchants('p')}
+     ORDER BY e.retry_at LIMIT :limit`,
+    { ...scan },
+  );
+  return [...new Map(due.map((payment) => [payment.outTradeNo, payment])).values()];
+}
+
+/**
+ * Notes that a payment's run is woken for its unrecorded evidence now, and returns how often that has been done; 0 where all
+ * is recorded. It is due again after a minute, then two, four … up to an hour.
+ */
+export async function claimUnrecorded(db: Database, outTradeNo: string): Promise<number> {
+  const claimed = await rows<{ attempts: number }>(
+    db,
+    `UPDATE :schema:.evidence SET attempts = attempts + 1, retry_at = now() + ${doubled('attempts', 60)}
+     WHERE out_trade_no = :outTradeNo AND recorded_at IS NULL RETURNING attempts`,
+    { outTradeNo },
+  );
+  return Math.max(0, ...claimed.map(({ attempts }) => attempts));
+}

@@ -1,0 +1,6 @@
+import type { ConfirmPaymentInput } from '../../../workflows/messages';
+
+/** A build that nobody should have deployed: a plain Error fails the workflow task, again and again, and never the run. */
+export async function confirmPayment({ outTradeNo }: ConfirmPaymentInput): Promise<void> {
+  await Promise.reject(new Error(`a bug about ${outTradeNo}`));
+}

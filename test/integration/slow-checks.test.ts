@@ -1,0 +1,222 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { createAlipayQueueActivities } from '../../activities';
+import { openGateway } from '../../activities/alipay/open';
+import { planSlowCheck } from '../../db/due';
+import { query } from '../../sandbox/dev/postgres';
+import type { KindReport } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { openShop, waitFor } from '../support';
+import { Story } from './story';
+
+// Payments that stay open after their checks are asked about on their own slow plan. Minutes are seconds here.
+
+const MINUTE = 1_000;
+const TURNS = [5, 10, 20, 40, 80, 160, 320, 640].map((minutes) => minutes * MINUTE);
+
+let shop: Shop;
+let story: Story;
+
+beforeAll(async () => {
+  shop = await openShop(__filename, {
+    payments: { checks: 3, intervalMs: MINUTE, slowChecksMs: TURNS },
+    alipay: { timeoutMs: 1_000 },
+  });
+  story = new Story(shop);
+});
+afterEach(() => shop.sql(`UPDATE payments SET slow_check_at = NULL WHERE slow_check_at IS NOT NULL`));
+afterAll(() => shop.close());
+
+const NOTHING = { done: 0, failed: 0, left: false };
+
+/** When the next slow check is due, in "minutes" after the checkout; null: there is none. */
+async function nextTurn(outTradeNo: string): Promise<number | null> {
+  const [row] = await shop.sql<{ ms: number | null }>(
+    `SELECT CAST(EXTRACT(EPOCH FROM slow_check_at - checked_out_at) * 1000 AS float8) AS ms
+     FROM payments WHERE out_trade_no = :outTradeNo`,
+    { outTradeNo },
+  );
+  return row?.ms == null ? null : Math.round(row.ms) / MINUTE;
+}
+
+/** So many "minutes" have passed since the checkout. */
+const later = (outTradeNo: string, minutes: number) =>
+  shop.sql(
+    `UPDATE payments SET checked_out_at = now() - :ms * interval '1 millisecond',
+       slow_check_at = slow_check_at - checked_out_at + now() - :ms * interval '1 millisecond'
+     WHERE out_trade_no = :outTradeNo`,
+    { outTradeNo, ms: minutes * MINUTE },
+  );
+
+const askSlowly = (activities = createAlipayQueueActivities(shop.deps)): Promise<KindReport> =>
+  new MockActivityEnvironment().run(() => activities.askSlowly());
+
+const queriesOf = async (outTradeNo: string) =>
+  (await story.calls(outTradeNo)).filter((method) => method === 'query').length;
+
+describe('a payment whose notifications are all lost', () => {
+  it('and that is paid in minute 7 is PAID by the turn of minute 10', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    expect(await story.ended(outTradeNo)).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
+    expect(await nextTurn(outTradeNo)).toBe(5);
+    const followUps = async (turn: number) =>
+      waitFor(async () => (await story.followUp()).slowChecks?.done === 1, {
+        what: `the turn of minute ${turn}`,
+      });
+
+    await followUps(5);
+    expect(await nextTurn(outTradeNo)).toBe(10);
+    expect(await queriesOf(outTradeNo)).toBe(4);
+    await story.pay(outTradeNo);
+    await followUps(10);
+    await story.until(outTradeNo, 'PAID');
+    expect(await queriesOf(outTradeNo)).toBe(5);
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+    expect(await story.followUp()).toMatchObject({ slowChecks: NOTHING });
+  });
+});
+
+describe('the plan of slow checks', () => {
+  it.each([
+    ['minute 5: the next is minute 10', 5, 10],
+    ['minute 9, for a turn that was missed: the next is minute 10', 9, 10],
+    ['minute 100, for four turns that were missed: the next is minute 160', 100, 160],
+    ['the last turn: its pause repeats', 640, 960],
+    ['after the last, whatever was missed: its pause repeats', 1_290, 1_600],
+  ])('after an ask in %s', async (_what, now, next) => {
+    const { outTradeNo } = await story.checkOut();
+    await later(outTradeNo, now + 0.01);
+    await planSlowCheck(shop.db, outTradeNo, TURNS);
+    expect(await nextTurn(outTradeNo)).toBe(next);
+    await story.terminate(outTradeNo);
+  });
+
+  it('ends when the order expires', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await later(outTradeNo, 6);
+    await shop.sql(`UPDATE orders SET expires_at = now() + interval '3 seconds' WHERE id = :orderId`, {
+      orderId,
+    });
+    await planSlowCheck(shop.db, outTradeNo, TURNS);
+    expect(await nextTurn(outTradeNo)).toBeNull();
+    await story.terminate(outTradeNo);
+  });
+
+  it('starts anew with each checkout, and is empty where none are wanted', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await later(outTradeNo, 30);
+    await planSlowCheck(shop.db, outTradeNo, TURNS);
+    expect(await nextTurn(outTradeNo)).toBe(40);
+    await story.checkOut({ orderId });
+    expect(await nextTurn(outTradeNo)).toBe(5);
+    await later(outTradeNo, 30);
+    await planSlowCheck(shop.db, outTradeNo, []);
+    expect(await nextTurn(outTradeNo)).toBeNull();
+    await story.terminate(outTradeNo);
+  });
+});
+
+describe('a turn', () => {
+  /** A payment whose turn of minute 5 is due, and its run is gone. */
+  async function due(): Promise<string> {
+    const { outTradeNo } = await story.checkOut();
+    await story.terminate(outTradeNo);
+    await shop.sql(`UPDATE payments SET next_check_at = NULL WHERE out_trade_no = :outTradeNo`, {
+      outTradeNo,
+    });
+    await later(outTradeNo, 6);
+    return outTradeNo;
+  }
+
+  it('is used up by an answer that nobody understands', async () => {
+    const outTradeNo = await due();
+    await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', outTradeNo, times: 1 });
+    expect(await askSlowly()).toEqual({ ...NOTHING, failed: 1 });
+    expect(await nextTurn(outTradeNo)).toBe(10);
+  });
+
+  it('is kept where the gateway cannot be reached, and the kind is left to another worker', async () => {
+    const outTradeNo = await due();
+    const unreachable = openGateway(shop.db, {
+      ...shop.deps.alipay.settings,
+      gateway: 'http://127.0.0.1:9/gateway.do',
+    });
+    const activities = createAlipayQueueActivities({ ...shop.deps, alipay: unreachable });
+    await expect(askSlowly(activities)).rejects.toMatchObject({ type: 'ALIPAY_DOWN' });
+    expect(await nextTurn(outTradeNo)).toBe(5);
+    expect(await askSlowly()).toEqual({ ...NOTHING, done: 1 });
+  });
+
+  it('is kept where there is no place under the quota', async () => {
+    const outTradeNo = await due();
+    const { appId } = shop.deps.alipay.settings;
+    const activities = createAlipayQueueActivities({
+      ...shop.deps,
+      alipay: openGateway(shop.db, { ...shop.deps.alipay.settings, maxRps: 10 }),
+    });
+    await shop.sql(
+      `INSERT INTO alipay_quota (app_id, next_at) VALUES (:appId, now() + interval '1 hour')
+       ON CONFLICT (app_id) DO UPDATE SET next_at = excluded.next_at`,
+      { appId },
+    );
+    const asked = await queriesOf(outTradeNo);
+    const report = await askSlowly(activities);
+    await shop.sql(`DELETE FROM alipay_quota`);
+    expect(report).toEqual({ ...NOTHING, left: true });
+    expect(await queriesOf(outTradeNo)).toBe(asked);
+    expect(await nextTurn(outTradeNo)).toBe(5);
+  });
+});
+
+describe('a backlog of 100,000 slow checks under a quota of 50 a second', () => {
+  const BACKLOG = 100_000;
+  const MAX_RPS = 50;
+
+  it('asks the youngest first, none twice for turns it missed, and leaves half of the quota to the main line', async () => {
+    // Checked out within the last ten hours, minutes being minutes here; nobody has asked since the first turn.
+    const { config } = shop.db.client as { config: { connection: { connectionString: string } } };
+    await query(
+      config.connection.connectionString,
+      `WITH placed AS (
+         INSERT INTO orders (id, subject, total_amount, expires_at)
+         SELECT 'backlog_' || n, 'A pot of tea', 12.30, now() + interval '12 hours' FROM generate_series(1, ${BACKLOG}) AS n
+         RETURNING id, total_amount, CAST(substr(id, 9) AS int) * interval '360 milliseconds' AS age)
+       INSERT INTO payments (out_trade_no, order_id, total_amount, checked_out_at, slow_check_at)
+       SELECT id, id, total_amount, now() - interval '5 minutes' - age, now() - age FROM placed`,
+    );
+    const turns = TURNS.map((ms) => ms * 60);
+    const limited = openGateway(shop.db, { ...shop.deps.alipay.settings, maxRps: MAX_RPS });
+    const activities = createAlipayQueueActivities({ ...shop.deps, alipay: limited, slowChecksMs: turns });
+
+    let mainLine = 0;
+    let isOver = false as boolean;
+    const checks = Promise.all(
+      Array.from({ length: 20 }, async (_, lane) => {
+        while (!isOver) {
+          await limited.query(`main_${lane}`);
+          mainLine += 1;
+        }
+      }),
+    );
+    const startedAt = Date.now();
+    const first = await askSlowly(activities);
+    isOver = true;
+    await checks;
+    const seconds = (Date.now() - startedAt) / 1_000;
+    const second = await askSlowly(activities);
+
+    expect(first).toMatchObject({ failed: 0, left: true });
+    expect(first.done).toBeGreaterThan(0);
+    expect(mainLine).toBeGreaterThan((seconds * MAX_RPS) / 2 - MAX_RPS);
+    const asked = await shop.sql<{ n: number; ahead: boolean }>(
+      `SELECT CAST(substr(out_trade_no, 9) AS int) AS n, slow_check_at > now() AS ahead
+       FROM payments WHERE out_trade_no LIKE 'backlog%' AND (slow_check_at > now() OR slow_check_at IS NULL)`,
+    );
+    // The youngest, and no gaps: what is asked about is done with until its next turn.
+    expect(asked).toHaveLength(first.done + second.done);
+    expect(Math.max(...asked.map(({ n }) => n))).toBe(asked.length);
+    const journal = await shop.alipay.control.journal();
+    const calls = journal.filter((entry) => entry.kind === 'call' && entry.outTradeNo?.startsWith('backlog'));
+    expect(calls).toHaveLength(first.done + second.done);
+  }, 120_000);
+});

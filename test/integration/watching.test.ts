@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { defaultPayloadConverter } from '@temporalio/common';
+import type { ConfirmPaymentInput } from '../../workflows/messages';
+import { paymentWorkflowId } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { openShop } from '../support';
+import { Story } from './story';
+
+// Payments that nobody watches any more, and runs that cannot go on. Nobody waits minutes here: rows are aged by SQL.
+
+let shop: Shop;
+let story: Story;
+
+beforeAll(async () => {
+  shop = await openShop(__filename, {
+    payments: { checks: 3, intervalMs: 600_000 },
+    alipay: { timeoutMs: 1_000 },
+  });
+  story = new Story(shop);
+});
+afterAll(() => shop.close());
+
+const NOTHING = { done: 0, failed: 0, left: false };
+
+/** Two minutes and more have passed since the next check was due. */
+const overdue = (...numbers: string[]) =>
+  shop.sql(
+    `UPDATE payments SET next_check_at = now() - interval '121 seconds' WHERE out_trade_no = ANY(:numbers)`,
+    {
+      numbers,
+    },
+  );
+
+const rowOf = async (outTradeNo: string) => {
+  const [row] = await shop.sql<{ revivals: number; seconds: number }>(
+    `SELECT revivals, CAST(EXTRACT(EPOCH FROM next_check_at - now()) AS float8) AS seconds
+     FROM payments WHERE out_trade_no = :outTradeNo`,
+    { outTradeNo },
+  );
+  return row;
+};
+
+async function inputOf(outTradeNo: string): Promise<ConfirmPaymentInput> {
+  const { events } = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).fetchHistory();
+  const [payload] = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads ?? [];
+  if (!payload) throw new Error('the run has no input');
+  return defaultPayloadConverter.fromPayload(payload);
+}
+
+describe('a checkout', () => {
+  it('plans the first check; one that comes while checks are still to be made moves nothing', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    const planned = await rowOf(outTradeNo);
+    expect(planned?.seconds).toBeGreaterThan(590);
+    await shop.sql(
+      `UPDATE payments SET checks = 1, next_check_at = now() + interval '5 minutes' WHERE out_trade_no = :outTradeNo`,
+      { outTradeNo },
+    );
+    await story.checkOut({ orderId });
+    expect((await rowOf(outTradeNo))?.seconds).toBeLessThan(301);
+    expect((await shop.payments.payment(outTradeNo)).checks).toBe(1);
+    await story.terminate(outTradeNo);
+  });
+});
+
+describe('payments whose runs were terminated', () => {
+  it('thirty of them: each is watched again, with the checks that remain and at once', async () => {
+    const payments = await Promise.all(Array.from({ length: 30 }, () => story.checkOut()));
+    const numbers = payments.map(({ outTradeNo }) => outTradeNo);
+    await shop.sql(`UPDATE payments SET checks = 1 WHERE out_trade_no = ANY(:numbers)`, { numbers });
+    await Promise.all(numbers.map((outTradeNo) => story.terminate(outTradeNo)));
+    expect(await story.followUp()).toMatchObject({ unwatched: NOTHING });
+
+    const before = Date.now();
+    await overdue(...numbers);
+    expect(await story.followUp()).toMatchObject({ unwatched: { ...NOTHING, done: 30 } });
+    for (const { orderId, outTradeNo } of payments) {
+      expect(await story.isRunning(outTradeNo)).toBe(true);
+      const { expiresAt } = await shop.payments.order(orderId);
+      const input = await inputOf(outTradeNo);
+      expect(input).toMatchObject({ outTradeNo, checks: 3, checksMade: 1, intervalMs: 600_000 });
+      expect(input).toMatchObject({ closeBy: 'sweep', deadline: expiresAt.toISOString() });
+      expect(Date.parse(input.firstCheckAt ?? '')).toBeGreaterThanOrEqual(before);
+    }
+    expect(await story.followUp()).toMatchObject({ unwatched: NOTHING });
+    await Promise.all(numbers.map((outTradeNo) => story.terminate(outTradeNo)));
+  });
+
+  it('again and again: the pauses double, and a run that moves its check starts them anew', async () => {
+    const { outTradeNo } = await story.checkOut();
+    for (const [revivals, seconds] of [
+      [1, 0],
+      [2, 120],
+      [3, 360],
+    ]) {
+      await story.terminate(outTradeNo);
+      // Time passes: what was noted stays as it was noted.
+      await shop.sql(
+        `UPDATE payments SET next_check_at = now() - interval '1 hour',
+           revive_at = CASE WHEN revive_at = next_check_at THEN now() - interval '1 hour' ELSE revive_at END
+         WHERE out_trade_no = :outTradeNo`,
+        { outTradeNo },
+      );
+      expect(await story.followUp()).toMatchObject({ unwatched: { done: 1 } });
+      const row = await rowOf(outTradeNo);
+      expect(row?.revivals).toBe(revivals);
+      expect(Math.abs((row?.seconds ?? 0) - (seconds ?? 0))).toBeLessThan(30);
+    }
+    await story.terminate(outTradeNo);
+    await overdue(outTradeNo);
+    await story.followUp();
+    expect((await rowOf(outTradeNo))?.revivals).toBe(1);
+    await story.terminate(outTradeNo);
+  });
+
+  it('or whose timer is to close them: the new run does that', async () => {
+    const { outTradeNo } = await story.checkOut({ closeBy: 'timer', expiresIn: '30m' });
+    await story.terminate(outTradeNo);
+    await overdue(outTradeNo);
+    await story.followUp();
+    expect(await inputOf(outTradeNo)).toMatchObject({ closeBy: 'timer', checks: 3, checksMade: 0 });
+    await story.terminate(outTradeNo);
+  });
+});
+
+describe('a run that is merely late', () => {
+  it('is left alone: no new run, nothing ended', async () => {
+    const { outTradeNo } = await story.checkOut();
+    const handle = shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
+    const { runId } = await handle.describe();
+    await overdue(outTradeNo);
+    expect(await story.followUp()).toMatchObject({ unwatched: NOTHING });
+    expect(await handle.describe()).toMatchObject({ runId, status: { name: 'RUNNING' } });
+    await story.terminate(outTradeNo);
+  });
+});

@@ -1,0 +1,66 @@
+import { isCancellation, log, proxyActivities, setCurrentDetails } from '@temporalio/workflow';
+import { failureType } from './failures';
+import { followUpInWords } from './in-words';
+import type {
+  AlipayQueueActivities,
+  FollowUpKind,
+  FollowUpReport,
+  KindReport,
+  PaymentsQueueActivities,
+} from './messages';
+import { FOLLOW_UP_KINDS, TASK_QUEUES } from './messages';
+
+/**
+ * An activity takes no new work after 20 s, and what it has begun then takes a few calls more. A process that cannot do its
+ * part fails it, and another one takes it; the whole is over before it could keep the next follow-ups away for long.
+ */
+const TIME_BOX = {
+  startToCloseTimeout: '45s',
+  scheduleToCloseTimeout: '60s',
+  retry: { initialInterval: '1s', backoffCoefficient: 1, maximumAttempts: 5 },
+} as const;
+
+const { tellUndelivered, wakeUnrecorded, watchUnwatched, attendUnattended } =
+  proxyActivities<PaymentsQueueActivities>({ ...TIME_BOX, taskQueue: TASK_QUEUES.payments });
+
+const { askSlowly, closeLeftovers, recheckClosed } = proxyActivities<AlipayQueueActivities>({
+  ...TIME_BOX,
+  taskQueue: TASK_QUEUES.alipay,
+  heartbeatTimeout: '15s',
+});
+
+const ACTIVITIES: Readonly<Record<FollowUpKind, () => Promise<KindReport>>> = {
+  undelivered: tellUndelivered,
+  unrecorded: wakeUnrecorded,
+  slowChecks: askSlowly,
+  unwatched: watchUnwatched,
+  unattended: attendUnattended,
+  leftovers: closeLeftovers,
+  rechecks: recheckClosed,
+};
+
+/**
+ * Does whatever is due by the rows alone, each kind in its own activity, side by side: one that fails leaves the others
+ * done, and is done by the next follow-up.
+ */
+export async function followUp(): Promise<FollowUpReport> {
+  const report: Partial<FollowUpReport> = {};
+  setCurrentDetails(followUpInWords(report));
+  await Promise.all(
+    FOLLOW_UP_KINDS.map(async (kind) => {
+      report[kind] = await attempt(kind);
+      setCurrentDetails(followUpInWords(report));
+    }),
+  );
+  return report as FollowUpReport;
+}
+
+async function attempt(kind: FollowUpKind): Promise<KindReport | null> {
+  try {
+    return await ACTIVITIES[kind]();
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    log.warn('a kind of follow-up failed as a whole', { kind, code: failureType(error) ?? 'TIMEOUT' });
+    return null;
+  }
+}
