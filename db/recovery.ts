@@ -4,7 +4,7 @@
  */
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { row, rows, transaction } from './connect';
 import { appendEvent } from './payment-events';
 
 /** How many rows are concerned. */
@@ -82,26 +82,31 @@ export async function countRecoverable(db: Database, window: RecoveryWindow): Pr
 /**
  * Makes due what the lost store alone knew, page by page, each page a transaction. Safe to repeat, and for several
  * processes at once: what is due already stays as it is.
+ *
+ * @param signal ends it between two pages, with its reason thrown
  */
-export async function recover(db: Database, window: RecoveryWindow): Promise<Recovery> {
-  return {
-    unwatched: await byPages(() => watchAgain(db, window)),
-    unattended: await byPages(() => attendAgain(db, window)),
-    undelivered: await byPages((done) => tellAgain(db, window, done)),
+export async function recover(db: Database, window: RecoveryWindow, signal?: AbortSignal): Promise<Recovery> {
+  const byPages = async (act: (trx: Database, done: number) => Promise<number>): Promise<number> => {
+    let done = 0;
+    for (let changed = -1; changed !== 0; done += changed) {
+      signal?.throwIfAborted();
+      const before = done;
+      changed = await transaction(db, (trx) => act(trx, before));
+    }
+    return done;
   };
-}
-
-async function byPages(act: (done: number) => Promise<number>): Promise<number> {
-  let done = 0;
-  for (let changed = await act(done); changed > 0; changed = await act(done)) done += changed;
-  return done;
+  return {
+    unwatched: await byPages((trx) => watchAgain(trx, window)),
+    unattended: await byPages((trx) => attendAgain(trx, window)),
+    undelivered: await byPages((trx, done) => tellAgain(trx, window, done)),
+  };
 }
 
 // A row that somebody writes at the same moment is skipped: what is written is known to the present store.
 
-async function watchAgain(db: Database, window: RecoveryWindow): Promise<number> {
+async function watchAgain(trx: Database, window: RecoveryWindow): Promise<number> {
   const changed = await rows(
-    db,
+    trx,
     `UPDATE :schema:.payments SET next_check_at = ${OVERDUE}, revive_at = NULL, revivals = 0
      WHERE out_trade_no IN (
        SELECT out_trade_no FROM :schema:.payments WHERE ${UNWATCHED}
@@ -112,9 +117,9 @@ async function watchAgain(db: Database, window: RecoveryWindow): Promise<number>
   return changed.length;
 }
 
-async function attendAgain(db: Database, window: RecoveryWindow): Promise<number> {
+async function attendAgain(trx: Database, window: RecoveryWindow): Promise<number> {
   const changed = await rows(
-    db,
+    trx,
     `UPDATE :schema:.payments SET revive_at = :before, revivals = 0
      WHERE out_trade_no IN (
        SELECT out_trade_no FROM :schema:.payments WHERE ${UNATTENDED}
@@ -125,9 +130,9 @@ async function attendAgain(db: Database, window: RecoveryWindow): Promise<number
   return changed.length;
 }
 
-async function tellAgain(db: Database, window: RecoveryWindow, done: number): Promise<number> {
+async function tellAgain(trx: Database, window: RecoveryWindow, done: number): Promise<number> {
   const changed = await rows(
-    db,
+    trx,
     `UPDATE :schema:.order_messages m SET
        told_at = NULL, attempts = 0,
        retry_at = clock_timestamp() + (:done + page.n) * interval '1 second' / :perSecond

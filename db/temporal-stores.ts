@@ -57,7 +57,7 @@ export function findCurrentStore(db: Database): Promise<TemporalStore | undefine
  * @throws PaymentError FOREIGN_INSTALLATION where the database belongs to other merchants; nothing is written
  */
 export async function noteStore(db: Database, seen: SeenStore): Promise<Sighting> {
-  const current = await refresh(db, seen);
+  const current = await transaction(db, (trx) => refresh(trx, seen));
   if (current) return { kind: 'current', store: current };
   return transaction(db, async (trx) => {
     // Whoever takes over holds this lock; who waited for it finds its own store current.
@@ -96,9 +96,9 @@ export function contestedStore(seen: SeenStore, other: TemporalStore): PaymentEr
 }
 
 /** Refreshes the store, if it is the one that was seen last. Merchants are only added: processes may have different ones. */
-function refresh(db: Database, seen: SeenStore): Promise<TemporalStore | undefined> {
+function refresh(trx: Database, seen: SeenStore): Promise<TemporalStore | undefined> {
   return row(
-    db,
+    trx,
     `UPDATE :schema:.temporal_stores s SET
        seen_at = clock_timestamp(), address = :address, namespace = :namespace,
        merchants = s.merchants || ARRAY(

@@ -169,10 +169,11 @@ export class StoreWatch {
     const { db, orderTtlMs, log } = this.#deps;
     try {
       const since = new Date(before.getTime() - orderTtlMs - ONE_HOUR_MS);
-      const recovered = await recover(db, { since, before });
+      const recovered = await recover(db, { since, before }, this.#stopping.signal);
       await markRecovered(db, namespaceId);
       log.info({ namespaceId, ...recovered }, 'what the lost Temporal store knew is due again');
     } catch (err) {
+      if (this.#stopping.signal.aborted) return;
       log.error(
         { err, code: 'STORE_NOT_RECOVERED' },
         'taking over a Temporal store was interrupted; it goes on',
