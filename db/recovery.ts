@@ -34,8 +34,8 @@ const OVERDUE = `(CAST(:before AS timestamptz) - interval '3 minutes')`;
 
 const UNWATCHED = `status = 'UNPAID' AND next_check_at > ${OVERDUE} AND updated_at < :before`;
 
-const UNATTENDED = `(status IN ('REFUNDING', 'REVIEW') OR review_reason IS NOT NULL) AND
-  (revive_at IS NULL OR revive_at > :before)`;
+// Without a time it is due already.
+const UNATTENDED = `(status IN ('REFUNDING', 'REVIEW') OR review_reason IS NOT NULL) AND revive_at > :before`;
 
 const UNDELIVERED = `told_at >= :since AND told_at < :before`;
 
