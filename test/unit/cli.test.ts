@@ -312,6 +312,8 @@ const COMMANDS: string[][] = [
   ['review', 'resolve', 'P1', '--to', 'CLOSED', '--reason', 'it never came'],
   ['unmatched', 'list'],
   ['unmatched', 'resolve', '7', '--reason', 'refunded'],
+  ['merchant', 'list'],
+  ['merchant', 'set', 'A/1', '--seller-id', '2', '--reason', 'slip'],
   ['sweep', 'install'],
   ['sweep', 'run'],
   ['sweep', 'dry-run'],
@@ -474,6 +476,8 @@ describe('what strangers have written into a row', () => {
     unmatched: () =>
       Promise.resolve([{ ...UNMATCHED, outTradeNo: of('P'), tradeNo: of('1'), totalAmount: of('5') }]),
     resolveUnmatched: () => Promise.resolve({ ...UNMATCHED, resolvedBy: of('li'), resolution: of('x') }),
+    merchants: () => Promise.resolve(MERCHANTS.map((one) => ({ ...one, gateway: of('https://x/') }))),
+    correctMerchant: () => Promise.resolve({ from: of('A/1'), to: of('A/2'), orders: 3, payments: 4 }),
     sweep: {
       install: () => Promise.resolve({ ...SCHEDULE, scheduleId: of('sweep'), followUp: FOLLOW_UP }),
       run: () => Promise.resolve({ ...REPORT, heldIds: [of('A-8')] }),

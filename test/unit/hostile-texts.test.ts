@@ -1,5 +1,8 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AlipayKey } from '../../activities/alipay/key';
+import { readNotification } from '../../activities/alipay/notification';
 import { runCli } from '../../client/cli';
 import type { CliPayments } from '../../client/cli/command';
 import { refuseOtherPages, requireLocal } from '../../client/http-local';
@@ -7,11 +10,13 @@ import { requireToken } from '../../client/http-token';
 import {
   parseCheckoutInput,
   parseCloseInput,
+  parseCorrection,
   parseDecision,
   parseDuration,
   parseOrderId,
   parseOrderInput,
   parseOutTradeNo,
+  parseRecovery,
   parseResolution,
 } from '../../client/input';
 import { duration } from '../../worker/config';
@@ -50,6 +55,16 @@ async function expectQuick(take: (text: string) => unknown): Promise<void> {
 }
 
 const ORDER = { orderId: 'A-1', subject: 'Tea', totalAmount: '12.30' };
+const VERIFIER = {
+  appId: 'A',
+  sellerId: '1',
+  key: new AlipayKey(
+    generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({
+      type: 'spki',
+      format: 'pem',
+    }) as string,
+  ),
+};
 const WHO = { actor: 'li', reason: 'sold out' };
 
 /** Each field of an input in turn, the others sound. */
@@ -69,6 +84,14 @@ const PARSERS: (readonly [string, (text: string) => unknown])[] = [
   ...fieldsOf('a close', parseCloseInput, { ...WHO, orderId: 'A-1' }, ['orderId', 'actor', 'reason']),
   ...fieldsOf('a decision', parseDecision, { ...WHO, to: 'PAID' }, ['to', 'actor', 'reason']),
   ...fieldsOf('a resolution', parseResolution, { ...WHO, id: '7' }, ['id', 'actor', 'reason']),
+  ...fieldsOf('a correction', parseCorrection, { ...WHO, id: 'A/1', sellerId: '2' }, ['id', 'sellerId']),
+  ...fieldsOf('a recovery', parseRecovery, { actor: 'li' }, ['since', 'actor']),
+  ['a notification', (text) => readNotification(VERIFIER, Buffer.from(text))],
+  // As much of it as is looked at.
+  [
+    'a value of a notification',
+    (text) => readNotification(VERIFIER, `out_trade_no=P1&a=${text.slice(0, 8_000)}&sign=x`),
+  ],
   ['the name of a field', (text) => parseOrderInput({ ...ORDER, [text]: '1' })],
   ['an order id', parseOrderId],
   ['a payment number', parseOutTradeNo],
@@ -116,6 +139,8 @@ describe('the command line', () => {
 
   it.each([
     ['order', 'show', '?'],
+    ['merchant', 'set', '?', '--seller-id', '2', '--reason', 'x'],
+    ['recover', '--since', '?'],
     ['payment', 'show', '?'],
     ['payment', 'list', '--limit', '?'],
     ['payment', 'list', '--order', '?'],
