@@ -148,6 +148,19 @@ const sweptByCron: Scenario = async ({ client, world }) => {
   return runs.slice(0, 3);
 };
 
+function followedUp(prepare: (world: World) => void = () => undefined): Scenario {
+  return async ({ client, world }) => {
+    prepare(world);
+    const handle = await client.workflow.start(WORKFLOWS.followUp, {
+      workflowId: 'follow-up',
+      taskQueue: TASK_QUEUES.payments,
+      args: [{}],
+    });
+    await ended(handle);
+    return [handle];
+  };
+}
+
 function closing(status: 'UNPAID' | 'PAID' | 'HELD' | undefined): Scenario {
   return async ({ client, world }) => {
     if (status) world.orders.set('order-1', status);
@@ -305,6 +318,21 @@ export const SCENARIOS: Record<string, Scenario> = {
     },
     { intervalMs: HOUR },
   ),
+  'payment-review-continued': async (studio) => {
+    const { client, world } = studio;
+    world.place(outTradeNo, { orderId: payment.orderId, status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
+    await revivePayment(client, payment);
+    const handle = client.workflow.getHandle(paymentWorkflowId(outTradeNo));
+    const { runId } = await handle.describe();
+    for (let told = 0; (await handle.describe()).runId === runId; told += 1) {
+      if (told === 50) throw new Error('it does not go on as new');
+      await handle.signal(SIGNALS.rowMoved);
+      await sleep(100);
+    }
+    await resolve(studio, 'PAID');
+    await ended(handle);
+    return runsFrom(client, handle.workflowId, runId);
+  },
   'payment-review-refunded': checkedOut(
     {},
     async (studio) => {
@@ -371,6 +399,11 @@ export const SCENARIOS: Record<string, Scenario> = {
     world.onChunk = () => Promise.reject(alipayFailure('down'));
   }),
   'sweep-by-cron': sweptByCron,
+  'follow-up': followedUp(),
+  'follow-up-with-broken-kind': followedUp((world) => {
+    world.onKind = (kind) =>
+      kind === 'slowChecks' ? Promise.reject(broken()) : Promise.resolve({ done: 1, failed: 0, left: false });
+  }),
   'close-order-closed': closing('UNPAID'),
   'close-order-held': closing('HELD'),
   'close-order-paid': closing('PAID'),
