@@ -99,10 +99,12 @@ class PaymentRun {
     setHandler(alipayNotifiedSignal, () => void (this.#row.hasEvidence = true));
     setHandler(rowMovedSignal, () => void (this.#row.hasMoved = true));
     setHandler(checkedOutSignal, (checkout) => this.#startOver(checkout));
-    setHandler(checkNowUpdate, () => this.#checkNow());
-    setHandler(resolveReviewUpdate, (decision) => this.#resolveReview(decision), {
-      validator: assertDecision,
-    });
+    setHandler(checkNowUpdate, () => this.#row.update(() => this.#checkNow()));
+    setHandler(
+      resolveReviewUpdate,
+      (decision) => this.#row.update(() => this.#decisions.carriedOut(decision)),
+      { validator: assertDecision },
+    );
   }
 
   /** Does what is due next, or waits for it; false when nothing is left to do. */
@@ -202,7 +204,6 @@ class PaymentRun {
 
   /** Asks at once and uses up no check; says `unknown` rather than keep a person waiting. */
   async #checkNow(): Promise<PaymentState> {
-    this.#row.noteUpdate();
     await condition(() => this.#row.isKnown);
     if (!this.#row.isOpen && this.#row.status !== 'CLOSED') return this.state();
     const isAnswered = await this.#asking.join().isAnsweredWithin(CHECK_NOW_MS);
@@ -216,11 +217,6 @@ class PaymentRun {
     this.#refunding = undefined;
     const recorded = refunding.result;
     if (recorded) this.#row.adopt(recorded);
-  }
-
-  #resolveReview(decision: ResolveReview): Promise<PaymentState> {
-    this.#row.noteUpdate();
-    return this.#decisions.carriedOut(decision);
   }
 
   async #decide(): Promise<void> {
@@ -264,7 +260,7 @@ class PaymentRun {
 
   get #historyIsLong(): boolean {
     const { historyLength, continueAsNewSuggested } = workflowInfo();
-    return (historyLength > LONGEST_HISTORY || continueAsNewSuggested) && allHandlersFinished();
+    return (historyLength > LONGEST_HISTORY || continueAsNewSuggested) && !this.#row.isUpdating;
   }
 
   async #goOnAsNew(): Promise<void> {

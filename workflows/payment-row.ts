@@ -1,4 +1,4 @@
-import { allHandlersFinished, workflowInfo } from '@temporalio/workflow';
+import { workflowInfo } from '@temporalio/workflow';
 import { locallyOrUntilDone } from './effects';
 import type { Recorded, StoredPaymentStatus } from './messages';
 import { locally, untilDone } from './proxies';
@@ -17,6 +17,7 @@ export class PaymentRow {
   readonly #onChange: () => void;
   /** The history's length in the task that brought the newest update. */
   #updatedAt = -1;
+  #updates = 0;
 
   status: StoredPaymentStatus = 'UNPAID';
   reviewReason: string | null = null;
@@ -55,9 +56,20 @@ export class PaymentRow {
     return this.hasEvidence || this.hasMoved;
   }
 
-  /** An update has been accepted in this task. */
-  noteUpdate(): void {
+  /** Whether an update is unfinished. Signals do not count: where there are traces, theirs end a moment later. */
+  get isUpdating(): boolean {
+    return this.#updates > 0;
+  }
+
+  /** Handles an update that has been accepted in this task. */
+  async update<T>(handle: () => Promise<T>): Promise<T> {
     this.#updatedAt = workflowInfo().historyLength;
+    this.#updates += 1;
+    try {
+      return await handle();
+    } finally {
+      this.#updates -= 1;
+    }
   }
 
   /** Records what Alipay said and is not recorded yet, and tells the order service. */
@@ -104,8 +116,7 @@ export class PaymentRow {
   }
 
   #do<T>(local: () => Promise<T>, normal: () => Promise<T>): Promise<T> {
-    const isLocal =
-      this.#mayBeLocal && allHandlersFinished() && workflowInfo().historyLength !== this.#updatedAt;
+    const isLocal = this.#mayBeLocal && !this.isUpdating && workflowInfo().historyLength !== this.#updatedAt;
     return isLocal ? locallyOrUntilDone(local, normal) : normal();
   }
 }
