@@ -4,7 +4,9 @@
  */
 import { createInterface } from 'node:readline';
 import { openDatabase } from '../../db/connect';
-import { openPayment, recordPaid, registerOrder } from '../../db/ledger';
+import { storeEvidence } from '../../db/evidence';
+import type { AlipayWord } from '../../db/ledger';
+import { openPayment, recordEvidence, registerOrder } from '../../db/ledger';
 import { findUndelivered, markTold } from '../../db/order-messages';
 
 export interface Seen {
@@ -51,23 +53,30 @@ async function payOne(number: number): Promise<string | undefined> {
     marginMs: 1_000,
     plan: { firstCheckInMs: null, slowChecksMs: [] },
   });
-  const evidence = {
+  const body = Buffer.from(`trade_no=T${outTradeNo}`);
+  await storeEvidence(db, {
     outTradeNo,
+    kind: 'answer',
+    signed: { bytes: body, signature: 'signed', charset: 'utf-8', keyFingerprint: 'key' },
+    isNews: true,
+    says: { tradeStatus: 'TRADE_SUCCESS', totalAmount },
+  });
+  const read = (): AlipayWord => ({
+    kind: 'paid',
     tradeNo: `T${outTradeNo}`,
     totalAmount,
     at: null,
-    content: null,
-    actor: 'test',
-  };
-  const { status, undelivered } = await recordPaid(db, evidence, 'refund');
+    content: {},
+  });
+  const { recorded } = await recordEvidence(db, outTradeNo, { read, policy: 'refund' });
   const messages = await findUndelivered(db, orderId);
   for (const { messageId } of messages) await markTold(db, messageId);
   const seen = JSON.stringify([
     order.id,
     order.totalAmount,
     payment.outTradeNo,
-    status,
-    undelivered,
+    recorded.status,
+    recorded.undelivered,
     messages.map((one) => one.messageId),
   ]);
   const expected = JSON.stringify([orderId, totalAmount, outTradeNo, 'PAID', true, [`PAID-${outTradeNo}`]]);
