@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createPaymentsQueueActivities } from '../../activities';
 import { diagnose } from '../../client/doctor';
-import { listMerchants } from '../../db/merchants';
+import { openDatabase } from '../../db/connect';
+import { listMerchants, registerMerchant } from '../../db/merchants';
 import { pino } from 'pino';
-import { Hands, openShop } from '../support';
+import { Hands, freshDatabase, openShop } from '../support';
 import type { Shop } from '../support';
 import { durableAlipay, environmentOf } from './operator';
 import { Story } from './story';
@@ -102,6 +103,23 @@ function logging(of: Shop): { hands: Hands; lines: () => Record<string, unknown>
     lines: () => written.map((line) => JSON.parse(line) as Record<string, unknown>),
   };
 }
+
+describe('a merchant that is new', () => {
+  it('is registered once, however many first checkouts come at the same time', async () => {
+    const db = openDatabase({ url: await freshDatabase(), maxConnections: 20 });
+    const ids = Array.from({ length: 200 }, (_, index) => `2021000000000${index + 100}`);
+    try {
+      for (const appId of ids) {
+        const merchant = { appId, sellerId: '2088000000000000', gateway: 'https://alipay.example' };
+        const registered = Array.from({ length: 20 }, () => registerMerchant(db, merchant));
+        expect(new Set(await Promise.all(registered))).toEqual(new Set([`${appId}/2088000000000000`]));
+      }
+      expect(await listMerchants(db)).toHaveLength(ids.length);
+    } finally {
+      await db.destroy();
+    }
+  });
+});
 
 describe('the installation of another merchant', () => {
   it('closes none of eight paid orders, and asks nobody about them', async () => {
