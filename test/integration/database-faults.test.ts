@@ -164,6 +164,17 @@ describeWithPooler('a pooler that gives each transaction another connection', ()
       says: expect.stringMatching(/^A pooler gives each transaction another connection.*42P05/) as unknown,
       advice: 'Set DATABASE_POOLER=transaction.',
     });
+    const without = { ...env, DATABASE_URL, DATABASE_POOLER: 'transaction' };
+    const examined = Object.fromEntries(
+      (await diagnose(without, { deadlineMs: 8_000 })).map(({ check, verdict }) => [check, verdict]),
+    );
+    expect(examined).toMatchObject({
+      database: 'ok',
+      isolation: 'ok',
+      schema: 'ok',
+      rights: 'ok',
+      migrations: 'ok',
+    });
   });
 });
 
