@@ -75,7 +75,7 @@ async function sweepBatch(): Promise<SweepReport> {
   return story.sweep({ parallel: 10, pageSize: ORDERS });
 }
 
-it('every sweep closes what has expired, in about the time that healthy workers take', async () => {
+it('every sweep closes all, in about the time that healthy workers take', async () => {
   // The first one meets workers that have connected to nothing yet.
   await sweepBatch();
   const healthy = await sweepBatch();
@@ -84,11 +84,7 @@ it('every sweep closes what has expired, in about the time that healthy workers 
   await startWorker(['alipay'], await closedPort());
   for (let i = 0; i < 3; i += 1) {
     const report = await sweepBatch();
-    expect(report).toMatchObject({ held: 0, gatewayDown: false });
-    // One time in 256 a chunk of ten meets the same worker at all its attempts; the next sweep closes it.
-    expect(report.closed).toBeGreaterThanOrEqual(ORDERS - 10);
+    expect(report).toMatchObject({ scanned: ORDERS, closed: ORDERS, held: 0, failed: 0, gatewayDown: false });
     expect(report.seconds).toBeLessThan(healthy.seconds + 15);
   }
-  await story.sweep();
-  expect(await shop.sql(`SELECT DISTINCT status FROM orders`)).toEqual([{ status: 'CLOSED' }]);
-});
+}, 120_000);
