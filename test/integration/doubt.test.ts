@@ -167,6 +167,19 @@ describe('an order held by a payment in REVIEW or REFUNDING', () => {
     expect(await story.sweep()).toMatchObject({ scanned: 0 });
   });
 
+  it('is closed by the next sweep after the decision', async () => {
+    const { orderId, a } = await twoTabs();
+    await putInReview(a);
+    await story.expire(orderId);
+    expect(await story.sweep()).toMatchObject({ held: 1, heldIds: [orderId] });
+    expect(await pauseOf(orderId)).toBe(Infinity);
+    await shop.payments.resolveReview(a, { to: 'REFUNDING', actor: 'anna', reason: 'too late' });
+    await story.until(a, 'REFUNDED');
+    expect(await pauseOf(orderId)).toBeNull();
+    expect(await story.sweep()).toMatchObject({ scanned: 1, closed: 1 });
+    expect(await story.standing(orderId)).toBe('CLOSED: CLOSED, REFUNDED');
+  });
+
   it('is asked about again where another payment of it is in doubt as well', async () => {
     const { orderId, a, b } = await twoTabs();
     await setStatus(a, 'REFUNDING');
