@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Database } from '../db/connect';
 import { storeEvidence } from '../db/evidence';
+import { isOf, merchantId } from '../db/merchants';
 import { findPayment } from '../db/payments';
 import { isNews } from '../db/rules';
 import { keepUnmatched } from '../db/unmatched-notifications';
@@ -43,7 +44,8 @@ export async function handleNotification(
   const { notification, signed } = read;
   const { outTradeNo, notifyId, tradeStatus, totalAmount, refundedAmount } = notification;
   const payment = await findPayment(deps.db, outTradeNo);
-  if (!payment) return keep(deps, read);
+  // Another merchant may use the same number: what its account was paid says nothing of our payment.
+  if (!payment || !isOf(payment.merchant, [merchantId(deps.alipay.settings)])) return keep(deps, read);
   const stored = await storeEvidence(deps.db, {
     outTradeNo,
     kind: 'notification',
@@ -74,7 +76,7 @@ function refuse(
   return 'fail';
 }
 
-/** Genuine, but of no payment here: money without an order. A person looks; Alipay need not send it again. */
+/** Genuine, but of no payment of this merchant here: money without an order. A person looks; Alipay need not send it again. */
 async function keep(
   { db, log, observer }: NotificationDependencies,
   { notification: { outTradeNo, notifyId }, signed }: GenuineNotification,

@@ -157,6 +157,20 @@ describe('the installation of another merchant', () => {
   });
 });
 
+describe('a notification of another merchant', () => {
+  it('under the number of our payment says nothing of it: it is kept for a person', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    const url = other.deps.alipay.settings.notifyUrl;
+    const paid = { trade_status: 'TRADE_SUCCESS', total_amount: '12.30', notify_id: 'theirs' };
+    expect(await other.alipay.control.notify(outTradeNo, paid, url)).toMatchObject({ body: 'success' });
+    expect(await story.standing(orderId)).toBe('UNPAID: UNPAID');
+    expect(await shop.sql(`SELECT 1 FROM evidence WHERE out_trade_no = :outTradeNo`, { outTradeNo })).toEqual(
+      [],
+    );
+    expect(await shop.payments.unmatched()).toMatchObject([{ outTradeNo }]);
+  });
+});
+
 describe('a person at the command line', () => {
   const inDatabase = async () => ({
     orders: await shop.sql(
@@ -233,7 +247,7 @@ describe('a person at the command line', () => {
       { id: OURS, correctedTo: null },
       { id: corrected, correctedTo: OURS, openPayments: 0 },
     ]);
-  });
+  }, 120_000);
 
   it.each([
     [
