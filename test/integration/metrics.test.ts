@@ -49,7 +49,8 @@ beforeAll(async () => {
   const [port = 0, prometheusPort = 0, shopPort = 0, serverPort = 0] = await freePorts(4);
   shopUrl = `http://127.0.0.1:${shopPort}`;
   shop.deps.alipay.settings.notifyUrl = `${shopUrl}/alipay/notify`;
-  const environment = environmentOf(shop);
+  // The worker installs the Schedule; here each sweep is asked for.
+  const environment = { ...environmentOf(shop), SWEEP_CRON: '@every 8760h' };
   line = await Line.to(environment['TEMPORAL_ADDRESS'] ?? '');
   const addresses = { worker: `127.0.0.1:${port}`, server: `127.0.0.1:${serverPort}` };
   endpoint = `http://${addresses.worker}/metrics`;
