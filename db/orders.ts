@@ -5,6 +5,7 @@ import { ofMerchants } from './merchants';
 import type { NewOrderMessage } from './order-messages';
 import { messageId } from './order-messages';
 import type { Payment } from './payments';
+import { IS_HOLDING } from './rules';
 
 /** A row of `orders`, in camelCase. Amounts are yuan with two decimals. */
 export interface Order {
@@ -227,7 +228,7 @@ function holdForDecision(db: Database, orderId: string): Promise<void> {
       trx,
       `UPDATE :schema:.orders SET holds = 0, held_until = 'infinity'
        WHERE id = :orderId AND status = 'UNPAID' AND EXISTS (
-         SELECT FROM :schema:.payments WHERE order_id = :orderId AND status IN ('REVIEW', 'REFUNDING'))`,
+         SELECT FROM :schema:.payments p WHERE p.order_id = :orderId AND ${IS_HOLDING})`,
       { orderId },
     );
   });

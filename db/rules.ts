@@ -35,6 +35,8 @@ export interface PaymentFacts {
 export const isHolding = ({ status }: Pick<PaymentFacts, 'status'>): boolean =>
   status === 'REVIEW' || status === 'REFUNDING';
 
+export const IS_HOLDING = `p.status IN ('REFUNDING', 'REVIEW')`;
+
 /** A person has to decide. A PAID row keeps its status meanwhile. */
 export const isInReview = ({
   status,

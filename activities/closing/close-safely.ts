@@ -6,6 +6,7 @@ import { closeOrderWithPayments, unknownOrder } from '../../db/ledger';
 import { assertOurs } from '../../db/merchants';
 import { findOrderToClose, holdOrder } from '../../db/orders';
 import type { HoldReason, OrderToClose, PaymentToClose } from '../../db/orders';
+import { isHolding } from '../../db/rules';
 import { PaymentError } from '../../workflows/errors';
 import { paymentWorkflowId } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
@@ -110,7 +111,7 @@ export async function closeSafely(deps: ClosingDependencies, request: CloseReque
 const notNow = (because: string): OrderOutcome => ({ is: 'held', because });
 
 function findDecision({ payments }: OrderToClose): Doubt | undefined {
-  const holder = payments.find(({ status }) => status === 'REVIEW' || status === 'REFUNDING');
+  const holder = payments.find(isHolding);
   if (!holder) return undefined;
   const because = `its payment ${holder.outTradeNo} is in ${holder.status}`;
   return { is: 'held', because, waitsFor: 'decision' };
