@@ -8,6 +8,7 @@ import {
   recordUnproven,
   unknownPayment,
 } from '../db/ledger';
+import { assertOurs } from '../db/merchants';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
 import { amountToRefund } from '../db/rules';
@@ -19,6 +20,8 @@ import { counted } from './metrics';
 export interface RefundDependencies {
   db: Database;
   alipay: AlipayGateway;
+  /** Ids of the merchants that this process has: it refunds no other's payments. */
+  merchants: readonly string[];
   metrics: Metrics;
 }
 
@@ -50,19 +53,20 @@ const NO_BALANCE: Unproven = { mostAnswers: 48, askAgainInMs: () => 1_800_000 };
 const ACTOR = 'refund';
 
 export function createRefundActivities(deps: RefundDependencies) {
-  const { db, alipay, metrics } = deps;
+  const { db, alipay, merchants, metrics } = deps;
   return {
     /**
      * Drives a REFUNDING payment on: gives back all that was paid with a fixed `out_request_no`, and believes it only
      * when proven (`fund_change=Y`, or the refund query). What Alipay refuses, or does not prove in the end, goes to
      * a person. Safe to repeat.
      *
-     * Fails with ALIPAY_UNKNOWN (try again) and the failures of any call.
+     * Fails with ALIPAY_UNKNOWN (try again), MERCHANT_UNKNOWN, and the failures of any call.
      */
     async refundPayment({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
       if (payment.status !== 'REFUNDING') return readRecorded(db, outTradeNo);
+      assertOurs(payment, merchants);
       try {
         if (await refundIsProven(alipay, payment)) return await proven(deps, payment);
       } catch (error) {
