@@ -3,6 +3,7 @@ import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
 import type { Consulted, ReviewDecision } from '../db/ledger';
 import { assertDecidable, readRecorded, recordReview, refusedReview, unknownPayment } from '../db/ledger';
+import { assertOurs } from '../db/merchants';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
 import { isDecided } from '../db/review-rules';
@@ -16,19 +17,21 @@ import { wasRefunded } from './refunds';
 export interface ReviewDependencies {
   db: Database;
   alipay: AlipayGateway;
+  /** Ids of the merchants that this process has: it asks about no other's payments. */
+  merchants: readonly string[];
   metrics: Metrics;
 }
 
 export function createReviewActivities(deps: ReviewDependencies) {
-  const { db, alipay, metrics } = deps;
+  const { db, alipay, merchants, metrics } = deps;
   return {
     /**
      * Carries out a person's decision about a payment in review, to refund one that is PAID, or to stop a refund, if what
      * Alipay answers now agrees with it. Where the buyer could still pay what is to be CLOSED, the trade is closed first.
      * Safe to repeat.
      *
-     * Fails with REVIEW_REFUSED (the message says what contradicts it), INVALID_INPUT, PAYMENT_UNKNOWN, and the failures
-     * of any call.
+     * Fails with REVIEW_REFUSED (the message says what contradicts it), INVALID_INPUT, PAYMENT_UNKNOWN, MERCHANT_UNKNOWN,
+     * and the failures of any call.
      */
     async resolveReview(decision: ResolveReview & { outTradeNo: string }): Promise<Decided> {
       const { outTradeNo, to } = decision;
@@ -37,6 +40,7 @@ export function createReviewActivities(deps: ReviewDependencies) {
       if (!payment) throw unknownPayment(outTradeNo);
       if (isDecided(payment, to)) return readRecorded(db, outTradeNo);
       assertDecidable(payment, decision);
+      assertOurs(payment, merchants);
 
       let consulted = await consult(deps, payment, decision);
       let recorded = await recordReview(db, decision, consulted);
@@ -63,7 +67,7 @@ async function consult(
   const evidenceId = isEvidence(answered) ? await storeAnswer(db, outTradeNo, 0, answered) : undefined;
   const fresh = {
     answer,
-    isFinished: tradeStatus === 'TRADE_FINISHED',
+    tradeStatus,
     wasPaid: paidAt !== null,
     totalAmount,
     isRefunded: await wasRefunded(alipay, payment),

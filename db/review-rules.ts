@@ -8,8 +8,8 @@ import { REVIEW_REASONS, amountToRefund, isInReview, isKnownPaid } from './rules
 /** What Alipay answers a moment before a person's decision: the trade query, and the query of our own refund. */
 export interface FreshAnswer {
   answer: 'paid' | 'waiting' | 'not-exist' | 'closed';
-  /** TRADE_FINISHED: the time for refunds is over. */
-  isFinished: boolean;
+  /** In Alipay's words; null where there is no trade. */
+  tradeStatus: string | null;
   /** It names a time of payment. */
   wasPaid: boolean;
   /** Yuan. */
@@ -119,7 +119,7 @@ function judgeOutside(payment: PaymentFacts, { refundMayCome }: Proposal, fresh:
   if (fresh.answer !== 'paid' || fresh.isRefunded) return refused(says(fresh));
   if (isFinalRefusal(payment.reviewReason)) return ACCEPTED;
   return refused(
-    fresh.isFinished
+    fresh.tradeStatus === 'TRADE_FINISHED'
       ? 'Alipay has not refused to refund it yet; resolve to REFUNDING first'
       : 'Alipay would still refund it; resolve to REFUNDING',
   );
@@ -160,11 +160,7 @@ function judgeClosed(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
   return fresh.answer === 'waiting' ? CLOSE_FIRST : ACCEPTED;
 }
 
-function says({ answer, isFinished, wasPaid, isRefunded }: FreshAnswer): string {
-  const more = [
-    isFinished && 'finished',
-    answer === 'closed' && wasPaid && 'after a payment',
-    isRefunded && 'refunded by us',
-  ].filter((word) => word !== false);
-  return `Alipay says ${[answer, ...more].join(', ')}`;
+function says({ answer, tradeStatus, wasPaid, isRefunded }: FreshAnswer): string {
+  const after = answer === 'closed' && wasPaid ? ' after a payment' : '';
+  return `Alipay says ${tradeStatus ?? answer}${after}${isRefunded ? ', and that our refund was made' : ''}`;
 }

@@ -4,7 +4,6 @@ import { DefaultLogger } from '@temporalio/worker';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import { storeAnswer } from '../../activities/payments';
 import { recordRefunded } from '../../db/ledger';
-import type { Recorded } from '../../workflows/messages';
 import type { Decided, ResolveReview, ReviewOutcome } from '../../workflows/messages';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';

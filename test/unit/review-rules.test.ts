@@ -26,6 +26,13 @@ const EVIDENCE = {
   'a part refunded': { paidAmount: TOTAL, tradeNo: '2026', refundedAmount: '2.30' },
 } as const satisfies Record<string, Partial<PaymentFacts>>;
 
+const STATUS_OF = {
+  paid: 'TRADE_SUCCESS',
+  waiting: 'WAIT_BUYER_PAY',
+  'not-exist': null,
+  closed: 'TRADE_CLOSED',
+} as const;
+
 const ANSWERS: readonly FreshAnswer[] = (['paid', 'waiting', 'not-exist', 'closed'] as const).flatMap(
   (answer) =>
     [false, true].flatMap((wasPaid) =>
@@ -33,7 +40,7 @@ const ANSWERS: readonly FreshAnswer[] = (['paid', 'waiting', 'not-exist', 'close
         [false, true].map((isRefunded) => ({
           answer,
           wasPaid: answer === 'paid' || (answer === 'closed' && wasPaid),
-          isFinished: answer === 'paid' && isFinished,
+          tradeStatus: answer === 'paid' && isFinished ? 'TRADE_FINISHED' : STATUS_OF[answer],
           isRefunded: (answer === 'paid' || answer === 'closed') && isRefunded,
           totalAmount: answer === 'not-exist' ? '0.00' : TOTAL,
         })),
@@ -121,7 +128,7 @@ function endsBy(one: Case, to: ReviewOutcome, more: Partial<Proposal> = {}): boo
 
 /** Alipay refunds what is not finished, unless it has refused that for good. An empty account may be filled. */
 const canRefund = ({ payment, fresh }: Case): boolean =>
-  !fresh.isFinished && !/^REFUND_REFUSED ACQ\.TRADE_/.test(payment.reviewReason ?? '');
+  fresh.tradeStatus !== 'TRADE_FINISHED' && !/^REFUND_REFUSED ACQ\.TRADE_/.test(payment.reviewReason ?? '');
 
 const isRefused = ({ payment }: Case): boolean =>
   /^REFUND_REFUSED ACQ\.TRADE_/.test(payment.reviewReason ?? '');
@@ -193,7 +200,7 @@ describe('what waits for nobody', () => {
 describe('money paid back outside Alipay', () => {
   const paid: FreshAnswer = {
     answer: 'paid',
-    isFinished: false,
+    tradeStatus: 'TRADE_SUCCESS',
     wasPaid: true,
     totalAmount: TOTAL,
     isRefunded: false,
@@ -205,7 +212,7 @@ describe('money paid back outside Alipay', () => {
     verdictOf({ payment, order: late, fresh }, 'REFUNDED', { outside: OUTSIDE });
 
   it('is accepted of a finished trade once Alipay has refused to refund it', () => {
-    const finished = { ...paid, isFinished: true };
+    const finished = { ...paid, tradeStatus: 'TRADE_FINISHED' };
     expect(outside(inReview('REFUND_REFUSED ACQ.TRADE_HAS_FINISHED'), finished)).toEqual({
       kind: 'accepted',
     });
@@ -218,8 +225,12 @@ describe('money paid back outside Alipay', () => {
     ['LATE_PAYMENT', paid, /would still refund/],
     ['REFUND_REFUSED ACQ.SELLER_BALANCE_NOT_ENOUGH', paid, /would still refund/],
     ['REFUND_NOT_PROVEN', paid, /would still refund/],
-    ['AMOUNT_DIFFERS', { ...paid, isFinished: true }, /has not refused/],
-    ['REFUND_REFUSED ACQ.TRADE_HAS_CLOSE', { ...paid, answer: 'closed' as const }, /Alipay says closed/],
+    ['AMOUNT_DIFFERS', { ...paid, tradeStatus: 'TRADE_FINISHED' }, /has not refused/],
+    [
+      'REFUND_REFUSED ACQ.TRADE_HAS_CLOSE',
+      { ...paid, answer: 'closed' as const, tradeStatus: 'TRADE_CLOSED' },
+      /Alipay says TRADE_CLOSED after a payment/,
+    ],
   ])('is refused after %s, where Alipay gives it back itself, or has', (reason, fresh, because) => {
     expect(outside(inReview(reason), fresh)).toMatchObject({
       kind: 'refused',
@@ -229,7 +240,7 @@ describe('money paid back outside Alipay', () => {
 
   it('is refused where all has gone back, and with any other decision', () => {
     const all = inReview('REFUND_REFUSED ACQ.TRADE_HAS_FINISHED', { refundedAmount: TOTAL });
-    expect(outside(all, { ...paid, isFinished: true }).kind).toBe('refused');
+    expect(outside(all, { ...paid, tradeStatus: 'TRADE_FINISHED' }).kind).toBe('refused');
     const one = { payment: inReview('AMOUNT_DIFFERS'), order: late, fresh: paid };
     expect(verdictOf(one, 'REFUNDING', { outside: OUTSIDE }).kind).toBe('refused');
   });
@@ -238,7 +249,7 @@ describe('money paid back outside Alipay', () => {
 it('a trade that the buyer could still pay is closed at Alipay first', () => {
   const fresh: FreshAnswer = {
     answer: 'waiting',
-    isFinished: false,
+    tradeStatus: 'WAIT_BUYER_PAY',
     wasPaid: false,
     totalAmount: TOTAL,
     isRefunded: false,
