@@ -10,7 +10,12 @@ import { describeState } from './payment';
 import { distance, status, table } from './screen';
 import type { Paint } from './screen';
 
-const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as const satisfies ReviewOutcome[];
+const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const satisfies ReviewOutcome[];
+
+interface DecisionOptions extends WhoAndWhy {
+  to: ReviewOutcome;
+  outside?: string;
+}
 
 export function addReview(program: Command, answering: Answering): void {
   const review = program
@@ -49,25 +54,33 @@ function addResolve(review: Command, answering: Answering): void {
       [
         'Carries out a decision. Alipay is asked first, and a decision against its word is refused (exit code 4):',
         "  PAID       the money is the order's",
-        '  REFUNDING  give the whole amount back now',
-        '  REFUNDED   it went back elsewhere, as in the merchant portal',
-        '  CLOSED     it never came',
+        '  REFUNDING  give back now all that was paid',
+        '  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which refunds it no more',
+        '  CLOSED     it never came; a trade that the buyer could still pay is closed at Alipay first',
+        '  REVIEW     stop a refund that is under way',
       ].join('\n'),
     )
     .argument('<outTradeNo>', 'the payment number')
-    .addOption(new Option('--to <status>', 'what it becomes').choices(OUTCOMES).makeOptionMandatory());
+    .addOption(new Option('--to <status>', 'what it becomes').choices(OUTCOMES).makeOptionMandatory())
+    .option('--outside <reference>', 'with REFUNDED: how it was paid back outside Alipay, as a bank says it');
   askWhoAndWhy(resolve)
     .addHelpText(
       'after',
       examples(
         'review resolve A1001x1 --to REFUNDING --reason "the amount differs"',
         'review resolve A1001x1 --to PAID --reason "the buyer confirmed" --actor li --json',
+        'review resolve A1001x1 --to REFUNDED --outside "ICBC 2026-17" --reason "refused after a year"',
       ),
     )
     .action(
-      answering(async (payments, given: string, decision: WhoAndWhy & { to: ReviewOutcome }) => {
-        const { to, actor, reason } = decision;
-        const state = await payments.resolveReview(parseOutTradeNo(given), { to, actor, reason });
+      answering(async (payments, given: string, decision: DecisionOptions) => {
+        const { to, actor, reason, outside: reference } = decision;
+        const state = await payments.resolveReview(parseOutTradeNo(given), {
+          to,
+          actor,
+          reason,
+          ...(reference !== undefined && { outside: { reference } }),
+        });
         return answer(state, describeState);
       }),
     );
@@ -77,11 +90,12 @@ function reviewTable(paint: Paint, payments: readonly Payment[], now = new Date(
   if (payments.length === 0) return 'nothing to review';
   return table(
     paint,
-    ['PAYMENT', 'ORDER', 'AMOUNT', 'STATUS', 'REASON', 'SINCE'],
+    ['PAYMENT', 'ORDER', 'AMOUNT', 'PAID', 'STATUS', 'REASON', 'SINCE'],
     payments.map((p) => [
       p.outTradeNo,
       p.orderId,
       p.totalAmount,
+      p.paidAmount ?? '-',
       status(paint, p.status),
       paint('red', p.reviewReason ?? 'not recorded'),
       distance(p.updatedAt, now),

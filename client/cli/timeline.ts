@@ -40,7 +40,7 @@ function nextCheck(paint: Paint, at: Date, now: Date): string[] {
 }
 
 function recorded({ at, event, actor, detail }: PaymentEvent): Moment {
-  return { at: new Date(at), what: event, who: actor, detail: outline(detail) };
+  return { at: new Date(at), what: event, who: actor, detail: outline(event, detail) };
 }
 
 function ran({ runId, status, startedAt, endedAt }: PaymentRun): Moment[] {
@@ -49,10 +49,14 @@ function ran({ runId, status, startedAt, endedAt }: PaymentRun): Moment[] {
   return endedAt ? [start, { ...run, at: endedAt, what: `workflow ${status.toLowerCase()}` }] : [start];
 }
 
+/** What an event says of the evidence that it names. */
+const EVIDENCE = ['evidence', 'trade_status', 'total_amount', 'refund_fee'];
+
 /** One line of a detail: its plain values, none that is secret or tells who the buyer is. */
-function outline(detail: Record<string, unknown>): string {
+function outline(event: string, detail: Record<string, unknown>): string {
+  const isEvidence = event === 'notified' || event === 'answered';
   return Object.entries(redact(detail))
-    .filter(([, value]) => isPlain(value))
+    .filter(([key, value]) => isPlain(value) && (!isEvidence || EVIDENCE.includes(key)))
     .map(([key, value]) => `${key}=${String(value)}`)
     .join(' ');
 }

@@ -122,7 +122,7 @@ describe('review', () => {
 
     const listed = await run('review', 'list');
     expect(listed.out).toMatch(
-      new RegExp(`^${outTradeNo} +${orderId} +12\\.30 +REVIEW +AMOUNT_DIFFERS`, 'm'),
+      new RegExp(`^${outTradeNo} +${orderId} +12\\.30 +12\\.31 +REVIEW +AMOUNT_DIFFERS`, 'm'),
     );
 
     const decide = (to: string) =>

@@ -47,7 +47,7 @@ const PAYMENT: Payment = {
   tradeNo: '2026010122001',
   checks: 1,
   nextCheckAt: null,
-  paidAmount: null,
+  paidAmount: '12.31',
   acceptedAmount: null,
   outsideAmount: null,
   outsideReference: null,
@@ -631,8 +631,8 @@ describe('review', () => {
     const { out } = await run(['review', 'list']);
     const lines = out.trimEnd().split('\n');
     expect(lines).toHaveLength(3);
-    expect(lines[1]).toMatch(/^P1 +A-1 +12\.30 +REVIEW +the amount differs +\d+d$/);
-    expect(lines[2]).toMatch(/^P1 +A-1 +12\.30 +PAID +the amount differs +\d+d$/);
+    expect(lines[1]).toMatch(/^P1 +A-1 +12\.30 +12\.31 +REVIEW +the amount differs +\d+d$/);
+    expect(lines[2]).toMatch(/^P1 +A-1 +12\.30 +12\.31 +PAID +the amount differs +\d+d$/);
     expect((await run(['review', 'list'], { reviews: () => Promise.resolve([]) })).out).toBe(
       'nothing to review\n',
     );
@@ -653,6 +653,23 @@ describe('review', () => {
     expect((await run(line)).asked).toEqual([
       ['resolveReview', ['P1', { to: 'PAID', actor: 'li', reason: 'the buyer confirmed' }]],
     ]);
+  });
+
+  it.each([
+    [['REVIEW'], { to: 'REVIEW' }],
+    [['REFUNDED', '--outside', 'ICBC 17'], { to: 'REFUNDED', outside: { reference: 'ICBC 17' } }],
+  ])('resolve --to %j hands on %j', async (to, decision) => {
+    const line = ['review', 'resolve', 'P1', '--reason', 'x', '--actor', 'li', '--to', ...to];
+    expect((await run(line)).asked).toEqual([
+      ['resolveReview', ['P1', { ...decision, actor: 'li', reason: 'x' }]],
+    ]);
+  });
+
+  it('resolve shows the answer that decided, and not the one before', async () => {
+    const { out } = await run(['review', 'resolve', 'P1', '--to', 'CLOSED', '--reason', 'x'], {
+      resolveReview: () => Promise.resolve({ ...STATE, status: 'CLOSED', lastAnswer: 'not-exist' }),
+    });
+    expect(out).toMatch(/^Alipay says +not-exist$/m);
   });
 
   it("resolve ends with 4 where Alipay's word is another", async () => {
