@@ -31,6 +31,8 @@ export interface ActivityDependencies {
   intervalMs: number;
   /** `SLOW_CHECKS`, ms after checkout. */
   slowChecksMs: readonly number[];
+  /** `EVIDENCE_RETENTION`, ms; undefined: evidence is kept. */
+  evidenceRetentionMs?: number | undefined;
 }
 
 /** What a worker on queue `payments` runs, also as local activities. */

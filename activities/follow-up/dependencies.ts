@@ -18,6 +18,8 @@ export interface FollowUpDependencies {
   intervalMs: number;
   /** `SLOW_CHECKS`, ms after checkout. */
   slowChecksMs: readonly number[];
+  /** `EVIDENCE_RETENTION`, ms; undefined: evidence is kept. */
+  evidenceRetentionMs?: number | undefined;
 }
 
 const TEMPORAL_DEADLINE_MS = 5_000;

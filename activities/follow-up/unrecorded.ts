@@ -1,5 +1,6 @@
 import type { UnrecordedPayment } from '../../db/due';
 import { claimUnrecorded, findUnrecorded } from '../../db/due';
+import { pruneEvidence } from '../../db/evidence';
 import type { KindReport } from '../../workflows/messages';
 import { wakePayment } from '../payment-workflow';
 import type { FollowUpDependencies } from './dependencies';
@@ -16,7 +17,7 @@ const LOOK_FROM = 3;
 const ALERT_FROM = 5;
 
 export function createWakeActivities(deps: FollowUpDependencies) {
-  const { db, temporal, log } = deps;
+  const { db, temporal, log, evidenceRetentionMs } = deps;
 
   async function wake(runs: StuckRuns, payment: UnrecordedPayment): Promise<boolean> {
     const { outTradeNo, eventId } = payment;
@@ -34,11 +35,20 @@ export function createWakeActivities(deps: FollowUpDependencies) {
   }
 
   return {
-    /** Wakes the runs of payments with evidence that nobody has recorded for a minute. Safe to repeat. */
+    /**
+     * Wakes the runs of payments with evidence that nobody has recorded for a minute; and prunes what was recorded longer
+     * ago than `EVIDENCE_RETENTION`. Safe to repeat.
+     */
     async wakeUnrecorded(): Promise<KindReport> {
       const due = await findUnrecorded(db, { merchants: deps.merchants, limit: BATCH });
       const runs = new StuckRuns(deps);
-      return inLanes(log, { kind: 'unrecorded', due, limit: BATCH }, (payment) => wake(runs, payment));
+      const report = await inLanes(log, { kind: 'unrecorded', due, limit: BATCH }, (payment) =>
+        wake(runs, payment),
+      );
+      if (evidenceRetentionMs !== undefined) {
+        await pruneEvidence(db, { olderThanMs: evidenceRetentionMs, limit: BATCH });
+      }
+      return report;
     },
   };
 }

@@ -179,7 +179,7 @@ function minutesLater(): Client {
       },
     });
   };
-  return changed(temporal, { workflow: changed(temporal.workflow, { getHandle } as never) });
+  return changed(temporal, { workflow: changed(temporal.workflow, { getHandle }) });
 }
 
 /** The server remembers pollers for five minutes. Here those of one build are forgotten, and another build's are there. */
@@ -192,7 +192,7 @@ function withoutPollersOf(buildId: string): Client {
       ({ deploymentOptions }) => deploymentOptions?.buildId !== buildId,
     );
     const newer = { deploymentOptions: { deploymentName: 'durable-alipay', buildId: '2.0.0' } };
-    return { ...described, pollers: [...others, newer] };
+    return Object.assign(described, { pollers: [...others, newer] });
   };
   return changed(temporal, { workflowService: changed(workflowService, { describeTaskQueue } as never) });
 }
