@@ -34,12 +34,15 @@ export class Beside<T> {
    * @throws what the work threw
    */
   get result(): T | undefined {
-    if (this.failure !== undefined) throw this.failure;
-    return this.#end?.kind === 'done' ? this.#end.value : undefined;
+    if (this.#end?.kind === 'done') return this.#end.value;
+    if (this.failure) throw this.failure;
+    return undefined;
   }
 
   /** What the work threw; undefined where it did not, or was cancelled. */
-  get failure(): unknown {
-    return this.#end?.kind === 'failed' && !isCancellation(this.#end.error) ? this.#end.error : undefined;
+  get failure(): Error | undefined {
+    if (this.#end?.kind !== 'failed' || isCancellation(this.#end.error)) return undefined;
+    const { error } = this.#end;
+    return error instanceof Error ? error : new Error(String(error));
   }
 }

@@ -240,7 +240,7 @@ class PaymentRun {
     const closing = (this.#closing ??= new Beside(() => closeExpired.closeExpiredOrders(order)));
     if (!closing.isOver) return this.#until(() => closing.isOver);
     this.#closesOrder = false;
-    if (closing.failure !== undefined) {
+    if (closing.failure) {
       log.warn('order not closed at its deadline; the sweep will', {
         outTradeNo: this.#outTradeNo,
         code: failureType(closing.failure),

@@ -50,7 +50,7 @@ beforeAll(async () => {
   shopUrl = `http://127.0.0.1:${shopPort}`;
   shop.deps.alipay.settings.notifyUrl = `${shopUrl}/alipay/notify`;
   // The worker installs the Schedule; here each sweep is asked for.
-  const environment = { ...environmentOf(shop), SWEEP_CRON: '@every 8760h' };
+  const environment: NodeJS.ProcessEnv = { ...environmentOf(shop), SWEEP_CRON: '@every 8760h' };
   line = await Line.to(environment['TEMPORAL_ADDRESS'] ?? '');
   const addresses = { worker: `127.0.0.1:${port}`, server: `127.0.0.1:${serverPort}` };
   endpoint = `http://${addresses.worker}/metrics`;
