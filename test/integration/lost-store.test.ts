@@ -26,7 +26,7 @@ beforeAll(async () => {
     payments: { intervalMs: 3_600_000 },
   });
   story = new Story(shop);
-  env = { ...environmentOf(shop), LOG_LEVEL: 'info', SWEEP_CRON: '0/5 * * * * * *' };
+  env = { ...environmentOf(shop), PAYMENT_CHECK_INTERVAL: '1h', LOG_LEVEL: 'info' };
 });
 afterAll(async () => {
   await Promise.all(processes.map((one) => one.stop()));
