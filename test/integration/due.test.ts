@@ -107,6 +107,42 @@ describe('with a million open payments, and nothing due', () => {
   });
 });
 
+describe("with a million checks overdue, which is nobody's doing but a mistake", () => {
+  it('each follow-up starts a batch of runs and no herd, and the next one goes on where it ended', async () => {
+    await query(
+      url,
+      `UPDATE payments SET next_check_at = now() - interval '2 hours' + (next_check_at - now()) WHERE status = 'UNPAID'`,
+    );
+    const payments = createPaymentsQueueActivities(shop.deps);
+    const [first, second] = [
+      await activity(() => payments.watchUnwatched()),
+      await activity(() => payments.watchUnwatched()),
+    ];
+    for (const report of [first, second]) {
+      expect(report).toMatchObject({ failed: 0, left: true });
+      expect(report.done).toBeLessThanOrEqual(1_000);
+    }
+    const [row] = await query<{ started: number; until: number }>(
+      url,
+      `SELECT CAST(count(*) AS int) AS started, CAST(max(substr(out_trade_no, 6)) AS int) - 1000000 AS until
+       FROM payments WHERE revivals = 1`,
+    );
+    // The longest overdue first, none twice.
+    const started = first.done + second.done;
+    expect(started).toBeGreaterThan(0);
+    expect(row).toEqual({ started, until: started });
+    await terminateAll();
+  }, 180_000);
+});
+
+/** Nobody serves them, and other tests share the server. */
+async function terminateAll(): Promise<void> {
+  const { temporal } = shop;
+  for await (const { workflowId } of temporal.workflow.list({ query: `ExecutionStatus = 'Running'` })) {
+    await temporal.workflow.getHandle(workflowId).terminate('a test');
+  }
+}
+
 const READS_ALL = new RegExp(`Seq Scan on (${TABLES.join('|')})`);
 
 async function explain(sql: string, bindings: unknown[] = []): Promise<string> {

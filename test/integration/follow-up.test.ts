@@ -4,6 +4,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import { tellFromOutbox } from '../../activities/orders';
+import { storeAnswer } from '../../activities/payments';
 import { insertOrderMessage } from '../../db/order-messages';
 import { FOLLOW_UP_SCHEDULE_ID, orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import { PAYMENT_STATUS } from '../../workflows/search-attributes';
@@ -71,6 +72,29 @@ describe('what the order service was not told', () => {
     expect(await story.told(orderId, 1)).toEqual([id]);
   });
 
+  it('is told also where the run that recorded it was terminated right after', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await story.ended(outTradeNo);
+    await story.pay(outTradeNo);
+    await storeAnswer(shop.db, outTradeNo, 0, await shop.deps.alipay.query(outTradeNo));
+    const temporal = new Client({ connection: Connection.lazy({ address: '127.0.0.1:9' }) });
+    const activities = createPaymentsQueueActivities({ ...shop.deps, temporal });
+    const recording = new MockActivityEnvironment().run(() => activities.recordAndTell({ outTradeNo }));
+    expect(await recording).toMatchObject({ status: 'PAID', undelivered: true });
+    await waitFor(
+      async () => {
+        const [row] = await shop.sql(`SELECT leased_until FROM order_messages WHERE order_id = :orderId`, {
+          orderId,
+        });
+        return row?.['leased_until'] === null;
+      },
+      { what: 'the lease to be given back' },
+    );
+    await story.age('order_messages', `PAID-${outTradeNo}`, 'retry_at', 0);
+    expect(await story.followUp()).toMatchObject({ undelivered: ONE });
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+  });
+
   it('is told while the gateway is down, too', async () => {
     const { orderId, outTradeNo } = await paidOrder();
     await untell(orderId);
@@ -133,6 +157,101 @@ describe('what the order service was not told', () => {
   });
 });
 
+describe('evidence that nobody has recorded', () => {
+  /** A paid notification, answered `success`; nobody has taken up the run that it woke, and that is terminated. */
+  async function lost() {
+    const checkout = await story.checkOut();
+    await story.ended(checkout.outTradeNo);
+    await shop.stopWorkers();
+    try {
+      await story.pay(checkout.outTradeNo);
+      expect(await shop.alipay.control.notify(checkout.outTradeNo)).toMatchObject({ body: 'success' });
+      await story.terminate(checkout.outTradeNo);
+    } finally {
+      await shop.startWorkers();
+    }
+    return checkout;
+  }
+  const due = (outTradeNo: string) =>
+    shop.sql(`UPDATE evidence SET retry_at = now() WHERE out_trade_no = :outTradeNo`, { outTradeNo });
+
+  it('wakes the payment again after a minute, and what was answered `success` is recorded', async () => {
+    const { orderId, outTradeNo } = await lost();
+    expect(await story.followUp()).toMatchObject({ unrecorded: NOTHING });
+    expect(await story.status(outTradeNo)).toBe('UNPAID');
+    await due(outTradeNo);
+    expect(await story.followUp()).toMatchObject({ unrecorded: ONE });
+    await story.until(outTradeNo, 'PAID');
+    expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
+    await due(outTradeNo);
+    expect(await story.followUp()).toMatchObject({ unrecorded: NOTHING });
+  });
+
+  it('is woken for after pauses that double, and from the fifth time on an alert tells of it', async () => {
+    const { outTradeNo } = await story.checkOut();
+    await story.ended(outTradeNo);
+    await shop.sql(
+      `INSERT INTO evidence (out_trade_no, kind, body, digest, signature, charset, key_fingerprint)
+       VALUES (:outTradeNo, 'answer', 'poison', 'poison', 's', 'utf-8', 'k')`,
+      { outTradeNo },
+    );
+    // Nobody records it meanwhile.
+    await shop.stopWorkers();
+    const log = pino({ level: 'silent' });
+    const alerts = jest.spyOn(log, 'error');
+    const activities = createPaymentsQueueActivities({ ...shop.deps, log });
+    try {
+      for (const [attempts, minutes] of [
+        [1, 1],
+        [2, 2],
+        [3, 4],
+        [4, 8],
+        [5, 16],
+      ]) {
+        expect(alerts).not.toHaveBeenCalled();
+        await due(outTradeNo);
+        expect(await new MockActivityEnvironment().run(() => activities.wakeUnrecorded())).toEqual(ONE);
+        const [row] = await shop.sql(
+          `SELECT attempts, CAST(round(EXTRACT(EPOCH FROM retry_at - now()) / 60) AS int) AS minutes
+           FROM evidence WHERE out_trade_no = :outTradeNo`,
+          { outTradeNo },
+        );
+        expect(row).toEqual({ attempts, minutes });
+      }
+    } finally {
+      await shop.startWorkers();
+      await story.terminate(outTradeNo).catch(() => undefined);
+      await shop.sql(`DELETE FROM evidence WHERE out_trade_no = :outTradeNo`, { outTradeNo });
+    }
+    expect(alerts.mock.calls).toMatchObject([
+      [{ outTradeNo, code: 'EVIDENCE_UNRECORDED', alert: true }, expect.anything()],
+    ]);
+  });
+
+  it('is never pruned; what is recorded is, where it is older than EVIDENCE_RETENTION', async () => {
+    const recorded = await paidOrder();
+    const owed = await lost();
+    await shop.sql(`UPDATE evidence SET received_at = now() - interval '2 days'`);
+    const keeping = createPaymentsQueueActivities(shop.deps);
+    const pruning = createPaymentsQueueActivities({ ...shop.deps, evidenceRetentionMs: 24 * 3_600_000 });
+    const bodies = async (outTradeNo: string) =>
+      (
+        await shop.sql<{ kept: boolean }>(
+          `SELECT body IS NOT NULL AS kept FROM evidence WHERE out_trade_no = :outTradeNo`,
+          { outTradeNo },
+        )
+      ).map(({ kept }) => kept);
+    await new MockActivityEnvironment().run(() => keeping.wakeUnrecorded());
+    expect(await bodies(recorded.outTradeNo)).toEqual([true]);
+    await new MockActivityEnvironment().run(() => pruning.wakeUnrecorded());
+    expect(await bodies(recorded.outTradeNo)).toEqual([false]);
+    expect(await bodies(owed.outTradeNo)).toEqual([true]);
+    await due(owed.outTradeNo);
+    await story.followUp();
+    await story.until(owed.outTradeNo, 'PAID');
+  });
+});
+
 describe('a payment in doubt whose run was terminated', () => {
   it('in REFUNDING is refunded by a new run', async () => {
     const { outTradeNo } = await story.checkOut();
@@ -192,15 +311,17 @@ describe('a payment in doubt whose run is there', () => {
       ({ workflowExecutionSignaledEventAttributes: signal }) => signal?.signalName === name,
     ).length;
   };
-  const shows = (outTradeNo: string, status: string) =>
+  /** It shows this status, and has nothing left to do. */
+  const rests = (outTradeNo: string, status: string) =>
     waitFor(
       async () => {
-        const { typedSearchAttributes } = await shop.temporal.workflow
+        const { raw, typedSearchAttributes } = await shop.temporal.workflow
           .getHandle(paymentWorkflowId(outTradeNo))
           .describe();
-        return typedSearchAttributes.get(PAYMENT_STATUS) === status;
+        const isIdle = raw.pendingWorkflowTask == null && raw.pendingActivities?.length === 0;
+        return isIdle && typedSearchAttributes.get(PAYMENT_STATUS) === status;
       },
-      { what: `the run of ${outTradeNo} to show ${status}` },
+      { what: `the run of ${outTradeNo} to rest in ${status}` },
     );
   const attended = async (outTradeNo: string) => {
     const [row] = await shop.sql<{ revivals: number; minutes: number }>(
@@ -213,7 +334,7 @@ describe('a payment in doubt whose run is there', () => {
 
   it('and agrees with the row is left alone, and looked at after pauses that double', async () => {
     const { outTradeNo } = await inReview();
-    await shows(outTradeNo, 'REVIEW');
+    await rests(outTradeNo, 'REVIEW');
     for (const [revivals, minutes] of [
       [1, 1],
       [2, 2],
@@ -229,17 +350,17 @@ describe('a payment in doubt whose run is there', () => {
 
   it('and shows another status is told to read the row', async () => {
     const { outTradeNo } = await inReview();
-    await shows(outTradeNo, 'REVIEW');
+    await rests(outTradeNo, 'REVIEW');
     await story.age('payments', outTradeNo, 'revive_at', 0);
     await shop.sql(
-      `UPDATE payments SET status = 'REFUNDING', review_reason = NULL WHERE out_trade_no = :outTradeNo`,
+      `UPDATE payments SET status = 'REFUNDING', review_reason = NULL, paid_amount = 12.30 WHERE out_trade_no = :outTradeNo`,
       {
         outTradeNo,
       },
     );
     expect(await story.followUp()).toMatchObject({ unattended: ONE });
     expect(await signalsOf(outTradeNo, 'rowMoved')).toBe(1);
-    await story.terminate(outTradeNo).catch(() => undefined);
+    await story.until(outTradeNo, 'REFUNDED');
   });
 });
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import type { Client } from '@temporalio/client';
+import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
+import { TypedSearchAttributes } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import type { Worker } from '@temporalio/worker';
 import { createPaymentsQueueActivities } from '../../activities';
@@ -157,6 +158,31 @@ describe('a run that is pinned to a build', () => {
   }, 120_000);
 });
 
+describe('a run without search attributes', () => {
+  it('cannot be compared with its row: it is told once after a change, and never again', async () => {
+    const { outTradeNo } = await story.checkOut();
+    await shop.sql(
+      `UPDATE payments SET status = 'REVIEW', revive_at = now() WHERE out_trade_no = :outTradeNo`,
+      {
+        outTradeNo,
+      },
+    );
+    const activities = createPaymentsQueueActivities({ ...shop.deps, temporal: withoutAttributes() });
+    const attend = async () => {
+      await story.age('payments', outTradeNo, 'revive_at', 0);
+      return new MockActivityEnvironment().run(() => activities.attendUnattended());
+    };
+    expect(await attend()).toEqual({ ...NOTHING, done: 1 });
+    for (let look = 0; look < 3; look += 1) expect(await attend()).toEqual(NOTHING);
+    const { events } = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).fetchHistory();
+    const signals = (events ?? []).flatMap(({ workflowExecutionSignaledEventAttributes: signal }) =>
+      signal ? [signal.signalName] : [],
+    );
+    expect(signals.filter((name) => name === 'rowMoved')).toHaveLength(1);
+    await story.terminate(outTradeNo);
+  });
+});
+
 /** The same object, but for what `overrides` has. */
 function changed<T extends object>(target: T, overrides: Partial<T>): T {
   return new Proxy(target, {
@@ -165,22 +191,29 @@ function changed<T extends object>(target: T, overrides: Partial<T>): T {
   });
 }
 
-/** From the fourth attempt on the server waits longer each time: the tenth comes after six minutes. Here it comes at once. */
-function minutesLater(): Client {
+/** A client that describes runs otherwise. */
+function describing(
+  change: (described: WorkflowExecutionDescription) => WorkflowExecutionDescription,
+): Client {
   const { temporal } = shop;
   const getHandle = (workflowId: string, runId?: string) => {
     const handle = temporal.workflow.getHandle(workflowId, runId);
-    return changed(handle, {
-      describe: async () => {
-        const described = await handle.describe();
-        const task = described.raw.pendingWorkflowTask;
-        if (task?.attempt && task.attempt >= 4) task.attempt += 6;
-        return described;
-      },
-    });
+    return changed(handle, { describe: async () => change(await handle.describe()) });
   };
   return changed(temporal, { workflow: changed(temporal.workflow, { getHandle }) });
 }
+
+/** As in a namespace that does not know ours. */
+const withoutAttributes = (): Client =>
+  describing((described) => ({ ...described, typedSearchAttributes: new TypedSearchAttributes([]) }));
+
+/** From the fourth attempt on the server waits longer each time: the tenth comes after six minutes. Here it comes at once. */
+const minutesLater = (): Client =>
+  describing((described) => {
+    const task = described.raw.pendingWorkflowTask;
+    if (task?.attempt && task.attempt >= 4) task.attempt += 6;
+    return described;
+  });
 
 /** The server remembers pollers for five minutes. Here those of one build are forgotten, and another build's are there. */
 function withoutPollersOf(buildId: string): Client {

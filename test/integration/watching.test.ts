@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { defaultPayloadConverter } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { pino } from 'pino';
+import { createPaymentsQueueActivities } from '../../activities';
 import type { ConfirmPaymentInput } from '../../workflows/messages';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
-import { openShop } from '../support';
+import { openShop, waitFor } from '../support';
 import { Story } from './story';
 
 // Payments that nobody watches any more, and runs that cannot go on. Nobody waits minutes here: rows are aged by SQL.
@@ -72,45 +75,73 @@ describe('payments whose runs were terminated', () => {
     expect(await story.followUp()).toMatchObject({ unwatched: NOTHING });
 
     const before = Date.now();
+    const [paid = ''] = numbers;
+    await story.pay(paid);
     await overdue(...numbers);
     expect(await story.followUp()).toMatchObject({ unwatched: { ...NOTHING, done: 30 } });
+    await story.until(paid, 'PAID');
     for (const { orderId, outTradeNo } of payments) {
-      expect(await story.isRunning(outTradeNo)).toBe(true);
       const { expiresAt } = await shop.payments.order(orderId);
       const input = await inputOf(outTradeNo);
       expect(input).toMatchObject({ outTradeNo, checks: 3, checksMade: 1, intervalMs: 600_000 });
       expect(input).toMatchObject({ closeBy: 'sweep', deadline: expiresAt.toISOString() });
       expect(Date.parse(input.firstCheckAt ?? '')).toBeGreaterThanOrEqual(before);
     }
+    const open = numbers.filter((outTradeNo) => outTradeNo !== paid);
+    // Each has made the check that was overdue, and says in its row when the next one is due.
+    for (const outTradeNo of open) {
+      await waitFor(async () => (await shop.payments.payment(outTradeNo)).checks === 2, {
+        what: 'the second check',
+      });
+      expect((await rowOf(outTradeNo))?.seconds).toBeGreaterThan(500);
+      expect(await shop.payments.status(outTradeNo)).toMatchObject({ status: 'UNPAID', checks: 2 });
+    }
     expect(await story.followUp()).toMatchObject({ unwatched: NOTHING });
-    await Promise.all(numbers.map((outTradeNo) => story.terminate(outTradeNo)));
+    await Promise.all(open.map((outTradeNo) => story.terminate(outTradeNo)));
   });
 
-  it('again and again: the pauses double, and a run that moves its check starts them anew', async () => {
+  it('again and again: the pauses double, an alert tells of it, and a run that moves its check starts them anew', async () => {
     const { outTradeNo } = await story.checkOut();
-    for (const [revivals, seconds] of [
-      [1, 0],
-      [2, 120],
-      [3, 360],
-    ]) {
+    const log = pino({ level: 'silent' });
+    const alerts = jest.spyOn(log, 'error');
+    const activities = createPaymentsQueueActivities({ ...shop.deps, log });
+    const watch = async () => {
       await story.terminate(outTradeNo);
-      // Time passes: what was noted stays as it was noted.
-      await shop.sql(
-        `UPDATE payments SET next_check_at = now() - interval '1 hour',
-           revive_at = CASE WHEN revive_at = next_check_at THEN now() - interval '1 hour' ELSE revive_at END
-         WHERE out_trade_no = :outTradeNo`,
-        { outTradeNo },
-      );
-      expect(await story.followUp()).toMatchObject({ unwatched: { done: 1 } });
-      const row = await rowOf(outTradeNo);
-      expect(row?.revivals).toBe(revivals);
-      expect(Math.abs((row?.seconds ?? 0) - (seconds ?? 0))).toBeLessThan(30);
+      expect(await new MockActivityEnvironment().run(() => activities.watchUnwatched())).toMatchObject({
+        done: 1,
+      });
+      return rowOf(outTradeNo);
+    };
+    // Nobody takes the new runs up, so nobody moves the row.
+    await shop.stopWorkers();
+    try {
+      await overdue(outTradeNo);
+      for (const [revivals, minutes] of [
+        [1, 0],
+        [2, 2],
+        [3, 6],
+        [4, 14],
+      ]) {
+        expect(alerts).toHaveBeenCalledTimes(Math.max((revivals ?? 0) - 3, 0));
+        const row = await watch();
+        expect(row?.revivals).toBe(revivals);
+        expect(Math.abs(Math.round((row?.seconds ?? 0) / 60))).toBe(minutes);
+        await shop.sql(
+          `UPDATE payments SET next_check_at = now() - interval '121 seconds', revive_at = now() - interval '121 seconds'
+           WHERE out_trade_no = :outTradeNo`,
+          { outTradeNo },
+        );
+      }
+      expect(alerts.mock.calls[0]).toMatchObject([
+        { outTradeNo, revivals: 3, code: 'UNWATCHED', alert: true },
+        expect.anything(),
+      ]);
+      await overdue(outTradeNo);
+      expect((await watch())?.revivals).toBe(1);
+      await story.terminate(outTradeNo);
+    } finally {
+      await shop.startWorkers();
     }
-    await story.terminate(outTradeNo);
-    await overdue(outTradeNo);
-    await story.followUp();
-    expect((await rowOf(outTradeNo))?.revivals).toBe(1);
-    await story.terminate(outTradeNo);
   });
 
   it('or whose timer is to close them: the new run does that', async () => {
