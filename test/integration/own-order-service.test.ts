@@ -35,6 +35,7 @@ beforeAll(async () => {
   const ours = await createWorkers({ connection, namespace, deps, workflowBundle: await workflowBundle() });
   workers.push(own, ...ours);
   running = Promise.all(workers.map((worker) => worker.run()));
+  await shop.payments.sweep.install();
 }, 60_000);
 afterAll(async () => {
   for (const worker of workers) worker.shutdown();
@@ -53,10 +54,12 @@ describe('workers that are started without naming queues, beside the order servi
   it(`leave it all of ${ORDERS} results`, async () => {
     const orders = await Promise.all(Array.from({ length: ORDERS }, () => story.checkOut()));
     await Promise.all(orders.map(({ outTradeNo }) => story.pay(outTradeNo, { notify: true })));
-    await waitFor(() => acted.length >= ORDERS, { what: 'the shop to act on all', timeoutMs: 45_000 });
-    expect(acted.map(({ orderId }) => orderId).sort()).toEqual(orders.map(({ orderId }) => orderId).sort());
+    // A result that a busy machine could not tell at once is told by the follow-up, after a minute.
+    const heard = (): string[] => [...new Set(acted.map(({ orderId }) => orderId))].sort();
+    await waitFor(() => heard().length >= ORDERS, { what: 'the shop to act on all', timeoutMs: 150_000 });
+    expect(heard()).toEqual(orders.map(({ orderId }) => orderId).sort());
     expect(await shop.sql('SELECT * FROM order_log')).toEqual([]);
-  }, 60_000);
+  }, 200_000);
 
   it('are no trouble to the doctor', async () => {
     await waitFor(async () => (await taskQueues()).startsWith('ok: '), { what: 'all queues to be polled' });
