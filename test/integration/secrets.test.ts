@@ -235,7 +235,7 @@ async function needles(): Promise<Needle[]> {
   const pkcs1 = parsePrivateKey(appPrivateKey).pkcs1;
   const lines = (pem: string) => pem.split('\n').filter((line) => line.length === 64);
   const signs = await shop.sql<{ sign: string }>(
-    `SELECT detail ->> 'sign' AS sign FROM payment_events WHERE detail ->> 'sign' <> ''`,
+    `SELECT signature AS sign FROM evidence WHERE signature IS NOT NULL`,
   );
   expect(signs.length).toBeGreaterThan(2);
   return [
@@ -301,12 +301,17 @@ describe('what belongs where it is', () => {
     ...new Set(findLeaks(await needles(), [{ where, text }])),
   ];
 
-  it("the buyer and Alipay's signature stand in Postgres, as evidence", async () => {
-    const events = JSON.stringify(await shop.sql(`SELECT detail FROM payment_events`));
-    expect(await found('payment_events', events)).toEqual(
-      expect.arrayContaining(['the buyer in payment_events', 'a signature of Alipay in payment_events']),
+  it("the buyer and Alipay's signature are in Postgres, as evidence, and nowhere in the timeline", async () => {
+    const evidence = await shop.sql<{ body: Buffer; signature: string }>(
+      `SELECT body, signature FROM evidence`,
     );
-    expect(events).not.toContain(TOKEN);
+    const texts = JSON.stringify(evidence.map(({ body, signature }) => [body.toString(), signature]));
+    expect(await found('evidence', texts)).toEqual(
+      expect.arrayContaining(['the buyer in evidence', 'a signature of Alipay in evidence']),
+    );
+    expect(texts).not.toContain(TOKEN);
+    const events = JSON.stringify(await shop.sql(`SELECT * FROM payment_events`));
+    expect(await found('payment_events', events)).toEqual([]);
   });
 
   it('the subject is what an operator sees of an order, and of the buyer nothing', async () => {
@@ -319,7 +324,7 @@ describe('what belongs where it is', () => {
 
   it("the HTTP API tells the holder of the token Alipay's message as it came, the buyer with it", async () => {
     const [paid] = await shop.sql<{ id: string }>(
-      `SELECT out_trade_no AS id FROM payment_events WHERE detail ->> 'buyer_open_id' <> '' AND out_trade_no IS NOT NULL`,
+      `SELECT out_trade_no AS id FROM payments WHERE callback_content ->> 'buyer_open_id' <> ''`,
     );
     const { callbackContent } = await shop.payments.payment(paid?.id ?? '');
     expect(await found('the answer', JSON.stringify(callbackContent))).toContain('the buyer in the answer');
