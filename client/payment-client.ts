@@ -1,31 +1,15 @@
-import { randomBytes } from 'node:crypto';
-import {
-  Client,
-  Connection,
-  WorkflowFailedError,
-  WorkflowNotFoundError,
-  WorkflowUpdateFailedError,
-} from '@temporalio/client';
-import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
+import { Client, Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
-import { toBeijing } from '../activities/alipay/beijing';
-import { AlipayError } from '../activities/alipay/errors';
-import type { AlipayGateway } from '../activities/alipay/gateway';
 import type { NotificationBody } from '../activities/alipay/notification';
 import { openGateway } from '../activities/alipay/open';
-import { ORDER_ID_ATTRIBUTE, OUT_TRADE_NO_ATTRIBUTE, inSpan } from '../activities/spans';
-import { updatePayment, watchPayment } from '../activities/payment-workflow';
-import type { Database } from '../db/connect';
-import { openDatabase, row } from '../db/connect';
-import { openPayment, registerOrder, unknownOrder, unknownPayment } from '../db/ledger';
-import type { CorrectedMerchant, MerchantCorrection, MerchantWithOpen } from '../db/merchants';
-import { correctMerchant, listMerchants, merchantId } from '../db/merchants';
+import { openDatabase } from '../db/connect';
+import type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
+import { correctMerchant } from '../db/merchants';
 import type { ClockedOrder, Order } from '../db/orders';
-import { findOrder } from '../db/orders';
 import type { PaymentEvent } from '../db/payment-events';
 import { findEvents } from '../db/payment-events';
 import type { Payment } from '../db/payments';
-import { findPayment, listPayments, listReviews } from '../db/payments';
+import { listPayments, listReviews } from '../db/payments';
 import type { Recovery } from '../db/recovery';
 import { recoverByHand } from '../db/recovery';
 import type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
@@ -33,45 +17,45 @@ import { listUnmatched, resolveUnmatched } from '../db/unmatched-notifications';
 import { readConfig } from '../worker/config';
 import { createLogger } from '../worker/log';
 import { dataConverterWith } from '../worker/payload-codec';
+import { readTemporalConfig } from '../worker/temporal-config';
 import { clientTracing } from '../worker/tracing';
-import { PaymentError, isErrorCode } from '../workflows/errors';
-import type { closeOrder } from '../workflows/close-order';
 import type {
-  CloseBy,
   CloseOrderInput,
   PaymentState,
-  Product,
   ResolveReview,
   StoredPaymentStatus,
-  UpdateName,
 } from '../workflows/messages';
-import {
-  QUERIES,
-  TASK_QUEUES,
-  UPDATES,
-  WORKFLOWS,
-  closeWorkflowId,
-  paymentWorkflowId,
-} from '../workflows/messages';
+import type { Checkout, CheckoutInput, OrderInput } from './checkout';
+import { checkOut, registerOrder } from './checkout';
+import type { ClientDependencies } from './client-dependencies';
+import { callTemporal } from './client-dependencies';
 import { explain } from './dependencies';
+import { FollowUpControl } from './follow-up';
 import {
-  parseCheckoutInput,
   parseCloseInput,
   parseCorrection,
   parseDecision,
-  parseDuration,
   parseOrderInput,
   parseRecovery,
   parseResolution,
 } from './input';
-import { FollowUpControl } from './follow-up';
 import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { Observer } from './observer';
 import { NO_OBSERVER, observed } from './observer';
-import type { SweepSettings } from '../worker/schedules';
+import type { Health, ListedMerchant, PaymentRun } from './operations';
+import {
+  cancelOrder,
+  checkNow,
+  decide,
+  healthOf,
+  merchantsOf,
+  requireOrder,
+  requirePayment,
+  runsOf,
+  statusOf,
+} from './operations';
 import { SweepControl } from './sweep';
-import { readTemporalConfig } from '../worker/temporal-config';
 
 /** What can be done about the follow-up. */
 export type FollowUps = Pick<FollowUpControl, 'run' | 'pause' | 'resume'>;
@@ -88,82 +72,15 @@ export type { NotifyAnswer } from './notifications';
 export type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
 export type { ScheduleState } from './schedules';
 export type { InstalledSchedules, LastSweep } from './sweep';
+export type { Checkout, CheckoutInput, OrderInput } from './checkout';
+export type { PaymentSettings } from './client-dependencies';
+export type { Health, ListedMerchant, PaymentRun } from './operations';
 export { PaymentError } from '../workflows/errors';
 
-/** An order as the shop places it. */
-export interface OrderInput {
-  /** 1 to 64 of `A-Z a-z 0-9 _ -`. */
-  orderId: string;
-  /** What the buyer reads at the cashier: 1 to 256 characters, none of `/ = &`. */
-  subject: string;
-  /** Yuan, like `"12.30"`. */
-  totalAmount: string;
-  /** How long it may stay unpaid, like `"30m"`. Default: `ORDER_TTL`. */
-  expiresIn?: string;
-  /** Who closes it when it expires. Default: the sweep. */
-  closeBy?: CloseBy;
-}
-
-export interface CheckoutInput extends OrderInput {
-  /** 1 to 64 of `A-Z a-z 0-9 _`. Default: the order's open payment, or a new one. */
-  outTradeNo?: string;
-  /** Default: `page`. */
-  product?: Product;
-}
-
-export interface Checkout {
-  orderId: string;
-  outTradeNo: string;
-  /** Where the buyer pays: a URL, or for `precreate` the content of a QR code. */
-  paymentUrl: string;
-  workflowId: string;
-}
-
-/** A merchant of the database. */
-export interface ListedMerchant extends MerchantWithOpen {
-  /** Whether this process is configured with it. */
-  configured: boolean;
-}
-
-/** One run of a payment's workflow. */
-export interface PaymentRun {
-  runId: string;
-  /** Temporal's word: RUNNING, COMPLETED, FAILED … */
-  status: string;
-  startedAt: Date;
-  /** Null while it runs. */
-  endedAt: Date | null;
-}
-
-/** Durations are milliseconds. */
-export interface PaymentSettings {
-  checks: number;
-  intervalMs: number;
-  orderTtlMs: number;
-  closeMarginMs: number;
-  /** When Alipay is asked about a payment that stays open after its checks, ms after checkout. */
-  slowChecksMs: readonly number[];
-  sweep: SweepSettings;
-}
-
-export interface PaymentClientDependencies {
-  temporal: Client;
-  db: Database;
-  alipay: AlipayGateway;
-  settings: PaymentSettings;
-  log: Logger;
+export type PaymentClientDependencies = Omit<ClientDependencies, 'observer'> & {
   /** Who counts what is done. Default: nobody. */
   observer?: Observer;
-}
-
-/** One call of Temporal that does not wait for work to be done. */
-const CALL_MS = 5_000;
-
-/** `checkNow` itself answers after 5 s; the rest is for the workers to take it up. */
-const UPDATE_MS = 20_000;
-
-/** Closing asks Alipay several times about each payment. */
-const CLOSE_MS = 60_000;
+};
 
 /**
  * What checkout, the notify endpoint and operators call. It needs no worker in its process.
@@ -177,7 +94,7 @@ export class PaymentClient {
   readonly sweep: Sweeps;
   /** The follow-up's Schedule, and a follow-up by hand. */
   readonly followUp: FollowUps;
-  readonly #deps: PaymentClientDependencies & { observer: Observer };
+  readonly #deps: ClientDependencies;
 
   constructor(deps: PaymentClientDependencies) {
     this.#deps = { observer: NO_OBSERVER, ...deps };
@@ -219,7 +136,7 @@ export class PaymentClient {
    * @throws PaymentError INVALID_INPUT, MERCHANT_DIFFERS, AMOUNT_DIFFERS
    */
   registerOrder(input: OrderInput): Promise<Order> {
-    return this.#guard(async () => withoutClock(await this.#register(parseOrderInput(input))));
+    return this.#guard(async () => withoutClock(await registerOrder(this.#deps, parseOrderInput(input))));
   }
 
   /**
@@ -231,38 +148,10 @@ export class PaymentClient {
    */
   async checkout(input: CheckoutInput): Promise<Checkout> {
     const { observer } = this.#deps;
-    const done = await observed(this.#checkout(input), (outcome, code) => observer.checkout(outcome, code));
+    const opening = this.#guard(() => checkOut(this.#deps, input));
+    const done = await observed(opening, (outcome, code) => observer.checkout(outcome, code));
     observer.checkout('opened');
     return done;
-  }
-
-  #checkout(input: CheckoutInput): Promise<Checkout> {
-    return inSpan('PaymentClient.checkout', {}, (span) =>
-      this.#guard(async () => {
-        const { outTradeNo: given, product = 'page', ...orderInput } = parseCheckoutInput(input);
-        span.setAttribute(ORDER_ID_ATTRIBUTE, orderInput.orderId);
-        const { checks, intervalMs, slowChecksMs, closeMarginMs } = this.#deps.settings;
-        await this.#register(orderInput);
-        const { order, payment } = await openPayment(this.#deps.db, {
-          orderId: orderInput.orderId,
-          merchant: this.#deps.alipay.settings,
-          ...(given !== undefined && { outTradeNo: given }),
-          newOutTradeNo: newOutTradeNo(),
-          product,
-          marginMs: closeMarginMs,
-          plan: { firstCheckInMs: checks > 0 ? intervalMs : null, slowChecksMs },
-        });
-        span.setAttribute(OUT_TRADE_NO_ATTRIBUTE, payment.outTradeNo);
-        await this.#watch(order, payment);
-        // Only now, when the payment is watched, may the buyer be able to pay.
-        return {
-          orderId: order.id,
-          outTradeNo: payment.outTradeNo,
-          paymentUrl: await this.#paymentUrl(order, payment),
-          workflowId: paymentWorkflowId(payment.outTradeNo),
-        };
-      }),
-    );
   }
 
   /**
@@ -271,22 +160,17 @@ export class PaymentClient {
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD (the sweep closes it later)
    */
   closeOrder(input: CloseOrderInput): Promise<Order> {
-    return this.#guard(async () => {
-      const parsed = parseCloseInput(input);
-      await this.#findOrder(parsed.orderId);
-      await this.#closed(parsed);
-      return withoutClock(await this.#findOrder(parsed.orderId));
-    });
+    return this.#guard(async () => withoutClock(await cancelOrder(this.#deps, parseCloseInput(input))));
   }
 
   /** @throws PaymentError ORDER_UNKNOWN */
   order(orderId: string): Promise<Order> {
-    return this.#guard(async () => withoutClock(await this.#findOrder(orderId)));
+    return this.#guard(async () => withoutClock(await requireOrder(this.#deps, orderId)));
   }
 
   /** @throws PaymentError PAYMENT_UNKNOWN */
   payment(outTradeNo: string): Promise<Payment> {
-    return this.#guard(() => this.#findPayment(outTradeNo));
+    return this.#guard(() => requirePayment(this.#deps, outTradeNo));
   }
 
   /** Newest first. */
@@ -322,11 +206,7 @@ export class PaymentClient {
 
   /** Every merchant of this database, with the number of its open payments, and whether this client has it. */
   merchants(): Promise<ListedMerchant[]> {
-    return this.#guard(async () => {
-      const ours = merchantId(this.#deps.alipay.settings);
-      const found = await listMerchants(this.#deps.db);
-      return found.map((merchant) => ({ ...merchant, configured: merchant.id === ours }));
-    });
+    return this.#guard(() => merchantsOf(this.#deps));
   }
 
   /**
@@ -358,18 +238,7 @@ export class PaymentClient {
    * @throws PaymentError PAYMENT_UNKNOWN
    */
   runs(outTradeNo: string): Promise<PaymentRun[]> {
-    return this.#guard(async () => {
-      await this.#findPayment(outTradeNo);
-      const query = `WorkflowId = '${paymentWorkflowId(outTradeNo)}'`;
-      const runs: PaymentRun[] = [];
-      await this.#call(async () => {
-        for await (const run of this.#deps.temporal.workflow.list({ query })) {
-          const { runId, status, startTime, closeTime } = run;
-          runs.push({ runId, status: status.name, startedAt: startTime, endedAt: closeTime ?? null });
-        }
-      });
-      return runs.sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime());
-    });
+    return this.#guard(() => runsOf(this.#deps, outTradeNo));
   }
 
   /** What happened to a payment, oldest first. */
@@ -383,19 +252,7 @@ export class PaymentClient {
    * @throws PaymentError PAYMENT_UNKNOWN
    */
   status(outTradeNo: string): Promise<PaymentState> {
-    return this.#guard(async () => {
-      const { status, checks } = await this.#findPayment(outTradeNo);
-      try {
-        return await this.#call(() =>
-          this.#deps.temporal.workflow
-            .getHandle(paymentWorkflowId(outTradeNo))
-            .query<PaymentState>(QUERIES.payment),
-        );
-      } catch (error) {
-        if (!(error instanceof WorkflowNotFoundError) && !isUnavailable(explain(error))) throw error;
-        return { outTradeNo, status, checks, nextCheckAt: null, lastAnswer: null };
-      }
-    });
+    return this.#guard(() => statusOf(this.#deps, outTradeNo));
   }
 
   /**
@@ -404,7 +261,7 @@ export class PaymentClient {
    * @throws PaymentError PAYMENT_UNKNOWN
    */
   checkNow(outTradeNo: string): Promise<PaymentState> {
-    return this.#guard(async () => this.#update(await this.#findPayment(outTradeNo), UPDATES.checkNow, []));
+    return this.#guard(() => checkNow(this.#deps, outTradeNo));
   }
 
   /**
@@ -413,9 +270,7 @@ export class PaymentClient {
    * @throws PaymentError PAYMENT_UNKNOWN, REVIEW_REFUSED, INVALID_INPUT
    */
   resolveReview(outTradeNo: string, decision: ResolveReview): Promise<PaymentState> {
-    return this.#guard(async () =>
-      this.#update(await this.#findPayment(outTradeNo), UPDATES.resolveReview, [parseDecision(decision)]),
-    );
+    return this.#guard(() => decide(this.#deps, outTradeNo, parseDecision(decision)));
   }
 
   /**
@@ -423,122 +278,20 @@ export class PaymentClient {
    * Alipay sends GBK). Answer Alipay with exactly the word that comes back. A forged one is `fail`, never an error.
    */
   handleNotify(body: NotificationBody): Promise<NotifyAnswer> {
-    const taking = this.#guard(() => this.#call(() => handleNotification(this.#deps, body)));
+    const taking = this.#guard(() =>
+      callTemporal(this.#deps.temporal, () => handleNotification(this.#deps, body)),
+    );
     return observed(taking, (outcome, code) => this.#deps.observer.notification(outcome, code));
   }
 
   /** Whether the dependencies answer; `reason` says why the first that does not. Never throws. */
-  async health(): Promise<{ database: boolean; temporal: boolean; reason?: string }> {
-    const { db, temporal } = this.#deps;
-    const answers = await Promise.allSettled([
-      row(db, 'SELECT 1 AS up'),
-      temporal.withDeadline(Date.now() + CALL_MS, () => temporal.workflowService.getSystemInfo({})),
-    ]);
-    const [database, server] = answers.map(({ status }) => status === 'fulfilled');
-    const failed = answers.find((answer) => answer.status === 'rejected');
-    const error = explain(failed?.reason);
-    return {
-      database: database === true,
-      temporal: server === true,
-      ...(error instanceof PaymentError && { reason: error.message }),
-    };
+  health(): Promise<Health> {
+    return healthOf(this.#deps);
   }
 
   async close(): Promise<void> {
     await this.#deps.db.destroy();
     await this.#deps.temporal.connection.close();
-  }
-
-  #register(input: OrderInput): Promise<ClockedOrder> {
-    const { orderTtlMs, closeMarginMs } = this.#deps.settings;
-    const { orderId, subject, totalAmount, expiresIn, closeBy = 'sweep' } = input;
-    const ttlMs = expiresIn === undefined ? orderTtlMs : parseDuration(expiresIn);
-    if (ttlMs <= 2 * closeMarginMs) {
-      throw new PaymentError(
-        'INVALID_INPUT',
-        `expiresIn must be more than ${(2 * closeMarginMs) / 1_000} s (twice CLOSE_MARGIN), or nobody could pay in time`,
-      );
-    }
-    const merchant = this.#deps.alipay.settings;
-    return registerOrder(this.#deps.db, { orderId, subject, totalAmount, closeBy, merchant, ttlMs });
-  }
-
-  async #watch(order: ClockedOrder, payment: Payment): Promise<void> {
-    const { checks, intervalMs } = this.#deps.settings;
-    await this.#call(() =>
-      watchPayment(this.#deps.temporal, payment, {
-        outTradeNo: payment.outTradeNo,
-        checks,
-        intervalMs,
-        closeBy: order.closeBy,
-        deadline: order.expiresAt.toISOString(),
-      }),
-    );
-  }
-
-  async #paymentUrl(
-    order: ClockedOrder,
-    { outTradeNo, product, totalAmount, timeExpire }: Payment,
-  ): Promise<string> {
-    try {
-      return await this.#deps.alipay.payUrl({
-        outTradeNo,
-        subject: order.subject,
-        totalAmount,
-        product,
-        timeExpire: timeExpire ?? order.expiresAt,
-      });
-    } catch (error) {
-      if (!(error instanceof AlipayError)) throw error;
-      throw new PaymentError('ALIPAY_UNAVAILABLE', 'Alipay gave no QR code. Trying again is safe.', {
-        cause: error,
-      });
-    }
-  }
-
-  async #closed(input: CloseOrderInput): Promise<void> {
-    const { temporal } = this.#deps;
-    try {
-      await temporal.withDeadline(Date.now() + CLOSE_MS, () =>
-        temporal.workflow.execute<typeof closeOrder>(WORKFLOWS.closeOrder, {
-          workflowId: closeWorkflowId(input.orderId),
-          workflowIdConflictPolicy: 'USE_EXISTING',
-          taskQueue: TASK_QUEUES.payments,
-          args: [input],
-          staticSummary: `Close order ${input.orderId}`,
-          staticDetails: `The shop cancels order \`${input.orderId}\`: Alipay is asked and told first. It fails with ORDER_PAID or ORDER_HELD.`,
-        }),
-      );
-    } catch (error) {
-      throw error instanceof WorkflowFailedError ? fromFailure(error.cause) : error;
-    }
-  }
-
-  async #update(payment: Payment, update: UpdateName, args: [] | [ResolveReview]): Promise<PaymentState> {
-    const { temporal } = this.#deps;
-    try {
-      return await temporal.withDeadline(Date.now() + UPDATE_MS, () =>
-        updatePayment(temporal, payment, update, args),
-      );
-    } catch (error) {
-      throw error instanceof WorkflowUpdateFailedError ? fromFailure(error.cause) : error;
-    }
-  }
-
-  async #findOrder(orderId: string): Promise<ClockedOrder> {
-    const order = await findOrder(this.#deps.db, orderId);
-    if (!order) throw unknownOrder(orderId);
-    return order;
-  }
-
-  async #findPayment(outTradeNo: string): Promise<Payment> {
-    const payment = await findPayment(this.#deps.db, outTradeNo);
-    if (!payment) throw unknownPayment(outTradeNo);
-    return payment;
-  }
-
-  #call<T>(call: () => Promise<T>): Promise<T> {
-    return this.#deps.temporal.withDeadline(Date.now() + CALL_MS, call);
   }
 
   async #guard<T>(act: () => Promise<T>): Promise<T> {
@@ -570,23 +323,4 @@ function guarded<T extends object>(target: T): T {
 function withoutClock(clocked: ClockedOrder): Order {
   const { expired, remainingMs, ...order } = clocked;
   return order;
-}
-
-/** Sortable by time, so that a person sees which is newer: 14 digits of Beijing time, then 72 random bits. */
-function newOutTradeNo(): string {
-  return toBeijing(new Date()).replace(/\D/g, '') + randomBytes(9).toString('hex');
-}
-
-const isUnavailable = (error: unknown): boolean => error instanceof PaymentError && error.status === 503;
-
-/** The failure that ended a workflow or an update, as an error of the interface. */
-function fromFailure(cause: Error | undefined): Error {
-  const failure = cause instanceof ActivityFailure ? cause.cause : cause;
-  if (failure instanceof ApplicationFailure && failure.type?.startsWith('ALIPAY_')) {
-    return new PaymentError('ALIPAY_UNAVAILABLE', `${failure.message}. Trying again is safe.`, { cause });
-  }
-  if (failure instanceof ApplicationFailure && isErrorCode(failure.type)) {
-    return new PaymentError(failure.type, failure.message, { cause });
-  }
-  return cause ?? new Error('the workflow failed');
 }

@@ -1,0 +1,178 @@
+import { WorkflowFailedError, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
+import { updatePayment } from '../activities/payment-workflow';
+import { row } from '../db/connect';
+import { unknownOrder, unknownPayment } from '../db/ledger';
+import type { MerchantWithOpen } from '../db/merchants';
+import { listMerchants, merchantId } from '../db/merchants';
+import type { ClockedOrder } from '../db/orders';
+import { findOrder } from '../db/orders';
+import type { Payment } from '../db/payments';
+import { findPayment } from '../db/payments';
+import type { closeOrder } from '../workflows/close-order';
+import { PaymentError, isErrorCode } from '../workflows/errors';
+import type { CloseOrderInput, PaymentState, ResolveReview } from '../workflows/messages';
+import {
+  QUERIES,
+  TASK_QUEUES,
+  UPDATES,
+  WORKFLOWS,
+  closeWorkflowId,
+  paymentWorkflowId,
+} from '../workflows/messages';
+import type { ClientDependencies } from './client-dependencies';
+import { callTemporal } from './client-dependencies';
+import { explain } from './dependencies';
+
+/** `checkNow` itself answers after 5 s; the rest is for the workers to take it up. */
+const UPDATE_MS = 20_000;
+
+/** Closing asks Alipay several times about each payment. */
+const CLOSE_MS = 60_000;
+
+/** A merchant of the database. */
+export interface ListedMerchant extends MerchantWithOpen {
+  /** Whether this process is configured with it. */
+  configured: boolean;
+}
+
+/** One run of a payment's workflow. */
+export interface PaymentRun {
+  runId: string;
+  /** Temporal's word: RUNNING, COMPLETED, FAILED … */
+  status: string;
+  startedAt: Date;
+  /** Null while it runs. */
+  endedAt: Date | null;
+}
+
+/** @throws PaymentError ORDER_UNKNOWN */
+export async function requireOrder({ db }: ClientDependencies, orderId: string): Promise<ClockedOrder> {
+  const order = await findOrder(db, orderId);
+  if (!order) throw unknownOrder(orderId);
+  return order;
+}
+
+/** @throws PaymentError PAYMENT_UNKNOWN */
+export async function requirePayment({ db }: ClientDependencies, outTradeNo: string): Promise<Payment> {
+  const payment = await findPayment(db, outTradeNo);
+  if (!payment) throw unknownPayment(outTradeNo);
+  return payment;
+}
+
+/** Closes an order by its workflow, Alipay asked first, and returns its row then. */
+export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInput): Promise<ClockedOrder> {
+  const { orderId } = input;
+  await requireOrder(deps, orderId);
+  try {
+    await deps.temporal.withDeadline(Date.now() + CLOSE_MS, () =>
+      deps.temporal.workflow.execute<typeof closeOrder>(WORKFLOWS.closeOrder, {
+        workflowId: closeWorkflowId(orderId),
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        taskQueue: TASK_QUEUES.payments,
+        args: [input],
+        staticSummary: `Close order ${orderId}`,
+        staticDetails: `The shop cancels order \`${orderId}\`: Alipay is asked and told first. It fails with ORDER_PAID or ORDER_HELD.`,
+      }),
+    );
+  } catch (error) {
+    throw error instanceof WorkflowFailedError ? fromFailure(error.cause) : error;
+  }
+  return requireOrder(deps, orderId);
+}
+
+/** Every merchant of this database, and whether this client has it. */
+export async function merchantsOf({ db, alipay }: ClientDependencies): Promise<ListedMerchant[]> {
+  const ours = merchantId(alipay.settings);
+  const found = await listMerchants(db);
+  return found.map((merchant) => ({ ...merchant, configured: merchant.id === ours }));
+}
+
+/** The runs of a payment's workflow that Temporal still keeps, oldest first. */
+export async function runsOf(deps: ClientDependencies, outTradeNo: string): Promise<PaymentRun[]> {
+  await requirePayment(deps, outTradeNo);
+  const query = `WorkflowId = '${paymentWorkflowId(outTradeNo)}'`;
+  const runs: PaymentRun[] = [];
+  await callTemporal(deps.temporal, async () => {
+    for await (const run of deps.temporal.workflow.list({ query })) {
+      const { runId, status, startTime, closeTime } = run;
+      runs.push({ runId, status: status.name, startedAt: startTime, endedAt: closeTime ?? null });
+    }
+  });
+  return runs.sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime());
+}
+
+/** What a payment's workflow says of it, or its row where no workflow can answer. */
+export async function statusOf(deps: ClientDependencies, outTradeNo: string): Promise<PaymentState> {
+  const { status, checks } = await requirePayment(deps, outTradeNo);
+  const handle = deps.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
+  try {
+    return await callTemporal(deps.temporal, () => handle.query<PaymentState>(QUERIES.payment));
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError) && !isUnavailable(explain(error))) throw error;
+    return { outTradeNo, status, checks, nextCheckAt: null, lastAnswer: null };
+  }
+}
+
+/** Asks Alipay at once, by the payment's workflow. */
+export const checkNow = (deps: ClientDependencies, outTradeNo: string): Promise<PaymentState> =>
+  update(deps, outTradeNo, UPDATES.checkNow, []);
+
+/** Carries out a person's decision, by the payment's workflow. */
+export const decide = (
+  deps: ClientDependencies,
+  outTradeNo: string,
+  decision: ResolveReview,
+): Promise<PaymentState> => update(deps, outTradeNo, UPDATES.resolveReview, [decision]);
+
+async function update(
+  deps: ClientDependencies,
+  outTradeNo: string,
+  name: (typeof UPDATES)[keyof typeof UPDATES],
+  args: [] | [ResolveReview],
+): Promise<PaymentState> {
+  const payment = await requirePayment(deps, outTradeNo);
+  try {
+    return await deps.temporal.withDeadline(Date.now() + UPDATE_MS, () =>
+      updatePayment(deps.temporal, payment, name, args),
+    );
+  } catch (error) {
+    throw error instanceof WorkflowUpdateFailedError ? fromFailure(error.cause) : error;
+  }
+}
+
+/** Whether the dependencies answer; `reason` says why the first that does not. Never throws. */
+export async function healthOf({ db, temporal }: ClientDependencies): Promise<Health> {
+  const answers = await Promise.allSettled([
+    row(db, 'SELECT 1 AS up'),
+    callTemporal(temporal, () => temporal.workflowService.getSystemInfo({})),
+  ]);
+  const [database, server] = answers.map(({ status }) => status === 'fulfilled');
+  const failed = answers.find((answer) => answer.status === 'rejected');
+  const error = explain(failed?.reason);
+  return {
+    database: database === true,
+    temporal: server === true,
+    ...(error instanceof PaymentError && { reason: error.message }),
+  };
+}
+
+export interface Health {
+  database: boolean;
+  temporal: boolean;
+  reason?: string;
+}
+
+const isUnavailable = (error: unknown): boolean => error instanceof PaymentError && error.status === 503;
+
+/** The failure that ended a workflow or an update, as an error of the interface. */
+function fromFailure(cause: Error | undefined): Error {
+  const failure = cause instanceof ActivityFailure ? cause.cause : cause;
+  if (failure instanceof ApplicationFailure && failure.type?.startsWith('ALIPAY_')) {
+    return new PaymentError('ALIPAY_UNAVAILABLE', `${failure.message}. Trying again is safe.`, { cause });
+  }
+  if (failure instanceof ApplicationFailure && isErrorCode(failure.type)) {
+    return new PaymentError(failure.type, failure.message, { cause });
+  }
+  return cause ?? new Error('the workflow failed');
+}
