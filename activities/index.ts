@@ -1,7 +1,12 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Database } from '../db/connect';
-import type { LatePaymentPolicy } from '../workflows/messages';
+import type {
+  AlipayQueueActivities,
+  LatePaymentPolicy,
+  OrderServiceQueueActivities,
+  PaymentsQueueActivities,
+} from '../workflows/messages';
 import type { AlipayGateway } from './alipay/gateway';
 import { createClosingActivities, createExpiryActivities } from './closing';
 import { mapFailures } from './failures';
@@ -36,10 +41,9 @@ export interface ActivityDependencies {
 }
 
 /** What a worker on queue `payments` runs, also as local activities. */
-export function createPaymentsQueueActivities(deps: ActivityDependencies) {
+export function createPaymentsQueueActivities(deps: ActivityDependencies): PaymentsQueueActivities {
   return mapFailures(
     {
-      ...createQueryActivities(deps),
       ...createRecordActivities(deps),
       ...createOrderActivities(deps),
       ...createExpiryActivities(deps),
@@ -50,7 +54,7 @@ export function createPaymentsQueueActivities(deps: ActivityDependencies) {
 }
 
 /** What a worker on queue `alipay` runs: all that calls the gateway and may take its time. */
-export function createAlipayQueueActivities(deps: ActivityDependencies) {
+export function createAlipayQueueActivities(deps: ActivityDependencies): AlipayQueueActivities {
   return withHeartbeats(
     mapFailures(
       {
@@ -66,10 +70,6 @@ export function createAlipayQueueActivities(deps: ActivityDependencies) {
 }
 
 /** What a worker on queue `order-service` runs, unless the shop has its own. */
-export function createOrderServiceQueueActivities(deps: ActivityDependencies) {
+export function createOrderServiceQueueActivities(deps: ActivityDependencies): OrderServiceQueueActivities {
   return mapFailures(createFulfillmentActivities(deps), deps.log);
 }
-
-export type PaymentsQueueActivities = ReturnType<typeof createPaymentsQueueActivities>;
-export type AlipayQueueActivities = ReturnType<typeof createAlipayQueueActivities>;
-export type OrderServiceQueueActivities = ReturnType<typeof createOrderServiceQueueActivities>;

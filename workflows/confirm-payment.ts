@@ -177,23 +177,25 @@ class PaymentRun {
   async #hearAnswer(): Promise<void> {
     if (!this.#asking.isOver) return this.#until(() => this.#asking.isOver);
     await this.#asking.finish(async (check, answer) => {
-      if (answer === 'postponed' && check > 0) await this.#postpone();
-      else if (answer !== 'postponed' && answer !== undefined) await this.#takeAnswer(check, answer);
+      if (answer === 'postponed') await this.#postpone(check);
+      else await this.#takeAnswer(check, answer);
     });
     this.#show();
   }
 
-  async #takeAnswer(check: number, answer: Answer): Promise<void> {
-    this.#lastAnswer = answer;
+  /** No answer: a notification has ended the question, which counts as put. */
+  async #takeAnswer(check: number, answer: Answer | undefined): Promise<void> {
+    this.#lastAnswer = answer ?? this.#lastAnswer;
     log.info('Alipay asked', { outTradeNo: this.#outTradeNo, check, answer });
     if (check > 0) {
-      countCheck(answer);
+      countCheck(answer ?? 'unknown');
       this.#checks.count(check);
     }
     if (answer === 'paid' || answer === 'closed') await this.#record();
   }
 
-  async #postpone(): Promise<void> {
+  async #postpone(check: number): Promise<void> {
+    if (check === 0) return;
     const inMs = this.#checks.postpone();
     log.warn('check postponed: Alipay cannot be asked', {
       outTradeNo: this.#outTradeNo,

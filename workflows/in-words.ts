@@ -86,7 +86,7 @@ function whatToDecide({ reviewReason }: PaymentFacts): string[] {
     '`{"to": "PAID", "actor": "your name", "reason": "why"}`',
     `- \`PAID\`: keep the money
 - \`REFUNDING\`: give it back
-- \`REFUNDED\`: it was given back elsewhere
+- \`REFUNDED\`: it was given back; where Alipay refunds no more, add \`"outside": {"reference": "how"}\`
 - \`CLOSED\`: it never came`,
     'Alipay is asked first, and a decision that contradicts it is refused.',
   ];
