@@ -108,12 +108,11 @@ const scheduleState = async () =>
 const statusOfRun = async (workflowId: string): Promise<string> =>
   (await shop.temporal.workflow.getHandle(workflowId).describe()).status.name;
 
-/** "(30 seconds later)": a sweep has come by, and what was undelivered has been so for a minute. */
+/** "(a minute later)": a follow-up has come by when it was due. */
 async function letTimePass(): Promise<void> {
-  await shop.sql(
-    `UPDATE order_messages SET created_at = created_at - interval '2 minutes' WHERE told_at IS NULL`,
-  );
-  await story.sweep();
+  await shop.sql(`UPDATE order_messages SET retry_at = now() WHERE told_at IS NULL`);
+  await shop.sql(`UPDATE payments SET revive_at = now() WHERE revive_at IS NOT NULL`);
+  await shop.payments.followUp.run();
 }
 
 /** One section, with payments and orders of its own: those of the page, with the section's number in their ids. */
