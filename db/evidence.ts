@@ -156,17 +156,6 @@ export async function markRecorded(trx: Database, ids: readonly string[]): Promi
   );
 }
 
-/** Evidence that could not be recorded is tried again after a pause that doubles, from a minute to an hour. */
-export async function postponeRecording(db: Database, id: string): Promise<void> {
-  await rows(
-    db,
-    `UPDATE :schema:.evidence SET attempts = attempts + 1,
-       retry_at = now() + LEAST(interval '1 minute' * power(2, LEAST(attempts, 10)), interval '1 hour')
-     WHERE id = CAST(:id AS bigint) AND recorded_at IS NULL`,
-    { id },
-  );
-}
-
 /**
  * Takes the bodies and signatures out of recorded evidence older than `olderThanMs`, at most `limit` of them, and out of
  * the rows of `payments` what they had proved; a stub of each stays. What is not recorded is never pruned. Returns how

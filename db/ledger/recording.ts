@@ -2,7 +2,7 @@ import type { LatePaymentPolicy, Recorded, StoredPaymentStatus } from '../../wor
 import type { Database } from '../connect';
 import { transaction } from '../connect';
 import type { UnrecordedEvidence } from '../evidence';
-import { findUnrecorded, markRecorded, postponeRecording } from '../evidence';
+import { findUnrecorded, markRecorded } from '../evidence';
 import { readFen } from '../money';
 import type { ClockedOrder } from '../orders';
 import { lockOrderOfPayment } from '../orders';
@@ -61,7 +61,7 @@ export interface RecordingRules {
 
 /**
  * Records all evidence about a payment that is not recorded yet, oldest first, in one transaction. A piece that cannot be
- * understood or recorded is postponed, and does not stop the others. Safe to repeat.
+ * understood or recorded stays owed, and does not stop the others; the follow-up tries it again. Safe to repeat.
  *
  * @throws PaymentError PAYMENT_UNKNOWN
  */
@@ -78,7 +78,6 @@ export async function recordEvidence(
       if (!(error instanceof BrokenEvidence)) throw error;
       // What was done with the others is undone with it: they are done again without it.
       faults.push({ evidenceId: error.evidenceId, error: error.cause });
-      await postponeRecording(db, error.evidenceId);
     }
   }
 }

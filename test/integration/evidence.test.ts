@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import type { ActivityDependencies } from '../../activities';
 import { storeAnswer } from '../../activities/payments';
+import { claimUnrecorded } from '../../db/due';
 import type { NewEvidence } from '../../db/evidence';
 import { pruneEvidence, storeEvidence } from '../../db/evidence';
 import { Hands, inActivity, openShop, waitFor } from '../support';
@@ -215,11 +216,12 @@ describe('evidence that nobody can record', () => {
     ]);
   });
 
-  it('is tried again later each time, while it is owed', async () => {
+  it('is claimed by the follow-up later each time, while it is owed', async () => {
     const { outTradeNo } = await paidUnheard();
     const poison = answerOf(outTradeNo, {});
     await storeEvidence(shop.db, { ...poison, signed: { ...poison.signed, charset: 'klingon' } });
     for (const minutes of [1, 2, 4, 8]) {
+      await claimUnrecorded(shop.db, outTradeNo);
       await record(outTradeNo);
       const [owed] = await evidenceOf(outTradeNo);
       const inMinutes = ((owed?.retry_at.getTime() ?? 0) - Date.now()) / 60_000;
