@@ -97,19 +97,19 @@ describe('an order that is paid in two tabs', () => {
     expect(await story.standing(orderId)).toBe('PAID: PAID, REFUNDED');
   });
 
-  it('the second one long after, with no run left: the sweep finds it when its time is over', async () => {
+  it('the second one long after, with no run left: the follow-up finds it when its time is over', async () => {
     const { orderId, outTradeNo } = await story.checkOut();
     const other = await story.secondTab(orderId, `${outTradeNo}b`);
     await story.pay(outTradeNo, { notify: true });
     await story.until(outTradeNo, 'PAID');
     await story.ended(other.outTradeNo);
-    await story.sweep();
+    await shop.payments.followUp.run();
     expect(await story.status(other.outTradeNo)).toBe('UNPAID');
 
     await story.pay(other.outTradeNo);
     await story.expire(orderId);
     await story.age('payments', other.outTradeNo, 'recheck_at', 0);
-    await story.sweep();
+    await shop.payments.followUp.run();
     await story.until(other.outTradeNo, 'REFUNDED');
     expect(await story.standing(orderId)).toBe('PAID: PAID, REFUNDED');
     expect(await refundsOf(outTradeNo)).toEqual([]);
