@@ -26,7 +26,7 @@ export function paymentInWords(facts: PaymentFacts): string {
   return paragraphs(
     `**${isInReview(facts) ? 'REVIEW' : status}**${made}.`,
     lastAnswer && `Alipay's last answer: *${lastAnswer}*.`,
-    undelivered && 'The order service is told now; if that fails, by the next sweep.',
+    undelivered && 'The order service is told now; if that fails, by the follow-up.',
     ...whatNext(facts),
   );
 }
