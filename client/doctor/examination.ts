@@ -112,5 +112,5 @@ export class Examination {
 function explained(error: unknown): Pick<Finding, 'says' | 'advice'> {
   if (error instanceof Fault) return { says: error.message, advice: error.advice };
   const message = error instanceof Error ? error.message : String(error);
-  return { says: redact(message), advice: 'Nobody foresaw this error: look at its words.' };
+  return { says: redact(message), advice: 'Unexpected error; see the message above.' };
 }

@@ -69,7 +69,7 @@ export const VARIABLES = {
     group: 'temporal',
     default: 'localhost:7233',
     meaning:
-      'Temporal server. This and every other TEMPORAL_*, but for the two of a deployment, is read by the Temporal SDK (envconfig)',
+      'Temporal server. This and every other TEMPORAL_*, except the two deployment variables, is read by the Temporal SDK (envconfig)',
   },
   TEMPORAL_NAMESPACE: { group: 'temporal', default: 'default', meaning: 'Temporal namespace' },
   TEMPORAL_DEPLOYMENT_NAME: {
