@@ -111,7 +111,7 @@ describe('the command temporal on a shop that encrypts', () => {
       ...['workflow', 'update', 'execute', '-w', paymentWorkflowId(outTradeNo), '--name', 'resolveReview'],
       ...['--input', '{"to":"CLOSED","actor":"li","reason":"it never came"}'],
     ];
-    expect(await decoded(...decide)).toContain('Alipay says TRADE_SUCCESS. Choose what agrees with that.');
+    expect(await decoded(...decide)).toContain('cannot become CLOSED: Alipay says TRADE_SUCCESS.');
     expect(await temporal(...decide)).toContain('Encoded failure (type: REVIEW_REFUSED');
   });
 });

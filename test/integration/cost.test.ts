@@ -42,19 +42,19 @@ describe('state transitions of one payment', () => {
     expect(await transitionsOf(paymentWorkflowId(outTradeNo))).toBeLessThanOrEqual(6);
   });
 
-  it('paid at the first check: at most 6, and its order workflow at most 3', async () => {
+  it('paid at the first check: at most 10, and its order workflow at most 3', async () => {
     const outTradeNo = await checkOut();
     await shop.alipay.control.pay(outTradeNo, { notify: false });
-    expect(await transitionsOf(paymentWorkflowId(outTradeNo))).toBeLessThanOrEqual(6);
+    expect(await transitionsOf(paymentWorkflowId(outTradeNo))).toBeLessThanOrEqual(10);
     const { orderId } = await shop.payments.payment(outTradeNo);
     expect(await transitionsOf(orderWorkflowId(orderId))).toBeLessThanOrEqual(3);
   });
 
-  it('unpaid after three checks: at most 12', async () => {
-    expect(await transitionsOf(paymentWorkflowId(await checkOut()))).toBeLessThanOrEqual(12);
+  it('unpaid after three checks: at most 24', async () => {
+    expect(await transitionsOf(paymentWorkflowId(await checkOut()))).toBeLessThanOrEqual(24);
   });
 
-  it('a check that falls back to the safe path: 4 more', async () => {
+  it('a check that has to ask twice: at most 8 more', async () => {
     const outTradeNo = await checkOut();
     await shop.alipay.control.pay(outTradeNo, { notify: false });
     await shop.alipay.control.fault({
@@ -64,6 +64,6 @@ describe('state transitions of one payment', () => {
       times: 1,
       outTradeNo,
     });
-    expect(await transitionsOf(paymentWorkflowId(outTradeNo))).toBeLessThanOrEqual(10);
+    expect(await transitionsOf(paymentWorkflowId(outTradeNo))).toBeLessThanOrEqual(18);
   });
 });

@@ -86,7 +86,7 @@ describe('a worker that does not reach Temporal', () => {
     ],
     [
       'it is not Temporal',
-      () => listen(createServer((socket) => socket.end('HTTP/1.1 400\r\n\r\n'))),
+      () => listen(createServer((socket) => socket.once('data', () => socket.end('HTTP/1.1 400\r\n\r\n')))),
       /is not Temporal/,
     ],
     ['it is out of order', () => refusing(13), /^Temporal does not answer at .*: .*Request unauthorized/],

@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
 import { freePorts } from '../../sandbox/dev/ports';
 import { startTracing } from '../../worker/tracing';
-import { paymentWorkflowId } from '../../workflows/messages';
+import { FOLLOW_UP_SCHEDULE_ID, SWEEP_SCHEDULE_ID, paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { Collector, openShop, startProcess, waitFor } from '../support';
 import { environmentOf } from './operator';
@@ -126,6 +126,9 @@ describe('the worker as a process', () => {
       expect(await worker.stop()).toBe(0);
     } finally {
       await worker.stop();
+      // The process has installed them, and the namespace is that of the whole file.
+      for (const id of [SWEEP_SCHEDULE_ID, FOLLOW_UP_SCHEDULE_ID])
+        await shop.temporal.schedule.getHandle(id).delete();
       await shop.close();
       await collector.close();
     }
