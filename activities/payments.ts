@@ -41,7 +41,8 @@ export function createQueryActivities({
       if (!payment) throw unknownPayment(outTradeNo);
       if (tookMoney(payment)) return knownAs(payment);
       assertOurs(payment, merchants);
-      const made = { check, nextCheckInMs };
+      // An ask that uses up no check leaves the plan of those to come.
+      const made = { check, nextCheckInMs: check > 0 ? nextCheckInMs : undefined };
       let asked: QueryAnswer;
       try {
         asked = await alipay.query(outTradeNo);
@@ -56,7 +57,7 @@ export function createQueryActivities({
         await noteAnswer(db, outTradeNo, answer, made);
         return { answer };
       }
-      await storeAnswer(db, outTradeNo, check, asked, nextCheckInMs);
+      await storeAnswer(db, outTradeNo, check, asked, made.nextCheckInMs);
       return { answer, ...(tradeNo !== null && { tradeNo }), ...(totalAmount !== null && { totalAmount }) };
     },
   };

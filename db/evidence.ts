@@ -146,6 +146,21 @@ export function findUnrecorded(db: Database, outTradeNo: string): Promise<Unreco
   );
 }
 
+/** Whether evidence about any of these payments, other than `except`, is not recorded yet. */
+export async function owesEvidence(
+  db: Database,
+  outTradeNos: readonly string[],
+  except?: string,
+): Promise<boolean> {
+  const owed = await row(
+    db,
+    `SELECT 1 AS found FROM :schema:.evidence
+     WHERE out_trade_no = ANY(:outTradeNos) AND recorded_at IS NULL AND id <> CAST(:except AS bigint) LIMIT 1`,
+    { outTradeNos, except: except ?? '0' },
+  );
+  return owed !== undefined;
+}
+
 /** Call it in the transaction that takes the evidence into account. */
 export async function markRecorded(trx: Database, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;

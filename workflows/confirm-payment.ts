@@ -271,7 +271,11 @@ class PaymentRun {
   }
 
   #show(): void {
-    if (this.#row.status !== 'REFUNDING') this.#refunding?.cancel();
+    if (this.#row.status !== 'REFUNDING') {
+      this.#refunding?.cancel();
+      // What it still brings is not the next refund's.
+      this.#refunding = undefined;
+    }
     showPayment({
       ...this.state(),
       checksAllowed: this.#checks.allowed,

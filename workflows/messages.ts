@@ -235,7 +235,7 @@ export interface QueryAlipayInput {
   outTradeNo: string;
   /** The number of the check, 0 for an ask that uses up none. */
   check: number;
-  /** Milliseconds from now to the check after this one; null: there is none. Written to the row, so that others see it. */
+  /** Milliseconds from now to the check after this one; null: there is none. Written to the row, so that others see it; not for check 0. */
   nextCheckInMs: number | null;
 }
 

@@ -48,12 +48,7 @@ export const askAlipay = proxyActivities<AlipayQueueActivities>({
     initialInterval: '1s',
     backoffCoefficient: 1,
     maximumAttempts: 6,
-    nonRetryableErrorTypes: final(
-      'ALIPAY_BUSY',
-      'ALIPAY_MISCONFIGURED',
-      'ALIPAY_REFUSED',
-      'MERCHANT_UNKNOWN',
-    ),
+    nonRetryableErrorTypes: final('ALIPAY_BUSY', 'ALIPAY_MISCONFIGURED', 'ALIPAY_REFUSED'),
   },
   // A paid notification cancels the ask, and goes on at once; the activity hears of it at its next beat.
   cancellationType: ActivityCancellationType.TRY_CANCEL,

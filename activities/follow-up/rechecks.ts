@@ -19,8 +19,8 @@ export function createRecheckActivities(deps: FollowUpDependencies) {
       const answer = await alipay.query(outTradeNo, IN_BACKGROUND);
       if (answer.answer === 'paid' || answer.paidAt !== null) {
         await soon(deps, () => handOver(deps, payment, answer));
-        // Only the row that moves away from CLOSED ends the asking: the run that is told may be terminated before that.
-        await setRecheck(db, outTradeNo, ASK_AGAIN_MS);
+        // What Alipay said is stored now, and owed until it is recorded.
+        await setRecheck(db, outTradeNo, null);
       } else {
         await setRecheck(db, outTradeNo, answer.answer === 'waiting' ? RECHECK_AFTER_MS : null);
       }

@@ -1,5 +1,6 @@
 import type { Database } from '../connect';
 import { transaction } from '../connect';
+import { owesEvidence } from '../evidence';
 import { lockOrder, lockOrderOfPayment, settle } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
@@ -38,6 +39,14 @@ export async function closeOrderWithPayments(
     const payments = await findPaymentsOfOrder(trx, orderId);
     if (payments.some(isHolding)) return 'held';
     if (!sameSet(asked, payments.filter(isUnpaid))) return 'changed';
+    // It may be of money, so its run records it first.
+    if (
+      await owesEvidence(
+        trx,
+        asked.map(({ outTradeNo }) => outTradeNo),
+      )
+    )
+      return 'changed';
 
     for (const payment of asked) await closePayment(trx, payment, { actor, reason });
     if (asked.length === 0) {

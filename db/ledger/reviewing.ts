@@ -2,7 +2,7 @@ import type { Recorded, ResolveReview } from '../../workflows/messages';
 import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
-import { findUnrecorded, markRecorded } from '../evidence';
+import { markRecorded, owesEvidence } from '../evidence';
 import { toFen } from '../money';
 import { lockOrderOfPayment, paidItsOrder } from '../orders';
 import { wasRefundStopped } from '../payment-events';
@@ -54,7 +54,7 @@ export async function recordReview(
     const verdict = judge(payment, proposal, fresh);
     if (verdict.kind === 'refused') throw refusedReview(decision, verdict.because);
     if (verdict.kind === 'close-first') return verdict.kind;
-    if (to === 'CLOSED' && (await owesEvidence(trx, outTradeNo, evidenceId))) {
+    if (to === 'CLOSED' && (await owesEvidence(trx, [outTradeNo], evidenceId))) {
       throw refusedReview(decision, 'evidence about it has come in and is not recorded yet; try again');
     }
 
@@ -75,10 +75,6 @@ export async function recordReview(
     if (evidenceId !== undefined) await markRecorded(trx, [evidenceId]);
     return { ...(await readRecorded(trx, outTradeNo)), changed: true };
   });
-}
-
-async function owesEvidence(trx: Database, outTradeNo: string, except?: string): Promise<boolean> {
-  return (await findUnrecorded(trx, outTradeNo)).some(({ id }) => id !== except);
 }
 
 /** What an outcome writes beside the status. */

@@ -8,6 +8,7 @@ import { storeAnswer } from '../../activities/payments';
 import { claimUnrecorded } from '../../db/due';
 import type { NewEvidence } from '../../db/evidence';
 import { pruneEvidence, storeEvidence } from '../../db/evidence';
+import { closeOrderWithPayments } from '../../db/ledger';
 import { Hands, inActivity, openShop, waitFor } from '../support';
 import type { Shop } from '../support';
 import { Story } from './story';
@@ -232,6 +233,19 @@ describe('evidence that nobody can record', () => {
   });
 });
 
+describe('an order with evidence that is not recorded', () => {
+  it('is not closed: it may be of money', async () => {
+    const { orderId, outTradeNo } = await paidUnheard();
+    await storeAnswer(shop.db, outTradeNo, 0, await shop.deps.alipay.query(outTradeNo));
+    const asked = [{ outTradeNo, recheckInMs: null }];
+    const close = () =>
+      closeOrderWithPayments(shop.db, { orderId, asked, actor: 'sweep', reason: 'expired' });
+    expect(await close()).toBe('changed');
+    await record(outTradeNo);
+    expect(await close()).toBe('paid');
+  });
+});
+
 describe('recording', () => {
   it('takes all that is owed, oldest first, and once', async () => {
     const { orderId, outTradeNo } = await paidUnheard();
@@ -387,6 +401,17 @@ describe('one check', () => {
       { actor: 'check 1', detail: { check: 1, answer: 'not-exist' } },
       { actor: 'check 2', detail: { check: 2, answer: 'waiting' } },
     ]);
+  });
+
+  it('that uses up none leaves the plan of the others', async () => {
+    const { outTradeNo } = await story.checkOut();
+    await plan(outTradeNo, 60_000);
+    expect(await ask(outTradeNo, 0, null)).toEqual({ answer: 'not-exist' });
+    await shop.alipay.control.fault({ mode: 'hang', method: QUERY, outTradeNo, times: 1 });
+    expect(await ask(outTradeNo, 0, null)).toEqual({ answer: 'unknown' });
+    await story.pay(outTradeNo);
+    expect(await ask(outTradeNo, 0, null)).toMatchObject({ answer: 'paid' });
+    expect(await dueInMs(outTradeNo)).toBeGreaterThan(40_000);
   });
 
   it('made again because its answer was lost is the same check', async () => {

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { PaymentState } from '../../workflows/messages';
+import { TASK_QUEUES } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, temporalAddress, waitFor } from '../support';
 

@@ -197,11 +197,13 @@ describe('a gateway that cannot be asked', () => {
       lack === 'no-quota'
         ? alipayFailure('no-quota')
         : toFailure(new PaymentError('MERCHANT_UNKNOWN', "another process's"));
-    const { handle, askedAfter, checksAsked } = await stage.startPayment({ replies: [failure, 'paid'] });
+    // Another worker may have the merchant; nobody has more quota.
+    const attempts = lack === 'merchant' ? ATTEMPTS : 1;
+    const failures = Array.from({ length: attempts }, () => failure);
+    const { handle, askedAfter } = await stage.startPayment({ replies: [...failures, 'paid'] });
 
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
-    expect(checksAsked()).toEqual([1, 1]);
-    expect(askedAfter()).toEqual([60, 120]);
+    expect([...new Set(askedAfter())]).toEqual([60, 120]);
   });
 });
 
