@@ -121,7 +121,7 @@ describe('the trace of a payment that a check finds paid', () => {
     const found = spans.filter(
       ({ attributes }) => attributes['durable_alipay.out_trade_no'] === payment.outTradeNo,
     );
-    expect(found.length).toBe(11);
+    expect(found.length).toBe(9);
     const others = spans.filter((span) => !found.includes(span) && span.kind !== SERVER);
     for (const { attributes } of others) expect(attributes['durable_alipay.order_id']).toBe(payment.orderId);
   });
