@@ -21,6 +21,8 @@ interface Settings extends Mishaps {
   /** Buyers who come in a second. */
   rate: number;
   kill: boolean;
+  /** Share of buyers during whose visit somebody terminates the run of some payment. */
+  terminated: number;
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -42,11 +44,20 @@ function readSettings(): Settings {
     .option('--rate <n>', 'buyers who come in a second', count, 10)
     .option('--struck <share>', 'share of gateway calls that are struck', share, 0.2)
     .option('--lost <share>', 'share of notifications that are lost for good', share, 0.3)
+    .option('--terminated <share>', 'runs that somebody terminates, as a share of the buyers', share, 0.1)
     .option('--kill', 'kill -9 both workers twice on the way, and start new ones', false)
     .parse()
-    .opts<{ payments: number; seed: number; rate: number; struck: number; lost: number; kill: boolean }>();
-  const { payments, seed, rate, struck, lost, kill } = options;
-  return { payments, seed, rate, kill, struckCalls: struck, lostNotifications: lost };
+    .opts<{
+      payments: number;
+      seed: number;
+      rate: number;
+      struck: number;
+      lost: number;
+      terminated: number;
+      kill: boolean;
+    }>();
+  const { payments, seed, rate, struck, lost, terminated, kill } = options;
+  return { payments, seed, rate, kill, terminated, struckCalls: struck, lostNotifications: lost };
 }
 
 function count(text: string): number {
@@ -92,9 +103,7 @@ async function run(settings: Settings, world: World): Promise<boolean> {
     bar.stop();
   }
   say(wireLine(tally));
-  say(
-    `\nAt rest (re-checks of 25 h, the hour of a stuck refund, and the minute of an undelivered result brought forward by SQL):`,
-  );
+  say(`\nAt rest (re-checks of 25 h, pauses of the follow-up and of held orders brought forward by SQL):`);
   const atRest = await strikeBalance(db, await books(alipay));
   say(table(atRest));
   if (atRest.review === 0) return isBalanced(atRest);
@@ -119,6 +128,7 @@ async function letBuyersCome(settings: Settings, world: World, bar: SingleBar): 
   for (const [number, plan] of plans.entries()) {
     lives.push(live(plan, number, world, bar));
     if (kills.includes(number)) lives.push(world.killWorkers());
+    if (Math.random() < settings.terminated) await world.terminateSomeRun();
     // Whoever breaks ends the run below, once all have come.
     for (const life of lives.slice(-2)) life.catch(() => undefined);
     await sleep(1000 / settings.rate);
@@ -133,10 +143,10 @@ async function live(plan: Plan, number: number, world: World, bar: SingleBar): P
 
 async function main(): Promise<void> {
   const settings = readSettings();
-  const { payments, seed, struckCalls, lostNotifications, kill } = settings;
+  const { payments, seed, struckCalls, lostNotifications, terminated, kill } = settings;
   say(
     `${payments} payments, ${Math.round(struckCalls * 100)} % of calls struck, ${Math.round(lostNotifications * 100)} % of notifications lost` +
-      `${kill ? ', workers killed' : ''}, seed ${seed}`,
+      `, ${Math.round(terminated * payments)} runs terminated${kill ? ', workers killed' : ''}, seed ${seed}`,
   );
   const world = await createWorld(say);
   const interrupted = (): void => void world.close().finally(() => process.exit(130));

@@ -10,17 +10,21 @@ const QUIET_MS = 12_000;
 const LONGEST_MS = 15 * 60_000;
 
 /**
- * Waits until nothing moves any more. What would come hours later is brought forward by SQL: the re-check 25 h after a
- * close, the hour after which a refund is driven on, the minute after which an undelivered result is told again.
+ * Waits until nothing moves any more. What would come minutes or hours later is brought forward by SQL: the re-check 25 h
+ * after a close, the pauses of the follow-up and of held orders, the two minutes after which an overdue check is noticed.
  *
  * @throws Error where payments still move after {@link LONGEST_MS}
  */
-export async function comeToRest({ db }: Pick<World, 'db'>, onLook: (open: number) => void): Promise<void> {
+export async function comeToRest(
+  { db, payments }: Pick<World, 'db' | 'payments'>,
+  onLook: (open: number) => void,
+): Promise<void> {
   const deadline = Date.now() + LONGEST_MS;
   let before = '';
   let quietSince = Date.now();
   while (Date.now() < deadline) {
     await bringForward(db);
+    await payments.followUp.run();
     const { open, ...rest } = await look(db);
     onLook(open);
     const now = JSON.stringify(rest);
@@ -33,17 +37,16 @@ export async function comeToRest({ db }: Pick<World, 'db'>, onLook: (open: numbe
 }
 
 async function bringForward(db: World['db']): Promise<void> {
-  await rows(db, `UPDATE payments SET recheck_at = now() WHERE recheck_at > now()`);
-  await rows(
-    db,
-    `UPDATE payments SET updated_at = now() - interval '2 hours'
-     WHERE status = 'REFUNDING' AND updated_at > now() - interval '1 hour'`,
-  );
-  await rows(
-    db,
-    `UPDATE order_messages SET created_at = created_at - interval '2 minutes'
-     WHERE told_at IS NULL AND created_at > now() - interval '1 minute'`,
-  );
+  for (const statement of [
+    `UPDATE payments SET recheck_at = now() WHERE recheck_at > now()`,
+    `UPDATE payments SET revive_at = now() WHERE revive_at > now()`,
+    `UPDATE payments SET next_check_at = now() - interval '3 minutes'
+     WHERE status = 'UNPAID' AND next_check_at < now() - interval '10 seconds'`,
+    `UPDATE orders SET held_until = now() WHERE held_until > now() AND held_until < 'infinity'`,
+    `UPDATE order_messages SET retry_at = now() WHERE told_at IS NULL AND retry_at > now()`,
+    `UPDATE evidence SET retry_at = now() WHERE recorded_at IS NULL AND retry_at > now()`,
+  ])
+    await rows(db, statement);
 }
 
 interface Look {

@@ -33,6 +33,8 @@ export interface World {
   logs: string;
   /** `kill -9` of every worker process, and new ones a moment later. */
   killWorkers(): Promise<void>;
+  /** Terminates the run of some payment, if any is running. */
+  terminateSomeRun(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -113,6 +115,20 @@ async function start(
       await Promise.all(workers.map(({ exit }) => exit));
       await new Promise((resolve) => setTimeout(resolve, WORKERLESS_MS));
       workers = await startWorkers(folder, env, temporal);
+    },
+    async terminateSomeRun() {
+      const running = await temporal.workflowService.listWorkflowExecutions({
+        namespace: temporal.options.namespace,
+        pageSize: 100,
+        query: 'ExecutionStatus = "Running" AND WorkflowType = "confirmPayment"',
+      });
+      const { execution } = running.executions[Math.floor(Math.random() * running.executions.length)] ?? {};
+      if (!execution?.workflowId) return;
+      // It may have ended since.
+      await temporal.workflow
+        .getHandle(execution.workflowId)
+        .terminate('a mishap')
+        .catch(() => undefined);
     },
     close,
   };
