@@ -138,7 +138,7 @@ function shared<T>(ask: () => Promise<T>, freshMs: number): () => Promise<T> {
     }));
 }
 
-/** A close needs no body, and many HTTP libraries announce JSON all the same. */
+/** A close needs no body, and many HTTP libraries announce JSON anyway. */
 function allowEmptyJson(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {

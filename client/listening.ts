@@ -1,7 +1,7 @@
 import { PaymentError } from '../workflows/errors';
 
 /**
- * Why a server does not listen, in words that name the variables to mend.
+ * Why a server does not listen, in words that name the variables to fix.
  *
  * @param names of the variables that hold host and port
  */

@@ -89,7 +89,7 @@ export async function storeEvidence(db: Database, evidence: NewEvidence): Promis
 }
 
 /**
- * Evidence that is stored already. Where it was recorded, is news all the same, and the row knows of no payment, the row
+ * Evidence that is stored already. Where it was recorded, is still news, and the row knows of no payment, the row
  * is older than the evidence (it was restored from a backup by hand): it is owed again.
  */
 async function findAgain(db: Database, evidence: NewEvidence): Promise<EvidenceRef | undefined> {

@@ -29,7 +29,7 @@ export interface PaymentFacts {
   refundedAmount: string;
 }
 
-// Each state that is made of several columns has one name, and the SQL of it stands beside. In SQL, `p` is payments.
+// Each state that is made of several columns has one name, and its SQL is beside it. In SQL, `p` is payments.
 
 /** A payment that keeps its order as it is: nobody may pay or close the order meanwhile. */
 export const isHolding = ({ status }: Pick<PaymentFacts, 'status'>): boolean =>

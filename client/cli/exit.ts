@@ -24,7 +24,7 @@ export const EXIT_HELP = `Exit codes:
   4  its state, or Alipay's word, does not allow that (paid, closed, expired, held, not in review)
   5  the database, Temporal or Alipay does not answer`;
 
-/** Only who set the environment can mend these. */
+/** Only who set the environment can fix these. */
 const CONFIGURATION: ReadonlySet<ErrorCode> = new Set([
   'CONFIG_INVALID',
   'PAYLOAD_KEY_UNKNOWN',
