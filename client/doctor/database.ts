@@ -95,7 +95,10 @@ async function testIsolation(db: Database): Promise<Found<true>> {
 async function findSchema(db: Database, schema: string): Promise<Found<string>> {
   const { found, of } = await countTables(db, schema);
   if (found === 0)
-    throw new Fault(`schema ${schema} holds none of the tables`, `${MIGRATE}, or mend DATABASE_SCHEMA.`);
+    throw new Fault(
+      `schema ${schema} holds none of the tables`,
+      `${MIGRATE}, or set the right DATABASE_SCHEMA.`,
+    );
   return { says: `schema ${schema} holds ${found} of ${of} tables`, value: schema };
 }
 

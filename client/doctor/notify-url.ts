@@ -75,6 +75,6 @@ async function testEndpoint(notifyUrl: string): Promise<Found<true>> {
   }
   throw new Fault(
     `${notifyUrl} answers HTTP ${status}, not our server's \`fail\``,
-    'Start the HTTP server (npm run server), or mend ALIPAY_NOTIFY_URL or what stands before the server.',
+    'Start the HTTP server (npm run server), or fix ALIPAY_NOTIFY_URL or the proxy before the server.',
   );
 }
