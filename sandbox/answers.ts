@@ -6,6 +6,7 @@ import { readYuan, yuan } from './money';
 import type { Trade } from './trades';
 import {
   encodeText,
+  isKnownCharset,
   isSignType,
   nodeName,
   renderAnswer,
@@ -13,6 +14,7 @@ import {
   signText,
   type Params,
   type ResponseNode,
+  type Seal,
 } from './wire';
 
 /** How a call is answered on the wire. */
@@ -63,15 +65,20 @@ export class Answers {
   readonly #first = new Map<string, { body: Buffer; node: ResponseNode }>();
 
   /**
-   * @param key Alipay's private key
+   * @param hand what Alipay signs with now: its private key, and in certificate mode the serial number of its certificate
    * @param otherTrade some trade that is not this order's, a paid one if there is any
    * @param memory how many first answers are kept for `stale`
    */
   constructor(
-    private readonly key: KeyObject,
+    private readonly hand: () => { key: KeyObject; certSn?: string | undefined },
     private readonly otherTrade: (outTradeNo: string | undefined) => Trade | undefined,
     private readonly memory = 20_000,
   ) {}
+
+  /** Forgets every first answer. */
+  clear(): void {
+    this.#first.clear();
+  }
 
   /** The signed answer to a call: HTTP 200 whatever it says. */
   signed(
@@ -79,7 +86,7 @@ export class Answers {
     node: ResponseNode,
     name = nodeName(method),
   ): Outcome {
-    const raw = renderNode(node, params['charset']);
+    const raw = renderNode(node, charsetOf(params));
     return answer(params, renderAnswer(name, raw, this.#sign(raw, params)), node);
   }
 
@@ -89,7 +96,7 @@ export class Answers {
     node: ResponseNode,
     name = nodeName(method),
   ): Outcome {
-    return answer(params, renderAnswer(name, renderNode(node, params['charset'])), node);
+    return answer(params, renderAnswer(name, renderNode(node, charsetOf(params))), node);
   }
 
   /** The true answer, remembered as this order's first where it is. */
@@ -143,12 +150,16 @@ export class Answers {
 
   #inGbk({ method, params }: CallFacts, node: ResponseNode): Outcome {
     const raw = renderNode(node);
-    const body = renderAnswer(nodeName(method), raw, signText(raw, this.key, 'RSA2', 'GBK'));
+    const { key, certSn } = this.hand();
+    const body = renderAnswer(nodeName(method), raw, {
+      certSn,
+      signature: signText(raw, key, 'RSA2', 'GBK'),
+    });
     return answer(params, encodeText(body, 'GBK'), node);
   }
 
   #badlySigned({ method, params, node }: CallFacts): Outcome {
-    const raw = renderNode(node, params['charset']);
+    const raw = renderNode(node, charsetOf(params));
     return answer(params, renderAnswer(nodeName(method), raw, this.#sign(`${raw} `, params)), node);
   }
 
@@ -167,9 +178,13 @@ export class Answers {
     if (this.#first.size > this.memory && oldest !== undefined) this.#first.delete(oldest);
   }
 
-  #sign(raw: string, params: Params): string {
+  #sign(raw: string, params: Params): Seal {
     const signType = params['sign_type'];
-    return signText(raw, this.key, isSignType(signType) ? signType : 'RSA2');
+    const { key, certSn } = this.hand();
+    return {
+      certSn,
+      signature: signText(raw, key, isSignType(signType) ? signType : 'RSA2', charsetOf(params)),
+    };
   }
 }
 
@@ -178,9 +193,14 @@ function answer(params: Params, body: string | Buffer, node?: ResponseNode): Out
     kind: 'body',
     status: 200,
     contentType: `text/html;charset=${params['charset'] ?? 'utf-8'}`,
-    body: Buffer.from(body),
+    body: typeof body === 'string' ? encodeText(body, charsetOf(params)) : body,
     node,
   };
+}
+
+// What cannot be read is answered in UTF-8.
+function charsetOf({ charset = 'utf-8' }: Params): string {
+  return isKnownCharset(charset) ? charset : 'utf-8';
 }
 
 function memoryKey({ method, outTradeNo }: CallFacts): string {

@@ -3,7 +3,7 @@ import { readBeijingTime } from './beijing';
 import { readYuan } from './money';
 import { Refusal } from './refusal';
 import { expiryOfTimeout, type Order, type Product, type TradeIds } from './trades';
-import type { Params } from './wire';
+import { isSignType, type Params } from './wire';
 
 /** A parsed `biz_content`. */
 export type Biz = Record<string, unknown>;
@@ -12,7 +12,14 @@ const PRODUCT_CODES: Record<Product, readonly string[]> = {
   page: ['FAST_INSTANT_TRADE_PAY'],
   wap: ['QUICK_WAP_WAY', 'QUICK_WAP_PAY'],
   precreate: ['FACE_TO_FACE_PAYMENT', 'QR_CODE_OFFLINE', 'FAST_INSTANT_TRADE_PAY', 'OFFLINE_PAYMENT'],
+  app: ['QUICK_MSECURITY_PAY'],
+  jsapi: ['JSAPI_PAY'],
+  barcode: ['FACE_TO_FACE_PAYMENT'],
 };
+
+/** Products whose `product_code` cannot be left out; for `alipay.trade.create` it would be another one. */
+const CODE_REQUIRED: readonly Product[] = ['page', 'jsapi'];
+
 const TOTAL_MAX_FEN = 10_000_000_000;
 const QR_CODE_LIFE = '2h';
 
@@ -48,6 +55,8 @@ export function readOrder(product: Product, biz: Biz, params: Params, now: numbe
     linkExpires: product === 'precreate' ? expiryOfTimeout(qrTimeout, now) : undefined,
     notifyUrl: readUrl(params, 'notify_url'),
     returnUrl: readUrl(params, 'return_url'),
+    charset: params['charset'],
+    signType: isSignType(params['sign_type']) ? params['sign_type'] : undefined,
     content: fixedForm(product, requireProductCode(product, biz)),
     cashierId: randomBytes(16).toString('hex'),
   };
@@ -108,6 +117,32 @@ function readSubject(biz: Biz): string {
   return subject;
 }
 
+/**
+ * Reads who pays in a mini program: the program's id, and the buyer as it knows him, or as the app does that calls.
+ * @throws Refusal `ACQ.INVALID_PARAMETER`, `ACQ.BUYER_NOT_EXIST`
+ */
+export function requireBuyer(biz: Biz, appId: string): void {
+  const opAppId = text(biz, 'op_app_id', 32);
+  if (opAppId === undefined) throw invalid('op_app_id');
+  const [known, foreign] =
+    opAppId === appId ? ['buyer_open_id', 'op_buyer_open_id'] : ['op_buyer_open_id', 'buyer_open_id'];
+  if (text(biz, known, 128) !== undefined || text(biz, 'buyer_id', 28) !== undefined) return;
+  if (text(biz, foreign, 128) !== undefined) throw new Refusal('ACQ.BUYER_NOT_EXIST');
+  throw invalid(known);
+}
+
+/**
+ * Reads the bar code that the buyer's phone shows.
+ * @throws Refusal `ACQ.INVALID_PARAMETER`, `ACQ.PAYMENT_AUTH_CODE_INVALID`
+ */
+export function requireAuthCode(biz: Biz): void {
+  const scene = text(biz, 'scene', 32) ?? 'bar_code';
+  if (scene !== 'bar_code') throw invalid('scene');
+  const code = text(biz, 'auth_code', 64);
+  if (code === undefined) throw invalid('auth_code');
+  if (!/^(2[5-9]|30)\d{14,22}$/.test(code)) throw new Refusal('ACQ.PAYMENT_AUTH_CODE_INVALID');
+}
+
 function readTimeExpire(biz: Biz): number | undefined {
   const written = text(biz, 'time_expire', 19);
   if (written === undefined) return undefined;
@@ -125,7 +160,7 @@ function readTimeout(biz: Biz, name: string, now: number): string | undefined {
 
 function requireProductCode(product: Product, biz: Biz): Biz {
   const code = text(biz, 'product_code', 64);
-  const required = product === 'page';
+  const required = CODE_REQUIRED.includes(product);
   if (code === undefined ? required : !PRODUCT_CODES[product].includes(code)) throw invalid('product_code');
   return biz;
 }

@@ -3,9 +3,13 @@ import { z, ZodError } from 'zod';
 import type { SandboxControl } from './control';
 import { FAULT_MODES, type FaultMode } from './faults';
 import { FORGERIES } from './forge';
+import { incidentFile, type Incident } from './incident';
 import { Refusal } from './refusal';
+import { seedFile } from './seed';
 
 const chance = z.union([z.number().min(0).max(1), z.strictObject({ times: z.int().min(1) })]);
+/** A hundred years. */
+const CLOCK_MAX_MS = 100 * 366 * 86_400_000;
 const outTradeNo = z.string().min(1);
 const nothing = z.strictObject({}).nullish();
 const businessError = z.custom<FaultMode>((mode) => typeof mode === 'string' && /^ACQ\.[A-Z_]+$/.test(mode));
@@ -26,6 +30,18 @@ const notifierFaults = z.strictObject({
   reorder: chance.optional(),
   delayMs: z.number().min(0).optional(),
   forge: z.strictObject({ kind: z.enum(FORGERIES), chance }).optional(),
+});
+
+const billFaults = z.strictObject({
+  notReady: z.boolean().optional(),
+  expired: z.int().min(0).optional(),
+  truncated: z.int().min(0).optional(),
+  wrongTotals: z.boolean().optional(),
+  missing: z.array(outTradeNo).optional(),
+  doubled: z.array(outTradeNo).optional(),
+  foreign: z.int().min(0).max(1_000_000).optional(),
+  bulk: z.int().min(0).max(9_999_999).optional(),
+  anyDay: z.boolean().optional(),
 });
 
 /** One control function as an HTTP route: how its JSON body is read, and how its arguments are written into one. */
@@ -117,6 +133,21 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
     (control, { outTradeNo: of, overrides, url }) => control.notify(of, overrides, url),
     (of, overrides, url) => ({ outTradeNo: of, overrides, url }),
   ),
+  replayNotification: route(
+    z.strictObject({ notifyId: z.string().min(1) }),
+    (control, { notifyId }) => control.replayNotification(notifyId),
+    (notifyId) => ({ notifyId }),
+  ),
+  close: route(
+    z.strictObject({ outTradeNo }),
+    (control, body) => control.close(body.outTradeNo),
+    (of) => ({ outTradeNo: of }),
+  ),
+  expire: route(
+    z.strictObject({ outTradeNo }),
+    (control, body) => control.expire(body.outTradeNo),
+    (of) => ({ outTradeNo: of }),
+  ),
   forge: route(
     z.strictObject({ kind: z.enum(FORGERIES), outTradeNo, url: z.url().optional() }),
     (control, { kind, outTradeNo: of, url }) => control.forge(kind, of, url),
@@ -141,23 +172,76 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
     z.strictObject({
       visibleAfterMs: z.number().min(0).optional(),
       spacingMs: z.number().min(0).optional(),
+      outcomeAfterMs: z.number().min(0).optional(),
+      balance: z.string().nullish(),
     }),
     (control, pace) => control.refunds(pace),
     (pace) => pace,
+  ),
+  bills: route(
+    billFaults,
+    (control, faults) => control.bills(faults),
+    (faults) => faults,
   ),
   down: route(
     z.strictObject({ down: z.boolean(), how: z.enum(['502', 'reset']).optional() }),
     (control, { down, how }) => control.down(down, how),
     (down, how) => ({ down, how }),
   ),
+  rotateCertificate: route(
+    z.strictObject({ newKey: z.boolean().optional() }),
+    (control, options) => control.rotateCertificate(options),
+    (options = {}) => options,
+  ),
   ledger: route(
     nothing,
     (control) => control.ledger(),
     () => ({}),
   ),
+  barCode: route(
+    z.strictObject({ outcome: z.enum(['paid', 'password']) }),
+    (control, { outcome }) => control.barCode(outcome),
+    (outcome) => ({ outcome }),
+  ),
+  clock: route(
+    z
+      .strictObject({
+        advanceMs: z.number().min(0).max(CLOCK_MAX_MS).optional(),
+        scale: z.number().min(0.01).max(100_000).optional(),
+      })
+      .nullish(),
+    (control, change) => control.clock(change ?? {}),
+    (change = {}) => change,
+  ),
+  seed: route(
+    seedFile,
+    (control, seed) => control.seed(seed),
+    (seed) => seed,
+  ),
+  reset: route(
+    nothing,
+    (control) => control.reset(),
+    () => ({}),
+  ),
+  exportIncident: route(
+    nothing,
+    (control) => control.exportIncident(),
+    () => ({}),
+  ),
+  replayIncident: route(
+    z.strictObject({
+      incident: z.custom<Incident>((given) => incidentFile.safeParse(given).success),
+      notifyUrl: z.url().optional(),
+    }),
+    (control, { incident, ...options }) => control.replayIncident(incident, options),
+    (incident, options) => ({ incident, ...options }),
+  ),
 };
 
-const READS: readonly (keyof SandboxControl)[] = ['trades', 'journal', 'ledger', 'pendingNotifications'];
+/** Those without arguments and effects, which can be read by GET. */
+export const CONTROL_READS: readonly (keyof SandboxControl)[] = [
+  ...(['trades', 'journal', 'ledger', 'pendingNotifications', 'clock', 'exportIncident'] as const),
+];
 
 /**
  * Puts the control API under `/control/`; `GET /control` lists it, each function with the JSON schema of its body.
@@ -166,7 +250,7 @@ const READS: readonly (keyof SandboxControl)[] = ['trades', 'journal', 'ledger',
 export function serveControl(server: FastifyInstance, control: SandboxControl): void {
   server.get('/control', () => listing());
   for (const name of Object.keys(CONTROL_ROUTES) as (keyof SandboxControl)[]) {
-    const method = READS.includes(name) ? (['GET', 'POST'] as const) : (['POST'] as const);
+    const method = CONTROL_READS.includes(name) ? (['GET', 'POST'] as const) : (['POST'] as const);
     server.route({
       method: [...method],
       url: `/control/${name}`,
@@ -204,20 +288,24 @@ function explain(error: unknown): { code: string; message: string } {
 /**
  * The control API of a sandbox that runs in another process.
  * @param url the sandbox's own address, `http://127.0.0.1:4000`
+ * @param token where it asks for one
  */
-export function connectControl(url: string): SandboxControl {
+export function connectControl(url: string, token?: string): SandboxControl {
   const remote = Object.entries(CONTROL_ROUTES).map(([name, { body }]) => [
     name,
     (...args: unknown[]) =>
-      call(`${url}/control/${name}`, (body as (...given: unknown[]) => unknown)(...args)),
+      call(`${url}/control/${name}`, (body as (...given: unknown[]) => unknown)(...args), token),
   ]);
   return Object.fromEntries(remote) as SandboxControl;
 }
 
-async function call(url: string, body: unknown): Promise<unknown> {
+async function call(url: string, body: unknown, token?: string): Promise<unknown> {
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: {
+      'content-type': 'application/json',
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    },
     body: JSON.stringify(body),
   });
   const result: unknown = await response.json();

@@ -1,13 +1,23 @@
-import { randomUUID } from 'node:crypto';
+import { createPrivateKey, randomUUID } from 'node:crypto';
+import { Buyer } from './buyer';
+import type { BillFaults } from './bill';
+import type { Bills } from './bills';
+import { spki, type Certificates } from './certificates';
+import type { Clock } from './clock';
 import { FORGERIES, forgedForm, type ForgeKind } from './forge';
 import type { Faults, FaultRule } from './faults';
 import type { Gateway } from './gateway';
+import { exportIncident, replayIncident, type Incident, type Replay } from './incident';
 import type { Journal, JournalEntry } from './journal';
+import { makeKeyPair } from './keys';
 import { readYuan } from './money';
 import { formOf, inventedFields, noticeFields, signNotice, type Merchant } from './notification';
-import type { Notice, Notifier, NotifierFaults } from './notifier';
+import type { DeliveryOutcome, Notice, Notifier, NotifierFaults } from './notifier';
 import { Refusal } from './refusal';
-import { refundedFen, viewOf, type Order, type Trades, type TradeStatus, type TradeView } from './trades';
+import { plant, type Seed } from './seed';
+import type { Store } from './store';
+import { viewOf, type TradeView } from './trade-view';
+import { refundedFen, type Order, type Trades, type TradeStatus } from './trades';
 
 /** One line of the sandbox's books: integer fen. */
 export interface LedgerLine {
@@ -27,17 +37,22 @@ export interface HandDelivery {
   error?: string;
 }
 
-/** How the gateway behaves beside its faults. Absent fields stay as they are. */
+/** How refunds behave beside the gateway's faults. Absent fields stay as they are. */
 export interface RefundPace {
   /** How long after a refund its query stays silent, ms. */
   visibleAfterMs?: number;
   /** How far apart two refunds of one trade must be, ms; sooner is `ACQ.SYSTEM_ERROR`. */
   spacingMs?: number;
+  /** How long after it was taken on (`fund_change=N`) a refund moves money, ms; 0: at once. */
+  outcomeAfterMs?: number;
+  /** What the seller's account holds, yuan: a refund of more is `ACQ.SELLER_BALANCE_NOT_ENOUGH`. `null`: without end. */
+  balance?: string | null;
 }
 
 /**
- * What stands beside the wire: the buyer's hand, the merchant portal, the accidents, the journal. An application never
- * sees it. Effects happen before the promise is returned, in the order of the calls. Refused acts reject with a `Refusal`.
+ * Everything that a test or a person does to the sandbox and that an application cannot see: acting as the buyer or in the
+ * merchant portal, causing faults, reading the journal. Effects happen before the promise is returned, in the order of the
+ * calls. Refused acts reject with a `Refusal`.
  * Wherever an `outTradeNo` is asked for by `scan`, `pay` and `leave`, the pay URL does as well: it is opened first.
  */
 export interface SandboxControl {
@@ -73,8 +88,14 @@ export interface SandboxControl {
    * @param url where to, if not the order's `notify_url`
    */
   notify(outTradeNo: string, overrides?: Record<string, string>, url?: string): Promise<HandDelivery>;
+  /** Posts a notification that was sent before once more, byte for byte: its time and signature are the old ones. */
+  replayNotification(notifyId: string): Promise<HandDelivery>;
   /** Sends a forged notification now; the order need not exist when `url` is given. */
   forge(kind: ForgeKind, outTradeNo: string, url?: string): Promise<HandDelivery>;
+  /** The merchant closes a trade that nobody has paid, as `alipay.trade.close` does. */
+  close(outTradeNo: string): Promise<TradeView>;
+  /** The time to pay runs out now: Alipay closes the trade. */
+  expire(outTradeNo: string): Promise<TradeView>;
   /** A refund made in the merchant portal: no call of the application's, but a notification. */
   refundByHand(outTradeNo: string, amount: string): Promise<TradeView>;
   /** The refund window ends: TRADE_FINISHED. */
@@ -82,10 +103,29 @@ export interface SandboxControl {
   /** Every answer of the gateway comes so much later, ms; its effect does not. */
   latency(ms: number): Promise<void>;
   refunds(pace: RefundPace): Promise<void>;
+  /** Replaces what is wrong with the daily bills; `{}` ends it. */
+  bills(faults: BillFaults): Promise<void>;
   /** The gateway is down: HTTP 502, or broken connections with `reset`. */
   down(down: boolean, how?: '502' | 'reset'): Promise<void>;
+  /**
+   * Alipay's certificate is renewed: another serial number, and with `newKey` another key. In certificate mode only.
+   * @returns the new file, as the open platform would offer it
+   */
+  rotateCertificate(options?: { newKey?: boolean }): Promise<{ sn: string; pem: string }>;
   /** Per trade: paid, refunded, status. */
   ledger(): Promise<LedgerLine[]>;
+  /** What a bar code leads to from now on: `paid` at once (the default), or `password`: the buyer must enter it first (10003). */
+  barCode(outcome: 'paid' | 'password'): Promise<void>;
+  /** Lets the sandbox's time jump ahead and run faster; what falls due happens. Without arguments it only tells the time. */
+  clock(change?: { advanceMs?: number; scale?: number }): Promise<{ now: string; scale: number }>;
+  /** Brings orders into being, telling no merchant. @returns how many are new */
+  seed(seed: Seed): Promise<number>;
+  /** Everything as at the first start: no trades but the seed's, no faults, an empty journal, real time. */
+  reset(): Promise<void>;
+  /** The journal, to be sent to somebody: order numbers, texts and people are replaced. */
+  exportIncident(): Promise<Incident>;
+  /** Does an exported incident again. @param options where its notifications go; by default nowhere */
+  replayIncident(incident: Incident, options?: { notifyUrl?: string }): Promise<Replay>;
 }
 
 /** The knobs that the control API turns and the server obeys. */
@@ -93,23 +133,43 @@ export interface Knobs {
   latencyMs: number;
   refundVisibleMs: number;
   refundSpacingMs: number;
+  refundOutcomeMs: number;
+  /** Fen. */
+  sellerFen: number;
+  barCode: 'paid' | 'password';
 }
+
+/** The knobs of a sandbox that nobody has touched. */
+export const UNTOUCHED: Readonly<Knobs> = {
+  latencyMs: 0,
+  refundVisibleMs: 0,
+  refundSpacingMs: 0,
+  refundOutcomeMs: 0,
+  sellerFen: Infinity,
+  barCode: 'paid',
+};
 
 /** What the control API works on. */
 export interface ControlParts {
   gateway: Gateway;
+  bills: Bills;
   trades: Trades;
   notifier: Notifier;
   faults: Faults;
   journal: Journal;
   knobs: Knobs;
   merchant: Merchant;
+  certificates?: Certificates | undefined;
+  clock: Clock;
   now: () => number;
+  store: () => Store;
+  /** What the sandbox starts with. */
+  seed?: Seed | undefined;
 }
 
 /** Builds the control API over a running sandbox. */
 export function controlOf(parts: ControlParts): SandboxControl {
-  const { gateway, trades, notifier, faults, journal, knobs } = parts;
+  const { gateway, trades, notifier, faults, journal, knobs, clock } = parts;
   const buyer = new Buyer(parts);
   const hand = new Hand(parts);
   return {
@@ -133,6 +193,15 @@ export function controlOf(parts: ControlParts): SandboxControl {
     notify: later((outTradeNo: string, overrides: Record<string, string> = {}, url?: string) =>
       hand.notify(outTradeNo, overrides, url),
     ),
+    replayNotification: later((notifyId: string) => hand.replay(notifyId)),
+    close: later((outTradeNo: string) => {
+      trades.commit(trades.closing({ outTradeNo }));
+      return viewOf(trades.require({ outTradeNo }));
+    }),
+    expire: later((outTradeNo: string) => {
+      trades.commit(trades.closing({ outTradeNo }, 'timeout'));
+      return viewOf(trades.require({ outTradeNo }));
+    }),
     forge: later((kind: ForgeKind, outTradeNo: string, url?: string) => hand.forge(kind, outTradeNo, url)),
     refundByHand: later((outTradeNo: string, amount: string) => {
       const fen = readYuan(amount);
@@ -147,15 +216,76 @@ export function controlOf(parts: ControlParts): SandboxControl {
     latency: later((ms: number) => {
       knobs.latencyMs = ms;
     }),
-    refunds: later(({ visibleAfterMs, spacingMs }: RefundPace) => {
+    refunds: later(({ visibleAfterMs, spacingMs, outcomeAfterMs, balance }: RefundPace) => {
       knobs.refundVisibleMs = visibleAfterMs ?? knobs.refundVisibleMs;
       knobs.refundSpacingMs = spacingMs ?? knobs.refundSpacingMs;
+      knobs.refundOutcomeMs = outcomeAfterMs ?? knobs.refundOutcomeMs;
+      if (balance !== undefined) knobs.sellerFen = balance === null ? Infinity : readBalance(balance);
+    }),
+    bills: later((faults: BillFaults) => {
+      parts.bills.faults = faults;
     }),
     down: later((down: boolean, how: '502' | 'reset' = '502') => {
       gateway.down = down && how;
     }),
+    rotateCertificate: later(async ({ newKey = false }: { newKey?: boolean } = {}) => {
+      const { certificates, merchant } = parts;
+      if (!certificates) throw new Refusal('INVALID_INPUT', 'the application is in key mode');
+      if (newKey) merchant.alipayPrivate = createPrivateKey((await makeKeyPair()).privateKey);
+      certificates.rotate(spki(merchant.alipayPrivate));
+      return { sn: certificates.alipaySn, pem: certificates.alipay };
+    }),
     ledger: later(() => trades.all().map(ledgerLine)),
+    barCode: later((outcome: Knobs['barCode']) => {
+      knobs.barCode = outcome;
+    }),
+    clock: later((change: { advanceMs?: number; scale?: number } = {}) => {
+      if (Object.keys(change).length > 0) clock.change(change);
+      trades.expire();
+      return { now: new Date(clock.now()).toISOString(), scale: clock.scale };
+    }),
+    seed: later((seed: Seed) => plant(trades, seed, clock.now)),
+    reset: later(() => reset(parts)),
+    exportIncident: later(() => exportIncident(journal.read())),
+    replayIncident: later((incident: Incident, options: { notifyUrl?: string } = {}) =>
+      replayIncident(
+        { gateway, faults, clock, buyer, tradeNoOf: (outTradeNo) => trades.find({ outTradeNo })?.tradeNo },
+        incident,
+        options.notifyUrl,
+      ),
+    ),
   };
+}
+
+function reset({
+  gateway,
+  trades,
+  notifier,
+  faults,
+  journal,
+  knobs,
+  bills,
+  clock,
+  store,
+  seed,
+}: ControlParts): void {
+  gateway.clear();
+  notifier.clear();
+  faults.clear();
+  trades.clear();
+  bills.faults = {};
+  Object.assign(knobs, UNTOUCHED);
+  store().clear();
+  clock.reset();
+  if (seed !== undefined) plant(trades, seed, clock.now);
+  // Last: whoever follows the journal looks at everything anew.
+  journal.clear();
+}
+
+function readBalance(balance: string): number {
+  const fen = readYuan(balance);
+  if (fen === undefined) throw new Refusal('INVALID_INPUT', `balance ${balance} is not yuan`);
+  return fen;
 }
 
 // Acts at once and answers by a promise: the same interface serves in this process and over HTTP.
@@ -173,62 +303,6 @@ function ledgerLine(trade: ReturnType<Trades['require']>): LedgerLine {
     paidFen: trade.paidAt === undefined ? 0 : trade.order.totalFen,
     refundedFen: refundedFen(trade),
   };
-}
-
-/** The buyer's hand. The cashier page's buttons come here too. */
-export class Buyer {
-  constructor(private readonly parts: Pick<ControlParts, 'gateway' | 'trades' | 'journal'>) {}
-
-  /** Opens a pay URL, a pay form or a QR code. @throws Refusal */
-  open(payUrl: string): string {
-    const { gateway, trades, journal } = this.parts;
-    const { address, form } = readPayRequest(payUrl);
-    const [, cashierId] = /^\/cashier\/([0-9a-f]+)$/.exec(address.pathname) ?? [];
-    if (cashierId === undefined) return gateway.open(address.search.slice(1), form).outTradeNo;
-    const order = trades.orderOfCashier(cashierId);
-    if (order === undefined) throw new Refusal('UNKNOWN_ORDER', 'no such cashier page');
-    journal.write({ kind: 'buyer', action: 'open', outTradeNo: order.outTradeNo });
-    return order.outTradeNo;
-  }
-
-  /** @throws Refusal */
-  scan(target: string): TradeView {
-    const outTradeNo = this.#opened(target);
-    return this.#act('scan', outTradeNo, () => this.parts.trades.scanning(outTradeNo));
-  }
-
-  /** @throws Refusal */
-  pay(target: string, notify: boolean): TradeView {
-    const outTradeNo = this.#opened(target);
-    return this.#act('pay', outTradeNo, () => this.parts.trades.paying(outTradeNo, notify));
-  }
-
-  /** @throws Refusal */
-  leave(target: string): void {
-    this.parts.journal.write({ kind: 'buyer', action: 'leave', outTradeNo: this.#opened(target) });
-  }
-
-  #opened(target: string): string {
-    return /^https?:\/\/|</.test(target) ? this.open(target) : target;
-  }
-
-  #act(action: 'scan' | 'pay', outTradeNo: string, events: () => ReturnType<Trades['scanning']>): TradeView {
-    this.parts.trades.commit(events());
-    this.parts.journal.write({ kind: 'buyer', action, outTradeNo });
-    return viewOf(this.parts.trades.require({ outTradeNo }));
-  }
-}
-
-// The form that alipay-sdk's pageExecute('POST') returns is submitted as a browser would.
-function readPayRequest(payUrl: string): { address: URL; form: string } {
-  const action = /<form action="([^"]+)"/.exec(payUrl)?.[1];
-  const address = action ?? payUrl;
-  if (!URL.canParse(address)) throw new Refusal('INVALID_INPUT', 'not a pay URL');
-  const inputs =
-    action === undefined ? [] : payUrl.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g);
-  const form = new URLSearchParams();
-  for (const [, name = '', value = ''] of inputs) form.set(name, value.replaceAll('&quot;', '"'));
-  return { address: new URL(address), form: form.toString() };
 }
 
 /** Notifications sent by hand, true and forged. */
@@ -255,8 +329,11 @@ class Hand {
   }
 
   async #send(notice: Notice, form: string, fault?: string): Promise<HandDelivery> {
-    const { accepted, answer, error } = await this.parts.notifier.send(notice, form, 1, fault);
-    return { accepted, ...answer, ...(error === undefined ? {} : { error }) };
+    return handDelivery(await this.parts.notifier.send(notice, form, 1, fault));
+  }
+
+  async replay(notifyId: string): Promise<HandDelivery> {
+    return handDelivery(await this.parts.notifier.replay(notifyId));
   }
 
   #notice(outTradeNo: string, url?: string): Notice {
@@ -276,6 +353,10 @@ class Hand {
         : noticeFields(merchant, trade, trade.refunds.at(-1));
     return { notifyId: fields['notify_id'] ?? '', outTradeNo, totalFen: order.totalFen, url: target, fields };
   }
+}
+
+function handDelivery({ accepted, answer, error }: DeliveryOutcome): HandDelivery {
+  return { accepted, ...answer, ...(error === undefined ? {} : { error }) };
 }
 
 function strangersOrder(outTradeNo: string): Order {

@@ -36,7 +36,7 @@ export class Courier {
       agent: secure ? this.#https : this.#http,
       headers: {
         // Malformed, and what Alipay sends (expressjs/body-parser#137).
-        'content-type': `application/x-www-form-urlencoded; text/html; charset=${charset}`,
+        'content-type': `application/x-www-form-urlencoded; text/html; charset=${charset.toUpperCase()}`,
         'content-length': Buffer.byteLength(form),
       },
     });

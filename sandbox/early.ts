@@ -1,4 +1,5 @@
 import { readBeijingTime } from './beijing';
+import type { Certificates } from './certificates';
 import type { SandboxKeys } from './keys';
 import { isServerMethod } from './methods';
 import {
@@ -12,11 +13,17 @@ import {
   type WireRequest,
 } from './wire';
 
-/** The methods whose request a browser carries, and whose answer is the cashier page. */
-export const PAGE_METHODS: Record<string, 'page' | 'wap'> = {
+/** The methods whose request a browser carries, or the phone for an app, and whose answer is the cashier page. */
+export const PAGE_METHODS: Record<string, 'page' | 'wap' | 'app'> = {
   'alipay.trade.page.pay': 'page',
   'alipay.trade.wap.pay': 'wap',
+  'alipay.trade.app.pay': 'app',
 };
+
+/** Whether it is named as Alipay names its methods: it may well be one, of those that the sandbox does not emulate. */
+export function isAlipays(method: string): boolean {
+  return /^(alipay|ant|antmerchant|datadigital|koubei|mybank|zhima|zoloz)(\.[a-z0-9]+){2,}$/.test(method);
+}
 
 /** A request refused before its business content is looked at. Most such answers of Alipay are unsigned. */
 export interface EarlyError {
@@ -29,6 +36,10 @@ export interface EarlyError {
 export interface EntryRules {
   appId: string;
   keys: SandboxKeys;
+  /** Of an application in certificate mode; without them it is in key mode. */
+  certificates?: Certificates | undefined;
+  /** The merchant has authorised another's application (ISV): each request must name this token. */
+  appAuthToken?: string | undefined;
   now: () => number;
   /** How far `timestamp` may be from Beijing's present time, ms; undefined: not looked at. */
   maxClockSkewMs?: number;
@@ -38,7 +49,7 @@ export interface EntryRules {
 export function checkEntry(request: WireRequest, rules: EntryRules): EarlyError | undefined {
   const { params } = request;
   const { method = '' } = params;
-  const known = isServerMethod(method) || method in PAGE_METHODS;
+  const known = isServerMethod(method) || method in PAGE_METHODS || isAlipays(method);
   const refuse = (node: ResponseNode, signed = false): EarlyError => ({
     name: known ? nodeName(method) : 'error_response',
     node,
@@ -52,7 +63,36 @@ export function checkEntry(request: WireRequest, rules: EntryRules): EarlyError 
   return undefined;
 }
 
-function flawOf({ params }: WireRequest, rules: EntryRules): ResponseNode | undefined {
+function flawOf(request: WireRequest, rules: EntryRules): ResponseNode | undefined {
+  return flawOfHead(request, rules) ?? flawOfCertificates(request, rules) ?? flawOfToken(request, rules);
+}
+
+/** Without a token Alipay would take the request for the application's own; a sandbox has no account for that. */
+function flawOfToken({ params }: WireRequest, { appAuthToken = '' }: EntryRules): ResponseNode | undefined {
+  const { app_auth_token: token = '' } = params;
+  if (token === appAuthToken) return undefined;
+  return {
+    code: '20001',
+    msg: 'Insufficient Token Permissions',
+    sub_code: 'aop.invalid-app-auth-token',
+    sub_msg: '无效的应用授权令牌',
+  };
+}
+
+/** Alipay, "公钥证书" error codes. An application is in one mode: its certificates are asked for, or it has none. */
+function flawOfCertificates({ params }: WireRequest, { certificates }: EntryRules): ResponseNode | undefined {
+  const { app_cert_sn: appSn = '', alipay_root_cert_sn: rootSn = '' } = params;
+  if (certificates === undefined)
+    return appSn === '' ? undefined : invalid('isv.app-cert-not-exist', '应用公钥证书不存在');
+  if (appSn === '') return missing('isv.missing-app-cert-sn', '缺少应用公钥证书SN参数');
+  if (rootSn === '') return missing('isv.missing-alipay-root-cert-sn', '缺少支付宝根证书SN参数');
+  if (appSn !== certificates.appSn) return invalid('isv.app-cert-not-exist', '应用公钥证书不存在');
+  if (rootSn !== certificates.rootSn)
+    return invalid('isv.invalid-alipay-root-cert-sn', '支付宝根证书SN参数无效');
+  return undefined;
+}
+
+function flawOfHead({ params }: WireRequest, rules: EntryRules): ResponseNode | undefined {
   const { app_id: appId = '', sign = '', sign_type: signType = '', timestamp = '', version = '' } = params;
   if (appId === '') return missing('isv.missing-app-id', '缺少AppID参数');
   if (appId !== rules.appId) return invalid('isv.invalid-app-id', '无效的AppID参数');

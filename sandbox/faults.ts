@@ -105,6 +105,13 @@ export class Faults {
     });
   }
 
+  /** The rules that may still strike; `times` is how often. */
+  inForce(): FaultRule[] {
+    return this.#rules
+      .filter(({ left }) => left > 0)
+      .map(({ rule, left }) => (left === Infinity ? rule : { ...rule, times: left }));
+  }
+
   /** Ends all rules. */
   clear(): void {
     this.#rules = [];

@@ -1,13 +1,27 @@
+import type { KeyObject } from 'node:crypto';
 import { Answers, page, transportFault, type Outcome } from './answers';
 import { readBiz, readOrder, type Biz } from './biz';
 import { orderPage, refusalPage } from './cashier';
 import { checkEntry, invalid, missing, PAGE_METHODS, type EarlyError, type EntryRules } from './early';
 import type { Fault, Faults } from './faults';
+import type { Clock } from './clock';
+import { flawOfRefusal, Flaws } from './flaw';
 import type { CallEntry, Journal } from './journal';
-import { decide, type Decision, type MethodContext } from './methods';
+import type { Language } from './language';
+import { decide, isServerMethod, type Decision, type MethodContext } from './methods';
 import { Refusal } from './refusal';
 import { payableUntil, type Order, type Trade } from './trades';
-import { nodeName, readRequest, unescapeHtml, type ResponseNode, type WireRequest } from './wire';
+import {
+  nodeName,
+  readRequest,
+  unescapeHtml,
+  type Params,
+  type ResponseNode,
+  type WireRequest,
+} from './wire';
+
+/** Refused for what the signature already covers. */
+const AFTER_SIGNATURE = ['isv.missing-biz-content', 'isv.invalid-parameter', 'sandbox.not-emulated'];
 
 /** What the gateway works on. */
 export interface GatewayParts {
@@ -15,28 +29,33 @@ export interface GatewayParts {
   context: MethodContext;
   faults: Faults;
   journal: Journal;
+  clock: Clock;
+  /** What Alipay signs its answers with. */
+  hand: () => { key: KeyObject; certSn?: string | undefined };
 }
 
 /** `/gateway.do`: reads a request, decides it, makes it true, and says how to answer. Synchronous from end to end. */
 export class Gateway {
   /** `'502'` or `'reset'` while the gateway is down. */
   down: false | '502' | 'reset' = false;
+  /** What was to happen in an earlier one does not. */
+  #round = 0;
   readonly #answers: Answers;
+  readonly #flaws: Flaws;
 
   constructor(private readonly parts: GatewayParts) {
     const { trades } = parts.context;
-    this.#answers = new Answers(parts.rules.keys.alipayPrivate, (outTradeNo) =>
-      someOther(trades.all(), outTradeNo),
-    );
+    this.#flaws = new Flaws(parts.rules);
+    this.#answers = new Answers(parts.hand, (outTradeNo) => someOther(trades.all(), outTradeNo));
   }
 
-  /** Takes one HTTP request to `/gateway.do`. */
-  take(query: string, body: string): Outcome {
+  /** Takes one HTTP request to `/gateway.do`; a page comes in `language`. */
+  take(query: string, body: string, language: Language = 'en'): Outcome {
     const request = readRequest(query, body);
     const { method = '' } = request.params;
     if (this.down !== false) return this.#outage(method, this.down);
-    const early = checkEntry(request, this.parts.rules);
-    if (method in PAGE_METHODS) return this.#openPage(request, method, early);
+    const early = this.#check(request);
+    if (method in PAGE_METHODS) return this.#openPage(request, method, early, language);
     return early === undefined ? this.#call(request, method) : this.#refuseEarly(request, method, early);
   }
 
@@ -46,11 +65,39 @@ export class Gateway {
    */
   open(query: string, body: string): Order {
     const request = readRequest(query, body);
-    const early = checkEntry(request, this.parts.rules);
+    const early = this.#check(request);
     if (early !== undefined) throw refusalOf(early);
     const order = this.#opened(request);
-    this.parts.journal.write({ kind: 'buyer', action: 'open', outTradeNo: order.outTradeNo });
+    const { method, biz_content: content } = request.params;
+    this.parts.journal.write({
+      ...{ kind: 'buyer', action: 'open', outTradeNo: order.outTradeNo },
+      ...{ method, bizContent: readBiz(content) },
+    });
     return order;
+  }
+
+  /** Does what a genuine request asks for, without its signature: for a replay. @returns the answer's node */
+  perform(method: string, biz: Biz, params: Params): ResponseNode {
+    const request = {
+      params: { ...params, method, biz_content: JSON.stringify(biz) },
+      signedBytes: Buffer.alloc(0),
+    };
+    const isPage = method in PAGE_METHODS;
+    const outcome = isPage ? this.#openPage(request, method, undefined, 'en') : this.#call(request, method);
+    return outcome.node ?? {};
+  }
+
+  /** Forgets what was still to happen, and is up. */
+  clear(): void {
+    this.#round += 1;
+    this.down = false;
+    this.#answers.clear();
+  }
+
+  #check(request: WireRequest): EarlyError | undefined {
+    const early = checkEntry(request, this.parts.rules);
+    if (early === undefined) this.#flaws.remember(request);
+    return early;
   }
 
   #call(request: WireRequest, method: string): Outcome {
@@ -58,37 +105,59 @@ export class Gateway {
     const biz = readBiz(params['biz_content']);
     if (biz === undefined)
       return this.#refuseEarly(request, method, malformed(method, params['biz_content']));
+    if (!isServerMethod(method)) return this.#refuseEarly(request, method, notEmulated(method));
     const outTradeNo = this.#outTradeNo(biz);
     const fault = this.parts.faults.strike(method, outTradeNo, false);
-    const { node, events }: Decision = decide(this.parts.context, method, biz, params);
-    if (fault?.when !== 'before') this.parts.context.trades.commit(events);
+    const { node, events, later, refusal }: Decision = decide(this.parts.context, method, biz, params);
+    if (fault?.when !== 'before') {
+      this.parts.context.trades.commit(events);
+      if (later) this.#happen(later);
+    }
     const facts = { method, params, outTradeNo, node };
     const outcome =
       fault === undefined ? this.#answers.honest(facts) : this.#answers.faulty(fault.mode, facts);
-    this.#write({ method, outTradeNo, bizContent: biz, fault }, outcome);
+    const flaw = refusal && flawOfRefusal(refusal);
+    this.#write({ method, outTradeNo, bizContent: biz, fault, signature: 'genuine', flaw }, outcome);
     return outcome;
   }
 
-  #openPage(request: WireRequest, method: string, early: EarlyError | undefined): Outcome {
+  #happen({ ms, events }: NonNullable<Decision['later']>): void {
+    const appointed = this.#round;
+    this.parts.clock.later(ms, () => {
+      if (appointed !== this.#round) return;
+      try {
+        this.parts.context.trades.commit(events());
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+      }
+    });
+  }
+
+  #openPage(
+    request: WireRequest,
+    method: string,
+    early: EarlyError | undefined,
+    language: Language,
+  ): Outcome {
     const biz = readBiz(request.params['biz_content']);
     const outTradeNo = biz === undefined ? undefined : this.#outTradeNo(biz);
     const fault = this.parts.faults.strike(method, outTradeNo, true);
-    const honest = () => this.#pageOf(request, early);
-    const outcome = fault === undefined ? honest() : faultyPage(fault, honest);
-    this.#write({ method, outTradeNo, bizContent: biz, fault }, outcome);
+    let flaw = early && this.#flaws.of(request, early.node);
+    const honest = () => {
+      try {
+        if (early !== undefined) throw refusalOf(early);
+        const order = this.#opened(request);
+        const { trades, now } = this.parts.context;
+        return page(orderPage(order, trades.find(order), now(), language));
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        flaw ??= flawOfRefusal(error);
+        return page(refusalPage(error, language, flaw), 400);
+      }
+    };
+    const outcome = fault === undefined ? honest() : faultyPage(fault, honest, language);
+    this.#write({ method, outTradeNo, bizContent: biz, fault, signature: signatureOf(early), flaw }, outcome);
     return outcome;
-  }
-
-  #pageOf(request: WireRequest, early: EarlyError | undefined): Outcome {
-    try {
-      if (early !== undefined) throw refusalOf(early);
-      const order = this.#opened(request);
-      const { trades, now } = this.parts.context;
-      return page(orderPage(order, trades.find(order), now()));
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      return page(refusalPage(error), 400);
-    }
   }
 
   #opened({ params }: WireRequest): Order {
@@ -104,12 +173,24 @@ export class Gateway {
     return trades.order(order.outTradeNo) ?? order;
   }
 
-  #refuseEarly({ params }: WireRequest, method: string, { name, node, signed }: EarlyError): Outcome {
+  #refuseEarly(request: WireRequest, method: string, early: EarlyError): Outcome {
+    const { params } = request;
+    const { name, node, signed } = early;
     const facts = { method, params };
     const outcome = signed
       ? this.#answers.signed(facts, node, name)
       : this.#answers.unsigned(facts, node, name);
-    this.#write({ method, bizContent: readBiz(params['biz_content']) }, outcome);
+    const biz = readBiz(params['biz_content']);
+    const flaw = this.#flaws.of(request, node);
+    const outTradeNo = biz === undefined ? undefined : this.#outTradeNo(biz);
+    this.#write({ method, outTradeNo, bizContent: biz, signature: signatureOf(early), flaw }, outcome);
+    return outcome;
+  }
+
+  /** Refused by the web server in front of Alipay, which reads none of it. */
+  refuseTooLarge(): Outcome {
+    const outcome = page('<html><body><h1>413 Request Entity Too Large</h1></body></html>', 413);
+    this.#write({ method: '', flaw: { kind: 'too-large' } }, outcome);
     return outcome;
   }
 
@@ -128,7 +209,7 @@ export class Gateway {
     return typeof outTradeNo === 'string' ? outTradeNo : undefined;
   }
 
-  #write(call: Pick<CallEntry, 'method' | 'outTradeNo' | 'bizContent' | 'fault'>, outcome: Outcome): void {
+  #write(call: Omit<CallEntry, 'kind' | 'at' | 'answer'>, outcome: Outcome): void {
     const node: ResponseNode = outcome.node ?? {};
     const httpStatus = outcome.kind === 'body' ? outcome.status : outcome.kind === 'drip' ? 200 : undefined;
     this.parts.journal.write({
@@ -137,6 +218,7 @@ export class Gateway {
       code: node['code'],
       subCode: node['sub_code'],
       httpStatus,
+      answer: outcome.node,
     });
   }
 }
@@ -146,11 +228,17 @@ function refusalOf({ node }: EarlyError): Refusal {
   return new Refusal(node['sub_code'] ?? '', unescapeHtml(node['sub_msg'] ?? ''));
 }
 
-function faultyPage(fault: Fault, honest: () => Outcome): Outcome {
+// The head is looked at before the signature, the content after it.
+function signatureOf(early: EarlyError | undefined): CallEntry['signature'] {
+  if (early === undefined || AFTER_SIGNATURE.includes(early.node['sub_code'] ?? '')) return 'genuine';
+  return early.node['sub_code'] === 'isv.invalid-signature' ? 'false' : undefined;
+}
+
+function faultyPage(fault: Fault, honest: () => Outcome, language: Language): Outcome {
   const opened = fault.when === 'after' ? honest() : undefined;
   return (
     transportFault(fault.mode, () => opened ?? honest()) ??
-    page(refusalPage(new Refusal(fault.mode, 'the cashier is not available')), 400)
+    page(refusalPage(new Refusal(fault.mode, 'the cashier is not available'), language), 400)
   );
 }
 
@@ -159,6 +247,16 @@ function malformed(method: string, bizContent: string | undefined): EarlyError {
     bizContent === undefined || bizContent === ''
       ? missing('isv.missing-biz-content', '缺少biz_content参数')
       : invalid('isv.invalid-parameter', 'biz_content不是合法的JSON');
+  return { name: nodeName(method), node, signed: true };
+}
+
+function notEmulated(method: string): EarlyError {
+  const node: ResponseNode = {
+    code: '40004',
+    msg: 'Business Failed',
+    sub_code: 'sandbox.not-emulated',
+    sub_msg: `沙箱未模拟 ${method}；支付宝可能有此接口。The sandbox does not emulate it: its README lists what it does.`,
+  };
   return { name: nodeName(method), node, signed: true };
 }
 

@@ -1,12 +1,23 @@
 let table: ReadonlyMap<string, number> | undefined;
 
-/** Encodes text in GBK. Node decodes GBK and does not encode it, so the table comes from decoding every pair of bytes. */
-export function encodeGbk(text: string): Buffer {
+/** Whether GBK has this character. */
+export function isInGbk(char: string): boolean {
+  table ??= readTable();
+  return char < '\x80' || table.has(char);
+}
+
+/**
+ * Encodes text in GBK. Node decodes GBK and does not encode it, so the table comes from decoding every pair of bytes.
+ * @param otherwise stands for what GBK does not have
+ * @throws RangeError where it has no such character, and nothing stands for it
+ */
+export function encodeGbk(text: string, otherwise?: string): Buffer {
   table ??= readTable();
   const bytes: number[] = [];
   for (const char of text) {
     const pair = table.get(char);
     if (char < '\x80') bytes.push(char.charCodeAt(0));
+    else if (pair === undefined && otherwise !== undefined) bytes.push(otherwise.charCodeAt(0));
     else if (pair === undefined) throw new RangeError(`GBK has no ${char}`);
     else bytes.push(pair >> 8, pair & 0xff);
   }

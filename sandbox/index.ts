@@ -1,25 +1,39 @@
+import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { pino, type Level, type Logger } from 'pino';
-import { controlOf, type ControlParts, type SandboxControl } from './control';
+import { Bills } from './bills';
+import { loadCertificates, spki, type CertificateFiles, type Certificates } from './certificates';
+import { Clock } from './clock';
+import { printCalls } from './console/line';
+import { controlOf, UNTOUCHED, type ControlParts, type Knobs, type SandboxControl } from './control';
 import { Faults } from './faults';
 import { Gateway } from './gateway';
+import { isLoopback } from './guard';
 import { Journal } from './journal';
 import { loadKeys } from './keys';
 import { Notifier } from './notifier';
+import { plant, type Seed } from './seed';
 import { buildServer } from './server';
+import { setupOf, type Setup } from './setup';
 import { noStore, openStore, type Store } from './store';
 import { Trades } from './trades';
 
+export { CERTIFICATE_FILES, serialOf, type CertificateFiles } from './certificates';
 export { connectControl } from './control-http';
+export { bulkPayment, type BillFaults } from './bill';
 export type { Chance } from './chance';
 export type { HandDelivery, LedgerLine, RefundPace, SandboxControl } from './control';
 export { FAULT_MODES, type FaultMode, type FaultRule } from './faults';
 export { FORGERIES, type ForgeKind } from './forge';
+export type { Incident, Replay } from './incident';
+export { readSeed, type Seed } from './seed';
+export type { Setup, Snippet } from './setup';
 export type { BuyerEntry, CallEntry, JournalEntry, NotificationEntry } from './journal';
 export { KEY_FILES } from './keys';
 export { RETRY_PAUSES_MS, type NotifierFaults } from './notifier';
 export { Refusal } from './refusal';
-export type { Product, TradeStatus, TradeView } from './trades';
+export type { TradeView } from './trade-view';
+export type { Product, TradeStatus } from './trades';
 
 /** The application id of a sandbox that was given none. */
 export const DEFAULT_APP_ID = '2021000000000000';
@@ -40,16 +54,36 @@ export interface SandboxOptions {
   keysDir?: string;
   /** Where trades and pending notifications are kept. Default: nowhere. */
   stateFile?: string;
+  /** The seller has authorised the application of another (ISV): requests must name the token. */
+  authorised?: { appAuthToken: string; authAppId: string };
+  /** The application is in certificate mode (公钥证书模式): the sandbox issues the certificates. Default: key mode. */
+  certificates?: boolean;
+  /** How long fresh certificates are valid, days. Default five years. */
+  certificateDays?: number;
   /** How many times faster than Alipay notifications are repeated: 60 makes 4 minutes 4 seconds. Default 1. */
   notifyScale?: number;
   /** How long a merchant may take to answer a notification, ms. Default 10,000. */
   notifyDeadlineMs?: number;
   appId?: string;
   sellerId?: string;
+  /** The address under which buyers and shops reach the sandbox: QR codes, cashier pages and bills name it. Default: its own. */
+  publicUrl?: string;
+  /** The application's own public key, PEM or base64: its private key stays with the shop. Default: a fresh pair. */
+  merchantPublicKey?: string;
+  /** Buyers are told by `open_id`, as to applications made since 2023. */
+  openIds?: boolean;
+  /** What it starts with; orders that the state file knows stay as they are. */
+  seed?: Seed;
+  /** Asked for by the control API and the console. Default: none on loopback, elsewhere a random one. */
+  controlToken?: string;
   /** A pino level or logger. Default `silent`. */
   log?: Level | 'silent' | Logger;
+  /** Takes a line for every call that comes, for a terminal. */
+  print?: (line: string) => void;
   /** How many journal entries are kept. Default 20,000. */
   journalLimit?: number;
+  /** How many orders are kept in memory: the oldest that do not wait for payment are forgotten. Default: all. */
+  tradeLimit?: number;
   /** Refuses a `timestamp` further from Beijing's present time, ms. Default: any is taken. */
   maxClockSkewMs?: number;
   /** The source of chance for probabilities, 0 ≤ x < 1. Default Math.random. */
@@ -62,11 +96,17 @@ export interface Sandbox {
   gateway: string;
   appId: string;
   sellerId: string;
-  /** PKCS8 PEM. */
+  /** PKCS8 PEM; empty where the application keeps its own. */
   appPrivateKey: string;
   /** SPKI PEM. */
   alipayPublicKey: string;
+  /** The three files of an application in certificate mode, PEM, as they are now. */
+  readonly certificates: CertificateFiles | undefined;
   control: SandboxControl;
+  /** What the control API asks for, if anything. */
+  readonly controlToken: string | undefined;
+  /** What an application is told, as `/setup` shows it. */
+  readonly setup: Setup;
   /** Ends everything: no timer, socket or file stays open. */
   close(): Promise<void>;
 }
@@ -77,19 +117,49 @@ export interface Sandbox {
  */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', appId = DEFAULT_APP_ID, sellerId = DEFAULT_SELLER_ID } = options;
-  const keys = await loadKeys(options.keysDir);
+  const keys = await loadKeys(options.keysDir, options.merchantPublicKey);
+  const controlToken =
+    options.controlToken ?? (isLoopback(host) ? undefined : randomBytes(16).toString('hex'));
+  const certificates = options.certificates
+    ? await loadCertificates(
+        {
+          appId,
+          sellerId,
+          appPublic: spki(keys.appPublic),
+          alipayPublic: keys.alipayPublicPem,
+          days: options.certificateDays ?? 5 * 365,
+        },
+        options.keysDir,
+      )
+    : undefined;
   const { parts, store, setAddress } = assemble(
     options,
-    { appId, sellerId, alipayPrivate: keys.alipayPrivate },
+    {
+      appId,
+      authAppId: options.authorised?.authAppId ?? appId,
+      sellerId,
+      alipayPrivate: keys.alipayPrivate,
+      openIds: options.openIds ?? false,
+    },
     keys,
+    certificates,
   );
   const control = controlOf(parts);
-  const server = buildServer(parts, control, loggerOf(options.log));
+  let address = '';
+  const setup = () =>
+    setupOf({ address, appId, sellerId, keys, certificates, appAuthToken: options.authorised?.appAuthToken });
+  const server = buildServer(parts, control, {
+    logger: loggerOf(options.log),
+    token: controlToken,
+    names: () => [new URL(address).host],
+    setup,
+  });
   const expiry: NodeJS.Timeout[] = [];
 
   const close = async () => {
     expiry.forEach(clearInterval);
     parts.notifier.close();
+    parts.clock.close();
     await server.close();
     store.close();
   };
@@ -100,10 +170,12 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     throw explainListen(error, port, host);
   }
   const url = addressOf(boundPort(server.server.address()) ?? port, host);
-  setAddress(url);
+  address = options.publicUrl?.replace(/\/+$/, '') ?? url;
+  setAddress(address);
   // Not before the port is ours: until then another process may be writing the same state file.
   expiry.push(setInterval(() => parts.trades.expire(), EXPIRY_EVERY_MS));
   parts.notifier.resume();
+  if (options.seed !== undefined) plant(parts.trades, options.seed, parts.now);
   return {
     url,
     gateway: `${url}/gateway.do`,
@@ -111,7 +183,14 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     sellerId,
     appPrivateKey: keys.appPrivatePem,
     alipayPublicKey: keys.alipayPublicPem,
+    get certificates() {
+      return certificates && { app: certificates.app, root: certificates.root, alipay: certificates.alipay };
+    },
     control,
+    controlToken,
+    get setup() {
+      return setup();
+    },
     close: once(close),
   };
 }
@@ -120,20 +199,23 @@ function assemble(
   options: SandboxOptions,
   merchant: ControlParts['merchant'],
   keys: Awaited<ReturnType<typeof loadKeys>>,
+  certificates: Certificates | undefined,
 ): { parts: ControlParts; store: Store; setAddress: (url: string) => void } {
-  // Read at every use, so that a test's fake clock is believed.
-  const now = () => Date.now();
+  const clock = new Clock();
+  const { now } = clock;
   const random = options.random ?? Math.random;
-  const trades = new Trades(now);
+  const trades = new Trades(now, options.tradeLimit);
+  const bills = new Bills(trades, merchant.sellerId, now);
   const journal = new Journal(options.journalLimit ?? 20_000, now);
+  if (options.print) printCalls(journal, options.print);
   const faults = new Faults(random);
-  const knobs = { latencyMs: 0, refundVisibleMs: 0, refundSpacingMs: 0 };
+  const knobs: Knobs = { ...UNTOUCHED };
   let store = noStore;
   let address = '';
   const notifier = new Notifier({
     merchant,
     journal,
-    now,
+    clock,
     random,
     scale: options.notifyScale ?? 1,
     deadlineMs: options.notifyDeadlineMs ?? 10_000,
@@ -141,27 +223,53 @@ function assemble(
   });
   if (options.stateFile !== undefined) {
     store = openStore(options.stateFile, (event) => {
-      if (event.type === 'noticed' || event.type === 'tried') notifier.restore(event);
+      if (event.type === 'clock') clock.restore(event);
+      else if (event.type === 'noticed' || event.type === 'tried') notifier.restore(event);
       else trades.apply(event);
     });
   }
+  trades.trim();
+  clock.onChange((event) => store.append(event));
   // Written before anyone is told: what a notification speaks of survives a crash.
   trades.onChange((event) => store.append(event));
-  trades.onChange((event, trade) => notifier.onTradeEvent(event, trade));
+  trades.onChange((event, trade, how) => notifier.onTradeEvent(event, trade, how));
+  trades.onChange((event) => {
+    if (event.type === 'refunded') knobs.sellerFen -= event.fen;
+  });
   const gateway = new Gateway({
-    rules: { appId: merchant.appId, keys, now, maxClockSkewMs: options.maxClockSkewMs },
+    rules: {
+      appId: merchant.appId,
+      keys,
+      certificates,
+      appAuthToken: options.authorised?.appAuthToken,
+      now,
+      maxClockSkewMs: options.maxClockSkewMs,
+    },
     context: {
       trades,
       now,
       cashierUrl: (cashierId) => `${address}/cashier/${cashierId}`,
+      bills,
+      addressOf: (path) => `${address}${path}`,
       refundVisibleMs: () => knobs.refundVisibleMs,
       refundSpacingMs: () => knobs.refundSpacingMs,
+      certificates,
+      refundOutcomeMs: () => knobs.refundOutcomeMs,
+      sellerFen: () => knobs.sellerFen,
+      barCode: () => knobs.barCode,
+      openIds: merchant.openIds,
     },
     faults,
     journal,
+    clock,
+    hand: () => ({ key: merchant.alipayPrivate, certSn: certificates?.alipaySn }),
   });
   return {
-    parts: { gateway, trades, notifier, faults, journal, knobs, merchant, now },
+    parts: {
+      ...{ gateway, bills, trades, notifier, faults, journal, knobs, merchant, certificates, clock, now },
+      store: () => store,
+      seed: options.seed,
+    },
     store,
     setAddress: (url) => {
       address = url;

@@ -1,4 +1,5 @@
 import type { FaultMode } from './faults';
+import type { Flaw } from './flaw';
 
 /** A call to the gateway, as it came and as it was answered. */
 export interface CallEntry {
@@ -13,6 +14,12 @@ export interface CallEntry {
   /** HTTP status; absent where nothing was answered. */
   httpStatus?: number;
   fault?: { mode: FaultMode | 'down'; when: 'before' | 'after' };
+  /** Whether the request's signature held; absent where it was not looked at. */
+  signature?: 'genuine' | 'false';
+  /** What was wrong with the request, as far as can be told. */
+  flaw?: Flaw;
+  /** What was answered, as Alipay's fields; absent where the answer had none. */
+  answer?: Record<string, string>;
 }
 
 /** One attempt to deliver a notification. */
@@ -29,7 +36,7 @@ export interface NotificationEntry {
   error?: string;
   /** HTTP 200 and exactly `success`. */
   accepted: boolean;
-  /** How it was tampered with: `drop`, `drop-attempt`, `repeat`, `reorder`, or the kind of forgery. */
+  /** How it was tampered with: `drop`, `drop-attempt`, `repeat`, `reorder`, `replay`, or the kind of forgery. */
   fault?: string;
 }
 
@@ -39,6 +46,9 @@ export interface BuyerEntry {
   at: string;
   action: 'open' | 'scan' | 'pay' | 'leave';
   outTradeNo: string;
+  /** Of a pay request that was opened: what it asked for. */
+  method?: string;
+  bizContent?: Record<string, unknown>;
 }
 
 /** One line of the journal. */
@@ -49,6 +59,7 @@ type Untimed<Entry> = Entry extends unknown ? Omit<Entry, 'at'> : never;
 /** What crossed the wire, newest last, bounded: the oldest are forgotten first. */
 export class Journal {
   #entries: JournalEntry[] = [];
+  readonly #readers: ((entry?: JournalEntry) => void)[] = [];
 
   /**
    * @param limit how many entries are kept
@@ -61,9 +72,16 @@ export class Journal {
 
   /** Writes an entry, at the present time. */
   write(entry: Untimed<JournalEntry>): void {
-    this.#entries.push({ ...entry, at: new Date(this.now()).toISOString() });
+    const written = { ...entry, at: new Date(this.now()).toISOString() };
+    this.#entries.push(written);
+    for (const reader of this.#readers) reader(written);
     // Twice the limit before cutting: cutting at every entry would copy the whole list each time.
     if (this.#entries.length >= 2 * this.limit) this.#entries = this.#entries.slice(-this.limit);
+  }
+
+  /** Has `reader` called with every entry from now on, and without one when all are forgotten. */
+  follow(reader: (entry?: JournalEntry) => void): void {
+    this.#readers.push(reader);
   }
 
   /** The entries, oldest first. */
@@ -74,5 +92,6 @@ export class Journal {
   /** Forgets everything. */
   clear(): void {
     this.#entries = [];
+    for (const reader of this.#readers) reader();
   }
 }

@@ -16,13 +16,15 @@ export const KEY_FILES = {
  * The key objects are parsed once: parsing PEM at every signature costs more than the check itself.
  */
 export interface SandboxKeys {
+  /** Empty where the application keeps its own. */
   appPrivatePem: string;
   alipayPublicPem: string;
   appPublic: KeyObject;
   alipayPrivate: KeyObject;
 }
 
-interface PemPair {
+/** A fresh pair: PKCS8 and SPKI PEM. */
+export interface PemPair {
   privateKey: string;
   publicKey: string;
 }
@@ -30,9 +32,31 @@ interface PemPair {
 /**
  * Takes the keys from a folder, making them there on the first start, or makes fresh ones in memory.
  * @param keysDir folder of the four PEM files; undefined keeps everything in memory
+ * @param merchantPublicKey the application's own public key, PEM or its base64 alone; its private half stays where it is
  * @throws Error naming the file when a key file is missing from a begun set or is not an RSA key
  */
-export async function loadKeys(keysDir?: string): Promise<SandboxKeys> {
+export async function loadKeys(keysDir?: string, merchantPublicKey?: string): Promise<SandboxKeys> {
+  const keys = await loadOwnKeys(keysDir);
+  if (merchantPublicKey === undefined) return keys;
+  return { ...keys, appPrivatePem: '', appPublic: readPublicKey(merchantPublicKey) };
+}
+
+function readPublicKey(text: string): KeyObject {
+  const bare = text.replace(/-----[A-Z ]+-----|\s/g, '');
+  for (const type of ['spki', 'pkcs1'] as const) {
+    try {
+      const key = createPublicKey({ key: Buffer.from(bare, 'base64'), format: 'der', type });
+      if (key.asymmetricKeyType === 'rsa') return key;
+    } catch {
+      // It may be of the other type.
+    }
+  }
+  throw new Error(
+    'SANDBOX_KEYS: the merchant public key is not an RSA public key, as PEM or its base64 alone',
+  );
+}
+
+async function loadOwnKeys(keysDir?: string): Promise<SandboxKeys> {
   if (keysDir === undefined) return parse(...(await makePairs()));
   const present = Object.values(KEY_FILES).filter((name) => existsSync(join(keysDir, name)));
   if (present.length === 0) await writeKeys(keysDir);
@@ -40,10 +64,11 @@ export async function loadKeys(keysDir?: string): Promise<SandboxKeys> {
 }
 
 async function makePairs(): Promise<[app: PemPair, alipay: PemPair]> {
-  return Promise.all([makePair(), makePair()]);
+  return Promise.all([makeKeyPair(), makeKeyPair()]);
 }
 
-async function makePair(): Promise<PemPair> {
+/** Makes an RSA-2048 pair. */
+export async function makeKeyPair(): Promise<PemPair> {
   return promisify(generateKeyPair)('rsa', {
     modulusLength: 2048,
     publicKeyEncoding: { type: 'spki', format: 'pem' },

@@ -1,17 +1,27 @@
 import { beijingTime } from './beijing';
-import { readIds, readOrder, readRefund, text, type Biz } from './biz';
+import type { Bills } from './bills';
+import type { Certificates } from './certificates';
+import { readIds, readOrder, readRefund, requireAuthCode, requireBuyer, text, type Biz } from './biz';
 import { yuan } from './money';
 import { Refusal, subMessage } from './refusal';
 import { refundedFen, type Refund, type Trade, type TradeEvent, type Trades } from './trades';
 import type { Params, ResponseNode } from './wire';
 
 /** The one buyer who pays in this sandbox. */
-export const BUYER = { id: '2088102000000000', logonId: 'sbx***@sandbox.com' } as const;
+export const BUYER = {
+  id: '2088102000000000',
+  logonId: 'sbx***@sandbox.com',
+  openId: 'sandbox_open_id_0000000000000001',
+} as const;
 
 /** A call decided but not yet done: what Alipay would answer, and what would change. */
 export interface Decision {
   node: ResponseNode;
   events: TradeEvent[];
+  /** Why it was refused, if it was. */
+  refusal?: Refusal;
+  /** What happens so many ms later, if it still can then. */
+  later?: { ms: number; events: () => TradeEvent[] };
 }
 
 /** What a method may look at. */
@@ -20,10 +30,23 @@ export interface MethodContext {
   now: () => number;
   /** The address of an order's cashier page. */
   cashierUrl: (cashierId: string) => string;
+  bills: Bills;
+  /** The address of a path of this sandbox. */
+  addressOf: (path: string) => string;
   /** How long after a refund its query stays silent, ms. */
   refundVisibleMs: () => number;
   /** How far apart two refunds of one trade must be, ms. */
   refundSpacingMs: () => number;
+  /** Of an application in certificate mode. */
+  certificates?: Certificates | undefined;
+  /** How long after it was taken on a refund moves money, ms. */
+  refundOutcomeMs: () => number;
+  /** What the seller's account holds, fen. */
+  sellerFen: () => number;
+  /** What a bar code leads to: `paid`, or `password`: the buyer must enter it on the phone first. */
+  barCode: () => 'paid' | 'password';
+  /** Buyers are told by `open_id`. */
+  openIds?: boolean;
 }
 
 type Method = (context: MethodContext, biz: Biz, params: Params) => Decision;
@@ -34,6 +57,11 @@ const METHODS: Record<string, Method> = {
   'alipay.trade.refund': refund,
   'alipay.trade.fastpay.refund.query': refundQuery,
   'alipay.trade.precreate': precreate,
+  'alipay.trade.create': create,
+  'alipay.trade.pay': payByBarCode,
+  'alipay.trade.cancel': cancel,
+  'alipay.open.app.alipaycert.download': downloadCertificate,
+  'alipay.data.dataservice.bill.downloadurl.query': billAddress,
 };
 
 /** Whether this is a method that a server calls (the pages that a browser opens are not). */
@@ -49,17 +77,30 @@ export function decide(context: MethodContext, method: string, biz: Biz, params:
   const act = METHODS[method];
   if (act === undefined) throw new Error(`SANDBOX_METHOD: ${method} is not a server method`);
   try {
-    return act(context, biz, params);
+    const decision = act(context, biz, params);
+    return context.openIds ? { ...decision, node: byOpenId(decision.node) } : decision;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    return { node: { ...businessError(error.code), ...idsOfRefusal(method, error, biz) }, events: [] };
+    return {
+      node: { ...businessError(error.code, error.detail), ...idsOfRefusal(method, error, biz) },
+      events: [],
+      refusal: error,
+    };
   }
 }
 
 /** The head of a 40004 answer. */
-export function businessError(subCode: string): ResponseNode {
-  return { code: '40004', msg: 'Business Failed', sub_code: subCode, sub_msg: subMessage(subCode) };
+export function businessError(subCode: string, detail?: string): ResponseNode {
+  // Alipay names the parameter; other details are for the person beside the sandbox alone.
+  const field = subCode === 'ACQ.INVALID_PARAMETER' && detail !== undefined ? `：${detail}` : '';
+  return { code: '40004', msg: 'Business Failed', sub_code: subCode, sub_msg: subMessage(subCode) + field };
 }
+
+function byOpenId({ buyer_user_id: userId, ...node }: ResponseNode): ResponseNode {
+  return userId === undefined ? node : { ...node, buyer_open_id: BUYER.openId };
+}
+
+const CANCEL_WITHIN_MS = 24 * 3_600_000;
 
 const NO_MONEY = {
   buyer_pay_amount: '0.00',
@@ -115,8 +156,13 @@ function refund(context: MethodContext, biz: Biz): Decision {
   const [ids, { fen, outRequestNo }] = [readIds(biz), readRefund(biz)];
   const events = trades.refunding(ids, fen, outRequestNo);
   const trade = trades.require(ids);
-  if (events.length > 0) refuseTooSoon(trade.refunds.at(-1), now() - context.refundSpacingMs());
-  const moved = events.length > 0 ? fen : 0;
+  if (events.length > 0) {
+    refuseTooSoon(trade.refunds.at(-1), now() - context.refundSpacingMs());
+    if (fen > context.sellerFen()) throw new Refusal('ACQ.SELLER_BALANCE_NOT_ENOUGH');
+  }
+  const ms = context.refundOutcomeMs();
+  const isLater = events.length > 0 && ms > 0;
+  const moved = events.length > 0 && !isLater ? fen : 0;
   return {
     node: success({
       buyer_logon_id: BUYER.logonId,
@@ -128,7 +174,9 @@ function refund(context: MethodContext, biz: Biz): Decision {
       send_back_fee: yuan(moved),
       trade_no: trade.tradeNo,
     }),
-    events,
+    events: isLater ? [] : events,
+    // Decided anew then: it may have been asked for twice, or be impossible by now.
+    ...(isLater && { later: { ms, events: () => trades.refunding(ids, fen, outRequestNo) } }),
   };
 }
 
@@ -166,4 +214,66 @@ function precreate({ trades, now, cashierUrl }: MethodContext, biz: Biz, params:
   const events = trades.opening(order);
   const cashierId = trades.order(order.outTradeNo)?.cashierId ?? order.cashierId;
   return { node: success({ out_trade_no: order.outTradeNo, qr_code: cashierUrl(cashierId) }), events };
+}
+
+function create({ trades, now }: MethodContext, biz: Biz, params: Params): Decision {
+  const order = readOrder('jsapi', biz, params, now());
+  requireBuyer(biz, params['app_id'] ?? '');
+  const events = trades.creating(order);
+  const created = events.find((event) => event.type === 'scanned');
+  const tradeNo = created?.tradeNo ?? trades.require(order).tradeNo;
+  return { node: success({ out_trade_no: order.outTradeNo, trade_no: tradeNo }), events };
+}
+
+function payByBarCode({ trades, now, barCode }: MethodContext, biz: Biz, params: Params): Decision {
+  const order = readOrder('barcode', biz, params, now());
+  requireAuthCode(biz);
+  const opened = trades.creating(order);
+  const { outTradeNo } = order;
+  const created = opened.find((event) => event.type === 'scanned');
+  const ids = { out_trade_no: outTradeNo, trade_no: created?.tradeNo ?? trades.require(order).tradeNo };
+  const total = yuan(order.totalFen);
+  const buyer = { buyer_logon_id: BUYER.logonId, buyer_user_id: BUYER.id };
+  if (barCode() === 'password') {
+    const head = { code: '10003', msg: ' order success pay inprocess' };
+    return { node: { ...head, ...buyer, ...ids, total_amount: total }, events: opened };
+  }
+  const paid = { gmt_payment: beijingTime(now()), receipt_amount: total, total_amount: total };
+  return {
+    node: success({ ...buyer, ...paid, ...ids }),
+    events: [...opened, { type: 'paid', at: now(), outTradeNo, notify: true }],
+  };
+}
+
+/** Of no trade it is a success too, without an action. */
+function cancel({ trades, now }: MethodContext, biz: Biz): Decision {
+  const ids = readIds(biz);
+  const trade = trades.find(ids);
+  const { out_trade_no: outTradeNo = '' } = biz;
+  if (trade === undefined)
+    return { node: success({ out_trade_no: String(outTradeNo), retry_flag: 'N' }), events: [] };
+  if (now() - trade.createdAt > CANCEL_WITHIN_MS) throw new Refusal('ACQ.TRADE_CANCEL_TIME_OUT');
+  const action = trade.paidAt === undefined ? 'close' : 'refund';
+  const node = success({
+    out_trade_no: trade.order.outTradeNo,
+    trade_no: trade.tradeNo,
+    retry_flag: 'N',
+    action,
+  });
+  if (trade.status === 'TRADE_CLOSED') return { node, events: [] };
+  if (action === 'close') return { node, events: trades.closing(ids) };
+  const rest = trade.order.totalFen - refundedFen(trade);
+  return { node, events: trades.refunding(ids, rest, `cancel_${trade.tradeNo}`) };
+}
+
+/** Alipay's SDKs ask for it when an answer names a certificate that they do not have. */
+function downloadCertificate({ certificates }: MethodContext, biz: Biz): Decision {
+  const pem = certificates?.find(text(biz, 'alipay_cert_sn', 64) ?? '');
+  if (pem === undefined) throw new Refusal('ACQ.INVALID_PARAMETER', 'alipay_cert_sn');
+  return { node: success({ alipay_cert_content: Buffer.from(pem).toString('base64') }), events: [] };
+}
+
+function billAddress({ bills, addressOf }: MethodContext, biz: Biz): Decision {
+  const path = bills.pathOf(text(biz, 'bill_type', 20), text(biz, 'bill_date', 10));
+  return { node: success({ bill_download_url: addressOf(path) }), events: [] };
 }

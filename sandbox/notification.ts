@@ -3,13 +3,17 @@ import { beijingTime } from './beijing';
 import { BUYER } from './methods';
 import { yuan } from './money';
 import { refundedFen, type Order, type Refund, type Trade } from './trades';
-import { encodeText, isUtf8, signContent, signText, type Params, type SignType } from './wire';
+import { encodeText, isSignType, isUtf8, signContent, signText, type Params, type SignType } from './wire';
 
 /** Who signs, and for whom. */
 export interface Merchant {
   appId: string;
+  /** The seller's own application; `appId` where that is it. */
+  authAppId: string;
   sellerId: string;
   alipayPrivate: KeyObject;
+  /** The application knows buyers by `open_id`, as those made since 2023 do. */
+  openIds?: boolean;
 }
 
 /**
@@ -45,12 +49,13 @@ function heading(merchant: Merchant, order: Order): Params {
   return {
     notify_type: 'trade_status_sync',
     notify_id: randomUUID().replaceAll('-', ''),
-    charset: 'utf-8',
+    charset: order.charset ?? 'utf-8',
+    sign_type: order.signType ?? 'RSA2',
     version: '1.0',
     app_id: merchant.appId,
-    auth_app_id: merchant.appId,
+    auth_app_id: merchant.authAppId,
     out_trade_no: order.outTradeNo,
-    buyer_id: BUYER.id,
+    ...(merchant.openIds ? { buyer_open_id: BUYER.openId } : { buyer_id: BUYER.id }),
     buyer_logon_id: BUYER.logonId,
     seller_id: merchant.sellerId,
     seller_email: 'seller@sandbox.com',
@@ -91,7 +96,12 @@ function withoutEmpty(fields: Params): Params {
  * Signs fields as a notification is signed: `sign_type` is sent but not signed, and the bytes are those of their `charset`.
  * @param now epoch ms, becomes `notify_time` unless the fields have one
  */
-export function signNotice(fields: Params, key: KeyObject, now: number, signType: SignType = 'RSA2'): Params {
+export function signNotice(
+  fields: Params,
+  key: KeyObject,
+  now: number,
+  signType: SignType = isSignType(fields['sign_type']) ? fields['sign_type'] : 'RSA2',
+): Params {
   const timed: Params = { notify_time: beijingTime(now), ...fields };
   const sign = signText(signContent(timed, ['sign', 'sign_type']), key, signType, timed['charset']);
   return { ...timed, sign_type: signType, sign };

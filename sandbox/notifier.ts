@@ -1,8 +1,10 @@
 import { Dice, type Chance } from './chance';
 import { Courier, type DeliveryAnswer } from './delivery';
 import { forgedForm, type ForgeKind } from './forge';
+import type { Clock } from './clock';
 import type { Journal } from './journal';
 import { formOf, noticeFields, signNotice, type Merchant } from './notification';
+import { Refusal } from './refusal';
 import type { Trade, TradeEvent } from './trades';
 import type { Params } from './wire';
 
@@ -10,6 +12,8 @@ import type { Params } from './wire';
 export const RETRY_PAUSES_MS = [4, 10, 10, 60, 120, 360, 900].map((minutes) => minutes * 60_000);
 
 const REORDER_LONGEST_MS = 1000;
+/** How many notifications can be replayed: the latest. */
+const SENT_MAX = 500;
 
 /** What may go wrong with notifications. Absent fields do not happen; setting them anew replaces all of them. */
 export interface NotifierFaults {
@@ -60,7 +64,7 @@ interface Pending {
 export interface NotifierSettings {
   merchant: Merchant;
   journal: Journal;
-  now: () => number;
+  clock: Clock;
   random: () => number;
   /** How many times faster than Alipay the retries come. */
   scale: number;
@@ -71,9 +75,11 @@ export interface NotifierSettings {
 /** Sends notifications and repeats them until the merchant answers exactly `success`. */
 export class Notifier {
   readonly #pending = new Map<string, Pending>();
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #sent = new Map<string, { notice: Notice; form: string }>();
   readonly #courier: Courier;
   #closed = false;
+  /** What was to be delivered in an earlier one is forgotten. */
+  #round = 0;
   #held: (() => void)[] = [];
   #delayMs = 0;
   #forgeKind: ForgeKind | undefined;
@@ -92,14 +98,14 @@ export class Notifier {
   }
 
   /** Sends what a change of a trade triggers, by the trade's product. */
-  onTradeEvent(event: TradeEvent, trade: Trade | undefined): void {
+  onTradeEvent(event: TradeEvent, trade: Trade | undefined, how?: 'quietly'): void {
     const url = trade?.order.notifyUrl;
-    if (trade === undefined || url === undefined || !triggers(event, trade)) return;
+    if (trade === undefined || url === undefined || how === 'quietly' || !triggers(event, trade)) return;
     const refund = event.type === 'refunded' ? trade.refunds.at(-1) : undefined;
     const fields = noticeFields(this.settings.merchant, trade, refund);
     const { outTradeNo, totalFen } = trade.order;
     const notice = { notifyId: fields['notify_id'] ?? '', outTradeNo, totalFen, url, fields };
-    this.settings.store({ type: 'noticed', at: this.settings.now(), notice });
+    this.settings.store({ type: 'noticed', at: this.settings.clock.now(), notice });
     this.#begin(notice);
   }
 
@@ -119,8 +125,17 @@ export class Notifier {
   /** Goes on with what was still to be delivered when the last process ended; what is overdue goes at once. */
   resume(): void {
     for (const pending of this.#pending.values()) {
-      this.#later(Math.max(0, pending.nextAt - this.settings.now()), () => this.#attempt(pending));
+      this.#later(Math.max(0, pending.nextAt - this.settings.clock.now()), () => this.#attempt(pending));
     }
+  }
+
+  /** Forgets what is still to be delivered, and the faults. */
+  clear(): void {
+    this.#round += 1;
+    this.#pending.clear();
+    this.#sent.clear();
+    this.#held = [];
+    this.setFaults({});
   }
 
   /** How many notifications are still to be delivered. */
@@ -133,9 +148,24 @@ export class Notifier {
    * @param fault how the form was tampered with, for the journal
    */
   async send(notice: Notice, form: string, attempt: number, fault?: string): Promise<DeliveryOutcome> {
+    if (fault === undefined) this.#keep(notice, form);
     const outcome = await this.#post(notice, form);
     this.#record(notice, attempt, { ...outcome, fault });
     return outcome;
+  }
+
+  /** Posts a notification once more, byte for byte. @throws Refusal `UNKNOWN_NOTIFICATION` */
+  async replay(notifyId: string): Promise<DeliveryOutcome> {
+    const sent = this.#sent.get(notifyId);
+    if (sent === undefined) throw new Refusal('UNKNOWN_NOTIFICATION', `${notifyId} is not among the latest`);
+    return this.send(sent.notice, sent.form, 1, 'replay');
+  }
+
+  #keep(notice: Notice, form: string): void {
+    this.#sent.delete(notice.notifyId);
+    this.#sent.set(notice.notifyId, { notice, form });
+    const [oldest] = this.#sent.keys();
+    if (this.#sent.size > SENT_MAX && oldest !== undefined) this.#sent.delete(oldest);
   }
 
   async #post({ url, fields }: Notice, form: string): Promise<DeliveryOutcome> {
@@ -150,13 +180,11 @@ export class Notifier {
   /** Ends every timer and connection. What is pending stays in the state file. */
   close(): void {
     this.#closed = true;
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
     this.#courier.close();
   }
 
   #begin(notice: Notice): void {
-    const pending = { notice, attempts: 0, nextAt: this.settings.now() };
+    const pending = { notice, attempts: 0, nextAt: this.settings.clock.now() };
     this.#pending.set(notice.notifyId, pending);
     if (this.#dice.drop.throw()) {
       this.#record(notice, 1, { accepted: false, fault: 'drop' });
@@ -178,8 +206,9 @@ export class Notifier {
     if (this.#forgeKind !== undefined && this.#dice.forge.throw()) {
       await this.send(notice, this.#forged(this.#forgeKind, notice), attempt, this.#forgeKind);
     }
+    const round = this.#round;
     const accepted = await this.#deliverOnce(notice, attempt);
-    if (this.#closed) return;
+    if (this.#closed || round !== this.#round) return;
     if (accepted) this.#finish(pending, attempt);
     else this.#retry(pending, attempt);
   }
@@ -189,8 +218,8 @@ export class Notifier {
       this.#record(notice, attempt, { accepted: false, fault: 'drop-attempt' });
       return false;
     }
-    const { merchant, now } = this.settings;
-    const form = formOf(signNotice(notice.fields, merchant.alipayPrivate, now()));
+    const { merchant, clock } = this.settings;
+    const form = formOf(signNotice(notice.fields, merchant.alipayPrivate, clock.now()));
     if (!this.#dice.repeat.throw()) return (await this.send(notice, form, attempt)).accepted;
     const [first, second] = await Promise.all([
       this.send(notice, form, attempt),
@@ -205,12 +234,12 @@ export class Notifier {
       this.#finish(pending, attempt);
       return;
     }
-    const { now, scale, store } = this.settings;
+    const { clock, scale, store } = this.settings;
     const wait = pause / scale + this.#delayMs;
-    Object.assign(pending, { attempts: attempt, nextAt: now() + wait });
+    Object.assign(pending, { attempts: attempt, nextAt: clock.now() + wait });
     store({
       type: 'tried',
-      at: now(),
+      at: clock.now(),
       notifyId: pending.notice.notifyId,
       attempt,
       nextAt: pending.nextAt,
@@ -220,7 +249,7 @@ export class Notifier {
 
   #finish({ notice }: Pending, attempt: number): void {
     this.#pending.delete(notice.notifyId);
-    this.settings.store({ type: 'tried', at: this.settings.now(), notifyId: notice.notifyId, attempt });
+    this.settings.store({ type: 'tried', at: this.settings.clock.now(), notifyId: notice.notifyId, attempt });
   }
 
   #hold(release: () => void): void {
@@ -236,15 +265,20 @@ export class Notifier {
 
   #later(ms: number, act: () => void): void {
     if (this.#closed) return;
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      act();
-    }, ms);
-    this.#timers.add(timer);
+    const round = this.#round;
+    this.settings.clock.later(ms, () => {
+      if (round === this.#round && !this.#closed) act();
+    });
   }
 
   #forged(kind: ForgeKind, notice: Notice): string {
-    return forgedForm(kind, notice.fields, notice.totalFen, this.settings.merchant, this.settings.now());
+    return forgedForm(
+      kind,
+      notice.fields,
+      notice.totalFen,
+      this.settings.merchant,
+      this.settings.clock.now(),
+    );
   }
 
   #record(notice: Notice, attempt: number, outcome: DeliveryOutcome & { fault?: string }): void {
@@ -273,7 +307,7 @@ export class Notifier {
   }
 }
 
-// page.pay and precreate tell of payments and refunds only; wap also of a trade that closes unpaid.
+// page.pay, precreate and bar codes tell of payments and refunds only; the others also of a trade that closes unpaid.
 function triggers(event: TradeEvent, trade: Trade): boolean {
   switch (event.type) {
     case 'paid':
@@ -282,7 +316,7 @@ function triggers(event: TradeEvent, trade: Trade): boolean {
     case 'refunded':
       return true;
     case 'closed':
-      return trade.order.product === 'wap';
+      return !['page', 'precreate', 'barcode'].includes(trade.order.product);
     case 'opened':
     case 'scanned':
       return false;

@@ -12,7 +12,12 @@ const SUB_MESSAGES: Record<string, string> = {
   'ACQ.REFUND_AMT_NOT_EQUAL_TOTAL': '退款金额与订单金额不一致',
   'ACQ.SYSTEM_ERROR': '系统错误',
   'ACQ.SELLER_BALANCE_NOT_ENOUGH': '卖家余额不足',
+  'ACQ.BUYER_NOT_EXIST': '买家不存在',
+  'ACQ.PAYMENT_AUTH_CODE_INVALID': '支付失败，获取顾客账户信息失败，请顾客刷新付款码后重新收款',
+  'ACQ.TRADE_CANCEL_TIME_OUT': '超过撤销时间范围',
   'ACQ.ACCESS_FORBIDDEN': '无权限使用接口',
+  'isp.bill_not_exist': '账单不存在',
+  'isv.invalid_arguments': '参数错误',
 };
 
 /** The words that go with a business error's `sub_code`. */
@@ -31,7 +36,7 @@ export class Refusal extends Error {
    */
   constructor(
     readonly code: string,
-    detail?: string,
+    readonly detail?: string,
   ) {
     super(`${code}: ${subMessageOr(code, detail)}`);
     this.name = 'Refusal';

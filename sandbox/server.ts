@@ -5,20 +5,36 @@ import fastify, {
   type FastifyReply,
 } from 'fastify';
 import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
 import type { Outcome } from './answers';
 import { leftPage, orderPage, PAGE_HEADERS, paidPage, refusalPage } from './cashier';
-import { Buyer, type ControlParts, type SandboxControl } from './control';
+import { Buyer } from './buyer';
+import type { ControlParts, SandboxControl } from './control';
+import { serveConsole } from './console';
 import { serveControl } from './control-http';
+import { isLanguage, keepLanguage, languageOf, type Language } from './language';
+import { guard } from './guard';
 import { Refusal } from './refusal';
+import { serveSetup, type Setup } from './setup';
 import type { Order } from './trades';
 
 const DRIP_EVERY_MS = 100;
 
-/** Builds the HTTP server: the gateway, the cashier pages, the control API. It does not listen yet. */
+/** What the server needs beside the parts. */
+export interface Surroundings {
+  logger: FastifyBaseLogger;
+  /** Of the control API. */
+  token: string | undefined;
+  /** The host names under which it is reached. */
+  names: () => string[];
+  setup: () => Setup;
+}
+
+/** Builds the HTTP server: the gateway, the cashier pages, the control API, the console. It does not listen yet. */
 export function buildServer(
   parts: ControlParts,
   control: SandboxControl,
-  logger: FastifyBaseLogger,
+  { logger, token, names, setup }: Surroundings,
 ): FastifyInstance {
   const server = fastify({
     loggerInstance: logger,
@@ -28,9 +44,13 @@ export function buildServer(
     rewriteUrl: (request) => (request.url ?? '/').replace(/^https?:\/\/[^/?]+/, ''),
   });
   readBodiesAsText(server);
+  guard(server, token, names);
   serveGateway(server, parts);
   serveCashier(server, parts);
+  serveBills(server, parts);
   serveControl(server, control);
+  serveSetup(server, setup);
+  serveConsole(server, parts);
   server.get('/healthz', () => ({ status: 'ok' }));
   return server;
 }
@@ -55,7 +75,7 @@ function serveGateway(server: FastifyInstance, { gateway, knobs }: ControlParts)
     url: '/gateway.do',
     handler: (request, reply) => {
       const body = typeof request.body === 'string' ? request.body : '';
-      const outcome = gateway.take(request.raw.url?.split('?')[1] ?? '', body);
+      const outcome = gateway.take(request.raw.url?.split('?')[1] ?? '', body, languageOf(request.headers));
       reply.hijack();
       if (knobs.latencyMs <= 0) {
         answer(reply, outcome);
@@ -66,6 +86,11 @@ function serveGateway(server: FastifyInstance, { gateway, knobs }: ControlParts)
         answer(reply, outcome);
       }, knobs.latencyMs);
       waiting.add(timer);
+    },
+    errorHandler: (error, _request, reply) => {
+      if (error.code !== 'FST_ERR_CTP_BODY_TOO_LARGE') throw error;
+      reply.hijack();
+      answer(reply, gateway.refuseTooLarge());
     },
   });
 }
@@ -109,6 +134,15 @@ function drip({ raw }: FastifyReply, bytes: Buffer): void {
   raw.on('close', () => clearInterval(timer));
 }
 
+function serveBills(server: FastifyInstance, { bills }: ControlParts): void {
+  server.get<{ Params: { token: string } }>('/bills/:token', (request, reply) => {
+    const found = bills.fetch(request.params.token);
+    if (found === undefined) return reply.code(404).send();
+    if ('page' in found) return reply.headers(PAGE_HEADERS).type('text/html;charset=utf-8').send(found.page);
+    return reply.type('application/zip').send(Readable.from(found.archive));
+  });
+}
+
 function serveCashier(server: FastifyInstance, parts: ControlParts): void {
   const buyer = new Buyer(parts);
   const show = (reply: FastifyReply, html: string, status = 200) =>
@@ -118,12 +152,13 @@ function serveCashier(server: FastifyInstance, parts: ControlParts): void {
     if (order === undefined) throw new Refusal('UNKNOWN_ORDER', 'no such cashier page');
     return order;
   };
-  const guarded = (reply: FastifyReply, act: () => FastifyReply): FastifyReply => {
+  const guarded = (reply: FastifyReply, act: (language: Language) => FastifyReply): FastifyReply => {
+    const language = languageOf(reply.request.headers);
     try {
-      return act();
+      return act(language);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      return show(reply, refusalPage(error), error.code === 'UNKNOWN_ORDER' ? 404 : 400);
+      return show(reply, refusalPage(error, language), error.code === 'UNKNOWN_ORDER' ? 404 : 400);
     }
   };
   const acts: Record<string, (outTradeNo: string) => unknown> = {
@@ -133,11 +168,24 @@ function serveCashier(server: FastifyInstance, parts: ControlParts): void {
     leave: (outTradeNo) => buyer.leave(outTradeNo),
   };
 
-  server.get<{ Params: { id: string } }>('/cashier/:id', (request, reply) =>
-    guarded(reply, () => show(reply, present(parts, orderOf(request.params.id)))),
+  server.get<{ Params: { id: string }; Querystring: { language?: string } }>(
+    '/cashier/:id',
+    (request, reply) =>
+      guarded(reply, (asked) => {
+        const { language = asked } = request.query;
+        if (!isLanguage(language)) throw new Refusal('INVALID_INPUT', 'language is en or zh');
+        if (language !== asked) reply.header('set-cookie', keepLanguage(language));
+        return show(reply, present(parts, orderOf(request.params.id), language));
+      }),
+  );
+  // A mini program's `my.tradePay`: the phone shows the cashier of a trade that exists.
+  server.get<{ Params: { tradeNo: string } }>('/cashier/trade/:tradeNo', (request, reply) =>
+    guarded(reply, () =>
+      reply.redirect(`/cashier/${parts.trades.require(request.params).order.cashierId}`, 303),
+    ),
   );
   server.get<{ Params: { id: string } }>('/cashier/:id/left', (request, reply) =>
-    guarded(reply, () => show(reply, leftPage(orderOf(request.params.id)))),
+    guarded(reply, (language) => show(reply, leftPage(orderOf(request.params.id), language))),
   );
   for (const [name, act] of Object.entries(acts)) {
     server.post<{ Params: { id: string } }>(`/cashier/:id/${name}`, (request, reply) =>
@@ -150,9 +198,9 @@ function serveCashier(server: FastifyInstance, parts: ControlParts): void {
 }
 
 // What a cashier page shows depends on the trade alone, so a reload always tells the truth.
-function present({ trades, merchant, now }: ControlParts, order: Order): string {
+function present({ trades, merchant, now }: ControlParts, order: Order, language: Language): string {
   const trade = trades.find(order);
-  if (trade?.paidAt !== undefined) return paidPage(trade, merchant, now());
+  if (trade?.paidAt !== undefined) return paidPage(trade, merchant, now(), language);
   if (trade?.status === 'TRADE_CLOSED') throw new Refusal('ACQ.TRADE_HAS_CLOSE');
-  return orderPage(order, trade, now());
+  return orderPage(order, trade, now(), language);
 }

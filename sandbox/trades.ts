@@ -1,10 +1,13 @@
 import { randomInt } from 'node:crypto';
 import { beijingTime, endOfBeijingDay } from './beijing';
-import { yuan } from './money';
 import { Refusal } from './refusal';
+import type { SignType } from './wire';
 
-/** How the buyer gets to the cashier: a computer's browser, a phone's browser, a QR code. */
-export type Product = 'page' | 'wap' | 'precreate';
+/**
+ * How the buyer gets to the cashier: a computer's browser, a phone's browser, a QR code, an app, a mini program, or
+ * not at all: the shop scans his bar code.
+ */
+export type Product = 'page' | 'wap' | 'precreate' | 'app' | 'jsapi' | 'barcode';
 
 /** A trade's status at Alipay. */
 export type TradeStatus = 'WAIT_BUYER_PAY' | 'TRADE_SUCCESS' | 'TRADE_FINISHED' | 'TRADE_CLOSED';
@@ -25,6 +28,10 @@ export interface Order {
   linkExpires?: number;
   notifyUrl?: string;
   returnUrl?: string;
+  /** In which its notifications come, as its request did. Default UTF-8. */
+  charset?: string;
+  /** By which its notifications are signed. Default RSA2. */
+  signType?: SignType;
   /** The request's business content in one fixed form: reopening must repeat it. */
   content: string;
   /** The unguessable last part of the cashier page's address. */
@@ -69,9 +76,16 @@ export interface TradeIds {
 }
 
 /** Called after each change that was committed. */
-export type TradeListener = (event: TradeEvent, trade: Trade | undefined) => void;
+export type TradeListener = (event: TradeEvent, trade: Trade | undefined, how?: 'quietly') => void;
 
-const DEFAULT_TIMEOUT: Record<Product, string> = { page: '15d', wap: '15d', precreate: '3h' };
+const DEFAULT_TIMEOUT: Record<Product, string> = {
+  page: '15d',
+  wap: '15d',
+  precreate: '3h',
+  app: '15d',
+  jsapi: '15d',
+  barcode: '3h',
+};
 const UNIT_MS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
@@ -89,21 +103,51 @@ export class Trades {
   readonly #waiting = new Set<Trade>();
   readonly #listeners: TradeListener[] = [];
 
-  /** @param now the clock, epoch ms */
-  constructor(private readonly now: () => number) {}
+  /**
+   * @param now the clock, epoch ms
+   * @param limit how many trades are kept; the oldest that do not wait for payment are forgotten
+   */
+  constructor(
+    private readonly now: () => number,
+    private readonly limit = Infinity,
+  ) {}
 
   /** Has `listener` called after every committed event. */
   onChange(listener: TradeListener): void {
     this.#listeners.push(listener);
   }
 
-  /** Makes decided events true, at once, and tells the listeners. */
-  commit(events: readonly TradeEvent[]): void {
+  /** Makes decided events true, at once, and tells the listeners; `quietly`: the merchant is not to hear of it. */
+  commit(events: readonly TradeEvent[], how?: 'quietly'): void {
     for (const event of events) {
       this.apply(event);
       const trade = this.#trades.get(outTradeNoOf(event));
-      for (const listener of this.#listeners) listener(event, trade);
+      for (const listener of this.#listeners) listener(event, trade, how);
     }
+    // A tenth above the limit before cutting: cutting at every trade would look at the waiting ones each time.
+    if (this.#orders.size > this.limit * 1.1) this.trim();
+  }
+
+  /** Forgets what is beyond the limit. */
+  trim(): void {
+    for (const [outTradeNo, order] of this.#orders) {
+      if (this.#orders.size <= this.limit) return;
+      const trade = this.#trades.get(outTradeNo);
+      if (trade?.status === 'WAIT_BUYER_PAY') continue;
+      this.#orders.delete(outTradeNo);
+      this.#outTradeNoByCashier.delete(order.cashierId);
+      this.#trades.delete(outTradeNo);
+      if (trade !== undefined) this.#outTradeNoByTradeNo.delete(trade.tradeNo);
+    }
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#orders.clear();
+    this.#trades.clear();
+    this.#outTradeNoByTradeNo.clear();
+    this.#outTradeNoByCashier.clear();
+    this.#waiting.clear();
   }
 
   /** Makes one event of the past true again, telling nobody. */
@@ -136,6 +180,11 @@ export class Trades {
   /** The order whose cashier was opened, scanned or not. */
   order(outTradeNo: string): Order | undefined {
     return this.#orders.get(outTradeNo);
+  }
+
+  /** The orders opened last, oldest first. */
+  latest(limit: number): Order[] {
+    return [...this.#orders.values()].slice(-limit);
   }
 
   /** The order behind a cashier page's address. */
@@ -178,6 +227,16 @@ export class Trades {
   }
 
   /**
+   * A mini program's server creates the trade: it exists at once, before the buyer has seen it.
+   * @throws Refusal as `opening` does
+   */
+  creating(order: Order): TradeEvent[] {
+    const opened = this.opening(order);
+    if (this.find(order) !== undefined) return [];
+    return [...opened, this.#scan(order)];
+  }
+
+  /**
    * The buyer scans the code or logs in: only now is there a trade.
    * @throws Refusal `UNKNOWN_ORDER`, `EXPIRED`, `ACQ.TRADE_HAS_SUCCESS`, `ACQ.TRADE_HAS_CLOSE`
    */
@@ -189,11 +248,8 @@ export class Trades {
       refuseUnlessWaiting(trade);
       return [];
     }
-    const at = this.now();
-    if (at >= payableUntil(order)) throw new Refusal('EXPIRED', 'the time to pay has run out');
-    return [
-      { type: 'scanned', at, outTradeNo, tradeNo: this.#newTradeNo(at), expiresAt: tradeExpiry(order, at) },
-    ];
+    if (this.now() >= payableUntil(order)) throw new Refusal('EXPIRED', 'the time to pay has run out');
+    return [this.#scan(order)];
   }
 
   /**
@@ -206,13 +262,13 @@ export class Trades {
   }
 
   /**
-   * The merchant closes: possible only while the buyer has not paid.
+   * The merchant closes, or the time to pay ends: possible only while the buyer has not paid.
    * @throws Refusal `ACQ.TRADE_NOT_EXIST`, `ACQ.TRADE_STATUS_ERROR`
    */
-  closing(ids: TradeIds): TradeEvent[] {
+  closing(ids: TradeIds, by: 'merchant' | 'timeout' = 'merchant'): TradeEvent[] {
     const trade = this.require(ids);
     if (trade.status !== 'WAIT_BUYER_PAY') throw new Refusal('ACQ.TRADE_STATUS_ERROR');
-    return [{ type: 'closed', at: this.now(), outTradeNo: trade.order.outTradeNo, by: 'merchant' }];
+    return [{ type: 'closed', at: this.now(), outTradeNo: trade.order.outTradeNo, by }];
   }
 
   /**
@@ -250,6 +306,18 @@ export class Trades {
     const trade = this.find(ids);
     if (trade === undefined) throw new Refusal('ACQ.TRADE_NOT_EXIST');
     return trade;
+  }
+
+  #scan(order: Order): TradeEvent & { type: 'scanned' } {
+    const at = this.now();
+    const { outTradeNo } = order;
+    return {
+      type: 'scanned',
+      at,
+      outTradeNo,
+      tradeNo: this.#newTradeNo(at),
+      expiresAt: tradeExpiry(order, at),
+    };
   }
 
   #create(event: TradeEvent & { type: 'scanned' }): void {
@@ -323,54 +391,4 @@ function tradeExpiry(order: Order, at: number): number {
 function refuseUnlessWaiting(trade: Trade): void {
   if (trade.status === 'TRADE_CLOSED') throw new Refusal('ACQ.TRADE_HAS_CLOSE');
   if (trade.status !== 'WAIT_BUYER_PAY') throw new Refusal('ACQ.TRADE_HAS_SUCCESS');
-}
-
-/** A trade as the control API shows it: times ISO 8601, money in yuan. */
-export interface TradeView {
-  outTradeNo: string;
-  tradeNo: string;
-  status: TradeStatus;
-  product: Product;
-  subject: string;
-  totalAmount: string;
-  refundedAmount: string;
-  createdAt: string;
-  expiresAt: string;
-  paidAt?: string;
-  closedAt?: string;
-  finishedAt?: string;
-  refunds: { outRequestNo: string; amount: string; at: string }[];
-  notifyUrl?: string;
-  returnUrl?: string;
-}
-
-/** Shows a trade to a person or a test. */
-export function viewOf(trade: Trade): TradeView {
-  const { order } = trade;
-  const optional = (at: number | undefined) => (at === undefined ? undefined : iso(at));
-  return {
-    outTradeNo: order.outTradeNo,
-    tradeNo: trade.tradeNo,
-    status: trade.status,
-    product: order.product,
-    subject: order.subject,
-    totalAmount: yuan(order.totalFen),
-    refundedAmount: yuan(refundedFen(trade)),
-    createdAt: iso(trade.createdAt),
-    expiresAt: iso(trade.expiresAt),
-    paidAt: optional(trade.paidAt),
-    closedAt: optional(trade.closedAt),
-    finishedAt: optional(trade.finishedAt),
-    refunds: trade.refunds.map(({ outRequestNo, fen, at }) => ({
-      outRequestNo,
-      amount: yuan(fen),
-      at: iso(at),
-    })),
-    notifyUrl: order.notifyUrl,
-    returnUrl: order.returnUrl,
-  };
-}
-
-function iso(at: number): string {
-  return new Date(at).toISOString();
 }

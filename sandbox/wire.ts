@@ -1,5 +1,5 @@
 import { sign, verify, type KeyObject } from 'node:crypto';
-import { encodeGbk } from './gbk';
+import { encodeGbk, isInGbk } from './gbk';
 
 /** Wire parameters or fields by their own snake_case names. */
 export type Params = Record<string, string>;
@@ -41,7 +41,7 @@ export function signText(
 
 /** Text as bytes: UTF-8, or GBK where the charset is another. */
 export function encodeText(text: string, charset: string | undefined): Buffer {
-  return isUtf8(charset) ? Buffer.from(text, 'utf8') : encodeGbk(text);
+  return isUtf8(charset) ? Buffer.from(text, 'utf8') : encodeGbk(text, '?');
 }
 
 /** A request as it came over the wire: its parameters, and the exact bytes that its signature must cover. */
@@ -65,7 +65,7 @@ export function readRequest(query: string, body: string): WireRequest {
   return readForeignCharset([query, body], params['charset'] ?? '');
 }
 
-/** Whether answers to this charset may carry Chinese as it is. A request without one is taken as UTF-8. */
+/** Whether this is UTF-8. A request without a charset is taken as UTF-8. */
 export function isUtf8(charset: string | undefined): boolean {
   return charset === undefined || /^utf-?8$/i.test(charset);
 }
@@ -114,17 +114,31 @@ export function nodeName(method: string): string {
 
 /**
  * Writes a node as Alipay does: compact, `/` as `\/`. These bytes are what the answer's signature covers.
- * For a charset other than UTF-8 everything beyond ASCII is escaped: the same bytes in every charset.
+ * In GBK only what it does not have is escaped: Java's SDK turns escaped Chinese into question marks before it verifies.
  */
 export function renderNode(node: ResponseNode, charset?: string): string {
   const json = JSON.stringify(node).replaceAll('/', '\\/');
   if (isUtf8(charset)) return json;
-  return json.replace(/[^\0-\x7f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return json.replace(/[^\0-\x7f]/gu, (char) => (isInGbk(char) ? char : escapeJson(char)));
 }
 
-/** Puts an answer together: the node first, then its signature; without one when `signature` is undefined. */
-export function renderAnswer(name: string, rawNode: string, signature?: string): string {
-  return signature === undefined ? `{"${name}":${rawNode}}` : `{"${name}":${rawNode},"sign":"${signature}"}`;
+function escapeJson(char: string): string {
+  return [...Array(char.length).keys()]
+    .map((at) => `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`)
+    .join('');
+}
+
+/** What is written behind an answer's node; `certSn` only in certificate mode. */
+export interface Seal {
+  certSn?: string | undefined;
+  signature: string;
+}
+
+/** Puts an answer together: the node first, then what vouches for it, if anything. */
+export function renderAnswer(name: string, rawNode: string, seal?: Seal): string {
+  if (seal === undefined) return `{"${name}":${rawNode}}`;
+  const sn = seal.certSn === undefined ? '' : `"alipay_cert_sn":"${seal.certSn}",`;
+  return `{"${name}":${rawNode},${sn}"sign":"${seal.signature}"}`;
 }
 
 /** Escapes text for HTML, in pages and in the sign string that `isv.invalid-signature` echoes. */

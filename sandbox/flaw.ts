@@ -1,0 +1,124 @@
+import { beijingTime } from './beijing';
+import type { EntryRules } from './early';
+import type { Refusal } from './refusal';
+import { SignatureDoctor } from './signature-doctor';
+import type { ResponseNode, WireRequest } from './wire';
+
+/**
+ * What kind of thing was wrong with a request.
+ *
+ * Before it was read: `too-large`. In its head: `missing`, `invalid` (a value that cannot be), `other` (not this sandbox's: application, certificate, token),
+ * `clock`. In its content: `not-json`, `invalid`, `refused` (well-formed, but the trade's state forbids it).
+ * In its signature, the key being right: `changed` (a parameter was changed after signing), `unsigned` (a parameter that the
+ * signed text leaves out), `encoding` (a value was signed in another form), `empty` (empty parameters were signed as well),
+ * `order` (not sorted by name), `charset`, `sign-type`, `plus` (the `+` of the signature came as spaces), `altered` (another
+ * text was signed, which one cannot be told). `key`: signed by another key, or no signature at all.
+ */
+export type FlawKind =
+  | 'too-large'
+  | 'missing'
+  | 'invalid'
+  | 'other'
+  | 'clock'
+  | 'not-json'
+  | 'refused'
+  | 'changed'
+  | 'unsigned'
+  | 'encoding'
+  | 'empty'
+  | 'order'
+  | 'charset'
+  | 'sign-type'
+  | 'plus'
+  | 'altered'
+  | 'key';
+
+/** What was wrong with a request: for a person beside the editor, never on the wire. */
+export interface Flaw {
+  kind: FlawKind;
+  /** The parameter; within `biz_content` its path, `biz_content.total_amount`. */
+  field?: string;
+  expected?: string;
+  got?: string;
+}
+
+const FIELD_OF: Record<string, string> = {
+  'missing-method': 'method',
+  'invalid-method': 'method',
+  'missing-app-id': 'app_id',
+  'invalid-app-id': 'app_id',
+  'missing-signature': 'sign',
+  'missing-signature-type': 'sign_type',
+  'invalid-signature-type': 'sign_type',
+  'invalid-charset': 'charset',
+  'missing-timestamp': 'timestamp',
+  'invalid-timestamp': 'timestamp',
+  'missing-version': 'version',
+  'invalid-version': 'version',
+  'missing-biz-content': 'biz_content',
+  'missing-app-cert-sn': 'app_cert_sn',
+  'app-cert-not-exist': 'app_cert_sn',
+  'missing-alipay-root-cert-sn': 'alipay_root_cert_sn',
+  'invalid-alipay-root-cert-sn': 'alipay_root_cert_sn',
+  'invalid-app-auth-token': 'app_auth_token',
+};
+
+/** Says what was wrong with requests that the gateway refuses before it looks at their content. */
+export class Flaws {
+  readonly #doctor: SignatureDoctor;
+
+  constructor(private readonly rules: EntryRules) {
+    this.#doctor = new SignatureDoctor(rules.keys.appPublic);
+  }
+
+  /** Remembers a genuine request: a later one with its signature and other parameters was changed after signing. */
+  remember(request: WireRequest): void {
+    this.#doctor.remember(request);
+  }
+
+  /** What an early error's node is about. */
+  of(request: WireRequest, { sub_code: subCode = '' }: ResponseNode): Flaw {
+    const name = subCode.slice(subCode.indexOf('.') + 1);
+    if (name === 'invalid-signature') return this.#doctor.examine(request);
+    if (name === 'invalid-parameter') return { kind: 'not-json', field: 'biz_content' };
+    const field = FIELD_OF[name];
+    if (field === undefined) return { kind: 'refused' };
+    if (name.startsWith('missing')) return { kind: 'missing', field };
+    return { field, got: request.params[field] ?? '', ...this.#wanted(field, request) };
+  }
+
+  #wanted(field: string, { params }: WireRequest): Pick<Flaw, 'kind' | 'expected'> {
+    const { appId, appAuthToken = '', certificates, now } = this.rules;
+    switch (field) {
+      case 'app_id':
+        return { kind: 'other', expected: appId };
+      case 'app_auth_token':
+        return { kind: 'other', expected: appAuthToken };
+      case 'app_cert_sn':
+        return { kind: 'other', expected: certificates?.appSn ?? '' };
+      case 'alipay_root_cert_sn':
+        return { kind: 'other', expected: certificates?.rootSn };
+      case 'timestamp':
+        return {
+          kind: /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/.test(params['timestamp'] ?? '') ? 'clock' : 'invalid',
+          expected: beijingTime(now()),
+        };
+      case 'sign_type':
+        return { kind: 'invalid', expected: 'RSA2' };
+      case 'charset':
+        return { kind: 'invalid', expected: 'utf-8, gbk, gb2312, gb18030' };
+      case 'version':
+        return { kind: 'invalid', expected: '1.0' };
+      default:
+        return { kind: 'invalid' };
+    }
+  }
+}
+
+/** What a refusal of a request's content is about. */
+export function flawOfRefusal({ code, detail }: Refusal): Flaw {
+  const field = /^[a-z_]+$/.exec(detail ?? '')?.[0];
+  return field === undefined || code !== 'ACQ.INVALID_PARAMETER'
+    ? { kind: 'refused', ...(detail !== undefined && { got: detail }) }
+    : { kind: 'invalid', field: `biz_content.${field}` };
+}

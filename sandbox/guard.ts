@@ -1,0 +1,68 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+const COOKIE = 'alipay_sandbox_token';
+
+/** What only the person beside the sandbox may reach: the control API, the console, the keys. */
+const GUARDED = /^\/(?:(?:control|console|setup)(?:[/?]|$)|(?:\?|$))/;
+
+/** Whether only this machine reaches the address. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/**
+ * Guards the control API, the console and the keys. A page of another site cannot use them: a browser sends that page's
+ * origin along, or a host name that is not the sandbox's (DNS rebinding). With a token, only who has it can.
+ * @param token asked for as `Authorization: Bearer …`, or once in a browser as `/?token=…`; undefined: none is
+ * @param names the host names, with ports, under which the sandbox is reached; undefined: any
+ */
+export function guard(server: FastifyInstance, token: string | undefined, names: () => string[]): void {
+  server.addHook('onRequest', async (request, reply) => {
+    if (!GUARDED.test(request.url)) return;
+    const { origin, host = '' } = request.headers;
+    if (origin !== undefined && originHost(origin) !== host) {
+      return refuse(reply, 403, 'FOREIGN_ORIGIN', `pages of ${origin} may not control this sandbox`);
+    }
+    if (token === undefined) {
+      if (isKnown(host, names())) return;
+      return refuse(reply, 403, 'FOREIGN_HOST', `this sandbox is not called ${host}`);
+    }
+    const { searchParams } = new URL(request.url, 'http://sandbox');
+    if (isSame(searchParams.get('token') ?? '', token)) return welcome(request, reply, token);
+    if (isSame(shown(request), token)) return;
+    return refuse(reply, 401, 'TOKEN_MISSING', 'send the token that the sandbox printed when it started');
+  });
+}
+
+function isKnown(host: string, names: readonly string[]): boolean {
+  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return isLoopback(name) || names.includes(host);
+}
+
+function originHost(origin: string): string | undefined {
+  return URL.canParse(origin) ? new URL(origin).host : undefined;
+}
+
+/** The browser keeps the token as a cookie, and the address loses it. */
+function welcome(request: FastifyRequest, reply: FastifyReply, token: string): FastifyReply {
+  const address = new URL(request.url, 'http://sandbox');
+  address.searchParams.delete('token');
+  return reply
+    .header('set-cookie', `${COOKIE}=${token}; Path=/; HttpOnly; SameSite=Strict`)
+    .redirect(address.pathname + address.search, 303);
+}
+
+function shown({ headers }: FastifyRequest): string {
+  const cookie = new RegExp(`(?:^|; *)${COOKIE}=([^;]*)`).exec(headers.cookie ?? '')?.[1];
+  return headers.authorization?.replace(/^Bearer /, '') ?? cookie ?? '';
+}
+
+function isSame(given: string, wanted: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(wanted)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+function refuse(reply: FastifyReply, status: number, code: string, message: string): FastifyReply {
+  return reply.code(status).send({ code, message });
+}

@@ -1,0 +1,34 @@
+import { goSnippets } from './go';
+import { javaSnippets } from './java';
+import { nodeSnippets } from './node';
+import { phpSnippets } from './php';
+import { pythonSnippets } from './python';
+
+/** What a snippet fills in. Keys are base64 without a frame. */
+export interface SnippetFacts {
+  gateway: string;
+  url: string;
+  appId: string;
+  pkcs1: string;
+  pkcs8: string;
+  alipayKey: string;
+}
+
+/** A client's first payment: a page to pay on, and a query. */
+export interface SnippetOf {
+  id: string;
+  language: string;
+  client: string;
+  /** The command that installs the client. */
+  install: string;
+  code: (facts: SnippetFacts) => string;
+}
+
+/** One for each client, most used first. */
+export const SNIPPETS: readonly SnippetOf[] = [
+  ...nodeSnippets,
+  ...javaSnippets,
+  ...pythonSnippets,
+  ...goSnippets,
+  ...phpSnippets,
+];
