@@ -18,4 +18,4 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
   npm ci --no-progress
 fi
 
-exec node --import tsx sandbox/dev/main.ts "$@"
+exec node --import tsx dev/main.ts "$@"

@@ -1,0 +1,86 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ENVIRONMENT } from '../worker/config';
+import { PLACES } from './places';
+import { postgresUrl } from './postgres';
+import { DATABASE } from './settings';
+import type { Settings } from './settings';
+
+/** The merchant that the sandbox knows. */
+const SANDBOX = { appId: '2021000000000000', sellerId: '2088000000000000' };
+
+/** Short enough to watch, long enough to follow. */
+const DEMO_TIMINGS = { PAYMENT_CHECK_INTERVAL: '2s', CLOSE_MARGIN: '1s', SWEEP_CRON: '0/5 * * * * * *' };
+
+/** The environment of migrations, sandbox, worker, HTTP server and CLI: the person's own, completed. */
+export function environmentOf(
+  { demo, ports, external }: Settings,
+  env: NodeJS.ProcessEnv,
+): NodeJS.ProcessEnv {
+  return {
+    ...(demo ? DEMO_TIMINGS : {}),
+    ...(external.temporal ? env : ownTemporal(env, `127.0.0.1:${ports.temporal}`)),
+    ...(external.gateway ? {} : ownGateway(ports)),
+    DATABASE_URL: external.database ?? postgresUrl(ports.postgres, DATABASE),
+    DATABASE_URL_FILE: undefined,
+    PORT: String(ports.server),
+    SANDBOX_PORT: String(ports.sandbox),
+    SANDBOX_DIR: PLACES.sandbox,
+  };
+}
+
+/**
+ * A person's settings for another Temporal (keys, TLS, a profile in their configuration file) would be applied to our
+ * dev server: they are left out, and our own configuration file replaces theirs.
+ */
+function ownTemporal(env: NodeJS.ProcessEnv, address: string): NodeJS.ProcessEnv {
+  const namespace = env['TEMPORAL_NAMESPACE'] ?? 'default';
+  writeFileSync(
+    PLACES.temporalConfig,
+    `[profile.default]\naddress = ${JSON.stringify(address)}\nnamespace = ${JSON.stringify(namespace)}\n`,
+    { mode: 0o600 },
+  );
+  const others = Object.entries(env).filter(([name]) => !name.startsWith('TEMPORAL_'));
+  return {
+    ...Object.fromEntries(others),
+    TEMPORAL_ADDRESS: address,
+    TEMPORAL_NAMESPACE: namespace,
+    TEMPORAL_CONFIG_FILE: PLACES.temporalConfig,
+  };
+}
+
+function ownGateway(ports: Settings['ports']): NodeJS.ProcessEnv {
+  const keys = join(PLACES.sandbox, 'keys');
+  return {
+    ALIPAY_GATEWAY: `http://127.0.0.1:${ports.sandbox}/gateway.do`,
+    ALIPAY_APP_ID: SANDBOX.appId,
+    ALIPAY_SELLER_ID: SANDBOX.sellerId,
+    ALIPAY_PRIVATE_KEY: undefined,
+    ALIPAY_PRIVATE_KEY_FILE: join(keys, 'app-private.pem'),
+    ALIPAY_PUBLIC_KEY: undefined,
+    ALIPAY_PUBLIC_KEY_FILE: join(keys, 'alipay-public.pem'),
+    ALIPAY_NOTIFY_URL: `http://127.0.0.1:${ports.server}/alipay/notify`,
+  };
+}
+
+const OURS = ENVIRONMENT.flatMap(({ name, orFile }) => (orFile ? [name, `${name}_FILE`] : [name]));
+
+/** Temporal's variables that a shell has exported; only the SDK knows their names. */
+const TEMPORALS = String.raw`$(env | sed -n 's/^\(TEMPORAL_[A-Z_]*\)=.*/\1/p')`;
+
+/**
+ * Writes what the parts of the local environment were started with, for a shell that is to run the command line beside
+ * them: `set -a; . <file>; set +a`. First it unsets every variable that they read, so nothing of the shell's own remains.
+ * It holds a database's password; only its owner may read it.
+ */
+export function writeEnvironment(file: string, env: NodeJS.ProcessEnv): void {
+  const settings = Object.entries(env)
+    .filter(([name]) => OURS.includes(name) || /^TEMPORAL_[A-Z_]+$/.test(name))
+    .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${quoted(value)}`]));
+  // An existing file keeps its mode.
+  rmSync(file, { force: true });
+  writeFileSync(file, [`unset ${OURS.join(' ')} ${TEMPORALS}`, ...settings, ''].join('\n'), { mode: 0o600 });
+}
+
+/** As one word of a POSIX shell, whatever is in it. */
+const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;

@@ -1,0 +1,29 @@
+import { rmSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { text } from 'node:stream/consumers';
+
+/**
+ * Makes sure that only one environment runs in this folder, by listening on a Unix socket.
+ *
+ * @param path - short, so better relative: a socket's name has about 100 characters at most
+ * @returns whether the last holder was killed, so that what it started may still be ending
+ * @throws Error when another one runs
+ */
+export async function takeLock(path: string): Promise<{ afterCrash: boolean }> {
+  for (let afterCrash = false; ; afterCrash = true) {
+    const server = createServer((socket) => socket.end(String(process.pid)));
+    const isOurs = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(path, () => resolve(true));
+    });
+    if (isOurs) {
+      process.once('exit', () => rmSync(path, { force: true }));
+      return { afterCrash };
+    }
+    const holder = await text(connect(path)).catch(() => undefined);
+    if (holder !== undefined)
+      throw new Error(
+        `It already runs here, as process ${holder}. Stop it first (Ctrl-C, or kill ${holder}).`,
+      );
+    rmSync(path, { force: true });
+  }
+}

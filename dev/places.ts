@@ -1,0 +1,49 @@
+import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { forgetPostgres } from './postgres';
+import type { Say } from './services';
+
+/** The top of this repository. */
+export const ROOT = resolve(__dirname, '..');
+
+/** Downloaded or built tools; ignored by git, safe to delete. */
+export const CACHE = join(ROOT, '.cache');
+
+const FOLDER = join(ROOT, '.temporal');
+
+/** What the local environment keeps between starts. */
+export const PLACES = {
+  folder: FOLDER,
+  lock: join(FOLDER, 'lock'),
+  temporalDb: join(FOLDER, 'temporal.db'),
+  environment: join(FOLDER, 'env'),
+  temporalConfig: join(FOLDER, 'temporal.toml'),
+  postgres: join(FOLDER, 'postgres'),
+  sandbox: join(FOLDER, 'sandbox'),
+  logs: join(FOLDER, 'logs'),
+  log: (name: string): string => join(FOLDER, 'logs', `${name}.log`),
+};
+
+/**
+ * Lets only the owner into a folder and what is directly in it: logs and Temporal's file contain payments. Others may
+ * pass through root's, because PostgreSQL, which does not run as root, has its data below.
+ */
+export function makePrivate(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, process.getuid?.() === 0 ? 0o711 : 0o700);
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const found = lstatSync(path);
+    if (found.isDirectory()) chmodSync(path, 0o700);
+    if (found.isFile()) chmodSync(path, 0o600);
+  }
+}
+
+/** Deletes what earlier starts left, and nothing else in the folder. */
+export async function forgetEverything(say: Say): Promise<void> {
+  const { temporalDb, sandbox, logs } = PLACES;
+  for (const place of [temporalDb, `${temporalDb}-wal`, `${temporalDb}-shm`, sandbox, logs]) {
+    rmSync(place, { recursive: true, force: true });
+  }
+  await forgetPostgres(PLACES.postgres, say);
+}

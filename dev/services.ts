@@ -1,0 +1,198 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Prints one line of progress for a person. */
+export type Say = (line: string) => void;
+
+/** What to run, and where its output goes. */
+export interface ServiceSpec {
+  /** How messages call it. */
+  name: string;
+  command: string;
+  args: string[];
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+  /** stdout and stderr are appended here. Only its owner can read it, like every file that the service makes. */
+  logFile: string;
+  /** The system user to run as; only root may choose. */
+  uid?: number;
+  gid?: number;
+  /** @defaultValue SIGTERM */
+  stopSignal?: NodeJS.Signals;
+  /** Milliseconds between the stop signal and SIGKILL. @defaultValue 10000 */
+  graceMs?: number;
+}
+
+/** A child process that runs until it is stopped. */
+export interface Service {
+  readonly name: string;
+  readonly pid: number;
+  readonly stopSignal: NodeJS.Signals;
+  /** How it ended, or undefined while it runs. */
+  readonly ended: () => string | undefined;
+  /** Resolves with how it ended. */
+  readonly exit: Promise<string>;
+  /** The last lines of its log. */
+  readonly tail: (lines?: number) => string;
+  /** Asks it to end, kills its process group after the grace time, and resolves once it has ended. */
+  readonly stop: () => Promise<void>;
+  /** Kills its process group at once. */
+  readonly kill: () => void;
+}
+
+const running: Service[] = [];
+let stopping = false;
+let guardian: ChildProcess | undefined;
+
+/** Stops every service, the youngest first. No other can be started from then on. */
+export async function stopServices(): Promise<void> {
+  stopping = true;
+  for (const service of running.toReversed()) await service.stop();
+}
+
+/** Kills every service at once. */
+export function killServices(): void {
+  stopping = true;
+  for (const service of running) service.kill();
+}
+
+/**
+ * Starts a child process in its own process group: Ctrl-C in the terminal reaches only the parent, which then stops its
+ * children in order.
+ *
+ * @throws Error when the command cannot be started
+ */
+export async function startService(spec: ServiceSpec): Promise<Service> {
+  if (stopping) throw new Error(`${spec.name} is not started: everything is being stopped`);
+  const child = spawnIntoLog(spec);
+  if (child.pid === undefined) {
+    const error = await new Promise<Error>((resolve) => child.once('error', resolve));
+    throw new Error(`${spec.name} cannot be started: ${error.message}`);
+  }
+  const service = serviceOf(child, child.pid, spec);
+  running.push(service);
+  tellGuardian();
+  void service.exit.then(() => {
+    running.splice(running.indexOf(service), 1);
+    tellGuardian();
+  });
+  return service;
+}
+
+function spawnIntoLog({ command, args, env, cwd, logFile, uid, gid }: ServiceSpec): ChildProcess {
+  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
+  const log = openSync(logFile, 'a', 0o600);
+  // A child inherits it.
+  const umask = process.umask(0o077);
+  try {
+    const user = uid === undefined ? {} : { uid, gid };
+    return spawn(command, args, { cwd, env, stdio: ['ignore', log, log], detached: true, ...user });
+  } finally {
+    process.umask(umask);
+    closeSync(log);
+  }
+}
+
+function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec): Service {
+  const { name, stopSignal = 'SIGTERM', graceMs = 10_000, logFile } = spec;
+  let ended: string | undefined;
+  const kill = (): void => {
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // ESRCH: the group has ended already.
+    }
+  };
+  const exit = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => {
+      ended = signal ? `killed by ${signal}` : `exit code ${code ?? 'unknown'}`;
+      // Whatever it started itself goes with it.
+      kill();
+      resolve(ended);
+    });
+  });
+  const stop = async (): Promise<void> => {
+    if (ended !== undefined) return;
+    child.kill(stopSignal);
+    const tooLate = setTimeout(kill, graceMs);
+    await exit;
+    clearTimeout(tooLate);
+  };
+  const tail = (lines?: number): string => tailOf(logFile, lines);
+  return { name, pid, stopSignal, ended: () => ended, exit, tail, stop, kill };
+}
+
+/**
+ * Waits until a service answers.
+ *
+ * @param probe - resolves when it answers, rejects when it does not yet
+ * @throws Error with the end of the service's log when it ends first or has not answered after `timeoutMs`
+ */
+export async function untilReady(
+  service: Service,
+  probe: () => Promise<unknown>,
+  timeoutMs = 60_000,
+): Promise<void> {
+  const fail = (what: string, cause?: unknown): never => {
+    throw new Error(`${service.name} ${what}:\n${service.tail()}`, { cause });
+  };
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const how = service.ended();
+    if (how !== undefined) fail(`ended while it started (${how})`);
+    try {
+      await probe();
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) fail(`does not answer after ${timeoutMs / 1000} s`, error);
+    }
+    await sleep(100);
+  }
+}
+
+/** The last lines of a log file, indented, and cut where a line would fill the screen. */
+export function tailOf(logFile: string, lines = 15): string {
+  try {
+    const all = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-lines);
+    return all.map((line) => `    ${line.slice(0, 400)}`).join('\n');
+  } catch {
+    return '    (no log)';
+  }
+}
+
+/** Reads lines until its input closes, which the system does with this process, and does what the last one says. */
+const GUARDIAN = `
+alive() { kill -0 "$1" 2>/dev/null && ! grep -qs '^State:.Z' "/proc/$1/status"; }
+end() {
+  kill -s "$1" "$2"; tries=0
+  while alive "$2" && [ $tries -lt 200 ]; do sleep 0.05; tries=$((tries + 1)); done
+  kill -s KILL -- "-$2"
+}
+last=; while read -r line; do last=$line; done; eval "$last"`;
+
+/**
+ * From now on every service ends with this process, even if this process is killed with -9.
+ *
+ * @returns dismisses the guardian, when all services have ended
+ */
+export function guardServices(): () => Promise<void> {
+  const shell = spawn('sh', ['-c', GUARDIAN], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  // Without a guardian everything works; less is cleaned up after a kill -9.
+  for (const emitter of [shell, shell.stdin]) emitter.on('error', () => undefined);
+  guardian = shell;
+  tellGuardian();
+  return async () => {
+    if (shell.exitCode !== null) return;
+    const exit = new Promise((resolve) => shell.once('exit', resolve));
+    shell.stdin.end();
+    await exit;
+  };
+}
+
+function tellGuardian(): void {
+  const ends = running.toReversed().map(({ pid, stopSignal }) => `end ${stopSignal.slice(3)} ${pid}`);
+  guardian?.stdin?.write(`${ends.join('; ')}\n`);
+}

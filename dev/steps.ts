@@ -1,0 +1,49 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { Say } from './services';
+
+/** A command that ends on its own. */
+export interface Step {
+  /** What is being done, for progress and errors. */
+  what: string;
+  command: string;
+  args: string[];
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+  timeoutMs: number;
+}
+
+const TICK_MS = 20_000;
+
+/**
+ * Runs a command to its end and says every twenty seconds that it is still running.
+ *
+ * @param say - without it nothing is said
+ * @returns what the command printed
+ * @throws Error with the end of the command's output when it fails or takes longer than `timeoutMs`
+ */
+export async function runStep(
+  { what, command, args, timeoutMs, ...options }: Step,
+  say?: Say,
+): Promise<string> {
+  const started = Date.now();
+  const seconds = (): string => `${Math.round((Date.now() - started) / 1000)} s`;
+  say?.(`${what} …`);
+  const ticker = setInterval(() => say?.(`${what} … ${seconds()}`), TICK_MS);
+  try {
+    const limits = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: Infinity } as const;
+    const { stdout } = await promisify(execFile)(command, args, { ...options, ...limits });
+    say?.(`${what}: done in ${seconds()}`);
+    return stdout.trim();
+  } catch (cause) {
+    const {
+      stdout = '',
+      stderr = '',
+      killed = false,
+    } = cause as Partial<Record<'stdout' | 'stderr', string>> & { killed?: boolean };
+    const output = `${stdout}${stderr}`.trim().slice(-2000) || String(cause);
+    throw new Error(`${what} failed${killed ? `, after ${seconds()}` : ''}: ${output}`, { cause });
+  } finally {
+    clearInterval(ticker);
+  }
+}

@@ -1,0 +1,117 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { CACHE } from './places';
+import type { Say } from './services';
+import { runStep } from './steps';
+
+/** `go install` refuses newer releases: they replace modules in their go.mod. */
+const GO_MODULE = 'github.com/temporalio/cli/cmd/temporal@v1.5.1';
+const BIN = join(CACHE, 'bin');
+const PROGRAM = process.platform === 'win32' ? 'temporal.exe' : 'temporal';
+const DOWNLOAD_DEADLINE_MS = 60_000;
+const BUILD_DEADLINE_MS = 15 * 60_000;
+
+/**
+ * Finds the Temporal CLI, or gets it: `$TEMPORAL_CLI`, PATH, the repository's cache, the official download, and last
+ * a build by Go (about three minutes, once).
+ *
+ * @returns the program's path
+ * @throws Error that names everything that was tried and how to install it by hand
+ */
+export async function findTemporalCli({ say }: { say: Say }): Promise<string> {
+  const named = process.env['TEMPORAL_CLI'];
+  if (named) {
+    if (works(named)) return named;
+    throw new Error(
+      `TEMPORAL_CLI is ${named}, which does not run. Correct it, or unset it to have the CLI found.`,
+    );
+  }
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), BIN];
+  const found = folders
+    .map((folder) => join(folder, PROGRAM))
+    .find((path) => existsSync(path) && works(path));
+  if (found) return found;
+
+  mkdirSync(BIN, { recursive: true });
+  const failures: string[] = [];
+  for (const get of [download, build]) {
+    try {
+      const program = join(BIN, PROGRAM);
+      await get(program, say);
+      return program;
+    } catch (error) {
+      failures.push(error instanceof Error ? error.message : String(error));
+      say(failures.at(-1) ?? '');
+    }
+  }
+  throw new Error(
+    [
+      'The Temporal CLI is missing: it is neither in PATH nor in .cache/bin, and getting it failed:',
+      ...failures.map((failure) => `  - ${failure}`),
+      'Install it (https://docs.temporal.io/cli/setup-cli), or install Go 1.24 or newer and start again,',
+      'or set TEMPORAL_CLI to the program, or TEMPORAL_ADDRESS to a server that runs already.',
+    ].join('\n'),
+  );
+}
+
+const works = (path: string): boolean =>
+  spawnSync(path, ['--version'], { stdio: 'ignore', timeout: 30_000 }).status === 0;
+
+async function download(target: string, say: Say): Promise<void> {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+  const url = `https://temporal.download/cli/archive/latest?platform=${platform}&arch=${arch}`;
+  const folder = mkdtempSync(join(BIN, 'download-'));
+  try {
+    say('Downloading the Temporal CLI from temporal.download …');
+    const response = await fetch(url, { signal: AbortSignal.timeout(DOWNLOAD_DEADLINE_MS) });
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    const archive = join(folder, 'archive');
+    writeFileSync(archive, Buffer.from(await response.arrayBuffer()));
+    // bsdtar, which is Windows' and macOS' tar, reads the zip that Windows gets as well.
+    execFileSync('tar', ['-xf', archive, '-C', folder]);
+    const program = join(folder, PROGRAM);
+    if (!works(program)) throw new Error('the downloaded program does not run on this machine');
+    renameSync(program, target);
+  } catch (cause) {
+    throw new Error(`The download from temporal.download failed: ${reason(cause)}`, { cause });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function build(target: string, say: Say): Promise<void> {
+  if (spawnSync('go', ['version'], { stdio: 'ignore' }).status !== 0) {
+    throw new Error('Go, which could build it, is not installed');
+  }
+  const home = process.env['HOME'] ? {} : { GOPATH: join(CACHE, 'go'), GOCACHE: join(CACHE, 'go-build') };
+  await runStep(
+    {
+      what: 'Building the Temporal CLI with Go (about three minutes, once; it stays in .cache/bin)',
+      command: 'go',
+      args: ['install', GO_MODULE],
+      env: { ...process.env, ...home, GOBIN: BIN, GOFLAGS: '' },
+      timeoutMs: BUILD_DEADLINE_MS,
+    },
+    say,
+  );
+  if (!works(target)) throw new Error('Go built a Temporal CLI that does not run');
+}
+
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // fetch hides why it failed in the cause: "fetch failed" alone is useless.
+  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
+}
+
+// Run as a script it prints the path, for shell scripts.
+if (require.main === module) {
+  findTemporalCli({ say: (line) => process.stderr.write(`${line}\n`) }).then(
+    (path) => process.stdout.write(`${path}\n`),
+    (error: unknown) => {
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+      process.exitCode = 1;
+    },
+  );
+}

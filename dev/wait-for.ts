@@ -1,0 +1,38 @@
+/** How long to wait, and for what. */
+export interface Waiting {
+  /** Shown in the error: "waited 10 s for <what>". */
+  what: string;
+  /** @defaultValue 10000 */
+  timeoutMs?: number;
+  /** @defaultValue 50 */
+  everyMs?: number;
+}
+
+type Truthy<T> = Exclude<T, false | 0 | '' | null | undefined>;
+
+/**
+ * Repeats until a condition holds.
+ *
+ * @param condition - truthy when it holds; a rejection counts as "not yet", and is the error's cause in the end
+ * @returns what the condition returned at last
+ * @throws Error that says what was waited for, and for how long
+ */
+export async function waitFor<T>(
+  condition: () => Promise<T> | T,
+  { what, timeoutMs = 10_000, everyMs = 50 }: Waiting,
+): Promise<Truthy<T>> {
+  const deadline = Date.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await condition();
+      if (value) return value as Truthy<T>;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() >= deadline) break;
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+  throw new Error(`Waited ${timeoutMs / 1000} s in vain for ${what}`, { cause: last });
+}
