@@ -83,9 +83,6 @@ const silent = (): void => undefined;
 
 const settingsOf = (db: Database): Settings => (db.client as { config: Settings }).config;
 
-/** The schema of every table. */
-export const schemaOf = (db: Database): string => settingsOf(db).schema;
-
 /** A lock 5 s, a statement 10 s, an abandoned transaction 15 s; only until the transaction ends. */
 const TIMEOUTS = `
   SET LOCAL lock_timeout = '5s';
@@ -103,6 +100,35 @@ export function transaction<T>(db: Database, act: (trx: Database) => Promise<T>)
       return act(trx);
     },
     { isolationLevel: 'read committed' },
+  );
+}
+
+/** How long a statement of {@link slowTransaction} may take, ms. */
+const SLOW_MS = 300_000;
+
+const slow = new WeakSet<Database>();
+
+/** {@link transaction} for what reads whole tables, once a day: each statement may take five minutes. */
+export function slowTransaction<T>(db: Database, act: (trx: Database) => Promise<T>): Promise<T> {
+  return transaction(db, async (trx) => {
+    await trx.raw(`SET LOCAL statement_timeout = ${SLOW_MS}`);
+    slow.add(trx);
+    return act(trx);
+  });
+}
+
+/**
+ * Reads in one snapshot, which writes nothing and waits for nobody: all statements see the tables at the same moment. Each
+ * may take five minutes. To compile one takes longer than it saves.
+ */
+export function snapshot<T>(db: Database, act: (trx: Database) => Promise<T>): Promise<T> {
+  return db.transaction(
+    async (trx) => {
+      await trx.raw(`${TIMEOUTS}; SET LOCAL statement_timeout = ${SLOW_MS}; SET LOCAL jit = off`);
+      slow.add(trx);
+      return act(trx);
+    },
+    { isolationLevel: 'repeatable read', readOnly: true },
   );
 }
 
@@ -144,7 +170,10 @@ const SERIALIZATION_FAILURE = '40001';
 async function run<Row>(db: Database, sql: string, bindings: Record<string, unknown>): Promise<Row[]> {
   const { schema, namesStatements } = settingsOf(db);
   const statement = db.raw<{ rows: Row[] }>(sql, { schema, ...bindings } as never);
-  const result = await (namesStatements ? statement.options({ name: nameOf(schema, sql) }) : statement);
+  const result = await statement.options({
+    ...(namesStatements && { name: nameOf(schema, sql) }),
+    ...(slow.has(db) && { query_timeout: SLOW_MS }),
+  });
   return result.rows;
 }
 

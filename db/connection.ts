@@ -53,7 +53,7 @@ export interface Pool {
   on(event: 'createFail' | 'acquireFail', listener: (id: number, error: Error) => void): void;
 }
 
-/** Whoever waited in vain for a connection is told why none could be made. */
+/** Reports why no connection could be made to whoever waited for one. */
 export function nameCauseOfTimeouts(pool: Pool): void {
   let failure: Error | undefined;
   pool.on('createSuccess', () => (failure = undefined));

@@ -6,11 +6,14 @@ import type { CloseBy, StoredPaymentStatus } from '../workflows/messages';
 import type { Database } from './connect';
 import { row, rows } from './connect';
 import { ofMerchants } from './merchants';
+import { merchantPaused } from './pauses';
+import type { Refund } from './refunds';
 
 /** How much to find, and whose. */
 export interface DueScan {
   /** Ids of merchants (`appId/sellerId`) that this process has. */
   merchants: readonly string[];
+  /** Of all, or of each merchant where the scan says so. */
   limit: number;
 }
 
@@ -18,19 +21,31 @@ export interface DueScan {
 export interface DuePayment {
   outTradeNo: string;
   orderId: string;
+  /** The id of a row of `merchants`; null where the row was inserted by hand. */
+  merchant: string | null;
   /** Yuan. */
   totalAmount: string;
   status: StoredPaymentStatus;
 }
 
 const PAYMENT = `
-  p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.total_amount AS "totalAmount", p.status`;
+  p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.merchant, p.total_amount AS "totalAmount", p.status`;
+
+/**
+ * What `select` finds for each merchant, and for none, up to the limit for each, by the index on the due time. Rows stay due
+ * while their merchant cannot be queried (misconfigured, no quota), and must not hide another merchant's.
+ */
+const ofEachMerchant = (select: string): string => `
+  SELECT due.* FROM unnest(array_append(CAST(:merchants AS text[]), NULL)) AS scanned(merchant), LATERAL (
+    ${select} LIMIT :limit) AS due`;
+
+const OF_SCANNED = 'p.merchant IS NOT DISTINCT FROM scanned.merchant';
 
 /** A minute, doubled `times` times, at most `most` minutes. */
 const doubled = (times: string, most: number): string =>
   `LEAST(power(2, LEAST(${times}, 16)), ${most}) * interval '1 minute'`;
 
-/** When a payment is asked about after its checkout. */
+/** When a payment is queried after its checkout. */
 export interface CheckPlan {
   /** Milliseconds to the first check of its run; null: its run makes none. */
   firstCheckInMs: number | null;
@@ -39,7 +54,7 @@ export interface CheckPlan {
 
 /**
  * Plans the first check and the first slow check. Call it in the checkout's transaction. Where checks of an earlier
- * checkout are still to come, they stay as planned: its run goes on with them.
+ * checkout are still to come, they stay as planned: its run continues with them.
  */
 export async function planChecks(
   trx: Database,
@@ -85,13 +100,14 @@ function turns(slowChecksMs: readonly number[]) {
   };
 }
 
-/** Payments whose slow check is due, the youngest turn first: a backlog must not keep those late who have just paid. */
+/** Payments of each merchant whose slow check is due, the youngest turn first: a backlog must not keep those late who have just paid. */
 export function findSlowChecks(db: Database, scan: DueScan): Promise<DuePayment[]> {
   return rows(
     db,
-    `SELECT ${PAYMENT} FROM :schema:.payments p
-     WHERE p.status = 'UNPAID' AND p.slow_check_at <= now() AND ${ofMerchants('p')}
-     ORDER BY p.slow_check_at DESC LIMIT :limit`,
+    ofEachMerchant(`
+      SELECT ${PAYMENT} FROM :schema:.payments p
+      WHERE p.status = 'UNPAID' AND p.slow_check_at <= now() AND ${OF_SCANNED}
+      ORDER BY p.slow_check_at DESC`),
     { ...scan },
   );
 }
@@ -193,34 +209,43 @@ export async function postponeAttending(db: Database, outTradeNo: string): Promi
   );
 }
 
-/** An UNPAID payment of an order that is settled. */
-export interface LeftoverPayment extends DuePayment {
+/** One that may have to be closed at Alipay. */
+export interface ClosablePayment extends DuePayment {
+  /** Its merchant is paused: it is asked about, and not closed. */
+  isPaused: boolean;
+}
+
+/** An UNPAID payment of an order that is settled, or has another price now. */
+export interface LeftoverPayment extends ClosablePayment {
   /** Whether its order's time is over, by Postgres' clock. */
   expired: boolean;
   /** Milliseconds until the order expires. */
   remainingMs: number;
 }
 
-/** Leftovers that are due to be closed, the longest due first. */
+/** Leftovers of each merchant that are due to be closed, the longest due first. */
 export function findLeftovers(db: Database, scan: DueScan): Promise<LeftoverPayment[]> {
   return rows(
     db,
-    `SELECT ${PAYMENT}, now() >= o.expires_at AS expired,
-       CAST(EXTRACT(EPOCH FROM o.expires_at - now()) * 1000 AS float8) AS "remainingMs"
-     FROM :schema:.payments p JOIN :schema:.orders o ON o.id = p.order_id
-     WHERE p.status = 'UNPAID' AND p.recheck_at <= now() AND o.status <> 'UNPAID' AND ${ofMerchants('p')}
-     ORDER BY p.recheck_at LIMIT :limit`,
+    ofEachMerchant(`
+      SELECT ${PAYMENT}, now() >= o.expires_at AS expired, ${merchantPaused('p.merchant')} AS "isPaused",
+        CAST(EXTRACT(EPOCH FROM o.expires_at - now()) * 1000 AS float8) AS "remainingMs"
+      FROM :schema:.payments p JOIN :schema:.orders o ON o.id = p.order_id
+      WHERE p.status = 'UNPAID' AND p.recheck_at <= now()
+        AND (o.status <> 'UNPAID' OR p.superseded_at IS NOT NULL) AND ${OF_SCANNED}
+      ORDER BY p.recheck_at`),
     { ...scan },
   );
 }
 
-/** Payments closed here that are due to be asked about once more, the longest due first. */
-export function findRechecks(db: Database, scan: DueScan): Promise<DuePayment[]> {
+/** Payments of each merchant, closed here, that are due to be queried once more, the longest due first. */
+export function findRechecks(db: Database, scan: DueScan): Promise<ClosablePayment[]> {
   return rows(
     db,
-    `SELECT ${PAYMENT} FROM :schema:.payments p
-     WHERE p.status = 'CLOSED' AND p.recheck_at <= now() AND ${ofMerchants('p')}
-     ORDER BY p.recheck_at LIMIT :limit`,
+    ofEachMerchant(`
+      SELECT ${PAYMENT}, ${merchantPaused('p.merchant')} AS "isPaused" FROM :schema:.payments p
+      WHERE p.status = 'CLOSED' AND p.recheck_at <= now() AND ${OF_SCANNED}
+      ORDER BY p.recheck_at`),
     { ...scan },
   );
 }
@@ -233,6 +258,58 @@ export async function setRecheck(db: Database, outTradeNo: string, inMs: number 
      WHERE out_trade_no = :outTradeNo AND status IN ('UNPAID', 'CLOSED')`,
     { outTradeNo, inMs },
   );
+}
+
+/**
+ * Plans the next question about a payment closed here while its cashier page may be open: at its next slow check, at the
+ * latest a minute after the page has expired. Only for an order that is refunded if it is paid later; else returns false.
+ */
+export async function planPageCheck(
+  db: Database,
+  outTradeNo: string,
+  slowChecksMs: readonly number[],
+): Promise<boolean> {
+  const planned = await rows(
+    db,
+    `UPDATE :schema:.payments p SET recheck_at = LEAST(
+       COALESCE(${nextTurn('COALESCE(p.checked_out_at, p.created_at)')}, 'infinity'), p.time_expire + interval '1 minute')
+     FROM :schema:.orders o
+     WHERE p.out_trade_no = :outTradeNo AND o.id = p.order_id AND p.status = 'CLOSED'
+       AND o.if_paid_later IS NOT NULL AND now() < p.time_expire
+     RETURNING p.out_trade_no`,
+    { outTradeNo, ...turns(slowChecksMs) },
+  );
+  return planned.length === 1;
+}
+
+/** A refund that is under way: its run must be there. */
+export type DueRefund = Pick<Refund, 'outTradeNo' | 'outRequestNo' | 'orderId' | 'amount' | 'kind'>;
+
+/** Refunds under way whose run is due to be looked after, the longest due first. */
+export function findStandingRefunds(db: Database, scan: DueScan): Promise<DueRefund[]> {
+  return rows(
+    db,
+    `SELECT r.out_trade_no AS "outTradeNo", r.out_request_no AS "outRequestNo", r.order_id AS "orderId", r.amount, r.kind
+     FROM :schema:.refunds r JOIN :schema:.payments p USING (out_trade_no)
+     WHERE r.status IN ('REQUESTED', 'REVIEW') AND r.retry_at <= now() AND ${ofMerchants('p')}
+     ORDER BY r.retry_at LIMIT :limit`,
+    { ...scan },
+  );
+}
+
+/**
+ * Notes that a refund's run is looked after now, and returns how many times in a row; 0 if the refund has ended. The next time is
+ * due after a minute, then two, four … up to an hour, unless its run reports that it is at work.
+ */
+export async function claimRefund(db: Database, { outTradeNo, outRequestNo }: DueRefund): Promise<number> {
+  const claimed = await row<{ attempts: number }>(
+    db,
+    `UPDATE :schema:.refunds SET attempts = attempts + 1, retry_at = now() + ${doubled('attempts', 60)}
+     WHERE out_trade_no = :outTradeNo AND out_request_no = :outRequestNo AND status IN ('REQUESTED', 'REVIEW')
+     RETURNING attempts`,
+    { outTradeNo, outRequestNo },
+  );
+  return claimed?.attempts ?? 0;
 }
 
 /** Orders with a message that is due to be delivered, the longest due first. */
@@ -259,6 +336,17 @@ export async function claimUndelivered(db: Database, orderId: string): Promise<n
     { orderId },
   );
   return Math.max(0, ...claimed.map(({ attempts }) => attempts));
+}
+
+/** Notes that a caller delivers an order's messages and keeps trying: the follow-up leaves them alone for `ms`. */
+export async function postponeUndelivered(db: Database, orderId: string, ms: number): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.order_messages SET attempts = attempts + 1,
+       retry_at = now() + CAST(:ms AS float8) * interval '1 millisecond'
+     WHERE order_id = :orderId AND told_at IS NULL`,
+    { orderId, ms },
+  );
 }
 
 /** A payment with evidence that nobody has recorded. */

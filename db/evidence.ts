@@ -7,7 +7,8 @@ import { storableJson, storableText } from './storable';
 
 // Verified bodies from Alipay: stored before anything is concluded from them, owed until they are recorded.
 
-export type EvidenceKind = 'notification' | 'answer';
+/** `answer`: to a query of the trade. `refund`: to a refund, or a query of one, that proves it. */
+export type EvidenceKind = 'notification' | 'answer' | 'refund';
 
 /** A body as Alipay signed it. */
 export interface SignedBody {
@@ -22,9 +23,12 @@ export interface SignedBody {
 
 /** What the timeline says of a piece of evidence; nothing about the buyer. Amounts are yuan. */
 export interface EvidenceWords {
-  tradeStatus: string;
+  tradeStatus?: string | undefined;
   totalAmount?: string | undefined;
+  /** Cumulative. */
   refundedAmount?: string | undefined;
+  /** Of one refund. */
+  refundAmount?: string | undefined;
 }
 
 export interface NewEvidence {
@@ -38,6 +42,8 @@ export interface NewEvidence {
   says: EvidenceWords;
   /** Of an answer: the check that brought it. */
   check?: CheckMade;
+  /** Of an answer: which question brought it. */
+  askedBy?: string;
 }
 
 export interface EvidenceRef {
@@ -54,14 +60,14 @@ const NO_CHECK: CheckMade = { check: 0 };
  * that names it, and the check that brought it. Undefined where the payment is not here.
  */
 export async function storeEvidence(db: Database, evidence: NewEvidence): Promise<EvidenceRef | undefined> {
-  const { kind, signed, isNews, says, check = NO_CHECK } = evidence;
+  const { kind, signed, isNews, says, check = NO_CHECK, askedBy = null } = evidence;
   const inserted = await row<EvidenceRef>(
     db,
     `WITH stored AS (
        INSERT INTO :schema:.evidence (out_trade_no, kind, notify_id, body, digest, signature, charset, key_fingerprint,
-         recorded_at)
+         asked_by, recorded_at)
        SELECT out_trade_no, :kind, :notifyId, :body, :digest, :signature, :charset, :keyFingerprint,
-         CASE WHEN NOT :isNews THEN now() END
+         :askedBy, CASE WHEN NOT :isNews THEN now() END
        FROM :schema:.payments WHERE out_trade_no = :outTradeNo
        ON CONFLICT DO NOTHING RETURNING id, out_trade_no, recorded_at
      ), told AS (
@@ -75,6 +81,7 @@ export async function storeEvidence(db: Database, evidence: NewEvidence): Promis
       ...signedColumns(signed),
       ...checkBindings(check),
       isNews,
+      askedBy,
       actor: kind === 'notification' ? 'alipay' : actorOf(check),
       event: kind === 'notification' ? 'notified' : 'answered',
       // In Alipay's own words.
@@ -82,6 +89,7 @@ export async function storeEvidence(db: Database, evidence: NewEvidence): Promis
         trade_status: says.tradeStatus,
         total_amount: says.totalAmount,
         refund_fee: says.refundedAmount,
+        refund_amount: says.refundAmount,
       }),
     },
   );
@@ -110,7 +118,7 @@ async function findAgain(db: Database, evidence: NewEvidence): Promise<EvidenceR
 }
 
 /** The row of {@link identityOf}. */
-const SAME = `e.out_trade_no = :outTradeNo AND e.kind = :kind AND (e.notify_id = :notifyId OR e.kind = 'answer' AND e.digest = :digest)`;
+const SAME = `e.out_trade_no = :outTradeNo AND e.kind = :kind AND (e.notify_id = :notifyId OR e.kind <> 'notification' AND e.digest = :digest)`;
 
 const digestOf = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
 
@@ -134,13 +142,15 @@ export interface UnrecordedEvidence {
   kind: EvidenceKind;
   bytes: Buffer;
   charset: string;
+  /** Of an answer: which question brought it; null: not known. */
+  askedBy: string | null;
 }
 
 /** Evidence about a payment that is not recorded yet, oldest first. */
 export function findUnrecorded(db: Database, outTradeNo: string): Promise<UnrecordedEvidence[]> {
   return rows(
     db,
-    `SELECT id, kind, body AS bytes, charset FROM :schema:.evidence
+    `SELECT id, kind, body AS bytes, charset, asked_by AS "askedBy" FROM :schema:.evidence
      WHERE out_trade_no = :outTradeNo AND recorded_at IS NULL ORDER BY id`,
     { outTradeNo },
   );
@@ -173,7 +183,7 @@ export async function markRecorded(trx: Database, ids: readonly string[]): Promi
 
 /**
  * Takes the bodies and signatures out of recorded evidence older than `olderThanMs`, at most `limit` of them, and out of
- * the rows of `payments` what they had proved; a stub of each stays. What is not recorded is never pruned. Returns how
+ * the rows of `payments` what they had proved, once none of its evidence is left; a stub of each stays. What is not recorded is never pruned. Returns how
  * many were.
  */
 export async function pruneEvidence(
@@ -193,7 +203,8 @@ export async function pruneEvidence(
      ), emptied AS (
        UPDATE :schema:.payments p SET callback_content = NULL
        WHERE p.out_trade_no IN (SELECT out_trade_no FROM pruned) AND p.callback_content IS NOT NULL
-         AND p.callback_time <= now() - :olderThanMs * interval '1 millisecond'
+         AND NOT EXISTS (SELECT 1 FROM :schema:.evidence kept WHERE kept.out_trade_no = p.out_trade_no
+           AND kept.pruned_at IS NULL AND kept.id NOT IN (SELECT id FROM due))
      )
      SELECT CAST(count(*) AS integer) AS count FROM pruned`,
     { olderThanMs, limit },

@@ -48,7 +48,7 @@ const FAULTS = {
   ],
   unmigrated: [
     'The schema lacks tables or columns',
-    'Run: npm run migrate. Or set the right DATABASE_SCHEMA.',
+    'Run: durable-alipay migrate. Or set the right DATABASE_SCHEMA.',
   ],
   rights: ['The user lacks a right', 'Run: durable-alipay doctor. It says what to grant.'],
   standby: ['This Postgres only reads', 'Set the host of the primary in DATABASE_URL.'],

@@ -2,18 +2,26 @@
 import type { Database } from './connect';
 import { row, rows, transaction } from './connect';
 
-type Privilege = 'SELECT' | 'INSERT' | 'UPDATE';
+type Privilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
 
 /** What the application does with each of its tables. */
 const NEEDED: Record<string, readonly Privilege[]> = {
   orders: ['SELECT', 'INSERT', 'UPDATE'],
   payments: ['SELECT', 'INSERT', 'UPDATE'],
+  refunds: ['SELECT', 'INSERT', 'UPDATE'],
   order_messages: ['SELECT', 'INSERT', 'UPDATE'],
   order_log: ['SELECT', 'INSERT'],
   unmatched_notifications: ['SELECT', 'INSERT', 'UPDATE'],
   payment_events: ['SELECT', 'INSERT'],
   evidence: ['SELECT', 'INSERT', 'UPDATE'],
   merchants: ['SELECT', 'INSERT', 'UPDATE'],
+  pauses: ['SELECT', 'INSERT', 'DELETE'],
+  reconciliations: ['SELECT', 'INSERT', 'UPDATE'],
+  bill_lines: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  discrepancies: ['SELECT', 'INSERT', 'UPDATE'],
+  audits: ['SELECT', 'UPDATE'],
+  audit_violations: ['SELECT', 'INSERT', 'UPDATE'],
+  alipay_keys: ['SELECT', 'INSERT'],
   temporal_stores: ['SELECT', 'INSERT', 'UPDATE'],
   alipay_quota: ['SELECT', 'INSERT', 'UPDATE'],
   durable_alipay_migrations: ['SELECT'],

@@ -3,9 +3,12 @@ import type { Database } from './connect';
 import { row, rows, transaction } from './connect';
 import { appendEvent } from './payment-events';
 import type { Payment } from './payments';
+import { storableText } from './storable';
 
 /** A merchant at Alipay, as a process is configured with it. Its identity is the app id and the seller id. */
 export interface MerchantSettings {
+  /** What the shop calls it: `default`, or its name in `MERCHANTS_FILE`. */
+  name: string;
   appId: string;
   sellerId: string;
   gateway: string;
@@ -14,25 +17,24 @@ export interface MerchantSettings {
 /** A row of `merchants`, in camelCase. */
 export interface Merchant extends MerchantSettings {
   id: string;
-  name: string;
   registeredAt: Date;
   /** The id that a person gave it instead; null: none. */
   correctedTo: string | null;
 }
 
-/** The merchant that the environment configures. */
-const NAME = 'default';
-
 /** The id of a merchant's row: `appId/sellerId`. */
 export const merchantId = ({ appId, sellerId }: Pick<MerchantSettings, 'appId' | 'sellerId'>): string =>
   `${appId}/${sellerId}`;
 
+/** The seller's half of a merchant's id. */
+export const sellerOf = (merchant: string): string => merchant.slice(merchant.indexOf('/') + 1);
+
 /**
- * Writes the merchant's row, or brings its gateway's address up to date; returns its id. A row that is right already is
- * only read: an upsert would lock it, and every checkout waits for the one before.
+ * Writes the merchant's row, or updates its name and its gateway's address; returns its id. A row that is up to date is only
+ * read: an upsert would lock it, and every checkout would wait for the previous one.
  */
 export async function registerMerchant(db: Database, merchant: MerchantSettings): Promise<string> {
-  const { appId, sellerId, gateway } = merchant;
+  const { name, appId, sellerId, gateway } = merchant;
   const id = merchantId(merchant);
   await rows(
     db,
@@ -40,9 +42,27 @@ export async function registerMerchant(db: Database, merchant: MerchantSettings)
      SELECT :id, :name, :appId, :sellerId, :gateway
      WHERE NOT EXISTS (SELECT 1 FROM :schema:.merchants WHERE id = :id AND name = :name AND gateway = :gateway)
      ON CONFLICT (id) DO UPDATE SET name = excluded.name, gateway = excluded.gateway`,
-    { id, name: NAME, appId, sellerId, gateway },
+    { id, name, appId, sellerId, gateway },
   );
   return id;
+}
+
+/**
+ * Gives an order and a payment without a merchant to this one: the page that it signs can only be paid to its account, so no
+ * other merchant may be queried about them. Call it with the order's row locked.
+ */
+export async function stampMerchant(
+  trx: Database,
+  { orderId, outTradeNo, merchant }: { orderId: string; outTradeNo: string; merchant: string },
+): Promise<void> {
+  await rows(
+    trx,
+    `WITH stamped AS (
+       UPDATE :schema:.orders SET merchant = :merchant WHERE id = :orderId AND merchant IS NULL)
+     UPDATE :schema:.payments SET merchant = :merchant
+     WHERE out_trade_no = :outTradeNo AND order_id = :orderId AND merchant IS NULL`,
+    { orderId, outTradeNo, merchant },
+  );
 }
 
 /** Whether a row is of one of these merchants. A row inserted by hand names none, and is this process's own. */
@@ -92,11 +112,68 @@ export function listMerchants(db: Database): Promise<MerchantWithOpen[]> {
   );
 }
 
+/** Notes that a genuine notification for a merchant's application names another seller; at most once a minute the same. */
+export async function noteOtherSeller(
+  db: Database,
+  { merchant, sellerId }: { merchant: string; sellerId: string },
+): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.merchants SET other_seller = :sellerId, other_seller_at = now()
+     WHERE id = :merchant AND (other_seller IS DISTINCT FROM :sellerId OR other_seller_at < now() - interval '1 minute')`,
+    { merchant, sellerId: storableText(sellerId) },
+  );
+}
+
+/** Whom Alipay has named in place of these merchants' sellers in the last two days: it repeats a notification for 25 hours. */
+export function findOtherSellers(
+  db: Database,
+  merchants: readonly string[],
+): Promise<{ appId: string; sellerId: string; otherSeller: string }[]> {
+  return rows(
+    db,
+    `SELECT app_id AS "appId", seller_id AS "sellerId", other_seller AS "otherSeller" FROM :schema:.merchants
+     WHERE id = ANY(:merchants) AND other_seller_at > now() - interval '2 days' ORDER BY id`,
+    { merchants },
+  );
+}
+
 /** The ids alone: {@link listMerchants} reads every open payment. */
 export async function listMerchantIds(db: Database): Promise<string[]> {
   const found = await rows<{ id: string }>(
     db,
     `SELECT id FROM :schema:.merchants ORDER BY registered_at, id`,
+  );
+  return found.map(({ id }) => id);
+}
+
+/**
+ * A merchant's id by its name or its id.
+ *
+ * @throws PaymentError NOT_FOUND; INVALID_INPUT where several have the name
+ */
+export async function requireMerchantId(db: Database, nameOrId: string): Promise<string> {
+  const found = await rows<{ id: string }>(
+    db,
+    `SELECT id FROM :schema:.merchants WHERE id = :nameOrId OR (name = :nameOrId AND corrected_to IS NULL) ORDER BY id`,
+    { nameOrId },
+  );
+  const [first, ...others] = found;
+  if (!first) throw unknownMerchant(nameOrId);
+  if (others.length === 0) return first.id;
+  const ids = found.map(({ id }) => id).join(', ');
+  throw new PaymentError(
+    'INVALID_INPUT',
+    `merchant: several are called ${nameOrId}. Name one by its id: ${ids}`,
+  );
+}
+
+/** The ids of one seller's merchants, whichever process has them. */
+export async function listMerchantIdsOf(db: Database, sellerId: string): Promise<string[]> {
+  const found = await rows<{ id: string }>(
+    db,
+    `SELECT id FROM :schema:.merchants WHERE seller_id = :sellerId AND corrected_to IS NULL`,
+    { sellerId },
   );
   return found.map(({ id }) => id);
 }
@@ -115,6 +192,7 @@ export interface MerchantCorrection {
   reason: string;
 }
 
+/** A corrected merchant: its identity before and now. */
 export interface CorrectedMerchant {
   from: string;
   to: string;
@@ -148,7 +226,11 @@ export async function correctMerchant(
       trx,
       `WITH stores AS (
          UPDATE :schema:.temporal_stores SET merchants = array_replace(merchants, :from, :to)
-         WHERE :from = ANY(merchants))
+         WHERE :from = ANY(merchants)
+       ), paused AS (
+         -- rows are stamped page by page: what is paused is so under both ids
+         INSERT INTO :schema:.pauses (what, merchant, actor, reason, since)
+         SELECT what, :to, actor, reason, since FROM :schema:.pauses WHERE merchant = :from ON CONFLICT DO NOTHING)
        UPDATE :schema:.merchants SET corrected_to = NULLIF(:to, id) WHERE id IN (:from, :to)`,
       { from, to: corrected },
     );

@@ -36,13 +36,13 @@ export async function migrateUp(db: Database, schema = 'public'): Promise<string
   });
 }
 
-/** Takes back every migration; answers their names. All data is lost. */
+/** Reverts every migration; returns their names. All data is lost. */
 export async function migrateDown(db: Database, schema = 'public'): Promise<string[]> {
   const [, names] = (await db.migrate.rollback(config(schema), true)) as [number, string[]];
   return names;
 }
 
-/** Names of the migrations that the database still lacks. */
+/** Names of the migrations that are pending. */
 export async function pendingMigrations(db: Database, schema = 'public'): Promise<string[]> {
   // In a schema that is not there yet knex would fail on making its own tables.
   if (!(await schemaExists(db, schema))) return MIGRATION_NAMES;
@@ -50,7 +50,7 @@ export async function pendingMigrations(db: Database, schema = 'public'): Promis
   return pending.map(([name]) => name);
 }
 
-/** Names of the migrations that the database has and this code does not know: a newer version has been at it. */
+/** Names of the migrations that the database has and this code does not know: a newer version has migrated it. */
 export async function unknownMigrations(db: Database, schema = 'public'): Promise<string[]> {
   const [done] = (await db.migrate.list(config(schema))) as [Array<{ name: string }>, unknown];
   const known = new Set(

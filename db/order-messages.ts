@@ -6,57 +6,61 @@ export interface NewOrderMessage {
   orderId: string;
   outTradeNo: string | null;
   status: PaymentResult['status'];
-  /** Yuan; for REFUNDED cumulative. */
+  /** Yuan: of a refund what has gone back so far, else the order's amount. */
   amount: string;
+  /** The refund that it reports. `id` is null where it was made outside Alipay. */
+  refund?: { id: string | null; amount: string };
 }
 
 /**
  * The id says what is told, not when: the same result recorded again (after a restored backup, say) keeps its id,
  * and an order service that deduplicates by it acts once.
  */
-export function messageId({ orderId, outTradeNo, status, amount }: NewOrderMessage): string {
+export function messageId({ orderId, outTradeNo, status, amount, refund }: NewOrderMessage): string {
   switch (status) {
     case 'CLOSED':
       return `CLOSED-${orderId}`;
     case 'PAID':
       return `PAID-${outTradeNo ?? orderId}`;
+    case 'PARTIALLY_REFUNDED':
     case 'REFUNDED':
-      return `REFUNDED-${outTradeNo ?? orderId}-${amount}`;
+      return `REFUND-${outTradeNo ?? orderId}-${refund?.id ?? amount}`;
   }
 }
 
-/** Call it in the transaction of the change that the message tells of. */
-export async function insertOrderMessage(trx: Database, message: NewOrderMessage): Promise<void> {
+/** Call it in the transaction of the change that the message reports. */
+export async function insertOrderMessage(
+  trx: Database,
+  { refund, ...message }: NewOrderMessage,
+): Promise<void> {
   await rows(
     trx,
-    `INSERT INTO :schema:.order_messages (id, order_id, out_trade_no, status, amount)
-     VALUES (:id, :orderId, :outTradeNo, :status, :amount) ON CONFLICT (id) DO NOTHING`,
-    { id: messageId(message), ...message },
+    `INSERT INTO :schema:.order_messages (id, order_id, out_trade_no, status, amount, refund_id, refund_amount)
+     VALUES (:id, :orderId, :outTradeNo, :status, :amount, :refundId, :refundAmount) ON CONFLICT (id) DO NOTHING`,
+    {
+      id: messageId({ ...message, ...(refund && { refund }) }),
+      ...message,
+      refundId: refund?.id ?? null,
+      refundAmount: refund?.amount ?? null,
+    },
   );
 }
 
-/** How a message, `m`, with its payment, `p`, is read. */
+/** How a message, `m`, is read with its order, `o`, and payment, `p`. */
 const COLUMNS = `
   m.id AS "messageId", m.order_id AS "orderId", m.out_trade_no AS "outTradeNo", m.status, p.trade_no AS "tradeNo",
-  m.amount AS "totalAmount", m.created_at AS "createdAt"`;
+  o.total_amount AS "totalAmount", CASE WHEN m.status IN ('PAID', 'CLOSED') THEN 0.00 ELSE m.amount END AS "refundedAmount",
+  m.refund_id AS "refundId", m.refund_amount AS "refundAmount", m.created_at AS "createdAt"`;
+
+const JOINED = `JOIN :schema:.orders o ON o.id = m.order_id LEFT JOIN :schema:.payments p USING (out_trade_no)`;
 
 type MessageRow = Omit<PaymentResult, 'at'> & { createdAt: Date };
 
-const resultOf = ({
-  messageId: id,
-  orderId,
-  outTradeNo,
-  status,
-  tradeNo,
-  totalAmount,
-  createdAt,
-}: MessageRow): PaymentResult => ({
-  messageId: id,
-  orderId,
-  ...(outTradeNo && { outTradeNo }),
-  status,
-  ...(tradeNo && { tradeNo }),
-  totalAmount,
+const resultOf = ({ createdAt, ...message }: MessageRow): PaymentResult => ({
+  // What a result does not have is left out of it.
+  ...(Object.fromEntries(
+    Object.entries(message).filter(([, value]) => (value as string | null) !== null),
+  ) as typeof message),
   at: createdAt.toISOString(),
 });
 
@@ -64,7 +68,7 @@ const resultOf = ({
 export async function findUndelivered(db: Database, orderId: string): Promise<PaymentResult[]> {
   const undelivered = await rows<MessageRow>(
     db,
-    `SELECT ${COLUMNS} FROM :schema:.order_messages m LEFT JOIN :schema:.payments p USING (out_trade_no)
+    `SELECT ${COLUMNS} FROM :schema:.order_messages m ${JOINED}
      WHERE m.order_id = :orderId AND m.told_at IS NULL ORDER BY m.seq`,
     { orderId },
   );
@@ -74,22 +78,28 @@ export async function findUndelivered(db: Database, orderId: string): Promise<Pa
 /** A message that the caller, and nobody else, is to deliver now. */
 export interface LeasedMessage {
   message: PaymentResult;
-  /** Whether the order has more that is undelivered. */
-  hasMore: boolean;
+  /** Of PAID, told for the first time: what found the payment. */
+  foundBy: string | null;
+  /** When the buyer paid, by Alipay's word, or else when that was recorded. */
+  paidAt: Date | null;
 }
 
-/** Longer than one delivery may take. */
-const LEASE = `interval '10 seconds'`;
+/** Longer than one delivery may take: a webhook has 10 s. */
+const LEASE = `interval '15 seconds'`;
 
 /**
- * Leases the oldest undelivered message of an order to one caller; undefined where there is none, or somebody else delivers it.
+ * Leases the oldest undelivered message of an order to one caller; or says for how long another caller may still deliver it, ms,
+ * 0 if nothing is undelivered.
  *
  * A lease, not a lock in a transaction: that would hold a connection while the order service is slow, and a few slow
  * deliveries would keep everything else from Postgres. All callers lease the same row first, the oldest undelivered one, so
  * that an order's messages leave one after the other, in the order of `seq`.
  */
-export async function leaseUndelivered(db: Database, orderId: string): Promise<LeasedMessage | undefined> {
-  const leased = await row<MessageRow & { hasMore: boolean }>(
+export async function leaseUndelivered(
+  db: Database,
+  orderId: string,
+): Promise<LeasedMessage | { busyMs: number }> {
+  const leased = await row<MessageRow & Omit<LeasedMessage, 'message'>>(
     db,
     `WITH leased AS (
        UPDATE :schema:.order_messages SET leased_until = clock_timestamp() + ${LEASE}
@@ -97,32 +107,135 @@ export async function leaseUndelivered(db: Database, orderId: string): Promise<L
            WHERE order_id = :orderId AND told_at IS NULL ORDER BY seq LIMIT 1)
          AND told_at IS NULL AND (leased_until IS NULL OR leased_until <= clock_timestamp())
        RETURNING *)
-     SELECT ${COLUMNS}, EXISTS (SELECT 1 FROM :schema:.order_messages o
-         WHERE o.order_id = m.order_id AND o.told_at IS NULL AND o.seq > m.seq) AS "hasMore"
-     FROM leased m LEFT JOIN :schema:.payments p USING (out_trade_no)`,
+     SELECT ${COLUMNS}, m.found_by AS "foundBy", p.callback_time AS "paidAt" FROM leased m ${JOINED}`,
     { orderId },
   );
-  return leased && { message: resultOf(leased), hasMore: leased.hasMore };
+  if (!leased) return { busyMs: await leaseLeft(db, orderId) };
+  const { foundBy, paidAt, ...message } = leased;
+  return { message: resultOf(message), foundBy, paidAt };
 }
 
-/** Gives a lease back after a delivery that failed, so that the next try need not wait for its end. */
-export async function releaseLease(db: Database, id: string): Promise<void> {
+async function leaseLeft(db: Database, orderId: string): Promise<number> {
+  const busy = await row<{ ms: number }>(
+    db,
+    `SELECT CAST(GREATEST(EXTRACT(EPOCH FROM leased_until - clock_timestamp()) * 1000, 1) AS float8) AS ms
+     FROM :schema:.order_messages WHERE order_id = :orderId AND told_at IS NULL ORDER BY seq LIMIT 1`,
+    { orderId },
+  );
+  return busy?.ms ?? 0;
+}
+
+/** Releases a lease after a failed delivery, so that the next attempt need not wait for it to expire, and stores the reason. */
+export async function releaseLease(db: Database, id: string, why: string): Promise<void> {
   await rows(
     db,
-    `UPDATE :schema:.order_messages SET leased_until = NULL WHERE id = :id AND told_at IS NULL`,
-    { id },
+    `UPDATE :schema:.order_messages SET leased_until = NULL, last_error = :why WHERE id = :id AND told_at IS NULL`,
+    { id, why },
   );
 }
 
-/** Marks a message as told, once, and in the same statement says so in the timeline. */
-export async function markTold(db: Database, id: string): Promise<void> {
-  await rows(
+/**
+ * Marks a message as told, once, with an event in the same statement. `toldAt` is null if it was told before; `hasMore`: the order
+ * has another undelivered message, perhaps since the delivery began.
+ */
+export async function markTold(
+  db: Database,
+  id: string,
+  by: 'signal' | 'webhook' | 'process',
+): Promise<{ toldAt: Date | null; hasMore: boolean }> {
+  const marked = await row<{ toldAt: Date | null; hasMore: boolean }>(
     db,
     `WITH told AS (
-       UPDATE :schema:.order_messages SET told_at = now(), leased_until = NULL WHERE id = :id AND told_at IS NULL
-       RETURNING id, out_trade_no, status)
-     INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
-     SELECT out_trade_no, 'outbox', 'told', jsonb_build_object('messageId', id, 'status', status) FROM told`,
-    { id },
+       UPDATE :schema:.order_messages SET told_at = now(), told_by = :by, leased_until = NULL, last_error = NULL
+       WHERE id = :id AND told_at IS NULL RETURNING id, out_trade_no, status, told_at
+     ), said AS (
+       INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
+       SELECT out_trade_no, 'outbox', 'told', jsonb_build_object('messageId', id, 'status', status) FROM told)
+     SELECT (SELECT told_at FROM told) AS "toldAt", EXISTS (
+       SELECT 1 FROM :schema:.order_messages this JOIN :schema:.order_messages other USING (order_id)
+       WHERE this.id = :id AND other.id <> :id AND other.told_at IS NULL) AS "hasMore"`,
+    { id, by },
+  );
+  return marked ?? { toldAt: null, hasMore: false };
+}
+
+/** A result as an operator sees it. */
+export interface OrderMessage {
+  messageId: string;
+  outTradeNo: string | null;
+  status: PaymentResult['status'];
+  createdAt: Date;
+  toldAt: Date | null;
+  /** `nobody`: a person has skipped it. */
+  toldBy: 'signal' | 'webhook' | 'process' | 'nobody' | null;
+  /** Why it could not be delivered the last time. */
+  lastError: string | null;
+}
+
+const SHOWN = `
+  id AS "messageId", out_trade_no AS "outTradeNo", status, created_at AS "createdAt", told_at AS "toldAt",
+  told_by AS "toldBy", last_error AS "lastError"`;
+
+/** What an order's service was told and is to be told, in that order. */
+export function listOrderMessages(db: Database, orderId: string): Promise<OrderMessage[]> {
+  return rows(db, `SELECT ${SHOWN} FROM :schema:.order_messages WHERE order_id = :orderId ORDER BY seq`, {
+    orderId,
+  });
+}
+
+/** How many results wait for longer than a minute, and the one that was tried last: its order, and what went wrong. */
+export async function findOwed(
+  db: Database,
+): Promise<{ count: number; orderId: string | null; lastError: string | null }> {
+  const owed = await row<{ count: number; orderId: string | null; lastError: string | null }>(
+    db,
+    `WITH owed AS (
+       SELECT order_id, last_error, seq FROM :schema:.order_messages
+       WHERE told_at IS NULL AND created_at < now() - interval '1 minute')
+     SELECT CAST((SELECT count(*) FROM owed) AS integer) AS count, tried.order_id AS "orderId", tried.last_error AS "lastError"
+     FROM (SELECT 1) AS one LEFT JOIN LATERAL (
+       SELECT order_id, last_error FROM owed WHERE last_error IS NOT NULL ORDER BY seq DESC LIMIT 1) AS tried ON true`,
+  );
+  return owed ?? { count: 0, orderId: null, lastError: null };
+}
+
+/** A person's word about results of an order. */
+export interface MessageDecision {
+  orderId: string;
+  messageId: string;
+  actor: string;
+  reason: string;
+}
+
+/** What was decided goes into the timeline in the same statement. */
+const DECIDED = (event: 'skipped' | 'resent'): string => `
+  , said AS (
+    INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
+    SELECT "outTradeNo", :actor, '${event}', jsonb_build_object('messageId', "messageId", 'reason', CAST(:reason AS text))
+    FROM changed)
+  SELECT * FROM changed`;
+
+/** Has an order's results, or one of them, told again with their old ids: due now. Returns them. */
+export function resendOrderMessages(
+  db: Database,
+  { messageId: id, ...decision }: Omit<MessageDecision, 'messageId'> & { messageId?: string | undefined },
+): Promise<OrderMessage[]> {
+  return rows(
+    db,
+    `WITH changed AS (
+       UPDATE :schema:.order_messages SET told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0, retry_at = now(), last_error = NULL
+       WHERE order_id = :orderId AND id = COALESCE(CAST(:id AS text), id) RETURNING ${SHOWN}) ${DECIDED('resent')}`,
+    { ...decision, id: id ?? null },
+  );
+}
+
+/** Gives up an undelivered result, so that later ones of its order are told. Undefined if it has been told already. */
+export function skipOrderMessage(db: Database, decision: MessageDecision): Promise<OrderMessage | undefined> {
+  return row(
+    db,
+    `WITH changed AS (
+       UPDATE :schema:.order_messages SET told_at = now(), told_by = 'nobody', leased_until = NULL
+       WHERE order_id = :orderId AND id = :messageId AND told_at IS NULL RETURNING ${SHOWN}) ${DECIDED('skipped')}`,
+    { ...decision },
   );
 }

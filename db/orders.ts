@@ -4,6 +4,7 @@ import { row, rows, transaction } from './connect';
 import { ofMerchants } from './merchants';
 import type { NewOrderMessage } from './order-messages';
 import { messageId } from './order-messages';
+import { merchantPaused } from './pauses';
 import type { Payment } from './payments';
 import { IS_HOLDING } from './rules';
 
@@ -21,7 +22,11 @@ export interface Order {
   paidAt: Date | null;
   /** The payment that made it PAID. */
   paidBy: string | null;
+  /** What of that has gone back so far, outside Alipay too. */
+  refundedAmount: string;
   closedAt: Date | null;
+  /** The shop wants to cancel it for good: money that comes once it is CLOSED is refunded, whatever the policy for late payments. */
+  ifPaidLater: 'refund' | null;
 }
 
 /** An order with what only Postgres' clock may say of it. */
@@ -44,7 +49,9 @@ export interface NewOrder {
 const COLUMNS = `
   o.id, o.subject, o.total_amount AS "totalAmount", o.status, o.close_by AS "closeBy", o.merchant,
   o.created_at AS "createdAt", o.expires_at AS "expiresAt", o.paid_at AS "paidAt", o.paid_by AS "paidBy",
-  o.closed_at AS "closedAt"`;
+  COALESCE((SELECT refunded_amount + COALESCE(outside_amount, 0) FROM :schema:.payments WHERE out_trade_no = o.paid_by), 0.00)
+    AS "refundedAmount",
+  o.closed_at AS "closedAt", o.if_paid_later AS "ifPaidLater"`;
 
 const CLOCK = `
   now() >= o.expires_at AS expired,
@@ -82,14 +89,37 @@ export function lockOrderOfPayment(trx: Database, outTradeNo: string): Promise<C
   );
 }
 
+/** The order, locked, has another price from now on. False where it is not UNPAID any more. */
+export async function repriceOrder(
+  trx: Database,
+  { id, totalAmount }: { id: string; totalAmount: string },
+): Promise<boolean> {
+  const repriced = await rows(
+    trx,
+    `UPDATE :schema:.orders SET total_amount = CAST(:totalAmount AS numeric) WHERE id = :id AND status = 'UNPAID' RETURNING id`,
+    { id, totalAmount },
+  );
+  return repriced.length === 1;
+}
+
+/** Notes that whatever is paid for an order after the shop has cancelled it is to be refunded. */
+export async function refundIfPaidLater(db: Database, orderId: string): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.orders SET if_paid_later = 'refund' WHERE id = :orderId AND status <> 'PAID'`,
+    { orderId },
+  );
+}
+
 /**
- * UNPAID → PAID or CLOSED, and in the same statement the message that tells the order service of it; payments of the
- * order that are still UNPAID are due to be closed at Alipay. False where the order was not UNPAID; then nothing is
- * written.
+ * UNPAID → PAID or CLOSED, with the message to the order service in the same statement. Payments of the order that are still
+ * UNPAID become due to be closed at Alipay. `foundBy`: what found the payment. Returns false, and writes nothing, if the order
+ * was not UNPAID.
  */
 export async function settle(
   trx: Database,
   message: NewOrderMessage & { status: 'PAID' | 'CLOSED' },
+  foundBy: string | null = null,
 ): Promise<boolean> {
   const settled = await rows(
     trx,
@@ -101,15 +131,15 @@ export async function settle(
          closed_at = CASE WHEN :status = 'CLOSED' THEN now() ELSE closed_at END
        WHERE id = :orderId AND status = 'UNPAID' RETURNING id
      ), told AS (
-       INSERT INTO :schema:.order_messages (id, order_id, out_trade_no, status, amount)
-       SELECT :messageId, id, :outTradeNo, :status, CAST(:amount AS numeric) FROM settled
+       INSERT INTO :schema:.order_messages (id, order_id, out_trade_no, status, amount, found_by)
+       SELECT :messageId, id, :outTradeNo, :status, CAST(:amount AS numeric), :foundBy FROM settled
        ON CONFLICT (id) DO NOTHING
      ), leftovers AS (
        UPDATE :schema:.payments p SET recheck_at = now() FROM settled
        WHERE p.order_id = settled.id AND p.status = 'UNPAID'
      )
      SELECT id FROM settled`,
-    { messageId: messageId(message), ...message },
+    { messageId: messageId(message), ...message, foundBy },
   );
   return settled.length === 1;
 }
@@ -129,6 +159,8 @@ export async function paidItsOrder(
 
 /** What closing an order takes to know of it. */
 export interface OrderToClose extends Pick<ClockedOrder, 'status' | 'closeBy' | 'expired'> {
+  /** Its merchant is paused: it is asked about, and not closed. */
+  isPaused: boolean;
   /** Oldest first. */
   payments: PaymentToClose[];
 }
@@ -144,12 +176,12 @@ export interface PaymentToClose extends Pick<
 /** An order with its payments, as they are at one moment. It locks nothing. */
 export async function findOrderToClose(db: Database, orderId: string): Promise<OrderToClose | undefined> {
   const found = await rows<
-    PaymentToClose & Pick<OrderToClose, 'closeBy' | 'expired'> & { orderStatus: OrderStatus }
+    PaymentToClose & Pick<OrderToClose, 'closeBy' | 'expired' | 'isPaused'> & { orderStatus: OrderStatus }
   >(
     db,
     `SELECT o.status AS "orderStatus", o.close_by AS "closeBy", now() >= o.expires_at AS expired, o.id AS "orderId",
        p.out_trade_no AS "outTradeNo", p.total_amount AS "totalAmount", p.status, p.merchant,
-       p.next_check_at AS "nextCheckAt"
+       p.next_check_at AS "nextCheckAt", ${merchantPaused('COALESCE(o.merchant, p.merchant)')} AS "isPaused"
      FROM :schema:.orders o LEFT JOIN :schema:.payments p ON p.order_id = o.id
      WHERE o.id = :orderId ORDER BY p.created_at, p.out_trade_no`,
     { orderId },
@@ -158,7 +190,8 @@ export async function findOrderToClose(db: Database, orderId: string): Promise<O
   if (!first) return undefined;
   // An order without payments is one row of nulls.
   const payments = found.filter(({ outTradeNo }) => (outTradeNo as string | null) !== null);
-  return { status: first.orderStatus, closeBy: first.closeBy, expired: first.expired, payments };
+  const { orderStatus: status, closeBy, expired, isPaused } = first;
+  return { status, closeBy, expired, isPaused, payments };
 }
 
 /**
@@ -198,12 +231,17 @@ export function findExpiredOrders(
  * What an expired order waits for.
  * - `answer`: Alipay did not answer, or not clearly. The pause is short, so that an outage is over soon after it ends.
  * - `trade`: Alipay does not let the trade be closed.
+ * - `recording`: what Alipay said is not recorded yet. Recording it ends the pause.
  * - `decision`: a payment in REVIEW or REFUNDING. There is nothing to ask; its decision ends the pause.
  */
-export type HoldReason = 'answer' | 'trade' | 'decision';
+export type HoldReason = 'answer' | 'trade' | 'recording' | 'decision';
 
 const FIRST_PAUSE_S = 30;
-const LONGEST_PAUSE_S: Record<Exclude<HoldReason, 'decision'>, number> = { answer: 120, trade: 3_600 };
+const LONGEST_PAUSE_S: Record<Exclude<HoldReason, 'decision'>, number> = {
+  answer: 120,
+  trade: 3_600,
+  recording: 3_600,
+};
 
 /** Keeps the sweep from asking about an UNPAID order for a pause that doubles each time, from 30 s. */
 export async function holdOrder(db: Database, orderId: string, reason: HoldReason): Promise<void> {
@@ -218,8 +256,8 @@ export async function holdOrder(db: Database, orderId: string, reason: HoldReaso
 }
 
 /**
- * Without end, so only while there is a decision to come. Behind the lock of whoever decides: a statement that waited for
- * it would still see the payment as it was before.
+ * The hold has no end, so it may only be set while a decision is pending. It takes the lock that a decision takes first: a
+ * single statement that waited for that lock would still see the payment as it was before.
  */
 function holdForDecision(db: Database, orderId: string): Promise<void> {
   return transaction(db, async (trx) => {

@@ -14,11 +14,12 @@ export interface PaymentEvent {
 }
 
 /**
- * `notified` and `answered` name evidence, which stands in its own table. All others tell of a change, in the transaction
+ * `notified` and `answered` name evidence, which has its own table. All others record a change, in the transaction
  * of that change. None holds anything about a buyer.
  */
 export type PaymentEventName =
   | 'checked-out'
+  | 'superseded'
   | 'checked'
   | 'notified'
   | 'answered'
@@ -26,17 +27,26 @@ export type PaymentEventName =
   | 'closed'
   | 'refunding'
   | 'refunded'
+  | 'refund-requested'
   | 'refund-seen'
   | 'refund-unproven'
+  | 'refund-done'
+  | 'refund-refused'
+  | 'refund-review'
+  | 'refund-resolved'
   | 'review'
   | 'review-resolved'
   | 'unmatched-resolved'
   | 'merchant-corrected'
+  | 'paused'
+  | 'resumed'
   | 'store-taken-over'
   | 'recovery'
   /** A person's, written by SQL (docs/operations.md). */
   | 'note'
-  | 'told';
+  | 'told'
+  | 'resent'
+  | 'skipped';
 
 export interface NewPaymentEvent {
   outTradeNo: string | null;
@@ -68,27 +78,6 @@ export function findEvents(db: Database, outTradeNo: string): Promise<PaymentEve
       outTradeNo,
     },
   );
-}
-
-/**
- * How often Alipay has answered without proving the refund since it was last decided to refund: by refusing it for now, or
- * else by not proving what it has taken on.
- */
-export async function countUnproven(
-  db: Database,
-  outTradeNo: string,
-  { refused }: { refused: boolean },
-): Promise<number> {
-  const [counted] = await rows<{ answers: number }>(
-    db,
-    `SELECT CAST(count(*) AS integer) AS answers FROM :schema:.payment_events
-     WHERE out_trade_no = :outTradeNo AND event = 'refund-unproven'
-       AND (detail ->> 'subCode' IS NOT NULL) = :refused AND id > COALESCE((
-         SELECT max(id) FROM :schema:.payment_events
-         WHERE out_trade_no = :outTradeNo AND event IN ('refunding', 'review-resolved')), 0)`,
-    { outTradeNo, refused },
-  );
-  return (counted as { answers: number }).answers;
 }
 
 /** Whether a person has stopped the refund of this payment less than a minute ago. */

@@ -13,6 +13,8 @@ export interface Payment extends PaymentFacts {
   /** The id of a row of `merchants`; null where the payment was inserted by hand. */
   merchant: string | null;
   product: Product;
+  /** SHA-256 of the buyer and the extra parameters that it was opened with; null: none. */
+  requestDigest: string | null;
   checks: number;
   nextCheckAt: Date | null;
   timeExpire: Date | null;
@@ -29,11 +31,12 @@ export interface Payment extends PaymentFacts {
 }
 
 const COLUMNS = `
-  p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.merchant, p.product, p.total_amount AS "totalAmount",
+  p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.merchant, p.product, p.request_digest AS "requestDigest", p.total_amount AS "totalAmount",
   p.paid_amount AS "paidAmount", p.accepted_amount AS "acceptedAmount", p.status, p.trade_no AS "tradeNo", p.checks,
   p.next_check_at AS "nextCheckAt", p.time_expire AS "timeExpire", p.callback_time AS "callbackTime",
   p.callback_content AS "callbackContent", p.review_reason AS "reviewReason", p.refunded_amount AS "refundedAmount",
-  p.outside_amount AS "outsideAmount", p.outside_reference AS "outsideReference", p.recheck_at AS "recheckAt",
+  p.outside_amount AS "outsideAmount", p.outside_reference AS "outsideReference",
+  p.refund_seen AS "refundSeen", p.superseded_at AS "supersededAt", p.recheck_at AS "recheckAt",
   p.created_at AS "createdAt", p.updated_at AS "updatedAt", p.closed_at AS "closedAt", p.refunded_at AS "refundedAt"`;
 
 export function findPayment(db: Database, outTradeNo: string): Promise<Payment | undefined> {
@@ -68,12 +71,19 @@ export function listPayments(
 /** Changes nothing where the number is taken. Call it with the order's row locked. `marginMs` before the order expires, Alipay stops taking the money. */
 export async function insertPayment(
   trx: Database,
-  payment: { outTradeNo: string; orderId: string; merchant: string; product: Product; marginMs: number },
+  payment: {
+    outTradeNo: string;
+    orderId: string;
+    merchant: string;
+    product: Product;
+    requestDigest: string | null;
+    marginMs: number;
+  },
 ): Promise<void> {
   await rows(
     trx,
-    `INSERT INTO :schema:.payments (out_trade_no, order_id, merchant, product, total_amount, time_expire)
-     SELECT :outTradeNo, id, :merchant, :product, total_amount,
+    `INSERT INTO :schema:.payments (out_trade_no, order_id, merchant, product, request_digest, total_amount, time_expire)
+     SELECT :outTradeNo, id, :merchant, :product, :requestDigest, total_amount,
        -- whole seconds: that is all that Alipay's time_expire can say
        date_trunc('second', expires_at - :marginMs * interval '1 millisecond')
      FROM :schema:.orders WHERE id = :orderId ON CONFLICT (out_trade_no) DO NOTHING`,
@@ -97,7 +107,7 @@ export interface PaymentChange {
 export type MoveEvent = Omit<NewPaymentEvent, 'outTradeNo'>;
 
 /**
- * The one way by which a payment's status changes: a compare-and-set, and in the same statement the event that tells of
+ * The one way by which a payment's status changes: a compare-and-set, and in the same statement the event that records
  * it. False where the row was in none of `from`; then there is no event either. What is due of the payment follows its
  * status here, too: no check once it is settled, somebody to look after it while it is in review or being refunded, and
  * its order no longer held after that.
@@ -182,31 +192,68 @@ export async function notePaidAmount(trx: Database, outTradeNo: string, amount: 
 }
 
 /**
- * Refunds only grow, and never above what was taken: true where `amount` (yuan, cumulative) is more than was known.
+ * Supersedes the UNPAID payments of a locked order that has another price now: they are due to be closed at Alipay, and their
+ * timelines record both amounts.
  */
-export async function raiseRefundedAmount(
+export async function supersedePayments(
   trx: Database,
-  outTradeNo: string,
-  amount: string,
-): Promise<boolean> {
-  const changed = await rows(
+  { id, totalAmount }: { id: string; totalAmount: string },
+): Promise<void> {
+  await rows(
     trx,
-    `UPDATE :schema:.payments
-     SET refunded_amount = LEAST(CAST(:amount AS numeric), paid_amount), updated_at = now()
-     WHERE out_trade_no = :outTradeNo AND refunded_amount < LEAST(CAST(:amount AS numeric), paid_amount)
-     RETURNING out_trade_no`,
-    { outTradeNo, amount },
+    `WITH superseded AS (UPDATE :schema:.payments SET superseded_at = now(), recheck_at = now(), updated_at = now()
+       WHERE order_id = :id AND status = 'UNPAID' AND superseded_at IS NULL RETURNING out_trade_no, total_amount)
+     INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
+     SELECT out_trade_no, 'checkout', 'superseded',
+       jsonb_build_object('from', CAST(total_amount AS text), 'to', CAST(:totalAmount AS text)) FROM superseded`,
+    { id, totalAmount },
   );
-  return changed.length === 1;
 }
 
-/** Payments that wait for a person's decision, the longest waiting first. */
-export function listReviews(db: Database, limit: number): Promise<Payment[]> {
+/** Notes the highest sum of refunds that Alipay has told, yuan. */
+export async function raiseRefundSeen(trx: Database, outTradeNo: string, amount: string): Promise<void> {
+  await rows(
+    trx,
+    `UPDATE :schema:.payments SET refund_seen = CAST(:amount AS numeric)
+     WHERE out_trade_no = :outTradeNo AND refund_seen < CAST(:amount AS numeric)`,
+    { outTradeNo, amount },
+  );
+}
+
+/**
+ * Sums up its refunds that are DONE; never above what was taken, which is known with the first of them. Returns by how much
+ * that has grown, yuan.
+ */
+export async function sumUpRefunds(trx: Database, outTradeNo: string): Promise<string> {
+  const summed = await row<{ grown: string }>(
+    trx,
+    `UPDATE :schema:.payments p SET
+       paid_amount = COALESCE(p.paid_amount, p.total_amount),
+       refunded_amount = LEAST(back.amount, COALESCE(p.paid_amount, p.total_amount)),
+       updated_at = now()
+     FROM (SELECT COALESCE(sum(amount), 0) AS amount FROM :schema:.refunds
+         WHERE out_trade_no = :outTradeNo AND status = 'DONE') back,
+       (SELECT refunded_amount FROM :schema:.payments WHERE out_trade_no = :outTradeNo) before
+     WHERE p.out_trade_no = :outTradeNo
+     RETURNING p.refunded_amount - before.refunded_amount AS grown`,
+    { outTradeNo },
+  );
+  return summed?.grown ?? '0.00';
+}
+
+/** Payments that wait for a person's decision, the longest waiting first; `because`: only those with this reason. */
+export function listReviews(
+  db: Database,
+  limit: number,
+  { because, merchant }: { because?: string; merchant?: string } = {},
+): Promise<Payment[]> {
   return rows(
     db,
     `SELECT ${COLUMNS} FROM :schema:.payments p
      WHERE ${IS_IN_REVIEW}
+       ${because === undefined ? '' : `AND :because IN (p.review_reason, split_part(p.review_reason, ' ', 1))`}
+       ${merchant === undefined ? '' : 'AND p.merchant = :merchant'}
      ORDER BY updated_at, out_trade_no LIMIT :limit`,
-    { limit },
+    { limit, ...(because !== undefined && { because }), ...(merchant !== undefined && { merchant }) },
   );
 }

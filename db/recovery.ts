@@ -6,12 +6,13 @@ import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
 import { row, rows, transaction } from './connect';
 import { appendEvent } from './payment-events';
+import { markRecovered } from './temporal-stores';
 
 /** How many rows are concerned. */
 export interface Recovery {
-  /** UNPAID payments with a check planned: their run is gone, so they are asked about at once. */
+  /** UNPAID payments with a check planned: their run is gone, so they are queried at once. */
   unwatched: number;
-  /** Payments in REVIEW or REFUNDING: their run is started again. */
+  /** Payments in REVIEW or REFUNDING, and refunds under way: their run is started again. */
   unattended: number;
   /** Results that are told again, with their old ids. */
   undelivered: number;
@@ -27,7 +28,7 @@ export interface RecoveryWindow {
 
 const PAGE = 1_000;
 
-/** An order service that has been told everything again at once would have a day's work in a minute. */
+/** Sent again all at once, the results would give the order service a day's work in a minute. */
 const RESULTS_PER_SECOND = 50;
 
 const OVERDUE = `(CAST(:before AS timestamptz) - interval '3 minutes')`;
@@ -37,7 +38,10 @@ const UNWATCHED = `status = 'UNPAID' AND next_check_at > ${OVERDUE} AND updated_
 // Without a time it is due already.
 const UNATTENDED = `(status IN ('REFUNDING', 'REVIEW') OR review_reason IS NOT NULL) AND revive_at > :before`;
 
-const UNDELIVERED = `told_at >= :since AND told_at < :before`;
+// What a webhook has taken was never in the store.
+const STANDING_REFUND = `status IN ('REQUESTED', 'REVIEW') AND retry_at > :before`;
+
+const UNDELIVERED = `told_at >= :since AND told_at < :before AND told_by = 'signal'`;
 
 /** Postgres' clock. */
 export async function readClock(db: Database): Promise<Date> {
@@ -72,7 +76,8 @@ export async function countRecoverable(db: Database, window: RecoveryWindow): Pr
     db,
     `SELECT
        (SELECT CAST(count(*) AS integer) FROM :schema:.payments WHERE ${UNWATCHED}) AS unwatched,
-       (SELECT CAST(count(*) AS integer) FROM :schema:.payments WHERE ${UNATTENDED}) AS unattended,
+       (SELECT CAST(count(*) AS integer) FROM :schema:.payments WHERE ${UNATTENDED})
+         + (SELECT CAST(count(*) AS integer) FROM :schema:.refunds WHERE ${STANDING_REFUND}) AS unattended,
        (SELECT CAST(count(*) AS integer) FROM :schema:.order_messages WHERE ${UNDELIVERED}) AS undelivered`,
     { ...window },
   );
@@ -80,8 +85,8 @@ export async function countRecoverable(db: Database, window: RecoveryWindow): Pr
 }
 
 /**
- * Makes due what the lost store alone knew, page by page, each page a transaction. Safe to repeat, and for several
- * processes at once: what is due already stays as it is.
+ * Makes due what only the lost store knew, page by page, each page in a transaction. Safe to repeat, also by several processes
+ * at once: what is already due stays as it is.
  *
  * @param signal ends it between two pages, with its reason thrown
  */
@@ -97,9 +102,26 @@ export async function recover(db: Database, window: RecoveryWindow, signal?: Abo
   };
   return {
     unwatched: await byPages((trx) => watchAgain(trx, window)),
-    unattended: await byPages((trx) => attendAgain(trx, window)),
+    unattended:
+      (await byPages((trx) => attendAgain(trx, window))) + (await byPages((trx) => refundAgain(trx, window))),
     undelivered: await byPages((trx, done) => tellAgain(trx, window, done)),
   };
+}
+
+/**
+ * {@link recover} for a store that has taken over, with the note that it is done. Where another process holds results that
+ * were skipped here, and may yet roll back, it is left to the next call.
+ */
+export async function recoverStore(
+  db: Database,
+  namespaceId: string,
+  window: RecoveryWindow,
+  signal?: AbortSignal,
+): Promise<Recovery> {
+  const recovered = await recover(db, window, signal);
+  const { undelivered: left } = await countRecoverable(db, window);
+  if (left === 0) await markRecovered(db, namespaceId);
+  return recovered;
 }
 
 // A row that somebody writes at the same moment is skipped: what is written is known to the present store.
@@ -130,11 +152,24 @@ async function attendAgain(trx: Database, window: RecoveryWindow): Promise<numbe
   return changed.length;
 }
 
+async function refundAgain(trx: Database, window: RecoveryWindow): Promise<number> {
+  const changed = await rows(
+    trx,
+    `UPDATE :schema:.refunds SET retry_at = :before, attempts = 0
+     WHERE (out_trade_no, out_request_no) IN (
+       SELECT out_trade_no, out_request_no FROM :schema:.refunds WHERE ${STANDING_REFUND}
+       ORDER BY retry_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
+     RETURNING out_request_no`,
+    { ...window, page: PAGE },
+  );
+  return changed.length;
+}
+
 async function tellAgain(trx: Database, window: RecoveryWindow, done: number): Promise<number> {
   const changed = await rows(
     trx,
     `UPDATE :schema:.order_messages m SET
-       told_at = NULL, attempts = 0,
+       told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0,
        retry_at = clock_timestamp() + (:done + page.n) * interval '1 second' / :perSecond
      FROM (
        SELECT id, row_number() OVER (ORDER BY told_at) AS n FROM (

@@ -1,5 +1,6 @@
-import type { OrderStatus, ReviewOutcome } from '../workflows/messages';
+import type { OrderStatus, ResolveRefund, ReviewOutcome } from '../workflows/messages';
 import { readFen, toFen, toYuan } from './money';
+import type { Refund } from './refunds';
 import type { PaymentFacts } from './rules';
 import { REVIEW_REASONS, amountToRefund, isInReview, isKnownPaid } from './rules';
 
@@ -14,7 +15,7 @@ export interface FreshAnswer {
   wasPaid: boolean;
   /** Yuan. */
   totalAmount: string | null;
-  /** Our own refund of the whole payment is proven. */
+  /** All of it has gone back, each refund proven. */
   isRefunded: boolean;
 }
 
@@ -22,9 +23,13 @@ export interface FreshAnswer {
 export interface Proposal {
   to: ReviewOutcome;
   outside?: { reference: string } | undefined;
+  /** The decision is about payments in review for this reason, and no others. */
+  because?: string | undefined;
   order: OrderStatus;
   paidItsOrder: boolean;
-  /** A refund was stopped a moment ago: the call that makes it may still be on its way to Alipay. */
+  /** It was opened at another price than the order has. */
+  isSuperseded: boolean;
+  /** A refund is under way, or was stopped a moment ago: the call that makes it may still be on its way to Alipay. */
   refundMayCome: boolean;
 }
 
@@ -42,9 +47,18 @@ const refused = (because: string): Verdict => ({ kind: 'refused', because });
 export const isDecided = (payment: PaymentFacts, to: ReviewOutcome): boolean =>
   payment.status === to && (to === 'REVIEW' || payment.reviewReason === null);
 
+/** A code of Alipay's behind the reason may be left out. */
+const isInReviewFor = (payment: PaymentFacts, because: string): boolean =>
+  isInReview(payment) && [payment.reviewReason, payment.reviewReason?.split(' ')[0]].includes(because);
+
 /** Which decisions a payment's own row permits, before Alipay is asked. */
-export function judgeRow(payment: PaymentFacts, { to, outside }: Pick<Proposal, 'to' | 'outside'>): Verdict {
+export function judgeRow(
+  payment: PaymentFacts,
+  { to, outside, because }: Pick<Proposal, 'to' | 'outside' | 'because'>,
+): Verdict {
   const { status } = payment;
+  if (because && !isInReviewFor(payment, because))
+    return refused(`it is not in review for ${because} any more`);
   if (outside && to !== 'REFUNDED') return refused('a reference goes with REFUNDED only');
   if (status === 'REFUNDING') {
     return to === 'REVIEW' ? ACCEPTED : refused('its refund is under way; REVIEW stops it');
@@ -83,19 +97,22 @@ const withAmount = ({ totalAmount }: FreshAnswer): Verdict =>
   readFen(totalAmount ?? undefined) === undefined ? refused('Alipay names no amount') : ACCEPTED;
 
 const MAY_COME = refused(
-  'its refund was stopped less than a minute ago and may still be made; wait a minute',
+  'a refund of it is under way, or was stopped less than a minute ago, and may still be made; wait a minute',
 );
 
 function judgePaid(
   { status }: PaymentFacts,
-  { order, paidItsOrder, refundMayCome }: Proposal,
+  { order, paidItsOrder, isSuperseded, refundMayCome }: Proposal,
   fresh: FreshAnswer,
 ): Verdict {
   if (fresh.answer !== 'paid' || fresh.isRefunded) return refused(says(fresh));
-  if (refundMayCome) return MAY_COME;
+  if (refundMayCome && status === 'REVIEW') return MAY_COME;
   // An order is paid by one payment: this one, if it is open, or if this one had paid it before its refund failed.
   if (status === 'REVIEW' && order !== 'UNPAID' && !(order === 'PAID' && paidItsOrder)) {
     return refused(`its order is ${order}, so that it cannot pay it; resolve to REFUNDING`);
+  }
+  if (status === 'REVIEW' && isSuperseded) {
+    return refused('its order has another price now, so that it cannot pay it; resolve to REFUNDING');
   }
   return withAmount(fresh);
 }
@@ -154,6 +171,44 @@ function isFinalRefusal(reviewReason: string | null): boolean {
   return reason === REVIEW_REASONS.refundRefused && !NOT_FINAL.some((word) => code?.endsWith(word));
 }
 
+/** What Alipay answers a moment before a person's decision about a refund. */
+export interface FreshRefund {
+  /** The refund query proves it. */
+  isProven: boolean;
+  /** The trade was paid, and is closed: all of it has gone back. */
+  allWentBack: boolean;
+  /** What was taken and has not gone back by refunds that are proven, fen. */
+  left: number;
+}
+
+/**
+ * Whether a person's decision about a refund agrees with Alipay. One in REVIEW has one that is accepted, whatever it answers; one
+ * of the shop's that Alipay was never asked for can be withdrawn.
+ */
+export function judgeRefund(
+  {
+    status,
+    kind,
+    amount,
+    askedAt,
+    justAsked,
+  }: Pick<Refund, 'status' | 'kind' | 'amount' | 'askedAt' | 'justAsked'>,
+  to: ResolveRefund['to'],
+  { isProven, allWentBack, left }: FreshRefund,
+): Verdict {
+  const isUnsent = status === 'REQUESTED' && kind === 'shop' && askedAt === null;
+  if (isUnsent && to === 'REFUSED') return ACCEPTED;
+  if (status !== 'REVIEW') return refused(`it is ${status}, not in review`);
+  if (to === 'DONE') {
+    const fits = amount !== null && toFen(amount) <= left;
+    return isProven || (allWentBack && fits) ? ACCEPTED : refused('Alipay does not say that it was made');
+  }
+  if (isProven) return refused('Alipay says that it was made; resolve to DONE');
+  return justAsked
+    ? refused('it was asked for less than a minute ago and may still be made; wait a minute')
+    : ACCEPTED;
+}
+
 function judgeClosed(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
   if (fresh.isRefunded || fresh.wasPaid || fresh.answer === 'paid') return refused(says(fresh));
   if (isKnownPaid(payment)) return refused('Alipay has said that it was paid');
@@ -162,5 +217,5 @@ function judgeClosed(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
 
 function says({ answer, tradeStatus, wasPaid, isRefunded }: FreshAnswer): string {
   const after = answer === 'closed' && wasPaid ? ' after a payment' : '';
-  return `Alipay says ${tradeStatus ?? answer}${after}${isRefunded ? ', and that our refund was made' : ''}`;
+  return `Alipay says ${tradeStatus ?? answer}${after}${isRefunded ? ', and that all of it has gone back' : ''}`;
 }

@@ -10,6 +10,9 @@ export const REVIEW_REASONS = {
   refundRefused: 'REFUND_REFUSED',
   refundNotProven: 'REFUND_NOT_PROVEN',
   refundStopped: 'REFUND_STOPPED',
+  refundBrake: 'REFUND_BRAKE',
+  billDiffers: 'BILL_DIFFERS',
+  notInBill: 'NOT_IN_BILL',
 } as const;
 
 export type ReviewReason = (typeof REVIEW_REASONS)[keyof typeof REVIEW_REASONS];
@@ -27,6 +30,10 @@ export interface PaymentFacts {
   acceptedAmount: string | null;
   /** What Alipay has given back, cumulative. */
   refundedAmount: string;
+  /** The highest sum of refunds that Alipay has reported; `refundedAmount` is the sum of those that are proven one by one. */
+  refundSeen: string;
+  /** When the price of its order changed. */
+  supersededAt: Date | null;
 }
 
 // Each state that is made of several columns has one name, and its SQL is beside it. In SQL, `p` is payments.
@@ -57,15 +64,46 @@ export const isKnownPaid = (payment: PaymentFacts): boolean =>
   toFen(payment.refundedAmount) > 0 ||
   (payment.status !== 'REVIEW' && tookMoney(payment));
 
-/** What a refund of the whole payment gives back, yuan. */
+/** What can be given back in all, yuan. */
 export const amountToRefund = ({
   paidAmount,
   totalAmount,
 }: Pick<PaymentFacts, 'paidAmount' | 'totalAmount'>): string => paidAmount ?? totalAmount;
 
+/** Once all has gone back, nobody needs to decide any more; but if the amounts differ, "all" is in doubt. */
+export function isSettledByRefunds({ status, reviewReason }: PaymentFacts): boolean {
+  const [reason = ''] = reviewReason?.split(' ') ?? [];
+  switch (status) {
+    case 'REFUNDING':
+    // It came too late, and went back before it was heard of.
+    case 'CLOSED':
+      return true;
+    case 'PAID':
+      return reason !== REVIEW_REASONS.amountDiffers;
+    case 'REVIEW':
+      return ENDED_REFUNDS.includes(reason);
+    default:
+      return false;
+  }
+}
+
+/** Why a payment is in review if only the outcome of its refund is in doubt. */
+const ENDED_REFUNDS: readonly string[] = [
+  REVIEW_REASONS.refundRefused,
+  REVIEW_REASONS.refundNotProven,
+  REVIEW_REASONS.refundStopped,
+  REVIEW_REASONS.refundBrake,
+];
+
+/** A payment at a price that its order no longer has, or had and has again: it never makes the order PAID. */
+export const isSuperseded = (
+  { supersededAt, totalAmount }: Pick<PaymentFacts, 'supersededAt' | 'totalAmount'>,
+  order: { totalAmount: string },
+): boolean => supersededAt !== null || toFen(totalAmount) !== toFen(order.totalAmount);
+
 /** What the tables say before anything is decided, read under the order's lock. */
 export interface Standing {
-  order: OrderStatus;
+  order: { status: OrderStatus; totalAmount: string };
   payment: PaymentFacts;
 }
 
@@ -98,8 +136,10 @@ export function decidePaid(
     case 'UNPAID':
     case 'CLOSED':
       if (differs) return { kind: 'move', to: 'REVIEW', reason: REVIEW_REASONS.amountDiffers };
-      if (order === 'UNPAID' && payment.status === 'UNPAID') return { kind: 'move', to: 'PAID' };
-      return unwanted(order, policy);
+      if (order.status === 'UNPAID' && payment.status === 'UNPAID' && !isSuperseded(payment, order)) {
+        return { kind: 'move', to: 'PAID' };
+      }
+      return unwanted(order.status, policy);
   }
 }
 
@@ -158,7 +198,7 @@ export const movedMoney = (payment: PaymentFacts, trade: ClosedTrade): boolean =
   trade.wasPaid || refundedFen(payment, trade) > 0 || isKnownPaid(payment);
 
 const refundedFen = (payment: PaymentFacts, trade: ClosedTrade): number =>
-  Math.max(readFen(trade.refundedAmount) ?? 0, toFen(payment.refundedAmount));
+  Math.max(readFen(trade.refundedAmount) ?? 0, toFen(payment.refundedAmount), toFen(payment.refundSeen));
 
 /** What a notification says, or a query's answer, as far as it can be news. Amounts are yuan, as Alipay wrote them. */
 export interface TradeNews {

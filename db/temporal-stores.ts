@@ -140,7 +140,7 @@ async function wasJustSeen(trx: Database, { namespaceId }: TemporalStore): Promi
   return found !== undefined;
 }
 
-/** The store's row says whose the database is; before there was one, the merchants that checkouts have registered do. */
+/** The store's row says whose database this is; if there is none yet, the merchants that checkouts have registered do. */
 async function assertSameInstallation(
   trx: Database,
   seen: SeenStore,

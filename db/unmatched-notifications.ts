@@ -118,3 +118,27 @@ export async function resolveUnmatched(
   }
   return found;
 }
+
+/**
+ * Takes out of resolved notifications older than `olderThanMs`, at most `limit` of them, what Alipay signed and all that
+ * is about the buyer; a stub of each stays. One that nobody has dealt with is never pruned. Returns how many were.
+ */
+export async function pruneUnmatched(
+  db: Database,
+  { olderThanMs, limit }: { olderThanMs: number; limit: number },
+): Promise<number> {
+  const pruned = await rows(
+    db,
+    `WITH due AS (
+       SELECT id FROM :schema:.unmatched_notifications
+       WHERE resolved_at IS NOT NULL AND pruned_at IS NULL AND at <= now() - :olderThanMs * interval '1 millisecond'
+       ORDER BY at LIMIT :limit FOR UPDATE SKIP LOCKED
+     )
+     UPDATE :schema:.unmatched_notifications n SET body = NULL, signature = NULL, pruned_at = now(),
+       content = jsonb_strip_nulls(jsonb_build_object('trade_no', content -> 'trade_no',
+         'trade_status', content -> 'trade_status', 'total_amount', content -> 'total_amount'))
+     FROM due WHERE n.id = due.id RETURNING n.id`,
+    { olderThanMs, limit },
+  );
+  return pruned.length;
+}

@@ -1,24 +1,25 @@
 import type { Database } from '../connect';
 import { transaction } from '../connect';
+import { planPageCheck } from '../due';
 import { owesEvidence } from '../evidence';
 import { lockOrder, lockOrderOfPayment, settle } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
-import { findPaymentsOfOrder, movePayment } from '../payments';
-import { isHolding } from '../rules';
+import { findPayment, findPaymentsOfOrder, movePayment } from '../payments';
+import { isHolding, isSuperseded } from '../rules';
 import { unknownOrder } from './errors';
 
 /** `changed`: something happened since Alipay was asked; ask again before closing anything. */
 export type CloseOutcome = 'closed' | 'already-closed' | 'paid' | 'held' | 'changed';
 
-/** A payment that Alipay was asked about, and when to ask once more after it has been closed here. */
+/** A payment that Alipay was queried about, and when to query once more after it has been closed here. */
 export interface AskedPayment {
   outTradeNo: string;
   recheckInMs: number | null;
 }
 
 /**
- * Closes an order together with exactly the payments that Alipay was asked about, or nothing at all.
+ * Closes an order together with exactly the payments that Alipay was queried about, or nothing at all.
  *
  * @throws PaymentError ORDER_UNKNOWN
  */
@@ -29,7 +30,15 @@ export async function closeOrderWithPayments(
     asked,
     actor,
     reason,
-  }: { orderId: string; asked: AskedPayment[]; actor: string; reason: string },
+    slowChecksMs = [],
+  }: {
+    orderId: string;
+    asked: AskedPayment[];
+    actor: string;
+    reason: string;
+    /** `SLOW_CHECKS`, ms after checkout: when the open pages of a cancelled order are queried. */
+    slowChecksMs?: readonly number[];
+  },
 ): Promise<CloseOutcome> {
   return transaction(db, async (trx) => {
     const order = await lockOrder(trx, orderId);
@@ -48,7 +57,11 @@ export async function closeOrderWithPayments(
     )
       return 'changed';
 
-    for (const payment of asked) await closePayment(trx, payment, { actor, reason });
+    for (const payment of asked) {
+      await closePayment(trx, payment, { actor, reason });
+      // "No such trade" is no end while the buyer may still begin one.
+      if (payment.recheckInMs !== null) await planPageCheck(trx, payment.outTradeNo, slowChecksMs);
+    }
     if (asked.length === 0) {
       await appendEvent(trx, { outTradeNo: null, actor, event: 'closed', detail: { orderId, reason } });
     }
@@ -74,11 +87,15 @@ async function closePayment(
   return movePayment(trx, outTradeNo, { from: ['UNPAID'], to: 'CLOSED' }, event, { recheckInMs });
 }
 
-/** Closes a leftover UNPAID payment of an order that is settled already. False where either is no longer so. */
+/** Closes a leftover: an UNPAID payment of an order that is settled, or has another price. False where that is no longer so. */
 export async function closeLeftover(db: Database, asked: AskedPayment, actor: string): Promise<boolean> {
   return transaction(db, async (trx) => {
     const order = await lockOrderOfPayment(trx, asked.outTradeNo);
-    if (!order || order.status === 'UNPAID') return false;
-    return closePayment(trx, asked, { actor, reason: `order is ${order.status}` });
+    const payment = await findPayment(trx, asked.outTradeNo);
+    if (!order || !payment) return false;
+    if (order.status !== 'UNPAID') {
+      return closePayment(trx, asked, { actor, reason: `order is ${order.status}` });
+    }
+    return isSuperseded(payment, order) && closePayment(trx, asked, { actor, reason: 'superseded' });
   });
 }

@@ -1,4 +1,5 @@
 import { PaymentError } from '../../workflows/errors';
+import type { Pause } from '../pauses';
 
 /** ORDER_HELD, with the reason and what to do. */
 export function heldOrder(orderId: string, because: string): PaymentError {
@@ -16,11 +17,24 @@ export function unknownPayment(outTradeNo: string): PaymentError {
   return new PaymentError('PAYMENT_UNKNOWN', `There is no payment ${outTradeNo}. Check the outTradeNo.`);
 }
 
-/** MERCHANT_DIFFERS: the caller is configured with another merchant than the row names. */
+/** MERCHANT_DIFFERS: the caller asks for another merchant than the row names. */
 export function otherMerchant(what: string, theirs: string | null, ours: string): PaymentError {
   return new PaymentError(
     'MERCHANT_DIFFERS',
-    `${what} belongs to merchant ${theirs ?? ''}, and this process has ${ours}. ` +
-      'Use a new id, or set ALIPAY_APP_ID and ALIPAY_SELLER_ID of that merchant.',
+    `${what} belongs to merchant ${theirs ?? ''}, not to ${ours}. ` +
+      'Name its merchant, use a new id, or set ALIPAY_APP_ID and ALIPAY_SELLER_ID of that merchant.',
   );
+}
+
+/** MERCHANT_PAUSED, with who and since when; the reason may be nothing for buyers. */
+export function pausedMerchant(name: string, { actor, since }: Pause): PaymentError {
+  return new PaymentError(
+    'MERCHANT_PAUSED',
+    `Merchant ${name} is paused since ${since.toISOString()} by ${actor}: nobody can check out. ` +
+      `Try again when it is resumed (durable-alipay resume merchant ${name}), or use another merchant.`,
+  );
+}
+
+export function unknownRefund(refundId: string): PaymentError {
+  return new PaymentError('REFUND_UNKNOWN', `There is no refund ${refundId}. Check the refundId.`);
 }

@@ -1,9 +1,10 @@
 /**
  * The transactions that keep the ledger. Each locks the order's row first, then decides, then writes by
- * compare-and-set, with the event that tells of the change and the message to the order service beside it.
+ * compare-and-set, with the event that records the change and the message to the order service.
  */
+export * from './billing';
 export * from './closing';
-export { heldOrder, unknownOrder, unknownPayment } from './errors';
+export { heldOrder, unknownOrder, unknownPayment, unknownRefund } from './errors';
 export * from './opening';
 export * from './recorded';
 export * from './recording';

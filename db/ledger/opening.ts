@@ -5,15 +5,17 @@ import { transaction } from '../connect';
 import type { CheckPlan } from '../due';
 import { planChecks } from '../due';
 import type { MerchantSettings } from '../merchants';
-import { isOf, merchantId, registerMerchant } from '../merchants';
+import { isOf, merchantId, registerMerchant, stampMerchant } from '../merchants';
 import { toFen } from '../money';
+import { owesEvidence } from '../evidence';
+import { findMerchantPause } from '../pauses';
 import type { ClockedOrder } from '../orders';
-import { findOrder, insertOrder, lockOrder } from '../orders';
+import { findOrder, insertOrder, lockOrder, repriceOrder } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
-import { findPayment, findPaymentsOfOrder, insertPayment } from '../payments';
+import { findPayment, findPaymentsOfOrder, insertPayment, supersedePayments } from '../payments';
 import { isHolding } from '../rules';
-import { heldOrder, otherMerchant, unknownOrder, unknownPayment } from './errors';
+import { heldOrder, otherMerchant, pausedMerchant, unknownOrder, unknownPayment } from './errors';
 
 export interface OrderToRegister {
   orderId: string;
@@ -26,24 +28,32 @@ export interface OrderToRegister {
 }
 
 /**
- * Registers an order and its merchant, or finds the order registered: the first registration wins.
+ * Registers an order and its merchant, or finds the order registered: the first registration wins. `mayReprice`: another amount
+ * is no fault; {@link openPayment} sees to it.
  *
  * @throws PaymentError MERCHANT_DIFFERS, AMOUNT_DIFFERS where it is registered with another merchant or amount
  */
-export async function registerOrder(db: Database, input: OrderToRegister): Promise<ClockedOrder> {
+export async function registerOrder(
+  db: Database,
+  input: OrderToRegister,
+  { mayReprice = false }: { mayReprice?: boolean } = {},
+): Promise<ClockedOrder> {
   const { orderId } = input;
   const order =
     (await findOrder(db, orderId)) ?? (await insertNew(db, input)) ?? (await findOrder(db, orderId));
   if (!order) throw unknownOrder(orderId);
   assertSameMerchant(order, merchantId(input.merchant));
-  if (toFen(order.totalAmount) !== toFen(input.totalAmount)) {
-    throw new PaymentError(
-      'AMOUNT_DIFFERS',
-      `Order ${orderId} is registered with ${order.totalAmount} yuan, not ${input.totalAmount}. ` +
-        'Use the registered amount, or a new orderId.',
-    );
-  }
+  if (!mayReprice) assertSameAmount(order, input.totalAmount);
   return order;
+}
+
+function assertSameAmount({ id, totalAmount }: ClockedOrder, asked: string): void {
+  if (toFen(totalAmount) === toFen(asked)) return;
+  throw new PaymentError(
+    'AMOUNT_DIFFERS',
+    `Order ${id} is registered with ${totalAmount} yuan, not ${asked}. Use the registered amount, or a new orderId; to ` +
+      'change the price, check out with reprice: true.',
+  );
 }
 
 async function insertNew(
@@ -56,40 +66,52 @@ async function insertNew(
 
 export interface PaymentToOpen {
   orderId: string;
+  /** Yuan: what the caller takes for the order's price. */
+  totalAmount: string;
+  /** Where the order has another price, it gets this one. */
+  mayReprice?: boolean;
   /** Who gets the money. */
   merchant: MerchantSettings;
-  /** Given by the caller; without it the order's newest UNPAID payment of this product and merchant is opened again. */
+  /** Given by the caller; without it the order's newest UNPAID payment of this product, merchant and request is opened again. */
   outTradeNo?: string;
   /** The number for a payment that has to be made anew. */
   newOutTradeNo: string;
   product: Product;
+  /** SHA-256 of the buyer and the extra parameters; null: none. */
+  requestDigest?: string | null;
   /** `CLOSE_MARGIN` in milliseconds. */
   marginMs: number;
   plan: CheckPlan;
 }
 
 /**
- * Opens the payment that a checkout leads to.
+ * Opens the payment that a checkout leads to; where the price changes, in the same transaction.
  *
- * @throws PaymentError ORDER_UNKNOWN, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD, MERCHANT_DIFFERS,
- *   OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED
+ * @throws PaymentError ORDER_UNKNOWN, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD, MERCHANT_DIFFERS, MERCHANT_PAUSED,
+ *   AMOUNT_DIFFERS, OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED
  */
 export async function openPayment(
   db: Database,
   input: PaymentToOpen,
 ): Promise<{ order: ClockedOrder; payment: Payment }> {
   return transaction(db, async (trx) => {
-    const order = await lockOrder(trx, input.orderId);
-    if (!order) throw unknownOrder(input.orderId);
-    assertSameMerchant(order, merchantId(input.merchant));
-    assertPayable(order, input.marginMs);
+    const found = await lockOrder(trx, input.orderId);
+    if (!found) throw unknownOrder(input.orderId);
+    assertSameMerchant(found, merchantId(input.merchant));
+    assertPayable(found, input.marginMs);
+    const paused = await findMerchantPause(trx, merchantId(input.merchant));
+    if (paused) throw pausedMerchant(input.merchant.name, paused);
+    assertNotHeld(found.id, await findPaymentsOfOrder(trx, found.id));
+    const order = await priced(trx, found, input);
     const payments = await findPaymentsOfOrder(trx, order.id);
-    assertNotHeld(order.id, payments);
 
     const outTradeNo = await chooseOutTradeNo(trx, input, payments);
-    if (!(await findPayment(trx, outTradeNo))) {
+    const known = await findPayment(trx, outTradeNo);
+    const isByHand = order.merchant === null || known?.merchant === null;
+    if (!known || isByHand) {
       const merchant = await registerMerchant(trx, input.merchant);
-      await insertPayment(trx, { ...input, outTradeNo, merchant });
+      if (!known) await insertPayment(trx, { requestDigest: null, ...input, outTradeNo, merchant });
+      if (isByHand) await stampMerchant(trx, { orderId: order.id, outTradeNo, merchant });
     }
     const payment = await findPayment(trx, outTradeNo);
     if (!payment) throw unknownPayment(outTradeNo);
@@ -101,12 +123,38 @@ export async function openPayment(
   });
 }
 
+/** The order at the price that the caller asks for, which supersedes the payments at another one. */
+async function priced(
+  trx: Database,
+  order: ClockedOrder,
+  { totalAmount, mayReprice = false }: PaymentToOpen,
+): Promise<ClockedOrder> {
+  if (!mayReprice) assertSameAmount(order, totalAmount);
+  if (toFen(order.totalAmount) === toFen(totalAmount)) return order;
+  const { id } = order;
+  const outTradeNos = (await findPaymentsOfOrder(trx, id)).map(({ outTradeNo }) => outTradeNo);
+  // It may say that the buyer has paid the old price, which was right then.
+  if (await owesEvidence(trx, outTradeNos)) {
+    throw heldOrder(id, 'what Alipay has said of a payment of it is not recorded yet');
+  }
+  if (!(await repriceOrder(trx, { id, totalAmount }))) {
+    throw new Error('invariant: an order that may be paid, locked, is UNPAID');
+  }
+  await supersedePayments(trx, { id, totalAmount });
+  return { ...order, totalAmount };
+}
+
 async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: Payment[]): Promise<string> {
   const ours = merchantId(input.merchant);
+  const { requestDigest: digest = null } = input;
   if (input.outTradeNo === undefined) {
     const open = payments.filter(
-      ({ status, product, merchant }) =>
-        status === 'UNPAID' && product === input.product && isOf(merchant, [ours]),
+      ({ status, product, merchant, requestDigest, supersededAt }) =>
+        status === 'UNPAID' &&
+        supersededAt === null &&
+        product === input.product &&
+        requestDigest === digest &&
+        isOf(merchant, [ours]),
     );
     return open.at(-1)?.outTradeNo ?? input.newOutTradeNo;
   }
@@ -119,6 +167,20 @@ async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: P
     throw new PaymentError(
       'PAYMENT_SETTLED',
       `Payment ${input.outTradeNo} is ${known.status}. Use a new outTradeNo, or leave it out.`,
+    );
+  }
+  if (known && known.supersededAt !== null) {
+    throw new PaymentError(
+      'PAYMENT_SETTLED',
+      `Payment ${input.outTradeNo} was opened at another price (${known.totalAmount} yuan), and is of no use any more. Use a ` +
+        'new outTradeNo, or leave it out.',
+    );
+  }
+  if (known && known.requestDigest !== digest) {
+    throw new PaymentError(
+      'OUT_TRADE_NO_TAKEN',
+      `Payment ${input.outTradeNo} was opened with another buyer or other extra parameters, and Alipay takes no change ` +
+        '(CONTEXT_INCONSISTENT). Repeat them, use a new outTradeNo, or leave it out.',
     );
   }
   return input.outTradeNo;

@@ -9,16 +9,21 @@ import { lockOrderOfPayment } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
 import { findPayment, flagForReview, movePayment, notePaidAmount } from '../payments';
+import type { Refund } from '../refunds';
 import type { ClosedTrade, Decision } from '../rules';
 import { decideClosed, decidePaid, movedMoney } from '../rules';
 import { unknownPayment } from './errors';
 import { readRecorded } from './recorded';
-import { noteRefund, settleOrder } from './settling';
+import { settleOrder } from './settling';
+import type { RefundsTold, WholeRefund } from './settling-refunds';
+import { LATE_REASON, settleRefunds } from './settling-refunds';
 
 interface Word {
   tradeNo: string | null;
   /** Yuan, cumulative; undefined where Alipay says of no refund. */
   refundedAmount?: string;
+  /** The number of the newest refund, where Alipay says. */
+  outRequestNo?: string;
   /** The verified body, for people. */
   content: object;
 }
@@ -50,6 +55,8 @@ export interface EvidenceRecording {
   recorded: Recorded;
   /** The statuses that the payment took, one after the other. */
   moves: StoredPaymentStatus[];
+  /** Refunds that came of it, and need a run. */
+  refunds: Refund[];
   faults: EvidenceFault[];
 }
 
@@ -57,6 +64,8 @@ export interface RecordingRules {
   /** Reads a body again; throws where it cannot be understood. */
   read: (evidence: UnrecordedEvidence) => AlipayWord;
   policy: LatePaymentPolicy;
+  /** `REFUND_BRAKE`, fen; null: none. */
+  brakeFen: number | null;
 }
 
 /**
@@ -76,7 +85,7 @@ export async function recordEvidence(
       return { ...(await recordAll(db, outTradeNo, rules, faults)), faults };
     } catch (error) {
       if (!(error instanceof BrokenEvidence)) throw error;
-      // What was done with the others is undone with it: they are done again without it.
+      // Its rollback also undid the others, so they are recorded again without it.
       faults.push({ evidenceId: error.evidenceId, error: error.cause });
     }
   }
@@ -95,7 +104,7 @@ class BrokenEvidence extends Error {
 async function recordAll(
   db: Database,
   outTradeNo: string,
-  { read, policy }: RecordingRules,
+  { read, policy, brakeFen }: RecordingRules,
   faults: readonly EvidenceFault[],
 ): Promise<Omit<EvidenceRecording, 'faults'>> {
   const skipped = new Set(faults.map(({ evidenceId }) => evidenceId));
@@ -104,12 +113,14 @@ async function recordAll(
     if (!order) throw unknownPayment(outTradeNo);
     const pieces = (await findUnrecorded(trx, outTradeNo)).filter(({ id }) => !skipped.has(id));
     const moves: StoredPaymentStatus[] = [];
+    const refunds: Refund[] = [];
     for (const evidence of pieces) {
       const word = readOrBreak(read, evidence);
       if (word.kind === 'nothing') continue;
-      const moved = await recordWord(trx, { order, outTradeNo, evidence, word, policy });
-      if (moved === undefined) continue;
-      moves.push(moved);
+      const came = await recordWord(trx, { order, outTradeNo, evidence, word, policy, brakeFen });
+      moves.push(...came.moves);
+      refunds.push(...came.refunds);
+      if (came.moves.length === 0) continue;
       order = (await lockOrderOfPayment(trx, outTradeNo)) ?? order;
     }
     await markRecorded(
@@ -117,7 +128,7 @@ async function recordAll(
       pieces.map(({ id }) => id),
     );
     const recorded = await readRecorded(trx, outTradeNo);
-    return { recorded: { ...recorded, ...(moves.length > 0 && { changed: true }) }, moves };
+    return { recorded: { ...recorded, ...(moves.length > 0 && { changed: true }) }, moves, refunds };
   });
 }
 
@@ -135,30 +146,51 @@ interface Piece {
   evidence: UnrecordedEvidence;
   word: PaidWord | ClosedWord;
   policy: LatePaymentPolicy;
+  brakeFen: number | null;
 }
 
-/** Decides and writes; returns the status that the payment took, if it took one. */
+/** Decides and writes. */
 async function recordWord(
   trx: Database,
-  { order, outTradeNo, evidence, word, policy }: Piece,
-): Promise<StoredPaymentStatus | undefined> {
+  { order, outTradeNo, evidence, word, policy, brakeFen }: Piece,
+): Promise<Pick<EvidenceRecording, 'moves' | 'refunds'>> {
   const payment = await findPayment(trx, outTradeNo);
   if (!payment) throw unknownPayment(outTradeNo);
-  const standing = { order: order.status, payment };
+  const standing = { order, payment };
+  // A shop that wanted to cancel it may have come too late.
+  const cancelled = order.status === 'CLOSED' ? order.ifPaidLater : null;
   const decision =
-    word.kind === 'paid' ? decidePaid(standing, word.totalAmount, policy) : decideClosed(standing, word);
+    word.kind === 'paid'
+      ? decidePaid(standing, word.totalAmount, cancelled ?? policy)
+      : decideClosed(standing, word);
   const actor = evidence.kind === 'notification' ? 'notification' : 'query';
   try {
     const moved = await apply(trx, decision, { payment, word, actor });
-    if (moved === 'PAID') await settleOrder(trx, order.id, payment);
-    if (word.refundedAmount !== undefined) {
-      await noteRefund(trx, outTradeNo, { actor, amount: word.refundedAmount });
-    }
-    return moved;
+    const foundBy = evidence.kind === 'notification' ? NOTIFIED : evidence.askedBy;
+    if (moved === 'PAID') await settleOrder(trx, order.id, payment, foundBy);
+    const moves = moved ? [moved] : [];
+    const whole = moved === 'REFUNDING' ? wholeRefundFor(order) : undefined;
+    if (!whole && word.refundedAmount === undefined) return { moves, refunds: [] };
+    const settled = await settleRefunds(trx, outTradeNo, { actor, told: toldBy(word), whole, brakeFen });
+    return { moves: [...moves, ...(settled.moved ? [settled.moved] : [])], refunds: settled.refunds };
   } catch (error) {
     throw isRefusedByPostgres(error) ? new BrokenEvidence(evidence.id, error) : error;
   }
 }
+
+/** What has found a payment, where no question of ours has. */
+const NOTIFIED = 'notified';
+
+const toldBy = ({ refundedAmount, outRequestNo }: Word): RefundsTold | undefined =>
+  refundedAmount === undefined
+    ? undefined
+    : { cumulative: refundedAmount, ...(outRequestNo !== undefined && { outRequestNo }) };
+
+const wholeRefundFor = ({ status }: ClockedOrder): WholeRefund => ({
+  kind: status === 'PAID' ? 'duplicate' : 'late',
+  reason: LATE_REASON,
+  requestedBy: 'policy',
+});
 
 /** SQLSTATE: broken data, a constraint, a limit. All else is Postgres' own trouble, and passes. */
 const isRefusedByPostgres = (error: unknown): boolean =>

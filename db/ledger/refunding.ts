@@ -1,81 +1,224 @@
-import type { Recorded } from '../../workflows/messages';
+import type { RefundPaymentInput, RefundStatus } from '../../workflows/messages';
+import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
-import { lockOrderOfPayment } from '../orders';
-import { appendEvent, countUnproven } from '../payment-events';
-import { findPayment, movePayment, notePaidAmount, raiseRefundedAmount } from '../payments';
-import type { ReviewReason } from '../rules';
-import { REVIEW_REASONS } from '../rules';
-import { unknownPayment } from './errors';
-import { readRecorded } from './recorded';
-import { noteRefund, tellRefund } from './settling';
+import { markRecorded } from '../evidence';
+import { isOf } from '../merchants';
+import { toFen, toYuan } from '../money';
+import { lockOrder, lockOrderOfPayment } from '../orders';
+import { appendEvent } from '../payment-events';
+import type { LedgerDependencies } from '../refund-brake';
+import type { Refund } from '../refunds';
+import {
+  countUnproven,
+  findRefund,
+  findRefundByNumber,
+  insertRefund,
+  moveRefund,
+  replaceProvisional,
+} from '../refunds';
+import { REVIEW_REASONS, isHolding, isInReview } from '../rules';
+import { heldOrder, otherMerchant, unknownOrder, unknownRefund } from './errors';
+import { RefundBooks } from './refund-books';
+import type { RefundsSettled } from './settling-refunds';
+import { settleRefunds } from './settling-refunds';
+import { countIn } from './settling';
+
+/** What a shop wants to give back of an order that is paid. */
+export interface RefundToRequest {
+  orderId: string;
+  /** The shop's own number: asked for again, it is the same refund. */
+  refundId: string;
+  /** Yuan. */
+  amount: string;
+  reason: string;
+  requestedBy: string;
+  /** Ids of the merchants that the caller has. */
+  merchants: readonly string[];
+}
 
 /**
- * REFUNDING → REFUNDED; the proof is Alipay's, that `amount` yuan, all that was taken, went back. Finding it REFUNDED is
- * success. Where a person has stopped the refund meanwhile, what went back is noted.
+ * A shop asks for a refund, or finds it asked for. What is asked for and what has gone back is never more than what was paid.
+ *
+ * @throws PaymentError ORDER_UNKNOWN, ORDER_NOT_PAID, ORDER_HELD, MERCHANT_DIFFERS, REFUND_DIFFERS, REFUND_TOO_LARGE
  */
-export async function recordRefunded(
-  db: Database,
-  outTradeNo: string,
-  { actor, amount }: { actor: string; amount: string },
-): Promise<Recorded> {
-  return transaction(db, async (trx) => {
-    await lockOrderOfPayment(trx, outTradeNo);
-    const payment = await findPayment(trx, outTradeNo);
-    if (!payment) throw unknownPayment(outTradeNo);
-    // What went back had been taken.
-    await notePaidAmount(trx, outTradeNo, amount);
-    const event = { actor, event: 'refunded', detail: { amount } } as const;
-    const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REFUNDED' }, event);
-    if (changed) {
-      await raiseRefundedAmount(trx, outTradeNo, amount);
-      await tellRefund(trx, outTradeNo);
-    } else if (payment.status !== 'REFUNDED') {
-      await noteRefund(trx, outTradeNo, { actor, amount });
-    }
-    return { ...(await readRecorded(trx, outTradeNo)), changed };
-  });
+export async function requestRefund(db: Database, wanted: RefundToRequest): Promise<Refund> {
+  const { orderId, refundId, amount, reason, requestedBy, merchants } = wanted;
+  try {
+    return await transaction(db, async (trx) => {
+      const order = await lockOrder(trx, orderId);
+      if (!order) throw unknownOrder(orderId);
+      const asked = await findRefundByNumber(trx, refundId);
+      if (asked) return sameRefund(asked, wanted);
+      if (!isOf(order.merchant, merchants))
+        throw otherMerchant(`Order ${orderId}`, order.merchant, merchants.join(', '));
+      if (order.paidBy === null) throw notPaid(orderId, order.status);
+      const { payment, left } = await RefundBooks.read(trx, order.paidBy);
+      const { outTradeNo, status } = payment;
+      if (isHolding(payment) || isInReview(payment)) {
+        throw heldOrder(
+          orderId,
+          `its payment ${outTradeNo} is ${isInReview(payment) ? 'in review' : status}`,
+        );
+      }
+      if (toFen(amount) > (status === 'PAID' ? left : 0))
+        throw tooLarge(wanted, status === 'PAID' ? left : 0);
+      const row = { outTradeNo, orderId, outRequestNo: refundId, amount, reason, requestedBy };
+      return insertRefund(trx, { ...row, kind: 'shop' });
+    });
+  } catch (error) {
+    // Another order's refund has taken the number in this moment; its own order was not locked here.
+    if ((error as { code?: unknown }).code === UNIQUE_VIOLATION) throw otherRefund(refundId);
+    throw error;
+  }
 }
 
-/** REFUNDING → REVIEW: Alipay will not refund. */
-export async function recordRefundRefused(
-  db: Database,
-  outTradeNo: string,
-  { actor, subCode }: { actor: string; subCode: string },
-): Promise<Recorded> {
+const UNIQUE_VIOLATION = '23505';
+
+function sameRefund(asked: Refund, { orderId, refundId, amount }: RefundToRequest): Refund {
+  if (asked.orderId === orderId && toFen(asked.amount ?? '0') === toFen(amount)) return asked;
+  throw otherRefund(refundId, asked);
+}
+
+function otherRefund(refundId: string, asked?: Refund): PaymentError {
+  const known = asked ? `for ${asked.amount ?? 'an unknown amount'} of order ${asked.orderId}` : 'already';
+  return new PaymentError(
+    'REFUND_DIFFERS',
+    `Refund ${refundId} was requested ${known}. Repeat it as it was, or use a new refundId.`,
+  );
+}
+
+const notPaid = (orderId: string, status: string): PaymentError =>
+  new PaymentError(
+    'ORDER_NOT_PAID',
+    `Order ${orderId} is ${status}, so nothing can be given back. To cancel it, close it.`,
+  );
+
+const tooLarge = ({ orderId, amount }: RefundToRequest, left: number): PaymentError =>
+  new PaymentError(
+    'REFUND_TOO_LARGE',
+    `Of order ${orderId} ${toYuan(Math.max(0, left))} yuan is left to give back, not ${amount}. Ask for less.`,
+  );
+
+/** How a refund has ended, and by what. */
+export interface RefundEnd {
+  actor: string;
+  to: Exclude<RefundStatus, 'REQUESTED'>;
+  /** REFUSED or REVIEW: why. */
+  because?: string;
+  /** Of one made in the merchant portal: what Alipay says that it was, yuan. */
+  amount?: string | undefined;
+  /** What Alipay reports of all refunds of the trade together, yuan. */
+  cumulative?: string | undefined;
+  /** The stored answer that was taken into account. */
+  evidenceId?: string | undefined;
+  /** A person decided, and why: only then does a refund in REVIEW end without a proof. */
+  decision?: string;
+}
+
+/** A refund as it is now, and what followed from its end. */
+export interface RefundRecorded extends RefundsSettled {
+  refund: Refund;
+  /** Whether this call changed its status. */
+  changed: boolean;
+}
+
+const EVENT_OF = { DONE: 'refund-done', REFUSED: 'refund-refused', REVIEW: 'refund-review' } as const;
+
+/**
+ * A refund is proven, refused, or a person's to decide. A proof always counts, whatever was thought of the refund before.
+ * Safe to repeat.
+ *
+ * @throws PaymentError REFUND_UNKNOWN
+ */
+export async function endRefund(
+  { db, refundBrakeFen: brakeFen }: LedgerDependencies,
+  key: RefundPaymentInput,
+  { actor, to, because, amount, cumulative, evidenceId, decision }: RefundEnd,
+): Promise<RefundRecorded> {
+  const { outTradeNo } = key;
   return transaction(db, async (trx) => {
     await lockOrderOfPayment(trx, outTradeNo);
-    return giveToPerson(trx, outTradeNo, { actor, reason: REVIEW_REASONS.refundRefused, subCode });
+    const from: RefundStatus[] =
+      to === 'DONE'
+        ? ['REQUESTED', 'REVIEW', 'REFUSED']
+        : decision === undefined
+          ? ['REQUESTED']
+          : ['REVIEW', 'REQUESTED'];
+    const event = decision === undefined ? EVENT_OF[to] : 'refund-resolved';
+    const detail = { because, ...(decision !== undefined && { to, reason: decision }) };
+    const { status: before } = await requireRefund(trx, key);
+    const changed = await moveRefund(
+      trx,
+      key,
+      { from, unsentOnly: to !== 'DONE' && decision !== undefined, to, amount, because: because ?? null },
+      { actor, event, detail },
+    );
+    if (changed && to === 'DONE') {
+      const { amount: made } = await requireRefund(trx, key);
+      if (before === 'REFUSED' && made !== null) await replaceProvisional(trx, outTradeNo, made);
+      await countIn(trx, key);
+    }
+    if (evidenceId !== undefined) await markRecorded(trx, [evidenceId]);
+    const told = cumulative === undefined ? undefined : { cumulative };
+    const settled = changed
+      ? await settleRefunds(trx, outTradeNo, { actor, told, brakeFen })
+      : { refunds: [] };
+    return { ...settled, changed, refund: await requireRefund(trx, key) };
   });
 }
 
 /**
- * Alipay answered, and the refund is still not proven; `subCode` says why, where Alipay does. After `mostAnswers` of
- * them, counted for each of the two kinds by itself, a person decides (REFUNDING → REVIEW). `answers` is how many of this
- * kind there have been since the refund was decided.
+ * Alipay answered, and the refund is still not proven; `unfunded`: it is refused for now. Returns how many such answers there
+ * have been; 0 where it is no longer asked for.
  */
 export async function recordUnproven(
   db: Database,
-  outTradeNo: string,
-  { actor, subCode, mostAnswers }: { actor: string; subCode?: string | undefined; mostAnswers: number },
-): Promise<Recorded & { answers: number }> {
+  key: RefundPaymentInput,
+  { actor, kind, subCode }: { actor: string; kind: 'unproven' | 'unfunded'; subCode?: string | undefined },
+): Promise<number> {
+  const { outTradeNo, outRequestNo } = key;
   return transaction(db, async (trx) => {
-    await lockOrderOfPayment(trx, outTradeNo);
-    await appendEvent(trx, { outTradeNo, actor, event: 'refund-unproven', detail: { subCode } });
-    const answers = await countUnproven(trx, outTradeNo, { refused: subCode !== undefined });
-    if (answers < mostAnswers) return { ...(await readRecorded(trx, outTradeNo)), answers };
-    const reason = subCode === undefined ? REVIEW_REASONS.refundNotProven : REVIEW_REASONS.refundRefused;
-    return { ...(await giveToPerson(trx, outTradeNo, { actor, reason, subCode })), answers };
+    const answers = await countUnproven(trx, key, kind);
+    const detail = { outRequestNo, subCode };
+    if (answers > 0) await appendEvent(trx, { outTradeNo, actor, event: 'refund-unproven', detail });
+    return answers;
   });
 }
 
-async function giveToPerson(
+/**
+ * A person's decision about a payment also decides its full refunds that wait for a person. `stop`: those under way then wait
+ * for one.
+ */
+export async function moveWholeRefunds(
   trx: Database,
   outTradeNo: string,
-  { actor, reason, subCode }: { actor: string; reason: ReviewReason; subCode?: string | undefined },
-): Promise<Recorded> {
-  const change = { reviewReason: subCode === undefined ? reason : `${reason} ${subCode}` };
-  const event = { actor, event: 'review', detail: { reason, subCode } } as const;
-  const changed = await movePayment(trx, outTradeNo, { from: ['REFUNDING'], to: 'REVIEW' }, event, change);
-  return { ...(await readRecorded(trx, outTradeNo)), changed };
+  { actor, stop }: { actor: string; stop: boolean },
+): Promise<void> {
+  const { own } = await RefundBooks.read(trx, outTradeNo);
+  const move = stop
+    ? ({ from: ['REQUESTED'], to: 'REVIEW', because: REVIEW_REASONS.refundStopped } as const)
+    : ({ from: ['REVIEW'], to: 'REFUSED', because: 'DECIDED_OTHERWISE' } as const);
+  for (const refund of own.filter(({ kind }) => kind !== 'shop')) {
+    const event = { actor, event: EVENT_OF[move.to], detail: { because: move.because } } as const;
+    await moveRefund(trx, refund, move, event);
+  }
+}
+
+/** Looks again at the refunds of a payment: one that is REFUNDING and has none under way gets one for what is left. */
+export async function resumeRefunds(
+  { db, refundBrakeFen: brakeFen }: LedgerDependencies,
+  outTradeNo: string,
+): Promise<RefundsSettled> {
+  return transaction(db, async (trx) => {
+    await lockOrderOfPayment(trx, outTradeNo);
+    return settleRefunds(trx, outTradeNo, { actor: 'follow-up', brakeFen });
+  });
+}
+
+/** @throws PaymentError REFUND_UNKNOWN */
+export async function requireRefund(db: Database, key: RefundPaymentInput): Promise<Refund> {
+  const refund = await findRefund(db, key);
+  if (!refund) throw unknownRefund(key.outRequestNo);
+  return refund;
 }

@@ -7,13 +7,16 @@ import { toFen } from '../money';
 import { lockOrderOfPayment, paidItsOrder } from '../orders';
 import { wasRefundStopped } from '../payment-events';
 import type { Payment, PaymentChange } from '../payments';
-import { findPayment, movePayment, raiseRefundedAmount } from '../payments';
+import { findPayment, movePayment } from '../payments';
+import { findRefundsOfPayment } from '../refunds';
 import type { FreshAnswer } from '../review-rules';
 import { isDecided, judge, judgeRow, leftToReturn, takenBy } from '../review-rules';
-import { REVIEW_REASONS } from '../rules';
+import { REVIEW_REASONS, isSuperseded } from '../rules';
 import { unknownPayment } from './errors';
 import { readRecorded } from './recorded';
+import { moveWholeRefunds } from './refunding';
 import { settleOrder, tellRefund } from './settling';
+import { settleRefunds } from './settling-refunds';
 
 export type ReviewDecision = ResolveReview & { outTradeNo: string };
 
@@ -23,7 +26,7 @@ export interface Consulted {
   tradeNo: string | null;
   /** The answer as it is stored, where it proves anything: the decision takes it into account. */
   evidenceId?: string | undefined;
-  /** When a payment that is closed here is asked about once more; null: never. */
+  /** When a payment that is closed here is queried once more; null: never. */
   recheckInMs: number | null;
 }
 
@@ -38,7 +41,7 @@ export async function recordReview(
   decision: ReviewDecision,
   { fresh, tradeNo, evidenceId, recheckInMs }: Consulted,
 ): Promise<Recorded | 'close-first'> {
-  const { outTradeNo, to, actor, reason, outside } = decision;
+  const { outTradeNo, to, actor, reason, outside, because } = decision;
   return transaction(db, async (trx) => {
     const order = await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
@@ -47,9 +50,13 @@ export async function recordReview(
     const proposal = {
       to,
       outside,
+      because,
       order: order.status,
       paidItsOrder: await paidItsOrder(trx, payment),
-      refundMayCome: await wasRefundStopped(trx, outTradeNo),
+      isSuperseded: isSuperseded(payment, order),
+      refundMayCome:
+        (await wasRefundStopped(trx, outTradeNo)) ||
+        (await findRefundsOfPayment(trx, outTradeNo)).some((refund) => refund.status === 'REQUESTED'),
     };
     const verdict = judge(payment, proposal, fresh);
     if (verdict.kind === 'refused') throw refusedReview(decision, verdict.because);
@@ -67,14 +74,37 @@ export async function recordReview(
       { actor, event: 'review-resolved', detail },
       { ...changeOf(decision, payment, fresh), tradeNo, recheckInMs },
     );
-    if (to === 'PAID' && order.status === 'UNPAID') await settleOrder(trx, order.id, payment);
-    if (to === 'REFUNDED') {
-      if (!outside) await raiseRefundedAmount(trx, outTradeNo, takenBy(payment, fresh));
-      await tellRefund(trx, outTradeNo);
+    if (to === 'PAID' && order.status === 'UNPAID') {
+      await settleOrder(trx, order.id, payment, null);
+      // What went back before the order service knew the payment.
+      for (const { outRequestNo: id, status, amount } of await findRefundsOfPayment(trx, outTradeNo))
+        if (status === 'DONE' && amount !== null) await tellRefund(trx, outTradeNo, { id, amount });
     }
+    await moveWholeRefunds(trx, outTradeNo, { actor, stop: to === 'REVIEW' });
+    if (to === 'REFUNDING') {
+      const whole = { kind: 'operator', reason, requestedBy: actor } as const;
+      await settleRefunds(trx, outTradeNo, { actor, whole, brakeFen: null });
+    }
+    if (to === 'REFUNDED') await recordReturned(trx, decision, payment, fresh);
     if (evidenceId !== undefined) await markRecorded(trx, [evidenceId]);
     return { ...(await readRecorded(trx, outTradeNo)), changed: true };
   });
+}
+
+/** All has gone back: what no refund here explains was given back in the merchant portal, or outside Alipay. */
+async function recordReturned(
+  trx: Database,
+  { outTradeNo, actor, outside }: ReviewDecision,
+  payment: Payment,
+  fresh: FreshAnswer,
+): Promise<void> {
+  if (!outside) {
+    const told = { cumulative: takenBy(payment, fresh) };
+    await settleRefunds(trx, outTradeNo, { actor, told, brakeFen: null });
+    return;
+  }
+  const amount = leftToReturn(payment, fresh);
+  if (amount !== undefined) await tellRefund(trx, outTradeNo, { id: null, amount });
 }
 
 /** What an outcome writes beside the status. */

@@ -4,8 +4,23 @@ import * as resolveUnmatched from './20261124_resolve_unmatched';
 import * as knowMoney from './20261129_know_money';
 import * as keepEvidence from './20261129_keep_evidence';
 import * as addDueTimes from './20261129_add_due_times';
+import * as addProducts from './20261129_add_products';
 import * as nameMerchants from './20261129_name_merchants';
 import * as rememberTemporalStores from './20261129_remember_temporal_stores';
+import * as pruneUnmatched from './20261129_prune_unmatched';
+import * as tellByWebhook from './20261129_tell_by_webhook';
+import * as tellRefunds from './20261129_tell_refunds';
+import * as reconcileBills from './20261129_reconcile_bills';
+import * as refundIfPaidLater from './20261129_refund_if_paid_later';
+import * as recordRefunds from './20261129_record_refunds';
+import * as indexMovement from './20261129_index_movement';
+import * as endUnknownRefunds from './20261129_end_unknown_refunds';
+import * as auditBooks from './20261129_audit_books';
+import * as supersedePayments from './20261129_supersede_payments';
+import * as tellInProcess from './20261129_tell_in_process';
+import * as noteOtherSellers from './20261129_note_other_sellers';
+import * as keepPauses from './20261129_keep_pauses';
+import * as timeResults from './20261129_time_results';
 
 /** Every migration, oldest first. Append only: one that has run anywhere is never edited, renamed or moved. */
 const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]> = [
@@ -16,6 +31,21 @@ const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]> = [
   ['20261129_add_due_times', addDueTimes],
   ['20261129_name_merchants', nameMerchants],
   ['20261129_remember_temporal_stores', rememberTemporalStores],
+  ['20261129_prune_unmatched', pruneUnmatched],
+  ['20261129_tell_by_webhook', tellByWebhook],
+  ['20261129_tell_refunds', tellRefunds],
+  ['20261129_add_products', addProducts],
+  ['20261129_reconcile_bills', reconcileBills],
+  ['20261129_refund_if_paid_later', refundIfPaidLater],
+  ['20261129_record_refunds', recordRefunds],
+  ['20261129_index_movement', indexMovement],
+  ['20261129_end_unknown_refunds', endUnknownRefunds],
+  ['20261129_audit_books', auditBooks],
+  ['20261129_supersede_payments', supersedePayments],
+  ['20261129_tell_in_process', tellInProcess],
+  ['20261129_note_other_sellers', noteOtherSellers],
+  ['20261129_keep_pauses', keepPauses],
+  ['20261129_time_results', timeResults],
 ];
 
 /** Their names, oldest first. */

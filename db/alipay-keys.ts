@@ -1,0 +1,34 @@
+import type { Database } from './connect';
+import { rows } from './connect';
+
+/** A public key of Alipay's as it is kept, so that what it signed can be verified when the settings have another one. */
+export interface StoredKey {
+  /** SHA-256 of the key in SPKI DER, hexadecimal. */
+  fingerprint: string;
+  /** SPKI, PEM. */
+  publicKey: string;
+  /** Certificate mode: PEM, and its `alipay_cert_sn`. */
+  certificate: string | null;
+  certificateSn: string | null;
+}
+
+/** Keeps the keys that the settings have. */
+export async function rememberKeys(db: Database, keys: readonly StoredKey[]): Promise<void> {
+  for (const { fingerprint, publicKey, certificate, certificateSn } of keys) {
+    await rows(
+      db,
+      `INSERT INTO :schema:.alipay_keys (fingerprint, public_key, certificate, certificate_sn)
+       VALUES (:fingerprint, :publicKey, :certificate, :certificateSn) ON CONFLICT (fingerprint) DO NOTHING`,
+      { fingerprint, publicKey, certificate, certificateSn },
+    );
+  }
+}
+
+/** Every key that was ever kept. They prove nothing by standing here: whoever may write here could have put one. */
+export function listKeys(db: Database): Promise<StoredKey[]> {
+  return rows(
+    db,
+    `SELECT fingerprint, public_key AS "publicKey", certificate, certificate_sn AS "certificateSn"
+     FROM :schema:.alipay_keys ORDER BY first_seen_at, fingerprint`,
+  );
+}

@@ -1,0 +1,4 @@
+export * from './checks';
+export * from './run';
+export * from './violations';
+export * from './evidence';

@@ -1,0 +1,80 @@
+import type { Database } from '../connect';
+import { row, rows, transaction } from '../connect';
+import { storableJson } from '../storable';
+
+/** Where the books contradict themselves. */
+export interface Violation {
+  /** Of the check that found it. */
+  name: string;
+  orderId: string;
+  /** Empty where it is the order's alone. */
+  outTradeNo: string;
+  /** Yuan that it leaves unexplained. */
+  amount: string;
+  /** As old as the fact is. */
+  since: Date;
+}
+
+/** What the violations that are open leave unexplained, yuan; of a payment that several name, once. */
+const UNEXPLAINED = `
+  SELECT COALESCE(sum(amount), 0.00) AS yuan FROM (
+    SELECT max(amount) AS amount FROM :schema:.audit_violations WHERE gone_at IS NULL GROUP BY order_id, out_trade_no) each`;
+
+/** What an audit has looked at. */
+export interface Audited {
+  found: readonly Violation[];
+  /** Of its snapshot. */
+  at: Date;
+  whole: boolean;
+  seenEvent: string;
+}
+
+/** Writes down what an audit has found; what it finds no more is gone. A newer audit's findings stay. */
+export async function recordAudit(db: Database, { found, at, whole, seenEvent }: Audited): Promise<void> {
+  await transaction(db, async (trx) => {
+    await rows(
+      trx,
+      `UPDATE :schema:.audits SET audited_at = now(), seen_event = GREATEST(seen_event, CAST(:seenEvent AS bigint)),
+         whole_at = CASE WHEN :whole THEN now() ELSE whole_at END`,
+      { seenEvent, whole },
+    );
+    await rows(
+      trx,
+      `INSERT INTO :schema:.audit_violations AS v (name, order_id, out_trade_no, amount, since)
+       SELECT DISTINCT ON (name, "orderId", "outTradeNo") name, "orderId", "outTradeNo", amount, since
+       FROM jsonb_to_recordset(CAST(:found AS jsonb))
+         AS f(name text, "orderId" text, "outTradeNo" text, amount numeric, since timestamptz)
+       ORDER BY name, "orderId", "outTradeNo", since
+       ON CONFLICT (name, order_id, out_trade_no) DO UPDATE SET amount = excluded.amount, since = excluded.since,
+         seen_at = now(), found_at = CASE WHEN v.gone_at IS NULL THEN v.found_at ELSE now() END, gone_at = NULL`,
+      { found: storableJson(found) },
+    );
+    await rows(
+      trx,
+      `UPDATE :schema:.audit_violations SET gone_at = now()
+       WHERE gone_at IS NULL AND seen_at < now() AND seen_at <= :at`,
+      { at },
+    );
+  });
+}
+
+/** What the last audits have found that is still so, for metrics. */
+export interface AuditFigures {
+  /** How many are open, by the check that found them. */
+  violations: Record<string, number>;
+  yuan: number;
+  /** How long ago the last audit was; how long ago the tables were made where there was none. */
+  ageSeconds: number;
+}
+
+export async function readAuditFigures(db: Database): Promise<AuditFigures> {
+  const figures = await row<AuditFigures>(
+    db,
+    `SELECT (SELECT COALESCE(jsonb_object_agg(name, open), '{}') FROM (
+         SELECT name, count(*) AS open FROM :schema:.audit_violations WHERE gone_at IS NULL GROUP BY name) counted) AS violations,
+       CAST((${UNEXPLAINED}) AS float8) AS yuan,
+       CAST(EXTRACT(EPOCH FROM now() - COALESCE(audited_at, created_at)) AS float8) AS "ageSeconds"
+     FROM :schema:.audits`,
+  );
+  return figures ?? { violations: {}, yuan: 0, ageSeconds: 0 };
+}

@@ -1,0 +1,110 @@
+import type { RefundPaymentInput } from '../../workflows/messages';
+import type { Database } from '../connect';
+import { row, transaction } from '../connect';
+import { toFen, toYuan } from '../money';
+import { lockOrderOfPayment } from '../orders';
+import { appendEvent } from '../payment-events';
+import { flagForReview } from '../payments';
+import {
+  findRefund,
+  findRefundsOfPayment,
+  insertRefund,
+  moveRefund,
+  nameProvisional,
+  replaceProvisional,
+} from '../refunds';
+import type { LedgerDependencies } from '../refund-brake';
+import type { Refund } from '../refunds';
+import type { REVIEW_REASONS } from '../rules';
+import { unknownPayment } from './errors';
+import type { RefundRecorded } from './refunding';
+import { requireRefund } from './refunding';
+import { countIn } from './settling';
+import { settleRefunds } from './settling-refunds';
+
+/** Why a bill puts a payment up for review. */
+export type BillReason = (typeof REVIEW_REASONS)['billDiffers' | 'notInBill'];
+
+/**
+ * Puts a PAID payment up for review because a bill contradicts it: once for each bill, whatever the person then decides. True
+ * where it is new.
+ *
+ * @throws PaymentError PAYMENT_UNKNOWN
+ */
+export function reviewByBill(
+  db: Database,
+  outTradeNo: string,
+  { date, reason }: { date: string; reason: BillReason },
+): Promise<boolean> {
+  return transaction(db, async (trx) => {
+    if (!(await lockOrderOfPayment(trx, outTradeNo))) throw unknownPayment(outTradeNo);
+    const before = await row(
+      trx,
+      `SELECT 1 AS found FROM :schema:.payment_events
+       WHERE out_trade_no = :outTradeNo AND event = 'review' AND detail ->> 'bill' = :date LIMIT 1`,
+      { outTradeNo, date },
+    );
+    if (before || !(await flagForReview(trx, outTradeNo, reason))) return false;
+    await appendEvent(trx, { outTradeNo, actor: 'bill', event: 'review', detail: { reason, bill: date } });
+    return true;
+  });
+}
+
+/**
+ * A refund that a bill has named, and Alipay has proven, with its amount (yuan). One that is not here was made in the merchant
+ * portal; it takes the place of what a provisional row had counted already, so that the order service hears of it once.
+ *
+ * @throws PaymentError PAYMENT_UNKNOWN
+ */
+export function recordBilledRefund(
+  { db, refundBrakeFen: brakeFen }: LedgerDependencies,
+  { outTradeNo, outRequestNo }: RefundPaymentInput,
+  amount: string,
+): Promise<RefundRecorded> {
+  const key = { outTradeNo, outRequestNo };
+  const actor = 'bill';
+  return transaction(db, async (trx) => {
+    const order = await lockOrderOfPayment(trx, outTradeNo);
+    if (!order) throw unknownPayment(outTradeNo);
+    const known = await findRefund(trx, key);
+    const isNamed = !known && (await nameGap(trx, key, amount));
+    if (!known && !isNamed) {
+      const reason = 'made in the merchant portal';
+      await insertRefund(trx, {
+        ...key,
+        orderId: order.id,
+        amount: null,
+        kind: 'portal',
+        reason,
+        requestedBy: actor,
+      });
+    }
+    const move = { from: ['REQUESTED', 'REVIEW', 'REFUSED'], to: 'DONE', amount } as const;
+    const changed = isNamed || (await moveRefund(trx, key, move, { actor, event: 'refund-done' }));
+    if (changed && known?.status === 'REFUSED') await replaceProvisional(trx, outTradeNo, amount);
+    if (changed) await countIn(trx, key);
+    const settled = changed ? await settleRefunds(trx, outTradeNo, { actor, brakeFen }) : { refunds: [] };
+    return { ...settled, changed, refund: await requireRefund(trx, key) };
+  });
+}
+
+/**
+ * If a provisional row has counted the refund already, that row takes its number. If it counted more, it keeps the rest, and the
+ * refund needs a row of its own: returns false.
+ */
+async function nameGap(trx: Database, key: RefundPaymentInput, amount: string): Promise<boolean> {
+  const fenOf = (refund: Refund): number => toFen(refund.amount ?? '0');
+  const gaps = (await findRefundsOfPayment(trx, key.outTradeNo)).filter(({ provisional }) => provisional);
+  const gap = gaps.find((one) => fenOf(one) >= toFen(amount)) ?? gaps[0];
+  if (!gap) return false;
+  const rest = fenOf(gap) - toFen(amount);
+  if (rest > 0) {
+    await nameProvisional(trx, gap, { outRequestNo: gap.outRequestNo, amount: toYuan(rest) });
+    return false;
+  }
+  const { outTradeNo, outRequestNo } = key;
+  await nameProvisional(trx, gap, { outRequestNo, amount });
+  const detail = { outRequestNo, amount, was: gap.outRequestNo };
+  await appendEvent(trx, { outTradeNo, actor: 'bill', event: 'refund-done', detail });
+  return true;
+}

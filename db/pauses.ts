@@ -1,0 +1,95 @@
+import { PaymentError } from '../workflows/errors';
+import type { Database } from './connect';
+import { row, rows, transaction } from './connect';
+import { appendEvent } from './payment-events';
+
+/** `refunds`: nothing new is given back. `merchant`: no checkout and no close; checks and notifications go on. */
+export type PauseKind = 'refunds' | 'merchant';
+
+/** What a person has paused. */
+export interface Pause {
+  what: PauseKind;
+  /** The id of a row of `merchants`; null: refunds of all. */
+  merchant: string | null;
+  actor: string;
+  reason: string;
+  since: Date;
+}
+
+/** A person's word about a pause. */
+export type PauseDecision = Omit<Pause, 'since'>;
+
+const COLUMNS = `what, merchant, actor, reason, since`;
+
+// In SQL, of a row that names no merchant, any merchant's pause holds: it may be that one's.
+
+/** Whether a merchant is paused, by an SQL expression of its id. */
+export const merchantPaused = (id: string): string =>
+  `EXISTS (SELECT 1 FROM :schema:.pauses WHERE what = 'merchant' AND merchant = COALESCE(${id}, merchant))`;
+
+/** Whether refunds are paused, all or those of a merchant, by an SQL expression of its id. */
+export const refundsPaused = (id: string): string =>
+  `EXISTS (SELECT 1 FROM :schema:.pauses WHERE what = 'refunds'
+     AND (merchant IS NULL OR merchant = COALESCE(${id}, merchant)))`;
+
+/** The pauses in force, the oldest first. */
+export function listPauses(db: Database): Promise<Pause[]> {
+  return rows(db, `SELECT ${COLUMNS} FROM :schema:.pauses ORDER BY since, what, merchant`);
+}
+
+/** The pause of a merchant, if it holds. */
+export function findMerchantPause(db: Database, merchant: string): Promise<Pause | undefined> {
+  return row(db, `SELECT ${COLUMNS} FROM :schema:.pauses WHERE what = 'merchant' AND merchant = :merchant`, {
+    merchant,
+  });
+}
+
+/** Pauses it, and says who and why; what is paused already stays as it is. Returns what holds now. */
+export function pause(db: Database, decision: PauseDecision): Promise<Pause> {
+  const { what, merchant, actor, reason } = decision;
+  return transaction(db, async (trx) => {
+    const paused = await row<Pause>(
+      trx,
+      `INSERT INTO :schema:.pauses (what, merchant, actor, reason) VALUES (:what, :merchant, :actor, :reason)
+       ON CONFLICT DO NOTHING RETURNING ${COLUMNS}`,
+      { what, merchant, actor, reason },
+    );
+    if (paused) {
+      await appendEvent(trx, {
+        outTradeNo: null,
+        actor,
+        event: 'paused',
+        detail: { what, merchant, reason },
+      });
+      return paused;
+    }
+    const before = await row<Pause>(
+      trx,
+      `SELECT ${COLUMNS} FROM :schema:.pauses WHERE what = :what AND merchant IS NOT DISTINCT FROM CAST(:merchant AS text)`,
+      { what, merchant },
+    );
+    return before ?? { ...decision, since: new Date() };
+  });
+}
+
+/**
+ * Ends a pause, and says who and why. One of a merchant that was corrected meanwhile ends by the merchant's new id.
+ *
+ * @throws PaymentError NOT_FOUND where it is not paused
+ */
+export function resume(db: Database, { what, merchant, actor, reason }: PauseDecision): Promise<Pause> {
+  return transaction(db, async (trx) => {
+    const [ended] = await rows<Pause>(
+      trx,
+      `DELETE FROM :schema:.pauses WHERE what = :what AND (merchant IS NOT DISTINCT FROM CAST(:merchant AS text)
+         OR merchant IN (SELECT id FROM :schema:.merchants WHERE corrected_to = :merchant)) RETURNING ${COLUMNS}`,
+      { what, merchant },
+    );
+    if (!ended) {
+      const it = what === 'refunds' ? `Refunds${merchant === null ? '' : ` of ${merchant}`}` : merchant;
+      throw new PaymentError('NOT_FOUND', `${it ?? ''}: not paused. See: durable-alipay pause list`);
+    }
+    await appendEvent(trx, { outTradeNo: null, actor, event: 'resumed', detail: { what, merchant, reason } });
+    return ended;
+  });
+}

@@ -1,0 +1,53 @@
+import type { Database } from './connect';
+import { row, rows } from './connect';
+import { toFen } from './money';
+import type { RefundKind } from '../workflows/messages';
+
+/** What the ledger writes with, where refunds may follow by themselves. */
+export interface LedgerDependencies {
+  db: Database;
+  /** `REFUND_BRAKE`: fen that late and duplicate payments of a merchant may give back within an hour; null: any. */
+  refundBrakeFen: number | null;
+}
+
+/** Nobody has asked for it: neither the shop nor a person. */
+export const isAutomatic = (kind: RefundKind): boolean => kind === 'late' || kind === 'duplicate';
+
+/** How much of one merchant's money is to go back, and `REFUND_BRAKE` (null: no brake). Fen. */
+interface Braking {
+  merchant: string | null;
+  fen: number;
+  brakeFen: number | null;
+}
+
+/**
+ * Whether so much more may go back by itself within this hour, by Postgres' clock. Call it with the order locked, and insert the
+ * refund in the same transaction: the merchant's row is locked until it ends, so that of many at once each sees those before it.
+ *
+ * Refunds of payments that name no merchant count together, and lock the rows of all.
+ */
+export async function passesBrake(trx: Database, { merchant, fen, brakeFen }: Braking): Promise<boolean> {
+  if (brakeFen === null) return true;
+  const hasRoom = async (): Promise<boolean> => (await sumOfThisHour(trx, merchant)) + fen <= brakeFen;
+  // In a rush most find it full: they need not wait for each other.
+  if (!(await hasRoom())) return false;
+  await rows(
+    trx,
+    `SELECT id FROM :schema:.merchants WHERE id = :merchant OR CAST(:merchant AS text) IS NULL ORDER BY id FOR NO KEY UPDATE`,
+    { merchant },
+  );
+  // A statement of its own: one that had waited for the lock would not see what was inserted meanwhile.
+  return hasRoom();
+}
+
+async function sumOfThisHour(trx: Database, merchant: string | null): Promise<number> {
+  const sum = await row<{ amount: string }>(
+    trx,
+    `SELECT COALESCE(sum(r.amount), 0.00) AS amount
+     FROM :schema:.refunds r JOIN :schema:.payments p USING (out_trade_no)
+     WHERE r.requested_at > clock_timestamp() - interval '1 hour' AND r.kind IN ('late', 'duplicate')
+       AND r.status <> 'REFUSED' AND p.merchant IS NOT DISTINCT FROM CAST(:merchant AS text)`,
+    { merchant },
+  );
+  return toFen(sum?.amount ?? '0');
+}
