@@ -11,14 +11,16 @@ import { readSignedFields } from './alipay/signed-body';
  * @throws Error where it cannot be understood
  */
 export function readEvidence({ kind, bytes, charset }: UnrecordedEvidence): AlipayWord {
-  const fields = readSignedFields(kind, bytes, charset);
+  const fields = readSignedFields(kind === 'notification' ? kind : 'answer', bytes, charset);
   const said = notificationOf(fields);
   const { tradeNo, totalAmount, refundedAmount } = said;
+  const { out_biz_no: outRequestNo } = fields;
   const word = {
     tradeNo,
     totalAmount,
     content: withoutEmpty(fields),
     ...(readFen(refundedAmount) !== undefined && { refundedAmount }),
+    ...(isRefundNumber(outRequestNo) && { outRequestNo }),
   };
   const at = said.paidAt ?? fromBeijing(fields['send_pay_date']);
   switch (meaningOf(said)) {
@@ -30,6 +32,9 @@ export function readEvidence({ kind, bytes, charset }: UnrecordedEvidence): Alip
       return { kind: 'nothing' };
   }
 }
+
+const isRefundNumber = (text: string | undefined): text is string =>
+  text !== undefined && /^.{1,64}$/.test(text);
 
 /** Empty means absent. */
 const withoutEmpty = (fields: Record<string, string>): object =>

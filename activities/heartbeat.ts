@@ -7,7 +7,7 @@ const EVERY_MS = 5_000;
 const kept = new WeakMap<Context, unknown>();
 
 /**
- * Says how far the current activity is: what its next attempt, perhaps on another worker, finds in
+ * Reports the progress of the current activity, which its next attempt, perhaps on another worker, finds in
  * `info.heartbeatDetails`. Call it with a value that does not change afterwards.
  */
 export function keepProgress(progress: unknown): void {
@@ -17,9 +17,9 @@ export function keepProgress(progress: unknown): void {
 }
 
 /**
- * Lets every activity beat while it runs, so that the server sees within seconds, not at the end of its whole time,
- * that a worker was killed; and so that a cancellation reaches it. A beat replaces what the one before it said, so each
- * says the last progress again.
+ * Makes every activity beat while it runs, so that the server notices a killed worker within seconds, not at the end of the
+ * activity's time-out, and so that a cancellation reaches it. A beat replaces the details of the previous one, so each
+ * repeats the last progress.
  */
 export function withHeartbeats<A extends object>(activities: A): A {
   return Object.fromEntries(

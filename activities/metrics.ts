@@ -1,14 +1,21 @@
 import type { MetricMeter } from '@temporalio/common';
 import { noopMetricMeter } from '@temporalio/common';
-import type { ObserveCall } from './alipay/caller';
+import type { ObserveMerchantCall } from './alipay/gateway';
 import type { Recorded } from '../workflows/messages';
 import type { StoredPaymentStatus } from '../workflows/messages';
 
 /** What activities count. Names and labels are documented in docs/observability.md. */
 export interface Metrics {
   settled(status: StoredPaymentStatus, howMany?: number): void;
-  gatewayCall: ObserveCall;
+  gatewayCall: ObserveMerchantCall;
+  /** A post to the order service is over: `taken`, or the code of what went wrong. */
+  webhook(post: { outcome: string; ms: number }): void;
+  /** The order service heard of a payment for the first time: what found the payment, and how long after it was paid. */
+  told(payment: { path: string; seconds: number }): void;
 }
+
+/** A histogram of seconds; see `worker/telemetry.ts` for its buckets. */
+export const PAID_TO_TOLD = 'durable_alipay_paid_to_told';
 
 /** Counts what was recorded, where it changed anything; passes it on. */
 export function counted(metrics: Metrics, recorded: Recorded): Recorded {
@@ -34,11 +41,33 @@ export function createMetrics(meter: MetricMeter = noopMetricMeter): Metrics {
     'ms',
     'Time of one call of Alipay',
   );
+  const posts = meter.createCounter(
+    'durable_alipay_webhook_posts',
+    undefined,
+    'Results posted to the order service, by outcome',
+  );
+  const postLatency = meter.createHistogram(
+    'durable_alipay_webhook_latency',
+    'int',
+    'ms',
+    'Time that the order service took over a result',
+  );
+  const told = meter.createHistogram(
+    PAID_TO_TOLD,
+    'float',
+    'seconds',
+    'Time from a payment to the order service knowing it, by what found the payment',
+  );
   return {
     settled: (status, howMany = 1) => settled.add(howMany, { status }),
-    gatewayCall: ({ method, outcome, code, ms }) => {
-      calls.add(1, { method, outcome, code });
-      if (outcome !== 'down' && outcome !== 'no-quota') latency.record(ms, { method });
+    gatewayCall: ({ merchant, method, outcome, code, ms }) => {
+      calls.add(1, { merchant, method, outcome, code });
+      if (outcome !== 'down' && outcome !== 'no-quota') latency.record(ms, { merchant, method });
     },
+    webhook: ({ outcome, ms }) => {
+      posts.add(1, { outcome });
+      postLatency.record(ms);
+    },
+    told: ({ path, seconds }) => told.record(seconds, { path }),
   };
 }

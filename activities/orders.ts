@@ -1,34 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Context } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
-import { WorkflowIdReusePolicy } from '@temporalio/client';
-import { TypedSearchAttributes } from '@temporalio/common';
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Logger } from 'pino';
-import type { PaymentResult } from '../workflows/messages';
-import {
-  SIGNALS,
-  TASK_QUEUES,
-  WORKFLOWS,
-  WORKFLOW_TASK_TIMEOUT_MS,
-  orderWorkflowId,
-} from '../workflows/messages';
-import { ORDER_ID } from '../workflows/search-attributes';
-import type { fulfillOrder } from '../workflows/fulfill-order';
+import { PaymentError } from '../workflows/errors';
+import type { PaymentResult, PostActivities, Told } from '../workflows/messages';
+import { POST_PAUSE_MS } from '../workflows/messages';
 import type { Database } from '../db/connect';
+import { postponeUndelivered } from '../db/due';
 import { logMessage } from '../db/order-log';
+import type { LeasedMessage } from '../db/order-messages';
 import { leaseUndelivered, markTold, releaseLease } from '../db/order-messages';
+import type { Metrics } from './metrics';
+import { signalOrder } from './order-workflow';
+import type { ResultReceiver } from './result-receiver';
+import { NotTaken } from './result-receiver';
 
 export interface OrderDependencies {
   db: Database;
   temporal: Client;
+  /** Where the shop takes results directly (`ORDER_SERVICE_URL`, `onResult`): no workflow is signalled. */
+  receiver?: ResultReceiver | undefined;
+  metrics: Pick<Metrics, 'told'>;
 }
 
-/** One call of Temporal ends after this, also inside a workflow task. */
-const TEMPORAL_DEADLINE_MS = 2_000;
+/** How much later than its next attempt the follow-up takes over from an activity, ms. */
+const OVERDUE_MS = 120_000;
 
-export function createOrderActivities(deps: OrderDependencies) {
+/** After this many failed attempts (about 15 minutes of follow-ups), a person must look at the order service. */
+const ALERT_FROM = 5;
+
+export function createOrderActivities(deps: OrderDependencies & { log: Logger }) {
   return {
-    /** Tells the order service all that it has not been told about one order. Safe to repeat. */
-    tellOrderService({ orderId }: { orderId: string }): Promise<number> {
-      return tellFromOutbox(deps, orderId);
+    /**
+     * Tells the order service all that it has not been told about one order. Safe to repeat.
+     *
+     * Fails with TEMPORAL_UNAVAILABLE where it is a workflow; a result that the shop does not take directly is `isLeft`.
+     */
+    async tellOrderService({ orderId }: { orderId: string }): Promise<Told> {
+      try {
+        const { told, busyMs } = await tellFromOutbox(deps, orderId);
+        if (busyMs > 0) throw isBeingTold(orderId, busyMs);
+        return { told, isLeft: false };
+      } catch (error) {
+        if (!(error instanceof NotTaken)) throw error;
+        logUndelivered(deps.log, orderId, error);
+        return { told: 0, isLeft: true };
+      }
+    },
+  };
+}
+
+/** What a worker on queue `order-service` runs where the shop takes results directly. */
+export function createPostActivities(deps: OrderDependencies & { log: Logger }): PostActivities {
+  return {
+    /**
+     * Posts the results that the order service has not taken, oldest first. While this is retried, the follow-up leaves the
+     * order to it. Safe to repeat.
+     *
+     * Fails with ORDER_SERVICE_DOWN, ORDER_SERVICE_REFUSED, ORDER_SERVICE_GONE, ORDER_SERVICE_UNFIT.
+     */
+    async postResults({ orderId }): Promise<number> {
+      const { attempt } = Context.current().info;
+      const pauseMs = Math.min(POST_PAUSE_MS.first * 2 ** (attempt - 1), POST_PAUSE_MS.longest);
+      await postponeUndelivered(deps.db, orderId, pauseMs + OVERDUE_MS);
+      try {
+        const { told, busyMs } = await tellFromOutbox(deps, orderId);
+        if (busyMs > 0) throw isBeingTold(orderId, busyMs);
+        return told;
+      } catch (error) {
+        if (!(error instanceof NotTaken)) throw error;
+        logUndelivered(deps.log, orderId, error, attempt);
+        throw ApplicationFailure.create({
+          type: error.code,
+          message: error.message,
+          nextRetryDelay: Math.max(pauseMs, error.retryAfterMs ?? 0),
+        });
+      }
     },
   };
 }
@@ -46,57 +94,104 @@ export function createFulfillmentActivities({ db, log }: { db: Database; log: Lo
   };
 }
 
-/**
- * Delivers what the order service has not been told about one order, oldest first, and returns how many messages. Leaves
- * alone what another caller is delivering. Where the process dies between a delivery and its mark, the message is delivered
- * again, with the same `messageId`.
- */
-export async function tellFromOutbox({ db, temporal }: OrderDependencies, orderId: string): Promise<number> {
-  let told = 0;
-  for (let hasMore = true; hasMore;) {
-    const leased = await leaseUndelivered(db, orderId);
-    if (!leased) break;
-    await deliver({ db, temporal }, leased.message);
-    told += 1;
-    hasMore = leased.hasMore;
-  }
-  return told;
+/** What a call has told, and how long a result that another call is handing over may take it, ms; 0: nothing is left. */
+export interface Delivered {
+  told: number;
+  busyMs: number;
 }
 
-async function deliver({ db, temporal }: OrderDependencies, message: PaymentResult): Promise<void> {
+/**
+ * Delivers what the order service has not been told about one order, oldest first, also what comes meanwhile. Leaves alone
+ * what another caller is delivering. If the process dies between a delivery and its mark, the message is delivered again, with
+ * the same `messageId`.
+ *
+ * @throws NotTaken, or the error of Temporal's client
+ */
+export async function tellFromOutbox(deps: OrderDependencies, orderId: string): Promise<Delivered> {
+  deps.receiver?.assertReachable();
+  for (let told = 0; ; told += 1) {
+    const leased = await leaseUndelivered(deps.db, orderId);
+    if ('busyMs' in leased) return { told, busyMs: leased.busyMs };
+    const { hasMore } = await deliver(deps, leased);
+    if (!hasMore) return { told: told + 1, busyMs: 0 };
+  }
+}
+
+async function deliver(
+  { db, temporal, receiver, metrics }: OrderDependencies,
+  { message, foundBy, paidAt }: LeasedMessage,
+): Promise<{ hasMore: boolean }> {
+  const { messageId } = message;
   try {
-    await signalOrder(temporal, message);
+    if (receiver) await receiver.post(message);
+    else await signalOrder(temporal, message);
   } catch (error) {
+    const why = error instanceof PaymentError ? `${error.code}: ${error.message}` : 'TEMPORAL_UNAVAILABLE';
     // Best effort: without it the lease ends by itself.
-    await releaseLease(db, message.messageId).catch(() => undefined);
+    await releaseLease(db, messageId, why).catch(() => undefined);
     throw error;
   }
-  await markTold(db, message.messageId);
-}
-
-/** {@link tellFromOutbox} where failing to tell must not undo what was done: the follow-up tells it later. */
-export async function tellOrder(deps: OrderDependencies & { log: Logger }, orderId: string): Promise<void> {
-  try {
-    await tellFromOutbox(deps, orderId);
-  } catch (err) {
-    deps.log.warn({ orderId, err, code: 'UNDELIVERED' }, 'order service not told yet; the follow-up will');
+  const { toldAt, hasMore } = await markTold(db, messageId, receiver?.kind ?? 'signal');
+  if (toldAt && paidAt && foundBy !== null) {
+    // Two clocks, Alipay's and Postgres': nothing is told before it is paid.
+    metrics.told({ path: foundBy, seconds: Math.max(0, toldAt.getTime() - paidAt.getTime()) / 1_000 });
   }
+  return { hasMore };
 }
 
-async function signalOrder(temporal: Client, message: PaymentResult): Promise<void> {
-  const { orderId } = message;
-  await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
-    temporal.workflow.signalWithStart<typeof fulfillOrder, [PaymentResult]>(WORKFLOWS.fulfillOrder, {
-      workflowId: orderWorkflowId(orderId),
-      taskQueue: TASK_QUEUES.orderService,
-      workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-      workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT_MS,
-      args: [{ orderId }],
-      signal: SIGNALS.paymentResult,
-      signalArgs: [message],
-      typedSearchAttributes: new TypedSearchAttributes([{ key: ORDER_ID, value: orderId }]),
-      staticSummary: `Order ${orderId}`,
-      staticDetails: `The order service acts on results of order \`${orderId}\`, once on each.`,
-    }),
+/** How long other work waits for the order service, ms. */
+const AT_ONCE_MS = 1_000;
+
+/** A sweep of thousands of orders must not open a connection for each to a shop that is slow. */
+const MOST_UNAWAITED = 100;
+
+/** Deliveries of this process that nobody waits for any more. */
+let unawaited = 0;
+
+/**
+ * {@link tellFromOutbox} for callers that must not fail or wait long: false if it is not done after a second. It then continues,
+ * and holds its lease: a shop that takes seconds over a result must not be handed it twice.
+ */
+export async function tellOrder(
+  deps: OrderDependencies & { log: Logger },
+  orderId: string,
+): Promise<boolean> {
+  if (unawaited >= MOST_UNAWAITED) return false;
+  const telling = tellFromOutbox(deps, orderId).then(
+    ({ busyMs }) => busyMs === 0,
+    (error: unknown) => {
+      logUndelivered(deps.log, orderId, error);
+      return false;
+    },
   );
+  const late = new AbortController();
+  try {
+    const isTold = await Promise.race([telling, sleep(AT_ONCE_MS, 'late' as const, { signal: late.signal })]);
+    if (isTold !== 'late') return isTold;
+  } finally {
+    late.abort();
+  }
+  unawaited += 1;
+  void telling.finally(() => (unawaited -= 1));
+  return false;
 }
+
+/** Another call hands over a result of this order: that takes it `busyMs` at most, unless its process dies. */
+const isBeingTold = (orderId: string, busyMs: number): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: 'ORDER_SERVICE_BUSY',
+    message: `A result of order ${orderId} is being handed over by another call.`,
+    nextRetryDelay: Math.ceil(busyMs) + 1,
+    category: ApplicationFailureCategory.BENIGN,
+  });
+
+/** @param attempts how often a caller that keeps trying has tried */
+export function logUndelivered(log: Logger, orderId: string, err: unknown, attempts = 1): void {
+  const facts = { orderId, attempts, err, code: err instanceof PaymentError ? err.code : 'UNDELIVERED' };
+  if (needsPerson(err, attempts)) log.error({ ...facts, alert: true }, 'the order service cannot be told');
+  else log.warn(facts, 'order service not told yet; it is told again');
+}
+
+/** Whether waiting alone will not help: an order service that refuses, or one that has been down for long. */
+export const needsPerson = (error: unknown, attempts: number): boolean =>
+  attempts >= ALERT_FROM || (error instanceof NotTaken && error.code !== 'ORDER_SERVICE_DOWN');

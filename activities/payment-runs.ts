@@ -1,9 +1,9 @@
 import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { TASK_QUEUES, paymentWorkflowId } from '../workflows/messages';
+import { TASK_QUEUES } from '../workflows/messages';
 import { PAYMENT_STATUS } from '../workflows/search-attributes';
 
-/** How a payment's newest run is, by the server's own word. */
+/** The state of the newest run of a payment or a refund, as the server reports it. */
 export type RunState =
   | { is: 'gone' }
   /** `shown`: its search attribute `PaymentStatus`; undefined where it has none. */
@@ -16,10 +16,10 @@ const HOPELESS_ATTEMPTS = 10;
 /** As the gRPC interface numbers the type of a queue that holds workflow tasks. */
 const WORKFLOW_QUEUE = 1;
 
-/** As it numbers the behaviour of a run that ends on the build that began it. */
+/** Its number for the versioning behaviour of a run that ends on the build that began it. */
 const PINNED = 1;
 
-/** Looks at payments' runs for a while; who polls for which build is asked once, and remembered. */
+/** Inspects runs of payments and refunds. It asks only once who polls for which build, so it must be short-lived. */
 export class PaymentRuns {
   #polled: Promise<Set<string>> | undefined;
 
@@ -29,8 +29,8 @@ export class PaymentRuns {
    * `stuck`, only where the server says so: ten workflow task attempts failed in a row, or the run is pinned to a build that
    * no worker has polled for within the server's memory of five minutes. A run that is merely late is `running`.
    */
-  async look(outTradeNo: string): Promise<RunState> {
-    const run = await this.#describe(outTradeNo);
+  async look(workflowId: string): Promise<RunState> {
+    const run = await this.#describe(workflowId);
     if (run?.status.name !== 'RUNNING') return { is: 'gone' };
     const because = await this.#whyStuck(run);
     if (because !== undefined) return { is: 'stuck', runId: run.runId, because };
@@ -38,19 +38,19 @@ export class PaymentRuns {
   }
 
   /** Ends this run and no other, so that the next start begins anew. */
-  async end(outTradeNo: string, { runId, because }: { runId: string; because: string }): Promise<void> {
+  async end(workflowId: string, { runId, because }: { runId: string; because: string }): Promise<void> {
     try {
       await this.temporal.workflow
-        .getHandle(paymentWorkflowId(outTradeNo), runId)
+        .getHandle(workflowId, runId)
         .terminate(`${because}; its row starts another run`);
     } catch (error) {
       if (!(error instanceof WorkflowNotFoundError)) throw error;
     }
   }
 
-  async #describe(outTradeNo: string): Promise<WorkflowExecutionDescription | undefined> {
+  async #describe(workflowId: string): Promise<WorkflowExecutionDescription | undefined> {
     try {
-      return await this.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).describe();
+      return await this.temporal.workflow.getHandle(workflowId).describe();
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return undefined;
       throw error;

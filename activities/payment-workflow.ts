@@ -8,6 +8,7 @@ import {
 } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
 import { ExponentialBackoff, handleWhen, retry } from 'cockatiel';
+import { PaymentError } from '../workflows/errors';
 import type {
   AlipayNotified,
   CheckedOut,
@@ -18,6 +19,7 @@ import type {
 import {
   SIGNALS,
   TASK_QUEUES,
+  UNSEARCHABLE,
   WORKFLOWS,
   WORKFLOW_TASK_TIMEOUT_MS,
   paymentWorkflowId,
@@ -36,6 +38,18 @@ export interface PaymentIdentity {
 /** gRPC's number for it. */
 const FAILED_PRECONDITION = 9;
 
+/** All search attributes that the run will ever set: a namespace that lacks one of them must refuse the start. */
+export const listedAs = ({ outTradeNo, orderId, status }: Omit<PaymentIdentity, 'totalAmount'>) => ({
+  typedSearchAttributes: new TypedSearchAttributes([
+    { key: OUT_TRADE_NO, value: outTradeNo },
+    { key: ORDER_ID, value: orderId },
+    { key: PAYMENT_STATUS, value: status },
+  ]),
+});
+
+/** What a run that {@link whereSearchable} starts without search attributes is told instead. */
+export const UNLISTED = { memo: { [UNSEARCHABLE]: true } };
+
 function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, searchable = true) {
   return {
     workflowId: paymentWorkflowId(payment.outTradeNo),
@@ -44,28 +58,23 @@ function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, sear
     workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
     workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT_MS,
     args: [input] as [ConfirmPaymentInput],
-    ...(searchable && {
-      typedSearchAttributes: new TypedSearchAttributes([
-        { key: OUT_TRADE_NO, value: payment.outTradeNo },
-        { key: ORDER_ID, value: payment.orderId },
-        { key: PAYMENT_STATUS, value: payment.status },
-      ]),
-    }),
+    ...(searchable ? listedAs(payment) : UNLISTED),
     staticSummary: `Order ${payment.orderId}: ${payment.totalAmount} yuan`,
     staticDetails: `Payment \`${payment.outTradeNo}\` of order \`${payment.orderId}\`, ${payment.totalAmount} yuan by Alipay.`,
   };
 }
 
 /**
- * A namespace that no worker has prepared yet refuses the search attributes. Being found in a list is not worth a
- * payment, so it is started without them; the workflow sets its own once a worker, which registers them, runs it.
+ * A namespace that has no room for the search attributes, or that no worker has prepared yet, refuses them. Being found in a
+ * list is not worth a payment, so it is started without them.
  */
-async function start<T>(send: (searchable: boolean) => Promise<T>): Promise<T> {
+export async function whereSearchable<T>(send: (searchable: boolean) => Promise<T>): Promise<T> {
   try {
     return await send(true);
   } catch (error) {
-    const { cause } = error as { cause?: unknown };
-    if (!(cause instanceof Error) || !/search attribute/i.test(cause.message)) throw error;
+    // A start wraps what the server says, an update-with-start does not.
+    const said = [error, (error as { cause?: unknown }).cause].map(String).join();
+    if (!/search attribute/i.test(said)) throw error;
     return send(false);
   }
 }
@@ -83,7 +92,7 @@ export async function watchPayment(
   input: ConfirmPaymentInput,
 ): Promise<void> {
   const { checks, intervalMs } = input;
-  await start((searchable) =>
+  await whereSearchable((searchable) =>
     temporal.workflow.signalWithStart<typeof confirmPayment, [CheckedOut]>(WORKFLOWS.confirmPayment, {
       ...startOptions(payment, input, searchable),
       signal: SIGNALS.checkedOut,
@@ -98,7 +107,7 @@ export async function wakePayment(
   payment: PaymentIdentity,
   eventId: string,
 ): Promise<void> {
-  await start((searchable) =>
+  await whereSearchable((searchable) =>
     temporal.workflow.signalWithStart<typeof confirmPayment, [AlipayNotified]>(WORKFLOWS.confirmPayment, {
       ...startOptions(payment, onMessage(payment.outTradeNo), searchable),
       signal: SIGNALS.alipayNotified,
@@ -116,7 +125,7 @@ export async function revivePayment(
   payment: PaymentIdentity,
   input = onMessage(payment.outTradeNo),
 ): Promise<void> {
-  await start((searchable) =>
+  await whereSearchable((searchable) =>
     temporal.workflow.start<typeof confirmPayment>(
       WORKFLOWS.confirmPayment,
       startOptions(payment, input, searchable),
@@ -125,10 +134,10 @@ export async function revivePayment(
 }
 
 /**
- * An update that meets a run which is about to end is turned away (FAILED_PRECONDITION, "workflow not ready") where
- * another message comes at the same moment. Nothing of it has happened then, or only what may happen again.
+ * An update for a run that is about to end is rejected (FAILED_PRECONDITION, "workflow not ready") if another message
+ * arrives at the same moment. It then had no effect, or only effects that may be repeated.
  */
-const untilReady = retry(
+export const untilReady = retry(
   handleWhen((error) => isGrpcServiceError(error) && (error.code as number) === FAILED_PRECONDITION),
   { maxAttempts: 5, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 1_000 }) },
 );
@@ -141,7 +150,7 @@ export async function updatePayment(
   args: unknown[],
 ): Promise<PaymentState> {
   return untilReady.execute(() =>
-    start((searchable) =>
+    whereSearchable((searchable) =>
       temporal.workflow.executeUpdateWithStart<typeof confirmPayment, PaymentState, unknown[]>(update, {
         startWorkflowOperation: new WithStartWorkflowOperation<typeof confirmPayment>(
           WORKFLOWS.confirmPayment,
@@ -156,13 +165,19 @@ export async function updatePayment(
 /** One call of Temporal ends after this. */
 const SIGNAL_DEADLINE_MS = 2_000;
 
-/** Tells the payment's run, if there is one, that its row was changed from outside. It starts none. */
+/**
+ * Tells the payment's run, if there is one, that its row was changed from outside. It starts none.
+ *
+ * @throws PaymentError TEMPORAL_UNAVAILABLE
+ */
 export async function tellRowMoved(temporal: Client, outTradeNo: string): Promise<void> {
   try {
     await temporal.withDeadline(Date.now() + SIGNAL_DEADLINE_MS, () =>
       temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).signal(SIGNALS.rowMoved),
     );
   } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError)) throw error;
+    if (error instanceof WorkflowNotFoundError) return;
+    const message = `The run of ${outTradeNo} could not be told that its row has moved. Trying again is safe.`;
+    throw new PaymentError('TEMPORAL_UNAVAILABLE', message, { cause: error });
   }
 }

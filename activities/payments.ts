@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { LatePaymentPolicy, Queried, QueryAlipayInput, Recorded } from '../workflows/messages';
 import { noteAnswer, noteCheck } from '../db/checks';
@@ -7,29 +5,32 @@ import type { Database } from '../db/connect';
 import { storeEvidence } from '../db/evidence';
 import type { EvidenceFault } from '../db/ledger';
 import { readRecorded, recordEvidence, unknownPayment } from '../db/ledger';
-import { assertOurs } from '../db/merchants';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
 import { tookMoney } from '../db/rules';
+import { CERTIFICATE_UNKNOWN } from './alipay/answer';
 import { AlipayError } from './alipay/errors';
-import type { AlipayGateway, QueryAnswer } from './alipay/gateway';
+import type { QueryAnswer } from './alipay/gateway';
+import type { AlipayGateways } from './alipay/gateways';
 import { readEvidence } from './evidence';
 import type { Metrics } from './metrics';
-import { tellFromOutbox } from './orders';
+import type { OrderDependencies } from './orders';
+import { tellOrder } from './orders';
+import { startRefunds } from './refund-workflow';
 
 /** What the handout calls `checkAlipayPayment`. */
 export function createQueryActivities({
   db,
   alipay,
-  merchants,
+  log,
 }: {
   db: Database;
-  alipay: AlipayGateway;
-  merchants: readonly string[];
+  alipay: AlipayGateways;
+  log: Logger;
 }) {
   return {
     /**
-     * Asks whether a payment was made: the own table first, then `alipay.trade.query` by `out_trade_no`. A check counts
+     * Asks whether a payment was made: first our own table, then `alipay.trade.query` by `out_trade_no`. A check counts
      * once Alipay was asked, whatever came of it; one that could not be asked uses up nothing. An unknown answer is a
      * result. Safe to repeat.
      *
@@ -40,17 +41,19 @@ export function createQueryActivities({
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
       if (tookMoney(payment)) return knownAs(payment);
-      assertOurs(payment, merchants);
-      // An ask that uses up no check leaves the plan of those to come.
+      const gateway = alipay.of(payment);
+      // A query that uses up no check leaves the plan of the next checks unchanged.
       const made = { check, nextCheckInMs: check > 0 ? nextCheckInMs : undefined };
       let asked: QueryAnswer;
       try {
-        asked = await alipay.query(outTradeNo);
+        asked = await gateway.query(outTradeNo);
       } catch (error) {
         if (!wasAsked(error)) throw error;
         await noteCheck(db, outTradeNo, made);
-        if (error instanceof AlipayError && error.kind === 'unknown') return { answer: 'unknown' };
-        throw error;
+        if (!(error instanceof AlipayError) || error.kind !== 'unknown') throw error;
+        if (error.code === CERTIFICATE_UNKNOWN)
+          log.error({ outTradeNo, code: error.code, alert: true }, error.message);
+        return { answer: 'unknown' };
       }
       const { answer, tradeNo, totalAmount } = asked;
       if (!isEvidence(asked)) {
@@ -72,16 +75,25 @@ function knownAs({ tradeNo, paidAmount, totalAmount }: Payment): Queried {
 
 export const isEvidence = ({ answer }: QueryAnswer): boolean => answer === 'paid' || answer === 'closed';
 
+/** Which question brought an answer: the number of a check, 0 for one that uses up none, or who else asked. */
+export type AskedBy = number | 'slow-check' | 'sweep' | 'follow-up' | 'bill';
+
+/** As metrics name it. */
+function pathOf(askedBy: AskedBy): string {
+  if (typeof askedBy === 'string') return askedBy;
+  return askedBy > 0 ? `check-${askedBy}` : 'check-now';
+}
+
 /**
- * Stores the answer to a query that proves something (paid, closed), whole, before anything is concluded from it. Check
- * number `check` counts as made with it; 0 is none. Returns the evidence's id.
+ * Stores the answer to a query that proves something (paid, closed), whole, before anything is concluded from it. The check whose
+ * number `askedBy` is counts as made with it. Returns the evidence's id.
  *
  * @throws PaymentError PAYMENT_UNKNOWN
  */
 export async function storeAnswer(
   db: Database,
   outTradeNo: string,
-  check: number,
+  askedBy: AskedBy,
   { signed, tradeStatus, totalAmount }: QueryAnswer,
   nextCheckInMs?: number | null,
 ): Promise<string> {
@@ -91,42 +103,42 @@ export async function storeAnswer(
     signed,
     isNews: true,
     says: { tradeStatus: tradeStatus ?? '', totalAmount: totalAmount ?? undefined },
-    check: { check, nextCheckInMs },
+    check: { check: typeof askedBy === 'number' ? askedBy : 0, nextCheckInMs },
+    askedBy: pathOf(askedBy),
   });
   if (!stored) throw unknownPayment(outTradeNo);
   return stored.id;
 }
 
-export interface RecordDependencies {
-  db: Database;
-  temporal: Client;
+export interface RecordDependencies extends OrderDependencies {
   log: Logger;
   metrics: Metrics;
   latePaymentPolicy: LatePaymentPolicy;
+  /** `REFUND_BRAKE`, fen; null: none. */
+  refundBrakeFen: number | null;
 }
-
-/** Telling the order service may take so long within {@link createRecordActivities | recordAndTell}; then it is owed. */
-const TELL_MS = 1_000;
 
 /** The writes that follow from what Alipay says. */
 export function createRecordActivities(deps: RecordDependencies) {
-  const { db, metrics, latePaymentPolicy: policy } = deps;
+  const { db, metrics, latePaymentPolicy: policy, refundBrakeFen: brakeFen } = deps;
   return {
     /**
      * Records all evidence about a payment that is not recorded yet, then tells the order service what it has not been
-     * told. Failing to tell is `undelivered`, never an error. Safe to repeat.
+     * told. Failing to tell is `undelivered`, never an error; a refund that comes of it is started. Safe to repeat.
      *
      * Fails with PAYMENT_UNKNOWN.
      */
     async recordAndTell({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
-      const { recorded, moves, faults } = await recordEvidence(db, outTradeNo, {
+      const { recorded, moves, refunds, faults } = await recordEvidence(db, outTradeNo, {
         read: readEvidence,
         policy,
+        brakeFen,
       });
       for (const status of moves) metrics.settled(status);
       for (const fault of faults) logFault(deps, outTradeNo, fault);
+      await startRefunds(deps, refunds);
       if (!recorded.undelivered) return recorded;
-      return { ...recorded, undelivered: !(await isTold(deps, recorded.orderId)) };
+      return { ...recorded, undelivered: !(await tellOrder(deps, recorded.orderId)) };
     },
 
     /** What the row says. Fails with PAYMENT_UNKNOWN. */
@@ -158,21 +170,4 @@ function logFault(
     { code: 'EVIDENCE_NOT_RECORDED', alert: true, outTradeNo, evidenceId, cause: code ?? name },
     'evidence cannot be recorded; it stays owed, and is tried again',
   );
-}
-
-async function isTold(deps: RecordDependencies, orderId: string): Promise<boolean> {
-  const late = new AbortController();
-  // What comes of it after that is nobody's concern here: a message that is told twice is acted on once.
-  const telling = tellFromOutbox(deps, orderId).then(
-    () => true,
-    (err: unknown) => {
-      deps.log.warn({ orderId, err, code: 'UNDELIVERED' }, 'order service not told yet; the follow-up will');
-      return false;
-    },
-  );
-  try {
-    return await Promise.race([telling, sleep(TELL_MS, false, { signal: late.signal })]);
-  } finally {
-    late.abort();
-  }
 }

@@ -1,141 +1,338 @@
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
+import type { Logger } from 'pino';
 import type { Database } from '../db/connect';
-import type { Recorded } from '../workflows/messages';
-import {
-  readRecorded,
-  recordRefundRefused,
-  recordRefunded,
-  recordUnproven,
-  unknownPayment,
-} from '../db/ledger';
-import { assertOurs } from '../db/merchants';
+import type { EvidenceWords } from '../db/evidence';
+import { storeEvidence } from '../db/evidence';
+import type { RefundEnd, RefundRecorded } from '../db/ledger';
+import { endRefund, readRecorded, recordUnproven, requireRefund, unknownPayment } from '../db/ledger';
+import { toFen } from '../db/money';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
-import { amountToRefund } from '../db/rules';
+import type { LedgerDependencies } from '../db/refund-brake';
+import { endTurn, isUnknownForADay, noteAlive, noteAsked, refundStateOf, takeTurn } from '../db/refunds';
+import type { Refund } from '../db/refunds';
+import { REVIEW_REASONS, amountToRefund } from '../db/rules';
+import type { RefundPaymentInput, RefundState } from '../workflows/messages';
 import { AlipayError } from './alipay/errors';
-import type { AlipayGateway } from './alipay/gateway';
+import { toFailure } from './failures';
+import type { AlipayGateway, RefundAnswer } from './alipay/gateway';
+import type { AlipayGateways } from './alipay/gateways';
+import type { SignedBody } from './alipay/signed-body';
 import type { Metrics } from './metrics';
-import { counted } from './metrics';
+import type { OrderDependencies } from './orders';
+import { tellOrder } from './orders';
+import { storeAnswer } from './payments';
+import { tellRowMoved } from './payment-workflow';
+import { startRefunds } from './refund-workflow';
 
-export interface RefundDependencies {
-  db: Database;
-  alipay: AlipayGateway;
-  /** Ids of the merchants that this process has: it refunds no other's payments. */
-  merchants: readonly string[];
+export interface RefundDependencies extends OrderDependencies, LedgerDependencies {
+  alipay: AlipayGateways;
+  log: Logger;
   metrics: Metrics;
 }
 
-/**
- * The refund's own number, the same at every try, so that Alipay refunds once. It need only be unique within the
- * trade, and is at most 64 characters.
- */
-export const outRequestNoOf = (outTradeNo: string): string => `LATE_${outTradeNo}`.slice(0, 64);
-
-/** Why a refund is not proven, when it is asked about again, and after how many such answers a person decides. */
+/** Why a refund is not proven, when it is queried again, and after how many such answers it ends, and how. */
 interface Unproven {
+  kind: 'unproven' | 'unfunded';
   subCode?: string;
   mostAnswers: number;
   askAgainInMs: (answers: number) => number;
+  end: Pick<RefundEnd, 'to' | 'because'>;
 }
 
 /**
- * Alipay wants at least 10 s between a refund and the question whether it was done, 3 s between refunds of a trade.
- * Doubled each time up to 10 minutes, ten answers are some 40 minutes.
+ * Alipay wants at least 10 s between a refund and the question whether it was done. Doubled each time up to 10 minutes, ten
+ * answers are some 40 minutes.
  */
+const doubling = (answers: number): number => Math.min(10_000 * 2 ** (answers - 1), 600_000);
+
 const NO_PROOF: Unproven = {
+  kind: 'unproven',
   mostAnswers: 10,
-  askAgainInMs: (answers) => Math.min(10_000 * 2 ** (answers - 1), 600_000),
+  askAgainInMs: doubling,
+  end: { to: 'REVIEW', because: REVIEW_REASONS.refundNotProven },
 };
 
-/** The seller's account may be filled meanwhile: a day is given for it. */
-const NO_BALANCE: Unproven = { mostAnswers: 48, askAgainInMs: () => 1_800_000 };
+/** Part of it was refunded in the merchant portal without our knowing: Alipay's notification says how much is left. */
+const noRoom = (subCode: string): Unproven => ({
+  ...NO_PROOF,
+  subCode,
+  end: { to: 'REFUSED', because: subCode },
+});
+
+/** The seller may top up the account: it gets a day for that. */
+const notNow = (subCode: string): Unproven => ({
+  kind: 'unfunded',
+  subCode,
+  mostAnswers: 48,
+  askAgainInMs: () => 1_800_000,
+  end: { to: 'REFUSED', because: subCode },
+});
 
 const ACTOR = 'refund';
 
 export function createRefundActivities(deps: RefundDependencies) {
-  const { db, alipay, merchants, metrics } = deps;
+  const { db, alipay } = deps;
   return {
     /**
-     * Drives a REFUNDING payment on: gives back all that was paid with a fixed `out_request_no`, and believes it only
-     * when proven (`fund_change=Y`, or the refund query). What Alipay refuses, or does not prove in the end, goes to
-     * a person. Safe to repeat.
+     * Asks for a refund that is REQUESTED, under its fixed number, and believes it only when proven: by the refund query of
+     * this number with this amount, or by `fund_change=Y` where nothing was given back before. What Alipay refuses is
+     * REFUSED; what it does not prove in the end, or does not answer for a day, goes to a person. One made in the merchant
+     * portal is only queried. Safe to repeat.
      *
-     * Fails with ALIPAY_UNKNOWN (try again), MERCHANT_UNKNOWN, and the failures of any call.
+     * Fails with ALIPAY_UNKNOWN, ALIPAY_BUSY (another refund of the trade has its turn; try again), REFUNDS_PAUSED (nothing new is
+     * sent, what was sent is proven; try again), REFUND_UNKNOWN, MERCHANT_UNKNOWN, TEMPORAL_UNAVAILABLE (its end is recorded, and
+     * told by the next try), and the failures of any call.
      */
-    async refundPayment({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
+    async refundAtAlipay({ outTradeNo, outRequestNo }: RefundPaymentInput): Promise<RefundState> {
+      const refund = await requireRefund(db, { outTradeNo, outRequestNo });
+      if (refund.status !== 'REQUESTED') return follow(deps, { refund, refunds: [], changed: false });
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
-      if (payment.status !== 'REFUNDING') return readRecorded(db, outTradeNo);
-      assertOurs(payment, merchants);
-      try {
-        if (await refundIsProven(alipay, payment)) return await proven(deps, payment);
-      } catch (error) {
-        if (!(error instanceof AlipayError) || error.kind !== 'refused') throw error;
-        return await afterRefusal(deps, payment, error.subCode ?? error.code ?? 'UNKNOWN');
-      }
-      return counted(metrics, await stillUnproven(db, outTradeNo, NO_PROOF));
+      const gateway = alipay.of(payment);
+      // Longer than the longest pause between tries that the workflow makes by itself.
+      await noteAlive(db, refund, 600_000);
+      const recorded = await attempt(deps, gateway, payment, refund).catch((error: unknown) =>
+        stillUnknown(deps, refund, error),
+      );
+      return follow(deps, recorded);
     },
   };
 }
 
-/** The whole of what was paid goes back, in one refund. */
-const refundOf = (payment: Payment) => ({
-  outTradeNo: payment.outTradeNo,
-  amount: amountToRefund(payment),
-  outRequestNo: outRequestNoOf(payment.outTradeNo),
-});
-
-async function refundIsProven(alipay: AlipayGateway, payment: Payment): Promise<boolean> {
-  const refund = refundOf(payment);
-  const moved = await alipay.refund({ ...refund, reason: 'payment of a settled order' });
-  return moved || alipay.refundQuery(refund);
-}
-
-async function proven({ db, metrics }: RefundDependencies, payment: Payment): Promise<Recorded> {
-  const { outTradeNo, amount } = refundOf(payment);
-  return counted(metrics, await recordRefunded(db, outTradeNo, { actor: ACTOR, amount }));
-}
-
-/** Refused may mean done: a fully refunded trade answers TRADE_HAS_CLOSE. So the refund query has the last word. */
-async function afterRefusal(deps: RefundDependencies, payment: Payment, subCode: string): Promise<Recorded> {
-  const { db, alipay, metrics } = deps;
-  const { outTradeNo } = payment;
-  if (subCode.endsWith('SELLER_BALANCE_NOT_ENOUGH')) {
-    return counted(metrics, await stillUnproven(db, outTradeNo, { ...NO_BALANCE, subCode }));
+async function attempt(
+  deps: RefundDependencies,
+  gateway: AlipayGateway,
+  payment: Payment,
+  refund: Refund,
+): Promise<RefundRecorded> {
+  try {
+    const proof = await seekProof(deps, gateway, payment, refund);
+    if (proof) return await endRefund(deps, refund, { actor: ACTOR, to: 'DONE', ...proof });
+  } catch (error) {
+    if (!(error instanceof AlipayError) || error.kind !== 'refused') throw error;
+    return afterRefusal(deps, gateway, payment, refund, error.subCode ?? error.code ?? 'UNKNOWN');
   }
-  if (await wasRefunded(alipay, payment)) return proven(deps, payment);
-  return counted(metrics, await recordRefundRefused(db, outTradeNo, { actor: ACTOR, subCode }));
+  return stillUnproven(deps, refund, NO_PROOF);
+}
+
+type Proof = Pick<RefundEnd, 'amount' | 'cumulative'>;
+
+/** @throws AlipayError refused: only by the refund itself; a query that is refused proves nothing */
+async function seekProof(
+  deps: RefundDependencies,
+  gateway: AlipayGateway,
+  payment: Payment,
+  refund: Refund,
+): Promise<Proof | undefined> {
+  const mayBeMade = refund.askedAt !== null || refund.kind === 'portal';
+  const earlier = mayBeMade ? await provenAmount(deps.db, gateway, refund) : undefined;
+  if (earlier !== undefined) return { amount: earlier };
+  if (refund.amount === null || refund.kind === 'portal') return undefined;
+  const answer = await inItsTurn(deps, gateway, refund, refund.amount);
+  if (!answer) return undefined;
+  const { hasMoved, cumulative, signed } = answer;
+  // If the sum is this refund alone, the answer itself says how much has moved.
+  const isFirst = toFen(payment.refundedAmount) === 0 && cumulative !== undefined;
+  if (hasMoved && isFirst && toFen(cumulative) === toFen(refund.amount)) {
+    await storeProof(deps.db, refund, signed, { refundedAmount: cumulative });
+    return { cumulative };
+  }
+  const proven = await provenAmount(deps.db, gateway, refund);
+  return proven === undefined ? undefined : { cumulative };
 }
 
 /**
- * Whether our refund of this payment, all of it, is proven. A trade without any refund may answer with a refusal: not proven.
+ * Asks Alipay for the refund, one of a trade at a time. Undefined where it need not be asked for any more.
  *
- * @throws AlipayError where the answer is unknown
+ * @throws ApplicationFailure ALIPAY_BUSY where another one has its turn, REFUNDS_PAUSED
  */
-export async function wasRefunded(alipay: AlipayGateway, payment: Payment): Promise<boolean> {
+async function inItsTurn(
+  { db }: RefundDependencies,
+  gateway: AlipayGateway,
+  refund: Refund,
+  amount: string,
+): Promise<RefundAnswer | undefined> {
+  const { outTradeNo, outRequestNo, reason } = refund;
+  const turn = await takeTurn(db, outTradeNo);
+  if ('waitMs' in turn) throw notItsTurn(refund, turn.waitMs);
   try {
-    return await alipay.refundQuery(refundOf(payment));
-  } catch (error) {
-    if (error instanceof AlipayError && error.kind === 'refused') return false;
-    throw error;
+    const asking = await noteAsked(db, refund);
+    if (asking === 'paused') throw await whilePaused(db, refund);
+    if (asking === 'over') return undefined;
+    return await gateway.refund({ outTradeNo, outRequestNo, amount, reason });
+  } finally {
+    // Best effort: without it the turn ends by itself.
+    await endTurn(db, outTradeNo, turn).catch(() => undefined);
   }
 }
 
-/** @throws ApplicationFailure ALIPAY_UNKNOWN (ask again, later) until a person has to decide */
-async function stillUnproven(
-  db: Database,
-  outTradeNo: string,
-  { subCode, mostAnswers, askAgainInMs }: Unproven,
-): Promise<Recorded> {
-  const { answers, ...recorded } = await recordUnproven(db, outTradeNo, {
-    actor: ACTOR,
-    subCode,
-    mostAnswers,
+/**
+ * Refunds that wait for the same turn must come back one after the other, not all at once. A turn usually ends long before its
+ * deadline, unless its process has died: waiting for the deadline delayed the third of three refunds by a minute.
+ */
+const notItsTurn = ({ outTradeNo, outRequestNo }: Refund, waitMs: number): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: 'ALIPAY_BUSY',
+    message: `Refund ${outRequestNo} waits: another refund of ${outTradeNo} is asked for at this moment.`,
+    nextRetryDelay: Math.ceil(Math.min(waitMs, TURN_LOOK_MS) + Math.random() * TURN_SPREAD_MS) + 1,
+    category: ApplicationFailureCategory.BENIGN,
   });
-  if (recorded.status !== 'REFUNDING') return recorded;
+
+const TURN_LOOK_MS = 3_000;
+const TURN_SPREAD_MS = 1_000;
+
+/** A refund goes on so soon after refunds are resumed. */
+const PAUSED_AGAIN_MS = 15_000;
+
+/** While refunds are paused, it waits, uses nothing up, and shows that its run is alive. If it was sent before, it is queried. */
+async function whilePaused(db: Database, refund: Refund): Promise<ApplicationFailure> {
+  const nextRetryDelay = PAUSED_AGAIN_MS + Math.ceil(Math.random() * TURN_SPREAD_MS);
+  await noteAlive(db, refund, nextRetryDelay);
+  return ApplicationFailure.create({
+    type: 'REFUNDS_PAUSED',
+    message: `Refund ${refund.outRequestNo} waits: refunds are paused. See: durable-alipay pause list`,
+    nextRetryDelay,
+    category: ApplicationFailureCategory.BENIGN,
+  });
+}
+
+const LATER = ['SELLER_BALANCE_NOT_ENOUGH', 'REFUND_CHARGE_ERROR'];
+
+/**
+ * Refused may mean done, so the refund query has the last word. And a trade that Alipay closed after it had been paid has
+ * given everything back, whoever asked for that.
+ */
+async function afterRefusal(
+  deps: RefundDependencies,
+  gateway: AlipayGateway,
+  payment: Payment,
+  refund: Refund,
+  subCode: string,
+): Promise<RefundRecorded> {
+  const { outTradeNo, kind } = refund;
+  if (LATER.some((word) => subCode.endsWith(word))) return stillUnproven(deps, refund, notNow(subCode));
+  const amount = await provenAmount(deps.db, gateway, refund);
+  if (amount !== undefined) return endRefund(deps, refund, { actor: ACTOR, to: 'DONE', amount });
+  const refusal = { actor: ACTOR, to: 'REFUSED', because: subCode } as const;
+  const trade = await gateway.query(outTradeNo);
+  if (trade.answer === 'closed' && trade.paidAt !== null) {
+    const evidenceId = await storeAnswer(deps.db, outTradeNo, 0, trade);
+    return endRefund(deps, refund, { ...refusal, cumulative: amountToRefund(payment), evidenceId });
+  }
+  if (kind !== 'shop' && subCode.endsWith('REASON_TRADE_REFUND_FEE_ERR')) {
+    return stillUnproven(deps, refund, noRoom(subCode));
+  }
+  return endRefund(deps, refund, refusal);
+}
+
+/**
+ * What a refund gave back, yuan; undefined where that is not proven. What proves it is stored. A trade without any refund may
+ * answer with a refusal.
+ *
+ * @throws AlipayError where the answer is unknown
+ */
+export async function provenAmount(
+  db: Database,
+  gateway: AlipayGateway,
+  refund: Refund,
+): Promise<string | undefined> {
+  const proof = await gateway.refundQuery(refund).catch((error: unknown) => {
+    if (error instanceof AlipayError && error.kind === 'refused') return undefined;
+    throw error;
+  });
+  if (proof) await storeProof(db, refund, proof.signed, { refundAmount: proof.amount });
+  return proof?.amount;
+}
+
+/** Stores the answer that proves a refund, before anything is concluded from it. Whoever asked records the refund itself. */
+export async function storeProof(
+  db: Database,
+  { outTradeNo }: Pick<Refund, 'outTradeNo'>,
+  signed: SignedBody,
+  says: EvidenceWords,
+): Promise<void> {
+  await storeEvidence(db, { outTradeNo, kind: 'refund', signed, isNews: false, says });
+}
+
+/** @throws ApplicationFailure ALIPAY_UNKNOWN (ask again, later) until it has been asked often enough */
+async function stillUnproven(
+  deps: RefundDependencies,
+  refund: Refund,
+  { kind, subCode, mostAnswers, askAgainInMs, end }: Unproven,
+): Promise<RefundRecorded> {
+  const { db } = deps;
+  const answers = await recordUnproven(db, refund, { actor: ACTOR, kind, subCode });
+  if (answers >= mostAnswers) {
+    return endUnproven(deps, refund, end);
+  }
+  if (answers === 0) {
+    return { refunds: [], changed: false, refund: await requireRefund(db, refund) };
+  }
+  const nextRetryDelay = askAgainInMs(answers);
+  await noteAlive(db, refund, nextRetryDelay);
   throw ApplicationFailure.create({
     type: 'ALIPAY_UNKNOWN',
-    message: `The refund of ${outTradeNo} is not proven yet. It is asked about again.`,
-    nextRetryDelay: askAgainInMs(answers),
+    message: `The refund ${refund.outRequestNo} of ${refund.outTradeNo} is not proven yet. Alipay is asked again.`,
+    nextRetryDelay,
   });
+}
+
+/** @throws the error itself until answers have been unknown, or our configuration wrong, for a day */
+async function stillUnknown(
+  deps: LedgerDependencies,
+  refund: Refund,
+  error: unknown,
+): Promise<RefundRecorded> {
+  const saysNothing =
+    error instanceof AlipayError && (error.kind === 'unknown' || error.kind === 'misconfigured');
+  if (saysNothing && (await isUnknownForADay(deps.db, refund)))
+    return endUnproven(deps, refund, NO_PROOF.end);
+  if (error instanceof AlipayError && (error.kind === 'down' || error.kind === 'no-quota')) {
+    const { type, message, category } = toFailure(error);
+    const nextRetryDelay = NOT_ASKED_AGAIN_MS * (1 + Math.random());
+    throw ApplicationFailure.create({
+      ...{ type: type ?? undefined, message, category: category ?? undefined, nextRetryDelay },
+    });
+  }
+  throw error;
+}
+
+/**
+ * Nothing was asked, so it is tried again soon: the server's own pause counts as failures all waits for a turn, and for the end
+ * of a pause of refunds, and is ten minutes after eight of them.
+ */
+const NOT_ASKED_AGAIN_MS = 20_000;
+
+/** A portal refund that a notification named but Alipay does not know stays a gap in the sum. */
+const endUnproven = (
+  deps: LedgerDependencies,
+  refund: Refund,
+  end: Unproven['end'],
+): Promise<RefundRecorded> =>
+  endRefund(deps, refund, {
+    actor: ACTOR,
+    ...(refund.kind === 'portal' ? { to: 'REFUSED', because: 'NOT_FOUND' } : end),
+  });
+
+/**
+ * Tells all who need to know that a refund has ended. The follow-up later tells what the rows say and cannot be told now. Only
+ * this function tells the payment's run, even if nothing has changed: an earlier attempt may have died halfway.
+ *
+ * @throws PaymentError TEMPORAL_UNAVAILABLE: call it again
+ */
+export async function follow(
+  deps: Omit<RefundDependencies, 'alipay'>,
+  { refund, refunds, moved, changed }: RefundRecorded,
+): Promise<RefundState> {
+  const { db, temporal, metrics } = deps;
+  const { outTradeNo, orderId } = refund;
+  if (moved) metrics.settled(moved);
+  if (changed) {
+    await startRefunds(deps, refunds);
+    const { undelivered } = await readRecorded(db, outTradeNo);
+    if (undelivered) await tellOrder(deps, orderId);
+  }
+  if (moved || !changed) await tellRowMoved(temporal, outTradeNo);
+  return refundStateOf(refund);
 }

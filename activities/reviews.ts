@@ -1,29 +1,38 @@
-import type { Decided, ResolveReview } from '../workflows/messages';
+import type {
+  Decided,
+  RefundPaymentInput,
+  RefundState,
+  ResolveRefund,
+  ResolveReview,
+} from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
 import type { Consulted, ReviewDecision } from '../db/ledger';
-import { assertDecidable, readRecorded, recordReview, refusedReview, unknownPayment } from '../db/ledger';
-import { assertOurs } from '../db/merchants';
+import {
+  assertDecidable,
+  endRefund,
+  readRecorded,
+  recordReview,
+  refusedReview,
+  requireRefund,
+  unknownPayment,
+} from '../db/ledger';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
-import { isDecided } from '../db/review-rules';
-import type { AlipayGateway } from './alipay/gateway';
+import { toFen } from '../db/money';
+import { findRefundsOfPayment } from '../db/refunds';
+import { isDecided, judgeRefund } from '../db/review-rules';
+import { amountToRefund } from '../db/rules';
 import { RECHECK_AFTER_MS } from './closing';
-import type { Metrics } from './metrics';
 import { counted } from './metrics';
 import { isEvidence, storeAnswer } from './payments';
-import { wasRefunded } from './refunds';
+import type { AlipayGateway } from './alipay/gateway';
+import { tellRefunds } from './refund-workflow';
+import type { RefundDependencies } from './refunds';
+import { follow, provenAmount } from './refunds';
 
-export interface ReviewDependencies {
-  db: Database;
-  alipay: AlipayGateway;
-  /** Ids of the merchants that this process has: it asks about no other's payments. */
-  merchants: readonly string[];
-  metrics: Metrics;
-}
-
-export function createReviewActivities(deps: ReviewDependencies) {
-  const { db, alipay, merchants, metrics } = deps;
+export function createReviewActivities(deps: RefundDependencies) {
+  const { db, alipay, metrics } = deps;
   return {
     /**
      * Carries out a person's decision about a payment in review, to refund one that is PAID, or to stop a refund, if what
@@ -40,29 +49,62 @@ export function createReviewActivities(deps: ReviewDependencies) {
       if (!payment) throw unknownPayment(outTradeNo);
       if (isDecided(payment, to)) return readRecorded(db, outTradeNo);
       assertDecidable(payment, decision);
-      assertOurs(payment, merchants);
+      const gateway = alipay.of(payment);
 
-      let consulted = await consult(deps, payment, decision);
+      let consulted = await consult(deps, gateway, payment, decision);
       let recorded = await recordReview(db, decision, consulted);
       if (recorded === 'close-first') {
-        await alipay.close(outTradeNo);
-        consulted = await consult(deps, payment, decision);
+        await gateway.close(outTradeNo);
+        consulted = await consult(deps, gateway, payment, decision);
         recorded = await recordReview(db, decision, consulted);
       }
       if (recorded === 'close-first') throw refusedReview(decision, 'Alipay has not closed its trade');
+      await tellRefunds(deps, await findRefundsOfPayment(db, outTradeNo));
       return { ...counted(metrics, recorded), answer: consulted.fresh.answer };
+    },
+
+    /**
+     * Carries out a person's decision about a refund in REVIEW, if what Alipay answers now agrees with it, or withdraws one of the
+     * shop's that was never sent. Safe to repeat.
+     *
+     * Fails with REVIEW_REFUSED (the message says what contradicts it), REFUND_UNKNOWN, MERCHANT_UNKNOWN, and the failures of
+     * any call.
+     */
+    async resolveRefund(decision: ResolveRefund & RefundPaymentInput): Promise<RefundState> {
+      const { outTradeNo, to, actor, reason } = decision;
+      const refund = await requireRefund(db, decision);
+      if (refund.status === to) return follow(deps, { refund, refunds: [], changed: false });
+      const payment = await findPayment(db, outTradeNo);
+      if (!payment) throw unknownPayment(outTradeNo);
+      const gateway = alipay.of(payment);
+      const amount = await provenAmount(db, gateway, refund);
+      const trade = await gateway.query(outTradeNo);
+      const verdict = judgeRefund(refund, to, {
+        isProven: amount !== undefined,
+        allWentBack: trade.answer === 'closed' && trade.paidAt !== null,
+        left: toFen(amountToRefund(payment)) - toFen(payment.refundedAmount),
+      });
+      if (verdict.kind === 'refused') throw refusedRefund(decision, verdict.because);
+      const isByTrade = to === 'DONE' && amount === undefined;
+      const evidenceId = isByTrade ? await storeAnswer(db, outTradeNo, 0, trade) : undefined;
+      const end = { actor, to, amount, because: 'DECIDED', decision: reason, evidenceId };
+      const ended = await endRefund(deps, refund, end);
+      if (ended.refund.status !== to) throw refusedRefund(decision, `it is ${ended.refund.status} meanwhile`);
+      return follow(deps, ended);
     },
   };
 }
 
-/** Asks Alipay about the trade and about our refund of it, and stores what proves anything. */
+/** Asks Alipay about the trade and about our refunds of it, and stores what proves anything. */
 async function consult(
-  { db, alipay }: ReviewDependencies,
-  payment: Payment,
+  deps: RefundDependencies,
+  gateway: AlipayGateway,
+  { outTradeNo }: Payment,
   { to }: ReviewDecision,
 ): Promise<Consulted> {
-  const { outTradeNo } = payment;
-  const answered = await alipay.query(outTradeNo);
+  const { db } = deps;
+  await proveRefunds(deps, gateway, outTradeNo);
+  const answered = await gateway.query(outTradeNo);
   const { answer, tradeStatus, tradeNo, totalAmount, paidAt } = answered;
   const evidenceId = isEvidence(answered) ? await storeAnswer(db, outTradeNo, 0, answered) : undefined;
   const fresh = {
@@ -70,16 +112,41 @@ async function consult(
     tradeStatus,
     wasPaid: paidAt !== null,
     totalAmount,
-    isRefunded: await wasRefunded(alipay, payment),
+    isRefunded: await isRefunded(db, outTradeNo),
   };
   return {
     fresh,
     evidenceId,
-    // A trade number on the row says that it was paid: the TRADE_CLOSED of a trade that was not would call a person again.
+    // A row with a trade number counts as paid: a later TRADE_CLOSED of the unpaid trade would put it into review again.
     tradeNo: to === 'CLOSED' ? null : tradeNo,
     recheckInMs: to === 'CLOSED' && answer === 'not-exist' ? RECHECK_AFTER_MS : null,
   };
 }
+
+/** What Alipay has made meanwhile counts, whatever the decision will be. */
+async function proveRefunds(
+  deps: RefundDependencies,
+  gateway: AlipayGateway,
+  outTradeNo: string,
+): Promise<void> {
+  const refunds = await findRefundsOfPayment(deps.db, outTradeNo);
+  for (const refund of refunds.filter(({ askedAt, status }) => askedAt !== null && status !== 'DONE')) {
+    const amount = await provenAmount(deps.db, gateway, refund);
+    if (amount === undefined) continue;
+    await follow(deps, await endRefund(deps, refund, { actor: 'query', to: 'DONE', amount }));
+  }
+}
+
+async function isRefunded(db: Database, outTradeNo: string): Promise<boolean> {
+  const payment = await findPayment(db, outTradeNo);
+  return payment !== undefined && toFen(payment.refundedAmount) >= toFen(amountToRefund(payment));
+}
+
+const refusedRefund = (
+  { outRequestNo, to }: ResolveRefund & RefundPaymentInput,
+  because: string,
+): PaymentError =>
+  new PaymentError('REVIEW_REFUSED', `Refund ${outRequestNo} cannot become ${to}: ${because}.`);
 
 const LONGEST_REFERENCE = 256;
 

@@ -1,7 +1,7 @@
 import type { Attributes, Span, SpanKind } from '@opentelemetry/api';
 import { SpanStatusCode, isSpanContextValid, trace } from '@opentelemetry/api';
 
-// Spans by OpenTelemetry's API alone: where nobody has registered a tracer provider, it does nothing, and costs as much.
+// Spans use OpenTelemetry's API alone, which does nothing and costs nothing unless a tracer provider is registered.
 
 const TRACER = 'durable-alipay';
 

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { classify } from './classify';
 import { AlipayError } from './errors';
-import type { AlipayKey } from './key';
+import type { AlipayKeys } from './key';
 import type { AlipayRequest } from './request';
 import type { SignedBody } from './signed-body';
 import { readSignedFields } from './signed-body';
@@ -21,10 +21,10 @@ export interface VerifiedAnswer {
  *
  * @throws AlipayError unknown, misconfigured
  */
-export function readAnswer(key: AlipayKey, raw: Buffer, request: AlipayRequest): VerifiedAnswer {
+export function readAnswer(keys: AlipayKeys, raw: Buffer, request: AlipayRequest): VerifiedAnswer {
   const charset = isUtf8(raw) ? 'utf-8' : 'gb18030';
   const claim = readClaim(new TextDecoder(charset).decode(raw), request);
-  const answer = verifiedAnswer(key, raw, claim, charset);
+  const answer = verifiedAnswer(keys, raw, claim, charset);
   const { code, sub_code: subCode } = answer?.node ?? claim;
   const facts = { method: request.method, outTradeNo: request.outTradeNo, code, subCode };
   const codes = `${code ?? 'no code'} ${subCode ?? ''}`.trim();
@@ -36,6 +36,8 @@ export function readAnswer(key: AlipayKey, raw: Buffer, request: AlipayRequest):
     throw new AlipayError('misconfigured', codes, facts);
   }
   if (!answer) {
+    if (claim.certSn !== undefined && !keys.knows(claim.certSn))
+      throw unknownCertificate(claim.certSn, facts);
     const what = claim.sign === undefined ? 'answer without signature' : 'bad signature';
     throw new AlipayError('unknown', what, facts);
   }
@@ -45,6 +47,16 @@ export function readAnswer(key: AlipayKey, raw: Buffer, request: AlipayRequest):
   if (!isAbout(answer.node, request)) throw new AlipayError('unknown', 'answer about another trade', facts);
   if (!isOfMethod(answer.node, request)) throw new AlipayError('unknown', 'answer of another method', facts);
   return answer;
+}
+
+/** Alipay's `code` of an answer by a certificate that is not here: for metrics and alerts. */
+export const CERTIFICATE_UNKNOWN = 'CERTIFICATE_UNKNOWN';
+
+function unknownCertificate(sn: string, facts: { method: string; outTradeNo: string }): AlipayError {
+  const what =
+    `answer by Alipay's certificate ${sn}, which is not in ALIPAY_PUBLIC_CERT_FILE: download Alipay's certificate at ` +
+    'the open platform again, and set it behind the present one, with a comma between';
+  return new AlipayError('unknown', what, { ...facts, code: CERTIFICATE_UNKNOWN, subCode: undefined });
 }
 
 /** v2 answers carry no nonce: an answer about another trade is told apart by its number alone. */
@@ -63,6 +75,8 @@ interface Claim {
   /** The name of its node. */
   name: string;
   sign: string | undefined;
+  /** The serial number of Alipay's certificate, in certificate mode. */
+  certSn: string | undefined;
   code: string | undefined;
   sub_code: string | undefined;
 }
@@ -80,11 +94,12 @@ function readClaim(text: string, { method, outTradeNo }: AlipayRequest): Claim {
     isNode(answer, one),
   );
   if (!name) throw new AlipayError('unknown', 'answer without a response node', facts);
-  const { [name]: node, sign } = answer as Record<string, unknown>;
+  const { [name]: node, sign, alipay_cert_sn: certSn } = answer as Record<string, unknown>;
   const { code, sub_code: subCode } = node as Record<string, unknown>;
   return {
     name,
     sign: typeof sign === 'string' ? sign : undefined,
+    certSn: claimedCode(certSn),
     code: claimedCode(code),
     sub_code: claimedCode(subCode),
   };
@@ -108,13 +123,13 @@ const claimedCode = (code: unknown): string | undefined =>
  * whole answer takes the last of two nodes of the same name: a genuine one would vouch for a forged one behind it.
  */
 function verifiedAnswer(
-  key: AlipayKey,
+  keys: AlipayKeys,
   raw: Buffer,
-  { name, sign }: Claim,
+  { name, sign, certSn }: Claim,
   charset: string,
 ): VerifiedAnswer | undefined {
   if (sign === undefined) return undefined;
-  const signed = key.verify(signedNode(raw, name), sign, charset);
+  const signed = keys.verify(signedNode(raw, name), sign, charset, certSn);
   if (!signed) return undefined;
   try {
     return { node: readSignedFields('answer', signed.bytes, charset), signed };

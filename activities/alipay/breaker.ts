@@ -1,8 +1,11 @@
 import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { AlipayError } from './errors';
 
-/** After so many failures in a row the circuit opens. After the pause it lets one call through, the probe. */
-const BREAKER = { failures: 10, pauseMs: 10_000 };
+/**
+ * `failures`: how many in a row open the circuit. `pauseMs`: after this it lets one call through, the probe. `vouchesMs`: how
+ * long an answer counts as a sign that this process has a network.
+ */
+const BREAKER = { failures: 10, pauseMs: 10_000, vouchesMs: 60_000 };
 
 /** The call was not made: too many calls have failed in a row. */
 export class CircuitOpen extends Error {
@@ -20,17 +23,32 @@ export interface Circuit {
   readonly probeAt: number | undefined;
 }
 
-/** Refuses calls while the gateway fails. Only an {@link AlipayError} that is an outage counts as a failure. */
-export class GatewayBreaker implements Circuit {
-  readonly #policy = circuitBreaker(
-    handleWhen((error) => error instanceof AlipayError && error.outage),
-    { halfOpenAfter: BREAKER.pauseMs, breaker: new ConsecutiveBreaker(BREAKER.failures) },
-  );
-  #probeAt: number | undefined;
+/** The circuit of one gateway. */
+export interface GatewayCircuit extends Circuit {
+  /** Whether it is closed and had an answer within the last minute: this process reaches the gateway, and so has a network. */
+  readonly hasJustAnswered: boolean;
+}
 
-  constructor() {
+/** Refuses calls while what they reach fails: the gateway, by an {@link AlipayError} that is an outage, or another thing. */
+export class Breaker implements GatewayCircuit {
+  readonly #policy;
+  #probeAt: number | undefined;
+  #answeredAt = Number.NEGATIVE_INFINITY;
+
+  constructor(isOutage = (error: unknown): boolean => error instanceof AlipayError && error.outage) {
+    this.#policy = circuitBreaker(handleWhen(isOutage), {
+      halfOpenAfter: BREAKER.pauseMs,
+      breaker: new ConsecutiveBreaker(BREAKER.failures),
+    });
     this.#policy.onStateChange((state) => {
       this.#probeAt = state === CircuitState.Open ? Date.now() + BREAKER.pauseMs : undefined;
+    });
+    this.#policy.onSuccess(() => {
+      this.#answeredAt = Date.now();
+    });
+    // An error that is no outage is an answer, too.
+    this.#policy.onFailure(({ handled }) => {
+      if (!handled) this.#answeredAt = Date.now();
     });
   }
 
@@ -40,6 +58,10 @@ export class GatewayBreaker implements Circuit {
 
   get probeAt(): number | undefined {
     return this.#probeAt;
+  }
+
+  get hasJustAnswered(): boolean {
+    return !this.isOpen && Date.now() - this.#answeredAt < BREAKER.vouchesMs;
   }
 
   /**

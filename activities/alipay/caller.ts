@@ -5,10 +5,10 @@ import type { AlipaySdk } from 'alipay-sdk';
 import { OUT_TRADE_NO_ATTRIBUTE, inSpan } from '../spans';
 import type { VerifiedAnswer } from './answer';
 import { readAnswer } from './answer';
-import { CircuitOpen, GatewayBreaker } from './breaker';
+import { Breaker, CircuitOpen } from './breaker';
 import type { AlipayErrorKind } from './errors';
 import { AlipayError } from './errors';
-import type { AlipayKey } from './key';
+import type { AlipayKeys } from './key';
 import type { AlipayRequest } from './request';
 import { signedPost } from './request';
 import type { HttpAnswer } from './transport';
@@ -43,23 +43,26 @@ const DEFAULT_MAX_WAIT_MS = 30_000;
 
 /** Makes calls: each waits for its slot, goes through the circuit breaker, is sent once, and verified. */
 export class AlipayCaller {
-  readonly circuit = new GatewayBreaker();
+  readonly circuit = new Breaker();
   readonly #sdk: AlipaySdk;
-  readonly #key: AlipayKey;
+  readonly #keys: AlipayKeys;
   readonly #transport: Transport;
+  readonly #common: Readonly<Record<string, string>>;
   readonly #acquireSlot: AcquireSlot;
   readonly #observe: ObserveCall;
 
   constructor(parts: {
     sdk: AlipaySdk;
-    key: AlipayKey;
+    keys: AlipayKeys;
     timeoutMs: number;
+    common: Readonly<Record<string, string>>;
     acquireSlot: AcquireSlot;
     observe: ObserveCall;
   }) {
     this.#sdk = parts.sdk;
-    this.#key = parts.key;
+    this.#keys = parts.keys;
     this.#transport = new Transport(parts.timeoutMs);
+    this.#common = parts.common;
     this.#acquireSlot = parts.acquireSlot;
     this.#observe = parts.observe;
   }
@@ -124,7 +127,7 @@ export class AlipayCaller {
       try {
         const answered = await this.#post(request);
         span.setAttribute('http.response.status_code', answered.status);
-        const answer = readAnswer(this.#key, bodyOf(answered, request), request);
+        const answer = readAnswer(this.#keys, bodyOf(answered, request), request);
         noteOutcome(span, 'answered', answer.node['code'], answer.node['sub_code']);
         return answer;
       } catch (error) {
@@ -135,7 +138,8 @@ export class AlipayCaller {
   }
 
   async #post(request: AlipayRequest): Promise<HttpAnswer> {
-    const { url, form } = signedPost(this.#sdk, request);
+    const common = { ...request.common, ...this.#common };
+    const { url, form } = signedPost(this.#sdk, { ...request, common });
     try {
       return await this.#transport.post(url, form);
     } catch (error) {

@@ -18,7 +18,7 @@ export function classify(code: string | undefined, subCode: string | undefined):
   return 'unknown';
 }
 
-/** `alipay.trade.close` answers these where the trade is not WAIT_BUYER_PAY: it may be paid. Ask again. */
+/** `alipay.trade.close` returns these if the trade is not WAIT_BUYER_PAY: it may be paid. Ask again. */
 export const NOT_CLOSABLE = new Set([
   'ACQ.TRADE_STATUS_ERROR',
   'ACQ.REASON_TRADE_STATUS_INVALID',
@@ -29,3 +29,6 @@ export const NOT_CLOSABLE = new Set([
 ]);
 
 export const TRADE_NOT_EXIST = 'ACQ.TRADE_NOT_EXIST';
+
+/** As documented, and as seen: `BILL_NOT_EXIST`, `isp.bill_not_exist`, `NO_BILL_DATA`. */
+export const NO_BILL = /(^|\.)(bill_not_exist|no_bill_data)$/i;

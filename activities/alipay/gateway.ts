@@ -1,33 +1,48 @@
-import { createPrivateKey } from 'node:crypto';
-import { AlipaySdk } from 'alipay-sdk';
-import { readFen, toFen } from '../../db/money';
-import type { Answer, Product } from '../../workflows/messages';
+import type { AlipaySdk } from 'alipay-sdk';
+import { merchantId } from '../../db/merchants';
+import { readFen, toFen, toYuan } from '../../db/money';
+import type { Answer } from '../../workflows/messages';
 import type { AnswerNode, VerifiedAnswer } from './answer';
-import { fromBeijing, toBeijing } from './beijing';
-import type { Circuit } from './breaker';
+import { fromBeijing } from './beijing';
+import type { GatewayCircuit } from './breaker';
 import type { AcquireSlot, CallOptions, ObserveCall } from './caller';
 import { AlipayCaller } from './caller';
-import { NOT_CLOSABLE, TRADE_NOT_EXIST } from './classify';
+import { NOT_CLOSABLE, NO_BILL, TRADE_NOT_EXIST } from './classify';
 import { AlipayError } from './errors';
-import { AlipayKey } from './key';
+import { AlipayKeys } from './key';
 import type { NotificationVerifier } from './notification';
-import { signedForm } from './request';
+import type { PayOrder } from './products';
+import { PRODUCTS, payContent } from './products';
+import { signedForm, signedText, signerFor } from './request';
 import type { SignedBody } from './signed-body';
 
 export interface GatewaySettings {
+  /** What the shop calls the merchant. */
+  name: string;
   /** `https://openapi.alipay.com/gateway.do` */
   gateway: string;
   appId: string;
   /** The application's RSA key, PKCS1 PEM. */
   privateKey: string;
-  /** Alipay's (not the application's) public key, PEM. */
-  publicKey: string;
+  /** Key mode: Alipay's (not the application's) public key, PEM. */
+  publicKey?: string | undefined;
+  /** Certificate mode: the application's certificate, PEM. */
+  appCert?: string | undefined;
+  /** Certificate mode: Alipay's root certificates, PEM. */
+  rootCert?: string | undefined;
+  /** Certificate mode: Alipay's own certificates, PEM; while one is renewed, both. */
+  alipayCerts?: readonly string[] | undefined;
   sellerId: string;
+  /** For an application that acts for another merchant (ISV): its authorisation. */
+  appAuthToken?: string | undefined;
   notifyUrl: string;
   returnUrl?: string | undefined;
   /** Hard deadline of one call, ms. */
   timeoutMs: number;
 }
+
+/** Told of each call and of its merchant's name. */
+export type ObserveMerchantCall = (call: Parameters<ObserveCall>[0] & { merchant: string }) => void;
 
 /** A verified answer to `alipay.trade.query`. */
 export interface QueryAnswer {
@@ -52,13 +67,29 @@ export interface QueryAnswer {
  */
 export type CloseAnswer = 'closed' | 'not-exist' | 'ask-again';
 
-export interface PayOrder {
+export interface RefundOrder {
   outTradeNo: string;
-  subject: string;
+  outRequestNo: string;
   /** Yuan. */
-  totalAmount: string;
-  product: Product;
-  timeExpire: Date;
+  amount: string;
+  reason: string;
+}
+
+/** A verified answer to `alipay.trade.refund`. */
+export interface RefundAnswer {
+  /** `fund_change=Y`: this call moved money. */
+  hasMoved: boolean;
+  /** `refund_fee`: the sum of all refunds of the trade, yuan. */
+  cumulative?: string;
+  /** What proves it. */
+  signed: SignedBody;
+}
+
+/** A verified answer by which Alipay proves a refund. */
+export interface RefundProof {
+  /** Yuan. */
+  amount: string;
+  signed: SignedBody;
 }
 
 /**
@@ -69,35 +100,31 @@ export class AlipayGateway {
   /** Whom notifications must be for, and the key that signs them. */
   readonly verifier: NotificationVerifier;
   /** Whether this process can reach the gateway. */
-  readonly circuit: Circuit;
+  readonly circuit: GatewayCircuit;
   readonly #sdk: AlipaySdk;
   readonly #caller: AlipayCaller;
+  /** Common parameters of every request. */
+  readonly #common: Readonly<Record<string, string>>;
 
   constructor(
     readonly settings: GatewaySettings,
     {
       acquireSlot = () => Promise.resolve(0),
       observe = () => undefined,
-    }: { acquireSlot?: AcquireSlot; observe?: ObserveCall } = {},
+    }: { acquireSlot?: AcquireSlot; observe?: ObserveMerchantCall } = {},
   ) {
-    this.#sdk = new AlipaySdk({
-      appId: settings.appId,
-      privateKey: settings.privateKey,
-      keyType: 'PKCS1',
-      gateway: settings.gateway,
-      signType: 'RSA2',
-    });
-    // The SDK hands its key to node:crypto as it is. Parsed once, a signature takes 0.25 ms of CPU; as PEM, parsed each
-    // time, 0.84 ms (measured).
-    Object.assign(this.#sdk.config, { privateKey: createPrivateKey(settings.privateKey) });
-    const key = new AlipayKey(settings.publicKey);
-    this.verifier = { appId: settings.appId, sellerId: settings.sellerId, key };
+    this.#sdk = signerFor(settings);
+    const keys = new AlipayKeys(settings);
+    const { name: merchant, appId, sellerId, appAuthToken } = settings;
+    this.verifier = { merchant: merchantId(settings), appId, sellerId, keys };
+    this.#common = { ...(appAuthToken !== undefined && { appAuthToken }) };
     this.#caller = new AlipayCaller({
       sdk: this.#sdk,
-      key,
+      keys,
       timeoutMs: settings.timeoutMs,
+      common: this.#common,
       acquireSlot,
-      observe,
+      observe: (call) => observe({ merchant, ...call }),
     });
     this.circuit = this.#caller.circuit;
   }
@@ -143,82 +170,99 @@ export class AlipayGateway {
   }
 
   /**
-   * `alipay.trade.refund` of the whole amount. Safe to repeat with the same `outRequestNo` and amount. True where
-   * Alipay proves that the whole amount moved (`fund_change=Y`, `refund_fee`); false: ask {@link refundQuery}.
+   * `alipay.trade.refund`. Safe to repeat with the same `outRequestNo` and amount.
    *
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
   async refund(
-    {
-      outTradeNo,
-      amount,
-      outRequestNo,
-      reason,
-    }: { outTradeNo: string; amount: string; outRequestNo: string; reason: string },
+    { outTradeNo, amount, outRequestNo, reason }: RefundOrder,
     options?: CallOptions,
-  ): Promise<boolean> {
+  ): Promise<RefundAnswer> {
     const bizContent = { outTradeNo, refundAmount: amount, outRequestNo, refundReason: reason };
     const request = { method: 'alipay.trade.refund', outTradeNo, bizContent };
-    const { node } = await this.#caller.call(request, options);
+    const { node, signed } = await this.#caller.call(request, options);
     if (node['code'] !== '10000') throw refused(request, node);
-    return node['fund_change'] === 'Y' && readFen(node['refund_fee']) === toFen(amount);
+    const { refund_fee: cumulative } = node;
+    return {
+      signed,
+      hasMoved: node['fund_change'] === 'Y',
+      ...(readFen(cumulative) !== undefined && { cumulative }),
+    };
   }
 
   /**
-   * `alipay.trade.fastpay.refund.query`: whether the refund `outRequestNo` is proven, of this `amount` (yuan): under the
-   * same number a part may have been given back.
+   * `alipay.trade.fastpay.refund.query`: what the refund `outRequestNo` gave back; undefined where that is not proven.
+   * With `amount`, only a refund of that amount counts: another one may have been made under the same number.
    *
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
   async refundQuery(
-    { outTradeNo, amount, outRequestNo }: { outTradeNo: string; amount: string; outRequestNo: string },
+    {
+      outTradeNo,
+      outRequestNo,
+      amount,
+    }: { outTradeNo: string; outRequestNo: string; amount?: string | null },
     options?: CallOptions,
-  ): Promise<boolean> {
+  ): Promise<RefundProof | undefined> {
     const bizContent = { outTradeNo, outRequestNo };
     const request = { method: 'alipay.trade.fastpay.refund.query', outTradeNo, bizContent };
-    const { node } = await this.#caller.call(request, options);
+    const { node, signed } = await this.#caller.call(request, options);
     if (node['code'] !== '10000') throw refused(request, node);
-    const { refund_status: status, refund_amount: refunded } = node;
-    return (
-      status === 'REFUND_SUCCESS' &&
-      node['out_trade_no'] === outTradeNo &&
-      (refunded === undefined || readFen(refunded) === toFen(amount))
-    );
+    const { out_trade_no: trade, out_request_no: number = outRequestNo } = node;
+    const isOurs = trade === outTradeNo && number === outRequestNo;
+    if (node['refund_status'] !== 'REFUND_SUCCESS' || !isOurs) return undefined;
+    const fen = readFen(node['refund_amount'] ?? amount ?? undefined);
+    if (fen === undefined || (typeof amount === 'string' && fen !== toFen(amount))) return undefined;
+    return { amount: toYuan(fen), signed };
   }
 
   /**
-   * Where the buyer pays: a signed URL of the cashier (page, wap), or the content of a QR code (precreate, the only
-   * product that asks Alipay).
+   * `alipay.data.dataservice.bill.downloadurl.query`: where the seller's bill of a day (`yyyy-MM-dd`, Beijing) can be fetched
+   * for 30 s. `none`: there is no bill, yet or at all; Alipay does not say which. `empty`: nothing moved on that day.
    *
-   * @throws AlipayError for precreate
+   * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
-  async payUrl(order: PayOrder): Promise<string> {
-    if (order.product === 'precreate') return this.#precreate(order);
-    const form = signedForm(this.#sdk, {
-      method: order.product === 'wap' ? 'alipay.trade.wap.pay' : 'alipay.trade.page.pay',
-      bizContent: {
-        ...bizContentOf(order),
-        productCode: order.product === 'wap' ? 'QUICK_WAP_WAY' : 'FAST_INSTANT_TRADE_PAY',
-      },
-      common: {
-        notifyUrl: this.settings.notifyUrl,
-        ...(this.settings.returnUrl && { returnUrl: this.settings.returnUrl }),
-      },
-    });
-    return `${this.settings.gateway}?${form.toString()}`;
+  async billAddress(date: string, options?: CallOptions): Promise<{ url: string } | 'none' | 'empty'> {
+    const request = {
+      method: 'alipay.data.dataservice.bill.downloadurl.query',
+      outTradeNo: `bill of ${date}`,
+      // Without `secure` the address is plain http.
+      bizContent: { billType: 'trade', billDate: date, secure: 'true' },
+    };
+    const { node } = await this.#caller.call(request, options);
+    if (node['code'] !== '10000') {
+      if (NO_BILL.test(node['sub_code'] ?? '')) return 'none';
+      throw refused(request, node);
+    }
+    if (node['bill_file_code'] === 'EMPTY_DATA_WITH_BILL_FILE') return 'empty';
+    const { bill_download_url: url } = node;
+    if (!url) throw new AlipayError('unknown', 'answer without an address', request);
+    return { url };
   }
 
-  async #precreate(order: PayOrder): Promise<string> {
-    const request = {
-      method: 'alipay.trade.precreate',
-      outTradeNo: order.outTradeNo,
-      bizContent: bizContentOf(order),
-      common: { notifyUrl: this.settings.notifyUrl },
-    };
+  /**
+   * How the buyer pays, by product: a signed URL of the cashier (`page`, `wap`), the signed order string for the phone's
+   * SDK (`app`), the content of a QR code (`precreate`), or Alipay's trade number for `my.tradePay` (`jsapi`). The last two
+   * ask Alipay; asking again with the same order returns the same.
+   *
+   * @throws AlipayError unknown, no-quota, down, misconfigured, refused
+   */
+  async payUrl(order: PayOrder): Promise<string> {
+    const { notifyUrl, appId, gateway } = this.settings;
+    const returnUrl = order.returnUrl ?? this.settings.returnUrl;
+    const { method, answer } = PRODUCTS[order.product];
+    const { outTradeNo } = order;
+    const returns = order.product === 'page' || order.product === 'wap';
+    const common = { notifyUrl, ...(returns && returnUrl && { returnUrl }) };
+    const request = { method, outTradeNo, bizContent: payContent(order, appId), common };
+    if (answer === undefined) {
+      const signed = signedText(this.#sdk, { ...request, common: { ...common, ...this.#common } });
+      return order.product === 'app' ? signed : `${gateway}?${signed}`;
+    }
     const { node } = await this.#caller.call(request);
-    const { qr_code: qrCode } = node;
-    if (node['code'] !== '10000' || !qrCode) throw refused(request, node);
-    return qrCode;
+    const value = node[answer];
+    if (node['code'] !== '10000' || !value) throw refused(request, node);
+    return value;
   }
 
   /**
@@ -229,10 +273,6 @@ export class AlipayGateway {
   testSignature(): void {
     signedForm(this.#sdk, { method: 'alipay.trade.query', bizContent: { outTradeNo: 'self_test' } });
   }
-}
-
-function bizContentOf({ outTradeNo, subject, totalAmount, timeExpire }: PayOrder): Record<string, string> {
-  return { outTradeNo, subject, totalAmount, timeExpire: toBeijing(timeExpire) };
 }
 
 function answerOf(answer: QueryAnswer['answer'], { node, signed }: VerifiedAnswer): QueryAnswer {

@@ -1,9 +1,10 @@
-import { createHash, createPublicKey, verify } from 'node:crypto';
+import { X509Certificate, createHash, createPublicKey, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import type { StoredKey } from '../../db/alipay-keys';
 import type { SignedBody } from './signed-body';
 
 /**
- * Alipay's public key, the only source of a {@link SignedBody}. It verifies RSA2 (SHA256withRSA) and nothing else: a
+ * A public key of Alipay's, the only source of a {@link SignedBody}. It verifies RSA2 (SHA256withRSA) and nothing else: a
  * notification names its own `sign_type`, and `RSA` would downgrade to SHA-1.
  *
  * It verifies bytes because `AlipaySdk.rsaCheck` verifies a string: decoded as UTF-8, a body in GBK never verifies.
@@ -13,12 +14,17 @@ export class AlipayKey {
   readonly fingerprint: string;
   readonly #key: KeyObject;
 
-  /** @param pem SPKI or PKCS1 */
-  constructor(pem: string) {
+  /** @param key itself, or as PEM, SPKI or PKCS1 */
+  constructor(key: string | KeyObject) {
     // Parsed once: verifying takes 0.02 ms of CPU by a parsed key, 0.12 ms by PEM (measured).
-    this.#key = createPublicKey(pem);
+    this.#key = typeof key === 'string' ? createPublicKey(key) : key;
     const der = this.#key.export({ type: 'spki', format: 'der' });
     this.fingerprint = createHash('sha256').update(der).digest('hex');
+  }
+
+  /** SPKI. */
+  get pem(): string {
+    return this.#key.export({ type: 'spki', format: 'pem' }) as string;
   }
 
   /**
@@ -29,5 +35,80 @@ export class AlipayKey {
   verify(bytes: Buffer, signature: string, charset: string): SignedBody | undefined {
     const isGenuine = verify('RSA-SHA256', bytes, this.#key, Buffer.from(signature, 'base64'));
     return isGenuine ? { bytes, signature, charset, keyFingerprint: this.fingerprint } : undefined;
+  }
+}
+
+/**
+ * What verifies Alipay's signatures: its public key or, in certificate mode, the keys of its certificates, each known by its
+ * serial number (`alipay_cert_sn`).
+ */
+export class AlipayKeys {
+  /** Each as it is kept. */
+  readonly kept: readonly StoredKey[];
+  readonly #all: readonly AlipayKey[];
+  readonly #bySn: ReadonlyMap<string, AlipayKey> | undefined;
+
+  /** @throws TypeError where there is neither */
+  constructor({
+    publicKey,
+    alipayCerts,
+  }: {
+    publicKey?: string | undefined;
+    alipayCerts?: readonly string[] | undefined;
+  }) {
+    const certificates = alipayCerts?.map((pem) => new X509Certificate(pem));
+    this.#bySn =
+      certificates && new Map(certificates.map((one) => [serialOf(one), new AlipayKey(one.publicKey)]));
+    if (this.#bySn) this.#all = [...this.#bySn.values()];
+    else if (publicKey !== undefined) this.#all = [new AlipayKey(publicKey)];
+    else throw new TypeError("neither Alipay's public key nor its certificates");
+    this.kept = this.#all.map((key) => {
+      const certificate = certificates?.find(
+        (one) => new AlipayKey(one.publicKey).fingerprint === key.fingerprint,
+      );
+      return {
+        fingerprint: key.fingerprint,
+        publicKey: key.pem,
+        certificate: certificate?.toString() ?? null,
+        certificateSn: certificate ? serialOf(certificate) : null,
+      };
+    });
+  }
+
+  /** Whether the certificate is one of these. An application in key mode has none, and is sent no serial numbers. */
+  knows(sn: string): boolean {
+    return this.#bySn?.has(sn) ?? true;
+  }
+
+  /**
+   * Returns the body if Alipay signed exactly these bytes, undefined if not.
+   *
+   * @param signature base64
+   * @param sn of the certificate that it names; where it names none, any may have signed
+   */
+  verify(bytes: Buffer, signature: string, charset: string, sn?: string): SignedBody | undefined {
+    const keys = this.#bySn && sn !== undefined ? [this.#bySn.get(sn)] : this.#all;
+    for (const key of keys) {
+      const signed = key?.verify(bytes, signature, charset);
+      if (signed) return signed;
+    }
+    return undefined;
+  }
+}
+
+/** The `alipay_cert_sn` of a certificate: the MD5 of issuer and serial number, as alipay-sdk has it for a single one. */
+export function serialOf({ issuer, serialNumber }: X509Certificate): string {
+  const name = issuer.split('\n').reverse().join(',');
+  return createHash('md5')
+    .update(`${name}${BigInt(`0x${serialNumber}`)}`)
+    .digest('hex');
+}
+
+/** Whether a stored key is the one that its fingerprint names, and not a replacement that somebody has put there. */
+export function isItself({ fingerprint, publicKey }: StoredKey): boolean {
+  try {
+    return new AlipayKey(publicKey).fingerprint === fingerprint;
+  } catch {
+    return false;
   }
 }

@@ -1,6 +1,7 @@
+import { types } from 'node:util';
 import { readFen } from '../../db/money';
 import { fromBeijing } from './beijing';
-import type { AlipayKey } from './key';
+import type { AlipayKeys } from './key';
 import type { SignedBody } from './signed-body';
 import { FIELD_BORDER, readSignedFields } from './signed-body';
 
@@ -8,6 +9,8 @@ import { FIELD_BORDER, readSignedFields } from './signed-body';
 export const NOTIFICATION_FAULTS = [
   /** It has no fields at all. */
   'NOTIFICATION_EMPTY',
+  /** What was handed over is not the body: the HTTP framework has parsed it into nothing, or not read it. */
+  'NOTIFICATION_NOT_RAW',
   /** It has more than {@link MAX_BYTES} or {@link MAX_FIELDS}. */
   'NOTIFICATION_TOO_LARGE',
   /** A name appears twice or is no field name, a value is not a string, or `out_trade_no` is missing. */
@@ -18,15 +21,17 @@ export const NOTIFICATION_FAULTS = [
   'NOTIFICATION_AMBIGUOUS',
   /** Alipay did not sign it, or not by RSA2. */
   'NOTIFICATION_FORGED',
+  /** It names a certificate of Alipay's that is not in `ALIPAY_PUBLIC_CERT_FILE`. */
+  'NOTIFICATION_CERTIFICATE_UNKNOWN',
   'NOTIFICATION_OF_ANOTHER_APP',
   'NOTIFICATION_OF_ANOTHER_SELLER',
-  /** It has no `notify_id`, or tells of a payment without a valid `total_amount`. */
+  /** It has no `notify_id`, or reports a payment without a valid `total_amount`. */
   'NOTIFICATION_INCOMPLETE',
 ] as const;
 
 export type NotificationFault = (typeof NOTIFICATION_FAULTS)[number];
 
-/** Real ones have some thirty fields and 2 KB. Whoever sends more would only buy our CPU time. */
+/** Real ones have some thirty fields and 2 KB. A larger one could only waste CPU time. */
 const MAX_BYTES = 8 * 1024;
 const MAX_FIELDS = 100;
 
@@ -43,13 +48,15 @@ const CHARSETS = new Map([
 
 /** Whom a notification must be for, and the key that it must be signed by. */
 export interface NotificationVerifier {
+  /** The merchant's id. */
+  readonly merchant: string;
   readonly appId: string;
   readonly sellerId: string;
-  readonly key: AlipayKey;
+  readonly keys: AlipayKeys;
 }
 
 /** A form as it comes over HTTP, in bytes or as a string, or the fields that another parser made of it. */
-export type NotificationBody = Buffer | string | Record<string, unknown> | null | undefined;
+export type NotificationBody = Uint8Array | ArrayBuffer | string | Record<string, unknown> | null | undefined;
 
 /** What a genuine notification says. Amounts are yuan. */
 export interface Notification {
@@ -63,39 +70,97 @@ export interface Notification {
   paidAt: Date | null;
 }
 
+type RefusedNotification = Extract<NotificationRead, { kind: 'refused' }>;
+
 export type NotificationRead =
-  | { kind: 'genuine'; notification: Notification; signed: SignedBody }
-  /** `outTradeNo` is a claim that nobody verified, and present only if it looks like an `out_trade_no`. */
-  | { kind: 'refused'; code: NotificationFault; outTradeNo?: string };
+  /** `merchant`: the id of the one that it is for. */
+  | { kind: 'genuine'; merchant: string; notification: Notification; signed: SignedBody }
+  /**
+   * Alipay's, and of no payment: the check that it makes of an app gateway's address (`service`), or a message to the app
+   * gateway (From 消息, `msg_method`). `what` is its own name for it.
+   */
+  | { kind: 'other'; what: string }
+  /**
+   * `outTradeNo` is a claim that nobody verified, and present only if it looks like an `out_trade_no`. `paidTo`: Alipay signed it
+   * for the application of this merchant, and names another seller.
+   */
+  | { kind: 'refused'; code: NotificationFault; outTradeNo?: string; paidTo?: OtherSeller };
+
+/** A seller that Alipay names where `merchant`, an id, is configured. */
+export interface OtherSeller {
+  merchant: string;
+  sellerId: string;
+}
 
 /**
- * Reads a notification, and believes it only if Alipay signed it for this application and seller. Everything that it
- * returns is read from the very bytes that the signature covers. (Alipay: "异步通知验签".)
+ * Reads a notification, and believes it only if Alipay signed it for one of these applications and its seller, by the key
+ * that this merchant has. Everything that it returns is read from the very bytes that the signature covers. (Alipay:
+ * "异步通知验签".)
  */
-export function readNotification(verifier: NotificationVerifier, body: NotificationBody): NotificationRead {
+export function readNotification(
+  verifiers: readonly NotificationVerifier[],
+  body: NotificationBody,
+): NotificationRead {
   const form = readForm(body);
   if (typeof form === 'string') return { kind: 'refused', code: form };
   const outTradeNo = form.get('out_trade_no') ?? '';
-  const refused = (code: NotificationFault): NotificationRead => ({
+  const refused = (code: NotificationFault): RefusedNotification => ({
     kind: 'refused',
     code,
     ...(/^[A-Za-z0-9_]{1,64}$/.test(outTradeNo) && { outTradeNo }),
   });
 
-  if (outTradeNo === '') return refused('NOTIFICATION_MALFORMED');
+  const other = outTradeNo === '' ? form.get('msg_method') || form.get('service') : undefined;
+  if (outTradeNo === '' && !other) return refused('NOTIFICATION_MALFORMED');
   if ([...form.values()].some((value) => FIELD_BORDER.test(value))) return refused('NOTIFICATION_AMBIGUOUS');
   const charset = CHARSETS.get((form.get('charset') || 'utf-8').toLowerCase());
   if (charset === undefined) return refused('NOTIFICATION_CHARSET_UNKNOWN');
-  const signed = verify(verifier.key, form, charset);
-  if (!signed) return refused('NOTIFICATION_FORGED');
+  const candidates = candidatesFor(form, verifiers);
+  const proof = proofBy(candidates, form, charset);
+  if (!proof) {
+    const sn = form.get('alipay_cert_sn');
+    const isUnknown = sn !== undefined && !candidates.some(({ keys }) => keys.knows(sn));
+    return refused(isUnknown ? 'NOTIFICATION_CERTIFICATE_UNKNOWN' : 'NOTIFICATION_FORGED');
+  }
 
+  const { verifier, signed } = proof;
   const fields = readSignedFields('notification', signed.bytes, charset);
-  if (fields['app_id'] !== verifier.appId) return refused('NOTIFICATION_OF_ANOTHER_APP');
-  if (fields['seller_id'] !== verifier.sellerId) return refused('NOTIFICATION_OF_ANOTHER_SELLER');
+  // Alipay names the app within the content when it checks an address.
+  const appId = fields['app_id'] ?? (other ? verifier.appId : undefined);
+  if (appId !== verifier.appId) return refused('NOTIFICATION_OF_ANOTHER_APP');
+  if (other) return { kind: 'other', what: other };
+  if (fields['seller_id'] !== verifier.sellerId) {
+    const { merchant } = verifier;
+    const paidTo = { merchant, sellerId: fields['seller_id'] ?? '' };
+    return { ...refused('NOTIFICATION_OF_ANOTHER_SELLER'), paidTo };
+  }
   const notification = notificationOf(fields);
   return isComplete(notification)
-    ? { kind: 'genuine', notification, signed }
+    ? { kind: 'genuine', merchant: verifier.merchant, notification, signed }
     : refused('NOTIFICATION_INCOMPLETE');
+}
+
+/** Chosen by what it claims, only to find keys to verify it with: the merchant, else those of the application, else all. */
+export function candidatesFor(
+  form: RawForm,
+  verifiers: readonly NotificationVerifier[],
+): readonly NotificationVerifier[] {
+  const ofApp = verifiers.filter(({ appId }) => appId === form.get('app_id'));
+  const theMerchant = ofApp.filter(({ sellerId }) => sellerId === form.get('seller_id'));
+  return [theMerchant, ofApp, verifiers].find(({ length }) => length > 0) ?? [];
+}
+
+/** Which of them has the key that verifies it, and what Alipay signed. */
+export function proofBy(
+  candidates: readonly NotificationVerifier[],
+  form: RawForm,
+  charset: string,
+): { verifier: NotificationVerifier; signed: SignedBody } | undefined {
+  for (const verifier of candidates) {
+    const signed = verify(verifier.keys, form, charset);
+    if (signed) return { verifier, signed };
+  }
+  return undefined;
 }
 
 /** Reads verified fields, of a notification or of an answer to a query. Empty values count as absent. */
@@ -126,14 +191,17 @@ function isComplete(notification: Notification): boolean {
 }
 
 /** Names and values as bytes: Latin-1 strings, a character each. */
-type RawForm = Map<string, string>;
+export type RawForm = Map<string, string>;
 
 /** Bounds come before anything that costs more than counting. */
-function readForm(body: NotificationBody): RawForm | NotificationFault {
-  if (!body) return 'NOTIFICATION_EMPTY';
-  if (typeof body === 'string' && body.length > MAX_BYTES) return 'NOTIFICATION_TOO_LARGE';
-  if (typeof body === 'string') return readForm(Buffer.from(body));
-  return Buffer.isBuffer(body) ? readBytes(body) : readParsed(body);
+export function readForm(body: NotificationBody): RawForm | NotificationFault {
+  if (typeof body === 'string') {
+    return body.length > MAX_BYTES ? 'NOTIFICATION_TOO_LARGE' : readBytes(Buffer.from(body));
+  }
+  // Not `instanceof`: under a test runner it may come from another realm.
+  if (ArrayBuffer.isView(body)) return readBytes(Buffer.from(body.buffer, body.byteOffset, body.byteLength));
+  if (types.isAnyArrayBuffer(body)) return readBytes(Buffer.from(body));
+  return typeof body === 'object' && body !== null ? readParsed(body) : 'NOTIFICATION_NOT_RAW';
 }
 
 function readBytes(body: Buffer): RawForm | NotificationFault {
@@ -164,7 +232,7 @@ function percentDecoded(text: string): string {
 /** A parser has decoded it already, so only UTF-8 can come back to the bytes that were signed. */
 function readParsed(body: Record<string, unknown>): RawForm | NotificationFault {
   const entries = Object.entries(body);
-  if (entries.length === 0) return 'NOTIFICATION_EMPTY';
+  if (entries.length === 0) return 'NOTIFICATION_NOT_RAW';
   if (entries.length > MAX_FIELDS) return 'NOTIFICATION_TOO_LARGE';
   const raw: Array<[string, string]> = [];
   let bytes = 0;
@@ -186,21 +254,24 @@ function formOf(entries: Array<[string, string]>): RawForm | NotificationFault {
 }
 
 /**
- * `sign` and `sign_type` are not part of what is signed. Alipay's documents and SDKs disagree on whether empty values
- * are, so either form counts.
+ * `sign` and `sign_type` are not part of what is signed; `sign_type` is in messages to the app gateway. Alipay's documents and
+ * SDKs disagree on whether empty values are, and on whether `alipay_cert_sn` is, where it comes at all: each form counts.
  */
-function verify(key: AlipayKey, form: RawForm, charset: string): SignedBody | undefined {
+function verify(keys: AlipayKeys, form: RawForm, charset: string): SignedBody | undefined {
   const signature = form.get('sign');
   if (!signature || form.get('sign_type') !== 'RSA2') return undefined;
   const all = [...form].filter(([name]) => name !== 'sign' && name !== 'sign_type');
-  const nonEmpty = all.filter(([, value]) => value !== '');
-  return (
-    key.verify(canonical(all), signature, charset) ??
-    (nonEmpty.length < all.length ? key.verify(canonical(nonEmpty), signature, charset) : undefined)
-  );
+  const withoutSn = all.filter(([name]) => name !== 'alipay_cert_sn');
+  const forms = [all, withoutSn].flatMap((fields) => [fields, fields.filter(([, value]) => value !== '')]);
+  if (form.has('msg_method')) forms.push([...all, ['sign_type', 'RSA2']]);
+  for (const text of new Set(forms.map(canonical))) {
+    const signed = keys.verify(Buffer.from(text, 'latin1'), signature, charset);
+    if (signed) return signed;
+  }
+  return undefined;
 }
 
-function canonical(fields: Array<[string, string]>): Buffer {
+function canonical(fields: Array<[string, string]>): string {
   const sorted = fields.toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return Buffer.from(sorted.map(([name, value]) => `${name}=${value}`).join('&'), 'latin1');
+  return sorted.map(([name, value]) => `${name}=${value}`).join('&');
 }

@@ -1,8 +1,8 @@
 import { acquireSlot } from '../../db/alipay-quota';
 import type { Database } from '../../db/connect';
-import type { ObserveCall } from './caller';
-import type { GatewaySettings } from './gateway';
+import type { GatewaySettings, ObserveMerchantCall } from './gateway';
 import { AlipayGateway } from './gateway';
+import { AlipayGateways } from './gateways';
 
 /**
  * Slots are given out evenly, but busy processes take theirs late and together: with slots for the whole quota of 50/s,
@@ -13,11 +13,23 @@ const HEADROOM = 0.9;
 /** Calls that can wait get at most this part of the quota. */
 const BACKGROUND_SHARE = 0.5;
 
-/** The gateway with its quota, where there is one: `maxRps` calls per second of all processes together. */
+type LimitedSettings = GatewaySettings & { maxRps?: number | undefined };
+
+/** The gateways of all merchants, the environment's own first. */
+export function openGateways(
+  db: Database,
+  [own, ...others]: readonly [own: LimitedSettings, ...LimitedSettings[]],
+  observe?: ObserveMerchantCall,
+): AlipayGateways {
+  const open = (settings: LimitedSettings): AlipayGateway => openGateway(db, settings, observe);
+  return new AlipayGateways([open(own), ...others.map(open)]);
+}
+
+/** The gateway with its quota, where there is one: `maxRps` calls per second of all processes and of the app together. */
 export function openGateway(
   db: Database,
-  { maxRps, ...settings }: GatewaySettings & { maxRps?: number | undefined },
-  observe?: ObserveCall,
+  { maxRps, ...settings }: LimitedSettings,
+  observe?: ObserveMerchantCall,
 ): AlipayGateway {
   if (maxRps === undefined) return new AlipayGateway(settings, { observe });
   const { appId } = settings;

@@ -1,4 +1,5 @@
-import type { AlipaySdk } from 'alipay-sdk';
+import { createPrivateKey } from 'node:crypto';
+import { AlipaySdk } from 'alipay-sdk';
 import { toBeijing } from './beijing';
 
 /** One call of a method of Alipay's, before it is signed. */
@@ -6,23 +7,58 @@ export interface AlipayRequest {
   /** `alipay.trade.query` … */
   method: string;
   outTradeNo: string;
-  bizContent: Record<string, string>;
+  bizContent: Readonly<Record<string, unknown>>;
   /** Common parameters such as `notify_url`. */
   common?: Record<string, string>;
 }
 
+/** Who signs, and by what. */
+export interface Signer {
+  gateway: string;
+  appId: string;
+  /** The application's RSA key, PKCS1 PEM. */
+  privateKey: string;
+  /** In certificate mode all three, PEM; each request then names the serial numbers of the first two. */
+  appCert?: string | undefined;
+  rootCert?: string | undefined;
+  alipayCerts?: readonly string[] | undefined;
+}
+
+/** alipay-sdk as the signer of requests. */
+export function signerFor({ gateway, appId, privateKey, appCert, rootCert, alipayCerts }: Signer): AlipaySdk {
+  const certificates = appCert !== undefined && {
+    appCertContent: appCert,
+    alipayRootCertContent: rootCert,
+    alipayPublicCertContent: alipayCerts?.[0],
+  };
+  const sdk = new AlipaySdk({
+    appId,
+    privateKey,
+    keyType: 'PKCS1',
+    gateway,
+    signType: 'RSA2',
+    ...certificates,
+  });
+  // The SDK hands its key to node:crypto as it is. Parsed once, a signature takes 0.25 ms of CPU; as PEM, parsed each
+  // time, 0.84 ms (measured).
+  Object.assign(sdk.config, { privateKey: createPrivateKey(privateKey) });
+  return sdk;
+}
+
 /**
- * Signs a request and returns the whole form. The timestamp is given, because alipay-sdk would take the process' own
- * time zone.
+ * Signs a request and returns it as one text, `k=v` joined by `&`, with spaces as `%20`: so a phone's SDK takes it, too.
+ * The timestamp is given, because alipay-sdk would take the process' own time zone.
  */
-export function signedForm(
+export function signedText(
   sdk: AlipaySdk,
   { method, bizContent, common = {} }: Pick<AlipayRequest, 'method' | 'bizContent' | 'common'>,
-): URLSearchParams {
-  return new URLSearchParams(
-    sdk.sdkExecute(method, { ...common, timestamp: toBeijing(new Date()), bizContent }),
-  );
+): string {
+  return sdk.sdkExecute(method, { ...common, timestamp: toBeijing(new Date()), bizContent });
 }
+
+/** {@link signedText} as a form. */
+export const signedForm = (...request: Parameters<typeof signedText>): URLSearchParams =>
+  new URLSearchParams(signedText(...request));
 
 /** Where and what to post: `biz_content` in the body, all else in the query, as Alipay's own SDKs for Node and Java do. */
 export function signedPost(sdk: AlipaySdk, request: AlipayRequest): { url: URL; form: string } {

@@ -1,5 +1,6 @@
-import { Agent } from 'undici';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
+import { EnvHttpProxyAgent } from 'undici';
 
 /** Real answers have a few KB. */
 const MAX_ANSWER_BYTES = 1_000_000;
@@ -16,12 +17,21 @@ export class DeadlineExceeded extends Error {
 
 export interface HttpAnswer {
   status: number;
+  headers: IncomingHttpHeaders;
   /** As it came: no content encoding is asked for. */
   body: Buffer;
 }
 
 /**
- * Posts forms, each at most once: no second try, no redirect followed, one request at a time on a connection, and one
+ * Connections out of this process: through `HTTPS_PROXY` (`HTTP_PROXY` for http addresses), except to the hosts of `NO_PROXY`,
+ * as undici reads them from the process' own environment. Both are tunnels (CONNECT), so a proxy that refuses leaves nothing
+ * sent.
+ */
+export const openDispatcher = (options?: EnvHttpProxyAgent.Options): Dispatcher =>
+  new EnvHttpProxyAgent(options);
+
+/**
+ * Posts, each body at most once: no second try, no redirect followed, one request at a time on a connection, and one
  * hard deadline from the first byte sent to the last byte read.
  *
  * It uses undici's dispatcher, below `fetch`, because only there does a caller know whether anything was sent. And it
@@ -30,11 +40,11 @@ export interface HttpAnswer {
  */
 export class Transport {
   readonly #deadlineMs: number;
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
 
   constructor(deadlineMs: number) {
     this.#deadlineMs = deadlineMs;
-    this.#agent = new Agent({
+    this.#agent = openDispatcher({
       connect: { timeout: deadlineMs },
       headersTimeout: deadlineMs,
       bodyTimeout: deadlineMs,
@@ -44,15 +54,21 @@ export class Transport {
   }
 
   /**
+   * @param headers by default those of a form for Alipay
    * @throws NotSent where no connection was made: the server knows nothing of the request
    * @throws DeadlineExceeded, or undici's error: the server may have acted
    */
-  post(url: URL, form: string): Promise<HttpAnswer> {
+  post(
+    url: URL,
+    body: string,
+    { headers = FORM }: { headers?: Record<string, string> } = {},
+  ): Promise<HttpAnswer> {
     return new Promise((resolve, reject) => {
       // Set when the request begins to go out.
       let sending: Dispatcher.DispatchController | undefined;
       let isOver = false;
       let status = 0;
+      let received: IncomingHttpHeaders = {};
       const chunks: Buffer[] = [];
 
       const fail = (error: Error): void => {
@@ -67,22 +83,22 @@ export class Transport {
       }, this.#deadlineMs);
 
       this.#agent.dispatch(
-        { origin: url.origin, path: url.pathname + url.search, method: 'POST', headers: HEADERS, body: form },
+        { origin: url.origin, path: url.pathname + url.search, method: 'POST', headers, body },
         {
           onRequestStart(controller) {
             // A connection that comes after the deadline must not send, and none may send twice.
             if (isOver || sending) controller.abort(new Error('not sent again'));
             else sending = controller;
           },
-          onResponseStart(_controller, statusCode) {
-            status = statusCode;
+          onResponseStart(_controller, ...head) {
+            [status, received] = head;
           },
           onResponseData(_controller, chunk) {
             chunks.push(chunk);
           },
           onResponseEnd() {
             clearTimeout(deadline);
-            resolve({ status, body: Buffer.concat(chunks) });
+            resolve({ status, headers: received, body: Buffer.concat(chunks) });
           },
           onResponseError(_controller, error) {
             fail(error);
@@ -93,7 +109,7 @@ export class Transport {
   }
 }
 
-const HEADERS = {
+const FORM = {
   accept: 'application/json',
   // Without the charset here, Alipay notifies in GBK whatever the parameter says (dedemao/alipay#7).
   'content-type': 'application/x-www-form-urlencoded;charset=utf-8',

@@ -3,7 +3,7 @@ import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/comm
 import { TimeoutStrategy, timeout } from 'cockatiel';
 import type { Database } from '../../db/connect';
 import { heldOrder, unknownOrder } from '../../db/ledger';
-import { findExpiredOrders, findOrder } from '../../db/orders';
+import { findExpiredOrders, findOrder, refundIfPaidLater } from '../../db/orders';
 import { PaymentError } from '../../workflows/errors';
 import type {
   AlipayQueueActivities,
@@ -14,6 +14,8 @@ import type {
 } from '../../workflows/messages';
 import { CLOSE_ORDER_TIMEOUT_MS } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
+import type { AlipayGateway } from '../alipay/gateway';
+import type { AlipayGateways } from '../alipay/gateways';
 import { keepProgress } from '../heartbeat';
 import { PROBE_OUT_TRADE_NO } from './at-alipay';
 import type { CloseRequest, ClosingDependencies, OrderOutcome } from './close-safely';
@@ -22,15 +24,15 @@ import { closeSafely } from './close-safely';
 export function createExpiryActivities({
   db,
   closeMarginMs,
-  merchants,
+  alipay,
 }: {
   db: Database;
   closeMarginMs: number;
-  merchants: readonly string[];
+  alipay: AlipayGateways;
 }): Pick<PaymentsQueueActivities, 'findExpiredOrders'> {
   return {
     findExpiredOrders: ({ after, limit }) =>
-      findExpiredOrders(db, { after, limit, timerGraceMs: 2 * closeMarginMs, merchants }),
+      findExpiredOrders(db, { after, limit, timerGraceMs: 2 * closeMarginMs, merchants: alipay.ids }),
   };
 }
 
@@ -44,7 +46,7 @@ export function createClosingActivities(
   const withinItsTime = timeout(orderTimeoutMs, TimeoutStrategy.Aggressive);
 
   /** Safe to give up: whatever is still under way writes under the order's lock, or not at all. */
-  async function attempt(request: CloseRequest): Promise<OrderOutcome | { is: 'failed' }> {
+  async function attempt(request: CloseRequest): Promise<OrderOutcome | { kind: 'failed' }> {
     try {
       return await withinItsTime.execute(() => closeSafely(deps, request));
     } catch (err) {
@@ -53,7 +55,7 @@ export function createClosingActivities(
         { orderId, err, code: 'SWEEP_FAILED' },
         'order could not be closed; the next sweep tries again',
       );
-      return { is: 'failed' };
+      return { kind: 'failed' };
     }
   }
 
@@ -62,17 +64,26 @@ export function createClosingActivities(
       let progress = (Context.current().info.heartbeatDetails as ChunkProgress | undefined) ?? NOTHING_DONE;
       for (const orderId of orderIds.slice(progress.done)) {
         const outcome = await attempt({ orderId, actor, reason: 'expired', dryRun });
-        if (outcome.is === 'down') throw downAfter(progress, outcome.error);
-        progress = advanced(progress, orderId, outcome.is === 'foreign' ? 'held' : outcome.is);
+        if (outcome.kind === 'down') throw downAfter(progress, outcome.error);
+        progress = advanced(progress, orderId, outcome.kind === 'foreign' ? 'held' : outcome.kind);
         keepProgress(progress);
       }
       const { closed, rescued, held, failed } = progress;
       return { closed, rescued, held, failed };
     },
 
-    async cancelOrder({ orderId, actor, reason }) {
-      const outcome = await closeSafely(deps, { orderId, actor, reason, beforeExpiry: true });
-      switch (outcome.is) {
+    async cancelOrder({ orderId, actor, reason, ifPaidLater }) {
+      const despiteOpenPages = ifPaidLater === 'refund';
+      // First, so that it holds for whoever closes the order in the end.
+      if (despiteOpenPages) await refundIfPaidLater(deps.db, orderId);
+      const outcome = await closeSafely(deps, {
+        orderId,
+        actor,
+        reason,
+        beforeExpiry: true,
+        despiteOpenPages,
+      });
+      switch (outcome.kind) {
         case 'closed':
           return { orderId, status: 'CLOSED' };
         case 'settled':
@@ -87,17 +98,26 @@ export function createClosingActivities(
       }
     },
 
+    /** One merchant's gateway that is up is enough: only the other merchants' orders wait. */
     async probeAlipay() {
-      try {
-        await deps.alipay.query(PROBE_OUT_TRADE_NO);
-        return true;
-      } catch (error) {
-        // Of what this process could not ask, another one may find the answer.
-        if (!(error instanceof AlipayError) || error.kind === 'down') throw error;
-        return !error.outage;
-      }
+      const probes = await Promise.allSettled(deps.alipay.all.map(isUp));
+      const known = probes.filter((probe) => probe.status === 'fulfilled');
+      // What this process could not ask, another one may be able to.
+      if (known.length === 0) throw (probes[0] as PromiseRejectedResult).reason;
+      return known.some(({ value }) => value);
     },
   };
+}
+
+/** @throws AlipayError down: it could not be asked */
+async function isUp(gateway: AlipayGateway): Promise<boolean> {
+  try {
+    await gateway.query(PROBE_OUT_TRADE_NO);
+    return true;
+  } catch (error) {
+    if (!(error instanceof AlipayError) || error.kind === 'down') throw error;
+    return !error.outage;
+  }
 }
 
 const NOTHING_DONE: ChunkProgress = { done: 0, closed: [], rescued: [], held: [], failed: [] };
@@ -113,8 +133,8 @@ function advanced(
 }
 
 /**
- * What the chunk has done goes along twice: in its heartbeat for the worker that goes on, in the failure for the workflow
- * where none does.
+ * The chunk's progress is passed on twice: in its heartbeat, for the worker that continues; in the failure, for the workflow if
+ * none does.
  */
 function downAfter(progress: ChunkProgress, { message }: AlipayError): ApplicationFailure {
   return ApplicationFailure.create({

@@ -3,9 +3,10 @@ import type { Database } from '../../db/connect';
 import type { AlipayGateway, QueryAnswer } from '../alipay/gateway';
 import type { PaymentIdentity } from '../payment-workflow';
 import { wakePayment } from '../payment-workflow';
+import type { AskedBy } from '../payments';
 import { storeAnswer } from '../payments';
 
-/** A payment that is closed here after "no such trade" is asked about once more, when Alipay's last repeat is over. */
+/** A payment that is closed here after "no such trade" is queried once more, when Alipay's last repeat is over. */
 export const RECHECK_AFTER_MS = 25 * 3_600_000;
 
 /** An `out_trade_no` that no payment ever has: any verified answer about it means that the gateway is up. */
@@ -17,14 +18,15 @@ const TEMPORAL_DEADLINE_MS = 5_000;
 /** What Alipay says of a payment that is to be closed. */
 export type Settlement =
   /** Nobody can pay it any more. `recheckInMs`: when to ask once more; null: never. */
-  | { is: 'closable'; recheckInMs: number | null }
+  | { kind: 'closable'; recheckInMs: number | null }
   /** Money moved, or may have: for the payment's own workflow. */
-  | { is: 'evidence'; answer: QueryAnswer }
-  | { is: 'held'; because: string };
+  | { kind: 'evidence'; answer: QueryAnswer }
+  /** `isThere`: the buyer has opened the trade, and can still pay it. */
+  | { kind: 'held'; because: string; isThere?: true };
 
 /** Neither paid nor closed: it has to be closed at Alipay before it is closed here. */
 export interface Open {
-  is: 'open';
+  kind: 'open';
   first: 'waiting' | 'not-exist';
 }
 
@@ -40,10 +42,10 @@ export async function askAlipay(
     case 'closed':
       return concluded(answer);
     case 'not-exist':
-      if (!expired) return { is: 'held', because: 'the buyer may still open the trade until it expires' };
-      return { is: 'open', first: 'not-exist' };
+      if (!expired) return { kind: 'held', because: 'the buyer may still open the trade until it expires' };
+      return { kind: 'open', first: 'not-exist' };
     case 'waiting':
-      return { is: 'open', first: 'waiting' };
+      return { kind: 'open', first: 'waiting' };
   }
 }
 
@@ -55,12 +57,16 @@ export async function closeAtAlipay(
 ): Promise<Settlement> {
   const closing = await alipay.close(outTradeNo);
   if (first === 'not-exist' && closing === 'not-exist') {
-    return { is: 'closable', recheckInMs: RECHECK_AFTER_MS };
+    return { kind: 'closable', recheckInMs: RECHECK_AFTER_MS };
   }
   const again = await alipay.query(outTradeNo);
   if (again.answer === 'paid' || again.answer === 'closed') return concluded(again);
   // A status error means that there is something to pay; and no trade that was there is gone.
-  return { is: 'held', because: `Alipay said ${first}, then ${closing} to the close, then ${again.answer}` };
+  return {
+    kind: 'held',
+    because: `Alipay said ${first}, then ${closing} to the close, then ${again.answer}`,
+    isThere: true,
+  };
 }
 
 /**
@@ -77,13 +83,13 @@ export async function settleAtAlipay(
   { expired }: { expired: boolean },
 ): Promise<Settlement> {
   const asked = await askAlipay(alipay, outTradeNo, { expired });
-  return asked.is === 'open' ? closeAtAlipay(alipay, outTradeNo, asked) : asked;
+  return asked.kind === 'open' ? closeAtAlipay(alipay, outTradeNo, asked) : asked;
 }
 
 /** TRADE_CLOSED without a time of payment is the end that was wanted; anything else is for the payment's workflow. */
 function concluded(answer: QueryAnswer): Settlement {
-  if (answer.answer === 'closed' && answer.paidAt === null) return { is: 'closable', recheckInMs: null };
-  return { is: 'evidence', answer };
+  if (answer.answer === 'closed' && answer.paidAt === null) return { kind: 'closable', recheckInMs: null };
+  return { kind: 'evidence', answer };
 }
 
 /** Stores what Alipay said and wakes the payment's own workflow: it alone records money. */
@@ -91,8 +97,9 @@ export async function handOver(
   { db, temporal }: { db: Database; temporal: Client },
   payment: PaymentIdentity,
   answer: QueryAnswer,
+  askedBy: AskedBy,
 ): Promise<void> {
-  const eventId = await storeAnswer(db, payment.outTradeNo, 0, answer);
+  const eventId = await storeAnswer(db, payment.outTradeNo, askedBy, answer);
   await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
     wakePayment(temporal, payment, eventId),
   );

@@ -1,30 +1,26 @@
 import { Context } from '@temporalio/activity';
-import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
-import type { Database } from '../../db/connect';
 import { closeOrderWithPayments, unknownOrder } from '../../db/ledger';
-import { assertOurs } from '../../db/merchants';
 import { findOrderToClose, holdOrder } from '../../db/orders';
 import type { HoldReason, OrderToClose, PaymentToClose } from '../../db/orders';
 import { isHolding } from '../../db/rules';
 import { PaymentError } from '../../workflows/errors';
 import { paymentWorkflowId } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
-import type { AlipayGateway } from '../alipay/gateway';
+import type { AlipayGateways } from '../alipay/gateways';
 import type { Metrics } from '../metrics';
+import type { OrderDependencies } from '../orders';
 import { tellOrder } from '../orders';
 import { tellRowMoved } from '../payment-workflow';
 import type { Open, Settlement } from './at-alipay';
 import { askAlipay, closeAtAlipay, handOver } from './at-alipay';
 
-export interface ClosingDependencies {
-  db: Database;
-  alipay: AlipayGateway;
-  temporal: Client;
+export interface ClosingDependencies extends OrderDependencies {
+  alipay: AlipayGateways;
   log: Logger;
   metrics: Metrics;
-  /** Ids of the merchants that this process has: it asks about no other's payments. */
-  merchants: readonly string[];
+  /** `SLOW_CHECKS`, ms after checkout. */
+  slowChecksMs: readonly number[];
 }
 
 /**
@@ -33,24 +29,24 @@ export interface ClosingDependencies {
  *   workflow has been told and records it.
  * - `down`: this process cannot reach Alipay; another one may.
  * - `foreign`: a payment is of a merchant that this process does not have.
- * - `held`: left open, and asked about again after a pause.
+ * - `held`: left open, and queried again after a pause.
  * - `settled`: it was not UNPAID any more.
  */
 export type OrderOutcome =
-  | { is: 'closed' }
-  | { is: 'settled' }
-  | { is: 'rescued' }
-  | { is: 'down'; error: AlipayError }
-  | { is: 'foreign'; error: PaymentError }
-  | { is: 'held'; because: string };
+  | { kind: 'closed' }
+  | { kind: 'settled' }
+  | { kind: 'rescued' }
+  | { kind: 'down'; error: AlipayError }
+  | { kind: 'foreign'; error: PaymentError }
+  | { kind: 'held'; because: string };
 
 /** Why a payment keeps its order open. */
 type Doubt =
-  | Extract<OrderOutcome, { is: 'rescued' | 'down' | 'foreign' }>
-  | { is: 'held'; because: string; waitsFor: HoldReason };
+  | Extract<OrderOutcome, { kind: 'rescued' | 'down' | 'foreign' }>
+  | { kind: 'held'; because: string; waitsFor: HoldReason };
 
 /** What is known of one payment: nothing keeps it from being closed, or a doubt. */
-type Verdict = Extract<Settlement, { is: 'closable' }> | Doubt;
+type Verdict = Extract<Settlement, { kind: 'closable' }> | Doubt;
 
 export interface CloseRequest {
   orderId: string;
@@ -58,92 +54,105 @@ export interface CloseRequest {
   reason: string;
   /** A shop's cancel need not wait for expiry; the sweep and the timer do. */
   beforeExpiry?: boolean;
+  /** What is paid later is refunded, so an open page does not keep the order from being closed. */
+  despiteOpenPages?: boolean;
   /** The same questions, and nothing else: nothing is written, closed at Alipay, or handed over. */
   dryRun?: boolean;
 }
 
-/** So many payments of one order are asked about side by side. */
+/** So many payments of one order are queried side by side. */
 const SIBLINGS_AT_ONCE = 10;
 
 /**
  * Closes one order safely, or says why not. The one function for the sweep, the timer and the operator.
  *
- * Every UNPAID payment is asked about, whatever is known of the others, and all evidence is handed over; then the worst
- * doubt is the order's.
+ * Every UNPAID payment is queried, whatever is known about the others, and all evidence is handed over; then the most serious
+ * doubt decides for the order.
  *
  * @throws PaymentError ORDER_UNKNOWN
  */
 export async function closeSafely(deps: ClosingDependencies, request: CloseRequest): Promise<OrderOutcome> {
-  const { orderId, actor, reason, beforeExpiry = false, dryRun = false } = request;
+  const { orderId, actor, reason, beforeExpiry = false, despiteOpenPages = false, dryRun = false } = request;
   const order = await findOrderToClose(deps.db, orderId);
   if (!order) throw unknownOrder(orderId);
-  if (order.status !== 'UNPAID') return { is: 'settled' };
+  if (order.status !== 'UNPAID') return { kind: 'settled' };
   if (!order.expired && !beforeExpiry) return notNow('it has not expired');
   const decision = findDecision(order);
-  // It goes on being payable after the decision, so nothing of it is closed at Alipay.
+  // The order must stay payable after the decision, so none of its payments is closed at Alipay.
   if (!order.expired && decision) return decision;
 
   const unpaid = order.payments.filter(({ status }) => status === 'UNPAID');
-  const verdicts = await judge(deps, order, unpaid, dryRun);
-  const doubt = worstOf(decision ? [...verdicts, decision] : verdicts);
+  const verdicts = await judge(deps, order, unpaid, { despiteOpenPages, dryRun });
+  const waits = [decision, order.isPaused ? PAUSED : undefined].filter((wait) => wait !== undefined);
+  const doubt = worstOf([...verdicts, ...waits]);
   if (doubt) {
     if (order.expired && !dryRun) await hold(deps, orderId, doubt);
     return doubt;
   }
-  if (dryRun) return { is: 'closed' };
+  if (dryRun) return { kind: 'closed' };
 
   const asked = unpaid.map(({ outTradeNo }, i) => ({ outTradeNo, recheckInMs: recheckOf(verdicts[i]) }));
-  switch (await closeOrderWithPayments(deps.db, { orderId, asked, actor, reason })) {
+  switch (
+    await closeOrderWithPayments(deps.db, { orderId, asked, actor, reason, slowChecksMs: deps.slowChecksMs })
+  ) {
     case 'closed':
       deps.metrics.settled('CLOSED', asked.length);
       await Promise.all([tellOrder(deps, orderId), tellRuns(deps, order)]);
-      return { is: 'closed' };
+      return { kind: 'closed' };
     case 'already-closed':
     case 'paid':
-      return { is: 'settled' };
+      return { kind: 'settled' };
     case 'held':
     case 'changed':
-      return notNow('something changed while Alipay was asked');
+      if (order.expired) await holdOrder(deps.db, orderId, 'recording');
+      return notNow('something changed while Alipay was asked, or is not recorded yet');
   }
 }
 
-/** Held for this moment only: the next sweep decides. */
-const notNow = (because: string): OrderOutcome => ({ is: 'held', because });
+/** Waits as for an answer from Alipay, with short pauses, so that it is closed soon after the merchant is resumed. */
+const PAUSED: Doubt = { kind: 'held', because: 'its merchant is paused', waitsFor: 'answer' };
+
+const notNow = (because: string): OrderOutcome => ({ kind: 'held', because });
 
 function findDecision({ payments }: OrderToClose): Doubt | undefined {
   const holder = payments.find(isHolding);
   if (!holder) return undefined;
   const because = `its payment ${holder.outTradeNo} is in ${holder.status}`;
-  return { is: 'held', because, waitsFor: 'decision' };
+  return { kind: 'held', because, waitsFor: 'decision' };
 }
 
 const recheckOf = (verdict: Verdict | undefined): number | null =>
-  verdict?.is === 'closable' ? verdict.recheckInMs : null;
+  verdict?.kind === 'closable' ? verdict.recheckInMs : null;
 
 /** All first questions come before any trade is closed. One verdict for each payment, in order. */
 async function judge(
   deps: ClosingDependencies,
-  { expired }: OrderToClose,
+  { expired, isPaused }: OrderToClose,
   payments: PaymentToClose[],
-  dryRun: boolean,
+  { despiteOpenPages, dryRun }: { despiteOpenPages: boolean; dryRun: boolean },
 ): Promise<Verdict[]> {
   const ask = (payment: PaymentToClose, question: () => Promise<Settlement | Open>) =>
     verdictOn(deps, payment, question, dryRun);
   const first = await eachOf(payments, (payment) =>
-    ask(payment, () => askAlipay(deps.alipay, payment.outTradeNo, { expired })),
+    ask(payment, () =>
+      askAlipay(deps.alipay.of(payment), payment.outTradeNo, { expired: expired || despiteOpenPages }),
+    ),
   );
-  if (dryRun) return first.map((verdict) => (verdict.is === 'open' ? CLOSABLE : verdict));
-  // Before it expires, an order that will not be closed stays payable as it is.
-  const mayClose = expired || !first.some(({ is }) => is !== 'open' && is !== 'closable');
+  if (dryRun) return first.map((verdict) => (verdict.kind === 'open' ? CLOSABLE : verdict));
+  // Before it expires, or while its merchant is paused, an order that will not be closed stays payable as it is.
+  const mayClose =
+    !isPaused && (expired || !first.some(({ kind }) => kind !== 'open' && kind !== 'closable'));
   return eachOf(payments, async (payment, i) => {
     const verdict = first[i] as Verdict | Open;
-    if (verdict.is !== 'open') return verdict;
+    if (verdict.kind !== 'open') return verdict;
     if (!mayClose) return CLOSABLE;
-    return (await ask(payment, () => closeAtAlipay(deps.alipay, payment.outTradeNo, verdict))) as Verdict;
+    return (await ask(payment, () =>
+      closeAtAlipay(deps.alipay.of(payment), payment.outTradeNo, verdict),
+    )) as Verdict;
   });
 }
 
-const CLOSABLE = { is: 'closable', recheckInMs: null } as const;
+const CLOSABLE = { kind: 'closable', recheckInMs: null } as const;
 
 async function verdictOn(
   deps: ClosingDependencies,
@@ -152,22 +161,29 @@ async function verdictOn(
   dryRun: boolean,
 ): Promise<Verdict | Open> {
   try {
-    assertOurs(payment, deps.merchants);
     const settlement = await question();
-    if (settlement.is === 'held') return { ...settlement, waitsFor: 'trade' };
-    if (settlement.is !== 'evidence') return settlement;
-    if (!dryRun) await handOver(deps, payment, settlement.answer);
-    return { is: 'rescued' };
+    if (settlement.kind === 'held') return { ...settlement, waitsFor: 'trade' };
+    if (settlement.kind !== 'evidence') return settlement;
+    if (!dryRun) await handOver(deps, payment, settlement.answer, 'sweep');
+    return { kind: 'rescued' };
   } catch (error) {
     if (error instanceof PaymentError && error.code === 'MERCHANT_UNKNOWN') {
       const { orderId, outTradeNo, merchant } = payment;
       deps.log.error({ orderId, outTradeNo, merchant, code: error.code, alert: true }, error.message);
-      return { is: 'foreign', error };
+      return { kind: 'foreign', error };
     }
     if (!(error instanceof AlipayError)) throw error;
-    if (error.kind === 'down') return { is: 'down', error };
-    return { is: 'held', because: error.message, waitsFor: 'answer' };
+    if (error.kind === 'down' && !isItsOwnOutage(deps.alipay, payment)) return { kind: 'down', error };
+    return { kind: 'held', because: error.message, waitsFor: 'answer' };
   }
+}
+
+/**
+ * Whether this process reaches other merchants' gateways: then no other worker is likely to reach this one, and its orders
+ * wait while the others' are closed.
+ */
+function isItsOwnOutage(alipay: AlipayGateways, payment: PaymentToClose): boolean {
+  return alipay.of(payment).circuit.isOpen && !alipay.circuit.isOpen;
 }
 
 /** All of them, a few at a time; one that throws keeps none of the others from being done. */
@@ -184,23 +200,30 @@ async function eachOf<T, R>(all: readonly T[], act: (one: T, index: number) => P
 }
 
 /**
- * What must be acted on first: money that has come, then a question that another process may put, then of what waits
- * what may change soonest.
+ * Most urgent first: money that has arrived, then a query that another process may be able to make, then whatever wait is
+ * likely to end soonest.
  */
 function worstOf(verdicts: Verdict[]): Doubt | undefined {
-  const doubts = verdicts.filter((verdict) => verdict.is !== 'closable');
+  const doubts = verdicts.filter((verdict) => verdict.kind !== 'closable');
   return doubts.sort((a, b) => rankOf(a) - rankOf(b))[0];
 }
 
 function rankOf(doubt: Doubt): number {
-  const key = doubt.is === 'held' ? doubt.waitsFor : doubt.is;
+  const key = doubt.kind === 'held' ? doubt.waitsFor : doubt.kind;
   return ['rescued', 'down', 'foreign', 'answer', 'trade', 'decision'].indexOf(key);
 }
 
-/** What is rescued or not asked about is the next sweep's at once. */
+/** What could not be asked is left to the next sweep, without a pause. */
 async function hold({ db }: ClosingDependencies, orderId: string, doubt: Doubt): Promise<void> {
-  if (doubt.is === 'held') await holdOrder(db, orderId, doubt.waitsFor);
-  if (doubt.is === 'foreign') await holdOrder(db, orderId, 'answer');
+  switch (doubt.kind) {
+    case 'rescued':
+      return holdOrder(db, orderId, 'recording');
+    case 'foreign':
+      return holdOrder(db, orderId, 'answer');
+    case 'held':
+      return holdOrder(db, orderId, doubt.waitsFor);
+    case 'down':
+  }
 }
 
 /** Runs that may still be watching the order's payments hear that nothing is left to watch. */

@@ -1,17 +1,13 @@
-import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
-import type { Database } from '../../db/connect';
+import type { LedgerDependencies } from '../../db/refund-brake';
 import type { AlipayError } from '../alipay/errors';
-import type { AlipayGateway } from '../alipay/gateway';
+import type { AlipayGateways } from '../alipay/gateways';
+import type { OrderDependencies } from '../orders';
 
 /** What the follow-up reaches, and the settings that it needs. */
-export interface FollowUpDependencies {
-  db: Database;
-  alipay: AlipayGateway;
-  temporal: Client;
+export interface FollowUpDependencies extends OrderDependencies, LedgerDependencies {
+  alipay: AlipayGateways;
   log: Logger;
-  /** The merchants that this process may ask about, as `appId/sellerId`. */
-  merchants: readonly string[];
   /** `PAYMENT_CHECKS`. */
   checks: number;
   /** `PAYMENT_CHECK_INTERVAL`, ms. */

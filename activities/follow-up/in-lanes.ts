@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
-import type { FollowUpKind, KindReport } from '../../workflows/messages';
+import type { KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
+import { NotTaken } from '../result-receiver';
 
 /** No more of a kind is begun after this. What is left is due to the next follow-up, 30 s after this one began. */
 const TIME_BOX_MS = 20_000;
@@ -15,10 +16,11 @@ const PLACE_AGAIN_MS = 1_000;
 
 /** Due work of one kind. */
 export interface Batch<T> {
-  kind: FollowUpKind;
+  /** For the log. */
+  kind: string;
   /** The most urgent first. */
   due: readonly T[];
-  /** How many were asked for: as many as that, and there may be more. */
+  /** How many were asked for, of each merchant where it is done by merchant: as many as that, and there may be more. */
   limit: number;
 }
 
@@ -26,7 +28,7 @@ export interface Batch<T> {
  * Does a batch in {@link LANES}, until its time box is over. What fails is logged and counted, and keeps nothing else from
  * being done. `act` returns whether it did something.
  *
- * @throws AlipayError down, misconfigured: nothing else of the batch can be asked by this process either
+ * @throws AlipayError down, misconfigured, NotTaken that was not tried: nothing else of the batch can be done by this process
  */
 export async function inLanes<T>(
   log: Logger,
@@ -36,7 +38,7 @@ export async function inLanes<T>(
   const { cancellationSignal } = Context.current();
   const until = Date.now() + TIME_BOX_MS;
   const report: KindReport = { done: 0, failed: 0, left: due.length === limit };
-  let end: AlipayError | undefined;
+  let end: Error | undefined;
   const isOver = (): boolean => end !== undefined || cancellationSignal.aborted || Date.now() >= until;
 
   /** False where it found no place under the quota, and nothing was done. */
@@ -73,7 +75,36 @@ export async function inLanes<T>(
   return report;
 }
 
+/**
+ * {@link inLanes} for each merchant apart, side by side: where one's gateway is down or its quota used up, no other's
+ * payments wait for it.
+ *
+ * @throws as {@link inLanes}, once all that could be done is done
+ */
+export async function inLanesByMerchant<T extends { merchant: string | null }>(
+  log: Logger,
+  { due, ...batch }: Batch<T>,
+  act: (one: T) => Promise<boolean>,
+): Promise<KindReport> {
+  const merchants = [...new Set(due.map(({ merchant }) => merchant))];
+  const ends = await Promise.allSettled(
+    merchants.map((id) => {
+      const theirs = due.filter(({ merchant }) => merchant === id);
+      return inLanes(log, { ...batch, due: theirs }, act);
+    }),
+  );
+  const report: KindReport = { done: 0, failed: 0, left: false };
+  for (const end of ends) {
+    if (end.status === 'rejected') throw end.reason;
+    report.done += end.value.done;
+    report.failed += end.value.failed;
+    report.left ||= end.value.left;
+  }
+  return report;
+}
+
 const hasNoPlace = (error: unknown): boolean => error instanceof AlipayError && error.kind === 'no-quota';
 
-const isHopeless = (error: unknown): error is AlipayError =>
-  error instanceof AlipayError && (error.kind === 'down' || error.kind === 'misconfigured');
+const isHopeless = (error: unknown): error is Error =>
+  (error instanceof AlipayError && (error.kind === 'down' || error.kind === 'misconfigured')) ||
+  (error instanceof NotTaken && !error.wasTried);

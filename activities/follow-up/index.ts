@@ -2,6 +2,7 @@
 import type { FollowUpDependencies } from './dependencies';
 import { createLeftoverActivities } from './leftovers';
 import { createRecheckActivities } from './rechecks';
+import { createRefundFollowUp } from './refunds';
 import { createSlowCheckActivities } from './slow-checks';
 import { createAttendActivities } from './unattended';
 import { createTellActivities } from './undelivered';
@@ -16,6 +17,7 @@ export const createFollowUpActivities = (deps: FollowUpDependencies) => ({
   ...createWakeActivities(deps),
   ...createWatchActivities(deps),
   ...createAttendActivities(deps),
+  ...createRefundFollowUp(deps),
 });
 
 /** The kinds that ask Alipay. */

@@ -1,26 +1,30 @@
-import type { DuePayment } from '../../db/due';
-import { findRechecks, setRecheck } from '../../db/due';
+import type { ClosablePayment } from '../../db/due';
+import { findRechecks, planPageCheck, setRecheck } from '../../db/due';
 import type { KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import { RECHECK_AFTER_MS, handOver } from '../closing';
 import type { FollowUpDependencies } from './dependencies';
 import { ASK_AGAIN_MS, IN_BACKGROUND, soon, wasAsked } from './dependencies';
-import { inLanes } from './in-lanes';
+import { inLanesByMerchant } from './in-lanes';
 
-/** It bounds how many checkouts a second a shop may have: each payment that nobody came for is asked about a day later. */
+/** It bounds how many checkouts a second a shop may have: each payment that nobody came for is queried a day later. */
 const BATCH = 1_000;
 
 export function createRecheckActivities(deps: FollowUpDependencies) {
-  const { db, alipay, log } = deps;
+  const { db, alipay, log, slowChecksMs } = deps;
 
-  async function recheck(payment: DuePayment): Promise<boolean> {
-    const { outTradeNo } = payment;
+  async function recheck(payment: ClosablePayment): Promise<boolean> {
+    const { outTradeNo, isPaused } = payment;
+    const gateway = alipay.of(payment);
     try {
-      const answer = await alipay.query(outTradeNo, IN_BACKGROUND);
+      const answer = await gateway.query(outTradeNo, IN_BACKGROUND);
       if (answer.answer === 'paid' || answer.paidAt !== null) {
-        await soon(deps, () => handOver(deps, payment, answer));
+        await soon(deps, () => handOver(deps, payment, answer, 'follow-up'));
         // What Alipay said is stored now, and owed until it is recorded.
         await setRecheck(db, outTradeNo, null);
+      } else if (await planPageCheck(db, outTradeNo, slowChecksMs)) {
+        // The buyer has begun a trade on a page of an order that the shop has cancelled.
+        if (answer.answer === 'waiting' && !isPaused) await gateway.close(outTradeNo, IN_BACKGROUND);
       } else {
         await setRecheck(db, outTradeNo, answer.answer === 'waiting' ? RECHECK_AFTER_MS : null);
       }
@@ -32,10 +36,13 @@ export function createRecheckActivities(deps: FollowUpDependencies) {
   }
 
   return {
-    /** Asks Alipay once more about payments that were closed here 25 hours ago. Safe to repeat. */
+    /**
+     * Asks Alipay once more about payments that were closed here 25 hours ago, and again and again about those of a cancelled
+     * order whose page is still open. Safe to repeat.
+     */
     async recheckClosed(): Promise<KindReport> {
-      const due = await findRechecks(db, { merchants: deps.merchants, limit: BATCH });
-      return inLanes(log, { kind: 'rechecks', due, limit: BATCH }, recheck);
+      const due = await findRechecks(db, { merchants: alipay.reachableIds, limit: BATCH });
+      return inLanesByMerchant(log, { kind: 'rechecks', due, limit: BATCH }, recheck);
     },
   };
 }

@@ -5,7 +5,7 @@ import { AlipayError } from '../alipay/errors';
 import { handOver } from '../closing';
 import type { FollowUpDependencies } from './dependencies';
 import { IN_BACKGROUND, soon, wasAsked } from './dependencies';
-import { inLanes } from './in-lanes';
+import { inLanesByMerchant } from './in-lanes';
 
 const BATCH = 2_000;
 
@@ -16,9 +16,9 @@ export function createSlowCheckActivities(deps: FollowUpDependencies) {
   async function ask(payment: DuePayment): Promise<boolean> {
     const { outTradeNo } = payment;
     try {
-      const answer = await alipay.query(outTradeNo, IN_BACKGROUND);
+      const answer = await alipay.of(payment).query(outTradeNo, IN_BACKGROUND);
       if (answer.answer === 'paid' || answer.answer === 'closed') {
-        await soon(deps, () => handOver(deps, payment, answer));
+        await soon(deps, () => handOver(deps, payment, answer, 'slow-check'));
       }
     } catch (error) {
       if (error instanceof AlipayError && wasAsked(error)) await planSlowCheck(db, outTradeNo, slowChecksMs);
@@ -31,8 +31,8 @@ export function createSlowCheckActivities(deps: FollowUpDependencies) {
   return {
     /** Asks Alipay about payments that stay open after their checks, the youngest turn first. Safe to repeat. */
     async askSlowly(): Promise<KindReport> {
-      const due = await findSlowChecks(db, { merchants: deps.merchants, limit: BATCH });
-      return inLanes(log, { kind: 'slowChecks', due, limit: BATCH }, ask);
+      const due = await findSlowChecks(db, { merchants: alipay.reachableIds, limit: BATCH });
+      return inLanesByMerchant(log, { kind: 'slowChecks', due, limit: BATCH }, ask);
     },
   };
 }

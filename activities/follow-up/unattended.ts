@@ -1,7 +1,10 @@
 import type { UnattendedPayment } from '../../db/due';
 import { findUnattended, postponeAttending } from '../../db/due';
+import { resumeRefunds } from '../../db/ledger';
+import { paymentWorkflowId } from '../../workflows/messages';
 import type { KindReport } from '../../workflows/messages';
 import { revivePayment, tellRowMoved } from '../payment-workflow';
+import { startRefunds } from '../refund-workflow';
 import type { FollowUpDependencies } from './dependencies';
 import { soon } from './dependencies';
 import { inLanes } from './in-lanes';
@@ -13,10 +16,11 @@ export function createAttendActivities(deps: FollowUpDependencies) {
   const { db, temporal, log } = deps;
 
   async function attend(runs: StuckRuns, payment: UnattendedPayment): Promise<boolean> {
-    const { outTradeNo, shown, revivals } = payment;
-    const run = await runs.look(outTradeNo);
+    const { outTradeNo, status, shown, revivals } = payment;
+    const run = await runs.look(paymentWorkflowId(outTradeNo));
     if (run.is === 'stuck') return false;
     await postponeAttending(db, outTradeNo);
+    if (status === 'REFUNDING') await startRefunds(deps, (await resumeRefunds(deps, outTradeNo)).refunds);
     if (run.is === 'gone') {
       await soon(deps, () => revivePayment(temporal, payment));
       return true;
@@ -30,10 +34,10 @@ export function createAttendActivities(deps: FollowUpDependencies) {
   return {
     /**
      * Gives payments in REVIEW or REFUNDING a run where theirs is gone, and tells a run that shows another status to read the
-     * row. Safe to repeat.
+     * row. One that is REFUNDING without a refund under way gets one. Safe to repeat.
      */
     async attendUnattended(): Promise<KindReport> {
-      const due = await findUnattended(db, { merchants: deps.merchants, limit: BATCH });
+      const due = await findUnattended(db, { merchants: deps.alipay.ids, limit: BATCH });
       const runs = new StuckRuns(deps);
       return inLanes(log, { kind: 'unattended', due, limit: BATCH }, (payment) => attend(runs, payment));
     },

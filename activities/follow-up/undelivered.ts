@@ -1,28 +1,22 @@
 import { claimUndelivered, findUndeliveredOrders } from '../../db/due';
 import type { KindReport } from '../../workflows/messages';
-import { tellFromOutbox } from '../orders';
+import { logUndelivered, needsPerson, tellFromOutbox } from '../orders';
 import type { FollowUpDependencies } from './dependencies';
 import { inLanes } from './in-lanes';
 
 const BATCH = 1_000;
 
-/** Told so often in vain, some 15 minutes, a person has to look at the order service. */
-const ALERT_FROM = 5;
-
 export function createTellActivities(deps: FollowUpDependencies) {
-  const { db, log } = deps;
+  const { db, log, receiver } = deps;
 
   async function tell(orderId: string): Promise<boolean> {
+    // Only a real attempt counts: what this process cannot try is left to another one.
+    receiver?.assertReachable();
     const attempts = await claimUndelivered(db, orderId);
     try {
-      return (await tellFromOutbox(deps, orderId)) > 0;
+      return (await tellFromOutbox(deps, orderId)).told > 0;
     } catch (error) {
-      if (attempts >= ALERT_FROM) {
-        log.error(
-          { orderId, attempts, code: 'UNDELIVERED', alert: true },
-          'the order service cannot be told',
-        );
-      }
+      if (needsPerson(error, attempts)) logUndelivered(log, orderId, error, attempts);
       throw error;
     }
   }
@@ -30,7 +24,7 @@ export function createTellActivities(deps: FollowUpDependencies) {
   return {
     /** Tells the order service what it has not been told for a minute. Safe to repeat. */
     async tellUndelivered(): Promise<KindReport> {
-      const due = await findUndeliveredOrders(db, { merchants: deps.merchants, limit: BATCH });
+      const due = await findUndeliveredOrders(db, { merchants: deps.alipay.ids, limit: BATCH });
       return inLanes(log, { kind: 'undelivered', due, limit: BATCH }, tell);
     },
   };

@@ -1,6 +1,8 @@
 import type { UnrecordedPayment } from '../../db/due';
 import { claimUnrecorded, findUnrecorded } from '../../db/due';
 import { pruneEvidence } from '../../db/evidence';
+import { pruneUnmatched } from '../../db/unmatched-notifications';
+import { paymentWorkflowId } from '../../workflows/messages';
 import type { KindReport } from '../../workflows/messages';
 import { wakePayment } from '../payment-workflow';
 import type { FollowUpDependencies } from './dependencies';
@@ -10,7 +12,7 @@ import { StuckRuns } from './stuck-runs';
 
 const BATCH = 1_000;
 
-/** A run that is there, and was woken in vain, may be stuck. */
+/** A run that exists, and was woken without effect, may be stuck. */
 const LOOK_FROM = 3;
 
 /** Evidence that is not recorded after so many wakings, half an hour, is poison: a person has to look at it. */
@@ -29,24 +31,26 @@ export function createWakeActivities(deps: FollowUpDependencies) {
         'evidence about a payment cannot be recorded',
       );
     }
-    if (attempts >= LOOK_FROM) await runs.look(outTradeNo);
+    if (attempts >= LOOK_FROM) await runs.look(paymentWorkflowId(outTradeNo));
     await soon(deps, () => wakePayment(temporal, payment, eventId));
     return true;
   }
 
   return {
     /**
-     * Wakes the runs of payments with evidence that nobody has recorded for a minute; and prunes what was recorded longer
-     * ago than `EVIDENCE_RETENTION`. Safe to repeat.
+     * Wakes the runs of payments with evidence that nobody has recorded for a minute; and prunes what is recorded, or
+     * resolved by a person, and older than `EVIDENCE_RETENTION`. Safe to repeat.
      */
     async wakeUnrecorded(): Promise<KindReport> {
-      const due = await findUnrecorded(db, { merchants: deps.merchants, limit: BATCH });
+      const due = await findUnrecorded(db, { merchants: deps.alipay.ids, limit: BATCH });
       const runs = new StuckRuns(deps);
       const report = await inLanes(log, { kind: 'unrecorded', due, limit: BATCH }, (payment) =>
         wake(runs, payment),
       );
       if (evidenceRetentionMs !== undefined) {
-        await pruneEvidence(db, { olderThanMs: evidenceRetentionMs, limit: BATCH });
+        const old = { olderThanMs: evidenceRetentionMs, limit: BATCH };
+        await pruneEvidence(db, old);
+        await pruneUnmatched(db, old);
       }
       return report;
     },

@@ -1,5 +1,6 @@
 import type { UnwatchedPayment } from '../../db/due';
 import { claimUnwatched, findUnwatched, postponeUnwatched } from '../../db/due';
+import { paymentWorkflowId } from '../../workflows/messages';
 import type { ConfirmPaymentInput, KindReport } from '../../workflows/messages';
 import { revivePayment } from '../payment-workflow';
 import type { FollowUpDependencies } from './dependencies';
@@ -18,7 +19,7 @@ export function createWatchActivities(deps: FollowUpDependencies) {
 
   async function watch(runs: StuckRuns, payment: UnwatchedPayment): Promise<boolean> {
     const { outTradeNo } = payment;
-    const run = await runs.look(outTradeNo);
+    const run = await runs.look(paymentWorkflowId(outTradeNo));
     if (run.is === 'stuck') {
       await postponeUnwatched(db, outTradeNo);
       return false;
@@ -39,7 +40,7 @@ export function createWatchActivities(deps: FollowUpDependencies) {
   return {
     /** Gives payments that nobody watches a new run, with the checks that remain. Safe to repeat. */
     async watchUnwatched(): Promise<KindReport> {
-      const due = await findUnwatched(db, { merchants: deps.merchants, limit: BATCH });
+      const due = await findUnwatched(db, { merchants: deps.alipay.ids, limit: BATCH });
       const runs = new StuckRuns(deps);
       return inLanes(log, { kind: 'unwatched', due, limit: BATCH }, (payment) => watch(runs, payment));
     },

@@ -1,0 +1,38 @@
+import type { NotificationVerifier } from './notification';
+import { candidatesFor, proofBy, readForm } from './notification';
+import { readSignedFields } from './signed-body';
+
+/** What Alipay adds to a return URL and signs. A shop may add parameters of its own, which are not signed. */
+const ALIPAYS = new Set([
+  'alipay_cert_sn',
+  'app_id',
+  'auth_app_id',
+  'charset',
+  'method',
+  'out_trade_no',
+  'seller_id',
+  'sign',
+  'sign_type',
+  'timestamp',
+  'total_amount',
+  'trade_no',
+  'version',
+]);
+
+/**
+ * The payment whose cashier a buyer returns from, or undefined if Alipay has not signed the address for one of these
+ * applications and its seller. It proves no payment: it comes from a browser, and may come again. (Alipay: "前台回跳".)
+ *
+ * @param query as it stands in the URL
+ */
+export function readReturn(verifiers: readonly NotificationVerifier[], query: string): string | undefined {
+  const form = readForm(query);
+  if (typeof form === 'string') return undefined;
+  for (const name of form.keys()) if (!ALIPAYS.has(name)) form.delete(name);
+  const proof = proofBy(candidatesFor(form, verifiers), form, 'utf-8');
+  if (!proof) return undefined;
+  const { verifier, signed } = proof;
+  const fields = readSignedFields('notification', signed.bytes, 'utf-8');
+  if (fields['app_id'] !== verifier.appId || fields['seller_id'] !== verifier.sellerId) return undefined;
+  return fields['out_trade_no'] || undefined;
+}

@@ -1,0 +1,94 @@
+import { toFen } from '../../db/money';
+import { fromBeijing } from '../alipay/beijing';
+import { unreadable } from './download';
+
+/** A line of Alipay's has 300 bytes; a product's name 256 characters at most. */
+const LONGEST_LINE = 65_536;
+
+/**
+ * The lines of a CSV file in GBK, some at a time: a million `await`s would take longer than reading.
+ *
+ * No CSV library: Alipay quotes nothing, and the names that shops give to their products hold commas and quotes, which any
+ * parser takes for structure. See {@link Columns.cells}.
+ *
+ * @throws PaymentError BILL_UNREADABLE where it is not GBK
+ */
+export async function* linesOf(file: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
+  const decoder = new TextDecoder('gb18030', { fatal: true });
+  let rest = '';
+  for await (const chunk of file) {
+    const lines = (rest + decode(decoder, chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > LONGEST_LINE) throw unreadable('it has a line without an end');
+    yield lines.map(withoutReturn);
+  }
+  rest += decode(decoder);
+  if (rest !== '') yield [withoutReturn(rest)];
+}
+
+function decode(decoder: InstanceType<typeof TextDecoder>, chunk?: Buffer): string {
+  try {
+    return chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode();
+  } catch (error) {
+    throw unreadable('it is not GBK', error);
+  }
+}
+
+const withoutReturn = (line: string): string => (line.endsWith('\r') ? line.slice(0, -1) : line);
+
+/** Alipay puts tabs behind long numbers, so that spreadsheets take them for text. */
+const bare = (cell: string | undefined): string => (cell ?? '').replace(/[\t "]/g, '');
+
+/** Alipay writes the brackets of （元） in full width; copies of its files do not. */
+const titleOf = (cell: string): string => bare(cell).replaceAll('（', '(').replaceAll('）', ')');
+
+/** Where each column stands: Alipay has added columns, and may again. */
+export class Columns {
+  readonly #titles: readonly string[];
+
+  /** @throws PaymentError BILL_UNREADABLE where one of `needed` is missing */
+  constructor(header: string, needed: readonly string[]) {
+    this.#titles = header.split(',').map(titleOf);
+    const missing = needed.filter((title) => !this.#titles.includes(title));
+    if (missing.length > 0) throw unreadable(`it has no column ${missing.join(', ')}`);
+  }
+
+  at(title: string): number {
+    return this.#titles.indexOf(title);
+  }
+
+  /**
+   * The cells of a line. A product's name (商品名称) may hold commas: it ends where the two times after it begin.
+   * What is too much after that belongs to the remark (备注), the last.
+   */
+  cells(line: string): string[] {
+    const cells = line.split(',');
+    const [name, times] = [this.at('商品名称'), this.at('创建时间')];
+    if (cells.length > this.#titles.length && times === name + 1) {
+      const most = times + cells.length - this.#titles.length;
+      for (let at = times; at <= most; at += 1) {
+        if (timeOf(cells[at]) && timeOf(cells[at + 1])) return [...cells.slice(0, times), ...cells.slice(at)];
+      }
+    }
+    return cells;
+  }
+
+  text(cells: readonly string[], title: string): string {
+    return bare(cells[this.at(title)]);
+  }
+
+  /** @returns fen, below 0 too; undefined where it is no amount */
+  fen(cells: readonly string[], title: string): number | undefined {
+    return fenOf(this.text(cells, title));
+  }
+
+  time(cells: readonly string[], title: string): Date | null {
+    return timeOf(cells[this.at(title)]);
+  }
+}
+
+/** Yuan as a bill writes them, to fen; undefined for what is no amount. */
+export const fenOf = (yuan: string): number | undefined =>
+  /^-?\d{1,12}(\.\d{1,2})?$/.test(yuan) ? toFen(yuan) : undefined;
+
+const timeOf = (cell: string | undefined): Date | null => fromBeijing(cell?.trim());

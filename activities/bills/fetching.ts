@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Context } from '@temporalio/activity';
+import type { Bill } from '../../db/bill-lines';
+import { beginLoad, insertLines, sealLoad } from '../../db/bill-lines';
+import { sellerOf } from '../../db/merchants';
+import type { BillOfMerchant, DiscrepancyKind, KindReport } from '../../workflows/messages';
+import { openArchive } from './archive';
+import { downloadBill } from './download';
+import { checkSummary, readDetail } from './read-bill';
+import type { RepairDependencies } from './repairing';
+import { repairBill } from './repairing';
+
+export interface FetchDependencies extends Pick<RepairDependencies, 'db' | 'alipay'> {
+  billOrigins: readonly string[];
+}
+
+/** What asks Alipay. */
+export function createFetchActivities({ db, alipay, billOrigins }: FetchDependencies) {
+  /** Only once every line is in the table, and all adds up, the lines count. */
+  async function load(bill: Bill & { load: number }, path: string): Promise<void> {
+    const { cancellationSignal } = Context.current();
+    const archive = await openArchive(path);
+    try {
+      const lines = readDetail(await archive.detail(), bill);
+      let next = await lines.next();
+      for (; !next.done; next = await lines.next()) {
+        cancellationSignal.throwIfAborted();
+        await insertLines(db, bill, next.value);
+      }
+      await checkSummary(await archive.summary(), bill, next.value);
+    } finally {
+      archive.close();
+    }
+  }
+
+  return {
+    /**
+     * Fetches a bill and loads it; its lines count once they are complete and add up. Safe to repeat: each attempt has lines
+     * of its own.
+     *
+     * False: there is none, yet or at all. Fails with BILL_UNREADABLE, BILL_NOT_TIED, CONFIG_INVALID, MERCHANT_UNKNOWN, and the failures of any call.
+     */
+    async fetchBill({ merchant, date }: BillOfMerchant): Promise<boolean> {
+      const gateway = alipay.of({ outTradeNo: `bill of ${date}`, merchant });
+      const address = await gateway.billAddress(date);
+      if (address === 'none') return false;
+      const sellerId = sellerOf(merchant);
+      const bill = { sellerId, date, load: await beginLoad(db, { sellerId, date }) };
+      if (address !== 'empty') {
+        const folder = await mkdtemp(join(tmpdir(), 'durable-alipay-bill-'));
+        try {
+          const path = join(folder, 'bill.zip');
+          const origins = [...billOrigins, new URL(gateway.settings.gateway).origin];
+          await downloadBill(address.url, path, { origins });
+          await load(bill, path);
+        } finally {
+          await rm(folder, { recursive: true, force: true });
+        }
+      }
+      await sealLoad(db, bill);
+      return true;
+    },
+  };
+}
+
+/** What repairs what a comparison has found. */
+export function createRepairActivities(deps: RepairDependencies) {
+  return {
+    /** Repairs the open discrepancies of these kinds, asking Alipay first; `left`: call it again. Safe to repeat. */
+    repairBill({
+      merchant,
+      date,
+      kinds,
+    }: BillOfMerchant & { kinds: readonly DiscrepancyKind[] }): Promise<KindReport> {
+      return repairBill(deps, { sellerId: sellerOf(merchant), date }, kinds);
+    },
+  };
+}

@@ -1,0 +1,163 @@
+import type { Bill } from '../../db/bill-lines';
+import { markForeign } from '../../db/bill-lines';
+import type { Discrepancy } from '../../db/discrepancies';
+import { findToRepair, noteTried } from '../../db/discrepancies';
+import type { BillReason } from '../../db/ledger';
+import { recordBilledRefund, reviewByBill, unknownPayment } from '../../db/ledger';
+import { listMerchantIdsOf, sellerOf } from '../../db/merchants';
+import type { Payment } from '../../db/payments';
+import { findPayment } from '../../db/payments';
+import { REVIEW_REASONS, tookMoney } from '../../db/rules';
+import { keepUnmatched } from '../../db/unmatched-notifications';
+import { PaymentError } from '../../workflows/errors';
+import type { DiscrepancyKind, KindReport } from '../../workflows/messages';
+import { AlipayError } from '../alipay/errors';
+import type { QueryAnswer } from '../alipay/gateway';
+import { handOver } from '../closing';
+import { soon, wasAsked } from '../follow-up/dependencies';
+import { inLanes } from '../follow-up/in-lanes';
+import type { RefundDependencies } from '../refunds';
+import { follow, storeProof } from '../refunds';
+import { tellRefunds } from '../refund-workflow';
+import { revivePayment, tellRowMoved } from '../payment-workflow';
+
+export type RepairDependencies = RefundDependencies;
+
+/** So many are begun in one call at most. */
+const BATCH = 2_000;
+
+/** Buyers who are at the cashier now come first. */
+const IN_BACKGROUND = { background: true } as const;
+
+/**
+ * Repairs open discrepancies, each once per comparison. The bill is only a hint: Alipay is queried about each, and its answer is
+ * recorded by the usual path. `done`: how many should be gone at the next comparison.
+ *
+ * @throws AlipayError down, misconfigured
+ */
+export async function repairBill(
+  deps: RepairDependencies,
+  bill: Bill,
+  kinds: readonly DiscrepancyKind[],
+): Promise<KindReport> {
+  const { db, log } = deps;
+  const due = await findToRepair(db, bill, { kinds, limit: BATCH });
+  let isUndelivered = false;
+  const report = await inLanes(log, { kind: 'bill', due, limit: BATCH }, async (discrepancy) => {
+    try {
+      const done = await repair(deps, bill, discrepancy);
+      await noteTried(db, discrepancy.id);
+      return done;
+    } catch (error) {
+      // What could not be asked is left to another worker, or to the next call; so is a run that was not told.
+      if (error instanceof PaymentError && error.code === 'TEMPORAL_UNAVAILABLE') isUndelivered = true;
+      else if (!(error instanceof AlipayError) || wasAsked(error)) await noteTried(db, discrepancy.id);
+      throw error;
+    }
+  });
+  return { ...report, left: report.left || isUndelivered };
+}
+
+function repair(deps: RepairDependencies, bill: Bill, discrepancy: Discrepancy): Promise<boolean> {
+  switch (discrepancy.kind) {
+    case 'payment-unrecorded':
+    case 'payment-late':
+      return confirm(deps, discrepancy);
+    case 'refund-unrecorded':
+      return proveRefund(deps, discrepancy);
+    case 'payment-unknown':
+    case 'refund-unknown':
+      return identify(deps, bill, discrepancy);
+    case 'payment-differs':
+    case 'refund-differs':
+      return review(deps, bill, discrepancy, REVIEW_REASONS.billDiffers);
+    case 'payment-absent':
+    case 'refund-absent':
+      return review(deps, bill, discrepancy, REVIEW_REASONS.notInBill);
+    case 'payment-doubled':
+    case 'refund-doubled':
+    case 'not-understood':
+      return Promise.resolve(false);
+  }
+}
+
+/** Evidence for the payment's own workflow; false where Alipay's answer says nothing of a payment. */
+async function confirm(deps: RepairDependencies, { outTradeNo }: Discrepancy): Promise<boolean> {
+  const payment = await requirePayment(deps, outTradeNo);
+  const answer = await deps.alipay.of(payment).query(outTradeNo, IN_BACKGROUND);
+  if (!provesPayment(answer)) return false;
+  await handOver(deps, payment, answer, 'bill');
+  return true;
+}
+
+const provesPayment = ({ answer, paidAt }: QueryAnswer): boolean => answer === 'paid' || paidAt !== null;
+
+/** Only the refund query proves its number and amount. If the refund was requested here, its run is told. */
+async function proveRefund(deps: RepairDependencies, discrepancy: Discrepancy): Promise<boolean> {
+  const { outTradeNo, outRequestNo, billAmount: amount } = discrepancy;
+  const payment = await requirePayment(deps, outTradeNo);
+  // Its payment comes first: the order service hears of refunds only of what it knows to be paid.
+  if (!tookMoney(payment)) return false;
+  const gateway = deps.alipay.of(payment);
+  const proven = await gateway.refundQuery({ outTradeNo, outRequestNo, amount }, IN_BACKGROUND);
+  if (proven === undefined) return false;
+  await storeProof(deps.db, payment, proven.signed, { refundAmount: proven.amount });
+  const recorded = await recordBilledRefund(deps, { outTradeNo, outRequestNo }, proven.amount);
+  await follow(deps, recorded);
+  await tellRefunds(deps, [recorded.refund]);
+  return true;
+}
+
+/** Finds out whose a payment is that is not here: Alipay knows which trades our applications have begun. */
+async function identify(
+  { db, alipay }: RepairDependencies,
+  bill: Bill,
+  { outTradeNo }: Discrepancy,
+): Promise<boolean> {
+  // Each of our applications of this seller may have begun it.
+  for (const merchant of alipay.ids.filter((id) => sellerOf(id) === bill.sellerId)) {
+    const answer = await alipay.of({ outTradeNo, merchant }).query(outTradeNo, IN_BACKGROUND);
+    if (answer.answer !== 'not-exist') return keep(db, bill, outTradeNo, answer);
+  }
+  // So may one that only other workers have: then the line stays open.
+  const registered = await listMerchantIdsOf(db, bill.sellerId);
+  if (!registered.every((id) => alipay.ids.includes(id))) return false;
+  await markForeign(db, bill, outTradeNo);
+  return true;
+}
+
+/** It stays open until a person has dealt with it: `unmatched resolve`. */
+async function keep(
+  db: RepairDependencies['db'],
+  bill: Bill,
+  outTradeNo: string,
+  { content, signed }: QueryAnswer,
+): Promise<false> {
+  const fields = Object.fromEntries(Object.entries(content).map(([name, value]) => [name, value ?? '']));
+  await keepUnmatched(db, { outTradeNo, notifyId: `bill-${bill.date}`, fields, signed });
+  return false;
+}
+
+/** A person decides. Where Alipay's fresh answer differs from the row too, that is recorded first, and says more. */
+async function review(
+  deps: RepairDependencies,
+  { date }: Bill,
+  { outTradeNo }: Discrepancy,
+  reason: BillReason,
+): Promise<boolean> {
+  const { db, alipay, temporal } = deps;
+  const payment = await requirePayment(deps, outTradeNo);
+  const answer = await alipay.of(payment).query(outTradeNo, IN_BACKGROUND);
+  if (provesPayment(answer)) await handOver(deps, payment, answer, 'bill');
+  if (await reviewByBill(db, outTradeNo, { date, reason })) {
+    await soon(deps, () => revivePayment(temporal, payment));
+    await tellRowMoved(temporal, outTradeNo);
+  }
+  return false;
+}
+
+async function requirePayment({ db }: RepairDependencies, outTradeNo: string): Promise<Payment> {
+  const payment = await findPayment(db, outTradeNo);
+  if (!payment) throw unknownPayment(outTradeNo);
+  return payment;
+}

@@ -1,0 +1,40 @@
+import type { Client } from '@temporalio/client';
+import { WorkflowIdReusePolicy } from '@temporalio/client';
+import { TypedSearchAttributes } from '@temporalio/common';
+import type { fulfillOrder } from '../workflows/fulfill-order';
+import type { PaymentResult } from '../workflows/messages';
+import {
+  SIGNALS,
+  TASK_QUEUES,
+  WORKFLOWS,
+  WORKFLOW_TASK_TIMEOUT_MS,
+  orderWorkflowId,
+} from '../workflows/messages';
+import { ORDER_ID } from '../workflows/search-attributes';
+import { whereSearchable } from './payment-workflow';
+
+/** One call of Temporal ends after this, also inside a workflow task. */
+const TEMPORAL_DEADLINE_MS = 2_000;
+
+/** Hands one result to the order's workflow, running or not. */
+export async function signalOrder(temporal: Client, message: PaymentResult): Promise<void> {
+  const { orderId } = message;
+  await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
+    whereSearchable((searchable) =>
+      temporal.workflow.signalWithStart<typeof fulfillOrder, [PaymentResult]>(WORKFLOWS.fulfillOrder, {
+        workflowId: orderWorkflowId(orderId),
+        taskQueue: TASK_QUEUES.orderService,
+        workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+        workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT_MS,
+        args: [{ orderId }],
+        signal: SIGNALS.paymentResult,
+        signalArgs: [message],
+        ...(searchable && {
+          typedSearchAttributes: new TypedSearchAttributes([{ key: ORDER_ID, value: orderId }]),
+        }),
+        staticSummary: `Order ${orderId}`,
+        staticDetails: `The order service acts on results of order \`${orderId}\`, once on each.`,
+      }),
+    ),
+  );
+}

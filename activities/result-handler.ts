@@ -1,0 +1,59 @@
+import type { PaymentResult } from '../workflows/messages';
+import type { ResultReceiver } from './result-receiver';
+import { NotTaken, PATIENCE_MS } from './result-receiver';
+
+/**
+ * Acts on one result. It may come again with the same `messageId`: act once. An error keeps the result owed, and it is told
+ * again. `signal` aborts after 10 seconds, when the result counts as not taken.
+ */
+export type OnResult = (result: PaymentResult, options: { signal: AbortSignal }) => Promise<void> | void;
+
+/** The order service of a shop in this very process: each result is handed to its function. */
+export class ResultHandler implements ResultReceiver {
+  readonly kind = 'process';
+  readonly #onResult: OnResult;
+  readonly #patienceMs: number;
+
+  constructor(onResult: OnResult, { patienceMs = PATIENCE_MS }: { patienceMs?: number } = {}) {
+    this.#onResult = onResult;
+    this.#patienceMs = patienceMs;
+  }
+
+  assertReachable(): void {
+    // A function in this process is always reachable.
+  }
+
+  /** @throws NotTaken ORDER_SERVICE_DOWN where it throws, or does not end in time */
+  async post(message: PaymentResult): Promise<void> {
+    const { messageId } = message;
+    const late = new AbortController();
+    // A function that throws at once is one that fails.
+    const acting = (async () => this.#onResult(message, { signal: late.signal }))();
+    try {
+      await within(acting, this.#patienceMs, messageId);
+    } catch (cause) {
+      late.abort();
+      if (cause instanceof NotTaken) throw cause;
+      // What it says may be about a buyer: it goes to the log, redacted, and into no row.
+      const name = cause instanceof Error ? cause.name : typeof cause;
+      throw new NotTaken('ORDER_SERVICE_DOWN', `onResult failed (${name}), asked to take ${messageId}`, {
+        cause,
+      });
+    }
+  }
+}
+
+/** @throws NotTaken where it does not end in time; it is not stopped by that */
+async function within(work: Promise<void>, ms: number, messageId: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new NotTaken('ORDER_SERVICE_DOWN', `onResult did not end in time, asked to take ${messageId}`));
+    }, ms);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
