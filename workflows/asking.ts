@@ -13,7 +13,7 @@ const PAUSE_MS = 2_000;
 /** `postponed`: nothing was asked, so nothing is used up. */
 export type Asked = Answer | 'postponed';
 
-/** What somebody who waits for an answer holds, and the loop redeems once it has acted on that answer. */
+/** Held by a caller that waits for an answer; the loop redeems it once it has acted on that answer. */
 export class Ticket {
   #answer: Asked | undefined;
   #isRedeemed = false;
@@ -54,7 +54,7 @@ export class Asking {
     return this.#wanted !== undefined && !this.isUnderWay;
   }
 
-  /** For whoever wants to know at once: the question in flight, or the next one. */
+  /** A ticket for the question in flight, or for the next one. */
   join(): Ticket {
     return this.#current?.ticket ?? (this.#wanted ??= new Ticket());
   }
@@ -67,7 +67,7 @@ export class Asking {
     this.#current = { check, ticket, work: new Beside(() => ask(question)) };
   }
 
-  /** What it would find is known. */
+  /** Call it when what the question would find is already known. */
   cancel(): void {
     this.#current?.work.cancel();
   }

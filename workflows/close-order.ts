@@ -9,8 +9,13 @@ import { forPerson } from './proxies';
  * MERCHANT_UNKNOWN where no worker can ask.
  */
 export async function closeOrder(input: CloseOrderInput): Promise<ClosedOrder> {
-  const { orderId, actor, reason } = fieldsOf(input);
+  const { orderId, actor, reason, ifPaidLater } = fieldsOf(input);
   requireInput(isLike(/^[A-Za-z0-9_-]{1,64}$/, orderId), 'orderId: 1 to 64 of A-Z a-z 0-9 _ -');
   requireInput(isLike(/\S/, actor) && isLike(/\S/, reason), 'actor and reason: who closes it, and why');
+  // Senders in other languages send null for what is left out.
+  requireInput(
+    [undefined, null, 'refund'].includes(ifPaidLater as string),
+    'ifPaidLater: refund, or nothing',
+  );
   return forPerson.cancelOrder(input);
 }

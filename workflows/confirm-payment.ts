@@ -5,53 +5,38 @@ import {
   defineQuery,
   defineSignal,
   defineUpdate,
-  isCancellation,
   log,
   setHandler,
-  workflowInfo,
 } from '@temporalio/workflow';
 import { Asking } from './asking';
-import { Beside } from './beside';
 import { Checks } from './checks';
+import { Deadline } from './deadline';
 import { Decisions } from './decisions';
-import { failureType, isFinal } from './failures';
+import { isFinal } from './failures';
+import { historyIsLong } from './history';
 import type {
   AlipayNotified,
   Answer,
   CheckedOut,
   ConfirmPaymentInput,
-  ChunkReport,
   PaymentState,
-  Recorded,
   ResolveReview,
 } from './messages';
 import { QUERIES, SIGNALS, UPDATES } from './messages';
 import { countCheck, countUnconfirmed, measureLateness } from './metrics';
 import { assertDecision, assertInput } from './payment-input';
 import { PaymentRow } from './payment-row';
-import { closeExpired, forPerson, refundUntilProven, tellForAMinute } from './proxies';
+import { forPerson } from './proxies';
 import { showPayment } from './show-payment';
+import { Telling } from './telling';
 
 /** How long `checkNow` waits for an answer before it says `unknown`. */
 const CHECK_NOW_MS = 5_000;
 
-/** The workflow's clock and Postgres' may differ a little; Postgres' decides. */
-const DEADLINE_GRACE_MS = 1_000;
-
-/** A run that waits for a person or a deadline goes on as new before its history grows beyond this. */
-const LONGEST_HISTORY = 1_000;
-
-export const paymentQuery = defineQuery<PaymentState>(QUERIES.payment);
-export const alipayNotifiedSignal = defineSignal<[AlipayNotified]>(SIGNALS.alipayNotified);
-export const checkedOutSignal = defineSignal<[CheckedOut]>(SIGNALS.checkedOut);
-export const rowMovedSignal = defineSignal(SIGNALS.rowMoved);
-export const checkNowUpdate = defineUpdate<PaymentState>(UPDATES.checkNow);
-export const resolveReviewUpdate = defineUpdate<PaymentState, [ResolveReview]>(UPDATES.resolveReview);
-
 /**
  * Finds out what became of one payment: asks Alipay after one interval, and again, up to `checks` times, unless a
  * notification says it first; then tells the order service. Not paid after that: the run ends UNCONFIRMED, and slow
- * checks and the sweep are the net. (The handout's `sendDelayPaymentResult` and `consumeCheckResult`.)
+ * checks and the sweep go on. (The handout's `sendDelayPaymentResult` and `consumeCheckResult`.)
  *
  * Fails with INVALID_INPUT, and PAYMENT_UNKNOWN where the tables have no such payment.
  */
@@ -70,12 +55,10 @@ class PaymentRun {
   readonly #row: PaymentRow;
   readonly #checks: Checks;
   readonly #asking: Asking;
-  readonly #decisions = new Decisions();
-  #refunding: Beside<Recorded> | undefined;
-  #closing: Beside<ChunkReport> | undefined;
+  readonly #decisions = new Decisions<ResolveReview, PaymentState>();
+  readonly #telling = new Telling(() => this.#show());
+  readonly #deadline: Deadline;
   #lastAnswer: Answer | null = null;
-  /** Whether this run closes the order itself when it expires. */
-  #closesOrder: boolean;
   #gaveUp = false;
 
   constructor(input: ConfirmPaymentInput) {
@@ -84,7 +67,7 @@ class PaymentRun {
     this.#outTradeNo = outTradeNo;
     this.#checks = new Checks(input);
     this.#asking = new Asking(outTradeNo);
-    this.#closesOrder = closeBy === 'timer';
+    this.#deadline = new Deadline({ isOurs: closeBy === 'timer', expiresAt: this.#checks.expiresAt });
     this.#row = new PaymentRow({
       outTradeNo,
       isKnown: checks > 0 && !firstCheckAt,
@@ -95,14 +78,15 @@ class PaymentRun {
   }
 
   listen(): void {
-    setHandler(paymentQuery, () => this.state());
-    setHandler(alipayNotifiedSignal, () => void (this.#row.hasEvidence = true));
-    setHandler(rowMovedSignal, () => void (this.#row.hasMoved = true));
-    setHandler(checkedOutSignal, (checkout) => this.#startOver(checkout));
-    setHandler(checkNowUpdate, () => this.#row.update(() => this.#checkNow()));
+    const row = this.#row;
+    setHandler(defineQuery<PaymentState>(QUERIES.payment), () => this.state());
+    setHandler(defineSignal<[AlipayNotified]>(SIGNALS.alipayNotified), () => void (row.hasEvidence = true));
+    setHandler(defineSignal(SIGNALS.rowMoved), () => void (row.hasMoved = true));
+    setHandler(defineSignal<[CheckedOut]>(SIGNALS.checkedOut), (checkout) => this.#startOver(checkout));
+    setHandler(defineUpdate<PaymentState>(UPDATES.checkNow), () => row.update(() => this.#checkNow()));
     setHandler(
-      resolveReviewUpdate,
-      (decision) => this.#row.update(() => this.#decisions.carriedOut(decision)),
+      defineUpdate<PaymentState, [ResolveReview]>(UPDATES.resolveReview),
+      (decision) => row.update(() => this.#decisions.carriedOut(decision)),
       { validator: assertDecision },
     );
   }
@@ -112,16 +96,17 @@ class PaymentRun {
     if (this.#row.hasEvidence) await this.#record();
     else if (this.#row.hasMoved) await this.#row.read();
     else if (this.#decisions.areWaiting) await this.#decide();
-    else if (this.#row.undelivered) await this.#tellOrderService();
+    else if (this.#mayTell) this.#telling.start(this.#row);
     else if (this.#asking.isUnderWay) await this.#hearAnswer();
     else if (this.#asking.isWanted) this.#asking.start({ check: 0, nextCheckInMs: null });
-    else if (this.#historyIsLong) await this.#goOnAsNew();
-    else if (this.#row.status === 'REFUNDING') await this.#refund();
-    else if (this.#row.isInReview) await this.#until(() => false);
+    else if (historyIsLong() && !this.#row.isUpdating) await this.#goOnAsNew();
+    // Its refund's own run tells when that has ended.
+    else if (this.#row.isInReview || this.#row.status === 'REFUNDING') await this.#until(() => false);
     else if (this.#row.isOpen && this.#checks.remain) await this.#waitForCheck();
-    else if (this.#row.isOpen && this.#closesOrder) await this.#closeAtDeadline();
+    else if (this.#row.isOpen && this.#deadline.isOurs) await this.#closeAtDeadline();
     else if (!allHandlersFinished()) await this.#until(allHandlersFinished);
     else if (this.#row.isOpen && !this.#gaveUp) await this.#giveUp();
+    else if (this.#telling.isUnderWay) await this.#until(() => !this.#telling.isUnderWay);
     else return false;
     return true;
   }
@@ -139,7 +124,11 @@ class PaymentRun {
   /** Waits until it holds, for at most `ms`, or until something was heard: that always goes first. */
   async #until(holds: () => boolean, ms?: number, summary?: string): Promise<void> {
     const isDue = (): boolean =>
-      holds() || this.#row.wantsAttention || this.#decisions.areWaiting || this.#asking.isWanted;
+      holds() ||
+      this.#row.wantsAttention ||
+      this.#decisions.areWaiting ||
+      this.#asking.isWanted ||
+      this.#mayTell;
     if (ms === undefined) await condition(isDue);
     else await condition(isDue, ms, { summary });
   }
@@ -149,16 +138,9 @@ class PaymentRun {
     if (!this.#row.isOpen && this.#row.status !== 'CLOSED') this.#asking.cancel();
   }
 
-  async #tellOrderService(): Promise<void> {
-    this.#row.undelivered = false;
-    const order = { orderId: this.#row.orderId };
-    try {
-      await tellForAMinute.tellOrderService(order);
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-      log.warn('order service not told yet; the follow-up will', { ...order, code: 'UNDELIVERED' });
-    }
-    this.#show();
+  /** A result recorded during a telling may miss it, so another telling follows. */
+  get #mayTell(): boolean {
+    return this.#row.undelivered && !this.#telling.isUnderWay;
   }
 
   #startOver(checkout: CheckedOut): void {
@@ -204,21 +186,12 @@ class PaymentRun {
     await this.#row.planCheck(inMs);
   }
 
-  /** Asks at once and uses up no check; says `unknown` rather than keep a person waiting. */
+  /** Asks at once and uses up no check; returns `unknown` rather than keep a person waiting. */
   async #checkNow(): Promise<PaymentState> {
     await condition(() => this.#row.isKnown);
     if (!this.#row.isOpen && this.#row.status !== 'CLOSED') return this.state();
     const isAnswered = await this.#asking.join().isAnsweredWithin(CHECK_NOW_MS);
     return isAnswered ? this.state() : { ...this.state(), lastAnswer: 'unknown' };
-  }
-
-  async #refund(): Promise<void> {
-    const where = { outTradeNo: this.#outTradeNo };
-    const refunding = (this.#refunding ??= new Beside(() => refundUntilProven.refundPayment(where)));
-    if (!refunding.isOver) return this.#until(() => refunding.isOver);
-    this.#refunding = undefined;
-    const recorded = refunding.result;
-    if (recorded) this.#row.adopt(recorded);
   }
 
   async #decide(): Promise<void> {
@@ -229,25 +202,18 @@ class PaymentRun {
       this.#row.adopt(recorded);
       return this.state();
     });
-    // It may have been recorded, and only its answer lost: a row that says REFUNDING must not wait for a person.
+    // It may have been recorded, and only its answer lost.
     if (failure !== undefined && !isFinal(failure)) this.#row.hasMoved = true;
   }
 
   async #closeAtDeadline(): Promise<void> {
-    const ms = this.#checks.expiresAt + DEADLINE_GRACE_MS - Date.now();
+    const ms = this.#deadline.dueInMs;
     // A buyer who comes back to the cashier starts a new round of checks.
     if (ms > 0) return this.#until(() => this.#checks.remain, ms, 'close at the deadline');
     if (this.#row.orderId === '') return this.#row.read();
-    const order = { orderIds: [this.#row.orderId], actor: 'timer' };
-    const closing = (this.#closing ??= new Beside(() => closeExpired.closeExpiredOrders(order)));
+    const closing = this.#deadline.close(this.#row.orderId);
     if (!closing.isOver) return this.#until(() => closing.isOver);
-    this.#closesOrder = false;
-    if (closing.failure) {
-      log.warn('order not closed at its deadline; the sweep will', {
-        outTradeNo: this.#outTradeNo,
-        code: failureType(closing.failure),
-      });
-    }
+    this.#deadline.finish(this.#outTradeNo);
     await this.#row.read();
   }
 
@@ -260,30 +226,20 @@ class PaymentRun {
     this.#show();
   }
 
-  get #historyIsLong(): boolean {
-    const { historyLength, continueAsNewSuggested } = workflowInfo();
-    return (historyLength > LONGEST_HISTORY || continueAsNewSuggested) && !this.#row.isUpdating;
-  }
-
   async #goOnAsNew(): Promise<void> {
-    const closeBy = this.#closesOrder ? 'timer' : 'sweep';
+    const closeBy = this.#deadline.isOurs ? 'timer' : 'sweep';
     await continueAsNew<typeof confirmPayment>({ ...this.#input, ...this.#checks.asInput(), closeBy });
   }
 
   #show(): void {
-    if (this.#row.status !== 'REFUNDING') {
-      this.#refunding?.cancel();
-      // What it still brings is not the next refund's.
-      this.#refunding = undefined;
-    }
     showPayment({
       ...this.state(),
       checksAllowed: this.#checks.allowed,
       reviewReason: this.#row.isInReview ? (this.#row.reviewReason ?? 'no reason given') : null,
-      undelivered: this.#row.undelivered,
+      undelivered: this.#row.undelivered || this.#telling.isUnderWay,
       postponed: this.#checks.isPostponed,
       expiresAt: this.#checks.expiresAt === Infinity ? null : new Date(this.#checks.expiresAt).toISOString(),
-      closesOrder: this.#closesOrder,
+      closesOrder: this.#deadline.isOurs,
     });
   }
 }

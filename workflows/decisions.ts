@@ -1,22 +1,21 @@
 import { condition, isCancellation } from '@temporalio/workflow';
-import type { PaymentState, ResolveReview } from './messages';
 
-interface Waiting {
-  wanted: ResolveReview;
-  end?: { kind: 'done'; state: PaymentState } | { kind: 'failed'; error: unknown };
+interface Waiting<Wanted, State> {
+  wanted: Wanted;
+  end?: { kind: 'done'; state: State } | { kind: 'failed'; error: unknown };
 }
 
 /** Decisions of persons, each of whom waits until the loop has carried it out, or hears why it was not. */
-export class Decisions {
-  readonly #waiting: Waiting[] = [];
+export class Decisions<Wanted, State> {
+  readonly #waiting: Waiting<Wanted, State>[] = [];
 
   get areWaiting(): boolean {
     return this.#waiting.length > 0;
   }
 
   /** @throws what carrying it out threw */
-  async carriedOut(wanted: ResolveReview): Promise<PaymentState> {
-    const decision: Waiting = { wanted };
+  async carriedOut(wanted: Wanted): Promise<State> {
+    const decision: Waiting<Wanted, State> = { wanted };
     this.#waiting.push(decision);
     await condition(() => decision.end !== undefined);
     if (decision.end?.kind === 'done') return decision.end.state;
@@ -28,7 +27,7 @@ export class Decisions {
    *
    * @returns what that threw, if anything: the person has heard of it
    */
-  async carryOutNext(act: (wanted: ResolveReview) => Promise<PaymentState>): Promise<unknown> {
+  async carryOutNext(act: (wanted: Wanted) => Promise<State>): Promise<unknown> {
     const decision = this.#waiting.shift();
     if (!decision) return undefined;
     try {

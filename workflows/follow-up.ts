@@ -11,8 +11,8 @@ import type {
 import { FOLLOW_UP_KINDS, TASK_QUEUES } from './messages';
 
 /**
- * An activity takes no new work after 20 s, and what it has begun then takes a few calls more. A process that cannot do its
- * part fails it, and another one takes it; the whole is over before it could keep the next follow-ups away for long.
+ * An activity starts no new work after 20 s, and finishing what it has started takes a few more calls. A process that cannot do
+ * it fails the activity, and another one takes over. All of it ends soon enough not to hold up the next follow-ups for long.
  */
 const TIME_BOX = {
   startToCloseTimeout: '45s',
@@ -20,7 +20,7 @@ const TIME_BOX = {
   retry: { initialInterval: '1s', backoffCoefficient: 1, maximumAttempts: 5 },
 } as const;
 
-const { tellUndelivered, wakeUnrecorded, watchUnwatched, attendUnattended } =
+const { tellUndelivered, wakeUnrecorded, watchUnwatched, attendUnattended, startRefunds } =
   proxyActivities<PaymentsQueueActivities>({ ...TIME_BOX, taskQueue: TASK_QUEUES.payments });
 
 const { askSlowly, closeLeftovers, recheckClosed } = proxyActivities<AlipayQueueActivities>({
@@ -37,11 +37,12 @@ const ACTIVITIES: Readonly<Record<FollowUpKind, () => Promise<KindReport>>> = {
   unattended: attendUnattended,
   leftovers: closeLeftovers,
   rechecks: recheckClosed,
+  refunds: startRefunds,
 };
 
 /**
- * Does whatever is due by the rows alone, each kind in its own activity, side by side: one that fails leaves the others
- * done, and is done by the next follow-up.
+ * Does whatever the rows show to be due, each kind in its own activity, side by side. If one fails, the others are still done,
+ * and the next follow-up does it.
  */
 export async function followUp(): Promise<FollowUpReport> {
   const report: Partial<FollowUpReport> = {};

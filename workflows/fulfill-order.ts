@@ -14,7 +14,7 @@ const untilDone = proxyActivities<OrderServiceQueueActivities>({
   retry: { initialInterval: '1s', maximumInterval: '1 minute' },
 });
 
-export const paymentResultSignal = defineSignal<[PaymentResult]>(SIGNALS.paymentResult);
+const paymentResultSignal = defineSignal<[PaymentResult]>(SIGNALS.paymentResult);
 
 /**
  * The order service: acts once on each result that it is told, however often it is told. Each signal that finds no
@@ -45,10 +45,10 @@ export async function fulfillOrder(input: FulfillOrderInput): Promise<{ orderId:
 
 const ORDER_ID_FORM = /^[A-Za-z0-9_-]{1,64}$/;
 
+const STATUS_FORM = /^(PAID|CLOSED|PARTIALLY_REFUNDED|REFUNDED)$/;
+
 /** Acting on anything else would fail in Postgres for ever, and keep the order's later results waiting. */
 function isResult(message: PaymentResult): boolean {
   const { messageId, orderId, status } = fieldsOf(message);
-  return (
-    isLike(/\S/, messageId) && isLike(ORDER_ID_FORM, orderId) && isLike(/^(PAID|CLOSED|REFUNDED)$/, status)
-  );
+  return isLike(/\S/, messageId) && isLike(ORDER_ID_FORM, orderId) && isLike(STATUS_FORM, status);
 }

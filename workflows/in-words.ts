@@ -1,10 +1,20 @@
-import type { FollowUpKind, FollowUpReport, KindReport, PaymentState, SweepReport } from './messages';
+import type {
+  AuditReport,
+  DiscrepancyKind,
+  FollowUpKind,
+  FollowUpReport,
+  KindReport,
+  PaymentState,
+  Reconciliation,
+  RefundState,
+  SweepReport,
+} from './messages';
 import { FOLLOW_UP_KINDS } from './messages';
 
 // What a person reads in the Web UI (tab User Metadata, Current Details) and by `temporal workflow metadata`: Markdown, in
 // plain words, where it stands, what comes next and when. Not part of any history, so it may change freely.
 
-/** What a run of `confirmPayment` tells of itself beside its state. */
+/** What a run of `confirmPayment` shows beside its state. */
 export interface PaymentFacts extends PaymentState {
   checksAllowed: number;
   /** Null where nobody need decide. */
@@ -45,7 +55,9 @@ function whatNext(facts: PaymentFacts): (string | false)[] {
         'A notification or a new checkout before that starts a new run.',
       ];
     case 'REFUNDING':
-      return ['The money is being given back: the refund is repeated until Alipay proves it or refuses it.'];
+      return [
+        'The money is being given back, by a run of `refundPayment`: it ends when Alipay proves or refuses it.',
+      ];
     case 'REFUNDED':
       return ['The money has been given back. Nothing is left to do here.'];
     case 'CLOSED':
@@ -70,11 +82,14 @@ const at = (time: string | null): string => (time === null ? '' : ` at ${time}`)
 /** By the first word of a row's `review_reason`; a code of Alipay's may follow it. */
 const REASONS: Readonly<Record<string, string>> = {
   AMOUNT_DIFFERS: "Alipay took another amount than the order's.",
-  LATE_PAYMENT: 'It was paid after the order was closed.',
+  LATE_PAYMENT: 'It was paid after the order was closed or its price changed.',
   DUPLICATE_PAYMENT: 'Another payment had paid the order already.',
+  BILL_DIFFERS: 'The daily bill has another amount.',
+  NOT_IN_BILL: 'The daily bill does not have it.',
   CLOSED_AFTER_PAYMENT: 'Alipay closed a trade for which money had moved.',
   REFUND_REFUSED: 'Alipay refuses the refund.',
   REFUND_STOPPED: 'A person stopped its refund.',
+  REFUND_BRAKE: 'It came too late or twice, and more would go back within an hour than REFUND_BRAKE allows.',
   REFUND_NOT_PROVEN: 'Alipay was asked to give the money back, and does not say that it has.',
 };
 
@@ -90,6 +105,46 @@ function whatToDecide({ reviewReason }: PaymentFacts): string[] {
 - \`CLOSED\`: it never came`,
     'Alipay is asked first, and a decision that contradicts it is refused.',
   ];
+}
+
+/** Where a refund stands. */
+export function refundInWords({ outTradeNo, outRequestNo, status, amount }: RefundState): string {
+  const what = amount === null ? 'The money' : `${amount} yuan of it`;
+  return paragraphs(`**${status}**: payment \`${outTradeNo}\`.`, ...refundNext(status, what, outRequestNo));
+}
+
+function refundNext(status: RefundState['status'], what: string, outRequestNo: string): string[] {
+  switch (status) {
+    case 'REQUESTED':
+      return [
+        'Alipay is asked until it proves the refund or refuses it; its pending activity shows the last answer and the next try.',
+      ];
+    case 'DONE':
+      return [`${what} has gone back. Nothing is left to do here.`];
+    case 'REFUSED':
+      return ['Alipay has not made it, and is not asked again. Its row says why.'];
+    case 'REVIEW':
+      return [
+        `**A person must decide:** Alipay was asked, and does not say that the refund \`${outRequestNo}\` was made.`,
+        'Look it up in the merchant portal. To decide: More Actions, Send an Update, `resolveRefund`, with the data',
+        '`{"to": "DONE", "actor": "your name", "reason": "why"}`',
+        '- `DONE`: it was made\n- `REFUSED`: it was not, and will not be',
+        'Alipay is asked first, and a decision that contradicts it is refused.',
+      ];
+  }
+}
+
+/** What an audit has found. */
+export function auditInWords({ orders, violations, byCheck, yuan }: AuditReport): string {
+  const looked = `${orders === null ? 'All orders' : `${orders} orders that had moved`} were looked at.`;
+  if (violations === 0) return paragraphs('**The books agree.**', looked);
+  const found = Object.entries(byCheck).map(([name, count]) => `- \`${name}\`: ${count}`);
+  return paragraphs(
+    `**The books contradict themselves in ${violations} places**, ${yuan} yuan unexplained.`,
+    found.join('\n'),
+    looked,
+    'Each with its order, payment and what to do: `durable-alipay audit`.',
+  );
 }
 
 /** What a sweep has done so far, or did. */
@@ -118,6 +173,7 @@ const KINDS_IN_WORDS: Readonly<Record<FollowUpKind, string>> = {
   unattended: 'payments in REVIEW or REFUNDING given a new run, or told to read their row',
   leftovers: 'payments of settled orders closed',
   rechecks: 'payments asked about once more, a day after they were closed',
+  refunds: 'refunds that stood still given a run',
 };
 
 /** What a follow-up has done so far, or did; a kind that is not in the report yet is at work. */
@@ -134,6 +190,42 @@ function kindInWords(kind: KindReport | null | undefined): string {
   if (kind === null) return '**failed as a whole** (the log says why; the next follow-up tries again)';
   const { done, failed, left } = kind;
   return [`**${done}**`, failed > 0 && `${failed} failed`, left && 'more are due'].filter(Boolean).join(', ');
+}
+
+/** What a discrepancy is, to a person. */
+export const DISCREPANCIES_IN_WORDS: Readonly<Record<DiscrepancyKind, string>> = {
+  'payment-unrecorded': 'paid at Alipay, unpaid here',
+  'payment-late': 'paid at Alipay, closed here',
+  'payment-unknown': 'paid at Alipay, not known here',
+  'payment-differs': 'paid here with another amount',
+  'payment-absent': 'paid here, in no bill',
+  'payment-doubled': 'payment that stands in the bill twice',
+  'refund-unrecorded': 'refunded at Alipay, not here',
+  'refund-unknown': 'refund of a payment that is not known here',
+  'refund-differs': 'refunded here with another amount',
+  'refund-absent': 'refunded here, in no bill',
+  'refund-doubled': 'refund that stands in the bill twice',
+  'not-understood': 'line that is neither a payment nor a refund',
+};
+
+/** What a reconciliation is doing, or what came of it. */
+export function reconciliationInWords({ status, because, report }: Reconciliation, doing?: string): string {
+  const found = Object.entries(report?.discrepancies ?? {}) as [
+    DiscrepancyKind,
+    { repaired: number; open: number },
+  ][];
+  return paragraphs(
+    `**${doing ?? status}**${because === null ? '' : `: ${because}`}`,
+    report &&
+      `Matched: **${report.matched.payments.count}** payments (${report.matched.payments.amount} yuan) and ` +
+        `**${report.matched.refunds.count}** refunds (${report.matched.refunds.amount} yuan).`,
+    found
+      .map(
+        ([kind, { repaired, open }]) =>
+          `- ${DISCREPANCIES_IN_WORDS[kind]}: **${open} open**, ${repaired} repaired`,
+      )
+      .join('\n'),
+  );
 }
 
 function named(what: string, ids: string[], count: number): string {

@@ -1,10 +1,14 @@
 import type { SpanContext } from '@opentelemetry/api';
-import { trace } from '@opentelemetry/api';
-import type { WorkflowInterceptorsFactory } from '@temporalio/workflow';
+import { context, createTraceState, trace } from '@opentelemetry/api';
+import type { Headers, WorkflowInterceptorsFactory } from '@temporalio/workflow';
+import { BEGUN_IN_WORKFLOW } from './messages';
+
+/** The header in which OpenTelemetry's interceptors pass a trace on. */
+const TRACE_HEADER = '_tracer-data';
 
 /**
- * A message that comes from another trace than its run, as every notification does, is handled in that trace; a link
- * leads from there to the run's. In the bundle only where there are traces, after OpenTelemetry's own interceptors.
+ * A message from another trace than its run's, such as every notification, is handled in its own trace, with a link to the
+ * run's. Traces that begin here are marked. Bundled only if traces are on, after OpenTelemetry's own interceptors.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
   let run: SpanContext | undefined;
@@ -19,17 +23,25 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
       {
         execute(input, next) {
           run = trace.getActiveSpan()?.spanContext();
-          return next(input);
+          return marked(input.headers, () => next(input));
         },
         handleSignal(input, next) {
           linkToRun();
-          return next(input);
+          return marked(input.headers, () => next(input));
         },
         handleUpdate(input, next) {
           linkToRun();
-          return next(input);
+          return marked(input.headers, () => next(input));
         },
       },
     ],
   };
 };
+
+/** A message without a trace has begun one here; its mark is passed on to everything that it causes. */
+function marked<T>(headers: Headers, act: () => T): T {
+  const begun = trace.getActiveSpan()?.spanContext();
+  if (!begun || TRACE_HEADER in headers) return act();
+  const traceState = createTraceState().set(BEGUN_IN_WORKFLOW.key, BEGUN_IN_WORKFLOW.value);
+  return context.with(trace.setSpanContext(context.active(), { ...begun, traceState }), act);
+}

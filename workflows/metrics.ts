@@ -13,7 +13,7 @@ export function countCheck(answer: Answer): void {
   metricMeter.createCounter('durable_alipay_checks').add(1, { answer });
 }
 
-/** A run gave up asking: from now on the sweep is the net. */
+/** A run gave up asking: from now on slow checks and the sweep go on. */
 export function countUnconfirmed(): void {
   metricMeter.createCounter('durable_alipay_payments_unconfirmed').add(1);
 }

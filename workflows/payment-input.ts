@@ -39,7 +39,7 @@ const OUTCOMES: Record<ReviewOutcome, true> = {
 
 /** @throws ApplicationFailure INVALID_INPUT */
 export function assertDecision(decision: ResolveReview): void {
-  const { to, actor, reason, outside } = fieldsOf(decision);
+  const { to, actor, reason, outside, because } = fieldsOf(decision);
   requireInput(
     typeof to === 'string' && Object.hasOwn(OUTCOMES, to),
     `to: one of ${Object.keys(OUTCOMES).join(', ')}`,
@@ -51,4 +51,5 @@ export function assertDecision(decision: ResolveReview): void {
     outside === undefined || outside === null || (to === 'REFUNDED' && isLike(/\S/, reference)),
     'outside: only with to "REFUNDED", as {"reference": "how the money went back"}',
   );
+  requireInput(!because || isLike(/\S/, because), 'because: the reason for which it is in review');
 }

@@ -4,12 +4,12 @@ import type { Recorded, StoredPaymentStatus } from './messages';
 import { locally, untilDone } from './proxies';
 
 /**
- * What a run knows of its payment's row, and what it does to it: one thing at a time, for only the loop calls it.
+ * What a run knows about its payment's row, and what it does to it: one thing at a time, because only the loop calls it.
  *
- * Local activities are not for a task that accepts an update: accepting ends the task at once, and a local activity that
- * ends in the same moment leaves its marker in that task but its result to the next one, so that a replay has the result
- * earlier (seen: 25 of 250 payments that were asked about right after their checkout). Nor are they for runs that a
- * message started, where an update may come with any task.
+ * A task that accepts an update must not run local activities. Accepting ends the task at once; if a local activity ends at
+ * the same moment, its marker is in that task but its result reaches the next one, so a replay has the result earlier (seen
+ * with 25 of 250 payments that were queried right after their checkout). Nor may a run that a message started, where any task
+ * may bring an update.
  */
 export class PaymentRow {
   readonly #outTradeNo: string;

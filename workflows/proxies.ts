@@ -1,14 +1,14 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { ErrorCode } from './errors';
-import type { AlipayQueueActivities, PaymentsQueueActivities } from './messages';
-import { TASK_QUEUES, chunkTimeoutMs } from './messages';
+import type { AlipayQueueActivities, PaymentsQueueActivities, PostActivities } from './messages';
+import { POST_PAUSE_MS, TASK_QUEUES, chunkTimeoutMs } from './messages';
 
-// The activities as workflows call them: one proxy for each kind of effect, each with its reason.
+// The activities as workflows call them: one proxy for each kind of effect, with the reason for its settings.
 
 /** Activities of queue `alipay` beat every 5 s: a killed worker is noticed after this, not after their whole time. */
 const HEARTBEAT_TIMEOUT = '15s';
 
-/** The errors by which the server must not repeat an activity: the same attempt would end the same. */
+/** The errors after which the server must not retry an activity: the next attempt would end the same way. */
 const final = (...codes: ErrorCode[]): string[] => codes;
 
 /**
@@ -34,10 +34,23 @@ export const tellForAMinute = proxyActivities<PaymentsQueueActivities>({
   retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: 6 },
 });
 
+/** What the shop has not taken is handed over by whichever worker can; after three days the follow-up goes on. */
+export const postForDays = proxyActivities<PostActivities>({
+  taskQueue: TASK_QUEUES.orderService,
+  startToCloseTimeout: '1 minute',
+  scheduleToCloseTimeout: '3 days',
+  retry: {
+    initialInterval: POST_PAUSE_MS.first,
+    backoffCoefficient: 2,
+    maximumInterval: POST_PAUSE_MS.longest,
+  },
+  summary: 'post to the order service',
+});
+
 /**
  * One question. A worker that cannot reach Alipay fails it with ALIPAY_DOWN, and the server gives it to another worker;
- * each attempt must find a worker soon, or the check is postponed. 45 s hold the wait for a slot under the quota (30 s)
- * and one call.
+ * each attempt must find a worker soon, or the check is postponed. 45 s are enough to wait for a slot under the quota
+ * (30 s) and make one call.
  */
 export const askAlipay = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
@@ -56,8 +69,8 @@ export const askAlipay = proxyActivities<AlipayQueueActivities>({
 });
 
 /**
- * A refund is repeated under its fixed `out_request_no` until it is proven, or refused and given to a person; through
- * an outage of the gateway, too.
+ * A refund is asked for again under its fixed `out_request_no` until it is proven, refused or given to a person; through an
+ * outage of the gateway, too. The activity says when (`nextRetryDelay`) where it knows better.
  */
 export const refundUntilProven = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
@@ -77,6 +90,47 @@ export const closeExpired = proxyActivities<AlipayQueueActivities>({
   startToCloseTimeout: chunkTimeoutMs(1),
   heartbeatTimeout: HEARTBEAT_TIMEOUT,
   retry: { initialInterval: '1s', backoffCoefficient: 1, maximumAttempts: 8 },
+});
+
+/** A bill of a million lines takes two minutes. What came in part, or late, is asked for again; what does not add up is not. */
+export const fetchOnce = proxyActivities<AlipayQueueActivities>({
+  taskQueue: TASK_QUEUES.alipay,
+  startToCloseTimeout: '20 minutes',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
+  retry: {
+    initialInterval: '2s',
+    maximumInterval: '1 minute',
+    maximumAttempts: 5,
+    nonRetryableErrorTypes: final('ALIPAY_MISCONFIGURED', 'MERCHANT_UNKNOWN'),
+  },
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+  summary: 'fetch the bill',
+});
+
+/** It reads whole tables. */
+export const compareWhole = proxyActivities<PaymentsQueueActivities>({
+  taskQueue: TASK_QUEUES.payments,
+  startToCloseTimeout: '15 minutes',
+  retry: { initialInterval: '5s', maximumAttempts: 5 },
+  summary: 'compare with the tables',
+});
+
+/** Of all orders it may take minutes. What cannot be read now, the next audit reads. */
+export const auditOnce = proxyActivities<PaymentsQueueActivities>({
+  taskQueue: TASK_QUEUES.payments,
+  startToCloseTimeout: '30 minutes',
+  scheduleToCloseTimeout: '45 minutes',
+  retry: { initialInterval: '10s', maximumAttempts: 3 },
+  summary: 'audit the tables',
+});
+
+/** Takes nothing new after 20 s; what is left, the next call does. */
+export const repairSome = proxyActivities<AlipayQueueActivities>({
+  taskQueue: TASK_QUEUES.alipay,
+  startToCloseTimeout: '2 minutes',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
+  retry: { initialInterval: '2s', maximumAttempts: 6 },
+  summary: 'repair',
 });
 
 /** A person waits for the end of it, so it ends soon, one way or the other. */

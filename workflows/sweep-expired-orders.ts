@@ -30,7 +30,7 @@ const LARGEST_CHUNK = 10;
 /** A run goes on as new before its history grows beyond this, far below the server's limit of 51,200 events. */
 const LONGEST_HISTORY = 6_000;
 
-/** And after this, so that a sweep of many hours goes on with code that was deployed meanwhile. */
+/** It also does so after this, so that a sweep of many hours picks up code that was deployed meanwhile. */
 const LONGEST_RUN_MS = 600_000;
 
 /** Under `--cron` continue-as-new would end the cron, so one tick takes so many pages and the next one goes on. */
@@ -39,7 +39,7 @@ const PAGES_PER_TICK = 2;
 /** The report names so many ids of a kind. */
 const IDS_NAMED = 100;
 
-export const progressQuery = defineQuery<SweepReport>(QUERIES.progress);
+const progressQuery = defineQuery<SweepReport>(QUERIES.progress);
 
 /**
  * Closes the orders that stayed unpaid until they expired, in parallel, each with Alipay asked first. (The handout's
@@ -174,7 +174,7 @@ class Sweep {
     }
   }
 
-  /** All attempts have met workers that cannot reach Alipay. One question for all lanes: can any? */
+  /** Every attempt met a worker that cannot reach Alipay. The lanes share one probe: can any worker? */
   async #isAlipayUp(): Promise<boolean> {
     if (this.#stop === 'gateway-down') return false;
     return (this.#probing ??= probe().finally(() => (this.#probing = undefined)));
@@ -225,7 +225,7 @@ async function probe(): Promise<boolean> {
   }
 }
 
-/** What a chunk had done that no worker could go on with. */
+/** The progress of a chunk that no worker could continue. */
 function progressIn(error: unknown): ChunkProgress {
   const failure = error instanceof ActivityFailure ? error.cause : undefined;
   const [progress] = (failure instanceof ApplicationFailure && failure.details) || [];

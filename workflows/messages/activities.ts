@@ -1,0 +1,99 @@
+/** The activities' signatures, by queue: activities implement them, workflows proxy them. */
+import type { AuditBooksInput, AuditReport } from './audit';
+import type { BillOfMerchant, BillReport, BillState, DiscrepancyKind } from './bill';
+import type { KindReport } from './follow-up';
+import type { CloseOrderInput, ClosedOrder, PaymentResult, Told } from './order';
+import type { Decided, Queried, QueryAlipayInput, Recorded, ResolveReview } from './payment';
+import type { RefundPaymentInput, RefundState, ResolveRefund } from './refund';
+import type { ChunkReport, ExpiredOrder, SweepCursor } from './sweep';
+
+/** What a worker on queue `payments` runs, the short ones also as local activities. All are safe to repeat. */
+export interface PaymentsQueueActivities {
+  /**
+   * Records all evidence about a payment that is not recorded yet, then tells the order service what it has not been told.
+   * Failing to tell is `undelivered`, never an error. Fails with PAYMENT_UNKNOWN.
+   */
+  recordAndTell(input: { outTradeNo: string }): Promise<Recorded>;
+  /** What the row says. Fails with PAYMENT_UNKNOWN. */
+  readPayment(input: { outTradeNo: string }): Promise<Recorded>;
+  /** Notes in the row when the next check is due, or, with null, that this run makes no more; returns what the row says. */
+  planCheck(input: { outTradeNo: string; inMs: number | null }): Promise<Recorded>;
+  /** Tells the order service all that it has not been told about one order. */
+  tellOrderService(input: { orderId: string }): Promise<Told>;
+  /** One page of expired UNPAID orders that are due, oldest first, by Postgres' clock. */
+  findExpiredOrders(input: { after: SweepCursor | null; limit: number }): Promise<ExpiredOrder[]>;
+  /** Follow-up: messages undelivered for a minute. */
+  tellUndelivered(): Promise<KindReport>;
+  /** Follow-up: payments with evidence unrecorded for a minute. */
+  wakeUnrecorded(): Promise<KindReport>;
+  /** Follow-up: payments whose next check is overdue by two minutes: nobody watches them. */
+  watchUnwatched(): Promise<KindReport>;
+  /** Follow-up: payments in REVIEW or REFUNDING whose run is gone or disagrees with the row. */
+  attendUnattended(): Promise<KindReport>;
+  /** Bills of the last days that are still to be compared, the oldest first. */
+  findDueBills(): Promise<(BillOfMerchant & { sellerId: string })[]>;
+  /** Compares a loaded bill with the tables, in SQL, and writes the report. */
+  compareBill(input: BillOfMerchant): Promise<BillState & { report: BillReport }>;
+  /** Notes that there is no bill, or that it cannot be used, and why. */
+  noteNoBill(input: BillOfMerchant & { status: 'NO_BILL' | 'FAILED'; because: string }): Promise<BillState>;
+  /** Follow-up: refunds that stand still get their run again. */
+  startRefunds(): Promise<KindReport>;
+  /** Holds the tables against the rules of the ledger, in SQL, and writes down what it finds. */
+  auditTables(input: AuditBooksInput): Promise<AuditReport>;
+}
+
+/** What a worker on queue `alipay` runs: all that calls the gateway. All are safe to repeat. */
+export interface AlipayQueueActivities {
+  /**
+   * Asks whether a payment was made: first our own table, then `alipay.trade.query`. An unknown answer is a result, not
+   * an error. Fails with ALIPAY_DOWN, ALIPAY_BUSY (nothing was asked), ALIPAY_MISCONFIGURED, ALIPAY_REFUSED,
+   * MERCHANT_UNKNOWN, PAYMENT_UNKNOWN.
+   */
+  queryAlipay(input: QueryAlipayInput): Promise<Queried>;
+  /**
+   * Closes a chunk of expired orders, Alipay asked first. An order that breaks is reported as failed and never stops the
+   * rest. Fails with ALIPAY_DOWN, what it has done in its heartbeat, so that another worker goes on.
+   */
+  closeExpiredOrders(input: { orderIds: string[]; actor: string; dryRun?: boolean }): Promise<ChunkReport>;
+  /** Asks about a reserved, never used `out_trade_no`: any verified answer means that the gateway is up. */
+  probeAlipay(): Promise<boolean>;
+  /** Cancels an order for the shop. Fails with ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD, ALIPAY_DOWN, MERCHANT_UNKNOWN. */
+  cancelOrder(input: CloseOrderInput): Promise<ClosedOrder>;
+  /**
+   * Asks for a refund that is REQUESTED, and returns where it stands once it is proven, refused or given to a person. Fails
+   * with ALIPAY_UNKNOWN and ALIPAY_BUSY (try again), REFUND_UNKNOWN, and the failures of any call.
+   */
+  refundAtAlipay(input: RefundPaymentInput): Promise<RefundState>;
+  /** Carries out a person's decision about a refund, if Alipay's fresh answer agrees. Fails with REVIEW_REFUSED, REFUND_UNKNOWN. */
+  resolveRefund(input: ResolveRefund & RefundPaymentInput): Promise<RefundState>;
+  /** Carries out a person's decision, if Alipay's fresh answer agrees. Fails with REVIEW_REFUSED, PAYMENT_UNKNOWN. */
+  resolveReview(input: ResolveReview & { outTradeNo: string }): Promise<Decided>;
+  /** Follow-up: slow checks of payments still open. */
+  askSlowly(): Promise<KindReport>;
+  /** Follow-up: UNPAID payments of settled orders are closed at Alipay. */
+  closeLeftovers(): Promise<KindReport>;
+  /**
+   * Fetches a bill and loads it; its lines count once they are complete and add up. False: there is none, yet or at all.
+   * Fails with BILL_UNREADABLE, BILL_NOT_TIED, CONFIG_INVALID, MERCHANT_UNKNOWN, and the failures of any call.
+   */
+  fetchBill(input: BillOfMerchant): Promise<boolean>;
+  /** Repairs the open discrepancies of these kinds, asking Alipay first; `left`: call it again. */
+  repairBill(input: BillOfMerchant & { kinds: readonly DiscrepancyKind[] }): Promise<KindReport>;
+  /** Follow-up: payments closed here are asked about once more, 25 hours later. */
+  recheckClosed(): Promise<KindReport>;
+}
+
+/** What a worker on queue `order-service` runs where the shop takes results directly: by webhook, or in the worker's process. */
+export interface PostActivities {
+  /**
+   * Posts the results of an order that its order service has not taken; returns how many. Fails with ORDER_SERVICE_DOWN,
+   * ORDER_SERVICE_REFUSED, ORDER_SERVICE_GONE, ORDER_SERVICE_UNFIT.
+   */
+  postResults(input: { orderId: string }): Promise<number>;
+}
+
+/** What a worker on queue `order-service` runs, unless the shop has its own. */
+export interface OrderServiceQueueActivities {
+  /** Acts on one message, once: false where that was done before. */
+  actOnResult(message: PaymentResult): Promise<boolean>;
+}

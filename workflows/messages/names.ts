@@ -1,0 +1,107 @@
+/** What everything is called: queues, workflows, messages, search attributes, Schedules, and the ids of runs. */
+import type { RefundKind, RefundPaymentInput } from './refund';
+
+/** The task queues. */
+export const TASK_QUEUES = {
+  /** Workflows, and activities that reach Postgres and Temporal only. */
+  payments: 'payments',
+  /** Every call of Alipay. */
+  alipay: 'alipay',
+  /**
+   * The shop's side: `fulfillOrder` and its activities, which a shop replaces by a worker of its own; or, where the order
+   * service is a webhook, posts to it.
+   */
+  orderService: 'order-service',
+} as const;
+
+/** The name of a task queue. */
+export type TaskQueue = (typeof TASK_QUEUES)[keyof typeof TASK_QUEUES];
+
+/**
+ * How long the server waits for a worker that has taken a task of a payment or its order, ms, before it gives the task to
+ * another one. A killed worker holds its payments up for so long (measured: with Temporal's own 10 s twice as long).
+ */
+export const WORKFLOW_TASK_TIMEOUT_MS = 4_000;
+
+/** The types of the workflows. */
+export const WORKFLOWS = {
+  confirmPayment: 'confirmPayment',
+  fulfillOrder: 'fulfillOrder',
+  sweepExpiredOrders: 'sweepExpiredOrders',
+  followUp: 'followUp',
+  closeOrder: 'closeOrder',
+  reconcileBill: 'reconcileBill',
+  reconcileBills: 'reconcileBills',
+  auditBooks: 'auditBooks',
+  refundPayment: 'refundPayment',
+} as const;
+
+/** The names of the signals. */
+export const SIGNALS = {
+  alipayNotified: 'alipayNotified',
+  checkedOut: 'checkedOut',
+  rowMoved: 'rowMoved',
+  paymentResult: 'paymentResult',
+} as const;
+
+/** The names of the queries. */
+export const QUERIES = { payment: 'payment', progress: 'progress' } as const;
+
+/** The names of the updates. */
+export const UPDATES = {
+  checkNow: 'checkNow',
+  resolveReview: 'resolveReview',
+  resolveRefund: 'resolveRefund',
+} as const;
+
+/** The name of an update. */
+export type UpdateName = (typeof UPDATES)[keyof typeof UPDATES];
+
+/** The search attributes, all of type Keyword. */
+export const SEARCH_ATTRIBUTES = {
+  outTradeNo: 'OutTradeNo',
+  orderId: 'OrderId',
+  paymentStatus: 'PaymentStatus',
+} as const;
+
+/** In the memo of a run whose namespace lacks the search attributes: it sets none, for the server would refuse its task. */
+export const UNSEARCHABLE = 'unsearchable';
+
+/** The Schedule that starts `sweepExpiredOrders`. */
+export const SWEEP_SCHEDULE_ID = 'sweep-expired-orders';
+
+/** The Schedule that starts `followUp`. */
+export const FOLLOW_UP_SCHEDULE_ID = 'follow-up';
+
+/** The Schedule that starts `reconcileBills`. */
+export const RECONCILE_SCHEDULE_ID = 'reconcile-bills';
+
+/** The Schedule that starts `auditBooks`. */
+export const AUDIT_SCHEDULE_ID = 'audit-books';
+
+/** The workflow that confirms the payment `outTradeNo`. */
+export const paymentWorkflowId = (outTradeNo: string): string => `payment-${outTradeNo}`;
+
+/** The workflow that hands results of `orderId` to the order service. */
+export const orderWorkflowId = (orderId: string): string => `order-${orderId}`;
+
+/**
+ * The workflow that makes the refund, or proves one that was made in the merchant portal: its number is not ours, and need
+ * only be unique within its trade.
+ */
+export const refundWorkflowId = ({
+  kind,
+  outTradeNo,
+  outRequestNo,
+}: Pick<RefundPaymentInput, 'outTradeNo' | 'outRequestNo'> & { kind: RefundKind }): string =>
+  kind === 'portal' ? `refund-${outTradeNo}/${outRequestNo}` : `refund-${outRequestNo}`;
+
+/** The workflow by which a shop cancels `orderId`. */
+export const closeWorkflowId = (orderId: string): string => `close-${orderId}`;
+
+/** The workflow that compares the bill of a seller and a day (`yyyy-MM-dd`, Beijing) with the tables. */
+export const reconcileWorkflowId = ({ sellerId, date }: { sellerId: string; date: string }): string =>
+  `reconcile-${sellerId}-${date}`;
+
+/** In the `tracestate` of traces that begin within a workflow: which of them are kept is decided outside. */
+export const BEGUN_IN_WORKFLOW = { key: 'durable-alipay', value: 'begun-in-workflow' } as const;

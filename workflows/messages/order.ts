@@ -1,0 +1,58 @@
+/** What is said to and about the workflows of an order: its results, and its cancellation. */
+
+/** What stands in `orders.status`. */
+export type OrderStatus = 'UNPAID' | 'PAID' | 'CLOSED';
+
+/** Signal to the order service. It may arrive more than once: `messageId` is the key to deduplicate by, durably. */
+export interface PaymentResult {
+  messageId: string;
+  orderId: string;
+  outTradeNo?: string;
+  /** REFUNDED: all of it went back; PARTIALLY_REFUNDED: a part, and the order stays paid. Each proven refund is told once. */
+  status: 'PAID' | 'CLOSED' | 'PARTIALLY_REFUNDED' | 'REFUNDED';
+  tradeNo?: string;
+  /** The order's amount, whatever the status: yuan with two decimals, as all amounts here. */
+  totalAmount: string;
+  /** What has gone back so far, this refund included. */
+  refundedAmount: string;
+  /** Of a refund: its number at Alipay, which for the shop's own is its `refundId`. Absent where it was paid back outside Alipay. */
+  refundId?: string;
+  /** Of a refund: what this one gave back. */
+  refundAmount?: string;
+  /** ISO 8601. */
+  at: string;
+}
+
+/** The input of `fulfillOrder`. */
+export interface FulfillOrderInput {
+  orderId: string;
+}
+
+/** The input of `closeOrder`: which order, who and why. */
+export interface CloseOrderInput {
+  orderId: string;
+  actor: string;
+  reason: string;
+  /**
+   * Closes it at once although a cashier page may still be open: what is paid there is refunded, whatever
+   * `LATE_PAYMENT_POLICY` says. Default: such an order is held, and the sweep closes it later.
+   */
+  ifPaidLater?: 'refund';
+}
+
+/** The result of `closeOrder`. */
+export interface ClosedOrder {
+  orderId: string;
+  status: OrderStatus;
+}
+
+/** What came of telling the order service. */
+export interface Told {
+  /** How many messages. */
+  told: number;
+  /** Whether the shop, which takes results directly, has not taken one: queue `order-service` goes on. */
+  isLeft: boolean;
+}
+
+/** Pauses between posts of a result that the shop does not take, ms: doubled each time. */
+export const POST_PAUSE_MS = { first: 5_000, longest: 7_200_000 } as const;

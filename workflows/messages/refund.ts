@@ -1,0 +1,27 @@
+/** What is said to and about the workflow of a refund. */
+
+/** Who asked for it; `portal`: somebody at Alipay, and we only heard of it. */
+export type RefundKind = 'shop' | 'operator' | 'late' | 'duplicate' | 'portal';
+
+/** REFUSED: Alipay has not made it, and is not asked again. */
+export type RefundStatus = 'REQUESTED' | 'DONE' | 'REFUSED' | 'REVIEW';
+
+export interface RefundPaymentInput {
+  outTradeNo: string;
+  /** Fixed, so that Alipay makes it once however often it is asked. */
+  outRequestNo: string;
+}
+
+/** The result of `refundPayment` and of its update. */
+export interface RefundState extends RefundPaymentInput {
+  status: RefundStatus;
+  /** Yuan; null where it was made in the merchant portal and Alipay has not said yet how much. */
+  amount: string | null;
+}
+
+/** Update: a person's decision about a refund in REVIEW. */
+export interface ResolveRefund {
+  to: 'DONE' | 'REFUSED';
+  actor: string;
+  reason: string;
+}

@@ -1,0 +1,33 @@
+import { log } from '@temporalio/workflow';
+import { Beside } from './beside';
+import type { PaymentRow } from './payment-row';
+import { postForDays, tellForAMinute } from './proxies';
+
+/** Tells the order service, beside the loop of a run, what could not be told at once. */
+export class Telling {
+  readonly #onEnd: () => void;
+  #telling: Beside<void> | undefined;
+
+  constructor(onEnd: () => void) {
+    this.#onEnd = onEnd;
+  }
+
+  get isUnderWay(): boolean {
+    return this.#telling !== undefined && !this.#telling.isOver;
+  }
+
+  start(row: PaymentRow): void {
+    row.undelivered = false;
+    const { orderId } = row;
+    this.#telling = new Beside(() => tell(orderId).finally(this.#onEnd));
+  }
+}
+
+async function tell(orderId: string): Promise<void> {
+  try {
+    const { isLeft } = await tellForAMinute.tellOrderService({ orderId });
+    if (isLeft) await postForDays.postResults({ orderId });
+  } catch {
+    log.warn('order service not told yet; the follow-up will', { orderId, code: 'UNDELIVERED' });
+  }
+}
