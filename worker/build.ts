@@ -9,9 +9,12 @@ import type { Config } from './config';
 const BEHAVIOUR = 'PINNED';
 
 /** What a worker must know of its own build, where it has a version. */
-export function buildOptions(build: Config['build'] = {}): Pick<WorkerOptions, 'workerDeploymentOptions'> {
-  const version = versionOf(build);
-  if (version === undefined) return {};
+export function buildOptions({ deploymentName, buildId }: Config['build'] = {}): Pick<
+  WorkerOptions,
+  'workerDeploymentOptions'
+> {
+  if (deploymentName === undefined || buildId === undefined) return {};
+  const version = { deploymentName, buildId };
   return {
     workerDeploymentOptions: { version, useWorkerVersioning: true, defaultVersioningBehavior: BEHAVIOUR },
   };
@@ -19,13 +22,6 @@ export function buildOptions(build: Config['build'] = {}): Pick<WorkerOptions, '
 
 /** The same for the log. */
 export function buildInWords(build: Config['build']): Record<string, unknown> {
-  const version = versionOf(build);
-  return version === undefined ? {} : { ...version, versioningBehavior: BEHAVIOUR };
-}
-
-function versionOf({
-  deploymentName,
-  buildId,
-}: Config['build']): { deploymentName: string; buildId: string } | undefined {
-  return deploymentName !== undefined && buildId !== undefined ? { deploymentName, buildId } : undefined;
+  const options = buildOptions(build).workerDeploymentOptions;
+  return options ? { ...options.version, versioningBehavior: BEHAVIOUR } : {};
 }

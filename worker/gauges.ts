@@ -1,11 +1,12 @@
 import type { MetricMeter } from '@temporalio/common';
+import { AUDIT_CHECKS, readAuditFigures } from '../db/audit';
 import { readBacklog } from '../db/backlog';
 import type { Database } from '../db/connect';
 import type { Logger } from './log';
 
 const EVERY_MS = 15_000;
 
-/** Measures what is waiting, every 15 s until the answer is called. Each worker sees the same: take the maximum. */
+/** Measures what is waiting, every 15 s, until the returned function is called. Each worker sees the same: take the maximum. */
 export function measureBacklog(meter: MetricMeter, db: Database, log: Logger): () => void {
   const gauge = (name: string, description: string) =>
     meter.createGauge(`durable_alipay_${name}`, 'float', undefined, description);
@@ -17,10 +18,36 @@ export function measureBacklog(meter: MetricMeter, db: Database, log: Logger): (
     ),
     oldestRefundingSeconds: gauge('oldest_refunding_seconds', 'How long a refund has been under way'),
     inReview: gauge('payments_in_review', 'Payments that wait for a person'),
+    refundsInReview: gauge('refunds_in_review', 'Refunds that wait for a person'),
+    braked: gauge('payments_braked', 'Payments whose refund REFUND_BRAKE has stopped'),
+    paused: gauge('paused', 'Switches that a person has set: refunds or merchants that are paused'),
     unmatched: gauge(
       'unmatched_notifications',
       'Genuine notifications of payments that are not here, not dealt with yet',
     ),
+    openDiscrepancies: gauge(
+      'bill_discrepancies_open',
+      "Where Alipay's daily bills and the tables disagree, not settled yet",
+    ),
+    unreconciledDays: gauge(
+      'bill_days_unreconciled',
+      'Days of the last month on which money moved, and whose bill has not been compared',
+    ),
+    foundByAskingAlone: gauge(
+      'payments_found_by_asking_alone',
+      'Payments of this hour that were found by asking, while no notification came at all',
+    ),
+  };
+  const audited = {
+    violations: gauge('audit_violations', 'Where the books contradict themselves, by the check that says so'),
+    yuan: gauge('audit_yuan_unexplained', 'Yuan that these leave unexplained'),
+    age: gauge('audit_age_seconds', 'How long ago the books were last audited'),
+  };
+  const measureAudit = async (): Promise<void> => {
+    const { violations, yuan, ageSeconds } = await readAuditFigures(db);
+    for (const { name: check } of AUDIT_CHECKS) audited.violations.set(violations[check] ?? 0, { check });
+    audited.yuan.set(yuan);
+    audited.age.set(ageSeconds);
   };
   const lastRead = gauge(
     'backlog_last_read_seconds',
@@ -32,6 +59,7 @@ export function measureBacklog(meter: MetricMeter, db: Database, log: Logger): (
       const backlog = await readBacklog(db);
       for (const [name, value] of Object.entries(backlog))
         gauges[name as keyof typeof gauges].set(value as number);
+      await measureAudit();
       lastRead.set(Date.now() / 1_000);
     } catch (err) {
       log.warn({ err, code: 'BACKLOG_UNREAD' }, 'backlog not measured');

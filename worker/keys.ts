@@ -4,7 +4,7 @@ import type { KeyObject } from 'node:crypto';
 /** Alipay's RSA2 is SHA256withRSA over keys of at least this length. */
 const MINIMUM_BITS = 2048;
 
-/** Why a key cannot be used. Its message completes a sentence about the variable and never holds the key. */
+/** Why a key, certificate or other file is unusable. The message completes a sentence about the variable, without its value. */
 export class KeyFault extends Error {
   override readonly name = 'KeyFault';
 }
@@ -17,15 +17,18 @@ export interface PrivateKeyPem {
 }
 
 /**
- * Reads an RSA private key: PEM or bare base64, PKCS1 or PKCS8, with line breaks or a literal `\n` for each.
+ * Reads an RSA private key: PEM or bare base64, PKCS1 or PKCS8 whatever its header says, and however an env file, YAML or
+ * an editor has changed its line breaks.
  *
  * @throws KeyFault where it is no such key, too short, or a public key
  */
 export function parsePrivateKey(text: string): PrivateKeyPem {
-  const key = readPrivateKey(text);
+  if (text.includes('ENCRYPTED'))
+    throw new KeyFault('is protected by a passphrase, which nobody could enter');
+  const der = derOf(text, 'private');
+  const key = readPrivateKey(der);
   if (!key) {
-    if (/ENCRYPTED/.test(text)) throw new KeyFault('is protected by a passphrase, which nobody could enter');
-    if (readPublicKey(text)) throw new KeyFault('holds a public key where the private one belongs');
+    if (readPublicKey(der)) throw new KeyFault('holds a public key where the private one belongs');
     throw new KeyFault('cannot be read as a private key');
   }
   assertUsable(key);
@@ -36,60 +39,98 @@ export function parsePrivateKey(text: string): PrivateKeyPem {
 }
 
 /**
- * Reads an RSA public key: PEM or bare base64, SPKI or PKCS1. Answers SPKI PEM.
+ * Reads an RSA public key: PEM or bare base64, SPKI or PKCS1. Returns SPKI PEM.
  *
  * @throws KeyFault where it is no such key, too short, a private key or a certificate
  */
 export function parsePublicKey(text: string): string {
-  // createPublicKey would quietly take the public half out of a private key or a certificate.
-  if (/PRIVATE KEY/.test(text) || readPrivateKey(text)) {
+  const isPrivate = text.includes('PRIVATE KEY');
+  const der = isPrivate ? undefined : derOf(text, 'public');
+  if (der === undefined || readPrivateKey(der)) {
     throw new KeyFault('holds a private key where the public one belongs');
   }
   if (/BEGIN (TRUSTED )?CERTIFICATE/.test(text)) {
-    throw new KeyFault('holds a certificate, and the certificate mode is not supported');
+    throw new KeyFault(
+      'holds a certificate where a key belongs: an application in certificate mode (公钥证书) takes ' +
+        'ALIPAY_APP_CERT_FILE, ALIPAY_ROOT_CERT_FILE and ALIPAY_PUBLIC_CERT_FILE instead',
+    );
   }
-  const key = readPublicKey(text);
+  const key = readPublicKey(der);
   if (!key) throw new KeyFault('cannot be read as a public key');
   assertUsable(key);
   return spki(key);
 }
 
-interface Readers {
-  pem: (pem: string) => KeyObject;
-  der: readonly ((der: Buffer) => KeyObject)[];
+/** A part of a PEM text between its BEGIN and END, in bytes. */
+export interface PemBlock {
+  /** `PRIVATE KEY`, `CERTIFICATE` … */
+  label: string;
+  der: Buffer;
 }
 
-function readKey(text: string, readers: Readers): KeyObject | undefined {
-  const unfolded = text.trim().replaceAll('\\n', '\n');
-  if (unfolded.includes('-----BEGIN')) return attempt(() => readers.pem(unfolded));
-  const base64 = unfolded.replace(/\s/g, '');
-  if (!/^[A-Za-z0-9+/]+=*$/.test(base64)) return undefined;
-  const der = Buffer.from(base64, 'base64');
-  for (const read of readers.der) {
-    const key = attempt(() => read(der));
-    if (key) return key;
+/**
+ * The blocks of a PEM text. What env files, YAML and editors make of line breaks is undone: spaces or a literal `\n` for
+ * each, CRLF, indentation, kept quotes, a byte order mark.
+ *
+ * @throws KeyFault where a block is cut off or holds what is not base64
+ */
+export function pemBlocks(text: string): PemBlock[] {
+  const plain = tidied(text);
+  const blocks = [...plain.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \1-----/g)];
+  if (blocks.length !== plain.split('-----BEGIN').length - 1) {
+    throw new KeyFault(
+      'is cut off: a BEGIN line has no END line (an env file takes it in one line, with \\n for each line break)',
+    );
   }
-  return undefined;
+  return blocks.map(([, label = '', body = '']) => ({ label, der: fromBase64(body) }));
 }
 
-function readPrivateKey(text: string): KeyObject | undefined {
-  return readKey(text, {
-    pem: createPrivateKey,
-    der: [
-      (der) => createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }),
-      (der) => createPrivateKey({ key: der, format: 'der', type: 'pkcs1' }),
-    ],
-  });
+function tidied(text: string): string {
+  const unquoted = text.trim().replace(/^(["'])([^]*)\1$/, '$2');
+  return unquoted.replaceAll(/\\r|\\n/g, '\n').trim();
 }
 
-function readPublicKey(text: string): KeyObject | undefined {
-  return readKey(text, {
-    pem: createPublicKey,
-    der: [
-      (der) => createPublicKey({ key: der, format: 'der', type: 'spki' }),
-      (der) => createPublicKey({ key: der, format: 'der', type: 'pkcs1' }),
-    ],
-  });
+/** The key in bytes, whose header may lie about its form. */
+function derOf(text: string, kind: 'private' | 'public'): Buffer {
+  try {
+    if (!text.includes('-----')) return fromBase64(tidied(text));
+    const [block, ...others] = pemBlocks(text);
+    if (block === undefined) throw new KeyFault('has no BEGIN line');
+    if (others.length > 0 && block.label !== 'CERTIFICATE') throw new KeyFault('holds more than one key');
+    return block.der;
+  } catch (error) {
+    if (!(error instanceof KeyFault)) throw error;
+    throw new KeyFault(`cannot be read as a ${kind} key: it ${error.message}`);
+  }
+}
+
+function fromBase64(text: string): Buffer {
+  const base64 = text.replace(/\s/g, '');
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) throw new KeyFault('has characters that are not base64');
+  return Buffer.from(base64, 'base64');
+}
+
+function readPrivateKey(der: Buffer): KeyObject | undefined {
+  return (
+    attempt(() => createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })) ??
+    attempt(() => createPrivateKey({ key: der, format: 'der', type: 'pkcs1' }))
+  );
+}
+
+function readPublicKey(der: Buffer): KeyObject | undefined {
+  return (
+    attempt(() => createPublicKey({ key: der, format: 'der', type: 'spki' })) ??
+    attempt(() => createPublicKey({ key: der, format: 'der', type: 'pkcs1' }))
+  );
+}
+
+/** Which key a text holds where a certificate belongs, if any. */
+export function keyInPlaceOfCertificate(text: string): 'private' | 'public' | undefined {
+  if (text.includes('PRIVATE KEY')) return 'private';
+  const der = attempt(() => derOf(text, 'public'));
+  if (der === undefined) return undefined;
+  if (readPrivateKey(der)) return 'private';
+  return readPublicKey(der) ? 'public' : undefined;
 }
 
 function attempt<T>(read: () => T): T | undefined {

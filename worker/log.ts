@@ -5,9 +5,11 @@ import { readConfig } from './config';
 import { redact } from './redact';
 import { visibleLines } from './visible';
 
+/** A logger of pino. */
 export type { Logger } from 'pino';
 export { messageOf, redact } from './redact';
 
+/** How {@link createLogger} makes a logger. */
 export interface LoggerOptions {
   /** Which process speaks. */
   name?: string;

@@ -1,11 +1,12 @@
+import { constants } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { PaymentError } from '../workflows/errors';
 import type { TaskQueue } from '../workflows/messages';
-import { readConfig } from './config';
+import type { Logger } from './log';
 import { createLogger } from './log';
 import { MOST_RUNS, runRehearsal } from './rehearsal';
 import { installTelemetry } from './telemetry';
-import { ALL_QUEUES, DEFAULT_QUEUES, runWorkers } from './worker';
+import { ALL_QUEUES, runWorkers } from './worker';
 
 function parseQueues(text: string): TaskQueue[] {
   const names = text.split(',').map((name) => name.trim());
@@ -17,31 +18,45 @@ function parseQueues(text: string): TaskQueue[] {
   return names as TaskQueue[];
 }
 
+/**
+ * Makes these signals end the process until `callOff`: while it waits for what it needs, there is nothing to finish. The SDK
+ * also receives them, but keeps them for workers that have yet to run; and process 1 of a container does not die from a signal
+ * that it does not handle.
+ */
+function endBySignal(log: Logger): { callOff: () => void } {
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  const end = (signal: NodeJS.Signals): void => {
+    log.info({ signal }, 'told to stop before it was ready');
+    process.exit(128 + constants.signals[signal]);
+  };
+  for (const signal of signals) process.once(signal, end);
+  return { callOff: () => signals.forEach((signal) => process.off(signal, end)) };
+}
+
 async function main(): Promise<void> {
-  const { queues, rehearse } = new Command('worker')
+  const { queues, rehearse } = new Command('durable-alipay worker')
     .description('Serves the task queues until SIGTERM or SIGINT; settings come from the environment.')
     .option(
       '--queues <names>',
-      `which of ${ALL_QUEUES.join(', ')}, by comma; order-service is the built-in one, for a shop without its own`,
+      `which of ${ALL_QUEUES.join(', ')}, by comma; order-service posts to ORDER_SERVICE_URL, or without it is the built-in one`,
       parseQueues,
-      [...DEFAULT_QUEUES],
     )
     .option(
       '--rehearse',
       `only replay the runs under way with this build, ${MOST_RUNS} of them at most and reviews first; ends with 1 ` +
         'where one does not go on',
     )
-    .addHelpText('after', '\nExamples:\n  npm run worker\n  npm run worker -- --queues alipay')
+    .addHelpText('after', '\nExamples:\n  $ durable-alipay worker\n  $ durable-alipay worker --queues alipay')
     .parse()
-    .opts<{ queues: TaskQueue[]; rehearse?: true }>();
+    .opts<{ queues?: TaskQueue[]; rehearse?: true }>();
   const log = createLogger({ name: 'worker' });
+  const { callOff } = endBySignal(log);
   if (rehearse) {
     // Without metrics: their address is taken where a worker runs beside it.
     installTelemetry(log);
     process.exit((await runRehearsal({ log })) ? 0 : 1);
   }
-  installTelemetry(log, readConfig(process.env, { needs: ['metrics'] }).metrics);
-  await runWorkers({ queues, log });
+  await runWorkers({ log, onReady: callOff, ...(queues && { queues }) });
   log.info('worker stopped');
 }
 

@@ -5,7 +5,7 @@ import { openDatabase } from '../db/connect';
 import { databaseError } from '../db/faults';
 import { migrateUp } from '../db/migrator';
 
-/** `npm run migrate`: brings the database to the newest state, by environment alone. */
+/** `durable-alipay migrate`: brings the database to the newest state, by environment alone. */
 async function main(): Promise<void> {
   const { database } = readConfig(process.env, { needs: ['database'] });
   const db = openDatabase({ ...database, queryTimeoutMs: 0 });

@@ -9,10 +9,10 @@ import type { PayloadKey } from './payload-keys';
 const { Payload: PayloadMessage } = temporal.api.common.v1;
 
 /** What Temporal's own samples call it, in every language. */
-export const ENCRYPTED_ENCODING = 'binary/encrypted';
+const ENCRYPTED_ENCODING = 'binary/encrypted';
 
 /** The metadata in which an encrypted payload names its key. */
-export const KEY_ID_METADATA = 'encryption-key-id';
+const KEY_ID_METADATA = 'encryption-key-id';
 
 const CIPHER = 'aes-256-gcm';
 

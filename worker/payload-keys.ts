@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { KeyFault } from './keys';
 
-/** A key that encrypts payloads, and the name that stands beside what it encrypted. */
+/** A key that encrypts payloads, and the name that is kept with what it encrypted. */
 export interface PayloadKey {
   id: string;
   key: KeyObject;
@@ -46,14 +46,14 @@ function faultOf(
   bytes: Buffer,
   before: readonly PayloadKey[],
 ): string | undefined {
-  // What stands where the id belongs may be the key itself: it is not shown.
+  // What is in the id's place may be the key itself: it is not shown.
   if (encoded === '' || !ID_FORM.test(id)) {
     return 'is not id:base64, with an id of 1 to 64 letters, digits, ".", "_" or "-"';
   }
   if (!BASE64_FORM.test(encoded)) return `(${id}) is not base64`;
   if (bytes.length !== KEY_BYTES) return `(${id}) has ${bytes.length} bytes instead of ${KEY_BYTES}`;
-  if (before.some((known) => known.id === id)) return `(${id}) has an id that stands there before`;
+  if (before.some((known) => known.id === id)) return `(${id}) has an id that was given before`;
   if (before.some((known) => known.key.equals(createSecretKey(bytes))))
-    return `(${id}) is a key that stands there before`;
+    return `(${id}) is a key that was given before`;
   return undefined;
 }

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { ConnectionLike } from '@temporalio/client';
 import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
+import type { Logger } from './log';
 
 /** A connection and the namespace in which everything runs. */
 export interface Home {
@@ -11,7 +12,7 @@ export interface Home {
 
 const MARK = '/durable-alipay';
 
-/** What the workers of this process call themselves: as the SDK would, and then what they are. */
+/** The identity of this process's workers: the SDK's default, then a mark. */
 export const IDENTITY = `${process.pid}@${hostname()}${MARK}`;
 
 /** As the gRPC interface numbers them. */
@@ -46,7 +47,7 @@ export async function describeQueue(
   };
 }
 
-/** The identities of the workers that ask for results to tell: those with the built-in order service, and others. */
+/** The identities of the workers that poll for results: those with the built-in order service, and others. */
 export async function orderServices(home: Home): Promise<{ builtIn: string[]; others: string[] }> {
   const { pollers } = await describeQueue(home, TASK_QUEUES.orderService, 'workflow');
   const identities = [...new Set(pollers.map(({ identity }) => identity ?? ''))];
@@ -56,10 +57,39 @@ export async function orderServices(home: Home): Promise<{ builtIn: string[]; ot
   };
 }
 
-/** What is wrong where both ask for them, and what to do. */
+/** Whether our own workers take results, and no order workflow runs: a function of the shop in their process acts on them. */
+export async function takesInProcess(home: Home): Promise<boolean> {
+  const { builtIn, others } = await orderServices(home);
+  if (builtIn.length > 0 || others.length > 0) return false;
+  const { pollers } = await describeQueue(home, TASK_QUEUES.orderService, 'activity');
+  return pollers.some(({ identity }) => identity?.endsWith(MARK));
+}
+
+/** What is wrong if both poll for results, and what to do. */
 export const bothServe = (others: readonly string[]) => ({
   says:
     `the built-in order service and another worker (${others.join(', ')}) poll ${TASK_QUEUES.orderService}: ` +
     'each acts on a part of the results',
-  advice: `Start our workers without it: npm run worker -- --queues ${TASK_QUEUES.payments},${TASK_QUEUES.alipay}`,
+  advice: `Start our workers without it: durable-alipay worker --queues ${TASK_QUEUES.payments},${TASK_QUEUES.alipay}`,
 });
+
+/**
+ * Warns if two order services, the built-in one and another, take results: each would act on only a part of them.
+ *
+ * @param queues what this process is about to serve
+ */
+export async function warnOfTwoOrderServices(
+  home: Home,
+  queues: readonly TaskQueue[],
+  log: Logger,
+): Promise<void> {
+  try {
+    const { builtIn, others } = await orderServices(home);
+    const ours = builtIn.length > 0 || queues.includes(TASK_QUEUES.orderService);
+    if (!ours || others.length === 0) return;
+    const { says, advice } = bothServe(others);
+    log.warn({ code: 'TWO_ORDER_SERVICES', others }, `${says}. ${advice}`);
+  } catch (err) {
+    log.warn({ err }, 'could not find out who polls order-service');
+  }
+}

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { createLogger } from './log';
 import { SHAPES, bundleWorkflows, fileOfBundle } from './workflow-code';
 
-// The last step of `npm run build`: bundles the workflow code in all its shapes, so that no worker does at its start.
+// The last step of `npm run build`: bundles the workflow code in all its shapes, so that no worker has to at startup.
 
 async function main(): Promise<void> {
   const log = createLogger({ name: 'prebundle' });
@@ -15,7 +15,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** The source map, which the SDK wants, says nothing of the machine of the build: neither its folders nor sources. */
+/** The SDK needs the source map, but it must not reveal folders or sources of the build machine. */
 const forOthers: NonNullable<Parameters<typeof bundleWorkflows>[2]>['webpackConfigHook'] = (config) => ({
   ...config,
   devtool: 'inline-nosources-source-map',

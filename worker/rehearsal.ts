@@ -16,7 +16,7 @@ export const MOST_RUNS = 10_000;
 /** What a build makes of the runs under way. */
 export interface Rehearsal {
   replayed: number;
-  /** How many there are beyond what was to be replayed: of these it says nothing. */
+  /** How many runs were not replayed, because there are more than `mostRuns`. */
   leftOut: number;
   /** Those that it could not carry on. */
   refused: Array<{ workflowId: string; runId: string; why: string }>;
@@ -27,8 +27,8 @@ const UNDER_WAY = `ExecutionStatus = "Running" AND WorkflowType IN (${Object.val
   .join(', ')})`;
 
 /**
- * Reviews first: they wait longest, so they are the likeliest to have been begun by a build that was forgotten. Temporal
- * lists the newest first, and would come to them last.
+ * Reviews first: they wait longest, so they are the most likely to have begun on a forgotten build. Temporal lists the newest
+ * runs first, and would reach them last.
  */
 const IN_ORDER = [
   `${UNDER_WAY} AND PaymentStatus = "REVIEW"`,
@@ -67,7 +67,7 @@ async function* historiesOf(workflow: Client['workflow']): AsyncIterable<History
 }
 
 /**
- * `npm run worker -- --rehearse`: {@link rehearse} by the environment alone. Answers whether this build may be rolled out.
+ * `durable-alipay worker --rehearse`: {@link rehearse} by the environment alone. Returns whether this build may be rolled out.
  *
  * @throws PaymentError CONFIG_INVALID, TEMPORAL_UNAVAILABLE
  */

@@ -1,13 +1,22 @@
 import type { Client, ScheduleOptions } from '@temporalio/client';
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
 import { PaymentError } from '../workflows/errors';
-import type { SweepInput } from '../workflows/messages';
-import { FOLLOW_UP_SCHEDULE_ID, SWEEP_SCHEDULE_ID, TASK_QUEUES, WORKFLOWS } from '../workflows/messages';
+import type { BillRepair, ReconcileBillsInput, SweepInput } from '../workflows/messages';
+import {
+  AUDIT_SCHEDULE_ID,
+  FOLLOW_UP_SCHEDULE_ID,
+  RECONCILE_SCHEDULE_ID,
+  SWEEP_SCHEDULE_ID,
+  TASK_QUEUES,
+  WORKFLOWS,
+} from '../workflows/messages';
 
 export interface SweepSettings {
   /** Seven fields, or `@every …`. */
   cron: string;
   parallel: number;
+  /** What scheduled reconciliations act on. Default `safe`. */
+  billRepair?: BillRepair;
 }
 
 /** How many orders one page of a sweep holds. */
@@ -20,14 +29,24 @@ export const SWEEP_DETAILS =
 
 /** What the Web UI says of a follow-up. */
 export const FOLLOW_UP_DETAILS =
-  'Does what is due by the rows alone: results that were not told, evidence that was not recorded, slow checks, runs that are ' +
-  'gone or stuck, leftovers, re-checks. What fails is done by the next follow-up.';
+  'Does the work that the tables show to be due: results not told, evidence not recorded, slow checks, runs that are gone or ' +
+  'stuck, leftovers, re-checks. The next follow-up repeats what fails.';
+
+/** What the Web UI says of a reconciliation. */
+export const RECONCILE_DETAILS =
+  "Compares Alipay's bill of a day with the tables, to the fen. What only Alipay knows is asked for and recorded by the payment's " +
+  'own workflow; the rest waits for a person.';
+
+/** What the Web UI says of an audit. */
+const AUDIT_DETAILS =
+  'Checks the tables against the rules of the ledger: every yuan that Alipay took is explained, and nothing contradicts ' +
+  'anything else. It changes no payment. What it finds: `durable-alipay audit`.';
 
 /** One run at a time; and after an outage one, not a thousand. */
 const POLICIES = { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1 minute' } as const;
 
 /** For the Web UI and for the server: every Schedule that this application has. */
-function schedulesBy({ cron, parallel }: SweepSettings): ScheduleOptions[] {
+function schedulesBy({ cron, parallel, billRepair = 'safe' }: SweepSettings): ScheduleOptions[] {
   return [
     {
       scheduleId: SWEEP_SCHEDULE_ID,
@@ -60,31 +79,60 @@ function schedulesBy({ cron, parallel }: SweepSettings): ScheduleOptions[] {
       },
       policies: POLICIES,
     },
+    {
+      scheduleId: RECONCILE_SCHEDULE_ID,
+      // Alipay's bill of yesterday comes from 9:00 on. Until it is there, it is asked for again each hour.
+      spec: { cronExpressions: ['0 0 10-22 * * * *'], timezone: 'Asia/Shanghai' },
+      action: {
+        type: 'startWorkflow',
+        workflowType: WORKFLOWS.reconcileBills,
+        workflowId: RECONCILE_SCHEDULE_ID,
+        taskQueue: TASK_QUEUES.payments,
+        args: [{ repair: billRepair } satisfies ReconcileBillsInput],
+        // It waits for each bill's run, which may take as long.
+        workflowRunTimeout: '6 hours',
+        staticSummary: "Compare Alipay's bills with the tables",
+        staticDetails: RECONCILE_DETAILS,
+      },
+      policies: { ...POLICIES, catchupWindow: '1 day' },
+    },
+    {
+      scheduleId: AUDIT_SCHEDULE_ID,
+      // Beside the hour, when other things start.
+      spec: { cronExpressions: ['0 7 * * * * *'] },
+      action: {
+        type: 'startWorkflow',
+        workflowType: WORKFLOWS.auditBooks,
+        workflowId: AUDIT_SCHEDULE_ID,
+        taskQueue: TASK_QUEUES.payments,
+        args: [{}],
+        workflowRunTimeout: '50 minutes',
+        staticSummary: 'Hold the tables against the rules of the ledger',
+        staticDetails: AUDIT_DETAILS,
+      },
+      policies: POLICIES,
+    },
   ];
 }
 
 /**
- * Creates the Schedules, or brings them up to date; a pause stays.
- *
- * @throws PaymentError CONFIG_INVALID where Temporal refuses `SWEEP_CRON`
- */
-export async function installSchedules(temporal: Client, settings: SweepSettings): Promise<void> {
-  for (const options of schedulesBy(settings)) {
-    if (await create(temporal, options, settings)) continue;
-    await temporal.schedule.getHandle(options.scheduleId).update(({ state }) => ({ ...options, state }));
-  }
-}
-
-/**
- * Creates the Schedules that are missing. Existing ones stay as they are: an operator may have changed them.
+ * Creates the Schedules, and brings existing ones up to date; a pause stays. With `keepExisting` these stay as they are: an
+ * operator may have changed them.
  *
  * @returns the ids of those that were missing
  * @throws PaymentError CONFIG_INVALID where Temporal refuses `SWEEP_CRON`
  */
-export async function installMissingSchedules(temporal: Client, settings: SweepSettings): Promise<string[]> {
+export async function installSchedules(
+  temporal: Client,
+  settings: SweepSettings,
+  { keepExisting = false } = {},
+): Promise<string[]> {
   const missing: string[] = [];
   for (const options of schedulesBy(settings)) {
-    if (await create(temporal, options, settings)) missing.push(options.scheduleId);
+    const { scheduleId } = options;
+    if (await create(temporal, options, settings)) missing.push(scheduleId);
+    else if (!keepExisting)
+      await temporal.schedule.getHandle(scheduleId).update(({ state }) => ({ ...options, state }));
   }
   return missing;
 }
@@ -100,7 +148,7 @@ async function create(temporal: Client, options: ScheduleOptions, { cron }: Swee
   }
 }
 
-/** The server alone knows whether it takes a cron; its word reaches the person who set it. */
+/** Only the server knows whether it accepts a cron expression, so its message is passed on to the person who set it. */
 function refusedCron(error: unknown, cron: string): unknown {
   const details =
     error instanceof Error ? `${error.message} ${(error.cause as Error | undefined)?.message ?? ''}` : '';

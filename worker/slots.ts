@@ -1,10 +1,10 @@
 import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit, TunerHolder } from '@temporalio/worker';
 import type { Circuit } from '../activities/alipay/breaker';
 
-/** While the circuit is open, this is how often it is looked at: it tells nobody when it closes. */
+/** How often an open circuit is polled, ms: it does not report when it closes. */
 const LOOK_MS = 500;
 
-/** How long after a task that was taken while the circuit is open the next one is taken, where the circuit says nothing. */
+/** The pause between two tasks taken while the circuit is open, ms, if the circuit names no time for its probe. */
 const PAUSE_MS = 5_000;
 
 interface Slot extends SlotPermit {
@@ -12,20 +12,17 @@ interface Slot extends SlotPermit {
   used: boolean;
 }
 
-interface Request {
-  grant: (slot: Slot) => void;
-}
-
 /**
- * Slots for activities that call the gateway: so many while the circuit is closed. While it is open, one at a time for a
- * probe, and one task in each of the circuit's pauses. A worker whose calls fail at once would otherwise ask for the next
- * task sooner than those whose calls succeed, and take most of the queue.
+ * Slots for activities that call the gateway. While the circuit is closed, all of them; while it is open, one at a time for a
+ * probe, and one task per pause of the circuit. Otherwise a worker whose calls fail at once would ask for its next task sooner
+ * than a healthy one, and take most of the queue.
  *
  * The slots that wait for a task when the circuit opens (one for each poll) cannot be taken back: each draws one more task.
  */
 export function slotsBehind(circuit: Circuit, slots: number): CustomSlotSupplier<ActivitySlotInfo> {
   const out = new Set<Slot>();
-  const requests = new Set<Request>();
+  /** Each is called with the slot that it waits for. */
+  const requests = new Set<(slot: Slot) => void>();
   let takenWhileOpenAt = Number.NEGATIVE_INFINITY;
   let looking: NodeJS.Timeout | undefined;
 
@@ -49,11 +46,11 @@ export function slotsBehind(circuit: Circuit, slots: number): CustomSlotSupplier
 
   const serve = (): void => {
     clearTimeout(looking);
-    for (const request of requests) {
+    for (const grant of requests) {
       const slot = take();
       if (slot === undefined) break;
-      requests.delete(request);
-      request.grant(slot);
+      requests.delete(grant);
+      grant(slot);
     }
     if (requests.size > 0 && circuit.isOpen) looking = setTimeout(serve, LOOK_MS).unref();
   };
@@ -64,22 +61,20 @@ export function slotsBehind(circuit: Circuit, slots: number): CustomSlotSupplier
       new Promise((resolve, reject) => {
         // The SDK takes its request back when the worker shuts down, and knows the answer by its own reason.
         const giveBack = (): void => {
-          requests.delete(request);
+          requests.delete(grant);
           serve();
           reject(signal.reason as Error);
         };
-        const request: Request = {
-          grant: (slot) => {
-            signal.removeEventListener('abort', giveBack);
-            resolve(slot);
-          },
+        const grant = (slot: Slot): void => {
+          signal.removeEventListener('abort', giveBack);
+          resolve(slot);
         };
         if (signal.aborted) {
           reject(signal.reason as Error);
           return;
         }
         signal.addEventListener('abort', giveBack, { once: true });
-        requests.add(request);
+        requests.add(grant);
         serve();
       }),
     tryReserveSlot: () => take() ?? null,

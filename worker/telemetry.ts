@@ -1,12 +1,20 @@
+import { IllegalStateError } from '@temporalio/common';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { PAID_TO_TOLD } from '../activities/metrics';
 import { PaymentError } from '../workflows/errors';
 import type { Logger } from './log';
+
+/** Seconds: a notification takes one or two, a check up to a minute, slow checks, the sweep and the bill hours. */
+const PAID_TO_TOLD_S = [
+  1, 2, 5, 10, 30, 60, 90, 120, 300, 600, 1_800, 3_600, 14_400, 43_200, 86_400, 172_800,
+];
 
 const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
 
 /**
- * Sets up what this process tells of itself, before any connection is made: the SDK's log lines, workflows' own among
- * them, go where all others go; its metrics and ours are served to Prometheus where an address is set.
+ * Sets up what this process reports of itself, before any connection is made: the SDK's log lines, workflows' own among
+ * them, go where all others go; its metrics and ours are served to Prometheus where an address is set. A Runtime that
+ * this process has already installed stays as it is.
  *
  * @throws PaymentError CONFIG_INVALID where nothing can listen at `address`
  */
@@ -19,11 +27,19 @@ export function installTelemetry(log: Logger, { address }: { address?: string } 
       telemetryOptions: {
         logging: { forward: {}, filter: { core: 'WARN', other: 'WARN' } },
         ...(address !== undefined && {
-          metrics: { prometheus: { bindAddress: address, countersTotalSuffix: true, unitSuffix: true } },
+          metrics: {
+            prometheus: {
+              bindAddress: address,
+              countersTotalSuffix: true,
+              unitSuffix: true,
+              histogramBucketOverrides: { [PAID_TO_TOLD]: PAID_TO_TOLD_S },
+            },
+          },
         }),
       },
     });
   } catch (cause) {
+    if (cause instanceof IllegalStateError) return;
     if (address === undefined || !/prometheus/i.test(String(cause))) throw cause;
     const said = cause instanceof Error ? cause.message : String(cause);
     throw new PaymentError('CONFIG_INVALID', `METRICS_ADDRESS ${address} ${adviceFor(said)}`, { cause });

@@ -14,7 +14,7 @@ export function readTemporalConfig(env: NodeJS.ProcessEnv): ReturnType<typeof lo
     const [why] = (cause instanceof Error ? cause.message : String(cause)).split('\n', 1);
     throw new PaymentError(
       'CONFIG_INVALID',
-      `TEMPORAL_* cannot be read: ${why}; mend these variables, or the file that they name`,
+      `TEMPORAL_* cannot be read: ${why}; fix these variables, or the file that they name`,
       { cause },
     );
   }

@@ -48,17 +48,27 @@ const SIGNS: readonly (readonly [sign: RegExp, what: (address: string) => string
 
 const LONGEST_MESSAGE = 300;
 
-/** What it means that Temporal cannot be reached. */
-export function temporalFault(error: unknown, address: string): TemporalFault {
+const messageOf = (error: unknown): string => {
   // The SDK wraps what gRPC said.
   const said = (error as { cause?: unknown } | null)?.cause ?? error;
-  const message = redact(said instanceof Error ? said.message : String(said)).slice(0, LONGEST_MESSAGE);
+  return redact(said instanceof Error ? said.message : String(said)).slice(0, LONGEST_MESSAGE);
+};
+
+/** Why Temporal cannot be reached, where its client's error has one of the signs. */
+export function knownTemporalFault(error: unknown, address: string): TemporalFault | undefined {
+  const message = messageOf(error);
   const known = SIGNS.find(([sign]) => sign.test(message));
-  if (known) return { what: known[1](address), todo: known[2] };
-  return {
-    what: `Temporal does not answer at ${address}: ${message}`,
-    todo: 'Start it, or set the right TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY where it wants them).',
-  };
+  return known && { what: known[1](address), todo: known[2] };
+}
+
+/** Why Temporal cannot be reached; what the client says of it where that has none of the signs. */
+export function temporalFault(error: unknown, address: string): TemporalFault {
+  return (
+    knownTemporalFault(error, address) ?? {
+      what: `Temporal does not answer at ${address}: ${messageOf(error)}`,
+      todo: 'Start it, or set the right TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY where it wants them).',
+    }
+  );
 }
 
 /** The same as an error of the interface, with the cause kept. */

@@ -1,17 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
-import { isGrpcServiceError } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
-import { ExponentialBackoff, handleWhen, retry } from 'cockatiel';
 import type { Database } from '../db/connect';
-import { recover } from '../db/recovery';
+import { recoverStore } from '../db/recovery';
 import type { SeenStore, TemporalStore } from '../db/temporal-stores';
-import { contestedStore, markRecovered, noteStore } from '../db/temporal-stores';
+import { contestedStore, noteStore } from '../db/temporal-stores';
 import { PaymentError } from '../workflows/errors';
 import type { Logger } from './log';
 import type { SweepSettings } from './schedules';
-import { installMissingSchedules } from './schedules';
-import { registerSearchAttributes } from './startup';
+import { installSchedules } from './schedules';
+import { CODES, again, codeOf, registerSearchAttributes } from './search-attributes';
 
 export interface StoreWatchDependencies {
   db: Database;
@@ -38,11 +36,8 @@ const CALL_MS = 3_000;
 /** The server keeps a Schedule in a workflow of its own, which now and then takes 5 s to answer. */
 const SCHEDULE_MS = 15_000;
 
-/** How much longer than an order lives a result may have been told and not been acted on. */
+/** How long after its order's life a result may still have been told but not acted on. */
 const ONE_HOUR_MS = 3_600_000;
-
-/** gRPC's number. */
-const NOT_FOUND = 5;
 
 /**
  * Watches which Temporal store this process is connected to, by the namespace's id. A store that was lost comes back
@@ -50,7 +45,6 @@ const NOT_FOUND = 5;
  * A store that belongs to another installation ends the process.
  */
 export class StoreWatch {
-  readonly #deps: StoreWatchDependencies;
   readonly #stopping = new AbortController();
   /** The namespace id whose search attributes and Schedules are in place. */
   #prepared: string | undefined;
@@ -58,9 +52,7 @@ export class StoreWatch {
   #contestedSince: number | undefined;
   #isTroubled = false;
 
-  constructor(deps: StoreWatchDependencies) {
-    this.#deps = deps;
-  }
+  constructor(private readonly deps: StoreWatchDependencies) {}
 
   /**
    * Before anything is written: waits until this process may work with the store, then puts search attributes and Schedules
@@ -72,8 +64,8 @@ export class StoreWatch {
     try {
       while (!(await again.execute(() => this.#look()))) await sleep(EVERY_MS / 2);
     } catch (error) {
-      const { namespace } = this.#deps;
-      if (!isGrpcServiceError(error) || (error.code as number) !== NOT_FOUND) throw error;
+      const { namespace } = this.deps;
+      if (codeOf(error) !== CODES.notFound) throw error;
       throw new PaymentError(
         'CONFIG_INVALID',
         `There is no namespace ${namespace}. Correct TEMPORAL_NAMESPACE, or run: temporal operator namespace create ` +
@@ -94,7 +86,7 @@ export class StoreWatch {
     while (!signal.aborted) {
       const store = await this.#lookAgain();
       if (store && isOwing(store)) {
-        // Beside the looking: while a million rows are made due, this store must not look unseen.
+        // Runs beside the watch: while a million rows are made due, this store must not seem unseen.
         recovering ??= this.#recover(store).finally(() => (recovering = undefined));
       }
       await sleep(EVERY_MS, undefined, { signal }).catch(() => undefined);
@@ -115,7 +107,7 @@ export class StoreWatch {
     } catch (err) {
       if (err instanceof PaymentError && err.code === 'FOREIGN_INSTALLATION') throw err;
       if (!this.#isTroubled)
-        this.#deps.log.warn({ err, code: 'STORE_UNSEEN' }, 'Temporal store not seen; tried again');
+        this.deps.log.warn({ err, code: 'STORE_UNSEEN' }, 'Temporal store not seen; tried again');
       this.#isTroubled = true;
       return undefined;
     }
@@ -123,7 +115,7 @@ export class StoreWatch {
 
   /** The store, once this process may work with it and it is prepared; undefined while another one is served. */
   async #look(): Promise<TemporalStore | undefined> {
-    const { db, connection, namespace, address, merchants, log } = this.#deps;
+    const { db, connection, namespace, address, merchants, log } = this.deps;
     const { namespaceInfo } = await connection.withDeadline(Date.now() + CALL_MS, () =>
       connection.workflowService.describeNamespace({ namespace }),
     );
@@ -149,28 +141,27 @@ export class StoreWatch {
     const now = performance.now();
     this.#contestedSince ??= now;
     if (now - this.#contestedSince > CONTEST_MS) throw contestedStore(seen, other);
-    this.#deps.log.warn(
+    this.deps.log.warn(
       { code: 'STORE_CONTESTED', other: other.namespaceId, address: other.address, seenAt: other.seenAt },
       'another Temporal store was served until now; this one waits until nobody serves it',
     );
   }
 
   async #prepare(namespaceId: string): Promise<void> {
-    const { connection, temporal, namespace, sweep, log } = this.#deps;
+    const { connection, temporal, namespace, sweep, log } = this.deps;
     await registerSearchAttributes(connection, namespace, log);
     const installed = await temporal.withDeadline(Date.now() + SCHEDULE_MS, () =>
-      installMissingSchedules(temporal, sweep),
+      installSchedules(temporal, sweep, { keepExisting: true }),
     );
     if (installed.length > 0) log.info({ namespace, installed }, 'Schedules installed');
     this.#prepared = namespaceId;
   }
 
   async #recover({ namespaceId, takenOverAt: before }: OwingStore): Promise<void> {
-    const { db, orderTtlMs, log } = this.#deps;
+    const { db, orderTtlMs, log } = this.deps;
     try {
       const since = new Date(before.getTime() - orderTtlMs - ONE_HOUR_MS);
-      const recovered = await recover(db, { since, before }, this.#stopping.signal);
-      await markRecovered(db, namespaceId);
+      const recovered = await recoverStore(db, namespaceId, { since, before }, this.#stopping.signal);
       log.info({ namespaceId, ...recovered }, 'what the lost Temporal store knew is due again');
     } catch (err) {
       if (this.#stopping.signal.aborted) return;
@@ -186,9 +177,3 @@ type OwingStore = TemporalStore & { takenOverAt: Date };
 
 const isOwing = (store: TemporalStore): store is OwingStore =>
   store.takenOverAt !== null && store.recoveredAt === null;
-
-/** Several workers that start together may get into each other's way, and a new server is not ready at once. */
-const again = retry(
-  handleWhen((error) => !(error instanceof PaymentError)),
-  { maxAttempts: 4, backoff: new ExponentialBackoff({ initialDelay: 250, maxDelay: 2_000 }) },
-);

@@ -8,36 +8,49 @@ import {
   createOrderServiceQueueActivities,
   createPaymentsQueueActivities,
 } from '../activities';
+import type { Metrics } from '../activities/metrics';
 import { createMetrics } from '../activities/metrics';
-import { openGateway } from '../activities/alipay/open';
+import { openGateways } from '../activities/alipay/open';
+import type { OnResult } from '../activities/result-handler';
+import { ResultHandler } from '../activities/result-handler';
+import type { ResultReceiver } from '../activities/result-receiver';
+import { Webhook } from '../activities/webhook';
+import { rememberKeys } from '../db/alipay-keys';
 import { openDatabase } from '../db/connect';
-import { merchantId } from '../db/merchants';
+import { PaymentError } from '../workflows/errors';
 import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
+import { warnOfCertificates } from './certificates';
 import type { Config } from './config';
 import { readConfig } from './config';
 import { buildInWords, buildOptions } from './build';
 import type { Logger } from './log';
+import { createLogger } from './log';
 import { measureBacklog } from './gauges';
 import { dataConverterWith } from './payload-codec';
-import { IDENTITY } from './pollers';
+import { IDENTITY, warnOfTwoOrderServices } from './pollers';
 import { tunerBehind } from './slots';
+import { installTelemetry } from './telemetry';
 import { readTemporalConfig } from './temporal-config';
 import type { Tracing } from './tracing';
 import { startTracing } from './tracing';
-import { checkDatabase, connectTemporal, warnOfTwoOrderServices } from './startup';
+import { checkDatabase, connectTemporal } from './startup';
 import { StoreWatch } from './temporal-store';
 import { shapeFor, workflowCode } from './workflow-code';
 
+/** Every task queue. */
 export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
 
-/** What is served unless queues are named. The built-in order service would take a part of a shop's own results. */
+/**
+ * What is served unless queues are named; where the shop takes results directly, all. The built-in order service would take a part of a shop's own
+ * results.
+ */
 export const DEFAULT_QUEUES: readonly TaskQueue[] = [TASK_QUEUES.payments, TASK_QUEUES.alipay];
 
 /**
  * How long running activities may go on after SIGTERM: longer than a call of Alipay by default (`ALIPAY_TIMEOUT`, 5 s),
- * shorter than the 30 s after which orchestrators kill. A longer call is cut off and made again by another worker, which
- * no activity minds.
+ * shorter than the 30 s after which orchestrators kill. A longer call is cut off and repeated by another worker, which is
+ * safe for every activity.
  */
 const SHUTDOWN_GRACE = '20 seconds';
 
@@ -54,8 +67,8 @@ const STICKY_WAIT = '2 seconds';
 const ALIPAY_ACTIVITIES = 200;
 
 /**
- * A run that cannot be replayed fails, and its row starts another. Not so fulfillOrder: results that it has not acted on
- * yet are in its history alone. Names that this build does not have do no harm.
+ * A run that cannot be replayed fails, and its row starts another. fulfillOrder must not fail: results that it has not acted on
+ * yet exist only in its history. Names that this build does not have do no harm.
  */
 const FAIL_UNREPLAYABLE = {
   '*': [],
@@ -64,6 +77,8 @@ const FAIL_UNREPLAYABLE = {
   sweepExpiredOrders: ['NondeterminismError'],
   refundPayment: ['NondeterminismError'],
   reconcileBill: ['NondeterminismError'],
+  reconcileBills: ['NondeterminismError'],
+  auditBooks: ['NondeterminismError'],
 };
 
 /** Local activities and table writes share these; beyond it they wait for a connection. */
@@ -99,7 +114,9 @@ export async function createWorkers({
   tracing,
   cachedWorkflows = CACHED_WORKFLOWS,
 }: WorkersOptions): Promise<Worker[]> {
-  const runsWorkflows = queues.some((queue) => queue !== TASK_QUEUES.alipay);
+  const runsWorkflows = queues.some(
+    (queue) => queue === TASK_QUEUES.payments || (queue === TASK_QUEUES.orderService && !deps.receiver),
+  );
   const bundle =
     workflowBundle ??
     (runsWorkflows ? await workflowCode(shapeFor(dataConverter, tracing), deps.log) : undefined);
@@ -140,6 +157,7 @@ function queueOptions(
         tuner: tunerBehind(deps.alipay.circuit, ALIPAY_ACTIVITIES),
       };
     case TASK_QUEUES.orderService:
+      if (deps.receiver) return { activities: createOrderServiceQueueActivities(deps) };
       return {
         workflowBundle,
         activities: createOrderServiceQueueActivities(deps),
@@ -149,26 +167,54 @@ function queueOptions(
 }
 
 /**
- * `npm run worker`: reads the environment, waits for what it needs, and works until it is told to stop.
+ * `durable-alipay worker`: reads the environment, waits for what it needs, and works until SIGTERM or SIGINT. Its log,
+ * the metrics at METRICS_ADDRESS and the traces are set up as well; a Runtime of Temporal's SDK that the process has
+ * installed before keeps its own log and metrics.
  *
- * @param options `queues`: by default `payments` and `alipay`; `order-service`, with the built-in one, only where it is named
+ * @param options `queues`: by default `payments` and `alipay`, and `order-service` where the shop takes results directly; the
+ *   built-in order service serves only where `order-service` is named
+ * `onResult`: the shop's order service in this process; every process that runs workers then has it
+ * `onReady`: all that it needs is there, and it begins to work
  * @throws PaymentError CONFIG_INVALID, DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE, FOREIGN_INSTALLATION
  */
 export async function runWorkers({
-  queues = DEFAULT_QUEUES,
-  log,
+  queues: named,
   env = process.env,
+  log = createLogger({ name: 'worker', env }),
+  onResult,
+  onReady,
   workflowBundle,
 }: {
   queues?: readonly TaskQueue[];
-  log: Logger;
+  /** Where settings come from. Default: the environment of this process. */
   env?: NodeJS.ProcessEnv;
+  /** Acts on each result, instead of a workflow or a webhook. */
+  onResult?: OnResult;
+  onReady?: () => void;
+  /** Default: one by LOG_LEVEL and LOG_FORMAT, to standard output. */
+  log?: Logger;
   /** Workflow code that was bundled before. */
   workflowBundle?: WorkflowBundleOption;
-}): Promise<void> {
+} = {}): Promise<void> {
   const config = readConfig(env, {
-    needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'build', 'log', 'tracing'],
+    needs: [
+      ...([
+        'database',
+        'merchants',
+        'proxy',
+        'payments',
+        'orderService',
+        'sweep',
+        'payloads',
+        'build',
+        'log',
+      ] as const),
+      ...(['bills', 'metrics', 'tracing'] as const),
+    ],
   });
+  assertOneReceiver(onResult, config.orderService);
+  installTelemetry(log, config.metrics);
+  for (const merchant of config.merchants) warnOfCertificates(merchant, log);
   const { connectionOptions, namespace = 'default' } = readTemporalConfig(env);
   const tracing = await startTracing(config.tracing, { service: 'durable-alipay-worker', log });
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
@@ -176,13 +222,15 @@ export async function runWorkers({
     await checkDatabase(db, config.database.schema, log);
     const meter = Runtime.instance().metricMeter;
     const metrics = createMetrics(meter);
-    const alipay = openGateway(db, config.alipay, metrics.gatewayCall);
-    alipay.testSignature();
+    const alipay = openGateways(db, config.merchants, metrics.gatewayCall);
+    for (const gateway of alipay.all) gateway.testSignature();
+    await rememberKeys(db, alipay.keys);
+    const receiver = receiverOf(onResult, config.orderService, metrics);
+    const queues = named ?? (receiver ? ALL_QUEUES : DEFAULT_QUEUES);
     const connection = await connectTemporal(connectionOptions, log);
     try {
       const dataConverter = dataConverterWith(config.payloads.keys);
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
-      const merchants = [merchantId(config.alipay)];
       const { address = 'localhost:7233' } = connectionOptions;
       const store = new StoreWatch({
         db,
@@ -190,14 +238,23 @@ export async function runWorkers({
         temporal,
         namespace,
         address,
-        merchants,
+        merchants: alipay.ids,
         sweep: config.sweep,
         orderTtlMs: config.payments.orderTtlMs,
         log,
       });
       await store.arrive();
-      await warnOfTwoOrderServices({ connection, namespace }, queues, log);
-      const deps = { db, alipay, merchants, temporal, log, metrics, ...config.payments };
+      if (!receiver) await warnOfTwoOrderServices({ connection, namespace }, queues, log);
+      const deps = {
+        db,
+        alipay,
+        temporal,
+        receiver,
+        log,
+        metrics,
+        ...config.payments,
+        ...config.bills,
+      };
       const workers = await createWorkers({
         connection,
         namespace,
@@ -209,6 +266,7 @@ export async function runWorkers({
         ...(workflowBundle && { workflowBundle }),
       });
       log.info({ queues, namespace, address, ...buildInWords(config.build) }, 'worker ready');
+      onReady?.();
       const stopMeasuring = measureBacklog(meter, db, log);
       await runAll([...workers.map(partOf), store]).finally(stopMeasuring);
     } finally {
@@ -218,6 +276,25 @@ export async function runWorkers({
     await db.destroy();
     await tracing?.stop();
   }
+}
+
+/** @throws PaymentError CONFIG_INVALID */
+function assertOneReceiver(onResult: OnResult | undefined, { url }: Config['orderService']): void {
+  if (onResult === undefined || url === undefined) return;
+  throw new PaymentError(
+    'CONFIG_INVALID',
+    'runWorkers was given onResult, and ORDER_SERVICE_URL is set: results go to one order service. Remove one of them.',
+  );
+}
+
+/** Where results go directly; undefined: to the order's workflow. */
+function receiverOf(
+  onResult: OnResult | undefined,
+  { url, secrets }: Config['orderService'],
+  metrics: Metrics,
+): ResultReceiver | undefined {
+  if (onResult) return new ResultHandler(onResult);
+  return url === undefined ? undefined : new Webhook({ url, secrets }, metrics);
 }
 
 /** Something of this process that runs until it is stopped. */

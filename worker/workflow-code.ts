@@ -9,11 +9,11 @@ import { ENCRYPTED_FAILURES } from './payload-codec';
 import type { Tracing } from './tracing';
 import { tracedWorkflowModules } from './tracing';
 
-/** By what one bundle of the workflow code differs from another. */
+/** What distinguishes the bundles of the workflow code. */
 export interface Shape {
   /** Whether OpenTelemetry's interceptors are in it. */
   traced: boolean;
-  /** Whether what it says of failures is written where the payload codec reaches it. */
+  /** Whether messages and stacks of failures are written where the payload codec encrypts them. */
   encrypted: boolean;
 }
 
@@ -29,8 +29,8 @@ export const shapeFor = (dataConverter?: DataConverter, tracing?: Tracing): Shap
 });
 
 /**
- * Where the built package holds a bundle that was made ahead; the sources have none. Its name says for which SDK: one of
- * another version, which a project may force upon the package, must not run it.
+ * Where the built package holds a prebuilt bundle; the sources have none. Its name has the SDK's version: a project may force
+ * another version upon the package, which must not run it.
  */
 export function fileOfBundle({ traced, encrypted }: Shape): string {
   const name = ['workflows', version, ...(traced ? ['traced'] : []), ...(encrypted ? ['encrypted'] : [])];

@@ -1,5 +1,6 @@
 export { duration } from './kinds';
 export { ENVIRONMENT, readConfig } from './read';
-export type { Config, ConfigGroup, EnvironmentVariable } from './read';
+export { OWN_NAME } from './merchants';
+export type { Config, ConfigGroup, EnvironmentVariable, MerchantConfig } from './read';
 export { LONGEST_ORDER } from './variables';
 export type { LogFormat, LogLevel } from './variables';

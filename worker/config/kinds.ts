@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import ms from 'ms';
 import { z } from 'zod';
+import { toFen } from '../../db/money';
 import { KeyFault } from '../keys';
 
 // What a variable may hold. Each message completes a sentence that begins with the variable's name. `text` bounds a value
@@ -11,6 +13,7 @@ const DURATION = 32;
 const HOST_NAME = 253;
 const URL_TEXT = 2_048;
 const KEY_TEXT = 16_384;
+const PATHS = 4_096;
 
 const DECIMAL = /^\d*\.?\d+$/;
 
@@ -23,6 +26,10 @@ export function text(longest: number): z.ZodString {
 export function word(longest: number): z.ZodType<string, string> {
   return text(longest).regex(/^\S+$/, `is not one word of up to ${longest} characters`);
 }
+
+/** Words with commas between. */
+export const words = (longest: number): z.ZodType<string[], string> =>
+  word(20 * (longest + 1)).transform((value) => value.split(',').filter((one) => one !== ''));
 
 export function oneOf<const T extends string>(choices: readonly T[]): z.ZodType<T, T> {
   return z.enum(
@@ -44,6 +51,14 @@ export function wholeNumber(lowest: number, highest: number): z.ZodType<number, 
 export const positiveNumber = text(NUMBER)
   .refine((value) => DECIMAL.test(value) && Number(value) > 0, 'is not a number above 0')
   .transform(Number);
+
+/** Yuan like `10000` or `99.50`, as fen; `none`: null. */
+export const yuanOrNone = text(NUMBER)
+  .regex(
+    /^(none|\d{1,9}(\.\d{1,2})?)$/,
+    'is not yuan with at most two decimals, like 10000 or 99.50, nor `none`',
+  )
+  .transform((value) => (value === 'none' ? null : toFen(value)));
 
 /** A part of a whole, like `0.1`. */
 export const ratio = text(NUMBER).refine(
@@ -99,8 +114,29 @@ export const httpUrl = text(URL_TEXT).refine(
 
 export const databaseUrl = text(URL_TEXT).refine(
   (value) => ['postgres:', 'postgresql:'].includes(protocolOf(value)),
-  'is not a postgres:// URL',
+  'is not a postgres:// URL (in its password / is written %2F, # %23, ? %3F, @ %40)',
 );
+
+/** An address that results are posted to. */
+export const webhookUrl = httpUrl.refine(
+  (value) => new URL(value).username === '' && new URL(value).password === '',
+  'holds a user or password, which is not sent; leave it out: posts are signed',
+);
+
+/** Secrets of the Standard Webhooks convention, one or two. */
+export const webhookSecrets = text(KEY_TEXT).transform((value, context) => {
+  const secrets = value.split(',').map((part) => part.trim());
+  if (secrets.length > 2) context.addIssue('has more than two secrets');
+  for (const secret of secrets) {
+    const [, base64 = ''] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(secret) ?? [];
+    const { length } = Buffer.from(base64, 'base64');
+    if (length < 24 || length > 64)
+      context.addIssue(
+        'is not whsec_ and base64 of 24 to 64 random bytes, or two of them with a comma between',
+      );
+  }
+  return secrets;
+});
 
 /** Origins like `https://ui.example`, with commas between. */
 export const origins = text(URL_TEXT).transform((value, context) => {
@@ -134,6 +170,42 @@ export function key<T>(parse: (value: string) => T): z.ZodType<T, string> {
       return z.NEVER;
     }
   });
+}
+
+/** What `parse` reads from the file that the variable names. It throws KeyFault. */
+export function file<T>(parse: (bytes: Buffer) => T): z.ZodType<T, string> {
+  return files(parse)
+    .refine((all) => all.length === 1, 'names more than one file')
+    .transform((all) => all[0] as T);
+}
+
+/** {@link file} of each file, where commas stand between several. */
+export function files<T>(parse: (bytes: Buffer) => T): z.ZodType<T[], string> {
+  return text(PATHS).transform((value, context) => {
+    const paths = value.split(',').map((path) => path.trim());
+    try {
+      return paths.map((path) => {
+        try {
+          return parse(readFileSync(path));
+        } catch (error) {
+          const which = paths.length === 1 ? '' : `names ${path}, which `;
+          throw new KeyFault(`${which}${faultOf(error)}`, { cause: error });
+        }
+      });
+    } catch (error) {
+      if (!(error instanceof KeyFault)) throw error;
+      context.addIssue(error.message);
+      return z.NEVER;
+    }
+  });
+}
+
+/** @throws what is neither a KeyFault nor the system's */
+function faultOf(error: unknown): string {
+  if (error instanceof KeyFault) return error.message;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === undefined) throw error;
+  return `cannot be read (${code}); fix the path or its permission`;
 }
 
 /** A cron expression as Temporal reads it; the server refuses one that is wrong when the Schedule is installed. */

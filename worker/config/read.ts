@@ -2,10 +2,14 @@ import { readFileSync } from 'node:fs';
 import ms from 'ms';
 import type { z } from 'zod';
 import { PaymentError } from '../../workflows/errors';
+import { hasKey, isValidNow } from '../certificates';
 import { parsePrivateKey } from '../keys';
 import { messagesOf } from './kinds';
+import type { MerchantEntries } from './merchants';
+import { OWN_NAME, clashesOf } from './merchants';
+import { networkOf } from './networks';
 import type { Variable } from './variables';
-import { VARIABLES } from './variables';
+import { CERTIFICATES, VARIABLES } from './variables';
 
 type Table = typeof VARIABLES;
 
@@ -25,13 +29,21 @@ type KindsOf<G extends ConfigGroup> = {
     : never;
 };
 
-/** What the environment says, validated. Durations are milliseconds. */
 // eslint-disable-next-line @typescript-eslint/no-generated-empty-object-type -- it judges the type before G is known
-export type Config = { [G in ConfigGroup]: z.output<z.ZodObject<KindsOf<G>>> };
+type Groups = { [G in ConfigGroup]: z.output<z.ZodObject<KindsOf<G>>> };
+
+/** A merchant at Alipay, as this process is configured with it. */
+export type MerchantConfig = Groups['alipay'] & { name: string };
+
+/** What the environment says, validated. Durations are milliseconds. */
+export type Config = Omit<Groups, 'merchants'> & {
+  /** The environment's own, then those of `MERCHANTS_FILE`. */
+  merchants: readonly [own: MerchantConfig, ...MerchantConfig[]];
+};
 
 const TABLE = Object.entries<Variable>(VARIABLES);
 
-/** One variable as a person reads of it. */
+/** One variable, as the documentation lists it. */
 export interface EnvironmentVariable {
   name: string;
   group: Variable['group'];
@@ -43,7 +55,7 @@ export interface EnvironmentVariable {
   meaning: string;
 }
 
-/** All variables, in the order in which a person meets them: for the README's table and the CLI's help. */
+/** All variables, in the order in which a person meets them: for docs/settings.md and the CLI's help. */
 export const ENVIRONMENT: readonly EnvironmentVariable[] = TABLE.map(([name, variable]) => ({
   name,
   group: variable.group,
@@ -54,7 +66,7 @@ export const ENVIRONMENT: readonly EnvironmentVariable[] = TABLE.map(([name, var
   meaning: variable.meaning,
 }));
 
-/** What no variable can tell alone. Each is asked only where the variables that it names are sound. */
+/** Checks across variables. Each runs only if the variables in `of` are valid. */
 const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => string | undefined }[] = [
   {
     of: ['ORDER_TTL', 'CLOSE_MARGIN'],
@@ -70,6 +82,24 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
       (TEMPORAL_WORKER_BUILD_ID === undefined) === (TEMPORAL_DEPLOYMENT_NAME === undefined)
         ? undefined
         : 'and TEMPORAL_DEPLOYMENT_NAME are set together or not at all: half a version is none; set both, or neither',
+  },
+  {
+    of: ['ORDER_SERVICE_URL', 'ORDER_SERVICE_SECRET'],
+    fault: ({ ORDER_SERVICE_URL, ORDER_SERVICE_SECRET }) =>
+      (ORDER_SERVICE_URL === undefined) === (ORDER_SERVICE_SECRET.length === 0)
+        ? undefined
+        : 'and ORDER_SERVICE_SECRET are set together or not at all: an order service must know who posts; set both, or neither',
+  },
+  {
+    of: ['ORDER_SERVICE_URL', 'ORDER_SERVICE_PRIVATE', 'ALIPAY_NOTIFY_URL'],
+    fault: ({ ORDER_SERVICE_URL, ORDER_SERVICE_PRIVATE, ALIPAY_NOTIFY_URL }) =>
+      ORDER_SERVICE_URL === undefined ||
+      ORDER_SERVICE_PRIVATE === 'allow' ||
+      networkOf(ORDER_SERVICE_URL) !== 'private' ||
+      networkOf(ALIPAY_NOTIFY_URL) !== 'public'
+        ? undefined
+        : 'is an address of a private network, and ALIPAY_NOTIFY_URL a public one; correct it, or set ' +
+          'ORDER_SERVICE_PRIVATE=allow where the order service is in-house',
   },
   {
     of: ['API_TOKEN', 'HOST'],
@@ -95,6 +125,46 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
         : `is the public half of ALIPAY_PRIVATE_KEY, your own: no answer of Alipay would verify; ` +
           `set ${VARIABLES.ALIPAY_PUBLIC_KEY.example}`,
   },
+  {
+    of: ['ALIPAY_PUBLIC_KEY', ...CERTIFICATES],
+    fault: ({ ALIPAY_PUBLIC_KEY, ...values }) =>
+      ALIPAY_PUBLIC_KEY === undefined || CERTIFICATES.every((name) => values[name] === undefined)
+        ? undefined
+        : 'is set beside certificates, and an application is in one mode: keep the certificates where the open platform ' +
+          'shows it in certificate mode (公钥证书), else the key',
+  },
+  {
+    of: CERTIFICATES,
+    fault: (values) => {
+      const missing = CERTIFICATES.filter((name) => values[name] === undefined);
+      return missing.length === 0 || missing.length === CERTIFICATES.length
+        ? undefined
+        : `goes with ALIPAY_ROOT_CERT_FILE and ALIPAY_PUBLIC_CERT_FILE: set also ${missing.join(' and ')}`;
+    },
+  },
+  {
+    of: ['ALIPAY_APP_CERT_FILE', 'ALIPAY_PRIVATE_KEY'],
+    fault: ({ ALIPAY_APP_CERT_FILE: certificate, ALIPAY_PRIVATE_KEY }) =>
+      certificate === undefined || hasKey(certificate, parsePrivateKey(ALIPAY_PRIVATE_KEY).publicKey)
+        ? undefined
+        : 'is not the certificate of ALIPAY_PRIVATE_KEY: set the key from whose request (CSR) it was made, or the ' +
+          'certificate of this application (appCertPublicKey_<APPID>.crt)',
+  },
+  {
+    of: ['ALIPAY_PUBLIC_CERT_FILE', 'ALIPAY_PRIVATE_KEY'],
+    fault: ({ ALIPAY_PUBLIC_CERT_FILE: certificates = [], ALIPAY_PRIVATE_KEY }) =>
+      certificates.some((one) => hasKey(one, parsePrivateKey(ALIPAY_PRIVATE_KEY).publicKey))
+        ? "has the application's own certificate, by which no answer of Alipay would verify; set " +
+          "Alipay's (alipayCertPublicKey_RSA2.crt)"
+        : undefined,
+  },
+  {
+    of: ['ALIPAY_PUBLIC_CERT_FILE'],
+    fault: ({ ALIPAY_PUBLIC_CERT_FILE: certificates }) =>
+      certificates?.some((one) => isValidNow(one)) === false
+        ? 'has no certificate that is valid now: download the new one at the open platform, or set this machine’s clock'
+        : undefined,
+  },
 ];
 
 /**
@@ -108,12 +178,38 @@ export function readConfig<G extends ConfigGroup = ConfigGroup>(
   env: NodeJS.ProcessEnv = process.env,
   { needs }: { needs?: readonly G[] } = {},
 ): Pick<Config, G> {
-  const wanted = TABLE.filter(([, { group }]) =>
-    needs === undefined ? group !== 'temporal' : (needs as readonly string[]).includes(group),
-  );
+  const isWanted = (group: string): boolean =>
+    needs === undefined ? group !== 'temporal' : (needs as readonly string[]).includes(group);
+  const isForMerchants = isWanted('merchants');
+  const wanted = TABLE.filter(([, { group }]) => isWanted(group) || (isForMerchants && group === 'alipay'));
+  const { values, faults } = readValues(env, wanted);
+  const entries = (values['MERCHANTS_FILE'] ?? {}) as MerchantEntries;
+  const others = Object.entries(entries).map(([name, entry]) => readMerchant(env, name, entry));
+  faults.push(...others.flatMap((other) => other.faults));
+  const config = grouped(values, wanted);
+  if (isForMerchants && faults.length === 0) {
+    const merchants = [{ name: OWN_NAME, ...config['alipay'] }, ...others.map(({ merchant }) => merchant)];
+    faults.push(...clashesOf(merchants as MerchantConfig[]).map((clash) => `MERCHANTS_FILE ${clash}`));
+    Object.assign(config, { merchants });
+  }
+  if (faults.length > 0) {
+    throw new PaymentError(
+      'CONFIG_INVALID',
+      ['the environment has faults:', ...faults.map((fault) => `  - ${fault}`)].join('\n'),
+    );
+  }
+  return config as Pick<Config, G>;
+}
+
+type Row = readonly [name: string, variable: Variable];
+
+function readValues(
+  env: NodeJS.ProcessEnv,
+  rows: readonly Row[],
+): { values: Partial<Record<string, unknown>>; faults: string[] } {
   const values: Partial<Record<string, unknown>> = {};
   const faults: string[] = [];
-  for (const [name, variable] of wanted) {
+  for (const [name, variable] of rows) {
     const reading = readVariable(env, name, variable);
     if ('fault' in reading) faults.push(`${name} ${reading.fault}`);
     else values[name] = reading.value;
@@ -122,18 +218,51 @@ export function readConfig<G extends ConfigGroup = ConfigGroup>(
     const found = of.every((name) => name in values) ? fault(values as Values) : undefined;
     if (found) faults.push(`${of[0] ?? ''} ${found}`);
   }
-  if (faults.length > 0) {
-    throw new PaymentError(
-      'CONFIG_INVALID',
-      ['the environment has faults:', ...faults.map((fault) => `  - ${fault}`)].join('\n'),
-    );
-  }
-  const config: Record<string, Record<string, unknown>> = {};
-  for (const [name, { group, field }] of wanted) {
-    const fields = (config[group] ??= {});
+  return { values, faults };
+}
+
+function grouped(
+  values: Partial<Record<string, unknown>>,
+  rows: readonly Row[],
+): Record<string, Record<string, unknown>> {
+  const groups: Record<string, Record<string, unknown>> = {};
+  for (const [name, { group, field }] of rows) {
+    const fields = (groups[group] ??= {});
     if (field !== undefined) fields[field] = values[name];
   }
-  return config as Pick<Config, G>;
+  return groups;
+}
+
+/** What merchants of one shop have in common, unless an entry says otherwise. */
+const SHARED: readonly Name[] = [
+  'ALIPAY_GATEWAY',
+  'ALIPAY_NOTIFY_URL',
+  'ALIPAY_RETURN_URL',
+  'ALIPAY_TIMEOUT',
+  'ALIPAY_MAX_RPS',
+];
+
+/** One entry of `MERCHANTS_FILE`, read as the environment is. */
+function readMerchant(
+  env: NodeJS.ProcessEnv,
+  name: string,
+  entry: Record<string, string>,
+): { merchant: object; faults: string[] } {
+  const rows = TABLE.filter(([, { group }]) => group === 'alipay');
+  const unknown = Object.keys(entry).filter(
+    (key) => !rows.some(([known, { orFile }]) => key === known || (orFile && key === `${known}_FILE`)),
+  );
+  const inClear = rows.filter(([known, { secret }]) => secret && entry[known] !== undefined);
+  const shared = Object.fromEntries(SHARED.map((key) => [key, env[key]]));
+  const { values, faults } = readValues({ ...shared, ...entry }, rows);
+  return {
+    merchant: { name, ...grouped(values, rows)['alipay'] },
+    faults: [
+      ...unknown.map((key) => `${JSON.stringify(key.slice(0, 40))} is no setting of a merchant`),
+      ...inClear.map(([key]) => `${key} is a secret: name its file, ${key}_FILE`),
+      ...faults,
+    ].map((fault) => `MERCHANTS_FILE, merchant ${name}: ${fault}`),
+  };
 }
 
 type Reading<T> = { value: T } | { fault: string };
@@ -141,7 +270,8 @@ type Reading<T> = { value: T } | { fault: string };
 function readVariable(env: NodeJS.ProcessEnv, name: string, variable: Variable): Reading<unknown> {
   const raw = rawValue(env, name, variable);
   if ('fault' in raw) return raw;
-  if (raw.value === undefined && isRequired(variable)) {
+  const isWanted = isRequired(variable) && !variable.unless?.some((other) => env[other]?.trim());
+  if (raw.value === undefined && isWanted) {
     return { fault: `is not set; set ${howToSet(name, variable)}` };
   }
   if (!variable.kind) return raw;
@@ -173,7 +303,8 @@ function rawValue(
   }
 }
 
-function isRequired({ kind, default: preset }: Variable): boolean {
+function isRequired({ kind, default: preset, unless }: Variable): boolean {
+  if (unless !== undefined) return true;
   return preset === undefined && kind !== undefined && !kind.safeParse(undefined).success;
 }
 
@@ -184,8 +315,11 @@ function howToSet(name: string, variable: Variable): string {
 
 const MOST_SHOWN = 200;
 
-const shortened = (value: string): string =>
-  JSON.stringify(value.length > MOST_SHOWN ? `${value.slice(0, MOST_SHOWN)}…` : value);
+/** Without the user and password of a URL. */
+function shortened(text: string): string {
+  const value = text.slice(0, 2_048).replace(/\/\/.*@/, '//…@');
+  return JSON.stringify(value.length > MOST_SHOWN ? `${value.slice(0, MOST_SHOWN)}…` : value);
+}
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);

@@ -55,7 +55,11 @@ export async function startTracing(
         ],
       },
       // While a history is replayed the SDK calls no sink: nothing is told twice.
-      sinks: { exporter: interceptors.makeWorkflowExporter(provider.processor, provider.resource) },
+      sinks: {
+        exporter: provider.workflowTraces.filtered(
+          interceptors.makeWorkflowExporter(provider.processor, provider.resource),
+        ),
+      },
     },
     workflowModules: tracedWorkflowModules(),
     stop: () => provider.stop(),

@@ -4,6 +4,7 @@ import type { Resource } from '@opentelemetry/resources';
 import type { SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { TimeoutStrategy, timeout } from 'cockatiel';
 import type { Logger } from '../log';
+import { WorkflowTraces, rootSampling } from './sampling';
 import { TidyExporter } from './tidy';
 
 /** A collector that does not answer holds nobody up for longer. */
@@ -12,6 +13,7 @@ const FLUSH_MS = 3_000;
 /** Registered for this process until it is stopped. */
 export interface Provider {
   processor: SpanProcessor;
+  workflowTraces: WorkflowTraces;
   resource: Resource;
   stop(): Promise<void>;
 }
@@ -29,24 +31,27 @@ export async function openProvider({
   service: string;
   log: Logger;
 }): Promise<Provider> {
-  const { BatchSpanProcessor, NodeTracerProvider } = await import('@opentelemetry/sdk-trace-node');
+  const sdk = await import('@opentelemetry/sdk-trace-node');
   const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
+  const workflowTraces = new WorkflowTraces(rootSampling(sdk));
   /**
    * W3C's `traceparent` and no baggage: what a caller puts there, perhaps about a buyer, would go on into histories.
    * Other formats are not understood within workflows.
    */
-  class TraceparentProvider extends NodeTracerProvider {
+  class TraceparentProvider extends sdk.NodeTracerProvider {
     protected override _buildPropagatorFromEnv(): TextMapPropagator | undefined {
-      return this._getPropagator('tracecontext');
+      const traceparent = this._getPropagator('tracecontext');
+      return traceparent && workflowTraces.decidingIn(traceparent);
     }
   }
 
-  const processor = new BatchSpanProcessor(new TidyExporter(new OTLPTraceExporter({ url }), log));
+  const processor = new sdk.BatchSpanProcessor(new TidyExporter(new OTLPTraceExporter({ url }), log));
   const resource = await describeProcess(service);
   const provider = new TraceparentProvider({ resource, spanProcessors: [processor] });
   provider.register();
   return {
     processor,
+    workflowTraces,
     resource,
     async stop() {
       await timeout(FLUSH_MS, TimeoutStrategy.Aggressive)

@@ -1,0 +1,71 @@
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { KeyFault } from '../keys';
+
+/** What `MERCHANTS_FILE` says: by each merchant's name its settings, as the environment would have them. */
+export type MerchantEntries = Record<string, Record<string, string>>;
+
+/** The merchant that the environment itself configures. */
+export const OWN_NAME = 'default';
+
+const NAME = /^[a-z][a-z0-9-]{0,31}$/;
+
+const entries = z.record(z.string(), z.record(z.string(), z.string()));
+
+/**
+ * Reads the YAML of `MERCHANTS_FILE`: a mapping of names to settings. Every value is text, so that no id loses its zeros.
+ *
+ * @throws KeyFault that names the line, and shows nothing of it
+ */
+export function parseMerchantsFile(file: Buffer): MerchantEntries {
+  const lines = new LineCounter();
+  const document = parseDocument(file.toString(), {
+    schema: 'failsafe',
+    lineCounter: lines,
+    prettyErrors: false,
+  });
+  const [error] = document.errors;
+  if (error) {
+    const { line } = lines.linePos(error.pos[0]);
+    throw new KeyFault(`is not YAML in line ${line} (${error.code})`);
+  }
+  const read = entries.safeParse(document.toJS({ maxAliasCount: 0 }) ?? {});
+  if (!read.success) {
+    const where = read.error.issues.map(({ path }) => path.join('.') || 'the whole');
+    throw new KeyFault(`is not a mapping of names to settings: ${where.join(', ')} has another form`);
+  }
+  const names = Object.keys(read.data).filter((name) => !NAME.test(name) || name === OWN_NAME);
+  if (names.length > 0) {
+    throw new KeyFault(
+      `has names that cannot be taken: ${names.map((name) => JSON.stringify(name.slice(0, 32))).join(', ')}; use lower-case ` +
+        `letters, digits and -, and not ${OWN_NAME}, which is the environment's own`,
+    );
+  }
+  return read.data;
+}
+
+/** A merchant's identity, and what else tells its notifications apart. */
+interface Identity {
+  name: string;
+  appId: string;
+  sellerId: string;
+  appAuthToken?: string | undefined;
+}
+
+/** Which merchants cannot be told apart, in words. Several may share an application only where each has authorised it. */
+export function clashesOf(merchants: readonly Identity[]): string[] {
+  return merchants.flatMap((merchant, i) =>
+    merchants.slice(0, i).flatMap((other) => {
+      if (merchant.appId !== other.appId) return [];
+      const both = `merchants ${other.name} and ${merchant.name}`;
+      if (merchant.sellerId === other.sellerId) {
+        return [`has ${both} with the same ALIPAY_APP_ID and ALIPAY_SELLER_ID: remove one`];
+      }
+      if (merchant.appAuthToken !== undefined && other.appAuthToken !== undefined) return [];
+      return [
+        `has ${both} with the same ALIPAY_APP_ID: set another one, or for merchants that have authorised this ` +
+          'application (ISV) the ALIPAY_APP_AUTH_TOKEN_FILE of each',
+      ];
+    }),
+  );
+}
