@@ -5,35 +5,46 @@ import { Command, CommanderError } from 'commander';
 import { ENVIRONMENT } from '../worker/config';
 import { createLogger } from '../worker/log';
 import { visibleLines } from '../worker/visible';
-import { addCheckout } from './cli/checkout';
-import { addCodec } from './cli/codec';
-import type { ServeCodec } from './cli/codec';
-import { examples } from './cli/command';
-import type { Answer, Answering, CliPayments } from './cli/command';
-import { addDoctor } from './cli/doctor';
-import type { Diagnose, Telling } from './cli/doctor';
+import { PaymentError } from '../workflows/errors';
+import { AUDIT } from './cli/audit';
+import { CHECKOUT } from './cli/checkout';
+import { CODEC } from './cli/codec';
+import type { Answer, Cli, CliCommand, CliPayments } from './cli/command';
+import { addTo, examplesHelp } from './cli/command';
+import { DOCTOR } from './cli/doctor';
 import { EXIT, EXIT_HELP, exitCodeOf, faultOf } from './cli/exit';
-import { addFollowUp } from './cli/follow-up';
-import { addMerchant } from './cli/merchant';
-import { addOrder } from './cli/order';
-import { addPayment } from './cli/payment';
-import { addRecover } from './cli/recover';
-import { addReview } from './cli/review';
+import { FOLLOW_UP } from './cli/follow-up';
+import { MERCHANT } from './cli/merchant';
+import { ORDER } from './cli/order';
+import { PART_MODULES, PARTS } from './cli/parts';
+import type { Part } from './cli/parts';
+import { PAUSE, RESUME } from './cli/pause';
+import { PAYMENT } from './cli/payment';
+import { RECONCILE } from './cli/reconcile';
+import { drawBillBar } from './cli/reconcile-bar';
+import { RECOVER } from './cli/recover';
+import { REVIEW } from './cli/review';
+import { REFUND } from './cli/refund';
 import { columns, painter } from './cli/screen';
-import { addSweep } from './cli/sweep';
-import { addUnmatched } from './cli/unmatched';
-import type { DrawBar } from './cli/sweep';
+import { SWEEP } from './cli/sweep';
 import { drawSweepBar } from './cli/sweep-bar';
+import { UNMATCHED } from './cli/unmatched';
 import type * as CodecServer from './codec-server';
 import type * as Doctor from './doctor';
 import type * as Client from './payment-client';
 
+const COMMANDS = [
+  ...[CHECKOUT, PAYMENT, ORDER, REFUND, REVIEW, UNMATCHED, MERCHANT],
+  ...[SWEEP, FOLLOW_UP, RECONCILE, AUDIT, PAUSE, RESUME, RECOVER, DOCTOR, CODEC],
+  ...PARTS,
+];
+
 /** The world as the CLI sees it. */
-export interface CliWorld {
+export interface CliWorld extends Pick<Cli, 'diagnose' | 'serveCodec'> {
   version: string;
   connect: () => Promise<CliPayments>;
-  diagnose: Diagnose;
-  serveCodec: ServeCodec;
+  /** Starts another program in this process; it prints and ends by itself. */
+  start: (part: Part) => void;
   out: (text: string) => void;
   err: (text: string) => void;
   /** Whether `out` goes to a terminal that shows colours. */
@@ -45,43 +56,39 @@ export interface CliWorld {
 /**
  * Runs one command.
  *
- * @param args what stands behind `durable-alipay`
+ * @param args what follows `durable-alipay`
  * @returns the exit code, as the help explains it
  */
 export async function runCli(args: readonly string[], world: CliWorld): Promise<number> {
-  // Also right where the usage is wrong, and commander has parsed nothing.
+  // Not from commander: after a usage error it has parsed nothing.
   const json = args.includes('--json');
   const complain = ({ code, message }: { code: string; message: string }): void =>
     world.err(`${visibleLines(json ? JSON.stringify({ code, message }) : `${code}: ${message}`)}\n`);
 
   let exitCode: number = EXIT.ok;
   const paint = painter(world.colourful);
-  const print = (answer: Answer): void => {
-    world.out(`${json ? visibleLines(JSON.stringify(answer.data, null, 2)) : answer.text(paint)}\n`);
-    exitCode = answer.exitCode;
+  const { diagnose, serveCodec, terminal } = world;
+  const cli: Cli = {
+    diagnose,
+    serveCodec,
+    say: (line) => {
+      if (!json) world.out(`${line(paint)}\n`);
+    },
+    drawBar: () => (json || !terminal ? undefined : drawSweepBar(terminal)),
+    drawBillBar: () => (json || !terminal ? undefined : drawBillBar(terminal)),
   };
-  const answering: Answering =
-    (handler) =>
-    async (...given) => {
-      const payments = await world.connect();
-      try {
-        print(await handler(payments, ...given));
-      } finally {
-        await payments.close();
+  const program = buildProgram(
+    world,
+    (usage) => complain({ code: 'INVALID_INPUT', message: usage.replace(/^error: /, '').trim() }),
+    async (command, given) => {
+      if (command.kind === 'part') {
+        world.start(command.name);
+        return;
       }
-    };
-  const telling: Telling =
-    (handler) =>
-    async (...given) => {
-      const say = (line: (how: typeof paint) => string): void => {
-        if (!json) world.out(`${line(paint)}\n`);
-      };
-      print(await handler(say, ...given));
-    };
-  const drawBar: DrawBar = () => (json || !world.terminal ? undefined : drawSweepBar(world.terminal));
-
-  const program = buildProgram(world, { answering, telling, drawBar }, (usage) =>
-    complain({ code: 'INVALID_INPUT', message: usage.replace(/^error: /, '').trim() }),
+      const answer = await carryOut(command, cli, world.connect, given);
+      world.out(`${json ? visibleLines(JSON.stringify(answer.data, null, 2)) : answer.text(paint)}\n`);
+      exitCode = answer.exitCode;
+    },
   );
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -93,33 +100,43 @@ export async function runCli(args: readonly string[], world: CliWorld): Promise<
   }
 }
 
+async function carryOut(
+  command: Exclude<CliCommand, { kind: 'part' }>,
+  cli: Cli,
+  connect: () => Promise<CliPayments>,
+  given: unknown[],
+): Promise<Answer> {
+  // What commander hands on is what the command declares.
+  const all = given as never[];
+  if (command.kind === 'alone') return command.act(cli, ...all);
+  const payments = await connect();
+  try {
+    return await command.act({ ...cli, payments }, ...all);
+  } finally {
+    await payments.close();
+  }
+}
+
 function buildProgram(
-  world: CliWorld,
-  { answering, telling, drawBar }: { answering: Answering; telling: Telling; drawBar: DrawBar },
+  { version, out, err }: CliWorld,
   complainOfUsage: (text: string) => void,
+  run: (command: CliCommand, given: unknown[]) => Promise<void>,
 ): Command {
   // Commands inherit these settings at the moment they are added.
   const program = new Command('durable-alipay')
     .exitOverride()
-    .configureOutput({ writeOut: world.out, writeErr: world.err, outputError: complainOfUsage })
+    .configureOutput({ writeOut: out, writeErr: err, outputError: complainOfUsage })
     .configureHelp({ showGlobalOptions: true });
   program
     .description('Know what became of every Alipay payment, and close the orders that nobody pays.')
-    .version(world.version)
+    .version(version)
     .option('--json', 'print JSON instead of text, errors too')
-    .addHelpText('after', examples('doctor', 'payment show A1001x1', 'review list', 'sweep report --follow'))
+    .addHelpText(
+      'after',
+      examplesHelp(['doctor', 'payment show A1001x1', 'review list', 'sweep report --follow']),
+    )
     .addHelpText('after', `\n${EXIT_HELP}\n\nEnvironment:\n${environmentHelp()}`);
-  addCheckout(program, answering);
-  addPayment(program, answering);
-  addOrder(program, answering);
-  addReview(program, answering);
-  addUnmatched(program, answering);
-  addMerchant(program, answering);
-  addSweep(program, answering, drawBar);
-  addFollowUp(program, answering);
-  addRecover(program, answering);
-  addDoctor(program, telling, world.diagnose);
-  addCodec(program, telling, world.serveCodec);
+  for (const command of COMMANDS) addTo(program, command, run);
   return program;
 }
 
@@ -151,16 +168,34 @@ function serveCodec(): Promise<void> {
   return server.serveCodec(process.env);
 }
 
+/** A part runs when it is loaded, with the arguments after its name. */
+function startPart(part: Part, peers: Record<string, string>): void {
+  process.argv.splice(process.argv.indexOf(part), 1);
+  try {
+    createRequire(__filename)(PART_MODULES[part]);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const missing = Object.entries(peers).find(([name]) => message.includes(`'${name}'`));
+    if (code !== 'MODULE_NOT_FOUND' || !missing) throw error;
+    throw new PaymentError(
+      'CONFIG_INVALID',
+      `A ${part} needs ${missing[0]}, which is not installed. Run: npm install ${missing.join('@')}`,
+      { cause: error },
+    );
+  }
+}
+
 /** The program: arguments, streams and exit code of this process. */
 export async function main(packageRoot: string): Promise<void> {
   // `… | head` closes the pipe early; that is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
-  const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  process.exitCode = await runCli(process.argv.slice(2), {
+  const { version, peerDependencies } = JSON.parse(
+    readFileSync(join(packageRoot, 'package.json'), 'utf8'),
+  ) as { version: string; peerDependencies: Record<string, string> };
+  const exitCode = await runCli(process.argv.slice(2), {
     version,
     connect,
+    start: (part) => startPart(part, peerDependencies),
     diagnose,
     serveCodec,
     out: (text) => process.stdout.write(text),
@@ -168,4 +203,6 @@ export async function main(packageRoot: string): Promise<void> {
     colourful: process.stdout.isTTY && process.stdout.hasColors(),
     terminal: process.stderr.isTTY ? process.stderr : undefined,
   });
+  // A part that was started sets its own exit code, and may have done so already.
+  if (exitCode !== 0) process.exitCode = exitCode;
 }

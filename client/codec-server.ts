@@ -12,9 +12,8 @@ import { EncryptionCodec } from '../worker/payload-codec';
 import { PaymentError } from '../workflows/errors';
 import { createApp } from './http-app';
 import { answerNotFound, cut } from './http-errors';
-import { requireLocal } from './http-local';
-import { requireToken } from './http-token';
-import { explainListenError } from './listening';
+import { requireLocal, requireToken } from './http-access';
+import { listen } from './listening';
 
 /** One message of Temporal holds 4 MB, and base64 makes a third more of it. */
 const BODY_LIMIT = 6 * 1024 * 1024;
@@ -43,7 +42,7 @@ export type JsonPayload = z.infer<typeof PAYLOAD>;
 
 /**
  * The codec endpoint of Temporal's Web UI and CLI, not listening yet: `POST …/decode` and `POST …/encode` take and
- * answer `{payloads: [{metadata, data}]}` in base64. Whoever may ask it reads everything, so it is not the shop's server.
+ * return `{payloads: [{metadata, data}]}` in base64. Anyone who may call it can read everything, so it is not the shop's server.
  *
  * @see https://github.com/temporalio/samples-go/blob/main/codec-server/protocol.md
  */
@@ -56,7 +55,7 @@ export function buildCodecServer({ codec, config, log }: CodecServerOptions): Fa
   });
   void app.register(helmet, { crossOriginResourcePolicy: { policy: 'cross-origin' } });
   void app.register(async (scope) => {
-    // Refusals count as well: nobody tries out tokens quickly.
+    // Refusals count as well, so that tokens cannot be guessed quickly.
     await scope.register(rateLimit, { max: REQUESTS_PER_SECOND, timeWindow: 1_000 });
     if (config.token === undefined) scope.addHook('onRequest', requireLocal('CODEC_TOKEN'));
     scope.addHook('onRequest', allowOrigins(config.corsOrigins));
@@ -72,8 +71,8 @@ export function buildCodecServer({ codec, config, log }: CodecServerOptions): Fa
 }
 
 /**
- * Lets pages of these origins read the answers, and refuses those of any other, which a browser alone would let ask:
- * a page that has its name point to this machine would be of the endpoint's own origin.
+ * Lets pages of these origins read the responses, and refuses all others. A browser alone would not: a page whose host name
+ * points to this machine has the endpoint's own origin.
  */
 function allowOrigins(origins: readonly string[]) {
   return ({ headers }: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
@@ -86,7 +85,7 @@ function allowOrigins(origins: readonly string[]) {
       done(
         new PaymentError(
           'UNAUTHORIZED',
-          `pages of ${cut(origin, 256)} may not ask; CODEC_CORS_ORIGINS tells which may`,
+          `pages of ${cut(origin, 256)} are refused; add the origin to CODEC_CORS_ORIGINS to allow it`,
         ),
       );
       return;
@@ -163,15 +162,7 @@ export async function serveCodec(env: NodeJS.ProcessEnv): Promise<void> {
   }
   const log = createLogger({ name: 'codec', env, destination: process.stderr });
   const app = buildCodecServer({ codec: new EncryptionCodec(payloads.keys), config, log });
-  try {
-    await app.listen({
-      host: config.host,
-      port: config.port,
-      listenTextResolver: (url) => `codec endpoint ready at ${url}`,
-    });
-  } catch (error) {
-    throw explainListenError(error, config, { host: 'CODEC_HOST', port: 'CODEC_PORT' });
-  }
+  await listen(app, config, { host: 'CODEC_HOST', port: 'CODEC_PORT' }, 'codec endpoint');
   await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   await app.close();
 }

@@ -1,6 +1,70 @@
+import type { Client } from '@temporalio/client';
 import { isGrpcServiceError } from '@temporalio/client';
+import type { Logger } from 'pino';
+import type { AlipayGateways } from '../activities/alipay/gateways';
+import type { Database } from '../db/connect';
 import { databaseError } from '../db/faults';
+import type { SweepSettings } from '../worker/schedules';
+import { knownTemporalFault } from '../worker/temporal-faults';
 import { PaymentError } from '../workflows/errors';
+import type { Observer } from './observer';
+
+/** Durations are milliseconds. */
+export interface PaymentSettings {
+  checks: number;
+  intervalMs: number;
+  orderTtlMs: number;
+  closeMarginMs: number;
+  /** When Alipay is queried about a payment that stays open after its checks, ms after checkout. */
+  slowChecksMs: readonly number[];
+  sweep: SweepSettings;
+}
+
+/** What a {@link PaymentClient} works with. */
+export interface ClientDependencies {
+  temporal: Client;
+  db: Database;
+  alipay: AlipayGateways;
+  settings: PaymentSettings;
+  log: Logger;
+  observer: Observer;
+}
+
+/** One call of Temporal that does not wait for work to be done. */
+const CALL_MS = 5_000;
+
+/** Calls Temporal with a deadline of 5 s. */
+export function callTemporal<T>(temporal: Client, call: () => Promise<T>): Promise<T> {
+  return temporal.withDeadline(Date.now() + CALL_MS, call);
+}
+
+/**
+ * Calls Temporal and waits until a worker has done what was asked for.
+ *
+ * @throws PaymentError TEMPORAL_UNAVAILABLE where that takes longer than `withinMs`
+ */
+export async function awaitWorker<T>(temporal: Client, withinMs: number, call: () => Promise<T>): Promise<T> {
+  try {
+    return await temporal.withDeadline(Date.now() + withinMs, call);
+  } catch (cause) {
+    if (!hasStatus(cause, [DEADLINE_EXCEEDED]) || knownTemporalFault(cause, 'TEMPORAL_ADDRESS')) throw cause;
+    throw new PaymentError(
+      'TEMPORAL_UNAVAILABLE',
+      `No result within ${withinMs / 1_000} s: no worker runs, all are busy, or Temporal is down. ` +
+        'What was started goes on. Trying again is safe.',
+      { cause },
+    );
+  }
+}
+
+/** Acts, and explains what is thrown: see {@link explain}. */
+export async function explained<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw explain(error);
+  }
+}
 
 /**
  * What a caller is told when Postgres or Temporal fails: which one, why, and what to do. Errors that are part of the
@@ -8,34 +72,25 @@ import { PaymentError } from '../workflows/errors';
  */
 export function explain(error: unknown): unknown {
   if (error instanceof PaymentError) return error;
-  if (isTemporalDown(error)) {
-    return new PaymentError('TEMPORAL_UNAVAILABLE', 'Temporal did not answer. Trying again is safe.', {
-      cause: error,
-    });
-  }
-  if (isRefusedByTemporal(error)) {
-    return new PaymentError(
-      'TEMPORAL_UNAVAILABLE',
-      'Temporal refuses us: the API key or certificate has expired, or lacks rights in this namespace. Fix ' +
-        'TEMPORAL_API_KEY or TEMPORAL_TLS_*; trying again is safe.',
-      { cause: error },
-    );
-  }
-  return databaseError(error) ?? error;
+  if (!hasStatus(error, UNREACHED)) return databaseError(error) ?? error;
+  // Names the variable, not the address: strangers can read the health route.
+  const { what, todo } = knownTemporalFault(error, 'TEMPORAL_ADDRESS') ?? {
+    what: 'Temporal did not answer',
+    todo: 'Start it, or set the right TEMPORAL_ADDRESS.',
+  };
+  return new PaymentError('TEMPORAL_UNAVAILABLE', `${what}. ${todo} Trying again is safe.`, { cause: error });
 }
 
-/** gRPC: CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE. */
-const DOWN: ReadonlySet<number> = new Set([1, 4, 8, 14]);
+const DEADLINE_EXCEEDED = 4;
 
-/** gRPC: PERMISSION_DENIED, UNAUTHENTICATED. */
-const REFUSED: ReadonlySet<number> = new Set([7, 16]);
-
-const isTemporalDown = (error: unknown): boolean => hasStatus(error, DOWN);
-
-const isRefusedByTemporal = (error: unknown): boolean => hasStatus(error, REFUSED);
+/**
+ * gRPC: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, INTERNAL (also of a stream that broke on its
+ * way), UNAVAILABLE, UNAUTHENTICATED.
+ */
+const UNREACHED: readonly number[] = [1, 2, DEADLINE_EXCEEDED, 7, 8, 13, 14, 16];
 
 /** Of the error itself, or of what the SDK wrapped in it. */
-function hasStatus(error: unknown, statuses: ReadonlySet<number>): boolean {
+function hasStatus(error: unknown, statuses: readonly number[]): boolean {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
-  return [error, cause].some((one) => isGrpcServiceError(one) && statuses.has(one.code));
+  return [error, cause].some((one) => isGrpcServiceError(one) && statuses.includes(one.code));
 }

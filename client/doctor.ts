@@ -20,9 +20,12 @@ export interface DiagnosisOptions {
   deadlineMs?: number;
 }
 
+/** {@link diagnose}, by the environment of this process. */
+export type Diagnose = (options: DiagnosisOptions) => Promise<Finding[]>;
+
 /**
- * Looks at everything that the application needs, and at nothing but that: it changes nothing anywhere. Each check
- * names what is wrong and what to do; one that cannot be made because of another's fault is `skipped`.
+ * Examines everything that the application needs, and changes nothing. Each check says what is wrong and what to do; a check
+ * that depends on a failed one is `skipped`.
  *
  * @param env usually `process.env`
  */
@@ -33,12 +36,17 @@ export async function diagnose(
   const exam = new Examination({ tell, deadlineMs });
   try {
     const settings = await examineEnvironment(exam, env);
-    const keys = await examineKeys(exam, settings);
+    const [own, ...others] = settings.merchants ?? [undefined];
+    const keys = await examineKeys(exam, own);
     const database = await examineDatabase(exam, settings, now);
     const home = await examineTemporal(exam, settings);
     await examineInstallation(exam, settings, { database, home });
-    await examineGateway(exam, settings, keys, now);
-    await examineNotifyUrl(exam, settings, { notify });
+    await examineGateway(exam, own, keys, now);
+    await examineNotifyUrl(exam, own, { notify });
+    for (const merchant of others) {
+      await examineGateway(exam, merchant, await examineKeys(exam, merchant), now);
+      await examineNotifyUrl(exam, merchant, { notify });
+    }
   } finally {
     await exam.end();
   }

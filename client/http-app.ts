@@ -12,11 +12,11 @@ export interface AppOptions {
   handlerTimeout?: number;
   /** @defaultValue Fastify's: a line when a request comes and one when it is answered */
   logController?: LogController;
-  /** Counts requests. Default: nobody does. */
+  /** Counts requests. Default: they are not counted. */
   metrics?: Pick<ServerMetrics, 'began' | 'ended'>;
 }
 
-/** How long a client may take to say what it wants, ms; the headers are a part of it. */
+/** How long a client may take to send its headers, and its whole request, ms. */
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 
@@ -31,7 +31,7 @@ const CLIENT_GONE = 499;
 
 /**
  * What every HTTP server here is made of, without routes: limits of time and size, errors as `{code, message}`, answers
- * that nobody caches, and a log that holds no query.
+ * that are not cached, and a log without queries.
  */
 export function createApp({ log, metrics, ...options }: AppOptions): FastifyInstance {
   const app = fastify({
@@ -57,12 +57,12 @@ export function createApp({ log, metrics, ...options }: AppOptions): FastifyInst
 const tooLong = (): Error =>
   Object.assign(new Error(`the URL has more than ${LONGEST_URL} characters`), { statusCode: 414 });
 
-/** A query may hold somebody's token, and path and host are a stranger's words. */
+/** A query may hold a token, and a stranger chooses path and host. */
 function logRequest({ method, url, host, ip, socket }: FastifyRequest): object {
   return { method, url: pathOf(url), host: cut(host, 64), remoteAddress: ip, remotePort: socket.remotePort };
 }
 
-/** When the answer has left, or its client has: a client that goes away is never answered, and must not stay counted. */
+/** Counts on `close`, not on a response hook: a client that goes away gets no response, and must not stay in flight. */
 function countRequests(app: FastifyInstance, metrics: Pick<ServerMetrics, 'began' | 'ended'>): void {
   app.addHook('onRequest', (request, reply, done) => {
     metrics.began();

@@ -8,7 +8,7 @@ interface Explanation {
   message: string;
 }
 
-/** Nothing that strangers say is repeated at more length than this, to them or to the log. */
+/** Text from strangers is cut to this length before it is returned or logged. */
 const LONGEST_PATH = 256;
 const LONGEST_MESSAGE = 1_000;
 
@@ -18,7 +18,7 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   return reply.code(status).header('cache-control', 'no-store').send({ code, message });
 }
 
-/** What the caller may know of an error; what it may not know goes to the log. */
+/** What the caller may know of an error; the rest goes to the log. */
 export function explain(error: FastifyError | PaymentError, request: FastifyRequest): Explanation {
   const { status, code, message } =
     error instanceof PaymentError ? explainOurs(error, request) : explainOthers(error, request);
@@ -54,11 +54,11 @@ function internal(request: FastifyRequest): Explanation {
   return {
     status: 500,
     code: 'INTERNAL',
-    message: `something broke here; the log tells what, under reqId ${request.id}`,
+    message: `an unexpected error; the log has its cause, under reqId ${request.id}`,
   };
 }
 
-/** How long a client that was too slow has to read why, ms; then its socket is taken away. */
+/** How long a client that was too slow has to read why, ms, before its socket is destroyed. */
 const LAST_WORDS_MS = 1_000;
 
 /** For what is not even HTTP: there is no request to answer, only a socket. */
@@ -77,11 +77,11 @@ export function answerMalformedRequest(
     `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Cache-Control: no-store\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
-  // Ended on our side only: a client that never ends its own would keep the socket.
+  // `end` closes our side only: a client that never closes its side would keep the socket.
   setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
 }
 
-/** For a route that is none. */
+/** For an unknown route. */
 export function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const message = `there is no ${request.method} ${pathOf(request.url)}`;
   return reply.code(404).send({ code: 'NOT_FOUND', message });

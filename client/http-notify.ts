@@ -5,7 +5,7 @@ import { traceRequests } from './http-spans';
 import type { PaymentClient } from './payment-client';
 
 /** The path of Alipay's notifications: `ALIPAY_NOTIFY_URL` ends with it, unless a proxy rewrites. */
-export const NOTIFY_PATH = '/alipay/notify';
+const NOTIFY_PATH = '/alipay/notify';
 
 /** A notification has some thirty short fields, 1 to 3 KB in all. */
 const NOTIFICATION_LIMIT = 8 * 1024;
@@ -20,8 +20,8 @@ export interface NotifyLimits {
    */
   notificationsPerSecond?: number;
   /**
-   * Of those, such as are answered `fail`, for which a genuine sender has no reason; beyond it nothing is verified.
-   * (Measured: the dearest forgery costs 0.2 ms of CPU; 50 a second are 1 % of the only thread.)
+   * How many of those may be refused, which a genuine sender has no reason for; beyond it nothing is verified.
+   * (Measured: the most expensive forgery costs 0.2 ms of CPU; 50 a second are 1 % of the only thread.)
    *
    * @defaultValue 50
    */
@@ -30,7 +30,7 @@ export interface NotifyLimits {
 
 const WINDOW_MS = 1_000;
 
-/** The route of Alipay, which reads `success` or `fail` and nothing else: `fail` has it send the notification again. */
+/** The route for Alipay, which understands only `success` and `fail`; after `fail` it sends the notification again. */
 export async function notifyRoute(
   scope: FastifyInstance,
   payments: Pick<PaymentClient, 'handleNotify'>,
@@ -55,7 +55,7 @@ export async function notifyRoute(
     scope.post<{ Body: Buffer | undefined }>(path, async (request, reply) => {
       const spent = await refusals(request, { increment: false });
       if (!spent.isAllowed && spent.remaining === 0) throw tooManyRefusals();
-      const answer = await payments.handleNotify(request.body);
+      const answer = await payments.handleNotify(request.body ?? '');
       if (answer === 'fail') await refusals(request);
       return reply.type('text/plain').send(answer);
     });

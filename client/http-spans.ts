@@ -7,7 +7,7 @@ import { isTracing } from '../activities/spans';
  * A span around each request of a scope, where this process has a tracer provider. Hooks of the scope that are added
  * before, such as the one that asks for a token, come first: what they refuse makes no span.
  *
- * @param options `follow`: go on with the trace that the caller names; not for strangers, who could have all they send
+ * @param options `follow`: continue the trace that the caller names; not for strangers, who could have every request
  *   traced
  */
 export function traceRequests(scope: FastifyInstance, { follow }: { follow: boolean }): void {
@@ -29,7 +29,7 @@ export function traceRequests(scope: FastifyInstance, { follow }: { follow: bool
     spans.set(request, { span, inside: trace.setSpan(parent, span) });
     done();
   });
-  // Not before: the body is read between the two, and what follows that does not follow the first hook.
+  // Not earlier: Fastify reads the body between the two hooks, and what runs after that loses the first hook's context.
   scope.addHook('preValidation', (request, _reply, done) => {
     context.with(spans.get(request)?.inside ?? ROOT_CONTEXT, done);
   });

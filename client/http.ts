@@ -1,42 +1,49 @@
 import helmet from '@fastify/helmet';
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../worker/config';
 import { PaymentError } from '../workflows/errors';
+import { refuseOtherPages, requireLocal, requireToken } from './http-access';
 import { createApp } from './http-app';
-import { refuseOtherPages, requireLocal } from './http-local';
 import { notifyRoute } from './http-notify';
 import type { NotifyLimits } from './http-notify';
 import { traceRequests } from './http-spans';
-import { requireToken } from './http-token';
-import { parseOrderId, parseOutTradeNo } from './input';
+import { parseOrderId, parseOutTradeNo, parseRefundId } from './input';
 import type { ServerMetrics } from './metrics';
-import type { CheckoutInput, OrderInput, PaymentClient } from './payment-client';
+import type { CheckoutInput, OrderInput, PaymentClient, RefundInput } from './index';
 
 /** What the server needs of a {@link PaymentClient}. */
 export type HttpPayments = Pick<
   PaymentClient,
-  'registerOrder' | 'checkout' | 'closeOrder' | 'order' | 'payment' | 'handleNotify' | 'health'
+  | 'registerOrder'
+  | 'checkout'
+  | 'closeOrder'
+  | 'order'
+  | 'payment'
+  | 'refund'
+  | 'refundStatus'
+  | 'handleNotify'
+  | 'health'
 >;
 
 export interface HttpServerOptions extends NotifyLimits {
   payments: HttpPayments;
   config: Config['http'];
   log: FastifyBaseLogger;
-  /** Counts requests. Default: nobody does. */
+  /** Counts requests. Default: they are not counted. */
   metrics?: Pick<ServerMetrics, 'began' | 'ended'>;
 }
 
 /** An order has five short fields: all else is a mistake or an attack. */
 const BODY_LIMIT = 64 * 1024;
 
-/** Anybody may ask for the health, as often as they like: Postgres and Temporal are asked no oftener than this. */
+/** Anybody may ask for the health at any rate: Postgres and Temporal are asked no more often than this. */
 const HEALTH_FRESH_MS = 1_000;
 
-/** The last resort: what is awaited inside has deadlines of its own, the longest of them a minute (a close). */
+/** The last resort: every wait inside has its own deadline, of which the longest is a minute (a close). */
 const HANDLER_TIMEOUT_MS = 90_000;
 
 /**
- * The shop's and Alipay's way in, not listening yet. Success is 200, every error `{code, message}`, except to
+ * The HTTP server for the shop and Alipay, not listening yet. Success is 200, every error `{code, message}`, except to
  * Alipay, which reads `success` or `fail` and nothing else.
  */
 export function buildHttpServer({
@@ -57,17 +64,17 @@ export function buildHttpServer({
   void app.register(helmet);
   void app.register((scope) => notifyRoute(scope, payments, limits));
   void app.register((scope, _options, done) => {
-    guard(scope, config.apiToken);
+    restrict(scope, config.apiToken);
     traceRequests(scope, { follow: true });
     shopRoutes(scope, payments);
     done();
   });
-  healthRoute(app, payments);
+  probeRoutes(app, payments);
   return app;
 }
 
-/** By the token; without one, whoever is on this machine and no page of another origin. */
-function guard(scope: FastifyInstance, apiToken: string | undefined): void {
+/** Admits requests with the token; if none is set, local programs, but no page of another origin. */
+function restrict(scope: FastifyInstance, apiToken: string | undefined): void {
   if (apiToken !== undefined) {
     scope.addHook('onRequest', requireToken('API_TOKEN', apiToken));
     return;
@@ -94,6 +101,12 @@ function shopRoutes(app: FastifyInstance, payments: HttpPayments): void {
     }),
   );
 
+  app.post('/refunds', ({ body }) => payments.refund(body as RefundInput));
+
+  app.get<{ Params: { refundId: string } }>('/refunds/:refundId', ({ params }) =>
+    payments.refundStatus(parseRefundId(params.refundId)),
+  );
+
   app.get<{ Params: { outTradeNo: string } }>('/payments/:outTradeNo', ({ params }) =>
     payments.payment(parseOutTradeNo(params.outTradeNo)),
   );
@@ -111,10 +124,13 @@ function noteOf(body: unknown): { actor?: string; reason?: string } {
   return body;
 }
 
-function healthRoute(app: FastifyInstance, payments: HttpPayments): void {
+/**
+ * `/livez`: whether this process serves; nothing else is checked, since a restart fixes no dependency. `/readyz`, also
+ * known as `/healthz`: whether Postgres and Temporal answer, 503 where one does not.
+ */
+function probeRoutes(app: FastifyInstance, payments: HttpPayments): void {
   const health = shared(() => payments.health(), HEALTH_FRESH_MS);
-  // Probes come every few seconds and would fill the log.
-  app.get('/healthz', { logLevel: 'warn' }, async (_request, reply) => {
+  const isReady = async (_request: FastifyRequest, reply: FastifyReply) => {
     const { database, temporal, reason } = await health();
     if (database && temporal) return { status: 'ok', database, temporal };
     return reply.code(503).send({
@@ -126,10 +142,15 @@ function healthRoute(app: FastifyInstance, payments: HttpPayments): void {
         reason ??
         `no answer from ${database ? 'Temporal' : temporal ? 'the database' : 'the database and Temporal'}`,
     });
-  });
+  };
+  // Probes come every few seconds and would fill the log.
+  const quiet = { logLevel: 'warn' } as const;
+  app.get('/livez', quiet, () => ({ status: 'ok' }));
+  app.get('/readyz', quiet, isReady);
+  app.get('/healthz', quiet, isReady);
 }
 
-/** All who ask while an answer is awaited, or for so long after it came, get that one. */
+/** Calls share one answer while it is pending and for `freshMs` afterwards. */
 function shared<T>(ask: () => Promise<T>, freshMs: number): () => Promise<T> {
   let latest: Promise<T> | undefined;
   return () =>

@@ -3,4 +3,26 @@
  * Types of what workflows say (`PaymentState`, `ResolveReview` …) are in `durable-alipay/messages`.
  */
 export * from './payment-client';
+export type { FollowUps, Reconciliations, ScheduleControl, Sweeps } from './controls';
+export type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
+export type { Recovery } from '../db/recovery';
+export type { MessageDecision, OrderMessage } from '../db/order-messages';
+export type { Order } from '../db/orders';
+export type { PaymentEvent } from '../db/payment-events';
+export type { Payment } from '../db/payments';
+export type { Pause, PauseKind } from '../db/pauses';
+export type { NotifyAnswer } from './notifications';
+export type { PauseInput, Pauses } from './pauses';
+export type { RefundInput, RefundView } from './refunds';
+export type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
+export type { ReconciliationReport, WatchBill, WhichBill } from './reconciliations';
+export type { ReconciliationRow } from '../db/reconciliations';
+export type { ListDecided, ListDecision, ListedDecision } from './review-lists';
+export type { ScheduleState } from './schedules';
+export type { AuditResult, Audits, Proofs } from './audits';
+export type { InstalledSchedules, LastSweep, ReportOptions, SweepChanges, WatchSweep } from './sweep';
+export type { Checkout, CheckoutInput, OrderInput } from './checkout';
+export type { PaymentSettings } from './dependencies';
+export type { Health, ListedMerchant, PaymentRun } from './operations';
+export { PaymentError } from '../workflows/errors';
 export type { ErrorCode } from '../workflows/errors';

@@ -3,14 +3,16 @@ import { z } from 'zod';
 import { duration, LONGEST_ORDER } from '../worker/config';
 import { PaymentError } from '../workflows/errors';
 import type { MerchantCorrection } from '../db/merchants';
+import type { MessageDecision } from '../db/order-messages';
+import { OWN_REFUND_NUMBER } from '../db/refunds';
 import type { UnmatchedResolution } from '../db/unmatched-notifications';
-import type { ResolveReview } from '../workflows/messages';
+import type { ResolveRefund, ResolveReview } from '../workflows/messages';
 
 // What callers may say, checked before anything is written. The limits of ids, subject and amount are Alipay's.
 
 const HIGHEST_AMOUNT = 100_000_000;
 
-/** Longer than any field may be. No pattern sees more: what one costs can grow with the square of the length. */
+/** Longer than any field may be. No pattern runs on longer text: its cost can grow with the square of the length. */
 const LONGEST_TEXT = 1_024;
 
 /** How many unknown fields are named in a refusal: a body has room for thousands. */
@@ -28,7 +30,6 @@ const subject = z
   .string('is missing or not a string')
   .refine((text) => text.trim().length > 0, 'must not be blank')
   .max(256, 'must have at most 256 characters')
-  .regex(/^[^/=&]*$/, 'must not contain / = or &')
   .regex(/^\P{Cc}*$/u, 'must not contain control characters');
 
 const totalAmount = z
@@ -45,21 +46,83 @@ const expiresIn = z.string('is not a string like "30m"').refine((text) => {
   return duration('1ms', LONGEST_ORDER).safeParse(text).success;
 }, `must be a duration like "30m", at most ${LONGEST_ORDER}`);
 
+const returnUrl = z
+  .string('is not a string')
+  .max(256, { error: 'must have at most 256 characters', abort: true })
+  .refine(
+    (text) => URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol),
+    'must be an http:// or https:// URL',
+  );
+
 const order = {
   orderId,
   subject,
   totalAmount,
   expiresIn: expiresIn.optional(),
   closeBy: z.enum(['sweep', 'timer'], 'must be "sweep" or "timer"').optional(),
+  merchant: z.string('is not a string').max(32, 'must have at most 32 characters').optional(),
 };
 
 const orderInput = z.strictObject(order);
 
-const checkoutInput = z.strictObject({
-  ...order,
-  outTradeNo: outTradeNo.optional(),
-  product: z.enum(['page', 'wap', 'precreate'], 'must be "page", "wap" or "precreate"').optional(),
-});
+const PRODUCTS = ['page', 'wap', 'precreate', 'app', 'jsapi'] as const;
+
+/** Set by the checkout itself; `seller_id` is the merchant's: a payment to another seller would never be believed. */
+const NOT_EXTRA = [
+  'out_trade_no',
+  'total_amount',
+  'subject',
+  'product_code',
+  'time_expire',
+  'timeout_express',
+  'seller_id',
+  'buyer_open_id',
+];
+
+/** Notifications carry these back, and one with `&name=` in a value could be read in two ways: none would be believed. */
+const ECHOED = ['body', 'passback_params'];
+
+/** What Alipay's optional parameters may take together, as JSON. */
+const LONGEST_EXTRA = 8_192;
+
+const extra = z
+  .record(z.string(), z.json('must be JSON'), 'must be an object of Alipay’s optional parameters')
+  .superRefine((values, context) => {
+    const strange = Object.keys(values).filter((name) => !/^[a-z][a-z0-9_]{0,63}$/.test(name));
+    if (strange.length > 0) context.addIssue(`${listOf(strange)}: names are Alipay’s own, like store_id`);
+    const ours = NOT_EXTRA.filter((name) => name in values);
+    if (ours.length > 0) context.addIssue(`must not have ${ours.join(', ')}: the checkout itself says that`);
+    if (JSON.stringify(values).length > LONGEST_EXTRA)
+      context.addIssue(`must have at most ${LONGEST_EXTRA} characters of JSON`);
+    const split = ECHOED.filter((name) => /&[A-Za-z0-9_]+=/.test(JSON.stringify(values[name] ?? '')));
+    if (split.length > 0)
+      context.addIssue(`${split.join(', ')} must be URL-encoded: "&name=" splits notifications`);
+  });
+
+const checkoutInput = z
+  .strictObject({
+    ...order,
+    outTradeNo: outTradeNo.optional(),
+    product: z.enum(PRODUCTS, `must be one of ${PRODUCTS.join(', ')}`).optional(),
+    buyerOpenId: z
+      .string('is not a string')
+      .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters')
+      .optional(),
+    extra: extra.optional(),
+    returnUrl: returnUrl.optional(),
+    reprice: z.boolean('must be true or false').optional(),
+  })
+  .superRefine(({ product, buyerOpenId, extra: values = {} }, context) => {
+    const isNamed = buyerOpenId !== undefined || 'buyer_id' in values || 'op_buyer_open_id' in values;
+    if (product === 'jsapi' && !isNamed)
+      context.addIssue({
+        code: 'custom',
+        path: ['buyerOpenId'],
+        message: 'is missing: jsapi needs the buyer',
+      });
+    if (product !== 'jsapi' && buyerOpenId !== undefined)
+      context.addIssue({ code: 'custom', path: ['buyerOpenId'], message: 'is for product jsapi alone' });
+  });
 
 const note = (longest: number) =>
   z
@@ -69,7 +132,34 @@ const note = (longest: number) =>
     .max(longest, `must have at most ${longest} characters`)
     .regex(/^\P{Cc}*$/u, 'must not contain control characters');
 
-const closeInput = z.strictObject({ orderId, actor: note(64), reason: note(256) });
+const refundId = z
+  .string('is missing or not a string')
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -')
+  .refine(
+    (text) => !OWN_REFUND_NUMBER.test(text),
+    'must not begin with LATE_ or OPERATOR_, which are our own',
+  );
+
+const refundInput = z.strictObject({
+  orderId,
+  refundId,
+  amount: totalAmount,
+  reason: note(256).optional(),
+  actor: note(64).optional(),
+});
+
+const refundDecision = z.strictObject({
+  to: z.enum(['DONE', 'REFUSED'], 'must be DONE or REFUSED'),
+  actor: note(64),
+  reason: note(256),
+});
+
+const closeInput = z.strictObject({
+  orderId,
+  actor: note(64),
+  reason: note(256),
+  ifPaidLater: z.literal('refund', 'must be "refund"').optional(),
+});
 
 const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const;
 
@@ -78,6 +168,37 @@ const decision = z.strictObject({
   actor: note(64),
   reason: note(256),
   outside: z.strictObject({ reference: note(256) }).optional(),
+  because: note(100).optional(),
+});
+
+const merchantName = z
+  .string('is missing or not a string')
+  .regex(/^\S{1,64}$/, 'must be the name of a merchant, or its id as `merchant list` shows it');
+
+const pausing = z
+  .strictObject({
+    what: z.enum(['refunds', 'merchant'], 'must be "refunds" or "merchant"'),
+    merchant: merchantName.optional(),
+    actor: note(64),
+    reason: note(256),
+  })
+  .refine(({ what, merchant }) => what === 'refunds' || merchant !== undefined, {
+    path: ['merchant'],
+    error: 'is missing',
+  });
+
+const listDecision = z.strictObject({
+  because: note(100),
+  merchant: merchantName.optional(),
+  to: z.enum(['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'], 'must be PAID, REFUNDING, REFUNDED or CLOSED'),
+  actor: note(64),
+  reason: note(256),
+  limit: z
+    .int('must be a whole number')
+    .min(1, 'must be 1 or more')
+    .max(10_000, 'must be at most 10000')
+    .optional(),
+  dryRun: z.boolean('must be true or false').optional(),
 });
 
 const HIGHEST_BIGINT = 2n ** 63n - 1n;
@@ -102,6 +223,28 @@ const correction = z.strictObject({
   actor: note(64),
   reason: note(256),
 });
+
+/** It may end in the number of a refund made in the merchant portal: any characters. */
+const messageId = z
+  .string('is missing or not a string')
+  .regex(/^\P{Cc}{1,200}$/u, 'must be the id of a result, as `order show` lists it');
+
+const resending = z.strictObject({
+  orderId,
+  messageId: messageId.optional(),
+  actor: note(64),
+  reason: note(256),
+});
+
+const skipping = z.strictObject({ orderId, messageId, actor: note(64), reason: note(256) });
+
+/** Yesterday in Beijing: the newest bill that there can be. */
+export const yesterdayInBeijing = (): string =>
+  new Date(Date.now() + 8 * 3_600_000 - 86_400_000).toISOString().slice(0, 10);
+
+const billDate = z.iso
+  .date('must be a day like 2026-11-28')
+  .refine((date) => date <= yesterdayInBeijing(), 'must be a day that is over in Beijing');
 
 const recovery = z.strictObject({
   since: z.iso
@@ -133,13 +276,46 @@ export const parseCloseInput = (input: unknown): ParsedCloseInput => parse(close
 export const parseDecision = (input: unknown): ResolveReview => parse(decision, input);
 
 /** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseListDecision = (input: unknown): z.output<typeof listDecision> =>
+  parse(listDecision, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parsePause = (input: unknown): z.output<typeof pausing> => parse(pausing, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
 export const parseResolution = (input: unknown): UnmatchedResolution => parse(resolution, input);
 
 /** @throws PaymentError INVALID_INPUT that names every fault */
 export const parseCorrection = (input: unknown): MerchantCorrection => parse(correction, input);
 
 /** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseResending = (input: unknown): z.output<typeof resending> => parse(resending, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseSkipping = (input: unknown): MessageDecision => parse(skipping, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
 export const parseRecovery = (input: unknown): z.output<typeof recovery> => parse(recovery, input);
+
+/**
+ * A day in Beijing that is over, `yyyy-MM-dd`.
+ *
+ * @throws PaymentError INVALID_INPUT
+ */
+export const parseBillDate = (text: string): string =>
+  parse(z.object({ date: billDate }), { date: text }).date;
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseRefundInput = (input: unknown): z.output<typeof refundInput> => parse(refundInput, input);
+
+/** @throws PaymentError INVALID_INPUT that names every fault */
+export const parseRefundDecision = (input: unknown): ResolveRefund => parse(refundDecision, input);
+
+/** @throws PaymentError INVALID_INPUT */
+export const parseRefundId = (text: unknown): string =>
+  parse(z.object({ refundId: z.string().min(1, 'is empty').max(64, 'has more than 64 characters') }), {
+    refundId: text,
+  }).refundId;
 
 /** @throws PaymentError INVALID_INPUT */
 export const parseOrderId = (text: unknown): string =>
@@ -177,7 +353,7 @@ function refuseLongTexts(input: unknown): void {
   );
 }
 
-/** A slip of the pen is named; what cannot be one (a token, a number of a buyer) is not repeated into answers and logs. */
+/** A typing error is named; what cannot be one (a token, a buyer's number) is not repeated in responses and logs. */
 const nameOf = (key: string): string => (/^[A-Za-z_]{1,32}$/.test(key) ? key : '(a name like no field)');
 
 function listOf(keys: readonly string[]): string {

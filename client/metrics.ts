@@ -64,6 +64,7 @@ export function createServerMetrics(): ServerMetrics {
 
 /** Prometheus' increase() does not see the first value of a series, and alerts ask for the first forgery. */
 function beginAtZero(notifications: Counter<'outcome' | 'code'>): void {
-  for (const outcome of ['taken', 'repeated', 'unmatched']) notifications.inc({ outcome, code: '' }, 0);
+  for (const outcome of ['taken', 'repeated', 'unmatched', 'other'])
+    notifications.inc({ outcome, code: '' }, 0);
   for (const code of NOTIFICATION_FAULTS) notifications.inc({ outcome: 'refused', code }, 0);
 }

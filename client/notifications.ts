@@ -2,50 +2,57 @@ import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Database } from '../db/connect';
 import { storeEvidence } from '../db/evidence';
-import { isOf, merchantId } from '../db/merchants';
+import { noteOtherSeller } from '../db/merchants';
 import { findPayment } from '../db/payments';
 import { isNews } from '../db/rules';
 import { keepUnmatched } from '../db/unmatched-notifications';
-import type { AlipayGateway } from '../activities/alipay/gateway';
-import type {
-  NotificationBody,
-  NotificationFault,
-  NotificationRead,
-} from '../activities/alipay/notification';
+import type { AlipayGateways } from '../activities/alipay/gateways';
+import type { NotificationBody, NotificationRead } from '../activities/alipay/notification';
 import { meaningOf, readNotification } from '../activities/alipay/notification';
 import { readSignedFields } from '../activities/alipay/signed-body';
 import { wakePayment } from '../activities/payment-workflow';
 import type { Observer } from './observer';
 
-/** The only two words that Alipay takes for an answer; after anything but `success` it sends again for 25 hours. */
+/** The only two answers that Alipay understands; after anything but `success` it repeats the notification for 25 hours. */
 export type NotifyAnswer = 'success' | 'fail';
 
 type GenuineNotification = Extract<NotificationRead, { kind: 'genuine' }>;
 
+type RefusedNotification = Extract<NotificationRead, { kind: 'refused' }>;
+
 export interface NotificationDependencies {
   db: Database;
-  alipay: AlipayGateway;
+  alipay: AlipayGateways;
   temporal: Client;
   log: Logger;
   observer: Observer;
 }
 
 /**
- * Takes one notification of Alipay: reads it, and if it is genuine stores it, and returns `success` once Temporal holds
- * the signal to the payment's workflow. What it proves is for that workflow to record. (Handout: `callbackNotify`.)
+ * Takes one notification from Alipay. Stores it if it is genuine, and returns `success` once Temporal holds the signal to
+ * the payment's workflow, which records what the notification proves. (Handout: `callbackNotify`.)
  */
 export async function handleNotification(
   deps: NotificationDependencies,
   body: NotificationBody,
 ): Promise<NotifyAnswer> {
-  const read = readNotification(deps.alipay.verifier, body);
-  if (read.kind === 'refused') return refuse(deps, read.code, read.outTradeNo);
+  const read = readNotification(deps.alipay.verifiers, body);
+  if (read.kind === 'refused') {
+    if (read.paidTo) await noteOtherSeller(deps.db, read.paidTo);
+    return refuse(deps, read);
+  }
+  if (read.kind === 'other') {
+    // Taken, or Alipay would repeat it. A shop that needs such messages has them sent to another address.
+    deps.observer.notification('other');
+    deps.log.info({ what: read.what }, "message of Alipay's that is of no payment");
+    return 'success';
+  }
 
-  const { notification, signed } = read;
+  const { merchant, notification, signed } = read;
   const { outTradeNo, notifyId, tradeStatus, totalAmount, refundedAmount } = notification;
   const payment = await findPayment(deps.db, outTradeNo);
   // Another merchant may use the same number: what its account was paid says nothing of our payment.
-  if (!payment || !isOf(payment.merchant, [merchantId(deps.alipay.settings)])) return keep(deps, read);
+  if (!payment || (payment.merchant ?? deps.alipay.ids[0]) !== merchant) return keep(deps, read);
   const stored = await storeEvidence(deps.db, {
     outTradeNo,
     kind: 'notification',
@@ -68,15 +75,14 @@ export async function handleNotification(
 
 function refuse(
   { log, observer }: NotificationDependencies,
-  code: NotificationFault,
-  outTradeNo: string | undefined,
+  { code, outTradeNo, paidTo }: RefusedNotification,
 ): NotifyAnswer {
   observer.notification('refused', code);
-  log.warn({ code, outTradeNo }, 'notification refused');
+  log.warn({ code, outTradeNo, ...(paidTo && { paidTo: paidTo.sellerId }) }, 'notification refused');
   return 'fail';
 }
 
-/** Genuine, but of no payment of this merchant here: money without an order. A person looks; Alipay need not send it again. */
+/** Genuine, but about no payment of this merchant: money without an order, for a person. Alipay need not send it again. */
 async function keep(
   { db, log, observer }: NotificationDependencies,
   { notification: { outTradeNo, notifyId }, signed }: GenuineNotification,

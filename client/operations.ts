@@ -1,12 +1,13 @@
 import { WorkflowFailedError, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
-import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
+import { ActivityFailure, ApplicationFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
+import { readReturn } from '../activities/alipay/return';
 import { updatePayment } from '../activities/payment-workflow';
 import { row } from '../db/connect';
 import { unknownOrder, unknownPayment } from '../db/ledger';
 import type { MerchantWithOpen } from '../db/merchants';
-import { listMerchants, merchantId } from '../db/merchants';
-import type { ClockedOrder } from '../db/orders';
-import { findOrder } from '../db/orders';
+import { listMerchants } from '../db/merchants';
+import type { ClockedOrder, Order } from '../db/orders';
+import { findOrder, refundIfPaidLater } from '../db/orders';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
 import type { closeOrder } from '../workflows/close-order';
@@ -20,15 +21,27 @@ import {
   closeWorkflowId,
   paymentWorkflowId,
 } from '../workflows/messages';
-import type { ClientDependencies } from './client-dependencies';
-import { callTemporal } from './client-dependencies';
-import { explain } from './dependencies';
+import type { ClientDependencies } from './dependencies';
+import { awaitWorker, callTemporal, explain } from './dependencies';
 
-/** `checkNow` itself answers after 5 s; the rest is for the workers to take it up. */
-const UPDATE_MS = 20_000;
+/** `checkNow` itself returns after 5 s; the rest is for a worker to take it up. */
+export const UPDATE_MS = 20_000;
 
 /** Closing asks Alipay several times about each payment. */
 const CLOSE_MS = 60_000;
+
+/** @throws PaymentError RETURN_FORGED, PAYMENT_UNKNOWN */
+export async function verifyReturn(deps: ClientDependencies, url: string): Promise<PaymentState> {
+  const query = url.slice(url.indexOf('?') + 1).split('#', 1)[0] ?? '';
+  const outTradeNo = readReturn(deps.alipay.verifiers, query);
+  if (outTradeNo === undefined) {
+    throw new PaymentError(
+      'RETURN_FORGED',
+      'Alipay has not signed this address for this app and seller. Hand over the query as it came, not parsed.',
+    );
+  }
+  return checkNow(deps, outTradeNo);
+}
 
 /** A merchant of the database. */
 export interface ListedMerchant extends MerchantWithOpen {
@@ -39,7 +52,7 @@ export interface ListedMerchant extends MerchantWithOpen {
 /** One run of a payment's workflow. */
 export interface PaymentRun {
   runId: string;
-  /** Temporal's word: RUNNING, COMPLETED, FAILED … */
+  /** As Temporal names it: RUNNING, COMPLETED, FAILED … */
   status: string;
   startedAt: Date;
   /** Null while it runs. */
@@ -47,9 +60,14 @@ export interface PaymentRun {
 }
 
 /** @throws PaymentError ORDER_UNKNOWN */
-export async function requireOrder({ db }: ClientDependencies, orderId: string): Promise<ClockedOrder> {
+export async function requireOrder({ db }: ClientDependencies, orderId: string): Promise<Order> {
   const order = await findOrder(db, orderId);
   if (!order) throw unknownOrder(orderId);
+  return withoutClock(order);
+}
+
+/** An order without the fields that depend on the time of reading. */
+export function withoutClock({ expired, remainingMs, ...order }: ClockedOrder): Order {
   return order;
 }
 
@@ -60,12 +78,26 @@ export async function requirePayment({ db }: ClientDependencies, outTradeNo: str
   return payment;
 }
 
-/** Closes an order by its workflow, Alipay asked first, and returns its row then. */
-export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInput): Promise<ClockedOrder> {
-  const { orderId } = input;
+/** Closes an order by its workflow, which asks Alipay first, and returns the row as it is then. */
+export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInput): Promise<Order> {
+  const { orderId, ifPaidLater } = input;
   await requireOrder(deps, orderId);
+  // Its run may be one that was started without that, and is joined.
+  if (ifPaidLater) await refundIfPaidLater(deps.db, orderId);
   try {
-    await deps.temporal.withDeadline(Date.now() + CLOSE_MS, () =>
+    await runClose(deps, input);
+  } catch (error) {
+    if (!ifPaidLater || !(error instanceof PaymentError) || error.code !== 'ORDER_HELD') throw error;
+    await runClose(deps, input);
+  }
+  return requireOrder(deps, orderId);
+}
+
+/** @throws PaymentError */
+async function runClose(deps: ClientDependencies, input: CloseOrderInput): Promise<void> {
+  const { orderId } = input;
+  try {
+    await awaitWorker(deps.temporal, CLOSE_MS, () =>
       deps.temporal.workflow.execute<typeof closeOrder>(WORKFLOWS.closeOrder, {
         workflowId: closeWorkflowId(orderId),
         workflowIdConflictPolicy: 'USE_EXISTING',
@@ -76,16 +108,15 @@ export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInp
       }),
     );
   } catch (error) {
+    if (error instanceof WorkflowNotFoundError) throw goneRun(error);
     throw error instanceof WorkflowFailedError ? fromFailure(error.cause) : error;
   }
-  return requireOrder(deps, orderId);
 }
 
 /** Every merchant of this database, and whether this client has it. */
 export async function merchantsOf({ db, alipay }: ClientDependencies): Promise<ListedMerchant[]> {
-  const ours = merchantId(alipay.settings);
   const found = await listMerchants(db);
-  return found.map((merchant) => ({ ...merchant, configured: merchant.id === ours }));
+  return found.map((merchant) => ({ ...merchant, configured: alipay.ids.includes(merchant.id) }));
 }
 
 /** The runs of a payment's workflow that Temporal still keeps, oldest first. */
@@ -133,7 +164,7 @@ async function update(
 ): Promise<PaymentState> {
   const payment = await requirePayment(deps, outTradeNo);
   try {
-    return await deps.temporal.withDeadline(Date.now() + UPDATE_MS, () =>
+    return await awaitWorker(deps.temporal, UPDATE_MS, () =>
       updatePayment(deps.temporal, payment, name, args),
     );
   } catch (error) {
@@ -157,6 +188,7 @@ export async function healthOf({ db, temporal }: ClientDependencies): Promise<He
   };
 }
 
+/** Whether the dependencies answer. */
 export interface Health {
   database: boolean;
   temporal: boolean;
@@ -166,7 +198,7 @@ export interface Health {
 const isUnavailable = (error: unknown): boolean => error instanceof PaymentError && error.status === 503;
 
 /** The failure that ended a workflow or an update, as an error of the interface. */
-function fromFailure(cause: Error | undefined): Error {
+export function fromFailure(cause: Error | undefined): Error {
   const failure = cause instanceof ActivityFailure ? cause.cause : cause;
   if (failure instanceof ApplicationFailure && failure.type?.startsWith('ALIPAY_')) {
     return new PaymentError('ALIPAY_UNAVAILABLE', `${failure.message}. Trying again is safe.`, { cause });
@@ -174,5 +206,14 @@ function fromFailure(cause: Error | undefined): Error {
   if (failure instanceof ApplicationFailure && isErrorCode(failure.type)) {
     return new PaymentError(failure.type, failure.message, { cause });
   }
+  if (cause instanceof TerminatedFailure || cause instanceof TimeoutFailure) return goneRun(cause);
   return cause ?? new Error('the workflow failed');
 }
+
+/** Somebody ended the run, or Temporal lost its store: the work may or may not have been done. */
+const goneRun = (cause: Error): PaymentError =>
+  new PaymentError(
+    'TEMPORAL_UNAVAILABLE',
+    'The workflow run is gone, and its result is not known. Trying again is safe.',
+    { cause },
+  );

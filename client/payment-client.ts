@@ -1,16 +1,18 @@
 import { Client, Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { NotificationBody } from '../activities/alipay/notification';
-import { openGateway } from '../activities/alipay/open';
+import { openGateways } from '../activities/alipay/open';
 import { openDatabase } from '../db/connect';
 import type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
 import { correctMerchant } from '../db/merchants';
-import type { ClockedOrder, Order } from '../db/orders';
+import type { MessageDecision, OrderMessage } from '../db/order-messages';
+import type { Order } from '../db/orders';
 import type { PaymentEvent } from '../db/payment-events';
 import { findEvents } from '../db/payment-events';
 import type { Payment } from '../db/payments';
 import { listPayments, listReviews } from '../db/payments';
 import type { Recovery } from '../db/recovery';
+import type { RefundFilter } from '../db/refunds';
 import { recoverByHand } from '../db/recovery';
 import type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
 import { listUnmatched, resolveUnmatched } from '../db/unmatched-notifications';
@@ -22,22 +24,27 @@ import { clientTracing } from '../worker/tracing';
 import type {
   CloseOrderInput,
   PaymentState,
+  ResolveRefund,
   ResolveReview,
   StoredPaymentStatus,
 } from '../workflows/messages';
+import type { Audits } from './audits';
+import { auditsOf } from './audits';
 import type { Checkout, CheckoutInput, OrderInput } from './checkout';
 import { checkOut, registerOrder } from './checkout';
-import type { ClientDependencies } from './client-dependencies';
-import { callTemporal } from './client-dependencies';
-import { explain } from './dependencies';
-import { FollowUpControl } from './follow-up';
+import type { FollowUps, Reconciliations, Sweeps } from './controls';
+import { followUpsOf, reconciliationsOf, sweepsOf } from './controls';
+import type { ClientDependencies } from './dependencies';
+import { callTemporal, explained } from './dependencies';
 import {
   parseCloseInput,
   parseCorrection,
   parseDecision,
   parseOrderInput,
   parseRecovery,
+  parseResending,
   parseResolution,
+  parseSkipping,
 } from './input';
 import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
@@ -54,31 +61,19 @@ import {
   requirePayment,
   runsOf,
   statusOf,
+  verifyReturn,
 } from './operations';
-import { SweepControl } from './sweep';
+import type { Pauses } from './pauses';
+import { pausesOf } from './pauses';
+import type { RefundInput, RefundView } from './refunds';
+import { askForRefund, refundOf, refundsOf, settleRefund } from './refunds';
+import { resend, resultsOf, skip } from './results';
+import type { ListDecided, ListDecision } from './review-lists';
+import { decideList } from './review-lists';
 
-/** What can be done about the follow-up. */
-export type FollowUps = Pick<FollowUpControl, 'run' | 'pause' | 'resume'>;
-
-/** What can be done about the sweep. */
-export type Sweeps = Pick<SweepControl, 'install' | 'run' | 'report' | 'pause' | 'resume'>;
-
-export type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
-export type { Recovery } from '../db/recovery';
-export type { Order } from '../db/orders';
-export type { PaymentEvent } from '../db/payment-events';
-export type { Payment } from '../db/payments';
-export type { NotifyAnswer } from './notifications';
-export type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
-export type { ScheduleState } from './schedules';
-export type { InstalledSchedules, LastSweep } from './sweep';
-export type { Checkout, CheckoutInput, OrderInput } from './checkout';
-export type { PaymentSettings } from './client-dependencies';
-export type { Health, ListedMerchant, PaymentRun } from './operations';
-export { PaymentError } from '../workflows/errors';
-
+/** What a {@link PaymentClient} is made of; {@link PaymentClient.connect} makes it by the environment. */
 export type PaymentClientDependencies = Omit<ClientDependencies, 'observer'> & {
-  /** Who counts what is done. Default: nobody. */
+  /** Counts what is done. Default: nothing is counted. */
   observer?: Observer;
 };
 
@@ -94,16 +89,25 @@ export class PaymentClient {
   readonly sweep: Sweeps;
   /** The follow-up's Schedule, and a follow-up by hand. */
   readonly followUp: FollowUps;
+  /** Alipay's daily bills against the tables. */
+  readonly reconcile: Reconciliations;
+  /** Whether the books prove themselves. */
+  readonly audit: Audits;
+  /** Switches for a bad day. */
+  readonly pauses: Pauses;
   readonly #deps: ClientDependencies;
 
   constructor(deps: PaymentClientDependencies) {
     this.#deps = { observer: NO_OBSERVER, ...deps };
-    this.sweep = guarded(new SweepControl(deps.temporal, deps.settings.sweep));
-    this.followUp = guarded(new FollowUpControl(deps.temporal));
+    this.sweep = sweepsOf(deps);
+    this.followUp = followUpsOf(deps);
+    this.reconcile = reconciliationsOf(deps);
+    this.audit = auditsOf(deps);
+    this.pauses = pausesOf(deps);
   }
 
   /**
-   * A client with the settings of the environment (see the README's table). Nothing is connected until the first
+   * A client with the settings of the environment (docs/settings.md). Nothing is connected until the first
    * call, and a connection that is lost comes back by itself.
    *
    * @throws PaymentError CONFIG_INVALID that names every fault at once
@@ -112,7 +116,9 @@ export class PaymentClient {
     env: NodeJS.ProcessEnv = process.env,
     { log, observer }: { log?: Logger; observer?: Observer } = {},
   ): Promise<PaymentClient> {
-    const config = readConfig(env, { needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'log'] });
+    const config = readConfig(env, {
+      needs: ['database', 'merchants', 'proxy', 'payments', 'sweep', 'payloads', 'log'],
+    });
     const { connectionOptions, namespace } = readTemporalConfig(env);
     const db = openDatabase(config.database);
     return new PaymentClient({
@@ -123,7 +129,7 @@ export class PaymentClient {
         ...(await clientTracing()),
       }),
       db,
-      alipay: openGateway(db, config.alipay),
+      alipay: openGateways(db, config.merchants),
       settings: { ...config.payments, sweep: config.sweep },
       log: log ?? createLogger({ name: 'client', env }),
       ...(observer && { observer }),
@@ -136,19 +142,19 @@ export class PaymentClient {
    * @throws PaymentError INVALID_INPUT, MERCHANT_DIFFERS, AMOUNT_DIFFERS
    */
   registerOrder(input: OrderInput): Promise<Order> {
-    return this.#guard(async () => withoutClock(await registerOrder(this.#deps, parseOrderInput(input))));
+    return explained(() => registerOrder(this.#deps, parseOrderInput(input)));
   }
 
   /**
-   * The buyer wants to pay: registers the order if that has not been done, opens its payment, starts the workflow
-   * that will know what became of it, and answers where the buyer pays. Repeating it gives the same payment.
+   * Starts a payment: registers the order unless it is registered, opens its payment, starts the workflow that finds out how
+   * it ends, and returns where the buyer pays. Repeating the call returns the same payment.
    *
    * @throws PaymentError INVALID_INPUT, MERCHANT_DIFFERS, AMOUNT_DIFFERS, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD,
-   *   OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED
+   *   OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED, MERCHANT_PAUSED
    */
   async checkout(input: CheckoutInput): Promise<Checkout> {
     const { observer } = this.#deps;
-    const opening = this.#guard(() => checkOut(this.#deps, input));
+    const opening = explained(() => checkOut(this.#deps, input));
     const done = await observed(opening, (outcome, code) => observer.checkout(outcome, code));
     observer.checkout('opened');
     return done;
@@ -160,73 +166,115 @@ export class PaymentClient {
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD (the sweep closes it later)
    */
   closeOrder(input: CloseOrderInput): Promise<Order> {
-    return this.#guard(async () => withoutClock(await cancelOrder(this.#deps, parseCloseInput(input))));
+    return explained(() => cancelOrder(this.#deps, parseCloseInput(input)));
   }
 
-  /** @throws PaymentError ORDER_UNKNOWN */
+  /**
+   * Refunds a part or all of what was paid for an order. The refund is REQUESTED, and DONE once Alipay has proven it; then the
+   * order service is told. Repeating the call returns the same refund.
+   *
+   * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, ORDER_NOT_PAID, ORDER_HELD, MERCHANT_DIFFERS, REFUND_DIFFERS,
+   *   REFUND_TOO_LARGE
+   */
+  refund(input: RefundInput): Promise<RefundView> {
+    return explained(() => askForRefund(this.#deps, input));
+  }
+
+  /**
+   * Where a refund stands.
+   *
+   * @throws PaymentError REFUND_UNKNOWN
+   */
+  refundStatus(refundId: string): Promise<RefundView> {
+    return explained(() => refundOf(this.#deps, refundId));
+  }
+
+  /** All refunds, including those made in the merchant portal; newest first. */
+  refunds(filter: RefundFilter = {}): Promise<RefundView[]> {
+    return explained(() => refundsOf(this.#deps, filter));
+  }
+
+  /**
+   * Carries out a person's decision about a refund in review; Alipay is asked first.
+   *
+   * @throws PaymentError REFUND_UNKNOWN, REVIEW_REFUSED, INVALID_INPUT
+   */
+  resolveRefund(refundId: string, decision: ResolveRefund): Promise<RefundView> {
+    return explained(() => settleRefund(this.#deps, refundId, decision));
+  }
+
+  /**
+   * An order's row.
+   *
+   * @throws PaymentError ORDER_UNKNOWN
+   */
   order(orderId: string): Promise<Order> {
-    return this.#guard(async () => withoutClock(await requireOrder(this.#deps, orderId)));
+    return explained(() => requireOrder(this.#deps, orderId));
   }
 
-  /** @throws PaymentError PAYMENT_UNKNOWN */
+  /**
+   * A payment's row.
+   *
+   * @throws PaymentError PAYMENT_UNKNOWN
+   */
   payment(outTradeNo: string): Promise<Payment> {
-    return this.#guard(() => requirePayment(this.#deps, outTradeNo));
+    return explained(() => requirePayment(this.#deps, outTradeNo));
   }
 
-  /** Newest first. */
+  /** The rows of payments, newest first, 50 where no limit is given. */
   payments(
     filter: { status?: StoredPaymentStatus; orderId?: string; limit?: number } = {},
   ): Promise<Payment[]> {
-    return this.#guard(() => listPayments(this.#deps.db, filter));
+    return explained(() => listPayments(this.#deps.db, filter));
   }
 
   /** Payments that wait for {@link resolveReview}, the longest waiting first. */
   reviews({ limit = 50 }: { limit?: number } = {}): Promise<Payment[]> {
-    return this.#guard(() => listReviews(this.#deps.db, limit));
+    return explained(() => listReviews(this.#deps.db, limit));
   }
 
   /**
-   * Genuine notifications of payments that are not here, newest first: money without an order. `all` tells of those
-   * too that somebody has dealt with.
+   * Genuine notifications of payments that are not here, newest first: money without an order. `all` includes
+   * those that a person has dealt with.
    */
   unmatched({ limit = 50, all = false }: { limit?: number; all?: boolean } = {}): Promise<
     UnmatchedNotification[]
   > {
-    return this.#guard(() => listUnmatched(this.#deps.db, { limit, all }));
+    return explained(() => listUnmatched(this.#deps.db, { limit, all }));
   }
 
   /**
-   * A person has dealt with an unmatched notification: it counts no longer. The row stays, with who and what was done.
+   * Marks an unmatched notification as dealt with by a person. The row stays, with who resolved it and how.
    *
    * @throws PaymentError INVALID_INPUT, NOTIFICATION_UNKNOWN, NOTIFICATION_RESOLVED
    */
   resolveUnmatched(resolution: UnmatchedResolution): Promise<UnmatchedNotification> {
-    return this.#guard(() => resolveUnmatched(this.#deps.db, parseResolution(resolution)));
+    return explained(() => resolveUnmatched(this.#deps.db, parseResolution(resolution)));
   }
 
   /** Every merchant of this database, with the number of its open payments, and whether this client has it. */
   merchants(): Promise<ListedMerchant[]> {
-    return this.#guard(() => merchantsOf(this.#deps));
+    return explained(() => merchantsOf(this.#deps));
   }
 
   /**
-   * A person says that a merchant was registered with a wrong seller id: its orders and payments belong to the right one
-   * from now on.
+   * Corrects a merchant that was registered with a wrong seller id: its orders and payments belong to the right one from now
+   * on.
    *
    * @throws PaymentError INVALID_INPUT, NOT_FOUND
    */
   correctMerchant(correction: MerchantCorrection): Promise<CorrectedMerchant> {
-    return this.#guard(() => correctMerchant(this.#deps.db, parseCorrection(correction)));
+    return explained(() => correctMerchant(this.#deps.db, parseCorrection(correction)));
   }
 
   /**
-   * After Temporal's store was restored from a backup of the time `since` (ISO 8601): planned checks are made at once, and
-   * results told since are told again with their old ids. `dryRun` only counts.
+   * Recovers after Temporal's store was restored from a backup made at `since` (ISO 8601): makes planned checks at once, and
+   * sends the results told since then again, with their old ids. `dryRun` only counts.
    *
    * @throws PaymentError INVALID_INPUT
    */
   recover(input: { since: string; actor: string; dryRun?: boolean }): Promise<Recovery> {
-    return this.#guard(async () => {
+    return explained(async () => {
       const { since, actor, dryRun = false } = parseRecovery(input);
       return recoverByHand(this.#deps.db, { since, actor, dryRun });
     });
@@ -238,21 +286,21 @@ export class PaymentClient {
    * @throws PaymentError PAYMENT_UNKNOWN
    */
   runs(outTradeNo: string): Promise<PaymentRun[]> {
-    return this.#guard(() => runsOf(this.#deps, outTradeNo));
+    return explained(() => runsOf(this.#deps, outTradeNo));
   }
 
   /** What happened to a payment, oldest first. */
   events(outTradeNo: string): Promise<PaymentEvent[]> {
-    return this.#guard(() => findEvents(this.#deps.db, outTradeNo));
+    return explained(() => findEvents(this.#deps.db, outTradeNo));
   }
 
   /**
-   * Where a payment stands: its workflow's own word, or the row's where no workflow can answer.
+   * A payment's state: as its workflow says, or as the row says where no workflow can answer.
    *
    * @throws PaymentError PAYMENT_UNKNOWN
    */
   status(outTradeNo: string): Promise<PaymentState> {
-    return this.#guard(() => statusOf(this.#deps, outTradeNo));
+    return explained(() => statusOf(this.#deps, outTradeNo));
   }
 
   /**
@@ -261,7 +309,18 @@ export class PaymentClient {
    * @throws PaymentError PAYMENT_UNKNOWN
    */
   checkNow(outTradeNo: string): Promise<PaymentState> {
-    return this.#guard(() => checkNow(this.#deps, outTradeNo));
+    return explained(() => checkNow(this.#deps, outTradeNo));
+  }
+
+  /**
+   * The buyer comes back from the cashier: verifies that Alipay has signed the address, then asks Alipay as {@link checkNow}
+   * does. The address proves nothing by itself: it may be opened again, by anybody.
+   *
+   * @param url the address that was opened, its path and query, or the query alone; as it came
+   * @throws PaymentError RETURN_FORGED, PAYMENT_UNKNOWN
+   */
+  verifyReturn(url: string): Promise<PaymentState> {
+    return explained(() => verifyReturn(this.#deps, url));
   }
 
   /**
@@ -270,18 +329,60 @@ export class PaymentClient {
    * @throws PaymentError PAYMENT_UNKNOWN, REVIEW_REFUSED, INVALID_INPUT
    */
   resolveReview(outTradeNo: string, decision: ResolveReview): Promise<PaymentState> {
-    return this.#guard(() => decide(this.#deps, outTradeNo, parseDecision(decision)));
+    return explained(() => decide(this.#deps, outTradeNo, parseDecision(decision)));
+  }
+
+  /**
+   * Carries out one decision about all payments in review for the same reason, each by the same rules as {@link resolveReview}.
+   * With `dryRun` it only shows which there are.
+   *
+   * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant
+   */
+  resolveReviews(decision: ListDecision): Promise<ListDecided> {
+    return explained(() => decideList(this.#deps, decision));
   }
 
   /**
    * Takes a notification of Alipay: the raw form body, best as bytes, or its parsed fields (which cannot be verified where
-   * Alipay sends GBK). Answer Alipay with exactly the word that comes back. A forged one is `fail`, never an error.
+   * Alipay sends GBK). Send Alipay exactly the word that this returns. A forged one is `fail`, never an error.
    */
   handleNotify(body: NotificationBody): Promise<NotifyAnswer> {
-    const taking = this.#guard(() =>
+    const taking = explained(() =>
       callTemporal(this.#deps.temporal, () => handleNotification(this.#deps, body)),
     );
     return observed(taking, (outcome, code) => this.#deps.observer.notification(outcome, code));
+  }
+
+  /**
+   * The results of an order, told or still to be told, in the order of telling.
+   *
+   * @throws PaymentError ORDER_UNKNOWN
+   */
+  results(orderId: string): Promise<OrderMessage[]> {
+    return explained(() => resultsOf(this.#deps.db, orderId));
+  }
+
+  /**
+   * Makes the next follow-up send the results of an order, or one of them, again, with their old ids.
+   *
+   * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND
+   */
+  resendResults(input: {
+    orderId: string;
+    messageId?: string;
+    actor: string;
+    reason: string;
+  }): Promise<OrderMessage[]> {
+    return explained(() => resend(this.#deps.db, parseResending(input)));
+  }
+
+  /**
+   * Skips an undelivered result, so that the later ones of its order are told.
+   *
+   * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD
+   */
+  skipResult(decision: MessageDecision): Promise<OrderMessage> {
+    return explained(() => skip(this.#deps.db, parseSkipping(decision)));
   }
 
   /** Whether the dependencies answer; `reason` says why the first that does not. Never throws. */
@@ -289,38 +390,9 @@ export class PaymentClient {
     return healthOf(this.#deps);
   }
 
+  /** Closes the connections to Postgres and Temporal. */
   async close(): Promise<void> {
     await this.#deps.db.destroy();
     await this.#deps.temporal.connection.close();
   }
-
-  async #guard<T>(act: () => Promise<T>): Promise<T> {
-    try {
-      return await act();
-    } catch (error) {
-      throw explain(error);
-    }
-  }
-}
-
-/** The same object, whose methods explain what they throw. */
-function guarded<T extends object>(target: T): T {
-  return new Proxy(target, {
-    get(of, name) {
-      const value: unknown = Reflect.get(of, name, of);
-      if (typeof value !== 'function') return value;
-      return async (...args: unknown[]) => {
-        try {
-          return await (value as (...all: unknown[]) => Promise<unknown>).apply(of, args);
-        } catch (error) {
-          throw explain(error);
-        }
-      };
-    },
-  });
-}
-
-function withoutClock(clocked: ClockedOrder): Order {
-  const { expired, remainingMs, ...order } = clocked;
-  return order;
 }

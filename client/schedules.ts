@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Client, ScheduleHandle } from '@temporalio/client';
 import { ScheduleNotFoundError } from '@temporalio/client';
 import { PaymentError } from '../workflows/errors';
@@ -11,81 +12,74 @@ export interface ScheduleState {
   nextTimes: Date[];
 }
 
-/** What {@link SweepControl.install} says of a Schedule. */
-export type InstalledSchedule = Pick<ScheduleState, 'scheduleId' | 'nextTimes'>;
-
 /**
- * What is said to a Schedule, and its answer. The server keeps a Schedule in a workflow of its own and reads it by a query,
+ * A call of a Schedule, and its answer. The server keeps a Schedule in a workflow of its own and reads it by a query,
  * which now and then waits 5 s for a worker that no longer asks (the sticky queue's time-out; measured: 2 of 40 reads
  * right after a trigger, on a busy machine).
  */
 const CALL_MS = 15_000;
 
-/** One of our Schedules: reading and pausing it, and finding what it started last. */
-export class ScheduleControl {
-  constructor(
-    private readonly temporal: Client,
-    private readonly scheduleId: string,
-  ) {}
+/** @throws PaymentError NOT_FOUND where the Schedule is not installed */
+export const readSchedule = (temporal: Client, scheduleId: string): Promise<ScheduleState> =>
+  callSchedule(temporal, scheduleId, stateOf);
 
-  /** @throws PaymentError NOT_FOUND where it is not installed */
-  describe(): Promise<ScheduleState> {
-    return this.#call(describeSchedule);
-  }
+/**
+ * Stops a Schedule from starting runs; a run under way goes on.
+ *
+ * @throws PaymentError NOT_FOUND where the Schedule is not installed
+ */
+export const pauseSchedule = (temporal: Client, scheduleId: string, note: string): Promise<ScheduleState> =>
+  callSchedule(temporal, scheduleId, async (handle) => {
+    await handle.pause(note);
+    return stateOf(handle);
+  });
 
-  /**
-   * Stops the Schedule from starting runs; one that runs goes on.
-   *
-   * @throws PaymentError NOT_FOUND where it is not installed
-   */
-  pause(note: string): Promise<ScheduleState> {
-    return this.#call(async (handle) => {
-      await handle.pause(note);
-      return describeSchedule(handle);
-    });
-  }
+/**
+ * Lets a Schedule start runs again.
+ *
+ * @throws PaymentError NOT_FOUND where the Schedule is not installed
+ */
+export const resumeSchedule = (temporal: Client, scheduleId: string, note: string): Promise<ScheduleState> =>
+  callSchedule(temporal, scheduleId, async (handle) => {
+    await handle.unpause(note);
+    return stateOf(handle);
+  });
 
-  /**
-   * Lets the Schedule start runs again.
-   *
-   * @throws PaymentError NOT_FOUND where it is not installed
-   */
-  resume(note: string): Promise<ScheduleState> {
-    return this.#call(async (handle) => {
-      await handle.unpause(note);
-      return describeSchedule(handle);
-    });
-  }
+/**
+ * The id of the workflow that a Schedule started last, if it has started one.
+ *
+ * @throws PaymentError NOT_FOUND where the Schedule is not installed
+ */
+export const lastWorkflowId = (temporal: Client, scheduleId: string): Promise<string | undefined> =>
+  callSchedule(temporal, scheduleId, async (handle) => {
+    const { info } = await handle.describe();
+    return info.recentActions.at(-1)?.action.workflow.workflowId;
+  });
 
-  /**
-   * The id of the workflow that it started last, if it has started one.
-   *
-   * @throws PaymentError NOT_FOUND where it is not installed
-   */
-  lastWorkflowId(): Promise<string | undefined> {
-    return this.#call(async (handle) => {
-      const { info } = await handle.describe();
-      return info.recentActions.at(-1)?.action.workflow.workflowId;
-    });
-  }
+/** A workflow id for a run by hand, beside a Schedule's own. */
+export const idByHand = (scheduleId: string): string =>
+  `${scheduleId}-by-hand-${new Date().toISOString()}-${randomBytes(3).toString('hex')}`;
 
-  async #call<T>(act: (handle: ScheduleHandle) => Promise<T>): Promise<T> {
-    try {
-      return await this.temporal.withDeadline(Date.now() + CALL_MS, () =>
-        act(this.temporal.schedule.getHandle(this.scheduleId)),
-      );
-    } catch (error) {
-      if (!(error instanceof ScheduleNotFoundError)) throw error;
-      throw new PaymentError(
-        'NOT_FOUND',
-        `There is no Schedule ${this.scheduleId}. Install it: durable-alipay sweep install`,
-        { cause: error },
-      );
-    }
+async function callSchedule<T>(
+  temporal: Client,
+  scheduleId: string,
+  call: (handle: ScheduleHandle) => Promise<T>,
+): Promise<T> {
+  try {
+    return await temporal.withDeadline(Date.now() + CALL_MS, () =>
+      call(temporal.schedule.getHandle(scheduleId)),
+    );
+  } catch (error) {
+    if (!(error instanceof ScheduleNotFoundError)) throw error;
+    throw new PaymentError(
+      'NOT_FOUND',
+      `There is no Schedule ${scheduleId}. Install it: durable-alipay sweep install`,
+      { cause: error },
+    );
   }
 }
 
-async function describeSchedule(handle: ScheduleHandle): Promise<ScheduleState> {
+async function stateOf(handle: ScheduleHandle): Promise<ScheduleState> {
   const { scheduleId, state, info } = await handle.describe();
   return {
     scheduleId,

@@ -1,19 +1,19 @@
 import { collectDefaultMetrics } from 'prom-client';
 import { createLogger, messageOf } from '../worker/log';
 import type { Logger } from '../worker/log';
+import { warnOfCertificates } from '../worker/certificates';
 import { readConfig } from '../worker/config';
 import { startTracing } from '../worker/tracing';
 import { PaymentError } from '../workflows/errors';
 import { buildHttpServer } from './http';
-import { explainListenError } from './listening';
+import { listen, serveMetrics } from './listening';
 import { createServerMetrics } from './metrics';
-import { serveMetrics } from './metrics-endpoint';
 import { PaymentClient } from './payment-client';
 
 /** Orchestrators kill after 30 s; this is how long requests in progress may take before that. */
 const GRACE_MS = 25_000;
 
-/** For a person at a terminal: JSON would fold the list of what the environment lacks into one line. */
+/** For a person at a terminal: JSON would fold the list of missing settings into one line. */
 function refuse(error: unknown): never {
   const message = error instanceof Error ? messageOf(error) : String(error);
   const text = error instanceof PaymentError ? `${error.code}: ${message}` : message;
@@ -24,12 +24,25 @@ function refuse(error: unknown): never {
 async function main(): Promise<void> {
   const {
     http,
+    merchants,
     metrics,
     tracing: collector,
   } = readConfig(process.env, {
-    needs: ['database', 'alipay', 'payments', 'sweep', 'payloads', 'http', 'log', 'metrics', 'tracing'],
+    needs: [
+      'database',
+      'merchants',
+      'proxy',
+      'payments',
+      'sweep',
+      'payloads',
+      'http',
+      'log',
+      'metrics',
+      'tracing',
+    ],
   });
   const log = createLogger({ name: 'server' });
+  for (const merchant of merchants) warnOfCertificates(merchant, log);
   const counts = metrics.address === undefined ? undefined : createServerMetrics();
   const tracing = await startTracing(collector, { service: 'durable-alipay-server', log });
   const payments = await PaymentClient.connect(process.env, { log, observer: counts });
@@ -37,16 +50,12 @@ async function main(): Promise<void> {
   if (counts) collectDefaultMetrics({ register: counts.registry });
   let stopServingMetrics = (): Promise<void> => Promise.resolve();
   try {
-    await app.listen({
-      host: http.host,
-      port: http.port,
-      listenTextResolver: (url) => `HTTP server ready at ${url}`,
-    });
+    await listen(app, http, { host: 'HOST', port: 'PORT' }, 'HTTP server');
     if (counts && metrics.address) stopServingMetrics = await serveMetrics(counts.registry, metrics.address);
   } catch (error) {
     await app.close();
     await payments.close();
-    throw explainListenError(error, http, { host: 'HOST', port: 'PORT' });
+    throw error;
   }
   closeOnSignal(log, async () => {
     await app.close();

@@ -1,9 +1,8 @@
-import { Option } from 'commander';
-import type { Command } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { CloseBy, Product } from '../../workflows/messages';
 import { parseCheckoutInput } from '../input';
-import { answer, examples } from './command';
-import type { Answering } from './command';
+import type { CliCommand } from './command';
+import { ORDER_ID, unredacted } from './command';
 import { fields } from './screen';
 
 interface CheckoutOptions {
@@ -13,44 +12,65 @@ interface CheckoutOptions {
   closeBy?: CloseBy;
   outTradeNo?: string;
   product?: Product;
+  merchant?: string;
+  buyerOpenId?: string;
+  extra?: unknown;
+  reprice?: boolean;
 }
 
-export function addCheckout(program: Command, answering: Answering): void {
-  program
-    .command('checkout')
-    .summary('register an order if it is new, and get the address where it is paid')
-    .description(
-      'Registers the order if it is new, starts the workflow that confirms its payment, and prints the address of ' +
-        "Alipay's cashier. Repeating it for an unpaid order gives the same payment again.",
-    )
-    .argument('<orderId>', "the shop's id of the order: letters, digits, _ and -")
-    .requiredOption('--amount <yuan>', 'what it costs, like 12.30')
-    .requiredOption('--subject <text>', 'what the buyer reads at the cashier')
-    .option('--expires-in <duration>', 'how long it may stay unpaid, like 30m (default: ORDER_TTL)')
-    .addOption(new Option('--close-by <who>', 'who closes it when it expires').choices(['sweep', 'timer']))
-    .option('--out-trade-no <id>', 'use this payment number instead of a new one')
-    .addOption(new Option('--product <kind>', 'the kind of cashier').choices(['page', 'wap', 'precreate']))
-    .addHelpText(
-      'after',
-      examples(
-        'checkout A-1001 --amount 12.30 --subject "Green tea"',
-        'checkout A-1002 --amount 99 --subject "Concert" --expires-in 30m --close-by timer',
-        'checkout A-1001 --amount 12.30 --subject "Green tea" --json | jq -r .paymentUrl',
-      ),
-    )
-    .action(
-      answering(async (payments, orderId: string, { amount, ...options }: CheckoutOptions) => {
-        const checkout = await payments.checkout(
-          parseCheckoutInput({ orderId, totalAmount: amount, ...options }),
-        );
-        return answer(checkout, (paint, { orderId: order, outTradeNo, workflowId, paymentUrl }) =>
-          fields(paint, [
-            ['Order', order],
-            ['Payment', outTradeNo],
-            ['Workflow', workflowId],
-            ['Pay at', paint('cyan', paymentUrl)],
-          ]),
-        );
-      }),
-    );
+/** @throws InvalidArgumentError */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError('It is not JSON.');
+  }
 }
+
+export const CHECKOUT: CliCommand = {
+  kind: 'connected',
+  name: 'checkout',
+  summary: 'register an order if it is new, and get the address where it is paid',
+  description:
+    'Registers the order if it is new, starts the workflow that confirms its payment, and prints the address of ' +
+    "Alipay's cashier. Repeating it for an unpaid order gives the same payment again.",
+  arguments: [ORDER_ID],
+  options: [
+    new Option('--amount <yuan>', 'what it costs, like 12.30').makeOptionMandatory(),
+    new Option('--subject <text>', 'what the buyer reads at the cashier').makeOptionMandatory(),
+    new Option('--expires-in <duration>', 'how long it may stay unpaid, like 30m (default: ORDER_TTL)'),
+    new Option('--close-by <who>', 'who closes it when it expires').choices(['sweep', 'timer']),
+    new Option('--out-trade-no <id>', 'use this payment number instead of a new one'),
+    new Option('--product <kind>', 'the kind of cashier').choices([
+      'page',
+      'wap',
+      'precreate',
+      'app',
+      'jsapi',
+    ]),
+    new Option('--merchant <name>', 'which merchant takes the money, by its name in MERCHANTS_FILE'),
+    new Option('--buyer-open-id <id>', 'the buyer in the mini program, for jsapi'),
+    new Option('--extra <json>', "Alipay's optional parameters by their own names, as an object").argParser(
+      parseJson,
+    ),
+    new Option('--reprice', 'if the order has another price, change it; its open payments become unusable'),
+  ],
+  examples: [
+    'checkout A-1001 --amount 12.30 --subject "Green tea"',
+    'checkout A-1002 --amount 99 --subject "Concert" --expires-in 30m --close-by timer',
+    'checkout A-1001 --amount 12.30 --subject "Green tea" --json | jq -r .paymentUrl',
+    'checkout A-1001 --amount 9.90 --subject "Green tea" --reprice',
+    `checkout A-1003 --amount 99 --subject "Phone" --product app --extra '{"extend_params": {"hb_fq_num": "3"}}'`,
+  ],
+  act: async ({ payments }, orderId: string, { amount, ...options }: CheckoutOptions) => {
+    const input = parseCheckoutInput({ orderId, totalAmount: amount, ...options });
+    return unredacted(await payments.checkout(input), (paint, shown) =>
+      fields(paint, [
+        ['Order', shown.orderId],
+        ['Payment', shown.outTradeNo],
+        ['Workflow', shown.workflowId],
+        ['Pay at', paint('cyan', shown.paymentUrl)],
+      ]),
+    );
+  },
+};

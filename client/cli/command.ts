@@ -1,39 +1,70 @@
 import { userInfo } from 'node:os';
-import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
+import { Argument, InvalidArgumentError, Option } from 'commander';
+import { redact } from '../../worker/log';
+import type { Diagnose } from '../doctor';
 import type { PaymentClient } from '../payment-client';
 import type { WatchSweep } from '../sweep';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
+import type { Part } from './parts';
+import type { BillBar } from './reconcile-bar';
 import { visibleData } from './screen';
 import type { Paint } from './screen';
 
 /** What the commands need of a {@link PaymentClient}. */
-export type CliPayments = Pick<
-  PaymentClient,
-  | 'checkout'
-  | 'closeOrder'
-  | 'order'
-  | 'payment'
-  | 'status'
-  | 'checkNow'
-  | 'resolveReview'
-  | 'payments'
-  | 'reviews'
-  | 'unmatched'
-  | 'resolveUnmatched'
-  | 'merchants'
-  | 'correctMerchant'
-  | 'recover'
-  | 'runs'
-  | 'events'
-  | 'close'
-> & {
-  sweep: Pick<PaymentClient['sweep'], 'install' | 'run' | 'report' | 'pause' | 'resume'>;
-  followUp: Pick<PaymentClient['followUp'], 'run' | 'pause' | 'resume'>;
-};
+export type CliPayments = Omit<PaymentClient, 'registerOrder' | 'handleNotify' | 'verifyReturn' | 'health'>;
 
-/** What a command has to say: data for `--json`, words for everybody else. {@link answer} makes it. */
+/** The command line, as a command that needs no connection sees it. */
+export interface Cli {
+  diagnose: Diagnose;
+  serveCodec: () => Promise<void>;
+  /** Prints a line before the answer; not with `--json`. */
+  say: (line: (paint: Paint) => string) => void;
+  /** A bar where one can be drawn: on a terminal, without `--json`. */
+  drawBar: () => SweepBar | undefined;
+  drawBillBar: () => BillBar | undefined;
+}
+
+/** The same, and a client, which is closed after the command. */
+export interface ConnectedCli extends Cli {
+  payments: CliPayments;
+}
+
+/** Is called with the command's arguments, and then its options. */
+type Act<C> = (cli: C, ...given: never[]) => Promise<Answer>;
+
+interface CommandHelp {
+  name: string;
+  /** One line in the list of commands. */
+  summary: string;
+  /** In the command's own help. Default: the summary. */
+  description?: string;
+  /** Without `durable-alipay`. */
+  examples: readonly string[];
+}
+
+interface CommandInput extends CommandHelp {
+  arguments?: readonly Argument[];
+  options?: readonly Option[];
+}
+
+/** One command: what its help says, what it takes, and what it does. */
+export type CliCommand = CommandInput &
+  (
+    | { kind: 'connected'; act: Act<ConnectedCli> }
+    | { kind: 'alone'; act: Act<Cli> }
+    /** A program of its own, which may read its options itself. */
+    | { kind: 'part'; name: Part; ownOptions?: true }
+  );
+
+/** A group of commands, like `payment`. */
+export interface CliGroup extends CommandHelp {
+  kind: 'group';
+  commands: readonly CliCommand[];
+}
+
+/** What a command prints: data for `--json`, text for people. {@link answer} makes it. */
 export interface Answer {
   data: unknown;
   text: (paint: Paint) => string;
@@ -41,10 +72,19 @@ export interface Answer {
 }
 
 /**
- * An answer whose words are made of a copy of the data in which nothing can act on a terminal. So whatever a screen
- * shows comes to it by its argument, not from around it.
+ * An answer without secrets and buyers' data. Its text is made from a copy of the data in which nothing can act on a terminal,
+ * so a screen must show only its argument, and nothing from its closure.
  */
 export function answer<T>(
+  data: T,
+  text: (paint: Paint, shown: T) => string,
+  exitCode: ExitCode = EXIT.ok,
+): Answer {
+  return unredacted(redact(data), text, exitCode);
+}
+
+/** The same, but with signatures: a URL to pay at needs its own. */
+export function unredacted<T>(
   data: T,
   text: (paint: Paint, shown: T) => string,
   exitCode: ExitCode = EXIT.ok,
@@ -52,21 +92,50 @@ export function answer<T>(
   return { data, text: (paint) => text(paint, visibleData(data)), exitCode };
 }
 
-/** Makes an action of commander out of a function that is given a connected client and answers. */
-export type Answering = <A extends unknown[]>(
-  handler: (payments: CliPayments, ...args: A) => Promise<Answer>,
-) => (...args: A) => Promise<void>;
-
 /** Something that shows how far a sweep is, until it is stopped. */
 export interface SweepBar {
   watch: WatchSweep;
   stop: () => void;
 }
 
-/** The examples at the end of a command's help. */
-export function examples(...lines: string[]): string {
-  return ['', 'Examples:', ...lines.map((line) => `  $ durable-alipay ${line}`)].join('\n');
+/** Adds a command or a group to the program. `run` carries out what a command does. */
+export function addTo(
+  parent: Command,
+  command: CliCommand | CliGroup,
+  run: (command: CliCommand, given: unknown[]) => Promise<void>,
+): void {
+  const { name, summary, description = '', examples } = command;
+  // Made by the parent, whose settings it inherits.
+  const added = parent
+    .command(name)
+    .summary(summary)
+    .description(description || `${capitalised(summary)}.`);
+  added.addHelpText('after', examplesHelp(examples));
+  if (command.kind === 'group') {
+    for (const inner of command.commands) addTo(added, inner, run);
+    return;
+  }
+  if (command.kind === 'part' && command.ownOptions) {
+    added.helpOption(false).allowUnknownOption().allowExcessArguments();
+  }
+  for (const argument of command.arguments ?? []) added.addArgument(argument);
+  for (const option of command.options ?? []) added.addOption(option);
+  // Commander calls it with arguments, options, and the command.
+  added.action((...given: unknown[]) => run(command, given.slice(0, -1)));
 }
+
+/** The examples at the end of a command's help. */
+export function examplesHelp(examples: readonly string[]): string {
+  return ['', 'Examples:', ...examples.map((line) => `  $ durable-alipay ${line}`)].join('\n');
+}
+
+const capitalised = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+export const ORDER_ID = new Argument('<orderId>', "the shop's id of the order");
+
+export const OUT_TRADE_NO = new Argument('<outTradeNo>', 'the payment number');
+
+export const LIMIT = new Option('--limit <n>', 'how many').argParser(wholeNumber(1, 10_000)).default(50);
 
 /** Parses an option that is a whole number. */
 export function wholeNumber(lowest: number, highest: number) {
@@ -77,24 +146,22 @@ export function wholeNumber(lowest: number, highest: number) {
   };
 }
 
-/** Who does something to a payment, an order or the sweep, and why. */
+/** Who does something, and why. */
 export interface WhoAndWhy {
   actor: string;
   reason: string;
 }
 
-/** Adds `--reason` and `--actor`: whatever an operator changes is recorded with both. */
-export function askWhoAndWhy(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--reason <text>', 'why; it is recorded').argParser(oneLine(256)).makeOptionMandatory(),
-    )
-    .addOption(actorOption());
-}
-
 /** `--actor`, by default whoever is logged in. */
-export const actorOption = (): Option =>
-  new Option('--actor <name>', 'who; it is recorded').argParser(oneLine(64)).default(userName());
+export const ACTOR = new Option('--actor <name>', 'who; it is recorded')
+  .argParser(oneLine(64))
+  .default(userName());
+
+/** Whatever an operator changes is recorded with both. */
+export const WHO_AND_WHY: readonly Option[] = [
+  new Option('--reason <text>', 'why; it is recorded').argParser(oneLine(256)).makeOptionMandatory(),
+  ACTOR,
+];
 
 function oneLine(longest: number) {
   return (text: string): string => {

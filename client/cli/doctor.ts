@@ -1,18 +1,10 @@
-import type { Command } from 'commander';
-import type { DiagnosisOptions, Finding, Verdict } from '../doctor';
-import { answer, examples } from './command';
-import type { Answer } from './command';
+import { Option } from 'commander';
+import type { Finding, Verdict } from '../doctor';
+import type { CliCommand } from './command';
+import { answer } from './command';
 import { EXIT } from './exit';
-import { visibleWords } from './screen';
 import type { Paint, Style } from './screen';
-
-/** Looks at everything that the application needs. */
-export type Diagnose = (options: DiagnosisOptions) => Promise<Finding[]>;
-
-/** Makes an action of commander out of a function that answers without a connection of its own. */
-export type Telling = <A extends unknown[]>(
-  handler: (say: (line: (paint: Paint) => string) => void, ...args: A) => Promise<Answer>,
-) => (...args: A) => Promise<void>;
+import { visibleWords } from './screen';
 
 const MARKS: Record<Verdict, [mark: string, style: Style]> = {
   ok: ['✓', 'green'],
@@ -23,39 +15,35 @@ const MARKS: Record<Verdict, [mark: string, style: Style]> = {
 
 const NAME_WIDTH = 18;
 
-export function addDoctor(program: Command, telling: Telling, diagnose: Diagnose): void {
-  program
-    .command('doctor')
-    .summary('check everything that is needed, and say what to do')
-    .description(
-      'Checks the environment, the keys, the clocks, the database, Temporal, the workers, the sweep and the gateway, ' +
-        'one by one, and says what to do about each fault. It changes nothing. Exit code 0: no fault (there may be ' +
-        'warnings); 1: there is one.',
-    )
-    .option('--notify', 'also send an unsigned notification to ALIPAY_NOTIFY_URL: it must be refused')
-    .addHelpText(
-      'after',
-      examples(
-        'doctor',
-        'doctor --notify',
-        `doctor --json | jq -r '.findings[] | select(.verdict == "fault") | .advice'`,
-      ),
-    )
-    .action(
-      telling(async (say, { notify = false }: { notify?: boolean }) => {
-        const findings = await diagnose({
-          notify,
-          tell: (finding) => say((paint) => describeFinding(paint, visibleWords(finding))),
-        });
-        const sound = !findings.some(({ verdict }) => verdict === 'fault');
-        return answer(
-          { sound, findings },
-          (paint, shown) => `\n${summary(paint, shown.findings)}`,
-          sound ? EXIT.ok : EXIT.failure,
-        );
-      }),
+export const DOCTOR: CliCommand = {
+  kind: 'alone',
+  name: 'doctor',
+  summary: 'check everything that is needed, and say what to do',
+  description:
+    'Checks the environment, the keys, the clocks, the database, Temporal, the workers, the sweep and the gateway, ' +
+    'one by one, and says what to do about each fault. It changes nothing. Exit code 0: no fault (there may be ' +
+    'warnings); 1: there is one.',
+  options: [
+    new Option('--notify', 'also send an unsigned notification to ALIPAY_NOTIFY_URL: it must be refused'),
+  ],
+  examples: [
+    'doctor',
+    'doctor --notify',
+    `doctor --json | jq -r '.findings[] | select(.verdict == "fault") | .advice'`,
+  ],
+  act: async ({ diagnose, say }, { notify = false }: { notify?: boolean }) => {
+    const findings = await diagnose({
+      notify,
+      tell: (finding) => say((paint) => describeFinding(paint, visibleWords(finding))),
+    });
+    const sound = !findings.some(({ verdict }) => verdict === 'fault');
+    return answer(
+      { sound, findings },
+      (paint, shown) => `\n${summary(paint, shown.findings)}`,
+      sound ? EXIT.ok : EXIT.failure,
     );
-}
+  },
+};
 
 function describeFinding(paint: Paint, { check, verdict, says, advice }: Finding): string {
   const [mark, style] = MARKS[verdict];

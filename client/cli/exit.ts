@@ -5,7 +5,7 @@ import { PaymentError } from '../../workflows/errors';
 /** What the shell is told. */
 export const EXIT = {
   ok: 0,
-  /** Something broke, a sweep left orders that broke, or the doctor found a fault. */
+  /** Something broke, a sweep left orders that broke, the books disagree, or the doctor found a fault. */
   failure: 1,
   usage: 2,
   unknownId: 3,
@@ -18,10 +18,11 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 /** For the help. */
 export const EXIT_HELP = `Exit codes:
   0  done
-  1  failure, a sweep that failed or in which orders failed, or a fault that the doctor found
+  1  failure, a sweep that failed or in which orders failed, a bill in which something is open, books that contradict
+     themselves, or a fault that the doctor found
   2  wrong usage, input or configuration
   3  unknown order, payment, notification or sweep
-  4  its state, or Alipay's word, does not allow that (paid, closed, expired, held, not in review)
+  4  its state, or Alipay's answer, does not allow that (paid, closed, expired, held, not in review)
   5  the database, Temporal or Alipay does not answer`;
 
 /** Only who set the environment can fix these. */

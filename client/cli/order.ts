@@ -1,67 +1,108 @@
-import type { Command } from 'commander';
 import { parseCloseInput, parseOrderId } from '../input';
-import { redact } from '../../worker/log';
-import type { PaymentClient } from '../payment-client';
-import { answer, askWhoAndWhy, examples } from './command';
-import type { Answering, WhoAndWhy } from './command';
+import type { Order, OrderMessage } from '../index';
+import { Argument, Option } from 'commander';
+import type { CliGroup, WhoAndWhy } from './command';
+import { ORDER_ID, WHO_AND_WHY, answer } from './command';
 import { paymentTable } from './payment';
-import { fields, status, when } from './screen';
 import type { Paint } from './screen';
+import { fields, status, table, when } from './screen';
 
-type Order = Awaited<ReturnType<PaymentClient['order']>>;
-
-export function addOrder(program: Command, answering: Answering): void {
-  const order = program
-    .command('order')
-    .summary('look at an order, or close it')
-    .addHelpText('after', examples('order show A-1001', 'order close A-1001 --reason "sold out"'));
-  addShow(order, answering);
-  addClose(order, answering);
-}
-
-function addShow(order: Command, answering: Answering): void {
-  order
-    .command('show')
-    .summary('one order and its payments')
-    .argument('<orderId>', "the shop's id of the order")
-    .addHelpText('after', examples('order show A-1001', 'order show A-1001 --json | jq .order.status'))
-    .action(
-      answering(async (payments, given: string) => {
+export const ORDER: CliGroup = {
+  kind: 'group',
+  name: 'order',
+  summary: 'look at an order, close it, or have its results told again',
+  examples: ['order show A-1001', 'order close A-1001 --reason "sold out"'],
+  commands: [
+    {
+      kind: 'connected',
+      name: 'show',
+      summary: 'one order, its payments, and what its order service was told',
+      arguments: [ORDER_ID],
+      examples: ['order show A-1001', 'order show A-1001 --json | jq .order.status'],
+      act: async ({ payments }, given: string) => {
         const orderId = parseOrderId(given);
-        const [found, itsPayments] = await Promise.all([
+        const [order, ofOrder, results] = await Promise.all([
           payments.order(orderId),
           payments.payments({ orderId }),
+          payments.results(orderId),
         ]);
-        return answer(redact({ order: found, payments: itsPayments }), (paint, shown) =>
-          [describeOrder(paint, shown.order), '', paymentTable(paint, shown.payments)].join('\n'),
+        return answer({ order, payments: ofOrder, results }, (paint, shown) =>
+          [
+            describeOrder(paint, shown.order),
+            paymentTable(paint, shown.payments),
+            resultTable(paint, shown.results),
+          ].join('\n\n'),
         );
-      }),
-    );
-}
-
-function addClose(order: Command, answering: Answering): void {
-  const close = order
-    .command('close')
-    .summary('close an unpaid order, at Alipay first')
-    .description(
-      'Closes an unpaid order and its payments. What Alipay was paid for is never closed: exit code 4. So is one ' +
-        'that cannot be closed yet (ORDER_HELD): the sweep closes it when it can.',
-    )
-    .argument('<orderId>', "the shop's id of the order");
-  askWhoAndWhy(close)
-    .addHelpText(
-      'after',
-      examples(
-        'order close A-1001 --reason "the buyer called it off"',
+      },
+    },
+    {
+      kind: 'connected',
+      name: 'close',
+      summary: 'close an unpaid order, at Alipay first',
+      description:
+        'Closes an unpaid order and its payments. An order that was paid at Alipay is never closed: exit code 4. Exit ' +
+        'code 4 also means that it cannot be closed yet (ORDER_HELD), because its cashier page may still be open: the ' +
+        'sweep closes it when it can. With `--if-paid-later refund` it is closed now, and money paid on the page goes back.',
+      arguments: [ORDER_ID],
+      options: [
+        new Option('--if-paid-later <what>', 'close it although its cashier page may be open').choices([
+          'refund',
+        ]),
+        ...WHO_AND_WHY,
+      ],
+      examples: [
+        'order close A-1001 --reason "the buyer cancelled"',
         'order close A-1001 --reason "sold out" --actor li --json | jq -r .status',
-      ),
-    )
-    .action(
-      answering(async (payments, orderId: string, options: WhoAndWhy) => {
-        const closed = await payments.closeOrder(parseCloseInput({ orderId, ...options }));
-        return answer(closed, describeOrder);
-      }),
-    );
+      ],
+      act: async ({ payments }, orderId: string, options: WhoAndWhy) =>
+        answer(await payments.closeOrder(parseCloseInput({ orderId, ...options })), describeOrder),
+    },
+    {
+      kind: 'connected',
+      name: 'resend',
+      summary: 'tell its order service again',
+      description:
+        'Makes the next follow-up, within 30 s, send the results of an order, or one of them, again. Their ids stay the ' +
+        'same, so an order service that has acted on them does not act again.',
+      arguments: [ORDER_ID],
+      options: [new Option('--message <id>', 'this result alone, as `order show` lists it'), ...WHO_AND_WHY],
+      examples: ['order resend A-1001 --reason "the shop lost it"'],
+      act: async ({ payments }, orderId: string, { message, ...options }: WhoAndWhy & { message?: string }) =>
+        answer(
+          await payments.resendResults({ orderId, ...(message && { messageId: message }), ...options }),
+          resultTable,
+        ),
+    },
+    {
+      kind: 'connected',
+      name: 'skip',
+      summary: 'tell one of its results to nobody',
+      description:
+        'Gives up a result that the order service does not take, so that later results of the order are told. A person must ' +
+        'then do in the shop what it said. If it was already taken, this is refused: exit code 4.',
+      arguments: [ORDER_ID, new Argument('<messageId>', 'the result, as `order show` lists it')],
+      options: WHO_AND_WHY,
+      examples: ['order skip A-1001 PAID-A1001x1 --reason "booked by hand"'],
+      act: async ({ payments }, orderId: string, messageId: string, options: WhoAndWhy) =>
+        answer(await payments.skipResult({ orderId, messageId, ...options }), (paint, shown) =>
+          resultTable(paint, [shown]),
+        ),
+    },
+  ],
+};
+
+function resultTable(paint: Paint, results: readonly OrderMessage[]): string {
+  if (results.length === 0) return 'nothing to tell the order service yet';
+  return table(
+    paint,
+    ['RESULT', 'SINCE', 'TOLD', 'LAST FAULT'],
+    results.map(({ messageId, createdAt, toldAt, toldBy, lastError }) => [
+      messageId,
+      when(createdAt) ?? '',
+      toldBy === 'nobody' ? 'skipped' : (when(toldAt) ?? 'not yet'),
+      lastError ?? '-',
+    ]),
+  );
 }
 
 function describeOrder(paint: Paint, order: Order): string {
@@ -70,6 +111,7 @@ function describeOrder(paint: Paint, order: Order): string {
     ['Status', status(paint, order.status)],
     ['Subject', order.subject],
     ['Amount', order.totalAmount],
+    ['Refunded', Number(order.refundedAmount) === 0 ? undefined : order.refundedAmount],
     ['Closed by', order.closeBy === 'timer' ? "its payment's timer" : 'the sweep'],
     ['Created', when(order.createdAt)],
     ['Expires', when(order.expiresAt)],

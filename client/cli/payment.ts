@@ -1,18 +1,18 @@
+import { randomUUID } from 'node:crypto';
 import { Option } from 'commander';
-import type { Command } from 'commander';
-import { redact } from '../../worker/log';
 import { PaymentError } from '../../workflows/errors';
 import type { PaymentState, StoredPaymentStatus } from '../../workflows/messages';
 import { paymentWorkflowId } from '../../workflows/messages';
 import { parseOutTradeNo } from '../input';
-import type { PaymentClient, PaymentRun } from '../payment-client';
-import { answer, askWhoAndWhy, examples, wholeNumber } from './command';
-import type { Answering, CliPayments, WhoAndWhy } from './command';
-import { distance, fields, status, table, when } from './screen';
+import type { Payment, PaymentRun } from '../index';
+import type { CliGroup, CliPayments, WhoAndWhy } from './command';
+import { LIMIT, OUT_TRADE_NO, WHO_AND_WHY, answer } from './command';
+import type { Dossier } from './dossier';
+import { writeDossier } from './dossier';
+import { describeRefund } from './refund';
 import type { Paint } from './screen';
+import { distance, fields, status, table, when } from './screen';
 import { timeline } from './timeline';
-
-type Payment = Awaited<ReturnType<PaymentClient['payment']>>;
 
 const STATUSES = [
   'UNPAID',
@@ -23,36 +23,39 @@ const STATUSES = [
   'REVIEW',
 ] as const satisfies StoredPaymentStatus[];
 
-export function addPayment(program: Command, answering: Answering): void {
-  const payment = program
-    .command('payment')
-    .summary('look at payments, ask Alipay about one, refund one')
-    .addHelpText(
-      'after',
-      examples('payment list --status REVIEW', 'payment show A1001x1', 'payment check A1001x1'),
-    );
-  addShow(payment, answering);
-  addCheck(payment, answering);
-  addList(payment, answering);
-  addRefund(payment, answering);
+interface RefundOptions extends WhoAndWhy {
+  amount?: string;
+  refundId?: string;
 }
 
-function addShow(payment: Command, answering: Answering): void {
-  payment
-    .command('show')
-    .summary('one payment: where it stands and how it came there')
-    .description('Shows the row in the database, what the workflow says of itself, and the timeline of both.')
-    .argument('<outTradeNo>', 'the payment number')
-    .addHelpText(
-      'after',
-      examples('payment show A1001x1', 'payment show A1001x1 --json | jq .payment.status'),
-    )
-    .action(
-      answering(async (payments, given: string) => {
+interface ListOptions {
+  status?: StoredPaymentStatus;
+  order?: string;
+  limit: number;
+}
+
+export const PAYMENT: CliGroup = {
+  kind: 'group',
+  name: 'payment',
+  summary: 'look at payments, ask Alipay about one, refund one',
+  examples: ['payment list --status REVIEW', 'payment show A1001x1', 'payment check A1001x1'],
+  commands: [
+    {
+      kind: 'connected',
+      name: 'show',
+      summary: 'one payment: its state and its history',
+      description:
+        'Shows the row in the database, what the workflow says of itself, and the timeline of both.',
+      arguments: [OUT_TRADE_NO],
+      examples: ['payment show A1001x1', 'payment show A1001x1 --json | jq .payment.status'],
+      act: async ({ payments }, given: string) => {
         const outTradeNo = parseOutTradeNo(given);
-        const [row, events] = await Promise.all([payments.payment(outTradeNo), payments.events(outTradeNo)]);
-        const workflow = await wordOrReason(payments, outTradeNo);
-        return answer(redact({ payment: row, ...workflow, events }), (paint, shown) =>
+        const [payment, events] = await Promise.all([
+          payments.payment(outTradeNo),
+          payments.events(outTradeNo),
+        ]);
+        const workflow = await readWorkflow(payments, outTradeNo);
+        return answer({ payment, ...workflow, events }, (paint, shown) =>
           [
             fields(paint, [...describeRow(paint, shown.payment), ...describeWorkflow(paint, shown)]),
             '',
@@ -60,59 +63,104 @@ function addShow(payment: Command, answering: Answering): void {
             timeline(paint, shown),
           ].join('\n'),
         );
-      }),
-    );
-}
-
-function addCheck(payment: Command, answering: Answering): void {
-  payment
-    .command('check')
-    .summary('ask Alipay about one payment now')
-    .description('Asks Alipay at once and records the answer. It uses up none of the scheduled checks.')
-    .argument('<outTradeNo>', 'the payment number')
-    .addHelpText(
-      'after',
-      examples('payment check A1001x1', 'payment check A1001x1 --json | jq -r .lastAnswer'),
-    )
-    .action(
-      answering(async (payments, given: string) => {
-        const state = await payments.checkNow(parseOutTradeNo(given));
-        return answer(state, describeState);
-      }),
-    );
-}
-
-function addRefund(payment: Command, answering: Answering): void {
-  const refund = payment
-    .command('refund')
-    .summary('give the whole amount of a payment back')
-    .description(
-      'Gives back what was paid, whole, whether the payment is PAID or in REVIEW. Alipay is asked first: what it was ' +
-        'not paid for is not refunded (exit code 4). The answer is REFUNDING; the payment is REFUNDED once Alipay has ' +
-        'proven it, which `payment show` tells.',
-    )
-    .argument('<outTradeNo>', 'the payment number');
-  askWhoAndWhy(refund)
-    .addHelpText(
-      'after',
-      examples(
+      },
+    },
+    {
+      kind: 'connected',
+      name: 'dossier',
+      summary: 'write a zip that proves one payment to anybody',
+      description:
+        "Writes what Alipay signed of a payment, its signatures, Alipay's public key and the timeline into a zip, for an " +
+        "accountant or a dispute. openssl alone can verify it; its README says how. It holds the buyer's data: only you can " +
+        'read the file, and it overwrites none.',
+      arguments: [OUT_TRADE_NO],
+      options: [new Option('--out <file>', 'where to; default: dossier-<outTradeNo>.zip')],
+      examples: ['payment dossier A1001x1', 'payment dossier A1001x1 --out /tmp/a.zip --json | jq .pieces'],
+      act: async ({ payments }, given: string, { out }: { out?: string }) =>
+        answer(await writeDossier(payments, parseOutTradeNo(given), out), describeDossier),
+    },
+    {
+      kind: 'connected',
+      name: 'check',
+      summary: 'ask Alipay about one payment now',
+      description: 'Asks Alipay at once and records the answer. It uses up none of the scheduled checks.',
+      arguments: [OUT_TRADE_NO],
+      examples: ['payment check A1001x1', 'payment check A1001x1 --json | jq -r .lastAnswer'],
+      act: async ({ payments }, given: string) =>
+        answer(await payments.checkNow(parseOutTradeNo(given)), describeState),
+    },
+    {
+      kind: 'connected',
+      name: 'list',
+      summary: 'payments, the newest first',
+      options: [
+        new Option('--status <status>', 'only those with this status').choices(STATUSES),
+        new Option('--order <orderId>', 'only those of this order'),
+        LIMIT,
+      ],
+      examples: [
+        'payment list --status REVIEW',
+        'payment list --order A-1001',
+        'payment list --limit 1000 --json',
+      ],
+      act: async ({ payments }, { order: orderId, ...filter }: ListOptions) =>
+        answer(await payments.payments({ ...filter, orderId }), (paint, shown) => paymentTable(paint, shown)),
+    },
+    {
+      kind: 'connected',
+      name: 'refund',
+      summary: 'refund a payment, all of it or a part',
+      description:
+        'Refunds what is left of a payment, whether it is PAID or in REVIEW. Alipay is asked first: a payment that it ' +
+        'did not receive is not refunded (exit code 4). The payment is REFUNDING, and REFUNDED once Alipay has proven ' +
+        'it; `payment show` shows which.\n\n' +
+        'With --amount, refunds a part of the payment that paid its order; the payment stays PAID, and `refund show` ' +
+        'shows when the refund is DONE. To repeat it, give the same --refund-id, or it is another refund.',
+      arguments: [OUT_TRADE_NO],
+      options: [
+        new Option('--amount <yuan>', 'only so much, like 3.00'),
+        new Option('--refund-id <id>', 'with --amount: the number of the refund; generated if left out'),
+        ...WHO_AND_WHY,
+      ],
+      examples: [
         'payment refund A1001x1 --reason "the tea arrived broken"',
+        'payment refund A1001x1 --amount 3.00 --refund-id R-17 --reason "one cup was broken"',
         'payment refund A1001x1 --reason "sold out" --actor li --json',
-      ),
-    )
-    .action(
-      answering(async (payments, given: string, { actor, reason }: WhoAndWhy) => {
-        const state = await payments.resolveReview(parseOutTradeNo(given), {
-          to: 'REFUNDING',
-          actor,
-          reason,
-        });
-        return answer(state, describeState);
-      }),
-    );
+      ],
+      act: async ({ payments }, given: string, { amount, refundId, actor, reason }: RefundOptions) => {
+        const outTradeNo = parseOutTradeNo(given);
+        if (amount === undefined) {
+          const decision = { to: 'REFUNDING', actor, reason } as const;
+          return answer(await payments.resolveReview(outTradeNo, decision), describeState);
+        }
+        const { orderId } = await payments.payment(outTradeNo);
+        await assertPaidBy(payments, orderId, outTradeNo);
+        const refund = { orderId, refundId: refundId ?? randomUUID(), amount, reason, actor };
+        return answer(await payments.refund(refund), describeRefund);
+      },
+    },
+  ],
+};
+
+/** Only the payment that paid its order is refunded in part; any other one is refunded in full automatically. */
+async function assertPaidBy(payments: CliPayments, orderId: string, outTradeNo: string): Promise<void> {
+  const { paidBy } = await payments.order(orderId);
+  if (paidBy === outTradeNo) return;
+  throw new PaymentError(
+    'ORDER_NOT_PAID',
+    `Order ${orderId} was not paid by ${outTradeNo}${paidBy === null ? '' : `, but by ${paidBy}`}.`,
+  );
 }
 
-/** Where a payment stands, in its workflow's own words. */
+function describeDossier(paint: Paint, { file, pieces, pruned }: Dossier): string {
+  return fields(paint, [
+    ['Written', file],
+    ['Signed by Alipay', String(pieces)],
+    ['Pruned', pruned > 0 ? String(pruned) : undefined],
+  ]);
+}
+
+/** A payment's state, as its workflow says. */
 export function describeState(paint: Paint, state: PaymentState): string {
   return fields(paint, [
     ['Payment', state.outTradeNo],
@@ -122,45 +170,17 @@ export function describeState(paint: Paint, state: PaymentState): string {
   ]);
 }
 
-function addList(payment: Command, answering: Answering): void {
-  payment
-    .command('list')
-    .summary('payments, the newest first')
-    .addOption(new Option('--status <status>', 'only those with this status').choices(STATUSES))
-    .option('--order <orderId>', 'only those of this order')
-    .option('--limit <n>', 'how many', wholeNumber(1, 10_000), 50)
-    .addHelpText(
-      'after',
-      examples(
-        'payment list --status REVIEW',
-        'payment list --order A-1001',
-        'payment list --limit 1000 --json',
-      ),
-    )
-    .action(
-      answering(
-        async (payments, options: { status?: StoredPaymentStatus; order?: string; limit: number }) => {
-          const found = await payments.payments({
-            status: options.status,
-            orderId: options.order,
-            limit: options.limit,
-          });
-          return answer(redact(found), (paint, shown) => paymentTable(paint, shown));
-        },
-      ),
-    );
-}
-
-/** Payments as a table, or the words that there are none. */
+/** Payments as a table. */
 export function paymentTable(paint: Paint, payments: readonly Payment[], now = new Date()): string {
   if (payments.length === 0) return 'no payments';
   return table(
     paint,
-    ['PAYMENT', 'ORDER', 'AMOUNT', 'STATUS', 'CHECKS', 'PRODUCT', 'AGE'],
+    ['PAYMENT', 'ORDER', 'AMOUNT', 'REFUNDED', 'STATUS', 'CHECKS', 'PRODUCT', 'AGE'],
     payments.map((p) => [
       p.outTradeNo,
       p.orderId,
       p.totalAmount,
+      Number(p.refundedAmount) === 0 ? '' : p.refundedAmount,
       status(paint, p.status) + (p.reviewReason !== null && p.status !== 'REVIEW' ? paint('red', ' !') : ''),
       String(p.checks),
       p.product,
@@ -170,7 +190,7 @@ export function paymentTable(paint: Paint, payments: readonly Payment[], now = n
 }
 
 /** What is known of a payment's workflow. */
-interface WorkflowWord {
+interface WorkflowView {
   state?: PaymentState;
   runs?: PaymentRun[];
   /** Why Temporal could not be asked. */
@@ -178,7 +198,7 @@ interface WorkflowWord {
 }
 
 /** The row is worth showing even while Temporal is down: that is when people look. */
-async function wordOrReason(payments: CliPayments, outTradeNo: string): Promise<WorkflowWord> {
+async function readWorkflow(payments: CliPayments, outTradeNo: string): Promise<WorkflowView> {
   try {
     const [state, runs] = await Promise.all([payments.status(outTradeNo), payments.runs(outTradeNo)]);
     return { state, runs };
@@ -214,7 +234,7 @@ function describeRow(paint: Paint, row: Payment): [string, string | null | undef
 
 function describeWorkflow(
   paint: Paint,
-  { state, runs = [], unreachable }: WorkflowWord,
+  { state, runs = [], unreachable }: WorkflowView,
 ): [string, string | null | undefined][] {
   if (!state) return [['Workflow', paint('red', `not asked: ${unreachable ?? ''}`)]];
   const answer = state.lastAnswer === null ? 'no answer of Alipay yet' : `last answer: ${state.lastAnswer}`;

@@ -1,36 +1,31 @@
-import type { Command } from 'commander';
-import { actorOption, answer, examples } from './command';
-import type { Answering } from './command';
+import { Option } from 'commander';
+import type { CliCommand } from './command';
+import { ACTOR, answer } from './command';
 import { fields } from './screen';
 
-export function addRecover(program: Command, answering: Answering): void {
-  program
-    .command('recover')
-    .summary("make good what a restored backup of Temporal's store does not know")
-    .description(
-      'After Temporal was restored from a backup: planned checks are made at once, reviews and refunds get their ' +
-        'workflows back, and results told since the backup are told again, with their old ids. The follow-up does it within ' +
-        'minutes. A store that comes back empty needs no command: the workers notice it.',
-    )
-    .requiredOption('--since <time>', 'when the backup was made, like 2026-11-24T10:00:00Z')
-    .option('--dry-run', 'only count')
-    .addOption(actorOption())
-    .addHelpText(
-      'after',
-      examples('recover --since 2026-11-24T10:00:00Z --dry-run', 'recover --since 2026-11-24T18:00:00+08:00'),
-    )
-    .action(
-      answering(async (payments, options: { since: string; actor: string; dryRun?: true }) => {
-        return answer(await payments.recover(options), (paint, shown) =>
-          [
-            fields(paint, [
-              ['Checks made at once', String(shown.unwatched)],
-              ['Reviews and refunds taken up', String(shown.unattended)],
-              ['Results told again', String(shown.undelivered)],
-            ]),
-            ...(options.dryRun ? ['', 'A dry run: nothing was written.'] : []),
-          ].join('\n'),
-        );
-      }),
-    );
-}
+export const RECOVER: CliCommand = {
+  kind: 'connected',
+  name: 'recover',
+  summary: "restore what a backup of Temporal's store does not know",
+  description:
+    'After Temporal was restored from a backup: planned checks are made at once, reviews and refunds get their ' +
+    'workflows back, and results told since the backup are told again, with their old ids. The follow-up does it ' +
+    'within minutes. A store that comes back empty needs no command: the workers notice it.',
+  options: [
+    new Option('--since <time>', 'when the backup was made, like 2026-11-24T10:00:00Z').makeOptionMandatory(),
+    new Option('--dry-run', 'only count'),
+    ACTOR,
+  ],
+  examples: ['recover --since 2026-11-24T10:00:00Z --dry-run', 'recover --since 2026-11-24T18:00:00+08:00'],
+  act: async ({ payments }, options: { since: string; actor: string; dryRun?: true }) =>
+    answer(await payments.recover(options), (paint, shown) =>
+      [
+        fields(paint, [
+          ['Checks made at once', String(shown.unwatched)],
+          ['Reviews and refunds taken up', String(shown.unattended)],
+          ['Results told again', String(shown.undelivered)],
+        ]),
+        ...(options.dryRun ? ['', 'A dry run: nothing was written.'] : []),
+      ].join('\n'),
+    ),
+};

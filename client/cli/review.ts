@@ -1,89 +1,138 @@
 import { Option } from 'commander';
-import type { Command } from 'commander';
-import { redact } from '../../worker/log';
 import type { ReviewOutcome } from '../../workflows/messages';
 import { parseOutTradeNo } from '../input';
-import type { Payment } from '../payment-client';
-import { answer, askWhoAndWhy, examples, wholeNumber } from './command';
-import type { Answering, WhoAndWhy } from './command';
+import type { ListDecided, ListDecision, Payment } from '../index';
+import type { CliGroup, WhoAndWhy } from './command';
+import { LIMIT, OUT_TRADE_NO, WHO_AND_WHY, answer, wholeNumber } from './command';
+import { EXIT } from './exit';
+import type { ExitCode } from './exit';
 import { describeState } from './payment';
-import { distance, status, table } from './screen';
 import type { Paint } from './screen';
+import { distance, status, table } from './screen';
 
 const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const satisfies ReviewOutcome[];
+
+const ALL_OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as const satisfies ListDecision['to'][];
 
 interface DecisionOptions extends WhoAndWhy {
   to: ReviewOutcome;
   outside?: string;
 }
 
-export function addReview(program: Command, answering: Answering): void {
-  const review = program
-    .command('review')
-    .summary('what waits for a person: list it, decide it')
-    .addHelpText(
-      'after',
-      examples('review list', 'review resolve A1001x1 --to REFUNDING --reason "the amount differs"'),
-    );
-  addList(review, answering);
-  addResolve(review, answering);
-}
-
-function addList(review: Command, answering: Answering): void {
-  review
-    .command('list')
-    .summary('payments that wait for a decision, the longest waiting first')
-    .description(
-      'Lists the payments in REVIEW, and those PAID about which something is to be decided (their status stays).',
-    )
-    .option('--limit <n>', 'how many', wholeNumber(1, 10_000), 50)
-    .addHelpText('after', examples('review list', 'review list --json | jq -r .[].outTradeNo'))
-    .action(
-      answering(async (payments, options: { limit: number }) => {
-        const found = await payments.reviews(options);
-        return answer(redact(found), (paint, shown) => reviewTable(paint, shown));
-      }),
-    );
-}
-
-function addResolve(review: Command, answering: Answering): void {
-  const resolve = review
-    .command('resolve')
-    .summary('decide what becomes of a payment in review')
-    .description(
-      [
-        'Carries out a decision. Alipay is asked first, and a decision against its word is refused (exit code 4):',
+export const REVIEW: CliGroup = {
+  kind: 'group',
+  name: 'review',
+  summary: 'what waits for a person: list it, decide it',
+  examples: [
+    'review list',
+    'review resolve A1001x1 --to REFUNDING --reason "the amount differs"',
+    'review resolve-all --because REFUND_BRAKE --to REFUNDING --reason "a real rush" --dry-run',
+  ],
+  commands: [
+    {
+      kind: 'connected',
+      name: 'list',
+      summary: 'payments that wait for a decision, the longest waiting first',
+      description:
+        'Lists the payments in REVIEW, and those PAID about which something is to be decided (their status stays).',
+      options: [LIMIT],
+      examples: ['review list', 'review list --json | jq -r .[].outTradeNo'],
+      act: async ({ payments }, options: { limit: number }) =>
+        answer(await payments.reviews(options), (paint, shown) => reviewTable(paint, shown)),
+    },
+    {
+      kind: 'connected',
+      name: 'resolve',
+      summary: 'decide what becomes of a payment in review',
+      description: [
+        'Carries out a decision. Alipay is asked first, and a decision against its answer is refused (exit code 4):',
         "  PAID       the money is the order's",
-        '  REFUNDING  give back now all that was paid',
-        '  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which refunds it no more',
+        '  REFUNDING  refund now all that was paid',
+        '  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which no longer refunds it',
         '  CLOSED     it never came; a trade that the buyer could still pay is closed at Alipay first',
         '  REVIEW     stop a refund that is under way',
       ].join('\n'),
-    )
-    .argument('<outTradeNo>', 'the payment number')
-    .addOption(new Option('--to <status>', 'what it becomes').choices(OUTCOMES).makeOptionMandatory())
-    .option('--outside <reference>', 'with REFUNDED: how it was paid back outside Alipay, as a bank says it');
-  askWhoAndWhy(resolve)
-    .addHelpText(
-      'after',
-      examples(
+      arguments: [OUT_TRADE_NO],
+      options: [
+        new Option('--to <status>', 'what it becomes').choices(OUTCOMES).makeOptionMandatory(),
+        new Option(
+          '--outside <reference>',
+          "with REFUNDED: the bank's reference of what was paid back outside",
+        ),
+        ...WHO_AND_WHY,
+      ],
+      examples: [
         'review resolve A1001x1 --to REFUNDING --reason "the amount differs"',
         'review resolve A1001x1 --to PAID --reason "the buyer confirmed" --actor li --json',
         'review resolve A1001x1 --to REFUNDED --outside "ICBC 2026-17" --reason "refused after a year"',
-      ),
-    )
-    .action(
-      answering(async (payments, given: string, decision: DecisionOptions) => {
-        const { to, actor, reason, outside: reference } = decision;
+      ],
+      act: async ({ payments }, given: string, { outside, ...decision }: DecisionOptions) => {
         const state = await payments.resolveReview(parseOutTradeNo(given), {
-          to,
-          actor,
-          reason,
-          ...(reference !== undefined && { outside: { reference } }),
+          ...decision,
+          ...(outside !== undefined && { outside: { reference: outside } }),
         });
         return answer(state, describeState);
-      }),
-    );
+      },
+    },
+    {
+      kind: 'connected',
+      name: 'resolve-all',
+      summary: 'decide all payments that are in review for one reason',
+      description:
+        'Carries out one decision about each, as `review resolve` does, with the same rules: Alipay is asked about each, and what ' +
+        'contradicts it stays in review. Look with --dry-run first, which asks and writes nothing. It is safe to repeat. ' +
+        'Exit code 4: some were refused; 1: some failed.',
+      options: [
+        new Option(
+          '--because <reason>',
+          'those with this reason, as `review list` shows it',
+        ).makeOptionMandatory(),
+        new Option('--merchant <merchant>', 'only those of this merchant, by its name or id'),
+        new Option('--to <status>', 'what they become').choices(ALL_OUTCOMES).makeOptionMandatory(),
+        new Option('--limit <n>', 'how many, the longest waiting first')
+          .argParser(wholeNumber(1, 10_000))
+          .default(1_000),
+        new Option('--dry-run', 'only show them, and what their rows do not permit'),
+        ...WHO_AND_WHY,
+      ],
+      examples: [
+        'review resolve-all --because REFUND_BRAKE --to REFUNDING --reason "a real rush" --dry-run',
+        'review resolve-all --because REFUND_BRAKE --to REFUNDING --reason "a real rush"',
+      ],
+      act: async ({ payments }, decision: ListDecision) => {
+        const decided = await payments.resolveReviews(decision);
+        return answer(decided, describeDecided, exitCodeOfDecided(decided));
+      },
+    },
+  ],
+};
+
+function exitCodeOfDecided({ failed, refused }: ListDecided): ExitCode {
+  if (failed > 0) return EXIT.failure;
+  return refused > 0 ? EXIT.conflict : EXIT.ok;
+}
+
+function describeDecided(
+  paint: Paint,
+  { dryRun, done, refused, failed, amount, hasMore, payments }: ListDecided,
+): string {
+  if (payments.length === 0) return 'nothing to review for this reason';
+  const sum = `${done} ${dryRun ? 'would be decided' : 'decided'} (${amount} yuan), ${refused} refused, ${failed} failed`;
+  return [
+    table(
+      paint,
+      ['PAYMENT', 'ORDER', 'AMOUNT', 'OUTCOME', 'WHY'],
+      payments.map((p) => [
+        p.outTradeNo,
+        p.orderId,
+        p.amount,
+        paint(p.why === null ? 'green' : 'red', p.outcome),
+        p.why ?? '',
+      ]),
+    ),
+    '',
+    `${sum}${hasMore ? '; there are more' : ''}${dryRun ? '. Nothing was asked or written.' : ''}`,
+  ].join('\n');
 }
 
 function reviewTable(paint: Paint, payments: readonly Payment[], now = new Date()): string {

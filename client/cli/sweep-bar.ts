@@ -19,7 +19,7 @@ export function drawSweepBar(terminal: NodeJS.WriteStream): SweepBar {
   return {
     watch: (_workflowId, report) => {
       if (!report) {
-        // Later on a question without an answer means a busy worker: what it said last stands.
+        // Later, a query without an answer means a busy worker: the last report stays.
         if (!takenUp) bar.update({ tally: 'no worker has taken it up yet' });
         return;
       }

@@ -1,11 +1,11 @@
 import { redact } from '../../worker/log';
 import type { PaymentState } from '../../workflows/messages';
-import type { PaymentEvent, PaymentRun } from '../payment-client';
+import type { PaymentEvent, PaymentRun } from '../index';
 import { columns, distance, utc } from './screen';
 import type { Paint } from './screen';
 
 /** What is known of a payment's past and of what comes next. */
-export interface Story {
+export interface PaymentHistory {
   events: readonly PaymentEvent[];
   /** Absent where Temporal could not be asked. */
   runs?: readonly PaymentRun[];
@@ -19,8 +19,12 @@ interface Moment {
   detail: string;
 }
 
-/** The story of a payment, oldest first: what was recorded, how its workflow ran, and what that will do next. */
-export function timeline(paint: Paint, { events, runs = [], state }: Story, now = new Date()): string {
+/** The history of a payment, oldest first: what was recorded, how its workflow ran, and what that will do next. */
+export function timeline(
+  paint: Paint,
+  { events, runs = [], state }: PaymentHistory,
+  now = new Date(),
+): string {
   const past = [...events.map(recorded), ...runs.flatMap(ran)]
     // A stable sort: what was recorded in one millisecond stays in its order.
     .sort((a, b) => a.at.getTime() - b.at.getTime())
@@ -50,9 +54,9 @@ function ran({ runId, status, startedAt, endedAt }: PaymentRun): Moment[] {
 }
 
 /** What an event says of the evidence that it names. */
-const EVIDENCE = ['evidence', 'trade_status', 'total_amount', 'refund_fee'];
+const EVIDENCE = ['evidence', 'trade_status', 'total_amount', 'refund_fee', 'refund_amount'];
 
-/** One line of a detail: its plain values, none that is secret or tells who the buyer is. */
+/** One line of a detail: its plain values, without secrets and without the buyer. */
 function outline(event: string, detail: Record<string, unknown>): string {
   const isEvidence = event === 'notified' || event === 'answered';
   return Object.entries(redact(detail))

@@ -1,9 +1,9 @@
 import { createPublicKey, createVerify } from 'node:crypto';
-import { AlipaySdk } from 'alipay-sdk';
-import { signedForm } from '../../activities/alipay/request';
+import { signedForm, signerFor } from '../../activities/alipay/request';
 import { PROBE_OUT_TRADE_NO } from '../../activities/closing';
-import type { Config, ConfigGroup } from '../../worker/config';
-import { ENVIRONMENT, readConfig } from '../../worker/config';
+import type { Config, ConfigGroup, MerchantConfig } from '../../worker/config';
+import { expiringCertificates } from '../../worker/certificates';
+import { ENVIRONMENT, OWN_NAME, readConfig } from '../../worker/config';
 import { PaymentError } from '../../workflows/errors';
 import { readTemporalConfig } from '../../worker/temporal-config';
 import type { Examination, Found } from './examination';
@@ -12,13 +12,15 @@ import { Fault } from './examination';
 /** Each part of the environment that can be read, whatever the others are. */
 export interface Settings {
   database: Config['database'] | undefined;
-  alipay: Config['alipay'] | undefined;
+  /** The environment's own merchant first. */
+  merchants: Config['merchants'] | undefined;
+  orderService: Config['orderService'] | undefined;
   sweep: Config['sweep'] | undefined;
   payloads: Config['payloads'] | undefined;
   temporal: ReturnType<typeof readTemporalConfig> | undefined;
 }
 
-/** Names every fault of the environment at once, and answers what of it can be used. */
+/** Reports every fault of the environment at once, and returns the parts that are usable. */
 export async function examineEnvironment(exam: Examination, env: NodeJS.ProcessEnv): Promise<Settings> {
   await exam.check('environment', {}, () => {
     const faults = [faultOf(() => readConfig(env)), faultOf(() => readTemporalConfig(env))].filter(
@@ -27,46 +29,65 @@ export async function examineEnvironment(exam: Examination, env: NodeJS.ProcessE
     if (faults.length > 0) {
       throw new Fault(
         faults.join('\n'),
-        'Mend these variables; `durable-alipay --help` tells what each means.',
+        'Fix these variables; `durable-alipay --help` says what each means.',
       );
     }
     return { says: `${ENVIRONMENT.length} variables, each sound`, value: true };
   });
   return {
     database: groupOf(env, 'database'),
-    alipay: groupOf(env, 'alipay'),
+    merchants: groupOf(env, 'merchants'),
+    orderService: groupOf(env, 'orderService'),
     sweep: groupOf(env, 'sweep'),
     payloads: groupOf(env, 'payloads'),
     temporal: attempt(() => readTemporalConfig(env)),
   };
 }
 
+/** The name of a check of one merchant: the environment's own needs no mention. */
+export const checkOf = (check: string, merchant: MerchantConfig | undefined): string =>
+  merchant === undefined || merchant.name === OWN_NAME ? check : `${check}-${merchant.name}`;
+
 /** Signs as every request is signed, and verifies it as Alipay would. */
-export async function examineKeys(exam: Examination, { alipay }: Settings): Promise<true | undefined> {
-  return exam.check('keys', { environment: alipay }, ({ environment }) => testKeys(environment));
+export async function examineKeys(
+  exam: Examination,
+  merchant: MerchantConfig | undefined,
+): Promise<true | undefined> {
+  const keys = await exam.check(checkOf('keys', merchant), { environment: merchant }, ({ environment }) =>
+    testKeys(environment),
+  );
+  if (merchant?.appCert !== undefined)
+    await exam.check(checkOf('certificates', merchant), {}, () => testCertificates(merchant));
+  return keys;
 }
 
-function testKeys({ appId, privateKey, publicKey, gateway }: Config['alipay']): Found<true> {
-  const sdk = new AlipaySdk({ appId, privateKey, keyType: 'PKCS1', gateway, signType: 'RSA2' });
-  const form = signedForm(sdk, {
+/** The check of the environment has seen that they belong together and are valid now. */
+function testCertificates(alipay: MerchantConfig): Found<true> {
+  const days = Math.min(
+    ...expiringCertificates(alipay, Number.POSITIVE_INFINITY).map(({ daysLeft }) => daysLeft),
+  );
+  const soon = expiringCertificates(alipay);
+  return {
+    says: `certificate mode; the certificates are valid for ${days} days more`,
+    value: true,
+    ...(soon.length > 0 && { advice: soon.map(({ advice }) => advice).join(' ') }),
+  };
+}
+
+function testKeys(alipay: MerchantConfig): Found<true> {
+  const form = signedForm(signerFor(alipay), {
     method: 'alipay.trade.query',
     bizContent: { outTradeNo: PROBE_OUT_TRADE_NO },
   });
-  const own = createPublicKey(privateKey);
+  const own = createPublicKey(alipay.privateKey);
   if (!verifies(form, own)) {
     throw new Fault(
       'a signature by ALIPAY_PRIVATE_KEY does not verify by its own public half',
       'Make a new key pair, and upload its public half at the open platform.',
     );
   }
-  if (verifies(form, createPublicKey(publicKey))) {
-    throw new Fault(
-      'ALIPAY_PUBLIC_KEY is the public half of ALIPAY_PRIVATE_KEY',
-      "Set Alipay's public key (支付宝公钥), which the open platform shows after yours was uploaded.",
-    );
-  }
   const bits = own.asymmetricKeyDetails?.modulusLength ?? 0;
-  return { says: `a test signature verifies (RSA2, ${bits} bits); Alipay's key is not our own`, value: true };
+  return { says: `a test signature verifies (RSA2, ${bits} bits)`, value: true };
 }
 
 function verifies(form: URLSearchParams, key: ReturnType<typeof createPublicKey>): boolean {

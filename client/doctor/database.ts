@@ -3,13 +3,15 @@ import type { Database } from '../../db/connect';
 import { openDatabase } from '../../db/connect';
 import { databaseFault } from '../../db/faults';
 import { countTables, findMissingRights, readIsolation, readServer } from '../../db/inspection';
+import { listPauses } from '../../db/pauses';
 import { pendingMigrations, unknownMigrations } from '../../db/migrator';
+import { findOwed } from '../../db/order-messages';
 import { compareClocks } from './clock';
 import type { Settings } from './configuration';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 
-const MIGRATE = 'Run: npm run migrate';
+const MIGRATE = 'Run: durable-alipay migrate';
 
 /**
  * Postgres: reachable, its clock, the isolation of transactions, the schema, what the user may do there, the migrations.
@@ -37,6 +39,8 @@ export async function examineDatabase(
     { database: db, schema, rights },
     ({ database, schema: name }) => testMigrations(database, name),
   );
+  await exam.check('results', { database: migrated && db }, ({ database }) => testResults(database));
+  await exam.check('pauses', { database: migrated && db }, ({ database }) => testPauses(database));
   return migrated && db;
 }
 
@@ -109,8 +113,38 @@ async function testRights(db: Database, schema: string): Promise<Found<true>> {
   throw new Fault(
     `user ${user} lacks ${missing.join(', ')}`,
     `As the owner: GRANT USAGE ON SCHEMA "${schema}" TO "${user}"; ` +
-      `GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA "${schema}" TO "${user}";`,
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "${schema}" TO "${user}";`,
   );
+}
+
+/** Whether the order service takes what it is told. */
+async function testResults(db: Database): Promise<Found<true>> {
+  const { count, orderId, lastError } = await findOwed(db);
+  if (count === 0) return { says: 'the order service has taken all', value: true };
+  return {
+    says: `the order service has not taken ${count}${lastError === null ? '' : `. ${lastError}`}`,
+    advice:
+      orderId === null
+        ? "Look into the workers' log."
+        : `See: durable-alipay order show ${orderId}; docs/shop.md tells what each fault means.`,
+    value: true,
+  };
+}
+
+/** What a person has paused, and may have forgotten. */
+async function testPauses(db: Database): Promise<Found<true>> {
+  const pauses = await listPauses(db);
+  if (pauses.length === 0) return { says: 'nothing is paused', value: true };
+  const each = pauses.map(({ what, merchant, actor, reason, since }) => {
+    const it =
+      what === 'merchant' ? `merchant ${merchant ?? ''}` : `refunds of ${merchant ?? 'all merchants'}`;
+    return `${it}, since ${since.toISOString()} by ${actor} (${reason})`;
+  });
+  return {
+    says: `paused: ${each.join('; ')}`,
+    advice: 'When its cause is gone: durable-alipay resume refunds|merchant <name> --reason "…"',
+    value: true,
+  };
 }
 
 async function testMigrations(db: Database, schema: string): Promise<Found<true>> {

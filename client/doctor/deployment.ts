@@ -12,7 +12,7 @@ interface Version {
 }
 
 /**
- * Whether the builds that runs are sent to are there. Without Worker Versioning nothing is to be found.
+ * Whether workers serve the builds that runs are sent to. Without Worker Versioning there is nothing to find.
  *
  * @throws Fault where no worker serves the current or ramping version of a queue, or a version to which runs are pinned
  */

@@ -8,7 +8,7 @@ export type Verdict = 'ok' | 'warning' | 'fault' | 'skipped';
 export interface Finding {
   check: string;
   verdict: Verdict;
-  /** What is so. It holds no secret. */
+  /** What the check found. It holds no secret. */
   says: string;
   /** What to do; null where there is nothing to do. */
   advice: string | null;
@@ -37,10 +37,10 @@ export class Fault extends Error {
   }
 }
 
-/** The same, with what could not be had known to be there. */
+/** The same, with every value known to be present. */
 type Given<Premises> = { [Name in keyof Premises]: NonNullable<Premises[Name]> };
 
-/** A row of checks. What one finds is the premise of others; one that finds a fault leaves those skipped. */
+/** A series of checks. Some need what an earlier one found, and are skipped if it found a fault instead. */
 export class Examination {
   readonly findings: Finding[] = [];
   readonly #tell: (finding: Finding) => void;
@@ -53,7 +53,7 @@ export class Examination {
   }
 
   /**
-   * Makes one check, and answers what it hands on; undefined where it found a fault, had no answer in time, or was
+   * Makes one check, and returns what it hands on; undefined where it found a fault, had no answer in time, or was
    * skipped.
    *
    * @param premises by the name of the check that each comes from; undefined where that one failed

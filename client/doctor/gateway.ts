@@ -1,9 +1,10 @@
+import { CERTIFICATE_UNKNOWN } from '../../activities/alipay/answer';
 import { AlipayError } from '../../activities/alipay/errors';
 import { AlipayGateway } from '../../activities/alipay/gateway';
 import { PROBE_OUT_TRADE_NO } from '../../activities/closing';
-import type { Config } from '../../worker/config';
+import type { MerchantConfig } from '../../worker/config';
 import { compareClocks } from './clock';
-import type { Settings } from './configuration';
+import { checkOf } from './configuration';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 import { fetchOrFault } from './http';
@@ -12,11 +13,17 @@ const ANSWER_MS = 8_000;
 
 const OPEN_PLATFORM = 'at the open platform (open.alipay.com), under the application’s development settings';
 
+const IN_CERTIFICATE_MODE = [
+  'this application is in certificate mode (公钥证书), and our requests name no certificate',
+  'Set ALIPAY_APP_CERT_FILE, ALIPAY_ROOT_CERT_FILE and ALIPAY_PUBLIC_CERT_FILE in place of ALIPAY_PUBLIC_KEY: a public ' +
+    'key that was taken out of a certificate is not enough.',
+] as const;
+
 /** What Alipay's refusals mean, by `sub_code`. */
 const REFUSALS: Record<string, readonly [says: string, advice: string]> = {
   'isv.invalid-app-id': [
     'Alipay knows no application with this ALIPAY_APP_ID',
-    'Mend ALIPAY_APP_ID, or ALIPAY_GATEWAY: the sandbox and the live gateway know different applications.',
+    'Fix ALIPAY_APP_ID, or ALIPAY_GATEWAY: the sandbox and the live gateway know different applications.',
   ],
   'isv.invalid-signature': [
     'Alipay cannot verify our signature: ALIPAY_PRIVATE_KEY is not the one whose public half it has',
@@ -29,6 +36,25 @@ const REFUSALS: Record<string, readonly [says: string, advice: string]> = {
   'isv.missing-signature-key': [
     'Alipay has no public key of this application',
     `Upload the public half of ALIPAY_PRIVATE_KEY ${OPEN_PLATFORM} (openssl rsa -in key.pem -pubout).`,
+  ],
+  'isv.missing-app-cert-sn': IN_CERTIFICATE_MODE,
+  'isv.missing-alipay-root-cert-sn': IN_CERTIFICATE_MODE,
+  'isv.app-cert-not-exist': [
+    'Alipay does not know the certificate in ALIPAY_APP_CERT_FILE',
+    `Download this application's certificate (appCertPublicKey_<APPID>.crt) ${OPEN_PLATFORM}; where the application is in ` +
+      'key mode there, set ALIPAY_PUBLIC_KEY in place of the certificates.',
+  ],
+  'isv.app-cert-expired': [
+    'the certificate in ALIPAY_APP_CERT_FILE has expired',
+    `Renew it ${OPEN_PLATFORM}, and set the new one.`,
+  ],
+  'isv.invalid-alipay-root-cert-sn': [
+    'Alipay does not know the root certificates in ALIPAY_ROOT_CERT_FILE',
+    `Download alipayRootCert.crt ${OPEN_PLATFORM} again.`,
+  ],
+  'isv.alipay-cert-not-exist': [
+    'Alipay does not know the certificate in ALIPAY_PUBLIC_CERT_FILE',
+    `Download alipayCertPublicKey_RSA2.crt ${OPEN_PLATFORM} again.`,
   ],
   'isv.invalid-timestamp': [
     'Alipay refuses the time of our request',
@@ -45,23 +71,23 @@ const REFUSALS: Record<string, readonly [says: string, advice: string]> = {
   'ACQ.ACCESS_FORBIDDEN': ['this merchant has not signed the payment product', `Sign it ${OPEN_PLATFORM}.`],
 };
 
-/** Alipay's gateway: reachable, its clock, and whether it takes our signature and we take its own. */
+/** Alipay's gateway: reachable, its clock, and whether it accepts our signature and we can verify its own. */
 export async function examineGateway(
   exam: Examination,
-  { alipay }: Settings,
+  merchant: MerchantConfig | undefined,
   keys: true | undefined,
   now: () => number,
 ): Promise<void> {
-  const date = await exam.check('gateway', { environment: alipay }, ({ environment }) =>
-    reach(environment.gateway),
-  );
-  await exam.check('alipay-clock', { gateway: date }, ({ gateway }) => compareClock(gateway, now));
-  await exam.check('signed-answers', { environment: alipay, keys, gateway: date }, ({ environment }) =>
+  const given = { environment: merchant };
+  const check = (name: string): string => checkOf(name, merchant);
+  const date = await exam.check(check('gateway'), given, ({ environment }) => reach(environment.gateway));
+  await exam.check(check('alipay-clock'), { gateway: date }, ({ gateway }) => compareClock(gateway, now));
+  await exam.check(check('signed-answers'), { ...given, keys, gateway: date }, ({ environment }) =>
     probe(environment),
   );
 }
 
-/** Asks for nothing at all: any answer of the gateway, a refusal too, carries its time. */
+/** Sends an empty request: any answer from the gateway, even a refusal, carries its time. */
 async function reach(gateway: string): Promise<Found<{ date: string | null }>> {
   const { host } = new URL(gateway);
   const response = await fetchOrFault(gateway, { what: `the gateway ${host}`, variable: 'ALIPAY_GATEWAY' });
@@ -74,7 +100,7 @@ async function reach(gateway: string): Promise<Found<{ date: string | null }>> {
   if (response.status !== 200) {
     throw new Fault(
       `${host} answers HTTP ${response.status}`,
-      'Mend ALIPAY_GATEWAY: the live one is https://openapi.alipay.com/gateway.do',
+      'Fix ALIPAY_GATEWAY: the live one is https://openapi.alipay.com/gateway.do',
     );
   }
   return { says: `${host} answers`, value: { date: response.headers.get('date') } };
@@ -83,25 +109,25 @@ async function reach(gateway: string): Promise<Found<{ date: string | null }>> {
 function compareClock({ date }: { date: string | null }, now: () => number): Found<true> {
   const theirs = new Date(date ?? Number.NaN);
   if (Number.isNaN(theirs.getTime())) {
-    return { says: "the gateway's answer tells no time: not compared", value: true };
+    return { says: "the gateway's answer has no date: not compared", value: true };
   }
   return compareClocks("Alipay's", theirs, now());
 }
 
 /** Nobody ever paid this number; a verified "no such trade" is the answer of a gateway that is up. */
-async function probe(config: Config['alipay']): Promise<Found<true>> {
+async function probe(config: MerchantConfig): Promise<Found<true>> {
   const gateway = new AlipayGateway({ ...config, timeoutMs: Math.min(config.timeoutMs, ANSWER_MS) });
   try {
     await gateway.query(PROBE_OUT_TRADE_NO);
   } catch (error) {
     if (!(error instanceof AlipayError)) throw error;
-    return meaningOf(error);
+    return meaningOf(error, config.appCert === undefined ? 'ALIPAY_PUBLIC_KEY' : 'ALIPAY_PUBLIC_CERT_FILE');
   }
   return { says: 'the gateway takes our signature, and its answers verify', value: true };
 }
 
-/** @throws Fault, unless Alipay answered in a way that shows it up */
-function meaningOf(error: AlipayError): Found<true> {
+/** @throws Fault unless the answer shows that the gateway is up */
+function meaningOf(error: AlipayError, trusted: string): Found<true> {
   const { kind, subCode, code, throttled } = error;
   const what = error.message.replace(/^\S+ \S+ /, '');
   if (kind === 'refused')
@@ -113,9 +139,15 @@ function meaningOf(error: AlipayError): Found<true> {
       advice: 'Set ALIPAY_MAX_RPS below what Alipay allows this application.',
     };
   }
+  if (code === CERTIFICATE_UNKNOWN) {
+    throw new Fault(
+      what,
+      `Download alipayCertPublicKey_RSA2.crt ${OPEN_PLATFORM}, and set it behind the present one, with a comma between.`,
+    );
+  }
   if (what === 'bad signature') {
     throw new Fault(
-      "the answer's signature does not verify by ALIPAY_PUBLIC_KEY",
+      `the answer's signature does not verify by ${trusted}`,
       `Set Alipay's public key (支付宝公钥, not the application's) of this application, as shown ${OPEN_PLATFORM}.`,
     );
   }

@@ -1,28 +1,35 @@
+import type { Headers, RequestInit } from 'undici';
+import { fetch } from 'undici';
+import { openDispatcher } from '../../activities/alipay/transport';
 import { redact } from '../../worker/log';
 import { Fault } from './examination';
 
 const ANSWER_MS = 5_000;
 
 /**
- * One HTTP request, its body read to the end. A redirect is an answer, not a way to follow.
+ * One HTTP request, its body read to the end. A redirect is an answer, and is not followed.
  *
- * @throws Fault that says in plain words why nobody answered
+ * @throws Fault that says in plain words why there is no answer
  */
 export async function fetchOrFault(
   url: string,
   { what, variable, ...init }: RequestInit & { what: string; variable: string },
 ): Promise<{ status: number; headers: Headers; body: string }> {
+  const dispatcher = openDispatcher();
   try {
     const response = await fetch(url, {
       ...init,
+      dispatcher,
       redirect: 'manual',
       signal: AbortSignal.timeout(ANSWER_MS),
     });
     return { status: response.status, headers: response.headers, body: await response.text() };
   } catch (error) {
-    throw new Fault(`${what} ${reasonOf(error)}`, `Mend ${variable}, or the network in between.`, {
+    throw new Fault(`${what} ${reasonOf(error)}`, `Fix ${variable}, or the network in between.`, {
       cause: error,
     });
+  } finally {
+    await dispatcher.destroy();
   }
 }
 

@@ -1,6 +1,7 @@
 import ms from 'ms';
 import type { Database } from '../../db/connect';
-import { listMerchants, merchantId } from '../../db/merchants';
+import { readBacklog } from '../../db/backlog';
+import { findOtherSellers, listMerchants, merchantId } from '../../db/merchants';
 import { readClock } from '../../db/recovery';
 import type { TemporalStore } from '../../db/temporal-stores';
 import { UNSEEN_MS, findCurrentStore } from '../../db/temporal-stores';
@@ -12,46 +13,79 @@ import { Fault } from './examination';
 /** Whether database, Temporal and merchant belong together. */
 export async function examineInstallation(
   exam: Examination,
-  { alipay }: Settings,
+  { merchants }: Settings,
   { database, home }: { database: Database | undefined; home: Home | undefined },
 ): Promise<void> {
-  const given = { environment: alipay, migrations: database };
+  const given = { environment: merchants, migrations: database };
+  await exam.check('notifications', { migrations: database }, ({ migrations }) => testArrivals(migrations));
   await exam.check('merchants', given, ({ environment, migrations }) =>
-    testMerchants(migrations, merchantId(environment)),
+    testMerchants(migrations, environment.map(merchantId)),
+  );
+  await exam.check('seller-ids', given, ({ environment, migrations }) =>
+    testSellers(migrations, environment.map(merchantId)),
   );
   await exam.check(
     'temporal-store',
     { ...given, namespace: home },
-    ({ environment, migrations, namespace }) => testStore(migrations, namespace, merchantId(environment)),
+    ({ environment, migrations, namespace }) => testStore(migrations, namespace, environment.map(merchantId)),
   );
 }
 
-async function testMerchants(db: Database, ours: string): Promise<Found<true>> {
+/** Whether Alipay's notifications arrive, by what has been recorded. */
+async function testArrivals(db: Database): Promise<Found<true>> {
+  const { foundByAskingAlone: found } = await readBacklog(db);
+  if (found === 0) return { says: 'none is missing, by the payments of this hour', value: true };
+  return {
+    says: `no notification has come for an hour, and ${found} payments were found by asking`,
+    advice:
+      'Alipay does not reach ALIPAY_NOTIFY_URL. Look at its certificate chain (the intermediate certificates, too), at a CDN or ' +
+      'firewall that answers in its place, at an http:// address that redirects; then: durable-alipay doctor --notify.',
+    value: true,
+  };
+}
+
+async function testMerchants(db: Database, ours: readonly string[]): Promise<Found<true>> {
   const known = await listMerchants(db);
   if (known.length === 0) return { says: 'none yet: the first order registers its own', value: true };
-  const others = known.filter((merchant) => merchant.id !== ours && merchant.correctedTo === null);
-  if (!known.some(({ id }) => id === ours)) {
+  const others = known.filter((merchant) => !ours.includes(merchant.id) && merchant.correctedTo === null);
+  if (!known.some(({ id }) => ours.includes(id))) {
     throw new Fault(
-      `this database belongs to ${others.map(inWords).join(', ')}, and the environment has ${ours}`,
+      `this database belongs to ${others.map(inWords).join(', ')}, and the environment has ${ours.join(', ')}`,
       'Correct DATABASE_URL, or ALIPAY_APP_ID and ALIPAY_SELLER_ID. If the registered seller id is the wrong one: ' +
         'durable-alipay merchant set.',
     );
   }
-  const held = known.filter(({ id, openPayments }) => id !== ours && openPayments > 0);
-  if (held.length === 0) return { says: `${ours} is the environment's`, value: true };
+  const held = known.filter(({ id, openPayments }) => !ours.includes(id) && openPayments > 0);
+  if (held.length === 0) return { says: `the environment has ${ours.join(', ')}`, value: true };
   return {
     says: `not in this environment: ${held.map(inWords).join(', ')}`,
     advice:
-      'From here nobody asks Alipay about those payments: run a worker with that merchant, or correct it by ' +
+      'This process does not ask Alipay about those payments: run a worker with that merchant, or correct it by ' +
       'durable-alipay merchant set.',
     value: true,
   };
 }
 
+/** No answer of Alipay names the seller before a payment; a genuine notification does. */
+async function testSellers(db: Database, ours: readonly string[]): Promise<Found<true>> {
+  const [wrong] = await findOtherSellers(db, ours);
+  if (!wrong) return { says: 'no notification has named another seller', value: true };
+  const { appId, sellerId, otherSeller } = wrong;
+  throw new Fault(
+    `Alipay has notified of a payment by application ${appId} to seller ${otherSeller}, and the environment has ${sellerId}`,
+    `If ${otherSeller} is the shop's account, set it (ALIPAY_SELLER_ID, or in MERCHANTS_FILE), then: durable-alipay merchant set. ` +
+      'Alipay sends for 25 hours what was refused.',
+  );
+}
+
 const inWords = ({ id, openPayments }: { id: string; openPayments: number }): string =>
   `${id} (${openPayments} open payments)`;
 
-async function testStore(db: Database, { connection, namespace }: Home, ours: string): Promise<Found<true>> {
+async function testStore(
+  db: Database,
+  { connection, namespace }: Home,
+  ours: readonly string[],
+): Promise<Found<true>> {
   const current = await findCurrentStore(db);
   if (!current) return { says: 'no worker has started yet', value: true };
   const { namespaceInfo } = await connection.workflowService.describeNamespace({ namespace });
@@ -59,7 +93,7 @@ async function testStore(db: Database, { connection, namespace }: Home, ours: st
   const seen = `seen ${ms(Math.max(unseenMs, 0))} ago`;
   if (namespaceInfo?.id === current.namespaceId) return judgeCurrent(current, seen);
   const where = `namespace ${current.namespace} at ${current.address}, ${seen}`;
-  if (!current.merchants.includes(ours) || unseenMs < UNSEEN_MS) {
+  if (!ours.some((id) => current.merchants.includes(id)) || unseenMs < UNSEEN_MS) {
     throw new Fault(
       `workers serve this database from another Temporal store: ${where}`,
       'Correct TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, or DATABASE_URL: a worker would end with FOREIGN_INSTALLATION.',

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
-import type { Settings } from './configuration';
+import type { MerchantConfig } from '../../worker/config';
+import { checkOf } from './configuration';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 import { fetchOrFault } from './http';
@@ -7,24 +8,27 @@ import { fetchOrFault } from './http';
 /** Where Alipay delivers its notifications: plausible, and with `notify` also answered by our own server. */
 export async function examineNotifyUrl(
   exam: Examination,
-  { alipay }: Settings,
+  merchant: MerchantConfig | undefined,
   { notify }: { notify: boolean },
 ): Promise<void> {
-  const plausible = await exam.check('notify-url', { environment: alipay }, ({ environment }) =>
+  const given = { environment: merchant };
+  const plausible = await exam.check(checkOf('notify-url', merchant), given, ({ environment }) =>
     testAddress(environment.notifyUrl, environment.gateway),
   );
   if (!notify) return;
-  await exam.check('notify-endpoint', { environment: alipay, 'notify-url': plausible }, ({ environment }) =>
-    testEndpoint(environment.notifyUrl),
+  await exam.check(
+    checkOf('notify-endpoint', merchant),
+    { ...given, 'notify-url': plausible },
+    ({ environment }) => testEndpoint(environment.notifyUrl),
   );
 }
 
-const MEND = 'Set ALIPAY_NOTIFY_URL to an https:// address that the whole internet reaches.';
+const PUBLIC = 'Set ALIPAY_NOTIFY_URL to an https:// address that the whole internet reaches.';
 
 /**
- * Whether Alipay, or the sandbox, can reach the address, by its looks.
+ * Whether Alipay, or the sandbox, can reach the address, judging by the address alone.
  *
- * @throws Fault where it cannot, or where others could read along
+ * @throws Fault if it cannot, or if others could eavesdrop
  */
 export function testAddress(notifyUrl: string, gateway: string): Found<true> {
   const { protocol, hostname } = new URL(notifyUrl);
@@ -35,14 +39,14 @@ export function testAddress(notifyUrl: string, gateway: string): Found<true> {
     return {
       says: `${notifyUrl} is on this machine: no notification of Alipay arrives there`,
       value: true,
-      advice: `The delay queue and the sweep find each payment without it, later. ${MEND}`,
+      advice: `The delay queue and the sweep find each payment without it, later. ${PUBLIC}`,
     };
   }
   if (protocol !== 'https:') {
-    throw new Fault(`${notifyUrl} is not https: anybody on the way reads about the buyers`, MEND);
+    throw new Fault(`${notifyUrl} is not https: anybody on the way can read about the buyers`, PUBLIC);
   }
   if (isPrivate(hostname))
-    throw new Fault(`${notifyUrl} is in a private network: Alipay cannot reach it`, MEND);
+    throw new Fault(`${notifyUrl} is in a private network: Alipay cannot reach it`, PUBLIC);
   return { says: `${notifyUrl} can be reached from outside, by its looks`, value: true };
 }
 
@@ -56,7 +60,7 @@ function isPrivate(hostname: string): boolean {
   return !hostname.includes('.') || /\.(local|internal|lan|test)$/i.test(hostname);
 }
 
-/** Our own server refuses what Alipay has not signed, by exactly this word. */
+/** Our own server refuses what Alipay has not signed, with exactly this word. */
 async function testEndpoint(notifyUrl: string): Promise<Found<true>> {
   const { status, body } = await fetchOrFault(notifyUrl, {
     what: notifyUrl,
@@ -65,16 +69,16 @@ async function testEndpoint(notifyUrl: string): Promise<Found<true>> {
     body: new URLSearchParams({ out_trade_no: 'durable_alipay_doctor', trade_status: 'TRADE_SUCCESS' }),
   });
   if (status === 200 && body === 'fail') {
-    return { says: 'the address answers an unsigned notification by `fail`', value: true };
+    return { says: 'the address answers an unsigned notification with `fail`', value: true };
   }
   if (status === 200 && body === 'success') {
     throw new Fault(
       `${notifyUrl} takes an unsigned notification for true`,
-      'Something else than durable-alipay answers there, and believes anybody. Point ALIPAY_NOTIFY_URL at our server.',
+      'Another program answers there, and verifies nothing. Point ALIPAY_NOTIFY_URL at our server.',
     );
   }
   throw new Fault(
     `${notifyUrl} answers HTTP ${status}, not our server's \`fail\``,
-    'Start the HTTP server (npm run server), or fix ALIPAY_NOTIFY_URL or the proxy before the server.',
+    'Start the HTTP server (durable-alipay server), or fix ALIPAY_NOTIFY_URL or the proxy before the server.',
   );
 }

@@ -1,22 +1,17 @@
 import { connect } from 'node:net';
 import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
-import { findSearchAttributes, howToRegister } from '../../worker/search-attributes';
+import { findSearchAttributes, howToRegister, noRoom } from '../../worker/search-attributes';
 import type { TaskQueue } from '../../workflows/messages';
 import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
-import type { LastSweep } from '../sweep';
-import { FollowUpControl } from '../follow-up';
-import type { ScheduleState } from '../schedules';
-import type { SweepSettings } from '../../worker/schedules';
-import { SweepControl } from '../sweep';
 import { dataConverterWith } from '../../worker/payload-codec';
 import type { QueueType } from '../../worker/pollers';
-import { bothServe, describeQueue, orderServices } from '../../worker/pollers';
+import { bothServe, describeQueue, orderServices, takesInProcess } from '../../worker/pollers';
 import { temporalFault } from '../../worker/temporal-faults';
-import { PaymentError } from '../../workflows/errors';
 import type { Settings } from './configuration';
 import { testDeployment } from './deployment';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
+import { testLastSweep, testSchedules } from './schedules';
 
 const CONNECT_MS = 3_000;
 
@@ -29,14 +24,17 @@ interface Home {
 /** An order's day, Alipay's 25 hours of repeating a notification, and a day to look into it. */
 const LEAST_RETENTION_HOURS = 72;
 
+/** The server's default. */
+const MOST_KEYWORDS = 10;
+
 /** As gRPC numbers it. */
 const NOT_FOUND = 5;
 
-/** What a shop's own worker on `order-service` must serve is `fulfillOrder` alone. */
-const SERVED: readonly (readonly [TaskQueue, readonly QueueType[]])[] = [
+/** What must be served: `order-service` by `fulfillOrder` alone where a shop has its own worker, by activities where it takes results directly. */
+const servedWith = (directly: boolean): readonly (readonly [TaskQueue, readonly QueueType[]])[] => [
   [TASK_QUEUES.payments, ['workflow', 'activity']],
   [TASK_QUEUES.alipay, ['activity']],
-  [TASK_QUEUES.orderService, ['workflow']],
+  [TASK_QUEUES.orderService, [directly ? 'activity' : 'workflow']],
 ];
 
 /**
@@ -46,7 +44,7 @@ const SERVED: readonly (readonly [TaskQueue, readonly QueueType[]])[] = [
  */
 export async function examineTemporal(
   exam: Examination,
-  { temporal: config, sweep, payloads }: Settings,
+  { temporal: config, orderService, sweep, payloads }: Settings,
 ): Promise<Home | undefined> {
   const connection = await exam.check('temporal', { environment: config }, ({ environment }) =>
     reach(environment),
@@ -59,16 +57,18 @@ export async function examineTemporal(
   );
   await exam.check('retention', { namespace: home }, ({ namespace }) => testRetention(namespace));
   await exam.check('search-attributes', { namespace: home }, ({ namespace }) => testAttributes(namespace));
-  await exam.check('task-queues', { namespace: home }, ({ namespace }) => testQueues(namespace));
-  await exam.check('worker-deployment', { namespace: home }, ({ namespace }) => testDeployment(namespace));
-  const control = await exam.check('schedule', { environment: sweep, namespace: home }, (given) =>
-    testSchedules(clientOf(given.namespace, payloads), given.environment),
+  await exam.check('task-queues', { namespace: home }, ({ namespace }) =>
+    testQueues(namespace, orderService?.url),
   );
-  await exam.check('last-sweep', { schedule: control }, ({ schedule }) => testLastSweep(schedule));
+  await exam.check('worker-deployment', { namespace: home }, ({ namespace }) => testDeployment(namespace));
+  const client = await exam.check('schedule', { environment: sweep, namespace: home }, ({ namespace }) =>
+    testSchedules(clientOf(namespace, payloads)),
+  );
+  await exam.check('last-sweep', { schedule: client }, ({ schedule }) => testLastSweep(schedule));
   return home;
 }
 
-/** Without sound keys it reads what is in clear, and says what it cannot read. */
+/** Without valid keys it reads unencrypted payloads, and reports those that it cannot read. */
 function clientOf(home: Home, payloads: Settings['payloads']): Client {
   return new Client({ ...home, dataConverter: dataConverterWith(payloads?.keys ?? []) });
 }
@@ -127,7 +127,7 @@ async function testRetention({ connection, namespace }: Home): Promise<Found<tru
   const says = `histories are kept for ${hours >= 48 ? `${Math.round(hours / 24)} days` : `${hours} hours`}`;
   if (hours >= LEAST_RETENTION_HOURS) return { says, value: true };
   return {
-    says: `${says}: of older payments the Web UI tells nothing`,
+    says: `${says}: the Web UI does not show older payments`,
     value: true,
     advice: `Run: temporal operator namespace update --namespace ${namespace} --retention 30d`,
   };
@@ -138,13 +138,20 @@ async function testAttributes({ connection, namespace }: Home): Promise<Found<tr
   const found = await findSearchAttributes(connection, namespace);
   if (!found) {
     return {
-      says: 'whether the search attributes are registered may not be asked here',
+      says: 'this user may not list the search attributes',
       value: true,
       advice: `Where they are not, run: ${howToRegister(namespace, names)}`,
     };
   }
   const { missing, odd } = found;
   if (missing.length > 0) {
+    if ((found.others?.length ?? 0) >= MOST_KEYWORDS) {
+      return {
+        says: noRoom(namespace, missing, found.others ?? []),
+        value: true,
+        advice: 'See the command above.',
+      };
+    }
     throw new Fault(
       `not registered: ${missing.join(', ')}`,
       `Start a worker, which registers them where it may, or run: ${howToRegister(namespace, missing)}`,
@@ -159,109 +166,32 @@ async function testAttributes({ connection, namespace }: Home): Promise<Found<tr
   return { says: `registered: ${names.join(', ')}`, value: true };
 }
 
-async function testQueues(home: Home): Promise<Found<true>> {
+async function testQueues(home: Home, webhook: string | undefined): Promise<Found<true>> {
+  // Whether the shop takes results in its workers' process (onResult) is in no setting.
+  const inProcess = webhook === undefined && (await takesInProcess(home));
+  const toServe = servedWith(webhook !== undefined || inProcess);
   const served = await Promise.all(
-    SERVED.flatMap(([queue, types]) =>
+    toServe.flatMap(([queue, types]) =>
       types.map(async (type) => ({ queue, type, ...(await describeQueue(home, queue, type)) })),
     ),
   );
   const deserted = served.filter(({ pollers }) => pollers.length === 0);
   if (deserted.length > 0) {
     const queues = [...new Set(deserted.map(({ queue }) => queue))];
-    const own = queues.includes(TASK_QUEUES.orderService)
-      ? `Start the shop's own worker on ${TASK_QUEUES.orderService}, or the built-in one by its name`
-      : 'Start one';
+    const own =
+      queues.includes(TASK_QUEUES.orderService) && webhook === undefined
+        ? `Start the shop's own worker on ${TASK_QUEUES.orderService}, or the built-in one by its name`
+        : 'Start one';
     throw new Fault(
       `no worker polls ${deserted.map(({ queue, type }) => `${queue} (${type} tasks)`).join(', ')}`,
-      `${own}: npm run worker -- --queues ${queues.join(',')}`,
+      `${own}: durable-alipay worker --queues ${queues.join(',')}`,
     );
   }
+  const says = `workers poll ${toServe.map(([queue]) => queue).join(', ')}`;
+  if (webhook !== undefined)
+    return { says: `${says}; results go to ${new URL(webhook).origin}`, value: true };
+  if (inProcess) return { says: `${says}; results go to onResult of the shop's own process`, value: true };
   const { builtIn, others } = await orderServices(home);
   if (builtIn.length > 0 && others.length > 0) return { ...bothServe(others), value: true };
-  return { says: `workers poll ${SERVED.map(([queue]) => queue).join(', ')}`, value: true };
-}
-
-async function testSchedules(temporal: Client, settings: SweepSettings): Promise<Found<SweepControl>> {
-  const sweep = new SweepControl(temporal, settings);
-  const { scheduleId, nextTimes } = await testSchedule('sweep', sweep);
-  const followUp = await testSchedule('follow-up', new FollowUpControl(temporal));
-  const next = nextTimes[0]?.toISOString() ?? 'no time';
-  return { says: `${scheduleId} is installed, next at ${next}; ${followUp.scheduleId} too`, value: sweep };
-}
-
-async function testSchedule(
-  name: 'sweep' | 'follow-up',
-  control: { schedule(): Promise<ScheduleState> },
-): Promise<ScheduleState> {
-  const schedule = await orInstall(name, () => readable(() => control.schedule()));
-  const { scheduleId, paused, note } = schedule;
-  if (!paused) return schedule;
-  throw new Fault(
-    `${scheduleId} is paused${note ? ` (${note})` : ''}: ${name === 'sweep' ? 'nothing is swept' : 'nothing that was lost is found'}`,
-    `Run: durable-alipay ${name} resume --reason "…"`,
-  );
-}
-
-async function orInstall<T>(name: string, ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (!(error instanceof PaymentError) || error.code !== 'NOT_FOUND') throw error;
-    throw new Fault(`the Schedule of the ${name} is not installed`, 'Run: durable-alipay sweep install', {
-      cause: error,
-    });
-  }
-}
-
-async function testLastSweep(control: SweepControl): Promise<Found<true>> {
-  const last = await readable(() => lastOrNone(control));
-  return last ? judgeSweep(last) : { says: 'none has run yet', value: true };
-}
-
-/**
- * What the last sweep says of the shop's health.
- *
- * @throws Fault where it failed
- */
-export function judgeSweep({ workflowId, status, report, failure }: LastSweep): Found<true> {
-  if (failure !== null) {
-    throw new Fault(
-      `${workflowId} is ${status}: ${failure}`,
-      `Look at its history: temporal workflow show --workflow-id ${workflowId}`,
-    );
-  }
-  if (report?.gatewayDown) {
-    return {
-      says: `${workflowId} found the gateway down`,
-      value: true,
-      advice: 'The next sweep probes it again; see the checks of the gateway below.',
-    };
-  }
-  if (report && report.failed > 0) {
-    return {
-      says: `${workflowId} left ${report.failed} orders that broke: ${report.failedIds.join(' ')}`,
-      value: true,
-      advice: "Look into the worker's log for these orders; the next sweep tries them again.",
-    };
-  }
-  return { says: `${workflowId} is ${status}`, value: true };
-}
-
-/** @throws Fault where PAYLOAD_KEYS is not what the workers have */
-async function readable<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!(error instanceof PaymentError) || !error.code.startsWith('PAYLOAD_')) throw error;
-    throw new Fault(error.message, "Set here the workers' PAYLOAD_KEYS, all of them.", { cause: error });
-  }
-}
-
-async function lastOrNone(control: SweepControl): Promise<LastSweep | undefined> {
-  try {
-    return await control.report();
-  } catch (error) {
-    if (error instanceof PaymentError && error.code === 'NOT_FOUND') return undefined;
-    throw error;
-  }
+  return { says, value: true };
 }

@@ -1,9 +1,30 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PaymentError } from '../workflows/errors';
 
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
-/** By which names a program of this machine calls a server on it; the port may be any. */
+/**
+ * A hook that lets nobody in without the token. Hashes have one length, so that comparing them reveals nothing, not
+ * even how long the token is.
+ *
+ * @param name the variable that holds it
+ */
+export function requireToken(name: string, token: string): Hook {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  const expected = digest(token);
+  return (request, reply, done) => {
+    const [, given = ''] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
+    if (timingSafeEqual(digest(given), expected)) {
+      done();
+      return;
+    }
+    void reply.header('www-authenticate', 'Bearer');
+    done(new PaymentError('UNAUTHORIZED', `send the header "Authorization: Bearer <${name}>"`));
+  };
+}
+
+/** The names by which a program on this machine reaches a local server; any port. */
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 const LONGEST_LOOPBACK = 32;
 
@@ -11,9 +32,8 @@ const LONGEST_LOOPBACK = 32;
 const ADDED_BY_PROXIES = /^(forwarded|x-forwarded-.*|x-real-ip|via)$/;
 
 /**
- * A hook for a server on loopback without a token: it lets in only who speaks to it directly and by a loopback name. A
- * proxy on the same machine would let the whole world in, and a page whose name points to this machine comes under
- * that name.
+ * A hook for a server on loopback without a token: it admits only direct requests to a loopback name. A proxy
+ * on the same machine would let the whole world in, and a page whose host name points to this machine uses that name.
  *
  * @param name the variable that would hold the token
  */
@@ -23,7 +43,7 @@ export function requireLocal(name: string): Hook {
     if (Object.keys(headers).some((header) => ADDED_BY_PROXIES.test(header))) {
       return `it comes through a proxy, and without a token only programs of this machine are served; ${remedy(name)}`;
     }
-    // nginx says so, and adds no header, where it is told nothing but `proxy_pass`.
+    // nginx with nothing but `proxy_pass` speaks HTTP/1.0 and adds no header.
     if (raw.httpVersion === '1.0') {
       return `it speaks HTTP/1.0, as a proxy does, and without a token only programs of this machine are served; ${remedy(name)}`;
     }
@@ -35,8 +55,8 @@ export function requireLocal(name: string): Hook {
 }
 
 /**
- * A hook that refuses what a page of another origin has a browser send: a browser on this machine is a program of this
- * machine. Other programs send neither of the two headers.
+ * A hook that refuses what a page of another origin makes a browser send, because a browser on this machine is a local
+ * program too. Other programs send neither of the two headers.
  *
  * @param name the variable that would hold the token
  */

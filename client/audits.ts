@@ -1,0 +1,54 @@
+import { isItself } from '../activities/alipay/key';
+import { reportOf } from '../activities/audit';
+import type { ProofAudit, ProofOptions } from '../activities/proofs';
+import { auditProofs } from '../activities/proofs';
+import type { StoredKey } from '../db/alipay-keys';
+import { listKeys } from '../db/alipay-keys';
+import type { AuditOptions, KeptEvidence, Violation } from '../db/audit';
+import { auditBooks, findEvidence } from '../db/audit';
+import type { AuditReport } from '../workflows/messages';
+import type { ClientDependencies } from './dependencies';
+import { explained } from './dependencies';
+
+/** What an audit of the tables has found. */
+export interface AuditResult extends AuditReport {
+  /** The oldest first, by check. */
+  found: Violation[];
+}
+
+/** What proves a payment to a third party. It holds the buyer's data. */
+export interface Proofs {
+  /** Oldest first; a pruned piece is a stub. */
+  evidence: KeptEvidence[];
+  /** The keys that verify them, those of the settings first. */
+  keys: StoredKey[];
+}
+
+/** Whether the books prove themselves. It changes no payment. */
+export interface Audits {
+  /**
+   * Checks the tables against the rules of the ledger now, in one snapshot; by default all orders. What it finds is stored for
+   * the metrics, as after a scheduled audit.
+   */
+  run(options?: AuditOptions): Promise<AuditResult>;
+  /** Verifies again what Alipay signed for each payment that counts as paid, and compares the row with it. */
+  evidence(options?: ProofOptions): Promise<ProofAudit>;
+  /** What is stored of one payment, and Alipay's keys. */
+  proofs(outTradeNo: string): Promise<Proofs>;
+}
+
+export function auditsOf({ db, alipay }: Pick<ClientDependencies, 'db' | 'alipay'>): Audits {
+  return {
+    run: (options = {}) =>
+      explained(async () => {
+        const audit = await auditBooks(db, { whole: true, ...options });
+        return { ...reportOf(audit), found: audit.found };
+      }),
+    evidence: (options) => explained(() => auditProofs(db, alipay.keys, options)),
+    proofs: (outTradeNo) =>
+      explained(async () => ({
+        evidence: await findEvidence(db, outTradeNo),
+        keys: [...alipay.keys, ...(await listKeys(db)).filter(isItself)],
+      })),
+  };
+}

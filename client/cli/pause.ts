@@ -1,0 +1,123 @@
+import { Argument, Option } from 'commander';
+import type { Pause } from '../index';
+import type { CliGroup, WhoAndWhy } from './command';
+import { WHO_AND_WHY, answer } from './command';
+import type { Paint } from './screen';
+import { table, when } from './screen';
+
+const MERCHANT = new Argument('<merchant>', 'its name (`default`, or as in MERCHANTS_FILE) or its id');
+
+const OF_MERCHANT = new Option('--merchant <merchant>', 'only those of this merchant, by its name or id');
+
+type RefundOptions = WhoAndWhy & { merchant?: string };
+
+export const PAUSE: CliGroup = {
+  kind: 'group',
+  name: 'pause',
+  summary: 'switches for a bad day: stop refunds, stop a merchant, list what is stopped',
+  description:
+    'A pause holds in every process and survives restarts, until somebody resumes. `doctor` and an alert remind you of it.',
+  examples: [
+    'pause refunds --reason "a bug in the shop"',
+    'pause merchant default --reason "wrong prices"',
+    'pause list',
+  ],
+  commands: [
+    {
+      kind: 'connected',
+      name: 'refunds',
+      summary: 'send no refund for now, no matter who asks',
+      description:
+        'No refund is sent to Alipay any more. Refunds under way and new ones wait; nothing fails, and no attempt is used ' +
+        'up. A refund that was already sent is still proven.',
+      options: [OF_MERCHANT, ...WHO_AND_WHY],
+      examples: [
+        'pause refunds --reason "a bug in the shop"',
+        'pause refunds --merchant teahouse --reason "its account is being checked" --json',
+      ],
+      act: async ({ payments }, options: RefundOptions) =>
+        answer(await payments.pauses.pause({ what: 'refunds', ...options }), (paint, shown) =>
+          pauseTable(paint, [shown]),
+        ),
+    },
+    {
+      kind: 'connected',
+      name: 'merchant',
+      summary: 'no checkout and no close for a merchant',
+      description:
+        'A checkout is refused (MERCHANT_PAUSED), and expired orders stay open. Checks and notifications continue, so a ' +
+        'payment on an open page is found. Refunds continue too: pause them separately.',
+      arguments: [MERCHANT],
+      options: WHO_AND_WHY,
+      examples: ['pause merchant default --reason "wrong prices"'],
+      act: async ({ payments }, merchant: string, options: WhoAndWhy) =>
+        answer(await payments.pauses.pause({ what: 'merchant', merchant, ...options }), (paint, shown) =>
+          pauseTable(paint, [shown]),
+        ),
+    },
+    {
+      kind: 'connected',
+      name: 'list',
+      summary: 'what is paused, by whom, and why',
+      examples: ['pause list', 'pause list --json | jq length'],
+      act: async ({ payments }) => answer(await payments.pauses.list(), pauseTable),
+    },
+  ],
+};
+
+export const RESUME: CliGroup = {
+  kind: 'group',
+  name: 'resume',
+  summary: 'end a pause of refunds or of a merchant',
+  examples: [
+    'resume refunds --reason "the bug is fixed"',
+    'resume merchant default --reason "prices are right"',
+  ],
+  commands: [
+    {
+      kind: 'connected',
+      name: 'refunds',
+      summary: 'let refunds go on',
+      description:
+        'Waiting refunds continue within a minute. With --merchant it ends the pause of one merchant, without it that of all.',
+      options: [OF_MERCHANT, ...WHO_AND_WHY],
+      examples: [
+        'resume refunds --reason "the bug is fixed"',
+        'resume refunds --merchant teahouse --reason "checked"',
+      ],
+      act: async ({ payments }, options: RefundOptions) =>
+        answer(await payments.pauses.resume({ what: 'refunds', ...options }), resumed),
+    },
+    {
+      kind: 'connected',
+      name: 'merchant',
+      summary: 'let a merchant sell again',
+      description: 'Checkouts are taken at once. What expired meanwhile is closed within some minutes.',
+      arguments: [MERCHANT],
+      options: WHO_AND_WHY,
+      examples: ['resume merchant default --reason "prices are right"'],
+      act: async ({ payments }, merchant: string, options: WhoAndWhy) =>
+        answer(await payments.pauses.resume({ what: 'merchant', merchant, ...options }), resumed),
+    },
+  ],
+};
+
+const nameOf = ({ what, merchant }: Pause): string =>
+  what === 'merchant' ? `merchant ${merchant ?? ''}` : `refunds of ${merchant ?? 'all merchants'}`;
+
+const resumed = (paint: Paint, pause: Pause): string =>
+  `${paint('bold', nameOf(pause))}: resumed. Paused by ${pause.actor} since ${when(pause.since) ?? ''}: ${pause.reason}`;
+
+function pauseTable(paint: Paint, pauses: readonly Pause[]): string {
+  if (pauses.length === 0) return 'nothing is paused';
+  return table(
+    paint,
+    ['PAUSED', 'SINCE', 'BY', 'REASON'],
+    pauses.map((pause) => [
+      paint('yellow', nameOf(pause)),
+      when(pause.since) ?? '',
+      pause.actor,
+      pause.reason,
+    ]),
+  );
+}

@@ -1,0 +1,163 @@
+import { writeFileSync } from 'node:fs';
+import { Argument, Option } from 'commander';
+import { DISCREPANCIES_IN_WORDS } from '../../workflows/in-words';
+import type { BillReport, BillState, DiscrepancyKind } from '../../workflows/messages';
+import { DISCREPANCY_KINDS } from '../../workflows/messages';
+import type { ReconciliationReport } from '../index';
+import { reconciliationPage } from '../reconciliation-page';
+import type { Answer, CliGroup, ConnectedCli } from './command';
+import { answer, wholeNumber } from './command';
+import { EXIT } from './exit';
+import type { ExitCode } from './exit';
+import { scheduleCommands } from './schedule';
+import type { Paint } from './screen';
+import { fields, table } from './screen';
+
+interface Options {
+  merchant?: string;
+  execute?: boolean;
+  preview?: boolean;
+}
+
+const DATE = new Argument('[date]', 'a day in Beijing that is over (yyyy-MM-dd); default: yesterday');
+
+const MERCHANT = new Option('--merchant <id>', "appId/sellerId; default: the environment's");
+
+export const RECONCILE: CliGroup = {
+  kind: 'group',
+  name: 'reconcile',
+  summary: "Alipay's daily bill against the tables: compare, repair, report",
+  description:
+    'A Schedule does it each day at 10:00 in Beijing, and each hour until the bill is there. `sweep install` installs it.',
+  examples: ['reconcile preview', 'reconcile run 2026-11-28 --execute', 'reconcile report --html bill.html'],
+  commands: [
+    {
+      kind: 'connected',
+      name: 'run',
+      summary: 'fetch a bill and compare it now; --execute repairs',
+      description:
+        'Fetches the bill, compares it with the tables, and waits for the end. With --execute it repairs what it can: ' +
+        "it asks Alipay about each discrepancy, and the payment's own workflow records the answer; what only a person can " +
+        'decide is put up for review. Without --execute it only shows. A bill that does not add up is not used. Exit ' +
+        'code 1: something is open.',
+      arguments: [DATE],
+      options: [
+        new Option('--execute', 'repair what can be repaired'),
+        new Option('--preview', 'only show (the default)'),
+        MERCHANT,
+      ],
+      examples: ['reconcile run', 'reconcile run 2026-11-28 --execute --json | jq .report.open'],
+      act: runOnce,
+    },
+    {
+      kind: 'connected',
+      name: 'preview',
+      summary: 'the same as `reconcile run --preview`',
+      arguments: [DATE],
+      options: [MERCHANT],
+      examples: ['reconcile preview', 'reconcile preview 2026-11-28 --json'],
+      act: runOnce,
+    },
+    {
+      kind: 'connected',
+      name: 'report',
+      summary: 'what the last reconciliation of a bill has found',
+      arguments: [DATE],
+      options: [
+        new Option('--html <file>', 'write a page to read and print, in English and Chinese'),
+        new Option('--limit <n>', 'how many discrepancies').argParser(wholeNumber(1, 10_000)).default(500),
+        MERCHANT,
+      ],
+      examples: ['reconcile report', 'reconcile report 2026-11-28 --html 2026-11-28.html'],
+      act: async (
+        { payments },
+        date: string | undefined,
+        { html, limit, merchant }: Options & { html?: string; limit: number },
+      ) => {
+        const report = await payments.reconcile.report({ date, limit, ...(merchant && { merchant }) });
+        if (html !== undefined) writeFileSync(html, reconciliationPage(report));
+        return answer(report, describeReport, exitCodeOf(report));
+      },
+    },
+    ...scheduleCommands('reconcile', {
+      runs: 'reconciliations',
+      effect: 'Once it is resumed, the bills of the last week are made up for.',
+    }),
+  ],
+};
+
+async function runOnce(
+  { payments, drawBillBar }: ConnectedCli,
+  date: string | undefined,
+  { merchant, execute = false, preview = false }: Options,
+): Promise<Answer> {
+  const bar = drawBillBar();
+  try {
+    const which = { date, execute: execute && !preview, ...(merchant && { merchant }) };
+    const done = await payments.reconcile.run(which, bar?.watch);
+    return answer(done, describeState, exitCodeOf(done));
+  } finally {
+    bar?.stop();
+  }
+}
+
+function exitCodeOf({ status, report }: BillState): ExitCode {
+  if (status === 'NO_BILL') return EXIT.dependencyDown;
+  return status === 'COMPARED' && report?.open === 0 ? EXIT.ok : EXIT.failure;
+}
+
+function describeState(paint: Paint, { sellerId, date, status, because, report }: BillState): string {
+  return [
+    fields(paint, [
+      ['Bill', `${date} of ${sellerId}`],
+      ['Status', status === 'COMPARED' ? paint('green', status) : paint('red', status)],
+      ['Because', because],
+      ...(report ? figures(report) : []),
+    ]),
+    ...(report ? [kindsOf(paint, report)] : []),
+  ]
+    .filter(Boolean)
+    .join('\n\n');
+}
+
+function figures({ bill, matched, foreign }: BillReport): [string, string][] {
+  const words = ({ count, amount }: { count: number; amount: string }): string => `${count}, ${amount} yuan`;
+  return [
+    ['Payments', `${words(bill.payments)}; matched: ${words(matched.payments)}`],
+    ['Refunds', `${words(bill.refunds)}; matched: ${words(matched.refunds)}`],
+    ['Of other applications', words(foreign)],
+    ['Fees', `${bill.fees} yuan`],
+  ];
+}
+
+function kindsOf(paint: Paint, { discrepancies }: BillReport): string {
+  const found = DISCREPANCY_KINDS.flatMap((kind) => {
+    const one = discrepancies[kind];
+    return one
+      ? [[labelOf(kind), String(one.found), String(one.repaired), String(one.open), one.openAmount]]
+      : [];
+  });
+  return found.length === 0 ? '' : table(paint, ['DISCREPANCY', 'FOUND', 'REPAIRED', 'OPEN', 'YUAN'], found);
+}
+
+const labelOf = (kind: DiscrepancyKind): string => DISCREPANCIES_IN_WORDS[kind];
+
+function describeReport(paint: Paint, report: ReconciliationReport): string {
+  const rows = report.found.map(
+    ({ kind, outTradeNo, outRequestNo, tradeNo, billAmount, ourAmount, goneAt }) => [
+      labelOf(kind),
+      outTradeNo,
+      outRequestNo || '-',
+      tradeNo ?? '-',
+      billAmount ?? '-',
+      ourAmount ?? '-',
+      goneAt ? 'repaired' : paint('red', 'open'),
+    ],
+  );
+  const list = table(
+    paint,
+    ['DISCREPANCY', 'PAYMENT', 'REFUND', 'ALIPAY TRADE', 'BILL', 'HERE', 'STATE'],
+    rows,
+  );
+  return [describeState(paint, report), rows.length > 0 && list].filter(Boolean).join('\n\n');
+}

@@ -1,0 +1,113 @@
+import { Argument, Option } from 'commander';
+import type { RefundStatus, ResolveRefund } from '../../workflows/messages';
+import { parseRefundId } from '../input';
+import type { RefundView } from '../index';
+import type { CliGroup, WhoAndWhy } from './command';
+import { LIMIT, WHO_AND_WHY, answer } from './command';
+import type { Paint } from './screen';
+import { distance, fields, status, table, when } from './screen';
+
+const STATUSES = ['REQUESTED', 'DONE', 'REFUSED', 'REVIEW'] as const satisfies RefundStatus[];
+
+const OUTCOMES = ['DONE', 'REFUSED'] as const satisfies ResolveRefund['to'][];
+
+const REFUND_ID = new Argument('<refundId>', 'the number of the refund');
+
+interface ListOptions {
+  status?: RefundStatus;
+  order?: string;
+  limit: number;
+}
+
+export const REFUND: CliGroup = {
+  kind: 'group',
+  name: 'refund',
+  summary: 'money that goes back: list refunds, look at one, decide one',
+  examples: [
+    'refund list --status REVIEW',
+    'refund show R-17',
+    'payment refund A1001x1 --amount 3.00 --reason "broken"',
+  ],
+  commands: [
+    {
+      kind: 'connected',
+      name: 'list',
+      summary: 'refunds, the newest first',
+      options: [
+        new Option('--status <status>', 'only those with this status').choices(STATUSES),
+        new Option('--order <orderId>', 'only those of this order'),
+        LIMIT,
+      ],
+      examples: ['refund list --status REVIEW', 'refund list --order A-1001 --json'],
+      act: async ({ payments }, { order: orderId, ...filter }: ListOptions) =>
+        answer(
+          await payments.refunds({ ...filter, ...(orderId !== undefined && { orderId }) }),
+          (paint, shown) => refundTable(paint, shown),
+        ),
+    },
+    {
+      kind: 'connected',
+      name: 'show',
+      summary: 'one refund: where it stands',
+      arguments: [REFUND_ID],
+      examples: ['refund show R-17', 'refund show R-17 --json | jq -r .status'],
+      act: async ({ payments }, given: string) =>
+        answer(await payments.refundStatus(parseRefundId(given)), describeRefund),
+    },
+    {
+      kind: 'connected',
+      name: 'resolve',
+      summary: 'decide what became of a refund in review',
+      description: [
+        'Carries out a decision. Alipay is asked first, and a decision against its answer is refused (exit code 4):',
+        '  DONE     it was made',
+        '  REFUSED  it was not made, and is not asked for again. One of the shop that was never sent can be withdrawn so',
+      ].join('\n'),
+      arguments: [REFUND_ID],
+      options: [
+        new Option('--to <status>', 'what it becomes').choices(OUTCOMES).makeOptionMandatory(),
+        ...WHO_AND_WHY,
+      ],
+      examples: [
+        'refund resolve R-17 --to REFUSED --reason "not in the portal"',
+        'refund resolve R-17 --to DONE --reason "seen in the portal" --actor li --json',
+      ],
+      act: async ({ payments }, given: string, decision: WhoAndWhy & Pick<ResolveRefund, 'to'>) =>
+        answer(await payments.resolveRefund(parseRefundId(given), decision), describeRefund),
+    },
+  ],
+};
+
+/** One refund, field by field. */
+export function describeRefund(paint: Paint, refund: RefundView): string {
+  return fields(paint, [
+    ['Refund', refund.refundId],
+    ['Status', status(paint, refund.status)],
+    ['Because', refund.because && paint('red', refund.because)],
+    ['Amount', refund.amount],
+    ['Order', refund.orderId],
+    ['Payment', refund.outTradeNo],
+    ['Asked for by', `${refund.requestedBy} (${refund.kind})`],
+    ['Reason', refund.reason],
+    ['Asked for', when(refund.requestedAt)],
+    ['Done', when(refund.doneAt)],
+  ]);
+}
+
+function refundTable(paint: Paint, refunds: readonly RefundView[], now = new Date()): string {
+  if (refunds.length === 0) return 'no refunds';
+  return table(
+    paint,
+    ['REFUND', 'ORDER', 'PAYMENT', 'AMOUNT', 'STATUS', 'BECAUSE', 'KIND', 'AGE'],
+    refunds.map((refund) => [
+      refund.refundId,
+      refund.orderId,
+      refund.outTradeNo,
+      refund.amount ?? '-',
+      status(paint, refund.status),
+      refund.because ?? '',
+      refund.kind,
+      distance(refund.requestedAt, now),
+    ]),
+  );
+}

@@ -1,0 +1,103 @@
+import type { Client } from '@temporalio/client';
+import { PaymentError } from '../../workflows/errors';
+import {
+  AUDIT_SCHEDULE_ID,
+  FOLLOW_UP_SCHEDULE_ID,
+  RECONCILE_SCHEDULE_ID,
+  SWEEP_SCHEDULE_ID,
+} from '../../workflows/messages';
+import type { ScheduleState } from '../schedules';
+import { readSchedule } from '../schedules';
+import type { LastSweep } from '../sweep';
+import { reportSweep } from '../sweep';
+import type { Found } from './examination';
+import { Fault } from './examination';
+
+/** Whether the Schedules are installed and running; hands on the client that reads them. */
+export async function testSchedules(temporal: Client): Promise<Found<Client>> {
+  const { scheduleId, nextTimes } = await testSchedule(temporal, 'sweep', SWEEP_SCHEDULE_ID);
+  const followUp = await testSchedule(temporal, 'follow-up', FOLLOW_UP_SCHEDULE_ID);
+  const next = nextTimes[0]?.toISOString() ?? 'no time';
+  const reconcile = await testSchedule(temporal, 'reconcile', RECONCILE_SCHEDULE_ID);
+  const audit = await testSchedule(temporal, 'audit', AUDIT_SCHEDULE_ID);
+  const others = `${followUp.scheduleId}, ${reconcile.scheduleId} and ${audit.scheduleId}`;
+  return { says: `${scheduleId} is installed, next at ${next}; ${others} too`, value: temporal };
+}
+
+/** What a pause means. */
+const PAUSED = {
+  sweep: 'nothing is swept',
+  'follow-up': 'nothing that was lost is found',
+  reconcile: 'no bill is compared',
+  audit: 'nobody holds the books against their rules',
+} as const;
+
+async function testSchedule(temporal: Client, name: keyof typeof PAUSED, id: string): Promise<ScheduleState> {
+  const schedule = await orUndefined(() => readable(() => readSchedule(temporal, id)));
+  if (!schedule) {
+    throw new Fault(`the Schedule ${id} is not installed`, 'Run: durable-alipay sweep install');
+  }
+  const { scheduleId, paused, note } = schedule;
+  if (!paused) return schedule;
+  throw new Fault(
+    `${scheduleId} is paused${note ? ` (${note})` : ''}: ${PAUSED[name]}`,
+    name === 'audit'
+      ? `Run: temporal schedule toggle --schedule-id ${id} --unpause --reason "…"`
+      : `Run: durable-alipay ${name} resume --reason "…"`,
+  );
+}
+
+/** What the last sweep says, if one has run. */
+export async function testLastSweep(temporal: Client): Promise<Found<true>> {
+  const last = await readable(() => orUndefined(() => reportSweep(temporal)));
+  return last ? judgeSweep(last) : { says: 'none has run yet', value: true };
+}
+
+/**
+ * What the last sweep says of the shop's health.
+ *
+ * @throws Fault where it failed
+ */
+export function judgeSweep({ workflowId, status, report, failure }: LastSweep): Found<true> {
+  if (failure !== null) {
+    throw new Fault(
+      `${workflowId} is ${status}: ${failure}`,
+      `Look at its history: temporal workflow show --workflow-id ${workflowId}`,
+    );
+  }
+  if (report?.gatewayDown) {
+    return {
+      says: `${workflowId} found the gateway down`,
+      value: true,
+      advice: 'The next sweep probes it again; see the checks of the gateway below.',
+    };
+  }
+  if (report && report.failed > 0) {
+    return {
+      says: `${workflowId} left ${report.failed} orders that broke: ${report.failedIds.join(' ')}`,
+      value: true,
+      advice: "Look into the worker's log for these orders; the next sweep tries them again.",
+    };
+  }
+  return { says: `${workflowId} is ${status}`, value: true };
+}
+
+/** @throws Fault where PAYLOAD_KEYS is not what the workers have */
+async function readable<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof PaymentError) || !error.code.startsWith('PAYLOAD_')) throw error;
+    throw new Fault(error.message, "Set here the workers' PAYLOAD_KEYS, all of them.", { cause: error });
+  }
+}
+
+/** Undefined for what Temporal does not have. */
+async function orUndefined<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof PaymentError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
+}

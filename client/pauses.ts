@@ -1,0 +1,59 @@
+import type { Database } from '../db/connect';
+import { registerMerchant, requireMerchantId } from '../db/merchants';
+import type { Pause, PauseDecision, PauseKind } from '../db/pauses';
+import { listPauses, pause, resume } from '../db/pauses';
+import type { ClientDependencies } from './dependencies';
+import { explained } from './dependencies';
+import { parsePause } from './input';
+
+/** What a person pauses or resumes. */
+export interface PauseInput {
+  what: PauseKind;
+  /** Its name (`default`, or as in `MERCHANTS_FILE`) or its id. Without it: refunds of all. */
+  merchant?: string;
+  actor: string;
+  reason: string;
+}
+
+/** The switches for a bad day. They are rows in Postgres: every process obeys from its next statement on, and after restarts. */
+export interface Pauses {
+  /**
+   * Pauses refunds (nothing new is given back; what was sent is still proven) or a merchant (no checkout, no close; checks and
+   * notifications go on). What is paused already stays as it is.
+   *
+   * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant
+   */
+  pause(input: PauseInput): Promise<Pause>;
+  /**
+   * Ends a pause: what waited goes on within a minute, closing within two.
+   *
+   * @throws PaymentError INVALID_INPUT, NOT_FOUND where it is not paused
+   */
+  resume(input: PauseInput): Promise<Pause>;
+  /** The pauses in force, the oldest first. */
+  list(): Promise<Pause[]>;
+}
+
+/** {@link Pauses} of a client. */
+export const pausesOf = (deps: Pick<ClientDependencies, 'db' | 'alipay'>): Pauses => ({
+  pause: (input) => explained(async () => pause(deps.db, await decisionOf(deps, input))),
+  resume: (input) => explained(async () => resume(deps.db, await decisionOf(deps, input))),
+  list: () => explained(() => listPauses(deps.db)),
+});
+
+async function decisionOf(
+  deps: Pick<ClientDependencies, 'db' | 'alipay'>,
+  input: PauseInput,
+): Promise<PauseDecision> {
+  const { merchant, ...said } = parsePause(input);
+  return { ...said, merchant: merchant === undefined ? null : await merchantIdOf(deps, merchant) };
+}
+
+/** A merchant that this process has may have no order yet, and so no row. */
+export async function merchantIdOf(
+  { db, alipay }: { db: Database } & Pick<ClientDependencies, 'alipay'>,
+  nameOrId: string,
+): Promise<string> {
+  const own = alipay.all.find(({ settings }) => settings.name === nameOrId);
+  return own ? registerMerchant(db, own.settings) : requireMerchantId(db, nameOrId);
+}

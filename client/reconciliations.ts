@@ -1,0 +1,113 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkflowFailedError, WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
+import type { Database } from '../db/connect';
+import type { Discrepancy } from '../db/discrepancies';
+import { listDiscrepancies } from '../db/discrepancies';
+import { sellerOf } from '../db/merchants';
+import type { ReconciliationRow } from '../db/reconciliations';
+import { findReconciliation } from '../db/reconciliations';
+import { RECONCILE_DETAILS } from '../worker/schedules';
+import { PaymentError } from '../workflows/errors';
+import type { ReconcileBillInput, Reconciliation } from '../workflows/messages';
+import { TASK_QUEUES, WORKFLOWS, reconcileWorkflowId } from '../workflows/messages';
+import type { reconcileBill } from '../workflows/reconcile-bill';
+import type { ClientDependencies } from './dependencies';
+import { callTemporal } from './dependencies';
+import { parseBillDate, yesterdayInBeijing } from './input';
+
+/** Which bill; by default yesterday's, of the merchant that this process is configured with. */
+export interface WhichBill {
+  /** `yyyy-MM-dd`, a day in Beijing that is over. */
+  date?: string | undefined;
+  /** `appId/sellerId`. */
+  merchant?: string;
+}
+
+/** What a reconciliation has found, and the discrepancies one by one. */
+export interface ReconciliationReport extends ReconciliationRow {
+  /** The open ones first. */
+  found: Discrepancy[];
+}
+
+/** Called about twice a second with the progress of a reconciliation. */
+export type WatchBill = (row: ReconciliationRow | undefined) => void;
+
+type Dependencies = Pick<ClientDependencies, 'temporal' | 'db'>;
+
+type BillOfMerchant = WhichBill & { merchant: string };
+
+const LOOK_EVERY_MS = 500;
+
+/**
+ * Compares a bill with the tables now, and waits for the end.
+ *
+ * @throws PaymentError INVALID_INPUT, INTERNAL where the workflow failed
+ */
+export async function runReconciliation(
+  deps: Dependencies,
+  { date = yesterdayInBeijing(), merchant, execute }: BillOfMerchant & { execute: boolean },
+  watch?: WatchBill,
+): Promise<Reconciliation> {
+  const input = { merchant, date: parseBillDate(date), execute };
+  const first = await resultOf(deps, input, watch);
+  // It may have met a run that only looks.
+  return execute && !first.executed ? resultOf(deps, input, watch) : first;
+}
+
+/**
+ * What the last reconciliation of a bill has found.
+ *
+ * @throws PaymentError INVALID_INPUT, NOT_FOUND where there was none
+ */
+export async function readReconciliation(
+  db: Database,
+  { date = yesterdayInBeijing(), merchant, limit = 500 }: BillOfMerchant & { limit?: number },
+): Promise<ReconciliationReport> {
+  const bill = { sellerId: sellerOf(merchant), date: parseBillDate(date) };
+  const row = await findReconciliation(db, bill);
+  if (!row) {
+    throw new PaymentError(
+      'NOT_FOUND',
+      `The bill of ${date} has not been reconciled. Run: durable-alipay reconcile preview ${date}`,
+    );
+  }
+  return { ...row, found: await listDiscrepancies(db, bill, { limit }) };
+}
+
+async function resultOf(
+  { temporal, db }: Dependencies,
+  input: ReconcileBillInput,
+  watch?: WatchBill,
+): Promise<Reconciliation> {
+  const bill = { sellerId: sellerOf(input.merchant), date: input.date };
+  const handle = await callTemporal(temporal, () =>
+    temporal.workflow.start<typeof reconcileBill>(WORKFLOWS.reconcileBill, {
+      workflowId: reconcileWorkflowId(bill),
+      taskQueue: TASK_QUEUES.payments,
+      args: [input],
+      workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+      workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+      staticSummary: `Bill of ${input.date}${input.execute ? '' : ', preview'}`,
+      staticDetails: RECONCILE_DETAILS,
+    }),
+  );
+  const ending = handle.result();
+  try {
+    if (watch) {
+      const over = ending.then(
+        () => true,
+        () => true,
+      );
+      do watch(await findReconciliation(db, bill));
+      while (!(await Promise.race([over, sleep(LOOK_EVERY_MS, false, { ref: false })])));
+    }
+    return await ending;
+  } catch (error) {
+    if (!(error instanceof WorkflowFailedError)) throw error;
+    throw new PaymentError(
+      'INTERNAL',
+      `${handle.workflowId} failed: ${error.cause?.message ?? error.message}`,
+      { cause: error },
+    );
+  }
+}

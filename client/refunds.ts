@@ -1,0 +1,99 @@
+import { WorkflowUpdateFailedError } from '@temporalio/client';
+import { decideRefund, startRefunds } from '../activities/refund-workflow';
+import type { Database } from '../db/connect';
+import { requestRefund, unknownRefund } from '../db/ledger';
+import type { Refund, RefundFilter } from '../db/refunds';
+import { findRefundByNumber, listRefunds } from '../db/refunds';
+import type { RefundKind, RefundStatus, ResolveRefund } from '../workflows/messages';
+import type { ClientDependencies } from './dependencies';
+import { awaitWorker } from './dependencies';
+import { parseRefundDecision, parseRefundInput } from './input';
+import { UPDATE_MS, fromFailure } from './operations';
+
+/** What a shop wants to give back. */
+export interface RefundInput {
+  orderId: string;
+  /** The shop's own number for it, 1 to 64 of `A-Z a-z 0-9 _ -`: the same number is the same refund. */
+  refundId: string;
+  /** Yuan, like `"3.00"`. */
+  amount: string;
+  /** Alipay shows it to the buyer. */
+  reason?: string;
+  /** Who asks for it; it is recorded. Default: `shop`. */
+  actor?: string;
+}
+
+/** A refund, whoever asked for it. */
+export interface RefundView {
+  /** Its `out_request_no` at Alipay. */
+  refundId: string;
+  orderId: string;
+  outTradeNo: string;
+  /** Yuan; null where it was made in the merchant portal and Alipay has not said yet how much. */
+  amount: string | null;
+  status: RefundStatus;
+  kind: RefundKind;
+  reason: string;
+  /** Why it is REFUSED or in REVIEW: Alipay's code, or ours. */
+  because: string | null;
+  requestedBy: string;
+  requestedAt: Date;
+  doneAt: Date | null;
+}
+
+const viewOf = (refund: Refund): RefundView => {
+  const { outRequestNo: refundId, orderId, outTradeNo, amount, status } = refund;
+  const { kind, reason, because, requestedBy, requestedAt, doneAt } = refund;
+  return {
+    refundId,
+    orderId,
+    outTradeNo,
+    amount,
+    status,
+    kind,
+    reason,
+    because,
+    requestedBy,
+    requestedAt,
+    doneAt,
+  };
+};
+
+/** Requests a refund, or finds it requested. Once its row is written the refund is owed: the follow-up would start it too. */
+export async function askForRefund(deps: ClientDependencies, input: RefundInput): Promise<RefundView> {
+  const { reason = 'refund', actor = 'shop', ...wanted } = parseRefundInput(input);
+  const { ids: merchants } = deps.alipay;
+  const refund = await requestRefund(deps.db, { ...wanted, reason, requestedBy: actor, merchants });
+  if (refund.status === 'REQUESTED') await startRefunds(deps, [refund]);
+  return viewOf(refund);
+}
+
+/** @throws PaymentError REFUND_UNKNOWN */
+export const refundOf = async ({ db }: ClientDependencies, refundId: string): Promise<RefundView> =>
+  viewOf(await requireByNumber(db, refundId));
+
+/** Newest first. */
+export const refundsOf = async ({ db }: ClientDependencies, filter: RefundFilter): Promise<RefundView[]> =>
+  (await listRefunds(db, filter)).map(viewOf);
+
+/** Carries out a person's decision about a refund in REVIEW, by its workflow, which asks Alipay first. */
+export async function settleRefund(
+  deps: ClientDependencies,
+  refundId: string,
+  decision: ResolveRefund,
+): Promise<RefundView> {
+  const wanted = parseRefundDecision(decision);
+  const refund = await requireByNumber(deps.db, refundId);
+  try {
+    await awaitWorker(deps.temporal, UPDATE_MS, () => decideRefund(deps.temporal, refund, wanted));
+  } catch (error) {
+    throw error instanceof WorkflowUpdateFailedError ? fromFailure(error.cause) : error;
+  }
+  return refundOf(deps, refundId);
+}
+
+async function requireByNumber(db: Database, refundId: string): Promise<Refund> {
+  const refund = await findRefundByNumber(db, refundId);
+  if (!refund) throw unknownRefund(refundId);
+  return refund;
+}

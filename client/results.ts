@@ -1,0 +1,50 @@
+import type { Database } from '../db/connect';
+import { unknownOrder } from '../db/ledger';
+import type { MessageDecision, OrderMessage } from '../db/order-messages';
+import { listOrderMessages, resendOrderMessages, skipOrderMessage } from '../db/order-messages';
+import { findOrder } from '../db/orders';
+import { PaymentError } from '../workflows/errors';
+
+/** @throws PaymentError ORDER_UNKNOWN */
+export async function resultsOf(db: Database, orderId: string): Promise<OrderMessage[]> {
+  if (!(await findOrder(db, orderId))) throw unknownOrder(orderId);
+  return listOrderMessages(db, orderId);
+}
+
+/** @throws PaymentError ORDER_UNKNOWN, NOT_FOUND */
+export async function resend(
+  db: Database,
+  resending: Parameters<typeof resendOrderMessages>[1],
+): Promise<OrderMessage[]> {
+  const resent = await resendOrderMessages(db, resending);
+  if (resent.length > 0) return resent;
+  await resultsOf(db, resending.orderId);
+  throw unknownResult(resending);
+}
+
+/** @throws PaymentError ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD */
+export async function skip(db: Database, decision: MessageDecision): Promise<OrderMessage> {
+  const skipped = await skipOrderMessage(db, decision);
+  if (skipped) return skipped;
+  const found = (await resultsOf(db, decision.orderId)).find((one) => one.messageId === decision.messageId);
+  if (!found) throw unknownResult(decision);
+  if (found.toldBy === 'nobody') return found;
+  throw new PaymentError(
+    'RESULT_TOLD',
+    `The order service has taken ${decision.messageId}: there is nothing to skip.`,
+  );
+}
+
+const unknownResult = ({
+  orderId,
+  messageId,
+}: {
+  orderId: string;
+  messageId?: string | undefined;
+}): PaymentError =>
+  new PaymentError(
+    'NOT_FOUND',
+    messageId === undefined
+      ? `Order ${orderId} has no results yet.`
+      : `Order ${orderId} has no result ${messageId}. See: durable-alipay order show ${orderId}`,
+  );

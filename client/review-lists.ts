@@ -1,0 +1,112 @@
+import type { Payment } from '../db/payments';
+import { listReviews } from '../db/payments';
+import { judgeRow } from '../db/review-rules';
+import { toFen, toYuan } from '../db/money';
+import type { ErrorCode } from '../workflows/errors';
+import { PaymentError } from '../workflows/errors';
+import type { ReviewOutcome } from '../workflows/messages';
+import type { ClientDependencies } from './dependencies';
+import { explain } from './dependencies';
+import { parseListDecision } from './input';
+import { decide } from './operations';
+import { merchantIdOf } from './pauses';
+
+/** One decision about all payments that are in review for the same reason. */
+export interface ListDecision {
+  /** Their reason, as `review list` shows it; a code of Alipay's behind it may be left out. */
+  because: string;
+  /** Only those of this merchant, by its name or id. */
+  merchant?: string;
+  to: Exclude<ReviewOutcome, 'REVIEW'>;
+  actor: string;
+  reason: string;
+  /** How many at most, the longest waiting first. Default: 1000. */
+  limit?: number;
+  /** Only lists the payments, and which of their rows do not permit the decision; Alipay is not asked. */
+  dryRun?: boolean;
+}
+
+/** What became of one payment. `permitted`: in a dry run, by its row. */
+export interface ListedDecision {
+  outTradeNo: string;
+  orderId: string;
+  /** Yuan, what Alipay took. */
+  amount: string;
+  outcome: 'decided' | 'permitted' | 'refused' | 'failed' | 'not tried';
+  code: ErrorCode | null;
+  /** Why it was refused, or failed. */
+  why: string | null;
+}
+
+export interface ListDecided {
+  dryRun: boolean;
+  /** How many were decided, or would be. */
+  done: number;
+  refused: number;
+  /** Failed, or not tried since a dependency does not answer: run it again. */
+  failed: number;
+  /** Yuan, of those that are done. */
+  amount: string;
+  /** There are more than the limit. */
+  hasMore: boolean;
+  payments: ListedDecision[];
+}
+
+/** Each decision asks Alipay several times; buyers' own questions come beside them. */
+const AT_ONCE = 5;
+
+/**
+ * Decides payments in review one by one, each by its own workflow and by the same rules as a single decision: Alipay is asked
+ * first, and what contradicts it is refused. Safe to repeat.
+ *
+ * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant
+ */
+export async function decideList(deps: ClientDependencies, input: ListDecision): Promise<ListDecided> {
+  const { because, merchant, limit = 1_000, dryRun = false, ...decision } = parseListDecision(input);
+  const found = await listReviews(deps.db, limit + 1, {
+    because,
+    ...(merchant !== undefined && { merchant: await merchantIdOf(deps, merchant) }),
+  });
+  const listed = found.slice(0, limit);
+  const payments: ListedDecision[] = [];
+  let isDown = false;
+  const decideOne = async (payment: Payment): Promise<ListedDecision> => {
+    if (isDown) return asListed(payment, 'not tried');
+    const verdict = judgeRow(payment, decision);
+    if (verdict.kind === 'refused') return asListed(payment, 'refused', 'REVIEW_REFUSED', verdict.because);
+    if (dryRun) return asListed(payment, 'permitted');
+    try {
+      await decide(deps, payment.outTradeNo, { ...decision, because });
+      return asListed(payment, 'decided');
+    } catch (error) {
+      const known = explain(error);
+      if (!(known instanceof PaymentError)) {
+        deps.log.error({ err: error, outTradeNo: payment.outTradeNo }, 'a decision failed');
+        return asListed(payment, 'failed', 'INTERNAL', 'unexpected error; see the log');
+      }
+      isDown ||= known.code === 'TEMPORAL_UNAVAILABLE' || known.code === 'DATABASE_UNAVAILABLE';
+      const outcome = known.code === 'REVIEW_REFUSED' ? 'refused' : 'failed';
+      return asListed(payment, outcome, known.code, known.message);
+    }
+  };
+  for (let i = 0; i < listed.length; i += AT_ONCE)
+    payments.push(...(await Promise.all(listed.slice(i, i + AT_ONCE).map(decideOne))));
+  const done = payments.filter(({ outcome }) => outcome === 'decided' || outcome === 'permitted');
+  const refused = payments.filter(({ outcome }) => outcome === 'refused').length;
+  return {
+    dryRun,
+    done: done.length,
+    refused,
+    failed: payments.length - done.length - refused,
+    amount: toYuan(done.reduce((sum, { amount }) => sum + toFen(amount), 0)),
+    hasMore: found.length > limit,
+    payments,
+  };
+}
+
+const asListed = (
+  { outTradeNo, orderId, paidAmount, totalAmount }: Payment,
+  outcome: ListedDecision['outcome'],
+  code: ErrorCode | null = null,
+  why: string | null = null,
+): ListedDecision => ({ outTradeNo, orderId, amount: paidAmount ?? totalAmount, outcome, code, why });
