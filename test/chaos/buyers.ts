@@ -2,19 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { SandboxControl } from '../../sandbox';
 import { Refusal } from '../../sandbox';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 import type { Database } from '../../db/connect';
 import { row, rows } from '../../db/connect';
 import type { Product } from '../../workflows/messages';
+import type { History } from './history';
 
 /** What a buyer does, and the share of buyers who do it, in percent. */
 const MANNERS = {
-  'pays at once': 34,
-  'pays later': 17,
+  'pays at once': 26,
+  'pays, and wants a part back': 5,
+  'pays, and wants all of it back': 3,
+  'pays later': 15,
   'pays in the last second': 9,
   'pays in two tabs': 12,
   'pays after we closed': 7,
   'pays while the shop cancels': 5,
+  'pays while the shop cancels for good': 2,
   'scans and leaves': 9,
   'never comes': 7,
 } as const;
@@ -29,7 +33,7 @@ export interface Plan {
   amount: number;
   /** How long the order may stay unpaid. */
   seconds: number;
-  /** When a hesitating buyer acts: a share of that time. */
+  /** When a hesitating buyer acts, a share of that time; and how much of the money another one wants back. */
   hesitation: number;
 }
 
@@ -60,13 +64,16 @@ const yuan = (fen: number): string => `${Math.floor(fen / 100)}.${String(fen % 1
 
 /** Where the buyers do what they do. */
 export interface Street {
-  url: string;
+  history: History;
   alipay: SandboxControl;
   db: Database;
 }
 
-/** A checkout that fails because Alipay or we stumble is tried again, as a shop would. */
-const CHECKOUT_TRIES = 20;
+/** What fails because Alipay or we stumble is tried again, as a shop would. */
+const TRIES = 16;
+
+/** Later each time: many who ask again at once would keep each other waiting. */
+const pause = (tries: number): Promise<void> => sleep(Math.min(5_000, 400 * 1.4 ** tries));
 
 /** One buyer, and the shop's page that serves them. */
 export class Buyer {
@@ -84,6 +91,14 @@ export class Buyer {
     switch (manner) {
       case 'pays at once':
         await this.#pay(first);
+        return;
+      case 'pays, and wants a part back':
+        await this.#pay(first);
+        await this.#wantBack(Math.max(1, Math.round(this.plan.amount * hesitation)));
+        return;
+      case 'pays, and wants all of it back':
+        await this.#pay(first);
+        await this.#wantBack(this.plan.amount);
         return;
       case 'pays later':
         await this.#scan(first);
@@ -106,6 +121,12 @@ export class Buyer {
         await this.#scan(first);
         await Promise.all([this.#cancel(), sleep(hesitation * 200).then(() => this.#pay(first))]);
         return;
+      case 'pays while the shop cancels for good':
+        await Promise.all([
+          this.#cancel({ ifPaidLater: 'refund' }),
+          sleep(hesitation * 2_000).then(() => this.#pay(first)),
+        ]);
+        return;
       case 'scans and leaves':
         await this.#scan(first);
         return;
@@ -125,38 +146,49 @@ export class Buyer {
 
   async #checkOut(outTradeNo = `${this.orderId.replaceAll('-', '_')}_a`): Promise<string | undefined> {
     const { product, amount, seconds } = this.plan;
-    for (let tries = 0; tries < CHECKOUT_TRIES; tries += 1) {
-      const answer = await this.#call('/checkout', {
-        orderId: this.orderId,
-        outTradeNo,
-        product,
-        subject: 'A pot of tea',
-        totalAmount: yuan(amount),
-        expiresIn: `${seconds}s`,
-      });
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const answer = await this.street.history.post(
+        '/checkout',
+        { orderId: this.orderId, outTradeNo },
+        {
+          orderId: this.orderId,
+          outTradeNo,
+          product,
+          subject: 'A pot of tea',
+          totalAmount: yuan(amount),
+          expiresIn: `${seconds}s`,
+        },
+      );
       if (answer.status === 200 && (await this.#open(String(answer.body['paymentUrl'])))) return outTradeNo;
       // The order was paid, closed or ran out of time meanwhile: no tab opens any more.
       if (answer.status === 409) return undefined;
-      await sleep(250);
+      await pause(tries);
     }
     return undefined;
   }
 
-  async #call(path: string, body: object): Promise<{ status: number; body: Record<string, unknown> }> {
-    const response = await fetch(`${this.street.url}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  /** Once the shop knows of the payment. A refund that gets no answer is asked for again, by the same number. */
+  async #wantBack(fen: number): Promise<void> {
+    const { history } = this.street;
+    const ids = { orderId: this.orderId, refundId: `back-${this.orderId}` };
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const { status, body } = await history.post('/refunds', ids, { ...ids, amount: yuan(fen) });
+      if (status === 200) return;
+      // Not paid yet, as far as we know; or an order that is not there, because Alipay refused the buyer.
+      const waits =
+        status === 0 || status === 503 || body['code'] === 'ORDER_NOT_PAID' || body['code'] === 'ORDER_HELD';
+      if (!waits) return;
+      await pause(tries);
+    }
   }
 
-  async #cancel(): Promise<void> {
-    const { status } = await this.#call(`/orders/${this.orderId}/close`, {
-      actor: 'shop',
-      reason: 'cancelled',
-    });
-    if (![200, 409, 503].includes(status)) throw new Error(`close of ${this.orderId}: HTTP ${status}`);
+  /** A shop that gets no answer does not know, and need not: what is not cancelled now is closed at its end. */
+  async #cancel(note: object = {}): Promise<void> {
+    await this.street.history.post(
+      `/orders/${this.orderId}/close`,
+      { orderId: this.orderId },
+      { actor: 'shop', reason: 'cancelled', ...note },
+    );
   }
 
   /**
@@ -166,7 +198,8 @@ export class Buyer {
   async #letOurClockRunAhead(): Promise<void> {
     await rows(this.street.db, `UPDATE orders SET expires_at = now() WHERE id = :id AND status = 'UNPAID'`, {
       id: this.orderId,
-    });
+      // Postgres may be down: then no clock is wrong this time.
+    }).catch(() => undefined);
     await waitFor(async () => (await this.#order())?.status !== 'UNPAID', {
       what: `order ${this.orderId} to be closed`,
       timeoutMs: (this.plan.seconds - 3) * 1000,
@@ -185,7 +218,7 @@ export class Buyer {
 
   /** Alipay stops taking money one to two seconds before the order expires; the buyer comes just before or after that. */
   async #untilTheLastSecond(): Promise<void> {
-    const { remaining = 0 } = (await this.#order()) ?? {};
+    const { remaining = 0 } = (await this.#order().catch(() => undefined)) ?? {};
     await sleep(Math.max(0, remaining - 2_500 + this.plan.hesitation * 1_000));
   }
 

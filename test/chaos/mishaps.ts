@@ -1,5 +1,5 @@
 import { FAULT_MODES } from '../../sandbox';
-import type { JournalEntry, SandboxControl } from '../../sandbox';
+import type { JournalEntry, NotifierFaults, SandboxControl } from '../../sandbox';
 
 /** How many of the gateway's calls are struck, and how many notifications never arrive. */
 export interface Mishaps {
@@ -9,21 +9,25 @@ export interface Mishaps {
 
 const WHEN = ['before', 'after'] as const;
 
-/**
- * Lets everything go wrong that the sandbox can make go wrong: of all calls, whatever their method, a share is struck by
- * each fault equally often, before its effect or after it; notifications are lost for good, repeated, reordered, delayed.
- */
-export async function letThingsGoWrong(alipay: SandboxControl, mishaps: Mishaps): Promise<void> {
+/** Of all calls, whatever their method, a share is struck by each fault equally often, before its effect or after it. */
+export async function strikeCalls(alipay: SandboxControl, struck: number): Promise<void> {
   const faults = FAULT_MODES.flatMap((mode) => WHEN.map((when) => ({ mode, when })));
-  const share = mishaps.struckCalls / faults.length;
+  const share = struck / faults.length;
   for (const [place, { mode, when }] of faults.entries()) {
     // The first rule that fires decides: the later ones see only the calls that are left.
     await alipay.fault({ mode, when, probability: share / (1 - place * share) });
   }
-  await alipay.notifier({ ...DISORDER, drop: mishaps.lostNotifications });
 }
 
 const DISORDER = { repeat: 0.2, reorder: 0.2, delayMs: 300 };
+
+/** Notifications are lost for good, repeated, reordered, delayed, and forged ones come before them. */
+export function breakNotifications(
+  alipay: SandboxControl,
+  { lost, forged }: { lost: number; forged?: NotifierFaults['forge'] },
+): Promise<void> {
+  return alipay.notifier({ ...DISORDER, drop: lost, ...(forged && { forge: forged }) });
+}
 
 /** From now on a notification may fail to arrive many times, but not for ever: Alipay repeats it. */
 export function loseDeliveriesOnly(alipay: SandboxControl, { lostNotifications }: Mishaps): Promise<void> {
@@ -34,6 +38,8 @@ export function loseDeliveriesOnly(alipay: SandboxControl, { lostNotifications }
 export async function letThingsGoRight(alipay: SandboxControl): Promise<void> {
   await alipay.clearFaults();
   await alipay.notifier({});
+  await alipay.down(false);
+  await alipay.latency(0);
 }
 
 /** What went wrong, counted on the wire. */

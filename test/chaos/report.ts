@@ -1,13 +1,21 @@
 import type { Balance } from './balance';
+import type { Facts } from './checker';
+import { RULES, timelineOf } from './checker';
+import type { Violation } from './checker';
 import type { WireTally } from './mishaps';
+import type { Recovery } from './recovery';
 
 const yuan = (fen: number): string => (fen / 100).toFixed(2);
 
 const line = (label: string, value: string | number, note = ''): string =>
   `  ${label.padEnd(28)}${String(value).padStart(18)}${note && `   ${note}`}`;
 
-/** The balance as a table. */
-export function table({ payments, orders, results, taken, givenBack, ...balance }: Balance): string {
+/** The balance, and what broke of the rules, as a table. */
+export function table(
+  { payments, orders, results, taken, givenBack, ...balance }: Balance,
+  violations: readonly Violation[],
+): string {
+  const broken = (harm: Violation['harm']): number => violations.filter((one) => one.harm === harm).length;
   return [
     line('payments', payments, `of ${orders} orders`),
     line('paid', balance.paid),
@@ -17,21 +25,38 @@ export function table({ payments, orders, results, taken, givenBack, ...balance 
     line('open', balance.open, balance.open > 0 ? 'held by a review' : ''),
     line('taken, Alipay / ours', yuan(taken.alipay), yuan(taken.ours)),
     line('given back, Alipay / ours', yuan(givenBack.alipay), yuan(givenBack.ours)),
-    line('sums that differ', balance.differing.length, named(balance.differing)),
-    line('lost', balance.lost.length, named(balance.lost)),
-    line('doubled', balance.doubled.length, named(balance.doubled)),
     line(
       'results written / acted on',
       `${results.written} / ${results.actedOn}`,
-      undelivered(results.undelivered),
+      results.undelivered > 0 ? `${results.undelivered} undelivered` : '',
     ),
-    line('orders told wrongly', results.wrong.length, named(results.wrong)),
+    line('lost', broken('lost')),
+    line('doubled', broken('doubled')),
+    line('wrong', broken('wrong')),
+    line('stuck', broken('stuck')),
   ].join('\n');
 }
 
-const named = (ids: string[]): string => ids.slice(0, 5).join(' ');
+const MOST_TIMELINES = 5;
 
-const undelivered = (count: number): string => (count > 0 ? `${count} undelivered` : '');
+/** Which rules do not hold, and the first of what they do not hold for, from its beginning to its end. */
+export function inWords(violations: readonly Violation[], facts: Facts): string {
+  const text = RULES.flatMap(({ name, says }) => {
+    const mine = violations.filter(({ rule }) => rule === name);
+    if (mine.length === 0) return [];
+    const named = mine
+      .slice(0, 10)
+      .map(({ outTradeNo, orderId, how }) => `    ${outTradeNo ?? orderId ?? ''}: ${how}`);
+    return [`  ${name} (${says}): broken ${mine.length} times`, ...named];
+  });
+  const subjects = violations
+    .filter(({ outTradeNo, orderId }) => outTradeNo ?? orderId)
+    .slice(0, MOST_TIMELINES);
+  const timelines = subjects.map(
+    (one) => `\n${one.rule}: ${one.outTradeNo ?? one.orderId ?? ''}\n${timelineOf(facts, one)}`,
+  );
+  return [...text, ...timelines].join('\n');
+}
 
 /** What went wrong on the way. */
 export function wireLine({ calls, struck, modes, notifications, lost }: WireTally): string {
@@ -41,4 +66,25 @@ export function wireLine({ calls, struck, modes, notifications, lost }: WireTall
     `${calls} calls of Alipay, ${share(struck, calls)} struck in ${modes.size} ways (method, fault, before or after its ` +
     `effect); ${notifications} deliveries of notifications, ${share(lost, notifications)} lost`
   );
+}
+
+/** Fault by fault: how often, and how long it was felt. */
+export function recoveryTable(recoveries: readonly Recovery[]): string {
+  const cells = recoveries.map(({ name, struck, times, late, longest }) => [
+    name,
+    String(struck),
+    String(times),
+    String(late),
+    late > 0 ? `${longest.toFixed(1)} s` : '',
+  ]);
+  const heads = ['fault', 'struck', 'hits', 'late payments', 'longest to the last'];
+  const widths = heads.map((head, column) =>
+    Math.max(head.length, ...cells.map((row) => row[column]?.length ?? 0)),
+  );
+  return [heads, ...cells]
+    .map(
+      (row) =>
+        `  ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ')}`,
+    )
+    .join('\n');
 }

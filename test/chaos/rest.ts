@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PaymentError } from '../../client/payment-client';
+import { PaymentError } from '../../client/index';
 import type { ReviewOutcome } from '../../workflows/messages';
 import { rows } from '../../db/connect';
 import type { World } from './world';
@@ -8,6 +8,30 @@ import type { World } from './world';
 const QUIET_MS = 12_000;
 
 const LONGEST_MS = 15 * 60_000;
+
+/** Longer than any net takes: the follow-up's tick, the last slow check, a held order's pause. */
+const FOUND_MS = 150_000;
+
+/** Waits, and does nothing else, until every payment that was made is known here; what is not by then is for the rules to say. */
+export async function untilFound(
+  { db, alipay }: Pick<World, 'db' | 'alipay'>,
+  onLook: (open: number) => void,
+): Promise<void> {
+  const deadline = Date.now() + FOUND_MS;
+  while (Date.now() < deadline) {
+    const open = await rows<{ id: string }>(
+      db,
+      `SELECT out_trade_no AS id FROM payments WHERE status = 'UNPAID'`,
+    );
+    const paid = new Set(
+      (await alipay.trades()).filter(({ paidAt }) => paidAt).map(({ outTradeNo }) => outTradeNo),
+    );
+    const lacking = open.filter(({ id }) => paid.has(id)).length;
+    onLook(lacking);
+    if (lacking === 0) return;
+    await sleep(1_000);
+  }
+}
 
 /**
  * Waits until nothing moves any more. What would come minutes or hours later is brought forward by SQL: the re-check 25 h
@@ -24,7 +48,8 @@ export async function comeToRest(
   let quietSince = Date.now();
   while (Date.now() < deadline) {
     await bringForward(db);
-    await payments.followUp.run();
+    // One that fails as a whole is followed by the next.
+    await payments.followUp.run().catch(() => undefined);
     const { open, ...rest } = await look(db);
     onLook(open);
     const now = JSON.stringify(rest);
@@ -44,6 +69,7 @@ async function bringForward(db: World['db']): Promise<void> {
      WHERE status = 'UNPAID' AND next_check_at < now() - interval '10 seconds'`,
     `UPDATE orders SET held_until = now() WHERE held_until > now() AND held_until < 'infinity'`,
     `UPDATE order_messages SET retry_at = now() WHERE told_at IS NULL AND retry_at > now()`,
+    `UPDATE refunds SET retry_at = now() WHERE status IN ('REQUESTED', 'REVIEW') AND retry_at > now()`,
     `UPDATE evidence SET retry_at = now() WHERE recorded_at IS NULL AND retry_at > now()`,
   ])
     await rows(db, statement);
@@ -64,7 +90,8 @@ async function look(db: World['db']): Promise<Look> {
        (SELECT count(*)::int FROM payments p JOIN orders o ON o.id = p.order_id
         WHERE (p.status = 'REFUNDING' OR p.status = 'UNPAID' OR p.recheck_at IS NOT NULL AND p.status = 'CLOSED')
           AND NOT EXISTS (SELECT FROM payments r WHERE r.order_id = o.id AND r.status = 'REVIEW' AND p.status = 'UNPAID'))
-       + (SELECT count(*)::int FROM order_messages WHERE told_at IS NULL) AS open,
+       + (SELECT count(*)::int FROM order_messages WHERE told_at IS NULL)
+       + (SELECT count(*)::int FROM refunds WHERE status = 'REQUESTED') AS open,
        (SELECT count(*)::int FROM payment_events WHERE event <> 'checked') AS events,
        (SELECT count(*)::int FROM order_log) AS "actedOn",
        (SELECT jsonb_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM payments GROUP BY status) s)

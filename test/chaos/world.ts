@@ -2,22 +2,32 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import { pino } from 'pino';
 import { PaymentClient } from '../../client/payment-client';
 import type { Database } from '../../db/connect';
 import { openDatabase } from '../../db/connect';
 import { migrateUp } from '../../db/migrator';
-import { connectControl, DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES } from '../../sandbox';
+import { ROOT } from '../../dev/places';
+import { createDatabase, postgresUrl, startPostgres } from '../../dev/postgres';
+import { removePostgresData } from '../../dev/postgres-home';
+import type { Say, Service } from '../../dev/services';
+import { guardServices, startService, stopServices, untilReady } from '../../dev/services';
+import { findTemporalCli } from '../../dev/temporal-cli';
+import { startTemporal } from '../../dev/temporal-server';
 import type { SandboxControl } from '../../sandbox';
-import { ROOT } from '../../sandbox/dev/cache';
-import { guardServices } from '../../sandbox/dev/guard';
-import { freePorts } from '../../sandbox/dev/ports';
-import { createDatabase, startPostgres } from '../../sandbox/dev/postgres';
-import { removePostgresData } from '../../sandbox/dev/postgres-home';
-import { startService, stopServices, untilReady } from '../../sandbox/dev/services';
-import type { Say, Service } from '../../sandbox/dev/services';
-import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
-import { startTemporal } from '../../sandbox/dev/temporal-server';
+import { DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES, connectControl } from '../../sandbox';
+import { bundleWorkflows } from '../../worker/workflow-code';
+import type { TaskQueue } from '../../workflows/messages';
 import { TASK_QUEUES } from '../../workflows/messages';
+import { seen } from '../bench/rig';
+import { freePorts } from '../support/free-ports';
+import { Line } from '../support/line';
+import type { Promises } from './checker';
+import { History } from './history';
+import { Part } from './part';
+import type { Reception } from './reception';
+import { openReception } from './reception';
+import { prepareFailpoints } from './steps';
 
 /** Everything that a run needs, each a process of its own, and the hands that reach into it. */
 export interface World {
@@ -29,18 +39,60 @@ export interface World {
   payments: PaymentClient;
   /** Only looked into, but where a time is moved. */
   db: Database;
+  /** Of Postgres' superuser, past every line. */
+  adminUrl: string;
+  temporal: Client;
+  /** What was done to the world, and what it said. */
+  history: History;
   /** Where the logs are, as long as the run lasts. */
-  logs: string;
-  /** `kill -9` of every worker process, and new ones a moment later. */
-  killWorkers(): Promise<void>;
-  /** Terminates the run of some payment, if any is running. */
-  terminateSomeRun(): Promise<void>;
+  folder: string;
+  parts: Parts;
+  lines: Lines;
+  /** The shop's own order service, where results are posted to it. */
+  reception: Reception | undefined;
+  /** Deletes what Temporal keeps; while its server is down. */
+  loseStore(): void;
   close(): Promise<void>;
+}
+
+export interface Parts {
+  postgres: Part;
+  temporal: Part;
+  server: Part;
+  workers: Worker[];
+}
+
+/** A worker process, and what only it has. */
+export interface Worker {
+  part: Part;
+  queue: TaskQueue;
+  /** Its own way to Alipay. */
+  egress: Line;
+}
+
+/** What everybody else reaches Postgres and Temporal through. */
+export interface Lines {
+  postgres: Line;
+  temporal: Line;
+}
+
+export interface WorldOptions {
+  say: Say;
+  /** Of each task queue. */
+  workersPerQueue: number;
+  /** Results are posted to a shop's webhook; else the built-in order service acts on them. */
+  webhook?: boolean;
+  /** Processes can be made to die at named steps. */
+  failpoints?: boolean;
+  environment?: Record<string, string>;
+  /** Its folder stays. */
+  keep?: boolean;
 }
 
 /** Minutes become seconds, so that everything that can happen to a payment happens within one run. */
 const TIMINGS = {
   PAYMENT_CHECK_INTERVAL: '2s',
+  SLOW_CHECKS: '10s,20s,40s',
   CLOSE_MARGIN: '1s',
   ALIPAY_TIMEOUT: '1500ms',
   SWEEP_CRON: '0/5 * * * * * *',
@@ -49,15 +101,13 @@ const TIMINGS = {
   SANDBOX_NOTIFY_SCALE: '120',
 };
 
-const WORKERS = 2;
-
-/** How long nobody works after a kill. */
-const WORKERLESS_MS = 2_000;
+/** What {@link TIMINGS} make the application promise. */
+export const PROMISES: Promises = { checks: 3, intervalMs: 2_000, patienceMs: 120_000 };
 
 /** Starts the whole world in a folder that goes with it. */
-export async function createWorld(say: Say): Promise<World> {
+export async function createWorld(options: WorldOptions): Promise<World> {
   const dismissGuardian = guardServices();
-  const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-ledger-'));
+  const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-chaos-'));
   // PostgreSQL's system user must be able to enter.
   chmodSync(folder, 0o755);
   const opened: { close(): Promise<unknown> }[] = [];
@@ -66,10 +116,11 @@ export async function createWorld(say: Say): Promise<World> {
     await stopServices();
     await dismissGuardian();
     removePostgresData(join(folder, 'postgres'));
-    rmSync(folder, { recursive: true, force: true });
+    if (options.keep) options.say(`Everybody's logs are in ${folder}`);
+    else rmSync(folder, { recursive: true, force: true });
   };
   try {
-    return await start(folder, opened, close, say);
+    return await start(folder, opened, close, options);
   } catch (error) {
     await close();
     throw error;
@@ -80,76 +131,117 @@ async function start(
   folder: string,
   opened: { close(): Promise<unknown> }[],
   close: () => Promise<void>,
-  say: Say,
+  { say, workersPerQueue, webhook = false, failpoints = false, environment: extra = {} }: WorldOptions,
 ): Promise<World> {
   const cli = await findTemporalCli({ say });
   const [postgresPort = 0, temporalPort = 0, sandboxPort = 0, serverPort = 0] = await freePorts(4);
-  const dbFile = join(folder, 'temporal.db');
-  const [postgres, server] = await Promise.all([
-    startPostgres({ dataDir: join(folder, 'postgres'), port: postgresPort, say }),
-    startTemporal({ cli, port: temporalPort, dbFile, logFile: join(folder, 'temporal.log') }),
-  ]);
-  const databaseUrl = await createDatabase(postgres.url, 'ledger');
+  const dbFile = join(folder, 'temporal', 'temporal.db');
+  const dataDir = join(folder, 'postgres');
+  const postgres = new Part(
+    'Postgres',
+    async () => (await startPostgres({ dataDir, port: postgresPort, say })).service,
+  );
+  const logFile = join(folder, 'temporal.log');
+  const temporalServer = new Part(
+    'Temporal',
+    async () => (await startTemporal({ cli, port: temporalPort, dbFile, logFile })).service,
+  );
+  await Promise.all([postgres.start(), temporalServer.start()]);
+  const databaseUrl = await createDatabase(postgresUrl(postgresPort), 'chaos');
   const db = openDatabase({ url: databaseUrl, maxConnections: 4 });
   opened.push({ close: () => db.destroy() });
   await migrateUp(db);
 
-  const env = environment(folder, { databaseUrl, temporal: server.address, sandboxPort, serverPort });
-  const temporal = new Client({ connection: await Connection.connect({ address: server.address }) });
+  const temporalAddress = `127.0.0.1:${temporalPort}`;
+  const temporal = new Client({ connection: await Connection.connect({ address: temporalAddress }) });
   opened.push(temporal.connection);
-  await listening('sandbox', 'sandbox/main.ts', sandboxPort, folder, env);
-  let workers = await startWorkers(folder, env, temporal);
-  await listening('server', 'client/server.ts', serverPort, folder, env);
-  const payments = await PaymentClient.connect(env);
+  const lines: Lines = {
+    postgres: await Line.to(`127.0.0.1:${postgresPort}`),
+    temporal: await Line.to(temporalAddress),
+  };
+  const reception = webhook ? await openReception() : undefined;
+  opened.push(lines.postgres, lines.temporal, ...(reception ? [reception] : []));
+  const direct = environment(folder, { databaseUrl, temporal: temporalAddress, sandboxPort, serverPort });
+  const through = {
+    ...direct,
+    ...extra,
+    ...temporalAt(folder, 'through', lines.temporal.address),
+    DATABASE_URL: databaseUrl.replace(`127.0.0.1:${postgresPort}`, lines.postgres.address),
+    CHAOS_BUNDLE: await bundle(folder),
+    ...(failpoints && { CHAOS_FAILPOINTS: failpointsIn(folder) }),
+    ...reception?.environment,
+  };
+  await new Part('sandbox', () =>
+    listening('sandbox', 'sandbox/main.ts', sandboxPort, folder, direct),
+  ).start();
+  const workers = await makeWorkers({
+    workersPerQueue,
+    folder,
+    env: through,
+    temporal,
+    sandboxPort,
+    opened,
+  });
+  const server = new Part('server', () =>
+    listening('server', 'test/chaos/server.ts', serverPort, folder, through),
+  );
+  await Promise.all([server.start(), ...workers.map(({ part }) => part.start())]);
+  const payments = await PaymentClient.connect({ ...direct, ...extra });
   opened.push(payments);
   await payments.sweep.install();
 
+  const url = `http://127.0.0.1:${serverPort}`;
   return {
-    url: `http://127.0.0.1:${serverPort}`,
+    url,
+    history: new History(url),
     alipay: connectControl(`http://127.0.0.1:${sandboxPort}`),
     payments,
     db,
-    logs: folder,
-    async killWorkers() {
-      for (const worker of workers) worker.kill();
-      await Promise.all(workers.map(({ exit }) => exit));
-      await new Promise((resolve) => setTimeout(resolve, WORKERLESS_MS));
-      workers = await startWorkers(folder, env, temporal);
-    },
-    async terminateSomeRun() {
-      const running = await temporal.workflowService.listWorkflowExecutions({
-        namespace: temporal.options.namespace,
-        pageSize: 100,
-        query: 'ExecutionStatus = "Running" AND WorkflowType = "confirmPayment"',
-      });
-      const { execution } = running.executions[Math.floor(Math.random() * running.executions.length)] ?? {};
-      if (!execution?.workflowId) return;
-      // It may have ended since.
-      await temporal.workflow
-        .getHandle(execution.workflowId)
-        .terminate('a mishap')
-        .catch(() => undefined);
-    },
+    adminUrl: databaseUrl,
+    temporal,
+    folder,
+    parts: { postgres, temporal: temporalServer, server, workers },
+    lines,
+    reception,
+    loseStore: () => rmSync(join(folder, 'temporal'), { recursive: true }),
     close,
   };
+}
+
+function failpointsIn(folder: string): string {
+  const path = join(folder, 'failpoints');
+  prepareFailpoints(path);
+  return path;
+}
+
+/** Bundled once: workers come and go all the time. */
+async function bundle(folder: string): Promise<string> {
+  const path = join(folder, 'workflows.js');
+  const { code } = await bundleWorkflows({ traced: false, encrypted: false }, pino({ level: 'silent' }));
+  writeFileSync(path, code);
+  return path;
+}
+
+/** The SDK reads the address from a file, so that nothing of the person at the keyboard counts. */
+function temporalAt(folder: string, name: string, address: string): Record<string, string> {
+  const file = join(folder, `temporal-${name}.toml`);
+  writeFileSync(file, `[profile.default]\naddress = ${JSON.stringify(address)}\n`);
+  return { TEMPORAL_ADDRESS: address, TEMPORAL_CONFIG_FILE: file };
 }
 
 function environment(
   folder: string,
   where: { databaseUrl: string; temporal: string; sandboxPort: number; serverPort: number },
-): NodeJS.ProcessEnv {
-  const temporalConfig = join(folder, 'temporal.toml');
-  writeFileSync(temporalConfig, `[profile.default]\naddress = ${JSON.stringify(where.temporal)}\n`);
+): Record<string, string> {
   // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this world.
   const others = Object.entries(process.env).filter(
-    ([name]) => !/^(TEMPORAL|ALIPAY|PAYMENT|SWEEP|DATABASE|LOG)_/.test(name),
-  );
+    ([name, value]) => value !== undefined && !/^(TEMPORAL|ALIPAY|PAYMENT|SWEEP|DATABASE|LOG)_/.test(name),
+  ) as [string, string][];
   const keys = join(folder, 'sandbox', 'keys');
   return {
     ...Object.fromEntries(others),
     ...TIMINGS,
-    TEMPORAL_ADDRESS: where.temporal,
-    TEMPORAL_CONFIG_FILE: temporalConfig,
+    ...temporalAt(folder, 'direct', where.temporal),
     DATABASE_URL: where.databaseUrl,
     ALIPAY_GATEWAY: `http://127.0.0.1:${where.sandboxPort}/gateway.do`,
     ALIPAY_APP_ID: DEFAULT_APP_ID,
@@ -160,9 +252,46 @@ function environment(
     HOST: '127.0.0.1',
     PORT: String(where.serverPort),
     SANDBOX_PORT: String(where.sandboxPort),
+    // The books must not forget.
+    SANDBOX_KEEP_TRADES: '10000000',
     SANDBOX_DIR: join(folder, 'sandbox'),
     LOG_FORMAT: 'json',
   };
+}
+
+interface Crew {
+  workersPerQueue: number;
+  folder: string;
+  env: Record<string, string>;
+  temporal: Client;
+  sandboxPort: number;
+  opened: { close(): Promise<unknown> }[];
+}
+
+async function makeWorkers({
+  workersPerQueue,
+  folder,
+  env,
+  temporal,
+  sandboxPort,
+  opened,
+}: Crew): Promise<Worker[]> {
+  const workers: Worker[] = [];
+  for (const queue of Object.values(TASK_QUEUES)) {
+    for (let number = 1; number <= workersPerQueue; number += 1) {
+      const name = `${queue}-${number}`;
+      const egress = await Line.to(`127.0.0.1:${sandboxPort}`);
+      opened.push(egress);
+      const own = { ...env, ALIPAY_GATEWAY: `http://${egress.address}/gateway.do` };
+      const part = new Part(name, async () => {
+        const service = await run(name, 'test/chaos/worker.ts', folder, own, ['--queues', queue]);
+        await untilReady(service, () => seen(service, temporal, [queue]), 120_000);
+        return service;
+      });
+      workers.push({ part, queue, egress });
+    }
+  }
+  return workers;
 }
 
 async function listening(
@@ -170,42 +299,28 @@ async function listening(
   file: string,
   port: number,
   folder: string,
-  env: NodeJS.ProcessEnv,
-): Promise<void> {
-  await untilReady(await run(name, file, folder, env), async () => {
-    const response = await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(5_000) });
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
-  });
-}
-
-async function startWorkers(folder: string, env: NodeJS.ProcessEnv, temporal: Client): Promise<Service[]> {
-  const workers = await Promise.all(
-    Array.from({ length: WORKERS }, (_, number) =>
-      run(`worker-${number + 1}`, 'worker/main.ts', folder, env, [
-        '--queues',
-        Object.values(TASK_QUEUES).join(),
-      ]),
-    ),
+  env: Record<string, string>,
+): Promise<Service> {
+  const service = await run(name, file, folder, env);
+  await untilReady(
+    service,
+    async () => {
+      const path = name === 'sandbox' ? 'healthz' : 'livez';
+      const response = await fetch(`http://127.0.0.1:${port}/${path}`, {
+        signal: AbortSignal.timeout(5_000),
+      });
+      if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    },
+    120_000,
   );
-  await Promise.all(workers.map((worker) => untilReady(worker, () => seen(worker, temporal))));
-  return workers;
-}
-
-/** A worker has no port: it is ready when the server has seen it ask for work. Its identity begins with its pid. */
-async function seen({ pid, name }: Service, temporal: Client): Promise<void> {
-  const { pollers } = await temporal.workflowService.describeTaskQueue({
-    namespace: temporal.options.namespace,
-    taskQueue: { name: TASK_QUEUES.payments },
-  });
-  if (!pollers.some(({ identity }) => identity?.startsWith(`${pid}@`)))
-    throw new Error(`${name} not seen yet`);
+  return service;
 }
 
 function run(
   name: string,
   file: string,
   folder: string,
-  env: NodeJS.ProcessEnv,
+  env: Record<string, string>,
   args: string[] = [],
 ): Promise<Service> {
   return startService({

@@ -1,0 +1,114 @@
+import { Client } from 'pg';
+import { query } from '../../../dev/postgres';
+import { WORKFLOWS } from '../../../workflows/messages';
+import type { Chance } from '../chance';
+import type { World } from '../world';
+import type { Fault, Struck } from './fault';
+import { over } from './fault';
+
+/** Some runs under way of payments. */
+async function someRuns({ temporal }: World, chance: Chance, most: number): Promise<string[]> {
+  const { executions } = await temporal.workflowService.listWorkflowExecutions({
+    namespace: temporal.options.namespace,
+    pageSize: 100,
+    query: `ExecutionStatus = "Running" AND WorkflowType = "${WORKFLOWS.confirmPayment}"`,
+  });
+  const ids = executions.map(({ execution }) => execution?.workflowId ?? '');
+  return chance.shuffled(ids).slice(0, most);
+}
+
+/** How many of these were done; a run may have ended since it was listed. */
+async function countDone(acts: readonly Promise<unknown>[]): Promise<number> {
+  return (await Promise.allSettled(acts)).filter(({ status }) => status === 'fulfilled').length;
+}
+
+/** What people, and other programs, do to a Postgres and a Temporal that run. */
+export const HAND_FAULTS: readonly Fault[] = [
+  {
+    name: 'runs terminated by hand',
+    takes: ['temporal', 'line to temporal'],
+    seconds: [1, 1],
+    strike: async (world, chance) => {
+      const ids = await someRuns(world, chance, 10);
+      const { workflow } = world.temporal;
+      return over(await countDone(ids.map((id) => workflow.getHandle(id).terminate('chaos'))));
+    },
+  },
+  {
+    name: 'runs reset by hand',
+    takes: ['temporal', 'line to temporal'],
+    seconds: [1, 1],
+    strike: async (world, chance) => {
+      const ids = await someRuns(world, chance, 5);
+      return over(await countDone(ids.map((id) => resetToStart(world, id))));
+    },
+  },
+  {
+    name: 'two sweeps at once',
+    takes: ['temporal', 'workers', 'postgres'],
+    seconds: [1, 1],
+    strike: async ({ payments }) => over(await countDone([payments.sweep.run(), payments.sweep.run()])),
+  },
+  {
+    name: 'Postgres read-only',
+    takes: ['postgres', 'temporal'],
+    seconds: [3, 6],
+    strike: async ({ adminUrl }) => {
+      await setReadOnly(adminUrl, 'on');
+      return { end: () => setReadOnly(adminUrl, 'off').then(() => 1) };
+    },
+  },
+  {
+    name: 'Postgres out of connections',
+    takes: ['postgres'],
+    seconds: [3, 6],
+    strike: ({ adminUrl }) => exhaust(adminUrl),
+  },
+];
+
+/** As where a full disk, or a failover, leaves it: it reads and does not write. */
+async function setReadOnly(adminUrl: string, value: 'on' | 'off'): Promise<void> {
+  // Its own sessions write all the time.
+  const url = `${adminUrl}?options=${encodeURIComponent('-c default_transaction_read_only=off')}`;
+  await query(url, `ALTER SYSTEM SET default_transaction_read_only = ${value}`);
+  await query(url, `SELECT pg_reload_conf()`);
+}
+
+async function resetToStart({ temporal, history: witness }: World, workflowId: string): Promise<void> {
+  const { namespace } = temporal.options;
+  const { history } = await temporal.workflowService.getWorkflowExecutionHistory({
+    namespace,
+    execution: { workflowId },
+  });
+  const first = history?.events?.find(({ workflowTaskCompletedEventAttributes: done }) => done);
+  if (!first?.eventId) throw new Error('It has not begun');
+  const from = Date.now();
+  await temporal.workflowService.resetWorkflowExecution({
+    namespace,
+    workflowExecution: { workflowId },
+    workflowTaskFinishEventId: first.eventId,
+    requestId: `chaos-${workflowId}-${Date.now()}`,
+    reason: 'chaos',
+  });
+  witness.resets.push({ workflowId, from, to: Date.now() });
+}
+
+/** Takes every connection that the server has left, and keeps it. */
+async function exhaust(adminUrl: string): Promise<Struck> {
+  const taken: Client[] = [];
+  for (let isFull = false; !isFull && taken.length < 250;) {
+    const client = new Client({ connectionString: adminUrl, connectionTimeoutMillis: 5_000 });
+    client.on('error', () => undefined);
+    isFull = await client.connect().then(
+      () => taken.push(client) === 0,
+      () => true,
+    );
+  }
+  return {
+    what: `${taken.length} taken`,
+    end: async () => {
+      await Promise.all(taken.map((client) => client.end()));
+      return taken.length;
+    },
+  };
+}
