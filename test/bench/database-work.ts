@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { query } from '../../sandbox/dev/postgres';
+import { query } from '../../dev/postgres';
 
 /** What an instance of PostgreSQL has done since it was started. */
 export interface DatabaseWork {

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES } from '../../sandbox';
 
-/** What every process of a world is told: where the others are, and what a row sets of its own. */
+/** What every process of a rig is told: where the others are, and what a row sets of its own. */
 export function environment(
   folder: string,
   where: {
@@ -16,7 +16,7 @@ export function environment(
 ): NodeJS.ProcessEnv {
   const temporalConfig = join(folder, 'temporal.toml');
   writeFileSync(temporalConfig, `[profile.default]\naddress = ${JSON.stringify(where.address)}\n`);
-  // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this world.
+  // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this rig.
   const others = Object.entries(process.env).filter(
     ([name]) => !/^(TEMPORAL|ALIPAY|PAYMENT|SWEEP|DATABASE|LOG|ORDER)_/.test(name),
   );
@@ -37,6 +37,8 @@ export function environment(
     HOST: '127.0.0.1',
     PORT: String(where.serverPort),
     SANDBOX_PORT: String(where.sandboxPort),
+    // The books must not forget.
+    SANDBOX_KEEP_TRADES: '10000000',
     SANDBOX_DIR: join(folder, 'sandbox'),
     LOG_FORMAT: 'json',
     ...where.own,

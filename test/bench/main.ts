@@ -2,10 +2,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import { Argument, Command, InvalidArgumentError } from 'commander';
-import { CACHE } from '../../sandbox/dev/cache';
-import { guardServices } from '../../sandbox/dev/guard';
-import { stopServices } from '../../sandbox/dev/services';
-import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
+import { CACHE } from '../../dev/places';
+import { guardServices } from '../../dev/services';
+import { stopServices } from '../../dev/services';
+import { findTemporalCli } from '../../dev/temporal-cli';
 import { readReport, writePlots } from './plots';
 import { lookAtMachine, machineLine, table } from './report';
 import type { Outcome } from './report';
@@ -21,8 +21,9 @@ import { recovery } from './rows/recovery';
 import { sleepers } from './rows/sleepers';
 import { sweep } from './rows/sweep';
 import { throughput } from './rows/throughput';
-import { openWorld } from './world';
-import type { World } from './world';
+import { webhook } from './rows/webhook';
+import { openRig } from './rig';
+import type { Rig } from './rig';
 import { builtTemporalPrograms } from '../support/cluster/programs';
 
 // npm run bench: what a payment costs and how fast the application is, against its targets.
@@ -34,6 +35,7 @@ const ROWS: readonly Row[] = [
   lateness,
   sleepers,
   notify,
+  webhook,
   sweep,
   quota,
   recovery,
@@ -45,7 +47,7 @@ const ROWS: readonly Row[] = [
 const PLOTS = 'plots';
 
 interface Settings {
-  name: string;
+  onlyPlots: boolean;
   rows: readonly Row[];
   quick: boolean;
   pairs: number;
@@ -67,7 +69,7 @@ function readSettings(): Settings {
         'is not met is a figure, not a failure.',
     )
     .addArgument(
-      new Argument('<row>', 'what to measure; plots: only draw').choices([
+      new Argument('<rows...>', 'what to measure; plots: only draw').choices([
         ...ROWS.map(({ name }) => name),
         'all',
         PLOTS,
@@ -87,7 +89,7 @@ function readSettings(): Settings {
     .addHelpText(
       'after',
       `\nRows:\n${ROWS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n')}` +
-        `\n\nExamples:\n  npm run bench -- all --quick\n  npm run bench -- ${PLOTS} --json bench.json --plots docs/plots`,
+        `\n\nExamples:\n  npm run bench -- all --quick\n  npm run bench -- cost throughput\n  npm run bench -- ${PLOTS} --json bench.json --plots docs/plots`,
     )
     .parse();
   const options = program.opts<{
@@ -99,12 +101,13 @@ function readSettings(): Settings {
     json: string;
     plots?: string;
   }>();
-  const [name] = program.processedArgs as [string];
-  if (name === PLOTS && options.plots === undefined) program.error('error: plots needs --plots <folder>');
+  const [names] = program.processedArgs as [string[]];
+  const onlyPlots = names.includes(PLOTS);
+  if (onlyPlots && options.plots === undefined) program.error('error: plots needs --plots <folder>');
   return {
     ...options,
-    name,
-    rows: name === 'all' ? all(options.quick) : ROWS.filter((row) => row.name === name),
+    onlyPlots,
+    rows: names.includes('all') ? all(options.quick) : ROWS.filter(({ name }) => names.includes(name)),
     pairs: options.pairs ?? (options.quick ? 3 : 5),
     rate: options.rate,
     port: options.port,
@@ -149,12 +152,12 @@ function openProgress(what: string, total: number): Progress {
 const moving = new Set<SingleBar>();
 
 /**
- * One row after the other, each in worlds of its own; one that breaks does not keep the others from being measured.
+ * One row after the other, each in rigs of its own; one that breaks does not keep the others from being measured.
  * `keep` gets what there is after each: `all` takes hours, and is not to be lost at its end.
  */
 async function measure(
   settings: Settings,
-  opened: World[],
+  opened: Rig[],
   keep: (outcomes: Outcome[]) => void,
 ): Promise<Outcome[]> {
   const { rows, quick, pairs, rate, port, profile } = settings;
@@ -163,15 +166,15 @@ async function measure(
     pairs,
     sustained: rate,
     async open(options = {}) {
-      // The one before makes room: two worlds at once would measure each other.
+      // The one before makes room: two rigs at once would measure each other.
       await closeAll(opened);
-      const world = await openWorld(options, {
+      const rig = await openRig(options, {
         say: complain,
         ...(port !== undefined && { firstPort: port }),
         ...(profile !== undefined && { profile }),
       });
-      opened.push(world);
-      return world;
+      opened.push(rig);
+      return rig;
     },
     progress: openProgress,
   };
@@ -199,11 +202,11 @@ async function attempt(row: Row, bench: Bench): Promise<Omit<Outcome, 'seconds'>
   }
 }
 
-async function closeAll(worlds: World[]): Promise<void> {
-  for (const world of worlds.splice(0)) await world.close();
+async function closeAll(rigs: Rig[]): Promise<void> {
+  for (const rig of rigs.splice(0)) await rig.close();
 }
 
-/** Draws what stands in the JSON, and says where. */
+/** Draws what is in the JSON, and says where. */
 function drawFrom(json: string, folder: string): void {
   const files = writePlots(readReport(readFileSync(json, 'utf8')), folder);
   say(files.length > 0 ? `Plots: ${files.join(', ')}` : `No plots: ${json} has no figures that are drawn`);
@@ -211,14 +214,14 @@ function drawFrom(json: string, folder: string): void {
 
 async function main(): Promise<void> {
   const settings = readSettings();
-  if (settings.name === PLOTS) {
+  if (settings.onlyPlots) {
     drawFrom(settings.json, settings.plots ?? '');
     return;
   }
   // What a row that breaks leaves under way fails after it, and is not to end the rows that follow.
   process.on('unhandledRejection', (error) => complain(`Left behind: ${String(error)}`));
   const dismissGuardian = guardServices();
-  const opened: World[] = [];
+  const opened: Rig[] = [];
   const leave = (): void =>
     void closeAll(opened)
       .then(stopServices)

@@ -1,6 +1,6 @@
 import { cpuSeconds, machineSeconds } from './cpu';
-import type { Service } from '../../sandbox/dev/services';
-import type { World } from './world';
+import type { Service } from '../../dev/services';
+import type { Rig } from './rig';
 
 /** What was spent while something was done so many times. */
 export interface Spent {
@@ -11,11 +11,11 @@ export interface Spent {
   busy: number;
 }
 
-/** Begins to measure a world with one worker; the answer ends it. */
-export function startMeter(world: World): (count: number) => Spent {
-  const before = soFar(world);
+/** Begins to measure a rig with one worker; the answer ends it. */
+export function startMeter(rig: Rig): (count: number) => Spent {
+  const before = soFar(rig);
   return (count) => {
-    const after = soFar(world);
+    const after = soFar(rig);
     const each = (part: keyof Spent['cpu']): number => (1000 * (after.cpu[part] - before.cpu[part])) / count;
     return {
       seconds: (after.at - before.at) / 1000,
@@ -31,15 +31,15 @@ export function startMeter(world: World): (count: number) => Spent {
   };
 }
 
-function soFar(world: World) {
+function soFar(rig: Rig) {
   const { user, system } = process.cpuUsage();
   return {
     at: performance.now(),
     cpu: {
-      worker: cpuSeconds(onlyWorker(world).pid),
-      temporal: cpuSeconds(world.temporalServer.pid),
-      postgres: cpuSeconds(world.postgres.pid),
-      sandbox: cpuSeconds(world.sandbox.pid),
+      worker: cpuSeconds(onlyWorker(rig).pid),
+      temporal: cpuSeconds(rig.temporalServer.pid),
+      postgres: cpuSeconds(rig.postgres.pid),
+      sandbox: cpuSeconds(rig.sandbox.pid),
       bench: (user + system) / 1e6,
     },
     machine: machineSeconds(),
@@ -47,7 +47,7 @@ function soFar(world: World) {
 }
 
 /** @throws Error where there is none */
-export function onlyWorker({ workers: [worker] }: World): Service {
+export function onlyWorker({ workers: [worker] }: Rig): Service {
   if (!worker) throw new Error('No worker');
   return worker;
 }

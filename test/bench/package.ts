@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { ROOT } from '../../sandbox/dev/cache';
-import type { Say } from '../../sandbox/dev/services';
+import { ROOT } from '../../dev/places';
+import type { Say } from '../../dev/services';
 
 const run = promisify(execFile);
 
@@ -10,7 +10,7 @@ let built: Promise<unknown> | undefined;
 /**
  * What is measured is what production runs: compiled, with its workflow code bundled ahead. What it is compared with is
  * compiled as well: tsx maps every stack to its source, and the SDK takes one for each promise of a workflow. Built once for
- * all worlds.
+ * all rigs.
  */
 export async function buildPackage(say: Say): Promise<void> {
   if (!built) say('Building the package, whose programs run here.');

@@ -7,11 +7,11 @@ import type { Bench } from './row';
 import { THE_TEA } from './row';
 import { untilDone } from './shop';
 import { distribution, quantile } from './statistics';
-import type { World } from './world';
+import type { Rig } from './rig';
 
-// Payments that arrive at a steady pace and are asked about, and how late that is each time.
+// Payments that arrive at a steady pace and are queried, and how late that is each time.
 
-/** Between checks. A dev server's timer of less than a second takes about one all the same. */
+/** Between checks. A dev server's timer of less than a second still takes about one. */
 export const INTERVAL_MS = 3_000;
 
 /** Where `throughput` has not told: half of what two cores sustained when it was first measured. */
@@ -51,10 +51,10 @@ export const probesPerSecond = ({ sustained }: Bench): number =>
 
 /**
  * Lets payments arrive for so many seconds, half of the sustainable rate of them. Every other one is paid before its
- * first check, the notification is lost, and its order is told; the others are never paid and asked about three times.
+ * first check, the notification is lost, and its order is told; the others are never paid and queried three times.
  */
 export async function probe(
-  world: World,
+  rig: Rig,
   bench: Bench,
   { series, seconds }: { series: string; seconds: number },
 ): Promise<{ lateness: Lateness; became: Became }> {
@@ -62,20 +62,20 @@ export async function probe(
   const warmUp = Math.round(WARM_UP_S * perSecond);
   const count = warmUp + Math.round(seconds * perSecond);
   const measured: string[] = [];
-  const stopMeter = startMeter(world);
+  const stopMeter = startMeter(rig);
   const progress = bench.progress(`${series}: payments`, count);
   const isPaid = (index: number): boolean => index % 2 === 0;
   await atRate(count, perSecond, async (index) => {
     const orderId = `${series}-${index}`.replaceAll(' ', '-');
-    const { outTradeNo, paymentUrl } = await world.payments.checkout({ orderId, ...THE_TEA });
-    if (isPaid(index)) await world.alipay.pay(paymentUrl, { notify: false });
+    const { outTradeNo, paymentUrl } = await rig.payments.checkout({ orderId, ...THE_TEA });
+    if (isPaid(index)) await rig.alipay.pay(paymentUrl, { notify: false });
     if (index >= warmUp) measured.push(outTradeNo);
-    await untilDone(world, outTradeNo);
+    await untilDone(rig, outTradeNo);
     progress.advance();
   });
   progress.end();
   const spent = stopMeter(count);
-  const late = await latenessOf(world, measured);
+  const late = await latenessOf(rig, measured);
   return {
     lateness: {
       perSecond,
@@ -85,7 +85,7 @@ export async function probe(
       p99: quantile(late, 0.99),
       worst: Math.max(...late),
       distribution: distribution(late, 200),
-      shares: await sharesOf(world, measured.slice(-LOOKED_INTO)),
+      shares: await sharesOf(rig, measured.slice(-LOOKED_INTO)),
       spent,
     },
     became: { paid: Math.ceil(count / 2), unpaid: Math.floor(count / 2) },
@@ -97,7 +97,7 @@ export async function probe(
  * written, the next one an interval after the answer before: so the rest of the checkout, and Alipay's own time to
  * answer, count as lateness too.
  */
-async function latenessOf({ db }: World, outTradeNos: string[]): Promise<number[]> {
+async function latenessOf({ db }: Rig, outTradeNos: string[]): Promise<number[]> {
   const measured = await rows<{ late: number }>(
     db,
     `SELECT CAST(EXTRACT(EPOCH FROM at - before) * 1000 - :interval AS float8) AS late
@@ -112,7 +112,7 @@ async function latenessOf({ db }: World, outTradeNos: string[]): Promise<number[
 }
 
 /** By the histories: due → timer fired → workflow task taken up → workflow task done. */
-async function sharesOf({ temporal }: World, outTradeNos: string[]): Promise<Lateness['shares']> {
+async function sharesOf({ temporal }: Rig, outTradeNos: string[]): Promise<Lateness['shares']> {
   const steps = (
     await Promise.all(
       outTradeNos.map(async (outTradeNo) => {
@@ -140,7 +140,7 @@ interface Step {
 }
 
 type HistoryEvent = NonNullable<
-  Awaited<ReturnType<ReturnType<World['temporal']['workflow']['getHandle']>['fetchHistory']>>['events']
+  Awaited<ReturnType<ReturnType<Rig['temporal']['workflow']['getHandle']>['fetchHistory']>>['events']
 >[number];
 
 function stepsOf(events: HistoryEvent[]): Step[] {

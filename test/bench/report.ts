@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { ROOT } from '../../sandbox/dev/cache';
+import { ROOT } from '../../dev/places';
 import { machineSeconds } from './cpu';
 import type { Finding } from './row';
 

@@ -1,4 +1,4 @@
-import type { World, WorldOptions } from './world';
+import type { Rig, RigOptions } from './rig';
 
 /** One measured figure, its target, and whether that is met. */
 export interface Finding {
@@ -25,8 +25,8 @@ export interface Bench {
   pairs: number;
   /** Payments a second that this machine sustains, once `throughput` has found out. */
   sustained: number | undefined;
-  /** A new world, closed by the runner when the row has ended. */
-  open(options?: WorldOptions): Promise<World>;
+  /** A new rig, closed by the runner when the row has ended. */
+  open(options?: RigOptions): Promise<Rig>;
   progress(what: string, total: number): Progress;
 }
 

@@ -1,12 +1,12 @@
-import type { Checkout } from '../../client/payment-client';
+import type { Checkout } from '../../client/index';
 import { rows } from '../../db/connect';
 import { paymentWorkflowId } from '../../workflows/messages';
 import { THE_TEA } from './row';
-import type { World } from './world';
+import type { Rig } from './rig';
 
 /** A buyer checks out, pays, and the notification is lost: the delay queue will find the payment. */
 export async function checkOutAndPay(
-  { payments, alipay }: Pick<World, 'payments' | 'alipay'>,
+  { payments, alipay }: Pick<Rig, 'payments' | 'alipay'>,
   orderId: string,
 ): Promise<Checkout> {
   const checkout = await payments.checkout({ orderId, ...THE_TEA });
@@ -15,7 +15,7 @@ export async function checkOutAndPay(
 }
 
 /** Resolves when the payment's run has ended. */
-export function untilDone({ temporal }: Pick<World, 'temporal'>, outTradeNo: string): Promise<unknown> {
+export function untilDone({ temporal }: Pick<Rig, 'temporal'>, outTradeNo: string): Promise<unknown> {
   return temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).result();
 }
 
@@ -24,7 +24,7 @@ export const ROWS_AT_ONCE = 5_000;
 
 /** Orders that nobody has paid and whose time is over, each with a payment that Alipay never heard of. */
 export async function putExpiredOrders(
-  { db }: Pick<World, 'db'>,
+  { db }: Pick<Rig, 'db'>,
   prefix: string,
   count: number,
 ): Promise<void> {

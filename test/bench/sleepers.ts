@@ -1,12 +1,12 @@
 import { watchPayment } from '../../activities/payment-workflow';
 import { rows } from '../../db/connect';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 import { TASK_QUEUES } from '../../workflows/messages';
 import { inLanes } from './pace';
 import type { Progress } from './row';
 import { THE_TEA } from './row';
 import { ROWS_AT_ONCE } from './shop';
-import type { World } from './world';
+import type { Rig } from './rig';
 
 /** Longer than any run takes: nobody wakes while the others are measured. */
 const ASLEEP_FOR_MS = 6 * 3_600_000;
@@ -23,24 +23,24 @@ interface Sleeper {
 }
 
 /**
- * Payments that were checked out and are asked about hours later, numbered `from` up to `to`. What a checkout writes is
+ * Payments that were checked out and are queried hours later, numbered `from` up to `to`. What a checkout writes is
  * written in bulk; their workflows are started as a checkout does it, each with a call of its own, and each runs its first
  * task on the worker: see {@link allAsleep}.
  */
 export async function putToSleep(
-  world: World,
+  rig: Rig,
   { from, to, progress }: { from: number; to: number; progress: Progress },
 ): Promise<void> {
   for (let first = from; first < to; first += ROWS_AT_ONCE) {
-    const sleepers = await writeRows(world, first + 1, Math.min(first + ROWS_AT_ONCE, to));
+    const sleepers = await writeRows(rig, first + 1, Math.min(first + ROWS_AT_ONCE, to));
     await inLanes(sleepers.length, LANES, async (index) => {
-      await start(world, sleepers[index] as Sleeper);
+      await start(rig, sleepers[index] as Sleeper);
       progress.advance();
     });
   }
 }
 
-function writeRows({ db }: World, first: number, last: number): Promise<Sleeper[]> {
+function writeRows({ db }: Rig, first: number, last: number): Promise<Sleeper[]> {
   return rows<Sleeper>(
     db,
     `WITH placed AS (
@@ -63,7 +63,7 @@ function writeRows({ db }: World, first: number, last: number): Promise<Sleeper[
   );
 }
 
-function start({ temporal }: World, { deadline, ...payment }: Sleeper): Promise<void> {
+function start({ temporal }: Rig, { deadline, ...payment }: Sleeper): Promise<void> {
   return watchPayment(temporal, payment, {
     outTradeNo: payment.outTradeNo,
     checks: 3,
@@ -74,7 +74,7 @@ function start({ temporal }: World, { deadline, ...payment }: Sleeper): Promise<
 }
 
 /** Resolves when no workflow task of the payments' queue waits for the worker. */
-export async function allAsleep({ temporal }: World): Promise<void> {
+export async function allAsleep({ temporal }: Rig): Promise<void> {
   await waitFor(
     async () => {
       const { stats } = await temporal.workflowService.describeTaskQueue({

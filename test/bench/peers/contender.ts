@@ -1,5 +1,5 @@
 import type { Database } from '../../../db/connect';
-import type { Service } from '../../../sandbox/dev/services';
+import type { Service } from '../../../dev/services';
 import type { CheckedOut } from './work';
 
 /** One way to do the work. */

@@ -1,9 +1,9 @@
-import type { Service } from '../../../sandbox/dev/services';
+import type { Service } from '../../../dev/services';
 import { cpuSeconds, memoryOf } from '../cpu';
 import { atRate, inLanes } from '../pace';
 import type { Progress } from '../row';
 import { quantile } from '../statistics';
-import type { World } from '../world';
+import type { Rig } from '../rig';
 import type { Contender } from './contender';
 import { countAskedAgain, latenesses, watch } from './witness';
 import type { Seen } from './witness';
@@ -62,16 +62,16 @@ export const paymentsOf = ({ warmUp, burst, paced, killed }: Sizes): number =>
 
 /** One contender through all runs, with its own worker and nobody else's. */
 export async function measureContender(
-  world: World,
+  rig: Rig,
   contender: Contender,
   sizes: Sizes,
   progress: Progress,
 ): Promise<Result> {
-  const { alipay } = world;
+  const { alipay } = rig;
   const { warmUp, burst, paced, killed, perSecond, intervalMs } = sizes;
   let worker = await contender.startWorker();
   const run = (prefix: string, count: number, begin: Begin, onTold?: (told: number) => void) =>
-    runOnce(world, contender, worker, { prefix, count, begin, progress, onTold });
+    runOnce(rig, contender, worker, { prefix, count, begin, progress, onTold });
   const atOnce: Begin = (count, act) => inLanes(count, LANES, act);
   const evenly: Begin = (count, act) => atRate(count, perSecond, act);
   const quickly: Begin = (count, act) => atRate(count, KILL_PER_SECOND, act);
@@ -139,7 +139,7 @@ export async function measureContender(
 type Begin = (count: number, act: (index: number) => Promise<unknown>) => Promise<void>;
 
 async function runOnce(
-  { alipay, postgres }: World,
+  { alipay, postgres }: Rig,
   contender: Contender,
   worker: Service,
   {

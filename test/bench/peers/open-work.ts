@@ -17,5 +17,10 @@ export interface Means {
 export function openMeans(env: NodeJS.ProcessEnv, maxConnections = CONNECTIONS): Means {
   const { database, alipay, payments } = readConfig(env, { needs: ['database', 'alipay', 'payments'] });
   const db = openDatabase({ ...database, maxConnections });
-  return { db, alipay: openGateway(db, alipay), databaseUrl: database.url, intervalMs: payments.intervalMs };
+  return {
+    db,
+    alipay: openGateway(db, { name: 'default', ...alipay }),
+    databaseUrl: database.url,
+    intervalMs: payments.intervalMs,
+  };
 }

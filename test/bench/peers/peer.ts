@@ -1,20 +1,20 @@
 import { row } from '../../../db/connect';
 import type { Database } from '../../../db/connect';
 import { migrateUp } from '../../../db/migrator';
-import { createDatabase } from '../../../sandbox/dev/postgres';
-import type { World } from '../world';
+import { createDatabase } from '../../../dev/postgres';
+import type { Rig } from '../rig';
 import type { Contender } from './contender';
 import type { Means } from './open-work';
 import { openMeans } from './open-work';
 
 /** A peer's database beside the application's, in the same PostgreSQL, with the same tables in it. */
 export async function openPeer(
-  world: World,
+  rig: Rig,
   { name, version, file }: { name: string; version: string; file: string },
   connect: (means: Means) => Promise<Pick<Contender, 'checkOut'> & { close(): Promise<unknown> }>,
 ): Promise<Contender> {
-  const databaseUrl = await createDatabase(world.postgresUrl, name.replace('-', '_'));
-  const env = { ...world.env, DATABASE_URL: databaseUrl };
+  const databaseUrl = await createDatabase(rig.postgresUrl, name.replace('-', '_'));
+  const env = { ...rig.env, DATABASE_URL: databaseUrl };
   const means = openMeans(env, CLIENT_CONNECTIONS);
   await migrateUp(means.db);
   let started = 0;
@@ -29,7 +29,7 @@ export async function openPeer(
       return client.checkOut(orderId);
     },
     async startWorker() {
-      const worker = await world.startProcess({
+      const worker = await rig.startProcess({
         name: `${name}-worker-${(started += 1)}`,
         file,
         env: { DATABASE_URL: databaseUrl },

@@ -1,23 +1,23 @@
-import type { Service } from '../../../sandbox/dev/services';
+import type { Service } from '../../../dev/services';
 import { versionOf } from '../report';
 import { THE_TEA } from '../row';
-import type { World } from '../world';
+import type { Rig } from '../rig';
 import type { Contender } from './contender';
 
 /** More lines than any log of a worker here has. */
 const ALL_LINES = 1_000_000;
 
 /** durable-alipay itself, as it stands. */
-export function openApplication(world: World): Contender {
+export function openApplication(rig: Rig): Contender {
   const started: Service[] = [];
   return {
     name: 'durable-alipay',
     version: `Temporal SDK ${versionOf('@temporalio/worker')}`,
-    db: world.db,
-    server: world.temporalServer,
-    checkOut: (orderId) => world.payments.checkout({ orderId, ...THE_TEA }),
+    db: rig.db,
+    server: rig.temporalServer,
+    checkOut: (orderId) => rig.payments.checkout({ orderId, ...THE_TEA }),
     async startWorker() {
-      const worker = await world.startWorker();
+      const worker = await rig.startWorker();
       started.push(worker);
       return worker;
     },

@@ -106,7 +106,7 @@ async function countLate(
   }).length;
 }
 
-/** When the gateway was asked about each payment since the journal was cleared, epoch ms, in turn. */
+/** When the gateway was queried about each payment since the journal was cleared, epoch ms, in turn. */
 export async function askedAt(alipay: SandboxControl): Promise<Map<string, number[]>> {
   const times = new Map<string, number[]>();
   for (const entry of await alipay.journal()) {

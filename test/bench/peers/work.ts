@@ -53,6 +53,7 @@ export async function checkOut(
   const payment = await db.transaction(async (trx) => {
     const opened = await openPayment(trx, {
       orderId,
+      totalAmount: order.totalAmount,
       merchant: alipay.settings,
       newOutTradeNo: randomBytes(16).toString('hex'),
       product: 'page',
@@ -99,7 +100,11 @@ export async function record(
     return [];
   }
   await storeAnswer(trx, outTradeNo, check, asked);
-  const { recorded } = await recordEvidence(trx, outTradeNo, { read: readEvidence, policy: 'refund' });
+  const { recorded } = await recordEvidence(trx, outTradeNo, {
+    read: readEvidence,
+    policy: 'refund',
+    brakeFen: null,
+  });
   return recorded.undelivered ? findUndelivered(trx, recorded.orderId) : [];
 }
 
@@ -113,7 +118,7 @@ export async function undelivered(db: Database, outTradeNo: string): Promise<Pay
 export async function act(trx: Database, message: PaymentResult): Promise<void> {
   const { messageId, outTradeNo } = message;
   const first = await logMessage(trx, message);
-  await markTold(trx, messageId);
+  await markTold(trx, messageId, 'signal');
   if (first) return;
   await appendEvent(trx, {
     outTradeNo: outTradeNo ?? null,

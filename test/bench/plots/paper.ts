@@ -38,8 +38,8 @@ export const legendLook = {
 } as const;
 
 /** An option as SVG: the same one always gives the same text. */
-export function draw(name: string, option: EChartsOption): string {
-  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: HEIGHT });
+export function draw(name: string, option: EChartsOption, height = HEIGHT): string {
+  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height });
   try {
     chart.setOption({
       animation: false,

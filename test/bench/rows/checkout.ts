@@ -14,23 +14,23 @@ export const checkout: Row = {
   async run(bench) {
     const perSecond = bench.sustained === undefined ? DEFAULT_RATE : bench.sustained / 2;
     const count = Math.round(perSecond * (bench.quick ? 10 : 30));
-    const world = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: '2s' } });
+    const rig = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: '2s' } });
     const warmUp = Math.round(count / 5);
     const progress = bench.progress('checkout: payments', warmUp + count);
     const times: number[] = [];
     await atRate(warmUp + count, perSecond, async (index) => {
       const startedAt = performance.now();
-      const { outTradeNo, paymentUrl } = await world.payments.checkout({
+      const { outTradeNo, paymentUrl } = await rig.payments.checkout({
         orderId: `order-${index}`,
         ...THE_TEA,
       });
       if (index >= warmUp) times.push(performance.now() - startedAt);
-      await world.alipay.pay(paymentUrl, { notify: false });
-      await untilDone(world, outTradeNo);
+      await rig.alipay.pay(paymentUrl, { notify: false });
+      await untilDone(rig, outTradeNo);
       progress.advance();
     });
     progress.end();
-    await verify(world, { paid: warmUp + count });
+    await verify(rig, { paid: warmUp + count });
     const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)];
     return [
       {

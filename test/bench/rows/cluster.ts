@@ -1,6 +1,6 @@
-import type { Checkout } from '../../../client/payment-client';
+import type { Checkout } from '../../../client/index';
 import { orderWorkflowId, paymentWorkflowId, TASK_QUEUES, WORKFLOWS } from '../../../workflows/messages';
-import type { Service } from '../../../sandbox/dev/services';
+import type { Service } from '../../../dev/services';
 import { DATABASES } from '../../support/cluster/node-config';
 import { actionsOf } from '../actions';
 import { cpuSeconds, machineSeconds, memoryOf } from '../cpu';
@@ -12,8 +12,8 @@ import { checkOutAndPay, untilDone } from '../shop';
 import { median } from '../statistics';
 import { countEnded, verify } from '../verify';
 import { rows } from '../../../db/connect';
-import { waitFor } from '../../../sandbox/dev/wait-for';
-import type { World } from '../world';
+import { waitFor } from '../../../dev/wait-for';
+import type { Rig } from '../rig';
 
 /** Payments open at the same time: fewer than in `throughput`, for a machine that carries twice as many processes. */
 const OPEN = 24;
@@ -42,48 +42,48 @@ export const cluster: Row = {
     'the same on a Temporal server on PostgreSQL: 16 shards, four nodes, a worker process for each queue',
   async run(bench) {
     const payments = bench.quick ? 200 : 1_000;
-    const world = await bench.open({
+    const rig = await bench.open({
       cluster: true,
       queues: QUEUES,
       env: { PAYMENT_CHECK_INTERVAL: '1s' },
     });
     const progress = bench.progress('cluster: payments', 1.25 * payments);
     const warmUp = payments / 4;
-    await live(world, 0, warmUp, progress);
-    await verify(world, { paid: warmUp });
+    await live(rig, 0, warmUp, progress);
+    await verify(rig, { paid: warmUp });
 
     let lived: Lived[] = [];
-    const measured = await withDatabases(world, async () => {
-      const before = cpuOf(world);
+    const measured = await withDatabases(rig, async () => {
+      const before = cpuOf(rig);
       const startedAt = performance.now();
-      lived = await live(world, warmUp, payments, progress);
+      lived = await live(rig, warmUp, payments, progress);
       const seconds = (performance.now() - startedAt) / 1000;
-      await ordersToEnd(world, warmUp + payments);
-      return { seconds, payments, cpu: cpuBetween(before, cpuOf(world), payments) };
+      await ordersToEnd(rig, warmUp + payments);
+      return { seconds, payments, cpu: cpuBetween(before, cpuOf(rig), payments) };
     });
     progress.end();
-    await verify(world, { paid: warmUp + payments });
+    await verify(rig, { paid: warmUp + payments });
     const looked = lived.slice(-LOOKED_AT);
     const costs = {
       payment: await costsOf(
-        world,
+        rig,
         looked.map(({ outTradeNo }) => paymentWorkflowId(outTradeNo)),
       ),
       order: await costsOf(
-        world,
+        rig,
         looked.map(({ orderId }) => orderWorkflowId(orderId)),
       ),
     };
-    return findingsOf(measured, costs, { memory: memoryIn(world), tables: await tablesOf(world) });
+    return findingsOf(measured, costs, { memory: memoryIn(rig), tables: await tablesOf(rig) });
   },
 };
 
 /** A closed loop, each payment found by the delay queue. */
-async function live(world: World, first: number, count: number, progress: Progress): Promise<Lived[]> {
+async function live(rig: Rig, first: number, count: number, progress: Progress): Promise<Lived[]> {
   const lived: Lived[] = [];
   await inLanes(count, OPEN, async (index) => {
-    const { orderId, outTradeNo } = await checkOutAndPay(world, `order-${first + index}`);
-    await untilDone(world, outTradeNo);
+    const { orderId, outTradeNo } = await checkOutAndPay(rig, `order-${first + index}`);
+    await untilDone(rig, outTradeNo);
     lived.push({ orderId, outTradeNo });
     progress.advance();
   });
@@ -91,7 +91,7 @@ async function live(world: World, first: number, count: number, progress: Progre
 }
 
 /** An order workflow ends a moment after its payment's. */
-async function ordersToEnd({ temporal }: World, count: number): Promise<void> {
+async function ordersToEnd({ temporal }: Rig, count: number): Promise<void> {
   await waitFor(async () => (await countEnded(temporal, WORKFLOWS.fulfillOrder)).completed === count, {
     what: `${count} order workflows to have completed`,
     timeoutMs: 120_000,
@@ -100,7 +100,7 @@ async function ordersToEnd({ temporal }: World, count: number): Promise<void> {
 }
 
 /** Every process of the shop and of Temporal, by what it is. */
-function processes({ cluster: temporal, workers, postgres }: World): Record<string, readonly Service[]> {
+function processes({ cluster: temporal, workers, postgres }: Rig): Record<string, readonly Service[]> {
   if (!temporal) throw new Error('No cluster');
   const [first, second, alipay, orders] = workers;
   return {
@@ -121,9 +121,9 @@ interface Cpu {
   machine: { busy: number; all: number };
 }
 
-const cpuOf = (world: World): Cpu => ({
+const cpuOf = (rig: Rig): Cpu => ({
   parts: Object.fromEntries(
-    Object.entries(processes(world)).map(([name, services]) => [
+    Object.entries(processes(rig)).map(([name, services]) => [
       name,
       services.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
     ]),
@@ -144,9 +144,9 @@ function cpuBetween(before: Cpu, after: Cpu, count: number): { parts: Record<str
 }
 
 /** Resident MB of each process. */
-const memoryIn = (world: World): Record<string, number[]> =>
+const memoryIn = (rig: Rig): Record<string, number[]> =>
   Object.fromEntries(
-    Object.entries(processes(world)).map(([name, services]) => [
+    Object.entries(processes(rig)).map(([name, services]) => [
       name,
       services.map(({ pid }) => memoryOf(pid).now),
     ]),
@@ -167,11 +167,11 @@ type Work = ReturnType<typeof workPer> & {
 type WithDatabases = Measured & Record<'ledger' | 'temporal', Work>;
 
 /** Also measures what both instances of PostgreSQL do meanwhile. */
-async function withDatabases(world: World, act: () => Promise<Measured>): Promise<WithDatabases> {
+async function withDatabases(rig: Rig, act: () => Promise<Measured>): Promise<WithDatabases> {
   const read = (): Promise<[DatabaseWork, DatabaseWork]> =>
     Promise.all([
-      databaseWork(world.databaseUrl, ['bench']),
-      databaseWork(world.cluster?.postgres.url ?? '', Object.values(DATABASES)),
+      databaseWork(rig.databaseUrl, ['bench']),
+      databaseWork(rig.cluster?.postgres.url ?? '', Object.values(DATABASES)),
     ]);
   const idle = await read();
   const before = await read();
@@ -196,14 +196,14 @@ interface Table {
 }
 
 /** Of all payments, the warm-up too. */
-const tablesOf = ({ db }: World): Promise<Table[]> =>
+const tablesOf = ({ db }: Rig): Promise<Table[]> =>
   rows<Table>(
     db,
     `SELECT relname AS name, n_live_tup::int AS rows, pg_total_relation_size(relid)::float8 AS bytes
      FROM pg_stat_user_tables WHERE n_live_tup > 0 ORDER BY bytes DESC`,
   );
 
-function costsOf({ temporal }: World, workflowIds: string[]): Promise<Cost[]> {
+function costsOf({ temporal }: Rig, workflowIds: string[]): Promise<Cost[]> {
   return Promise.all(
     workflowIds.map(async (id) => {
       const handle = temporal.workflow.getHandle(id);

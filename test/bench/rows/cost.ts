@@ -1,10 +1,10 @@
-import { waitFor } from '../../../sandbox/dev/wait-for';
+import { waitFor } from '../../../dev/wait-for';
 import { orderWorkflowId, paymentWorkflowId } from '../../../workflows/messages';
 import type { Finding, Row } from '../row';
 import { THE_TEA } from '../row';
 import { untilDone } from '../shop';
 import { verify } from '../verify';
-import type { World } from '../world';
+import type { Rig } from '../rig';
 
 interface Cost {
   transitions: number;
@@ -15,10 +15,10 @@ interface Shape {
   what: string;
   atMost: number;
   /** Lets one payment go that way. */
-  live(world: World, payment: { orderId: string; outTradeNo: string }): Promise<unknown>;
+  live(rig: Rig, payment: { orderId: string; outTradeNo: string }): Promise<unknown>;
 }
 
-const payUnnoticed = ({ alipay }: World, outTradeNo: string) => alipay.pay(outTradeNo, { notify: false });
+const payUnnoticed = ({ alipay }: Rig, outTradeNo: string) => alipay.pay(outTradeNo, { notify: false });
 
 const SHAPES: readonly Shape[] = [
   {
@@ -31,30 +31,30 @@ const SHAPES: readonly Shape[] = [
       await alipay.pay(outTradeNo);
     },
   },
-  { what: 'paid at check 1', atMost: 10, live: (world, { outTradeNo }) => payUnnoticed(world, outTradeNo) },
+  { what: 'paid at check 1', atMost: 10, live: (rig, { outTradeNo }) => payUnnoticed(rig, outTradeNo) },
   {
     what: 'paid at check 3',
     atMost: 24,
-    async live(world, { outTradeNo }) {
-      await waitFor(async () => (await world.payments.payment(outTradeNo)).checks === 2, {
+    async live(rig, { outTradeNo }) {
+      await waitFor(async () => (await rig.payments.payment(outTradeNo)).checks === 2, {
         what: 'two checks',
       });
-      await payUnnoticed(world, outTradeNo);
+      await payUnnoticed(rig, outTradeNo);
     },
   },
   { what: 'unpaid after 3', atMost: 24, live: () => Promise.resolve() },
   {
     what: 'paid at check 1 by the second ask',
     atMost: 10 + 8,
-    async live(world, { outTradeNo }) {
-      await world.alipay.fault({
+    async live(rig, { outTradeNo }) {
+      await rig.alipay.fault({
         method: 'alipay.trade.query',
         mode: 'http-500',
         when: 'before',
         times: 1,
         outTradeNo,
       });
-      await payUnnoticed(world, outTradeNo);
+      await payUnnoticed(rig, outTradeNo);
     },
   },
 ];
@@ -66,14 +66,14 @@ export const cost: Row = {
   summary: 'state transitions and history events of one payment, by what becomes of it',
   async run(bench) {
     // Checks 3 s apart leave time to do things between them.
-    const world = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '3s' } });
+    const rig = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '3s' } });
     const progress = bench.progress('cost: payments', SHAPES.length * SAMPLES);
     const lived = await Promise.all(
       SHAPES.map(async (shape, number) => {
         const orderIds = Array.from({ length: SAMPLES }, (_, sample) => `cost-${number}-${sample}`);
         return Promise.all(
           orderIds.map(async (orderId) => {
-            const outTradeNo = await live(world, shape, orderId);
+            const outTradeNo = await live(rig, shape, orderId);
             progress.advance();
             return { orderId, outTradeNo };
           }),
@@ -81,28 +81,28 @@ export const cost: Row = {
       }),
     );
     progress.end();
-    await verify(world, { paid: (SHAPES.length - 1) * SAMPLES, unpaid: SAMPLES });
+    await verify(rig, { paid: (SHAPES.length - 1) * SAMPLES, unpaid: SAMPLES });
 
     const findings: Finding[] = [];
     for (const [number, { what, atMost }] of SHAPES.entries()) {
       const ids = (lived[number] ?? []).map(({ outTradeNo }) => paymentWorkflowId(outTradeNo));
-      findings.push(finding(`transitions: ${what}`, atMost, await costsOf(world, ids)));
+      findings.push(finding(`transitions: ${what}`, atMost, await costsOf(rig, ids)));
     }
     const paid = (lived[1] ?? []).map(({ orderId }) => orderWorkflowId(orderId));
-    findings.push(finding('transitions: its order workflow', 3, await costsOf(world, paid)));
+    findings.push(finding('transitions: its order workflow', 3, await costsOf(rig, paid)));
     return findings;
   },
 };
 
-async function live(world: World, shape: Shape, orderId: string): Promise<string> {
-  const { outTradeNo, paymentUrl } = await world.payments.checkout({ orderId, ...THE_TEA });
-  await world.alipay.open(paymentUrl);
-  await shape.live(world, { orderId, outTradeNo });
-  await untilDone(world, outTradeNo);
+async function live(rig: Rig, shape: Shape, orderId: string): Promise<string> {
+  const { outTradeNo, paymentUrl } = await rig.payments.checkout({ orderId, ...THE_TEA });
+  await rig.alipay.open(paymentUrl);
+  await shape.live(rig, { orderId, outTradeNo });
+  await untilDone(rig, outTradeNo);
   return outTradeNo;
 }
 
-function costsOf({ temporal }: World, workflowIds: string[]): Promise<Cost[]> {
+function costsOf({ temporal }: Rig, workflowIds: string[]): Promise<Cost[]> {
   return Promise.all(
     workflowIds.map(async (id) => {
       const { raw, historyLength } = await temporal.workflow.getHandle(id).describe();

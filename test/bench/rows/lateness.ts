@@ -7,12 +7,12 @@ export const lateness: Row = {
   name: 'lateness',
   summary: 'how long after their due time checks are made and answered, at half of the sustainable rate',
   async run(bench) {
-    const world = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_MS}ms` } });
-    const { lateness: late, became } = await probe(world, bench, {
+    const rig = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_MS}ms` } });
+    const { lateness: late, became } = await probe(rig, bench, {
       series: 'lateness',
       seconds: bench.quick ? 20 : 60,
     });
-    await verify(world, became);
+    await verify(rig, became);
     return [
       {
         what: 'lateness of a check, p99',

@@ -3,13 +3,13 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { row } from '../../../db/connect';
-import { waitFor } from '../../../sandbox/dev/wait-for';
+import { waitFor } from '../../../dev/wait-for';
 import { cpuSeconds } from '../cpu';
 import { inLanes } from '../pace';
 import type { Row } from '../row';
 import { checkOutAndPay } from '../shop';
 import { verify } from '../verify';
-import type { World } from '../world';
+import type { Rig } from '../rig';
 
 const SENDERS = 32;
 
@@ -19,24 +19,24 @@ export const notify: Row = {
   async run(bench) {
     const count = bench.quick ? 200 : 600;
     const warmUp = Math.round(count / 5);
-    const world = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '1h' } });
+    const rig = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '1h' } });
     const progress = bench.progress(
       'notify: payments, their notifications, their answers',
       2 * (warmUp + count),
     );
-    const bodies = await signedBodies(world, warmUp + count, () => progress.advance());
-    await send(world, bodies.slice(0, warmUp), () => progress.advance());
-    await allPaid(world, warmUp);
+    const bodies = await signedBodies(rig, warmUp + count, () => progress.advance());
+    await send(rig, bodies.slice(0, warmUp), () => progress.advance());
+    await allPaid(rig, warmUp);
 
-    const before = cpuOf(world);
+    const before = cpuOf(rig);
     const startedAt = performance.now();
-    await send(world, bodies.slice(warmUp), () => progress.advance());
+    await send(rig, bodies.slice(warmUp), () => progress.advance());
     const answered = (performance.now() - startedAt) / 1000;
-    await allPaid(world, warmUp + count);
+    await allPaid(rig, warmUp + count);
     const recorded = (performance.now() - startedAt) / 1000;
-    const after = cpuOf(world);
+    const after = cpuOf(rig);
     progress.end();
-    await verify(world, { paid: warmUp + count });
+    await verify(rig, { paid: warmUp + count });
     const cpu = Object.entries(after).map(([part, seconds]) => {
       const spent = seconds - before[part as keyof typeof before];
       return [part, (1000 * spent) / count] as const;
@@ -62,7 +62,7 @@ export const notify: Row = {
 };
 
 /** CPU seconds so far; the bench's own are those of the senders. */
-function cpuOf({ server, workers, temporalServer, postgres }: World) {
+export function cpuOf({ server, workers, temporalServer, postgres }: Rig) {
   const ofPid = (pid: number | undefined): number => (pid === undefined ? 0 : cpuSeconds(pid));
   const { user, system } = process.cpuUsage();
   return {
@@ -75,7 +75,12 @@ function cpuOf({ server, workers, temporalServer, postgres }: World) {
 }
 
 /** Signed by the sandbox beforehand, caught, and sent later: its share of the CPU is not measured. */
-async function signedBodies(world: World, count: number, tick: () => void): Promise<string[]> {
+export async function signedBodies(
+  rig: Rig,
+  count: number,
+  tick: () => void,
+  prefix = 'order',
+): Promise<string[]> {
   const bodies: string[] = [];
   const catcher = createServer((request, response) => {
     void text(request).then((body) => {
@@ -87,8 +92,8 @@ async function signedBodies(world: World, count: number, tick: () => void): Prom
   const url = `http://127.0.0.1:${(catcher.address() as AddressInfo).port}/`;
   try {
     await inLanes(count, 8, async (index) => {
-      const { outTradeNo } = await checkOutAndPay(world, `order-${index}`);
-      await world.alipay.notify(outTradeNo, {}, url);
+      const { outTradeNo } = await checkOutAndPay(rig, `${prefix}-${index}`);
+      await rig.alipay.notify(outTradeNo, {}, url);
       tick();
     });
   } finally {
@@ -98,7 +103,7 @@ async function signedBodies(world: World, count: number, tick: () => void): Prom
   return bodies;
 }
 
-async function send({ notifyUrl }: World, bodies: string[], tick: () => void): Promise<void> {
+export async function send({ notifyUrl }: Rig, bodies: string[], tick: () => void): Promise<void> {
   await inLanes(bodies.length, SENDERS, async (index) => {
     await sendOne(notifyUrl, bodies[index] ?? '');
     tick();
@@ -119,7 +124,7 @@ async function sendOne(url: string, body: string): Promise<void> {
   } else if (answer !== 'success') throw new Error(`A genuine notification was answered ${answer}`);
 }
 
-async function allPaid({ db }: World, count: number): Promise<void> {
+async function allPaid({ db }: Rig, count: number): Promise<void> {
   const paid = `SELECT count(*)::int AS paid FROM payments WHERE status = 'PAID'`;
   await waitFor(async () => (await row<{ paid: number }>(db, paid))?.paid === count, {
     what: `${count} payments to be PAID`,

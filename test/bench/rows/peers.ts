@@ -24,13 +24,13 @@ export const peers: Row = {
   summary: 'the same work on pg-boss and on DBOS, with the same PostgreSQL, gateway and statements',
   async run(bench) {
     const sizes = bench.quick ? QUICK : FULL;
-    const world = await bench.open({ workers: 0, env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_MS}ms` } });
-    const contenders = [openApplication(world), await openPgBoss(world), await openDbos(world)];
+    const rig = await bench.open({ workers: 0, env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_MS}ms` } });
+    const contenders = [openApplication(rig), await openPgBoss(rig), await openDbos(rig)];
     const results: Result[] = [];
     try {
       for (const contender of contenders) {
         const progress = bench.progress(`peers: payments on ${contender.name}`, paymentsOf(sizes));
-        results.push(await measureContender(world, contender, sizes, progress).finally(() => progress.end()));
+        results.push(await measureContender(rig, contender, sizes, progress).finally(() => progress.end()));
       }
     } finally {
       await closeAll(contenders);

@@ -6,7 +6,7 @@ import { THE_TEA } from '../row';
 import { putExpiredOrders, untilDone } from '../shop';
 import { busiest } from '../statistics';
 import { verify } from '../verify';
-import type { World } from '../world';
+import type { Rig } from '../rig';
 
 const MAX_RPS = 50;
 const WORKERS = 3;
@@ -25,7 +25,7 @@ export const quota: Row = {
   async run(bench) {
     const count = bench.quick ? FEWER : DUE;
     const expired = count / 5;
-    const world = await bench.open({
+    const rig = await bench.open({
       workers: 0,
       env: { PAYMENT_CHECK_INTERVAL: '1s', ALIPAY_MAX_RPS: String(MAX_RPS) },
     });
@@ -33,26 +33,26 @@ export const quota: Row = {
     const outTradeNos: string[] = [];
     // Nobody works yet, so that all of them are due when somebody does.
     await inLanes(count, 8, async (index) => {
-      const { outTradeNo } = await world.payments.checkout({ orderId: `order-${index}`, ...THE_TEA });
+      const { outTradeNo } = await rig.payments.checkout({ orderId: `order-${index}`, ...THE_TEA });
       outTradeNos.push(outTradeNo);
       progress.advance();
     });
-    await putExpiredOrders(world, 'expired-', expired);
-    await Promise.all(Array.from({ length: WORKERS }, () => world.startWorker()));
-    const sweeping = world.payments.sweep.run();
+    await putExpiredOrders(rig, 'expired-', expired);
+    await Promise.all(Array.from({ length: WORKERS }, () => rig.startWorker()));
+    const sweeping = rig.payments.sweep.run();
     await inLanes(count, WATCHED, async (index) => {
-      await untilDone(world, outTradeNos[index] ?? '');
+      await untilDone(rig, outTradeNos[index] ?? '');
       progress.advance();
     });
     const { closed } = await sweeping;
     progress.end();
     if (closed !== expired) throw new Error(`The sweep closed ${closed} of ${expired} orders`);
-    await verify(world, { unpaid: count, closed });
+    await verify(rig, { unpaid: count, closed });
 
-    const calls = (await world.alipay.journal()).filter(isCall);
+    const calls = (await rig.alipay.journal()).filter(isCall);
     const times = calls.map(({ at }) => Date.parse(at));
     const [inSecond, inFive] = [busiest(times, 1_000), busiest(times, 5_000)];
-    const skipped = await checksSkipped(world, outTradeNos, calls);
+    const skipped = await checksSkipped(rig, outTradeNos, calls);
     return [
       {
         what: `quota of ${MAX_RPS}/s, ${WORKERS} workers, ${DUE} payments due at once${bench.quick ? ` (${FEWER}: quick)` : ''}`,
@@ -68,12 +68,12 @@ export const quota: Row = {
 const isCall = (entry: JournalEntry): entry is CallEntry => entry.kind === 'call';
 
 /** Checks that were never asked, by the gateway's journal, or never counted, by the row. */
-async function checksSkipped(world: World, outTradeNos: string[], calls: CallEntry[]): Promise<number> {
+async function checksSkipped(rig: Rig, outTradeNos: string[], calls: CallEntry[]): Promise<number> {
   const asked = new Map<string, number>();
   for (const { outTradeNo = '' } of calls) asked.set(outTradeNo, (asked.get(outTradeNo) ?? 0) + 1);
   const counted = new Map(
     (
-      await rows<{ id: string; checks: number }>(world.db, `SELECT out_trade_no AS id, checks FROM payments`)
+      await rows<{ id: string; checks: number }>(rig.db, `SELECT out_trade_no AS id, checks FROM payments`)
     ).map(({ id, checks }) => [id, checks]),
   );
   const made = (id: string): number => Math.min(CHECKS, asked.get(id) ?? 0, counted.get(id) ?? 0);

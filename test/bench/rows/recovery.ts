@@ -36,11 +36,11 @@ export const recovery: Row = {
 
 async function killOnce(bench: Bench): Promise<Recovery> {
   const count = bench.quick ? 100 : 200;
-  const world = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_S}s` } });
+  const rig = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_S}s` } });
   const progress = bench.progress('recovery: payments', count);
   const started: { outTradeNo: string; dueAt: number }[] = [];
   const begin = async (index: number): Promise<void> => {
-    const { outTradeNo } = await checkOutAndPay(world, `order-${index}`);
+    const { outTradeNo } = await checkOutAndPay(rig, `order-${index}`);
     started.push({ outTradeNo, dueAt: performance.now() + INTERVAL_S * 1000 });
   };
   await inLanes(count, 8, begin);
@@ -49,16 +49,16 @@ async function killOnce(bench: Bench): Promise<Recovery> {
   let killedAt = 0;
   let workerReady: Promise<number> | undefined;
   const killAndRestart = async (): Promise<number> => {
-    const [worker] = world.workers;
+    const [worker] = rig.workers;
     killedAt = performance.now();
     worker?.kill();
     await worker?.exit;
-    await world.startWorker();
+    await rig.startWorker();
     return performance.now();
   };
   await Promise.all(
     started.map(async ({ outTradeNo }) => {
-      await untilDone(world, outTradeNo);
+      await untilDone(rig, outTradeNo);
       doneAt.push(performance.now());
       progress.advance();
       if (doneAt.length === Math.round(count / 3)) workerReady = killAndRestart();
@@ -66,7 +66,7 @@ async function killOnce(bench: Bench): Promise<Recovery> {
   );
   progress.end();
   const readyAt = await workerReady;
-  await verify(world, { paid: count, toldAgain: true });
+  await verify(rig, { paid: count, toldAgain: true });
   const seconds = (time: number): number => (time - killedAt) / 1000;
   return {
     lastDone: seconds(Math.max(...doneAt)),

@@ -6,7 +6,7 @@ import type { Became, Lateness } from '../probes';
 import type { Bench, Finding, Row } from '../row';
 import { allAsleep, putToSleep } from '../sleepers';
 import { verify } from '../verify';
-import type { World } from '../world';
+import type { Rig } from '../rig';
 import { inWords } from './lateness';
 
 const FEW = 1_000;
@@ -45,52 +45,52 @@ export const sleepers: Row = {
   summary: 'the same lateness among 100,000 sleeping payments against 1,000, and the worker’s memory',
   async run(bench) {
     const many = bench.quick ? FEWER : MANY;
-    const world = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_MS}ms` } });
+    const rig = await bench.open({ env: { PAYMENT_CHECK_INTERVAL: `${INTERVAL_MS}ms` } });
     const memory: Memory[] = [];
     const became: Became = { paid: 0, unpaid: 0 };
     const measure = async (asleep: number): Promise<Measured> => {
       const seconds = bench.quick ? 20 : 90;
-      const probed = await probe(world, bench, { series: `among ${asleep} sleepers`, seconds });
+      const probed = await probe(rig, bench, { series: `among ${asleep} sleepers`, seconds });
       became.paid += probed.became.paid;
       became.unpaid += probed.became.unpaid;
-      await verify(world, { ...became, asleep });
-      return { sleepers: asleep, lateness: probed.lateness, memory: memoryNow(world, asleep) };
+      await verify(rig, { ...became, asleep });
+      return { sleepers: asleep, lateness: probed.lateness, memory: memoryNow(rig, asleep) };
     };
 
-    // One world: the few sleep on among the many, as they would.
-    await addSleepers(world, bench, { from: 0, to: FEW, memory });
+    // One rig: the few sleep on among the many, as they would.
+    await addSleepers(rig, bench, { from: 0, to: FEW, memory });
     const few = await measure(FEW);
-    const starting = await addSleepers(world, bench, { from: FEW, to: many, memory });
+    const starting = await addSleepers(rig, bench, { from: FEW, to: many, memory });
     const all = await measure(many);
     return findingsOf(few, all, { starting, memory, quick: bench.quick });
   },
 };
 
 async function addSleepers(
-  world: World,
+  rig: Rig,
   bench: Bench,
   { from, to, memory }: { from: number; to: number; memory: Memory[] },
 ): Promise<Starting> {
   const progress = bench.progress('sleepers: put to sleep', to - from);
-  const stopMeter = startMeter(world);
+  const stopMeter = startMeter(rig);
   const step = Math.ceil((to - from) / SAMPLES);
   for (let first = from; first < to; first += step) {
     const last = Math.min(first + step, to);
-    await putToSleep(world, { from: first, to: last, progress });
-    memory.push(memoryNow(world, last));
+    await putToSleep(rig, { from: first, to: last, progress });
+    memory.push(memoryNow(rig, last));
   }
-  await allAsleep(world);
+  await allAsleep(rig);
   progress.end();
   const count = to - from;
   const spent = stopMeter(count);
   return { sleepers: count, perSecond: count / spent.seconds, ...spent };
 }
 
-function memoryNow(world: World, asleep: number): Memory {
+function memoryNow(rig: Rig, asleep: number): Memory {
   return {
     sleepers: asleep,
-    worker: memoryOf(onlyWorker(world).pid).now,
-    temporal: memoryOf(world.temporalServer.pid).now,
+    worker: memoryOf(onlyWorker(rig).pid).now,
+    temporal: memoryOf(rig.temporalServer.pid).now,
   };
 }
 

@@ -1,13 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { row } from '../../../db/connect';
-import { waitFor } from '../../../sandbox/dev/wait-for';
+import { waitFor } from '../../../dev/wait-for';
 import { memoryOf } from '../cpu';
 import { onlyWorker, startMeter } from '../meter';
 import type { Spent } from '../meter';
 import type { Bench, Finding, Row } from '../row';
 import { putExpiredOrders } from '../shop';
 import { verify } from '../verify';
-import type { World } from '../world';
+import type { Rig } from '../rig';
 
 const PARALLEL = 50;
 const LATENCY_MS = 100;
@@ -39,38 +39,38 @@ export const sweep: Row = {
   summary: 'closing expired orders at a gateway that takes 100 ms, and how that grows',
   async run(bench) {
     const sizes = bench.quick ? FEWER : SIZES;
-    const world = await bench.open({ env: { SWEEP_PARALLEL: String(PARALLEL) } });
-    await world.alipay.latency(LATENCY_MS);
+    const rig = await bench.open({ env: { SWEEP_PARALLEL: String(PARALLEL) } });
+    await rig.alipay.latency(LATENCY_MS);
     let closed = 0;
     const sweeps: Sweep[] = [];
     for (const size of [WARM_UP, ...sizes]) {
-      sweeps.push(await sweepOnce(world, bench, size));
+      sweeps.push(await sweepOnce(rig, bench, size));
       closed += size;
-      await tellTheRest(world);
-      await verify(world, { closed, toldAgain: true });
+      await tellTheRest(rig);
+      await verify(rig, { closed, toldAgain: true });
     }
     return findingsOf(sweeps.slice(1), bench.quick);
   },
 };
 
-async function sweepOnce(world: World, bench: Bench, orders: number): Promise<Sweep> {
-  await putExpiredOrders(world, `expired-${orders}-`, orders);
-  await world.alipay.clearJournal();
-  const stopMeter = startMeter(world);
+async function sweepOnce(rig: Rig, bench: Bench, orders: number): Promise<Sweep> {
+  await putExpiredOrders(rig, `expired-${orders}-`, orders);
+  await rig.alipay.clearJournal();
+  const stopMeter = startMeter(rig);
   const progress = bench.progress(`sweep: orders`, orders);
   let seen = 0;
-  const report = await world.payments.sweep.run({}, (_, so_far) => {
+  const report = await rig.payments.sweep.run({}, (_, so_far) => {
     const now = so_far?.closed ?? 0;
     progress.advance(now - seen);
     seen = now;
   });
   const spent = stopMeter(orders);
-  const { undelivered } = await countUndelivered(world);
+  const { undelivered } = await countUndelivered(rig);
   progress.end();
   if (report.closed !== orders)
     throw new Error(`Closed ${report.closed} of ${orders}: ${JSON.stringify(report)}`);
 
-  const callsPerOrder = await countCalls(world);
+  const callsPerOrder = await countCalls(rig);
   const all = Object.values(spent.cpu).reduce((sum, ms) => sum + ms, 0);
   return {
     ...spent,
@@ -82,8 +82,8 @@ async function sweepOnce(world: World, bench: Bench, orders: number): Promise<Sw
       latency: PARALLEL / ((callsPerOrder * LATENCY_MS) / 1000),
       cpu: (availableParallelism() * 1000) / all,
     },
-    memory: memoryOf(onlyWorker(world).pid),
-    longestHistory: await longestHistory(world),
+    memory: memoryOf(onlyWorker(rig).pid),
+    longestHistory: await longestHistory(rig),
   };
 }
 
@@ -93,7 +93,7 @@ interface Undelivered {
   due: number;
 }
 
-async function countUndelivered({ db }: World): Promise<Undelivered> {
+async function countUndelivered({ db }: Rig): Promise<Undelivered> {
   const counted = await row<Undelivered>(
     db,
     `SELECT count(*)::int AS undelivered, count(*) FILTER (WHERE created_at <= now() - interval '1 minute')::int AS due
@@ -103,11 +103,11 @@ async function countUndelivered({ db }: World): Promise<Undelivered> {
 }
 
 /** As the Schedule's next sweeps would. It is not measured. */
-async function tellTheRest(world: World): Promise<void> {
+async function tellTheRest(rig: Rig): Promise<void> {
   await waitFor(
     async () => {
-      const { undelivered, due } = await countUndelivered(world);
-      if (due > 0) await world.payments.sweep.run();
+      const { undelivered, due } = await countUndelivered(rig);
+      if (due > 0) await rig.payments.sweep.run();
       return undelivered === 0;
     },
     { what: 'all results to be told', timeoutMs: 900_000, everyMs: 1_000 },
@@ -115,12 +115,12 @@ async function tellTheRest(world: World): Promise<void> {
 }
 
 /** Calls per payment, of the newest: the journal forgets what is older than 20,000 entries. */
-async function countCalls({ alipay }: World): Promise<number> {
+async function countCalls({ alipay }: Rig): Promise<number> {
   const calls = (await alipay.journal()).filter(({ kind }) => kind === 'call');
   return calls.length / new Set(calls.map(({ outTradeNo }) => outTradeNo)).size;
 }
 
-async function longestHistory({ temporal }: World): Promise<number> {
+async function longestHistory({ temporal }: Rig): Promise<number> {
   let longest = 0;
   for await (const { historyLength } of temporal.workflow.list({
     query: `WorkflowType = 'sweepExpiredOrders'`,

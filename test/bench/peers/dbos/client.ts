@@ -1,6 +1,6 @@
 import { DBOSClient } from '@dbos-inc/dbos-sdk';
 import { versionOf } from '../../report';
-import type { World } from '../../world';
+import type { Rig } from '../../rig';
 import type { Contender } from '../contender';
 import { openPeer } from '../peer';
 import { checkOut, connectionOf } from '../work';
@@ -9,13 +9,13 @@ import { APPLICATION, QUEUE, SCHEMA, WORKFLOW, workflowId } from './names';
 import { PACKAGED } from '../../package';
 
 /** The work on DBOS: a workflow for each payment. */
-export function openDbos(world: World): Promise<Contender> {
+export function openDbos(rig: Rig): Promise<Contender> {
   const peer = {
     name: 'DBOS',
     version: `DBOS ${versionOf('@dbos-inc/dbos-sdk')}`,
     file: PACKAGED.dbosWorker,
   };
-  return openPeer(world, peer, async ({ db, alipay, databaseUrl, intervalMs }) => {
+  return openPeer(rig, peer, async ({ db, alipay, databaseUrl, intervalMs }) => {
     const client = await DBOSClient.create({
       systemDatabaseUrl: databaseUrl,
       systemDatabaseSchemaName: SCHEMA,

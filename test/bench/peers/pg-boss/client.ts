@@ -1,5 +1,5 @@
 import { versionOf } from '../../report';
-import type { World } from '../../world';
+import type { Rig } from '../../rig';
 import type { Contender } from '../contender';
 import { openPeer } from '../peer';
 import { checkOut, connectionOf } from '../work';
@@ -7,13 +7,13 @@ import { createBoss, sendCheck } from './queues';
 import { PACKAGED } from '../../package';
 
 /** The work on pg-boss: a delayed job for each check. */
-export function openPgBoss(world: World): Promise<Contender> {
+export function openPgBoss(rig: Rig): Promise<Contender> {
   const peer = {
     name: 'pg-boss',
     version: `pg-boss ${versionOf('pg-boss')}`,
     file: PACKAGED.pgBossWorker,
   };
-  return openPeer(world, peer, async ({ db, alipay, databaseUrl, intervalMs }) => {
+  return openPeer(rig, peer, async ({ db, alipay, databaseUrl, intervalMs }) => {
     const boss = createBoss(databaseUrl, { worker: false });
     await boss.start();
     return {

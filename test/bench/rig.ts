@@ -9,14 +9,14 @@ import { openDatabase } from '../../db/connect';
 import { migrateUp } from '../../db/migrator';
 import { connectControl } from '../../sandbox';
 import type { SandboxControl } from '../../sandbox';
-import { ROOT } from '../../sandbox/dev/cache';
-import { freePorts } from '../../sandbox/dev/ports';
-import { createDatabase, startPostgres } from '../../sandbox/dev/postgres';
-import { removePostgresData } from '../../sandbox/dev/postgres-home';
-import { startService, untilReady } from '../../sandbox/dev/services';
-import type { Say, Service } from '../../sandbox/dev/services';
-import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
-import { startTemporal } from '../../sandbox/dev/temporal-server';
+import { ROOT } from '../../dev/places';
+import { freePorts } from '../support/free-ports';
+import { createDatabase, startPostgres } from '../../dev/postgres';
+import { removePostgresData } from '../../dev/postgres-home';
+import { startService, untilReady } from '../../dev/services';
+import type { Say, Service } from '../../dev/services';
+import { findTemporalCli } from '../../dev/temporal-cli';
+import { startTemporal } from '../../dev/temporal-server';
 import { TASK_QUEUES } from '../../workflows/messages';
 import type { TaskQueue } from '../../workflows/messages';
 import { nodeOf, startCluster } from '../support/cluster/cluster';
@@ -25,7 +25,7 @@ import { BARE_QUEUES } from './bare/names';
 import { environment } from './environment';
 import { PACKAGED, buildPackage } from './package';
 
-export interface WorldOptions {
+export interface RigOptions {
   /** Settings of the application for this row, by environment as everywhere. */
   env?: Record<string, string>;
   /** Worker processes to begin with. @defaultValue 1 */
@@ -41,7 +41,7 @@ export interface WorldOptions {
 }
 
 /** Real servers and processes for one row, as temporal-dev.sh starts them, and nothing else on them. */
-export interface World {
+export interface Rig {
   payments: PaymentClient;
   temporal: Client;
   alipay: SandboxControl;
@@ -62,9 +62,9 @@ export interface World {
   startWorker(queues?: readonly TaskQueue[]): Promise<Service>;
   /** The same for the bare workflows. */
   startBareWorker(): Promise<Service>;
-  /** Starts another process with the world's settings, and these beside; resolves when it is ready. */
-  startProcess(process: WorldProcess): Promise<Service>;
-  /** The settings that every process of the world gets. */
+  /** Starts another process with the rig's settings, and these beside; resolves when it is ready. */
+  startProcess(process: RigProcess): Promise<Service>;
+  /** The settings that every process of the rig gets. */
   env: NodeJS.ProcessEnv;
   /** PostgreSQL's own database, as superuser: to make others beside the application's. */
   postgresUrl: string;
@@ -73,8 +73,8 @@ export interface World {
   close(): Promise<void>;
 }
 
-/** A process of the world. */
-export interface WorldProcess {
+/** A process of the rig. */
+export interface RigProcess {
   name: string;
   /** From the repository's root: TypeScript, or of the package that was built. */
   file: string;
@@ -91,11 +91,11 @@ async function ports(first: number | undefined): Promise<number[]> {
   return first === undefined ? freePorts(4) : Array.from({ length: 4 }, (_, index) => first + index);
 }
 
-/** Opens a world in a folder that goes with it. */
-export async function openWorld(
-  options: WorldOptions,
+/** Opens a rig in a folder that goes with it. */
+export async function openRig(
+  options: RigOptions,
   { say, firstPort, profile }: { say: Say; firstPort?: number; profile?: string },
-): Promise<World> {
+): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-bench-'));
   // PostgreSQL's system user must be able to enter.
   chmodSync(folder, 0o755);
@@ -121,7 +121,7 @@ async function start(
     cluster: onCluster = false,
     queues: split = Array.from({ length: wanted }, () => ALL_QUEUES),
     namespaces = [],
-  }: WorldOptions,
+  }: RigOptions,
   {
     folder,
     opened,
@@ -137,7 +137,7 @@ async function start(
     firstPort: number | undefined;
     profile: string | undefined;
   },
-): Promise<World> {
+): Promise<Rig> {
   await buildPackage(say);
   const [postgresPort = 0, temporalPort = 0, sandboxPort = 0, serverPort = 0] = await ports(firstPort);
   const postgres = await startPostgres({ dataDir: join(folder, 'postgres'), port: postgresPort, say });
@@ -161,13 +161,7 @@ async function start(
   opened.push(() => temporal.connection.close());
 
   const profiling = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', resolve(profile)];
-  const startProcess = async ({
-    name,
-    file,
-    args = [],
-    env: more,
-    ready,
-  }: WorldProcess): Promise<Service> => {
+  const startProcess = async ({ name, file, args = [], env: more, ready }: RigProcess): Promise<Service> => {
     const service = await startService({
       name,
       command: process.execPath,
@@ -184,7 +178,7 @@ async function start(
   const run = (
     name: string,
     [file, ...args]: [string, ...string[]],
-    ready: WorldProcess['ready'],
+    ready: RigProcess['ready'],
   ): Promise<Service> => startProcess({ name, file, args, ready });
   const listening = (port: number) => async () => {
     const response = await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(5_000) });
@@ -253,7 +247,7 @@ async function startDevServer({
 
 /**
  * A worker has no port: it is ready when the server has seen it ask for work, of workflows or of activities. Its identity
- * begins with its pid. One queue is enough: the server tells of one partition of a queue only, and with several workers not
+ * begins with its pid. One queue is enough: the server shows one partition of a queue only, and with several workers not
  * each asks there.
  */
 export async function seen(
