@@ -4,8 +4,8 @@ const { readdirSync } = require('node:fs');
 const { join, sep } = require('node:path');
 
 // A tier is a folder of test/. Each asks for what it needs: unit and replay for nothing, time-skipping for the test
-// server's program, the others for a real PostgreSQL and a real Temporal, started once by globalSetup, and only when one of
-// their tests is selected.
+// server's program, integration for a real PostgreSQL and a real Temporal, started once by globalSetup, and only when one of
+// its tests is selected. `npm run test:long` runs those that wait for long, start many processes or need a browser.
 const SECONDS = 1000;
 
 /** @type {import('jest').Config} */
@@ -22,7 +22,7 @@ const common = {
       },
     ],
   },
-  modulePathIgnorePatterns: ['<rootDir>/(dist|\\.cache|\\.temporal)/'],
+  modulePathIgnorePatterns: ['<rootDir>/(dist|sandbox/dist|\\.cache|\\.temporal)/'],
 };
 
 const tier = (name, own = {}) => ({
@@ -40,17 +40,19 @@ const onRealServers = {
 
 const projects = [
   tier('unit'),
-  tier('replay', { setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'] }),
+  tier('replay', {
+    globalSetup: '<rootDir>/test/support/share-bundles.ts',
+    setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'],
+  }),
   tier('time-skipping', {
     globalSetup: '<rootDir>/test/support/get-time-skipping-server.ts',
     setupFilesAfterEnv: ['<rootDir>/test/support/quiet-runtime.ts'],
   }),
   tier('integration', onRealServers),
-  tier('browser', onRealServers),
 ];
 
-// A test in a folder that is no tier would never run, and nobody would notice. `npm run cluster` has a configuration of its own.
-const tiers = [...projects.map(({ displayName }) => displayName), 'cluster'];
+// A test in a folder that is no tier would never run, and nobody would notice. The last three have configurations of their own.
+const tiers = [...projects.map(({ displayName }) => displayName), 'browser', 'long', 'cluster'];
 const strays = readdirSync(join(__dirname, 'test'), { recursive: true, encoding: 'utf8' }).filter(
   (file) => file.endsWith('.test.ts') && !tiers.includes(file.split(sep)[0]),
 );
@@ -61,7 +63,8 @@ module.exports = {
   projects,
   testSequencer: '<rootDir>/test/support/sequencer.js',
   testTimeout: 60 * SECONDS,
-  maxWorkers: 2,
+  // Half of a test is waiting: one more than the two cores that they are meant for.
+  maxWorkers: 3,
   // A worker process that has grown by bundling and native runtimes is replaced between two files.
   workerIdleMemoryLimit: '1GB',
 };

@@ -10,7 +10,7 @@ import { heldOf, payloadsIn } from '../integration/payloads';
 import { Story } from '../integration/story';
 import type { Shop } from '../support';
 import { openShop } from '../support';
-import { describeInBrowser, openBrowser, openPage, screenshot, webUi } from '../support/browser';
+import { describeInBrowser, openBrowser, openPage, screenshot, sendUpdate, webUi } from '../support/browser';
 
 const KEYS = `a:${randomBytes(32).toString('base64')}`;
 
@@ -82,17 +82,8 @@ describeInBrowser("Temporal's Web UI on a shop that encrypts", () => {
 
   it('decides a review, in writing that Temporal cannot read', async () => {
     await page.goto(`${run}/history`);
-    await page.getByRole('button', { name: 'More Actions' }).first().click();
-    await page.getByRole('menuitem', { name: 'Send an Update' }).first().click();
-    const dialog = page.locator('dialog[open]');
-    await dialog.getByTestId('update-select-button').click();
-    await dialog.getByRole('option', { name: 'resolveReview' }).click();
     const decision = { to: 'REFUNDING', actor: 'li', reason: 'one fen too much' };
-    await dialog
-      .getByRole('textbox')
-      .last()
-      .fill(JSON.stringify(decision, null, 2));
-    await dialog.getByRole('button', { name: 'Submit' }).click();
+    await sendUpdate(page, 'resolveReview', decision);
 
     await story.until('A2001', 'REFUNDED');
     const updates = payloadsIn(await heldOf(shop, paymentWorkflowId('A2001'))).filter(({ path }) =>

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
-import { openGateway } from '../../activities/alipay/open';
+import { openGateways } from '../../activities/alipay/open';
 import { buildHttpServer } from '../../client/http';
 import { PaymentClient } from '../../client/payment-client';
 import { openDatabase } from '../../db/connect';
@@ -66,12 +66,9 @@ describe.each(['/checkout', '/orders'])('POST %s refuses', (url) => {
     await refused(400, 'INVALID_INPUT', () => post(url, { ...ORDER, orderId: 'bad', totalAmount }));
   });
 
-  it.each(['a/b', 'a=b', 'a&b', '', '  ', 'x'.repeat(257), 'a\nb', 'a\u0000b', 7])(
-    'a subject: %j',
-    async (subject) => {
-      await refused(400, 'INVALID_INPUT', () => post(url, { ...ORDER, orderId: 'bad', subject }));
-    },
-  );
+  it.each(['', '  ', 'x'.repeat(257), 'a\nb', 'a\u0000b', 7])('a subject: %j', async (subject) => {
+    await refused(400, 'INVALID_INPUT', () => post(url, { ...ORDER, orderId: 'bad', subject }));
+  });
 
   it.each(['', 'a b', 'a/b', '订单', 'x'.repeat(65), "a'b", 7, null])('an orderId: %j', async (orderId) => {
     await refused(400, 'INVALID_INPUT', () => post(url, { ...ORDER, orderId }));
@@ -122,7 +119,7 @@ describe('POST /checkout refuses', () => {
 
   it('a product that there is not', async () => {
     await refused(400, 'INVALID_INPUT', () =>
-      post('/checkout', { ...ORDER, orderId: 'bad', product: 'app' }),
+      post('/checkout', { ...ORDER, orderId: 'bad', product: 'face' }),
     );
   });
 
@@ -162,7 +159,7 @@ describe('POST /checkout refuses', () => {
   it('a payment that is settled', async () => {
     const { orderId, outTradeNo } = await story.checkOut({ product: 'wap' });
     await shop.alipay.control.scan(outTradeNo);
-    await shop.deps.alipay.close(outTradeNo);
+    await shop.gateway.close(outTradeNo);
     await story.until(outTradeNo, 'CLOSED');
     await story.ended(outTradeNo);
     await refused(409, 'PAYMENT_SETTLED', () => post('/checkout', { ...ORDER, orderId, outTradeNo }));
@@ -228,12 +225,12 @@ describe('a dependency that cannot be reached', () => {
       missing === 'temporal'
         ? new Client({ connection: Connection.lazy({ address: '127.0.0.1:9' }) })
         : shop.temporal;
-    const { settings } = shop.deps.alipay;
+    const { settings } = shop.gateway;
     const log = pino({ level: 'silent' });
     const payments = new PaymentClient({
       temporal,
       db,
-      alipay: openGateway(db, settings),
+      alipay: openGateways(db, [settings]),
       settings: {
         checks: 3,
         intervalMs: 1_000,
@@ -249,8 +246,8 @@ describe('a dependency that cannot be reached', () => {
       await test(http);
     } finally {
       await http.close();
+      // The connection to Temporal is never closed: a call that is tried again later would throw out of its timer.
       if (missing === 'database') await db.destroy();
-      else await temporal.connection.close();
     }
   }
 

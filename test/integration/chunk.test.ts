@@ -31,12 +31,12 @@ afterEach(async () => {
 
 /** Takes away what a test put before the gateway's own method. */
 function answerAsAlipay(): void {
-  delete (shop.deps.alipay as Partial<typeof shop.deps.alipay>).query;
+  delete (shop.gateway as Partial<typeof shop.gateway>).query;
 }
 
-/** Answers for Alipay's gateway where a test says so, every time it is asked about that payment. */
+/** Answers for Alipay's gateway where a test says so, every time it is queried about that payment. */
 function answerInstead(outTradeNo: string, answer: () => Promise<never>): void {
-  const { alipay } = shop.deps;
+  const { gateway: alipay } = shop;
   const ask = alipay.query.bind(alipay);
   alipay.query = (asked, ...more) => (asked === outTradeNo ? answer() : ask(asked, ...more));
 }
@@ -101,7 +101,7 @@ describe('a worker that cannot reach Alipay any more', () => {
     const orders = await expiredOrders(5);
     let cutOff = 2;
     const { outTradeNo } = orders[2];
-    const { alipay } = shop.deps;
+    const { gateway: alipay } = shop;
     const ask = alipay.query.bind(alipay);
     alipay.query = (asked, ...more) => {
       if (asked !== outTradeNo || cutOff === 0) return ask(asked, ...more);

@@ -26,7 +26,7 @@ beforeEach(async () => {
 
 /** Lets something happen after Alipay has answered the next query, and before the answer is read. */
 function afterNextQuery(happens: () => Promise<void>): void {
-  const { alipay } = shop.deps;
+  const { gateway: alipay } = shop;
   const query = alipay.query.bind(alipay);
   alipay.query = async (...question) => {
     alipay.query = query;
@@ -42,7 +42,7 @@ async function expired(buyer: 'away' | 'scanned' | 'paid' | 'closed', { expire =
   const { outTradeNo, orderId } = checkout;
   if (buyer === 'scanned' || buyer === 'closed') await shop.alipay.control.scan(outTradeNo);
   if (buyer === 'paid') await story.pay(outTradeNo);
-  if (buyer === 'closed') await shop.deps.alipay.close(outTradeNo);
+  if (buyer === 'closed') await shop.gateway.close(outTradeNo);
   if (expire) await story.expire(orderId);
   return checkout;
 }
@@ -128,6 +128,7 @@ describe('the sweep rescues', () => {
     await shop.alipay.control.notifier({});
     expect(await story.sweep()).toMatchObject({ closed: 0, rescued: 1 });
     await story.until(outTradeNo, 'REVIEW');
+    await story.endPause(orderId);
     expect(await story.sweep()).toMatchObject({ closed: 0, held: 1 });
     expect(await story.standing(orderId)).toBe('UNPAID: REVIEW');
     await story.terminate(outTradeNo);
@@ -170,7 +171,7 @@ describe('the sweep never takes a status error for "closed"', () => {
   it('where Alipay says afterwards that there is no such trade', async () => {
     const { orderId, outTradeNo } = await expired('away');
     // Alipay's first, true answer was "no such trade"; then the buyer pays, and that old answer is replayed.
-    expect((await shop.deps.alipay.query(outTradeNo)).answer).toBe('not-exist');
+    expect((await shop.gateway.query(outTradeNo)).answer).toBe('not-exist');
     await story.pay(outTradeNo);
     await shop.alipay.control.fault({ mode: 'stale', method: QUERY, outTradeNo });
     expect(await story.sweep()).toMatchObject({ closed: 0, held: 1, heldIds: [orderId] });

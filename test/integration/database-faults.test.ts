@@ -9,7 +9,7 @@ import type { Database } from '../../db/connect';
 import { openDatabase, row, rows, transaction } from '../../db/connect';
 import { databaseFault } from '../../db/faults';
 import { migrateUp } from '../../db/migrator';
-import { query } from '../../sandbox/dev/postgres';
+import { query } from '../../dev/postgres';
 import type { Shop } from '../support';
 import { freshDatabase, openShop, startProcess, waitFor } from '../support';
 import { describeWithPooler, startPooler } from '../support/pooler';
@@ -57,7 +57,7 @@ const CAUSES: [kind: string, url: () => string | Promise<string>, told: RegExp][
   [
     'a schema without tables',
     () => freshDatabase({ empty: true }),
-    /lacks tables or columns.*Run: npm run migrate/,
+    /lacks tables or columns.*Run: durable-alipay migrate/,
   ],
 ];
 

@@ -15,7 +15,7 @@ import { TASK_QUEUES } from '../../workflows/messages';
 import { createWorkers } from '../../worker/worker';
 import type { Shop } from '../support';
 import { freshDatabase, openShop, temporalAddress, temporalCli, waitFor, workflowBundle } from '../support';
-import { query } from '../../sandbox/dev/postgres';
+import { query } from '../../dev/postgres';
 import { parsePrivateKey } from '../../worker/keys';
 import { environmentOf } from './operator';
 
@@ -85,8 +85,9 @@ describe('on a shop of which nobody has started the rest', () => {
   it('the doctor names the queue that no worker polls, and the Schedule that is not installed', async () => {
     expect(await trouble()).toMatchObject({
       'task-queues':
-        "fault: no worker polls order-service (workflow tasks) → Start the shop's own worker on order-service, or the built-in one by its name: npm run worker -- --queues order-service",
-      schedule: 'fault: the Schedule of the sweep is not installed → Run: durable-alipay sweep install',
+        "fault: no worker polls order-service (workflow tasks) → Start the shop's own worker on order-service, or the built-in one by its name: durable-alipay worker --queues order-service",
+      schedule:
+        'fault: the Schedule sweep-expired-orders is not installed → Run: durable-alipay sweep install',
     });
   });
 });
@@ -122,6 +123,8 @@ describe('on a whole shop', () => {
       'schema',
       'rights',
       'migrations',
+      'results',
+      'pauses',
       'temporal',
       'namespace',
       'retention',
@@ -130,7 +133,9 @@ describe('on a whole shop', () => {
       'worker-deployment',
       'schedule',
       'last-sweep',
+      'notifications',
       'merchants',
+      'seller-ids',
       'temporal-store',
       'gateway',
       'alipay-clock',
@@ -194,7 +199,7 @@ describe('on a whole shop', () => {
     [
       'a database without tables',
       async () => ({ DATABASE_URL: await freshDatabase({ empty: true }) }),
-      { schema: /holds none of the tables → Run: npm run migrate/ },
+      { schema: /holds none of the tables → Run: durable-alipay migrate/ },
     ],
     [
       'a schema that is another one',
@@ -204,7 +209,7 @@ describe('on a whole shop', () => {
     [
       'a migration that is pending',
       withoutLastMigration,
-      { migrations: /lacks \d+_\w+.* → Run: npm run migrate/ },
+      { migrations: /lacks \d+_\w+.* → Run: durable-alipay migrate/ },
     ],
     [
       'a migration that only a newer program knows',
@@ -244,17 +249,17 @@ describe('on a whole shop', () => {
     [
       'a gateway where nothing listens',
       () => ({ ALIPAY_GATEWAY: `http://127.0.0.1:${CLOSED_PORT}/gateway.do` }),
-      { gateway: /refuses connections.* → Mend ALIPAY_GATEWAY/ },
+      { gateway: /refuses connections.* → Fix ALIPAY_GATEWAY/ },
     ],
     [
       'another address in the place of the gateway',
       () => ({ ALIPAY_GATEWAY: `${shop.alipay.url}/gateway` }),
-      { gateway: /answers HTTP 404 → Mend ALIPAY_GATEWAY/ },
+      { gateway: /answers HTTP 404 → Fix ALIPAY_GATEWAY/ },
     ],
     [
       'an application that Alipay does not know',
       () => ({ ALIPAY_APP_ID: '2021999999999999' }),
-      { 'signed-answers': /isv\.invalid-app-id: Alipay knows no application .* → Mend ALIPAY_APP_ID/ },
+      { 'signed-answers': /isv\.invalid-app-id: Alipay knows no application .* → Fix ALIPAY_APP_ID/ },
     ],
     [
       'a private key that Alipay has not the public half of',
@@ -363,7 +368,7 @@ describe('on a whole shop', () => {
       namespaceId: randomUUID(),
       address: 'old:7233',
       namespace: 'default',
-      merchants: shop.deps.merchants,
+      merchants: shop.deps.alipay.ids,
     };
     const age = (seconds: number) =>
       shop.sql(`UPDATE temporal_stores SET seen_at = clock_timestamp() - :seconds * interval '1 second'`, {
@@ -428,6 +433,8 @@ describe('on a whole shop', () => {
       ['schema', 'needs database'],
       ['rights', 'needs database, schema'],
       ['migrations', 'needs database, schema, rights'],
+      ['results', 'needs database'],
+      ['pauses', 'needs database'],
     ]);
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => silent.close(resolve));

@@ -5,7 +5,7 @@ import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from './story';
 
-// What is in doubt holds its order: it hides no payment beside it, and nobody asks about it more often than helps.
+// What is in doubt holds its order: it hides no sibling, and is not queried more often than helps.
 
 const QUERY = 'alipay.trade.query';
 const CLOSE = 'alipay.trade.close';
@@ -106,11 +106,15 @@ describe('a payment in doubt hides no sibling: one paid with its notification lo
 
 describe('a held order is asked about again after a pause', () => {
   /** How many seconds each of so many sweeps in a row holds the order for. */
-  async function pauses(orderId: string, times: number): Promise<number[]> {
+  async function pauses(
+    orderId: string,
+    times: number,
+    outcome: 'held' | 'rescued' = 'held',
+  ): Promise<number[]> {
     const seconds: number[] = [];
     for (let i = 0; i < times; i += 1) {
       await story.endPause(orderId);
-      expect(await story.sweep()).toMatchObject({ scanned: 1, held: 1 });
+      expect(await story.sweep()).toMatchObject({ scanned: 1, [outcome]: 1 });
       seconds.push(Math.ceil(((await pauseOf(orderId)) ?? 0) / 10) * 10);
     }
     return seconds;
@@ -145,13 +149,48 @@ describe('a held order is asked about again after a pause', () => {
     expect(await story.calls(outTradeNo)).toEqual(calls);
   });
 
-  it('and a rescued one at once, until its payment is recorded', async () => {
+  it('that doubles, too, where what it took cannot be recorded', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await story.pay(outTradeNo);
+    await story.expire(orderId);
+    await shop.sql(`ALTER TABLE payments ADD CONSTRAINT unrecordable CHECK (status <> 'PAID') NOT VALID`);
+    try {
+      expect(await pauses(orderId, 3, 'rescued')).toEqual([30, 60, 120]);
+      const calls = await story.calls(outTradeNo);
+      expect(await story.sweep()).toMatchObject({ scanned: 0 });
+      expect(await story.calls(outTradeNo)).toEqual(calls);
+      expect(await story.standing(orderId)).toBe('UNPAID: UNPAID');
+    } finally {
+      await shop.sql(`ALTER TABLE payments DROP CONSTRAINT unrecordable`);
+    }
+    // Its run may have recorded it by now.
+    await story.endPause(orderId);
+    await story.sweep();
+    await story.until(outTradeNo, 'PAID');
+    expect(await pauseOf(orderId)).toBeNull();
+  });
+
+  it('that doubles, too, where a notification cannot be recorded and Alipay knows of no trade', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    const { sellerId } = shop.alipay;
+    const fields = { seller_id: sellerId, total_amount: '12.30', trade_status: 'TRADE_SUCCESS' };
+    await shop.sql(`ALTER TABLE payments ADD CONSTRAINT unrecordable CHECK (status <> 'PAID') NOT VALID`);
+    try {
+      expect(await shop.alipay.control.notify(outTradeNo, fields)).toMatchObject({ body: 'success' });
+      await story.expire(orderId);
+      expect(await pauses(orderId, 3)).toEqual([30, 60, 120]);
+    } finally {
+      await shop.sql(`ALTER TABLE payments DROP CONSTRAINT unrecordable`);
+    }
+  });
+
+  it('which keeps no first rescue from being recorded at once, and ends with it', async () => {
     const { orderId, outTradeNo } = await story.checkOut();
     await story.pay(outTradeNo);
     await story.expire(orderId);
     expect(await story.sweep()).toMatchObject({ rescued: 1 });
+    await story.until(outTradeNo, 'PAID', 10_000);
     expect(await pauseOf(orderId)).toBeNull();
-    await story.until(outTradeNo, 'PAID');
   });
 });
 

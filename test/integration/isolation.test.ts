@@ -4,13 +4,14 @@ import type { Database } from '../../db/connect';
 import { openDatabase, row, rows, transaction } from '../../db/connect';
 import { closeOrderWithPayments, openPayment, registerOrder } from '../../db/ledger';
 import { findPaymentsOfOrder } from '../../db/payments';
-import { query } from '../../sandbox/dev/postgres';
+import { query } from '../../dev/postgres';
 import { freshDatabase, waitFor } from '../support';
 
 /** As a database's administrator may have set it, for reasons of their own. */
 const STRICT = ['repeatable read', 'serializable'];
 
 const MERCHANT = {
+  name: 'default',
   appId: '2021000000000000',
   sellerId: '2088000000000000',
   gateway: 'http://127.0.0.1/gateway.do',
@@ -73,6 +74,7 @@ describe.each(STRICT)('a role whose default is %s', (isolation) => {
       (trx) =>
         openPayment(trx, {
           orderId,
+          totalAmount: '12.30',
           newOutTradeNo: `X${isolation.length}`,
           product: 'page',
           merchant: MERCHANT,

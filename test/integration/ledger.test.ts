@@ -16,21 +16,9 @@ afterAll(() => shop.close());
 
 beforeEach(() => shop.alipay.control.clearFaults());
 
-const undeliveredOf = (orderId: string) =>
-  shop.sql(`SELECT id FROM order_messages WHERE order_id = :orderId AND told_at IS NULL`, { orderId });
-
-async function paidOrder() {
-  const checkout = await story.checkOut();
-  await story.pay(checkout.outTradeNo, { notify: true });
-  await story.until(checkout.outTradeNo, 'PAID');
-  await story.ended(checkout.outTradeNo);
-  await story.told(checkout.orderId, 1);
-  return checkout;
-}
-
 describe('a database that was restored to before the payment', () => {
   it('learns of it again, and the order service acts once', async () => {
-    const { orderId, outTradeNo } = await paidOrder();
+    const { orderId, outTradeNo } = await story.paidAndTold();
     await shop.sql(
       `UPDATE payments SET status = 'UNPAID', trade_no = NULL WHERE out_trade_no = :outTradeNo`,
       { outTradeNo },
@@ -40,7 +28,7 @@ describe('a database that was restored to before the payment', () => {
     await story.expire(orderId);
     expect(await story.sweep()).toMatchObject({ rescued: 1 });
     await story.until(outTradeNo, 'PAID');
-    await waitFor(async () => (await undeliveredOf(orderId)).length === 0, {
+    await waitFor(async () => (await story.undelivered(orderId)).length === 0, {
       what: 'the order service to be told again',
     });
     await shop.temporal.workflow.getHandle(orderWorkflowId(orderId)).result();
@@ -67,7 +55,7 @@ describe('an order and its payments are closed together or not at all', () => {
   });
 
   it('not where the payment became PAID, REFUNDING or REVIEW meanwhile', async () => {
-    const { orderId, outTradeNo } = await paidOrder();
+    const { orderId, outTradeNo } = await story.paidAndTold();
     expect(await close(orderId, outTradeNo)).toBe('paid');
     const held = await story.checkOut();
     await shop.sql(`UPDATE payments SET status = 'REVIEW' WHERE out_trade_no = :no`, { no: held.outTradeNo });

@@ -93,7 +93,7 @@ async function atAlipay(outTradeNo: string, trade: Trade): Promise<void> {
   if (trade === 'none') return;
   await control.notifier({ drop: 1 });
   await control.scan(outTradeNo);
-  if (trade === 'TRADE_CLOSED') await shop.deps.alipay.close(outTradeNo);
+  if (trade === 'TRADE_CLOSED') await shop.gateway.close(outTradeNo);
   else if (trade !== 'WAIT_BUYER_PAY') await control.pay(outTradeNo, { notify: false });
   if (trade === 'TRADE_FINISHED') await control.finish(outTradeNo, { notify: false });
   if (trade === 'TRADE_CLOSED, refunded') await control.refundByHand(outTradeNo, '12.30');

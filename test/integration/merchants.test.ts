@@ -50,7 +50,7 @@ describe('a checkout', () => {
   });
 
   it('follows a gateway that has moved, and keeps the identity', async () => {
-    const { gateway } = shop.deps.alipay.settings;
+    const { gateway } = shop.gateway.settings;
     await shop.sql(`UPDATE merchants SET gateway = 'https://old.example/gateway.do' WHERE id = :id`, {
       id: OURS,
     });
@@ -110,7 +110,12 @@ describe('a merchant that is new', () => {
     const ids = Array.from({ length: 200 }, (_, index) => `2021000000000${index + 100}`);
     try {
       for (const appId of ids) {
-        const merchant = { appId, sellerId: '2088000000000000', gateway: 'https://alipay.example' };
+        const merchant = {
+          name: 'default',
+          appId,
+          sellerId: '2088000000000000',
+          gateway: 'https://alipay.example',
+        };
         const registered = Array.from({ length: 20 }, () => registerMerchant(db, merchant));
         expect(new Set(await Promise.all(registered))).toEqual(new Set([`${appId}/2088000000000000`]));
       }
@@ -160,7 +165,7 @@ describe('the installation of another merchant', () => {
 describe('a notification of another merchant', () => {
   it('under the number of our payment says nothing of it: it is kept for a person', async () => {
     const { orderId, outTradeNo } = await story.checkOut();
-    const url = other.deps.alipay.settings.notifyUrl;
+    const url = other.gateway.settings.notifyUrl;
     const paid = { trade_status: 'TRADE_SUCCESS', total_amount: '12.30', notify_id: 'theirs' };
     expect(await other.alipay.control.notify(outTradeNo, paid, url)).toMatchObject({ body: 'success' });
     expect(await story.standing(orderId)).toBe('UNPAID: UNPAID');

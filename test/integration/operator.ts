@@ -1,5 +1,9 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { runCli } from '../../client/cli';
+import { diagnose } from '../../client/doctor';
+import { PaymentClient } from '../../client/payment-client';
+import { createLogger } from '../../worker/log';
 import type { Shop } from '../support';
 import { temporalAddress, temporalCli } from '../support';
 
@@ -11,7 +15,7 @@ export function environmentOf({
   alipay,
   temporalAddress: address,
   namespace,
-  deps,
+  gateway,
 }: Shop): Record<string, string> {
   return {
     DATABASE_URL: databaseUrl,
@@ -22,7 +26,7 @@ export function environmentOf({
     ALIPAY_PRIVATE_KEY: alipay.appPrivateKey,
     ALIPAY_PUBLIC_KEY: alipay.alipayPublicKey,
     ALIPAY_SELLER_ID: alipay.sellerId,
-    ALIPAY_NOTIFY_URL: deps.alipay.settings.notifyUrl,
+    ALIPAY_NOTIFY_URL: gateway.settings.notifyUrl,
     CLOSE_MARGIN: '1s',
     PAYMENT_CHECK_INTERVAL: '2s',
     SWEEP_CRON: '@every 1s',
@@ -36,8 +40,29 @@ export interface Told {
   err: string;
 }
 
-/** Runs `durable-alipay` as a shell would, in a process of its own, with this environment and nothing else. */
-export function durableAlipay(env: Record<string, string>, ...args: string[]): Promise<Told> {
+/** Runs `durable-alipay` with this environment and nothing else, in this process: starting one takes a second. */
+export async function durableAlipay(own: Record<string, string>, ...args: string[]): Promise<Told> {
+  const told = { out: '', err: '' };
+  const write = (stream: 'out' | 'err') => (text: string) => void (told[stream] += text);
+  const env = { HOME: process.env['HOME'], ...own };
+  const log = () => createLogger({ name: 'cli', env, destination: { write: write('err') } });
+  const code = await runCli(args, {
+    version: '0.0.0',
+    connect: async () => PaymentClient.connect(env, { log: log() }),
+    diagnose: (options) => diagnose(env, options),
+    serveCodec: () => Promise.reject(new Error('runs until it is stopped')),
+    start: () => {
+      throw new Error('runs in a process of its own');
+    },
+    out: write('out'),
+    err: write('err'),
+    colourful: false,
+  });
+  return { code, ...told };
+}
+
+/** The same as a shell would, in a process of its own. */
+export function durableAlipayProcess(env: Record<string, string>, ...args: string[]): Promise<Told> {
   return new Promise((resolve) => {
     const { PATH, HOME } = process.env;
     execFile(

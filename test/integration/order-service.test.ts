@@ -33,6 +33,7 @@ describe('results of one order that follow closely', () => {
           orderId,
           outTradeNo: `x${number}`,
           totalAmount: '12.30',
+          refundedAmount: '0.00',
           at: new Date().toISOString(),
         };
         // What is no result is passed over, and keeps nothing waiting.

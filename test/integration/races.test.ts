@@ -1,11 +1,6 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import type { PaymentState } from '../../workflows/messages';
-import { TASK_QUEUES } from '../../workflows/messages';
 import type { Shop } from '../support';
-import { openShop, temporalAddress, waitFor } from '../support';
+import { openShop, waitFor } from '../support';
 
 /** Longer than a notification takes to reach Temporal, shorter than the second of the fast path. */
 const LATENCY_MS = 600;
@@ -108,94 +103,6 @@ describe('a notification that arrives while a check is asked', () => {
 
     expect(answers.every(({ accepted }) => accepted)).toBe(true);
     expect(await handle.result()).toMatchObject({ status: 'PAID' });
-    await expectPaidOnce(orderId, outTradeNo);
-  });
-});
-
-describe('workers that go away in the middle of a check', () => {
-  const ROOT = join(__dirname, '..', '..');
-  const alive = new Set<ChildProcess>();
-  beforeAll(() => shop.stopWorkers());
-  afterAll(async () => {
-    for (const worker of alive) await end(worker, 'SIGKILL');
-    await shop.startWorkers();
-  });
-
-  /** `npm run worker`, in a process of its own. */
-  async function startWorker(): Promise<ChildProcess> {
-    const { config } = shop.db.client as { config: { connection: { connectionString: string } } };
-    const queues = ['--queues', Object.values(TASK_QUEUES).join()];
-    const worker = spawn(process.execPath, ['--import', 'tsx', join(ROOT, 'worker', 'main.ts'), ...queues], {
-      cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: {
-        PATH: process.env['PATH'],
-        HOME: process.env['HOME'],
-        DATABASE_URL: config.connection.connectionString,
-        TEMPORAL_ADDRESS: temporalAddress(),
-        TEMPORAL_NAMESPACE: shop.namespace,
-        ALIPAY_GATEWAY: shop.alipay.gateway,
-        ALIPAY_APP_ID: shop.alipay.appId,
-        ALIPAY_PRIVATE_KEY: shop.alipay.appPrivateKey,
-        ALIPAY_PUBLIC_KEY: shop.alipay.alipayPublicKey,
-        ALIPAY_SELLER_ID: shop.alipay.sellerId,
-        ALIPAY_NOTIFY_URL: shop.deps.alipay.settings.notifyUrl,
-        LOG_LEVEL: 'info',
-        LOG_FORMAT: 'json',
-      },
-    });
-    alive.add(worker);
-    await new Promise<void>((resolve, reject) => {
-      worker.once('exit', (code) => reject(new Error(`the worker ended with ${code}`)));
-      worker.stdout.on('data', (chunk: Buffer) => {
-        if (chunk.includes('worker ready')) resolve();
-      });
-    });
-    return worker;
-  }
-
-  async function end(worker: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const exited = new Promise((resolve) => worker.once('exit', resolve));
-    worker.kill(signal);
-    await exited;
-    alive.delete(worker);
-  }
-
-  it('are replaced by others, and no check is lost or counted twice', async () => {
-    const workers = await Promise.all([startWorker(), startWorker()]);
-    const { outTradeNo, orderId, handle } = await checkOut();
-    await shop.alipay.control.latency(LATENCY_MS);
-    await waitFor(async () => (await queriesOf(outTradeNo)) === 1, {
-      what: 'the query of check 1 to be in flight',
-      everyMs: 10,
-    });
-    // Nobody knows which of the two asks. Both are gone, as by kill -9, before the answer comes.
-    await Promise.all([end(workers[0], 'SIGKILL'), end(workers[1], 'SIGKILL')]);
-    await shop.alipay.control.latency(0);
-    await shop.alipay.control.pay(outTradeNo, { notify: false });
-
-    await startWorker();
-    const state = (await handle.result()) as PaymentState;
-    expect(state).toMatchObject({ status: 'PAID', checks: 1, lastAnswer: 'paid' });
-    expect((await shop.payments.payment(outTradeNo)).checks).toBe(1);
-    await expectPaidOnce(orderId, outTradeNo);
-  });
-
-  it('finish what they do when they are asked to stop', async () => {
-    const [worker] = alive;
-    if (!worker) throw new Error('the worker of the test before is gone');
-    const { outTradeNo, orderId, handle } = await checkOut();
-    await shop.alipay.control.pay(outTradeNo, { notify: false });
-    await shop.alipay.control.latency(LATENCY_MS);
-    await waitFor(async () => (await queriesOf(outTradeNo)) === 1, {
-      what: 'the query of check 1 to be in flight',
-      everyMs: 10,
-    });
-    await end(worker, 'SIGTERM');
-    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ checks: 1 });
-
-    await startWorker();
-    expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
     await expectPaidOnce(orderId, outTradeNo);
   });
 });

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Client, Connection } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { MockActivityEnvironment } from '@temporalio/testing';
-import { DefaultLogger } from '@temporalio/worker';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
+import { revivePayment } from '../../activities/payment-workflow';
 import { storeAnswer } from '../../activities/payments';
-import type { Recorded } from '../../workflows/messages';
+import { insertRefund } from '../../db/refunds';
+import type { PaymentState, RefundState } from '../../workflows/messages';
+import { QUERIES, paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
-import { openShop, waitFor } from '../support';
+import { inActivity, openShop, waitFor } from '../support';
 import { Story } from './story';
 
 const REFUND = 'alipay.trade.refund';
@@ -40,23 +42,34 @@ async function closedOrder() {
   return checkout;
 }
 
-/** One try of the activity, as the worker makes it. */
-const refund = (outTradeNo: string): Promise<Recorded> =>
-  new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run<
-    [],
-    Recorded,
-    () => Promise<Recorded>
-  >(() => gatewayCalls.refundPayment({ outTradeNo }));
+/** The number of the first refund that is decided upon here. */
+const numberOf = (outTradeNo: string): string => `LATE_${outTradeNo}`;
+
+/** One try of the activity, as the worker makes it; the pause after the last one is over. */
+const refund = async (outTradeNo: string): Promise<RefundState> => {
+  await shop.sql(`UPDATE payments SET refund_turn_until = NULL WHERE out_trade_no = :outTradeNo`, {
+    outTradeNo,
+  });
+  return inActivity(() => gatewayCalls.refundAtAlipay({ outTradeNo, outRequestNo: numberOf(outTradeNo) }));
+};
 
 const refundsOf = async (outTradeNo: string) => (await shop.alipay.control.trade(outTradeNo))?.refunds ?? [];
 
-/** The row says REFUNDING and no run drives it on: the test does so by hand. */
+/** The row says REFUNDING, its refund is REQUESTED, and no run drives it on: the test does so by hand. */
 async function refundingAlone() {
   const checkout = await story.checkOut();
-  await story.pay(checkout.outTradeNo);
-  await story.terminate(checkout.outTradeNo);
-  await shop.sql(`UPDATE payments SET status = 'REFUNDING', updated_at = now() WHERE out_trade_no = :no`, {
-    no: checkout.outTradeNo,
+  const { orderId, outTradeNo } = checkout;
+  await story.pay(outTradeNo);
+  await story.terminate(outTradeNo);
+  await shop.sql(
+    `UPDATE payments SET status = 'REFUNDING', paid_amount = 12.30, revive_at = now() + interval '1 hour'
+     WHERE out_trade_no = :no`,
+    { no: outTradeNo },
+  );
+  await insertRefund(shop.db, {
+    ...{ orderId, outTradeNo, outRequestNo: numberOf(outTradeNo), amount: '12.30', kind: 'late' },
+    reason: 'too late',
+    requestedBy: 'a test',
   });
   return checkout;
 }
@@ -178,7 +191,7 @@ describe('a good payment', () => {
     const { orderId, outTradeNo } = await story.checkOut();
     await story.pay(outTradeNo, { notify: true });
     await story.until(outTradeNo, 'PAID');
-    await storeAnswer(shop.db, outTradeNo, 0, await shop.deps.alipay.query(outTradeNo));
+    await storeAnswer(shop.db, outTradeNo, 0, await shop.gateway.query(outTradeNo));
     for (let i = 0; i < 20; i += 1) {
       await shop.sql(`UPDATE evidence SET recorded_at = NULL WHERE out_trade_no = :outTradeNo`, {
         outTradeNo,
@@ -198,19 +211,40 @@ describe('a good payment', () => {
     const { orderId, outTradeNo } = await story.checkOut();
     await story.terminate(outTradeNo);
     await story.pay(outTradeNo);
-    await storeAnswer(shop.db, outTradeNo, 0, await shop.deps.alipay.query(outTradeNo));
+    await storeAnswer(shop.db, outTradeNo, 0, await shop.gateway.query(outTradeNo));
     const race = Array.from({ length: 20 }, () => writes.recordAndTell({ outTradeNo }));
     for (const { status } of await Promise.all(race)) expect(status).toBe('PAID');
     expect(await story.events(outTradeNo, 'paid')).toHaveLength(1);
     expect(await story.standing(orderId)).toBe('PAID: PAID');
   });
 
-  it('refuses a refund that nobody decided', async () => {
+  it('knows of no refund that nobody asked for', async () => {
     const { outTradeNo } = await story.checkOut();
     await story.pay(outTradeNo, { notify: true });
     await story.until(outTradeNo, 'PAID');
-    expect(await refund(outTradeNo)).toMatchObject({ status: 'PAID' });
+    expect(await failureOf(refund(outTradeNo))).toMatchObject({ type: 'REFUND_UNKNOWN', nonRetryable: true });
     expect(await refundsOf(outTradeNo)).toEqual([]);
+  });
+});
+
+describe('a refund whose end could not be told', () => {
+  it("is DONE, and the next try tells the payment's run", async () => {
+    const { orderId, outTradeNo } = await refundingAlone();
+    await revivePayment(shop.temporal, { outTradeNo, orderId, totalAmount: '12.30', status: 'REFUNDING' });
+    const run = shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
+    await waitFor(async () => (await run.query<PaymentState>(QUERIES.payment)).status === 'REFUNDING', {
+      what: 'the run to wait for its refund',
+    });
+    const temporal = new Client({ connection: Connection.lazy({ address: '127.0.0.1:9' }) });
+    const cutOff = createAlipayQueueActivities({ ...shop.deps, temporal });
+    const ending = inActivity(() =>
+      cutOff.refundAtAlipay({ outTradeNo, outRequestNo: numberOf(outTradeNo) }),
+    );
+    expect(await failureOf(ending)).toMatchObject({ type: 'TEMPORAL_UNAVAILABLE', nonRetryable: false });
+    expect(await story.status(outTradeNo)).toBe('REFUNDED');
+
+    expect(await refund(outTradeNo)).toMatchObject({ status: 'DONE' });
+    expect(await story.ended(outTradeNo)).toMatchObject({ status: 'REFUNDED' });
   });
 });
 
@@ -232,8 +266,8 @@ describe('a refund that cannot be made now', () => {
     await shop.alipay.control.down(true, 'reset');
     await waitFor(
       async () => {
-        await shop.deps.alipay.query('breaks_the_circuit').catch(() => undefined);
-        return shop.deps.alipay.circuit.isOpen;
+        await shop.gateway.query('breaks_the_circuit').catch(() => undefined);
+        return shop.gateway.circuit.isOpen;
       },
       { what: 'the breaker to open', everyMs: 1 },
     );
@@ -274,7 +308,7 @@ describe('a refund that Alipay never proves', () => {
     expect(await refundsOf(outTradeNo)).toHaveLength(1);
   });
 
-  it("waits longer for a seller's balance, then goes to a person too", async () => {
+  it("waits longer for a seller's balance, then is REFUSED and the payment goes to a person", async () => {
     const { outTradeNo } = await refundingAlone();
     await shop.alipay.control.fault({ mode: 'ACQ.SELLER_BALANCE_NOT_ENOUGH', method: REFUND, outTradeNo });
     const failure = await failureOf(refund(outTradeNo));
@@ -282,12 +316,15 @@ describe('a refund that Alipay never proves', () => {
     await waitFor(
       () =>
         refund(outTradeNo).then(
-          ({ status }) => status === 'REVIEW',
+          ({ status }) => status === 'REFUSED',
           () => false,
         ),
-      { what: 'the payment to be in REVIEW', everyMs: 1 },
+      { what: 'the refund to be REFUSED', everyMs: 1 },
     );
-    expect((await shop.payments.payment(outTradeNo)).reviewReason).toMatch(/SELLER_BALANCE_NOT_ENOUGH/);
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({
+      status: 'REVIEW',
+      reviewReason: 'REFUND_REFUSED ACQ.SELLER_BALANCE_NOT_ENOUGH',
+    });
   });
 
   it("a seller's empty account does not count against the proof", async () => {
@@ -307,7 +344,7 @@ describe('a refund that Alipay never proves', () => {
     expect(await story.status(outTradeNo)).toBe('REFUNDING');
 
     await shop.alipay.control.refunds({ visibleAfterMs: 0 });
-    expect(await refund(outTradeNo)).toMatchObject({ status: 'REFUNDED' });
+    expect(await refund(outTradeNo)).toMatchObject({ status: 'DONE' });
     expect(await refundsOf(outTradeNo)).toHaveLength(1);
   });
 
@@ -316,6 +353,6 @@ describe('a refund that Alipay never proves', () => {
     await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: REFUND, outTradeNo });
     for (let i = 0; i < 30; i += 1) await failureOf(refund(outTradeNo));
     await shop.alipay.control.clearFaults();
-    expect(await refund(outTradeNo)).toMatchObject({ status: 'REFUNDED' });
+    expect(await refund(outTradeNo)).toMatchObject({ status: 'DONE' });
   });
 });

@@ -1,13 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { MockActivityEnvironment } from '@temporalio/testing';
-import { DefaultLogger } from '@temporalio/worker';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import { storeAnswer } from '../../activities/payments';
-import { recordRefunded } from '../../db/ledger';
+import { insertRefund } from '../../db/refunds';
 import type { Decided, ResolveReview, ReviewOutcome } from '../../workflows/messages';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
-import { openShop, waitFor } from '../support';
+import { inActivity, openShop, waitFor } from '../support';
 import { Story } from './story';
 
 const REFUND = 'alipay.trade.refund';
@@ -42,7 +40,7 @@ const TRADES = {
   },
   'closed unpaid': async (no: string) => {
     await shop.alipay.control.scan(no);
-    await shop.deps.alipay.close(no);
+    await shop.gateway.close(no);
   },
   'refunded at the portal': async (no: string) => {
     await story.pay(no);
@@ -73,8 +71,8 @@ async function inReview(state: TradeState) {
   return checkout;
 }
 
-const inActivity = <T>(run: () => Promise<T>): Promise<T> =>
-  new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run<[], T, () => Promise<T>>(run);
+/** The message about an operator's refund. */
+const refundOf = (outTradeNo: string): string => `REFUND-${outTradeNo}-OPERATOR_${outTradeNo}`;
 
 const decide = (outTradeNo: string, to: ReviewOutcome, more: Partial<ResolveReview> = {}): Promise<Decided> =>
   inActivity(() => activities.resolveReview({ outTradeNo, to, ...why, ...more }));
@@ -150,7 +148,7 @@ describe('what a decision may not do', () => {
   it('close a payment of which evidence has come in that nobody has recorded yet', async () => {
     const { orderId, outTradeNo } = await inReview('not there');
     await story.pay(outTradeNo);
-    await storeAnswer(shop.db, outTradeNo, 0, await shop.deps.alipay.query(outTradeNo));
+    await storeAnswer(shop.db, outTradeNo, 0, await shop.gateway.query(outTradeNo));
     await shop.alipay.control.fault({ mode: 'ACQ.TRADE_NOT_EXIST', outTradeNo });
     await expect(decide(outTradeNo, 'CLOSED')).rejects.toMatchObject({
       type: 'REVIEW_REFUSED',
@@ -217,6 +215,31 @@ describe('another amount than was asked for', () => {
     expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
   });
 
+  it('accepted by a person is not given back by a later decision about all that were in review for that reason', async () => {
+    const { outTradeNo } = await paidAnother();
+    const { reviewReason } = await shop.payments.payment(outTradeNo);
+    const because = reviewReason?.split(' ')[0];
+    await shop.payments.resolveReview(outTradeNo, { to: 'PAID', ...why, because });
+    await expect(
+      shop.payments.resolveReview(outTradeNo, { to: 'REFUNDING', ...why, because }),
+    ).rejects.toMatchObject({ code: 'REVIEW_REFUSED', message: expect.stringContaining('not in review') });
+    expect(await story.status(outTradeNo)).toBe('PAID');
+    expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({ refunds: [] });
+  });
+
+  it('of which a part went back before it was accepted: the order service hears of that too', async () => {
+    const { orderId, outTradeNo } = await paidAnother();
+    await shop.alipay.control.refundByHand(outTradeNo, '0.01');
+    await waitFor(async () => (await shop.payments.payment(outTradeNo)).refundedAmount === '0.01', {
+      what: 'the refund to be recorded',
+    });
+    await shop.payments.resolveReview(outTradeNo, { to: 'PAID', ...why });
+    const [paid, back] = await story.told(orderId, 2);
+    expect([paid, back?.startsWith(`REFUND-${outTradeNo}-`)]).toEqual([`PAID-${outTradeNo}`, true]);
+    const { found } = await shop.payments.audit.run({ settledMs: 0 });
+    expect(found.filter((one) => one.outTradeNo === outTradeNo)).toEqual([]);
+  });
+
   it('is given back as it was paid, and proven with it', async () => {
     const { orderId, outTradeNo } = await paidAnother();
     await shop.payments.resolveReview(outTradeNo, { to: 'REFUNDING', ...why });
@@ -238,7 +261,7 @@ describe('another amount than was asked for', () => {
     await shop.payments.resolveReview(outTradeNo, { to: 'REFUNDING', ...why });
     await story.until(outTradeNo, 'REFUNDED');
     expect((await shop.alipay.control.trade(outTradeNo))?.refundedAmount).toBe('12.31');
-    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, `REFUNDED-${outTradeNo}-12.31`]);
+    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, refundOf(outTradeNo)]);
   });
 
   it('told of once and denied by the fresh answer is corrected by it', async () => {
@@ -263,6 +286,12 @@ describe('a refund under way', () => {
         no: checkout.outTradeNo,
       },
     );
+    const { orderId, outTradeNo } = checkout;
+    await insertRefund(shop.db, {
+      ...{ orderId, outTradeNo, outRequestNo: `LATE_${outTradeNo}`, amount: '12.30', kind: 'late' },
+      reason: 'too late',
+      requestedBy: 'a test',
+    });
     return checkout;
   }
 
@@ -291,22 +320,22 @@ describe('a refund under way', () => {
     expect(await decide(outTradeNo, 'REFUNDING')).toMatchObject({ status: 'REFUNDING' });
   });
 
-  it('that Alipay makes although it was stopped is noted, and ends by REFUNDED alone', async () => {
+  it('that Alipay makes although it was stopped is found by the next decision: all of it has gone back', async () => {
     const { orderId, outTradeNo } = await refunding();
+    await shop.sql(`UPDATE refunds SET asked_at = now() WHERE out_trade_no = :outTradeNo`, { outTradeNo });
     await decide(outTradeNo, 'REVIEW');
-    await shop.deps.alipay.refund({
+    await shop.gateway.refund({
       outTradeNo,
       amount: '12.30',
       outRequestNo: `LATE_${outTradeNo}`,
       reason: 'on its way',
     });
-    await recordRefunded(shop.db, outTradeNo, { actor: 'refund', amount: '12.30' });
+    await expect(decide(outTradeNo, 'PAID')).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
     expect(await shop.payments.payment(outTradeNo)).toMatchObject({
-      status: 'REVIEW',
+      status: 'REFUNDED',
       refundedAmount: '12.30',
     });
-    await expect(decide(outTradeNo, 'PAID')).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
-    expect(await decide(outTradeNo, 'REFUNDED')).toMatchObject({ status: 'REFUNDED', answer: 'closed' });
+    expect(await decide(outTradeNo, 'REFUNDED')).toMatchObject({ status: 'REFUNDED' });
     expect(await story.standing(orderId)).toBe('UNPAID: REFUNDED');
   });
 });
@@ -319,9 +348,7 @@ describe('an order that was held for a payment in review', () => {
     const { orderId, outTradeNo } = await inReview('paid');
     await shop.sql(`UPDATE orders SET held_until = 'infinity', holds = 7 WHERE id = :orderId`, { orderId });
     await decide(outTradeNo, 'REFUNDING');
-    expect(await heldUntil(orderId)).toMatchObject([{ holds: 7 }]);
-    await inActivity(() => activities.refundPayment({ outTradeNo }));
-    expect(await story.status(outTradeNo)).toBe('REFUNDED');
+    await story.until(outTradeNo, 'REFUNDED');
     expect(await heldUntil(orderId)).toEqual([{ held_until: null, holds: 0 }]);
   });
 });
@@ -374,8 +401,8 @@ describe('a late payment that Alipay refunds no more', () => {
       type: 'REVIEW_REFUSED',
     });
     expect(await decide(outTradeNo, 'REFUNDING')).toMatchObject({ status: 'REFUNDING' });
-    expect(await inActivity(() => activities.refundPayment({ outTradeNo }))).toMatchObject({
-      status: 'REVIEW',
+    await story.until(outTradeNo, 'REVIEW');
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({
       reviewReason: 'REFUND_REFUSED ACQ.TRADE_HAS_FINISHED',
     });
     expect(await decide(outTradeNo, 'REFUNDED', { outside })).toMatchObject({
@@ -415,7 +442,7 @@ describe('a late payment that Alipay refunds no more', () => {
     await shop.payments.resolveReview(outTradeNo, { to: 'REFUNDING', ...why });
     await story.until(outTradeNo, 'REVIEW');
     await shop.payments.resolveReview(outTradeNo, { to: 'REFUNDED', ...why, outside });
-    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, `REFUNDED-${outTradeNo}-12.30`]);
+    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, `REFUND-${outTradeNo}-12.30`]);
     expect(await story.standing(orderId)).toBe('PAID: REFUNDED');
   });
 });
@@ -499,7 +526,7 @@ describe('a person, by the running workflow', () => {
     await story.until(outTradeNo, 'PAID');
     await shop.payments.resolveReview(outTradeNo, { to: 'REFUNDING', ...why });
     await story.until(outTradeNo, 'REFUNDED');
-    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, `REFUNDED-${outTradeNo}-12.30`]);
+    expect(await story.told(orderId, 2)).toEqual([`PAID-${outTradeNo}`, refundOf(outTradeNo)]);
     expect(await story.standing(orderId)).toBe('PAID: REFUNDED');
   });
 });

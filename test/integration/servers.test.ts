@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { query } from '../../sandbox/dev/postgres';
-import { SEARCH_ATTRIBUTES } from '../../sandbox/dev/search-attributes';
+import { query } from '../../dev/postgres';
+import { SEARCH_ATTRIBUTES } from '../../workflows/messages';
 import { freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';
 
 describe('the servers of a test run', () => {
@@ -35,7 +35,7 @@ describe('the servers of a test run', () => {
 
   it('are a Temporal with a namespace of this file and the search attributes in it', async () => {
     const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
-    expect(Object.keys(customAttributes)).toEqual(expect.arrayContaining(SEARCH_ATTRIBUTES));
+    expect(Object.keys(customAttributes)).toEqual(expect.arrayContaining(Object.values(SEARCH_ATTRIBUTES)));
   });
 
   it('take a workflow and find it by its search attribute', async () => {

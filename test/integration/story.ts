@@ -1,4 +1,4 @@
-import type { CheckoutInput } from '../../client/payment-client';
+import type { CheckoutInput } from '../../client/index';
 import type { PaymentEvent } from '../../db/payment-events';
 import type { CallEntry } from '../../sandbox';
 import type {
@@ -21,7 +21,9 @@ export class Story {
   constructor(readonly shop: Shop) {}
 
   /** The buyer goes to the cashier; the page is open, nobody has scanned yet. */
-  async checkOut(more: Partial<CheckoutInput> = {}): Promise<{ orderId: string; outTradeNo: string }> {
+  async checkOut(
+    more: Partial<CheckoutInput> = {},
+  ): Promise<{ orderId: string; outTradeNo: string; paymentUrl: string }> {
     Story.#orders += 1;
     const { orderId, outTradeNo, paymentUrl } = await this.shop.payments.checkout({
       orderId: `order-${Story.#orders}`,
@@ -30,7 +32,7 @@ export class Story {
       ...more,
     });
     await this.shop.alipay.control.open(paymentUrl);
-    return { orderId, outTradeNo };
+    return { orderId, outTradeNo, paymentUrl };
   }
 
   /** The buyer pays; whether Alipay's notification comes is up to the test. */
@@ -38,8 +40,25 @@ export class Story {
     await this.shop.alipay.control.pay(outTradeNo, { notify });
   }
 
+  /** An order that was paid and notified, whose run has ended and whose order service has acted on it. */
+  async paidAndTold(): ReturnType<Story['checkOut']> {
+    const checkout = await this.checkOut();
+    await this.pay(checkout.outTradeNo, { notify: true });
+    await this.until(checkout.outTradeNo, 'PAID');
+    await this.ended(checkout.outTradeNo);
+    await this.told(checkout.orderId, 1);
+    return checkout;
+  }
+
+  /** The ids of the results that the order service has not been told. */
+  async undelivered(orderId: string): Promise<{ id: string }[]> {
+    return this.shop.sql(`SELECT id FROM order_messages WHERE order_id = :orderId AND told_at IS NULL`, {
+      orderId,
+    });
+  }
+
   /** A second tab: another payment of the same order. */
-  secondTab(orderId: string, outTradeNo: string): Promise<{ orderId: string; outTradeNo: string }> {
+  secondTab(orderId: string, outTradeNo: string): ReturnType<Story['checkOut']> {
     return this.checkOut({ orderId, outTradeNo });
   }
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Database } from '../../db/connect';
-import { openDatabase, rows } from '../../db/connect';
+import { openDatabase, rows, transaction } from '../../db/connect';
 import { registerOrder } from '../../db/ledger';
-import { countRecoverable, readClock, recover } from '../../db/recovery';
+import { countRecoverable, readClock, recover, recoverStore } from '../../db/recovery';
 import type { SeenStore } from '../../db/temporal-stores';
 import { findCurrentStore, markRecovered, noteStore } from '../../db/temporal-stores';
 import { freshDatabase } from '../support';
@@ -91,6 +91,7 @@ describe('a worker that says which store it is connected to', () => {
 
   it('with other merchants is refused too where only checkouts have been here before', async () => {
     const merchant = {
+      name: 'default',
       appId: '2021000000000000',
       sellerId: '2088000000000000',
       gateway: 'https://a.example',
@@ -174,8 +175,8 @@ describe('what only the lost store knew', () => {
     );
     if (toldAgo === undefined) return;
     await sql(
-      `INSERT INTO order_messages (id, order_id, out_trade_no, status, amount, told_at)
-       VALUES ('PAID-' || :id, :id, :id, 'PAID', 1, now() - CAST(:toldAgo AS interval))`,
+      `INSERT INTO order_messages (id, order_id, out_trade_no, status, amount, told_at, told_by)
+       VALUES ('PAID-' || :id, :id, :id, 'PAID', 1, now() - CAST(:toldAgo AS interval), 'signal')`,
       { id, toldAgo },
     );
   }
@@ -206,12 +207,12 @@ describe('what only the lost store knew', () => {
       `SELECT out_trade_no AS id FROM payments WHERE revive_at <= now() ORDER BY 1`,
     );
     expect(attended.map(({ id }) => id)).toEqual(['refunding', 'review']);
-    const [pace] = await sql<{ untold: number; seconds: number; others: number }>(
-      `SELECT CAST(count(*) FILTER (WHERE told_at IS NULL) AS integer) AS untold,
+    const [pace] = await sql<{ undelivered: number; seconds: number; others: number }>(
+      `SELECT CAST(count(*) FILTER (WHERE told_at IS NULL) AS integer) AS undelivered,
          CAST(EXTRACT(EPOCH FROM max(retry_at) FILTER (WHERE told_at IS NULL) - clock_timestamp()) AS float8) AS seconds,
          CAST(count(*) FILTER (WHERE told_at IS NOT NULL) AS integer) AS others FROM order_messages`,
     );
-    expect(pace).toMatchObject({ untold: 120, others: 1 });
+    expect(pace).toMatchObject({ undelivered: 120, others: 1 });
     // 120 at 50 a second.
     expect(pace?.seconds).toBeGreaterThan(1.5);
     expect(pace?.seconds).toBeLessThan(2.5);
@@ -225,6 +226,25 @@ describe('what only the lost store knew', () => {
     expect(done.reduce((sum, { unwatched }) => sum + unwatched, 0)).toBe(30);
     expect(done.reduce((sum, { undelivered }) => sum + undelivered, 0)).toBe(1);
     expect(await recover(db, window)).toEqual({ unwatched: 0, unattended: 0, undelivered: 0 });
+  });
+
+  it('is not called done while another worker, which may yet die, holds results of it', async () => {
+    await insert('told', 'PAID', { toldAgo: '1 minute' });
+    const { namespaceId } = store();
+    await noteStore(db, store({ namespaceId }));
+    const window = HOUR_AGO(await readClock(db));
+    const recoveredAt = async () => (await findCurrentStore(db))?.recoveredAt;
+
+    const dying = transaction(db, async (trx) => {
+      await rows(trx, `SELECT id FROM order_messages FOR UPDATE`);
+      expect(await recoverStore(db, namespaceId, window)).toMatchObject({ undelivered: 0 });
+      throw new Error('it dies');
+    });
+    await expect(dying).rejects.toThrow('it dies');
+    expect(await recoveredAt()).toBeNull();
+
+    expect(await recoverStore(db, namespaceId, window)).toMatchObject({ undelivered: 1 });
+    expect(await recoveredAt()).toEqual(expect.any(Date));
   });
 
   it('leaves alone what the present store knows already', async () => {

@@ -20,10 +20,10 @@ import {
   bundleWorkflowCode,
   makeTelemetryFilterString,
 } from '@temporalio/worker';
-import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
-import { SEARCH_ATTRIBUTES } from '../../sandbox/dev/search-attributes';
+import { findTemporalCli } from '../../dev/temporal-cli';
+import { SEARCH_ATTRIBUTES } from '../../workflows/messages';
 import { TASK_QUEUES } from '../../workflows/messages';
-import { World } from '../time-skipping/world';
+import { FakeWorld } from '../time-skipping/world';
 import type { Scenario } from './scenarios';
 import { SCENARIOS } from './scenarios';
 import { HISTORIES, toJson } from './histories';
@@ -47,7 +47,7 @@ async function record(names: string[]): Promise<void> {
           '--dynamic-config-value',
           `limit.historyCount.suggestContinueAsNew=${SUGGEST_CONTINUE_AS_NEW_AFTER}`,
         ],
-        ...SEARCH_ATTRIBUTES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
+        ...Object.values(SEARCH_ATTRIBUTES).flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
         ...namespaces.flatMap((name) => ['--namespace', name]),
       ],
     },
@@ -74,7 +74,7 @@ async function play(
 ): Promise<void> {
   const namespace = namespaceOf(name);
   const client = new Client({ connection, namespace, identity: 'client' });
-  const world = new World(() => Promise.resolve(Date.now()));
+  const world = new FakeWorld(() => Promise.resolve(Date.now()));
   const workers = await createWorkers(nativeConnection, namespace, world, workflowBundle);
   const running = Promise.all(workers.map((worker) => worker.run()));
   try {
@@ -93,7 +93,7 @@ async function play(
 function createWorkers(
   connection: NativeConnection,
   namespace: string,
-  world: World,
+  world: FakeWorld,
   workflowBundle: WorkflowBundleWithSourceMap,
 ): Promise<Worker[]> {
   const common = { connection, namespace, identity: 'worker', shutdownGraceTime: '1s' as const };

@@ -4,15 +4,22 @@ import { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { PaymentIdentity } from '../../activities/payment-workflow';
 import { revivePayment, updatePayment, wakePayment, watchPayment } from '../../activities/payment-workflow';
+import type { ErrorCode } from '../../workflows/errors';
+import { PaymentError } from '../../workflows/errors';
 import type { Recorded } from '../../workflows/messages';
 import type {
   CloseOrderInput,
   ConfirmPaymentInput,
   PaymentResult,
+  ReconcileBillInput,
+  ReconcileBillsInput,
+  PaymentState,
+  ResolveRefund,
   ResolveReview,
   SweepInput,
 } from '../../workflows/messages';
 import {
+  QUERIES,
   SIGNALS,
   TASK_QUEUES,
   UPDATES,
@@ -20,14 +27,16 @@ import {
   closeWorkflowId,
   orderWorkflowId,
   paymentWorkflowId,
+  reconcileWorkflowId,
+  refundWorkflowId,
 } from '../../workflows/messages';
-import type { FakePayment, World } from '../time-skipping/world';
+import type { FakePayment, FakeRefund, FakeWorld } from '../time-skipping/world';
 import { Held, alipayFailure } from '../time-skipping/world';
 
 /** Where a scenario is played. Each has a world of its own. */
 export interface Studio {
   client: Client;
-  world: World;
+  world: FakeWorld;
 }
 
 /** Plays one path of a workflow to its end; answers the runs whose histories are kept. */
@@ -38,6 +47,11 @@ const HOUR = 3_600 * SECOND;
 
 // The server's own timers are no finer than a second; how long one is means nothing to a replay.
 const INTERVAL = SECOND;
+
+const SELLER_ID = '2088000000000000';
+const BILL = { merchant: `2021000000000000/${SELLER_ID}`, sellerId: SELLER_ID, date: '2026-01-01' };
+
+const billFailure = (code: ErrorCode): Error => new PaymentError(code, 'as the scenario wants it');
 
 const payment: PaymentIdentity = {
   outTradeNo: 'trade_1',
@@ -87,16 +101,47 @@ const resolve = ({ client }: Studio, to: ResolveReview['to']) =>
 
 const checkNow = ({ client }: Studio) => updatePayment(client, payment, UPDATES.checkNow, []);
 
-const until = async (holds: () => boolean): Promise<void> => {
-  while (!holds()) await sleep(20);
+const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
+  while (!(await holds())) await sleep(20);
 };
+
+/** The run of the payment's refund has ended, and tells the payment's own. */
+async function refundEnds({ client, world }: Studio): Promise<void> {
+  const handle = client.workflow.getHandle(paymentWorkflowId(outTradeNo));
+  const stateOf = (): Promise<PaymentState> => handle.query<PaymentState>(QUERIES.payment);
+  await until(async () => (await stateOf()).status === 'REFUNDING');
+  world.place(outTradeNo, { orderId: payment.orderId, status: 'REFUNDED' });
+  await handle.signal(SIGNALS.rowMoved);
+}
+
+/** A refund, if there is a row of it, and whatever happens to it. */
+function refunding(
+  row: Partial<FakeRefund> | undefined,
+  happens: (studio: Studio, handle: WorkflowHandle) => Promise<void> = () => Promise.resolve(),
+): Scenario {
+  return async (studio) => {
+    const refund = { outTradeNo, outRequestNo: 'refund-1' };
+    if (row) studio.world.placeRefund(refund.outRequestNo, { ...row, outTradeNo });
+    const handle = await studio.client.workflow.start(WORKFLOWS.refundPayment, {
+      workflowId: refundWorkflowId({ ...refund, kind: 'shop' }),
+      taskQueue: TASK_QUEUES.payments,
+      args: [refund],
+    });
+    await happens(studio, handle);
+    await ended(handle);
+    return [handle];
+  };
+}
+
+const decideRefund = (handle: WorkflowHandle, to: ResolveRefund['to']): Promise<unknown> =>
+  handle.executeUpdate(UPDATES.resolveRefund, { args: [{ to, ...DECISION }] });
 
 const inSeconds = (seconds: number): string => new Date(Date.now() + seconds * SECOND).toISOString();
 
 function swept(
   orders: number,
   input: SweepInput,
-  prepare: (world: World) => void = () => undefined,
+  prepare: (world: FakeWorld) => void = () => undefined,
 ): Scenario {
   return async ({ client, world }) => {
     expire(world, orders);
@@ -111,7 +156,7 @@ function swept(
   };
 }
 
-function expire(world: World, orders: number): void {
+function expire(world: FakeWorld, orders: number): void {
   world.expired = Array.from({ length: orders }, (_, i) => ({
     id: `order-${String(i).padStart(3, '0')}`,
     expiresAt: new Date(Date.parse('2026-01-01T00:00:00Z') + i * SECOND).toISOString(),
@@ -148,7 +193,7 @@ const sweptByCron: Scenario = async ({ client, world }) => {
   return runs.slice(0, 3);
 };
 
-function followedUp(prepare: (world: World) => void = () => undefined): Scenario {
+function followedUp(prepare: (world: FakeWorld) => void = () => undefined): Scenario {
   return async ({ client, world }) => {
     prepare(world);
     const handle = await client.workflow.start(WORKFLOWS.followUp, {
@@ -160,6 +205,43 @@ function followedUp(prepare: (world: World) => void = () => undefined): Scenario
     return [handle];
   };
 }
+
+const audited: Scenario = async ({ client }) => {
+  const handle = await client.workflow.start(WORKFLOWS.auditBooks, {
+    workflowId: 'audit-books',
+    taskQueue: TASK_QUEUES.payments,
+    args: [{ whole: true }],
+  });
+  await ended(handle);
+  return [handle];
+};
+
+function reconciled(prepare: (world: FakeWorld) => void, input: object = {}): Scenario {
+  return async ({ client, world }) => {
+    prepare(world);
+    const handle = await client.workflow.start(WORKFLOWS.reconcileBill, {
+      workflowId: reconcileWorkflowId(BILL),
+      taskQueue: TASK_QUEUES.payments,
+      args: [
+        { merchant: BILL.merchant, date: BILL.date, execute: true, ...input } satisfies ReconcileBillInput,
+      ],
+    });
+    await ended(handle);
+    return [handle];
+  };
+}
+
+const reconciledByDay: Scenario = async ({ client, world }) => {
+  const dayBefore = { ...BILL, date: '2025-12-31' };
+  world.dueBills = [dayBefore, BILL];
+  const handle = await client.workflow.start(WORKFLOWS.reconcileBills, {
+    workflowId: 'reconcile-bills',
+    taskQueue: TASK_QUEUES.payments,
+    args: [{ repair: 'safe' } satisfies ReconcileBillsInput],
+  });
+  await ended(handle);
+  return [handle];
+};
 
 function closing(status: 'UNPAID' | 'PAID' | 'HELD' | undefined): Scenario {
   return async ({ client, world }) => {
@@ -201,6 +283,7 @@ const PAID: PaymentResult = {
   status: 'PAID',
   tradeNo: '2026010122001000000000000001',
   totalAmount: '12.30',
+  refundedAmount: '0.00',
   at: '2026-01-01T00:00:00.000Z',
 };
 const REFUNDED: PaymentResult = { ...PAID, messageId: 'REFUNDED-trade_1', status: 'REFUNDED' };
@@ -338,6 +421,7 @@ export const SCENARIOS: Record<string, Scenario> = {
     async (studio) => {
       await notify(studio, { status: 'PAID', reviewReason: 'TRADE_CLOSED', undelivered: true });
       await resolve(studio, 'REFUNDING');
+      await refundEnds(studio);
     },
     { intervalMs: HOUR },
   ),
@@ -345,31 +429,37 @@ export const SCENARIOS: Record<string, Scenario> = {
     { lostDecisions: Array.from({ length: 5 }, unreachable) },
     async (studio) => {
       await notify(studio, { status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
-      await resolve(studio, 'REFUNDING').catch((error: unknown) => {
+      await resolve(studio, 'PAID').catch((error: unknown) => {
         if (!(error instanceof WorkflowUpdateFailedError)) throw error;
       });
     },
     { intervalMs: HOUR },
   ),
   'payment-refund-stopped': checkedOut(
-    { refunds: Array.from({ length: 9 }, () => alipayFailure('unknown')) },
+    {},
     async (studio) => {
       await notify(studio, { status: 'REFUNDING' });
-      await until(() => studio.world.refundsTried.length === 1);
       await resolve(studio, 'REFUNDED');
     },
     { intervalMs: HOUR },
   ),
-  'payment-refunded': checkedOut({}, (studio) => notify(studio, { status: 'REFUNDING' }), {
-    intervalMs: HOUR,
-  }),
+  'payment-refunded': checkedOut(
+    {},
+    async (studio) => {
+      await notify(studio, { status: 'REFUNDING' });
+      await refundEnds(studio);
+    },
+    { intervalMs: HOUR },
+  ),
   'payment-revived-by-check-now': revived({ replies: ['paid'] }, checkNow),
-  'payment-revived-by-notification': revived({ status: 'CLOSED' }, (studio) =>
-    notify(studio, { status: 'REFUNDING' }),
-  ),
-  'payment-revived-by-sweep': revived({ status: 'REFUNDING' }, ({ client }) =>
-    revivePayment(client, payment),
-  ),
+  'payment-revived-by-notification': revived({ status: 'CLOSED' }, async (studio) => {
+    await notify(studio, { status: 'REFUNDING' });
+    await refundEnds(studio);
+  }),
+  'payment-revived-by-sweep': revived({ status: 'REFUNDING' }, async (studio) => {
+    await revivePayment(studio.client, payment);
+    await refundEnds(studio);
+  }),
   'payment-revived-for-nothing': revived({}, ({ client }) => revivePayment(client, payment)),
   'payment-nowhere': async ({ client }) => {
     await revivePayment(client, payment);
@@ -403,6 +493,35 @@ export const SCENARIOS: Record<string, Scenario> = {
   'follow-up-with-broken-kind': followedUp((world) => {
     world.onKind = (kind) =>
       kind === 'slowChecks' ? Promise.reject(broken()) : Promise.resolve({ done: 1, failed: 0, left: false });
+  }),
+  'audit-books': audited,
+  'reconcile-bills': reconciledByDay,
+  'reconcile-nothing-open': reconciled(() => undefined),
+  'reconcile-preview': reconciled(({ bill }) => void (bill.open = 3), { execute: false }),
+  'reconcile-repaired': reconciled(({ bill }) => Object.assign(bill, { open: 3, repairs: [2, 1] })),
+  'reconcile-recorded-later': reconciled(({ bill }) =>
+    Object.assign(bill, { open: 2, repairs: [1], late: 2 }),
+  ),
+  'reconcile-without-bill': reconciled(({ bill }) => void (bill.isThere = false)),
+  'reconcile-fetched-again': reconciled(
+    ({ bill }) => void bill.failures.push(billFailure('BILL_UNREADABLE')),
+  ),
+  'reconcile-not-tied': reconciled(({ bill }) => void bill.failures.push(billFailure('BILL_NOT_TIED'))),
+  'reconcile-bad-input': reconciled(() => undefined, { date: 'yesterday' }),
+  'refund-done': refunding({}),
+  'refund-refused': refunding({ tries: [alipayFailure('unknown'), { status: 'REFUSED' }] }),
+  'refund-unknown': refunding(undefined),
+  'refund-in-review': refunding({ tries: [{ status: 'REVIEW' }] }, async (studio, handle) => {
+    await until(() => studio.world.refundsTried.length === 1);
+    await handle.signal(SIGNALS.rowMoved);
+    await decideRefund(handle, 'DONE');
+  }),
+  'refund-stopped': refunding({ tries: [alipayFailure('unknown')] }, async (studio, handle) => {
+    await until(() => studio.world.refundsTried.length === 1);
+    await decideRefund(handle, 'DONE').catch((error: unknown) => {
+      if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+    });
+    await handle.signal(SIGNALS.rowMoved);
   }),
   'close-order-closed': closing('UNPAID'),
   'close-order-held': closing('HELD'),

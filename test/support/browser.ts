@@ -72,17 +72,32 @@ export function webUi(namespace: string, path: string): string {
   return `${surroundings('servers').webUi}/namespaces/${namespace}/${path}`;
 }
 
+/** Sends an update to the run that the Web UI shows, as a person does. */
+export async function sendUpdate(page: Page, name: string, input: object): Promise<void> {
+  await page.getByRole('button', { name: 'More Actions' }).first().click();
+  await page.getByRole('menuitem', { name: 'Send an Update' }).first().click();
+  const dialog = page.locator('dialog[open]');
+  await dialog.getByTestId('update-select-button').click();
+  await dialog.getByRole('option', { name }).click();
+  // In the editor's own layout: it would move the button under the hand otherwise.
+  await dialog
+    .getByRole('textbox')
+    .last()
+    .fill(JSON.stringify(input, null, 2));
+  await dialog.getByRole('button', { name: 'Submit' }).click();
+}
+
 /** With `SCREENSHOTS=1` the pictures of README and docs are taken anew. */
 export const takesScreenshots = process.env['SCREENSHOTS'] === '1';
 
-/** Takes a picture of what is on the screen for README and docs, where they are wanted; `height`: of its upper part. */
+/** Takes a picture of what is on the screen for a README and docs, where they are wanted; `height`: of its upper part. */
 export async function screenshot(
   page: Page,
   name: string,
-  { height }: { height?: number } = {},
+  { height, folder = 'docs/images' }: { height?: number; folder?: string } = {},
 ): Promise<void> {
   if (!takesScreenshots) return;
-  const path = join(__dirname, '..', '..', 'docs', 'images', `${name}.png`);
+  const path = join(__dirname, '..', '..', folder, `${name}.png`);
   const { width = 0, height: all = 0 } = page.viewportSize() ?? {};
   await page.screenshot({ path, animations: 'disabled', clip: { x: 0, y: 0, width, height: height ?? all } });
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { createDatabase, query } from '../../sandbox/dev/postgres';
+import { createDatabase, query } from '../../dev/postgres';
 import { atEnd } from './at-end';
 import { surroundings } from './surroundings';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 
 interface Session {
   application_name: string;
@@ -33,7 +33,7 @@ async function drop(adminUrl: string, name: string): Promise<void> {
       async () => {
         left = await query<Session>(
           adminUrl,
-          'SELECT application_name, state, query FROM pg_stat_activity WHERE datname = $1',
+          `SELECT application_name, state, query FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'`,
           [name],
         );
         return left.length === 0;

@@ -3,6 +3,7 @@ import { DefaultLogger } from '@temporalio/worker';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import type { Payment } from '../../db/payments';
 import { findPaymentsOfOrder } from '../../db/payments';
+import { findRefundsOfPayment, listRefunds } from '../../db/refunds';
 import type { ReviewOutcome } from '../../workflows/messages';
 import type { Shop } from './shop';
 
@@ -51,8 +52,15 @@ export class Hands {
     await attempt(() => inActivity(() => this.#alipay.resolveReview(decision)));
   }
 
+  /** One try at each refund of a payment that is under way, as their runs make it, the pause between two of them over. */
   async refund(outTradeNo: string): Promise<void> {
-    await attempt(() => inActivity(() => this.#alipay.refundPayment({ outTradeNo })));
+    for (const { outRequestNo, status } of await findRefundsOfPayment(this.#shop.db, outTradeNo)) {
+      if (status !== 'REQUESTED') continue;
+      await this.#shop.sql(`UPDATE payments SET refund_turn_until = NULL WHERE out_trade_no = :outTradeNo`, {
+        outTradeNo,
+      });
+      await attempt(() => inActivity(() => this.#alipay.refundAtAlipay({ outTradeNo, outRequestNo })));
+    }
   }
 
   async close(orderId: string, actor = 'sweep'): Promise<void> {
@@ -71,6 +79,7 @@ export class Hands {
     await inActivity(() => this.#payments.wakeUnrecorded());
     await inActivity(() => this.#payments.watchUnwatched());
     await inActivity(() => this.#payments.attendUnattended());
+    await inActivity(() => this.#payments.startRefunds());
     await attempt(() => inActivity(() => this.#alipay.askSlowly()));
     await attempt(() => inActivity(() => this.#alipay.closeLeftovers()));
     await attempt(() => inActivity(() => this.#alipay.recheckClosed()));
@@ -83,12 +92,16 @@ export class Hands {
       await this.#passTime(orderId);
       await this.close(orderId);
       await this.followUp();
-      for (const { outTradeNo, status } of await findPaymentsOfOrder(this.#shop.db, orderId)) {
+      for (const { outTradeNo } of await findPaymentsOfOrder(this.#shop.db, orderId)) {
         await this.hear(outTradeNo);
-        if (status === 'REFUNDING') await this.refund(outTradeNo);
+        await this.refund(outTradeNo);
       }
       const payments = await findPaymentsOfOrder(this.#shop.db, orderId);
-      const now = JSON.stringify(payments.map(({ outTradeNo, status }) => [outTradeNo, status]));
+      const refunds = await listRefunds(this.#shop.db, { orderId, limit: 1_000 });
+      const now = JSON.stringify([
+        payments.map(({ outTradeNo, status }) => [outTradeNo, status]),
+        refunds.map(({ outRequestNo, status }) => [outRequestNo, status]),
+      ]);
       if (now === before) return payments;
       before = now;
     }
@@ -107,13 +120,17 @@ export class Hands {
   }
 }
 
-/** A failed call of Alipay, or a lock that took too long, is what these tests are about: it leaves all as it is. */
+/**
+ * A failed call of Alipay, or a lock that took too long, is what these tests are about: it leaves all as it is. Where a busy
+ * Temporal was not told, the next try tells it, as the workflow's retry does.
+ */
 async function attempt<T>(act: () => Promise<T>): Promise<T | undefined> {
   try {
     return await act();
   } catch (error) {
     const { type } = error as { type?: string };
-    if (type !== undefined && /^(ALIPAY_|ORDER_|DATABASE_|REVIEW_REFUSED)/.test(type)) return undefined;
+    if (type !== undefined && /^(ALIPAY_|ORDER_|DATABASE_|REVIEW_REFUSED|TEMPORAL_UNAVAILABLE)/.test(type))
+      return undefined;
     throw error;
   }
 }

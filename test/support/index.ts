@@ -6,6 +6,7 @@
  *   test/time-skipping  timeSkippingEnvironment(), workflowBundle()
  *   test/integration    freshDatabase(), temporalAddress(), namespaceFor(__filename), temporalCli(), workflowBundle()
  *   test/browser        the same, and openBrowser() where the machine has a Chromium
+ *   test/long           as test/integration; what takes minutes: `npm run test:long`
  *
  *   import { freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';
  *
@@ -23,7 +24,7 @@
 export { freshDatabase } from './database';
 export { namespaceFor } from './namespaces';
 export { temporalAddress, temporalCli, timeSkippingEnvironment, workflowBundle } from './temporal';
-export { waitFor } from '../../sandbox/dev/wait-for';
+export { waitFor } from '../../dev/wait-for';
 export { openShop } from './shop';
 export { startProcess } from './processes';
 export type { Running } from './processes';

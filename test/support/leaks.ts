@@ -12,7 +12,7 @@ export interface Place {
 
 const BASE64 = /[A-Za-z0-9+/]{16,}={0,2}/g;
 
-/** Each needle that stands in a place: as it is, as a URL or JSON would write it, or inside base64. */
+/** Each needle found in a place: as it is, as a URL or JSON would write it, or inside base64. */
 export function findLeaks(needles: readonly Needle[], places: readonly Place[]): string[] {
   return places.flatMap(({ where, text }) => {
     const seen = decoded(text);

@@ -1,4 +1,5 @@
 import { expect } from '@jest/globals';
+import { auditBooks } from '../../db/audit';
 import { toFen } from '../../db/money';
 import type { Payment } from '../../db/payments';
 import { isHolding, isInReview } from '../../db/rules';
@@ -7,8 +8,8 @@ import type { Shop } from './shop';
 /** What must hold once an order has come to rest (docs/money.md), Alipay's side held against ours. */
 export async function expectLedgerRules(shop: Shop, orderId: string, payments: Payment[]): Promise<void> {
   const alipay = new Map((await shop.alipay.control.ledger()).map((line) => [line.outTradeNo, line]));
-  const [order] = await shop.sql<{ status: string; paid_by: string | null }>(
-    `SELECT status, paid_by FROM orders WHERE id = :orderId`,
+  const [order] = await shop.sql<{ status: string; paid_by: string | null; price: string }>(
+    `SELECT status, paid_by, total_amount AS price FROM orders WHERE id = :orderId`,
     { orderId },
   );
   const paid = payments.filter(({ status }) => status === 'PAID');
@@ -18,21 +19,29 @@ export async function expectLedgerRules(shop: Shop, orderId: string, payments: P
     const line = alipay.get(payment.outTradeNo);
     expectMoney(payment, line?.paidFen ?? 0, line?.refundedFen ?? 0);
     if ((line?.paidFen ?? 0) === 0) expect(['CLOSED', 'UNPAID']).toContain(payment.status);
-    // A good payment is never refunded, unless a person decides it: only one that came too late, or beside the one
-    // that paid. Of an order that is still open, only a person refunds.
-    if (payment.status === 'REFUNDED' && !(await wasDecided(shop, payment))) {
+    await expectRefunds(shop, payment);
+    // A good payment is refunded only where somebody asks for it; by itself only what came too late, or beside the one
+    // that paid.
+    const automatic = await refundsOf(shop, payment, ['late', 'duplicate']);
+    if (automatic.length > 0) {
       expect(order?.status === 'CLOSED' || order?.paid_by !== payment.outTradeNo).toBe(true);
-      expect(order?.status).not.toBe('UNPAID');
+      if (payment.supersededAt === null) expect(order?.status).not.toBe('UNPAID');
     }
   }
   const isHeld = payments.some(isHolding);
   if (order?.status === 'UNPAID' && payments.length > 0) expect(isHeld).toBe(true);
   if (payments.some(({ status }) => status === 'UNPAID'))
     expect([order?.status, isHeld]).toEqual(['UNPAID', true]);
-  if (paid.length === 1) expect(order).toEqual({ status: 'PAID', paid_by: paid[0]?.outTradeNo });
-  if (order?.status === 'PAID') expect(payments.map(({ outTradeNo }) => outTradeNo)).toContain(order.paid_by);
-  await expectTold(shop, orderId, order);
+  if (paid.length === 1) expect(order).toMatchObject({ status: 'PAID', paid_by: paid[0]?.outTradeNo });
+  if (order?.status === 'PAID') {
+    // Never at a price that it no longer has.
+    const payer = payments.find(({ outTradeNo }) => outTradeNo === order.paid_by);
+    expect(payer).toMatchObject({ totalAmount: order.price, supersededAt: null });
+  }
+  await expectTold(shop, orderId, order, payments);
   await expectNothingOwed(shop, orderId);
+  const { found } = await auditBooks(shop.db, { whole: true, settledMs: 0 });
+  expect(found.filter((violation) => violation.orderId === orderId)).toEqual([]);
 }
 
 /** The row knows the money, and no yuan that Alipay took is unaccounted for. */
@@ -49,35 +58,70 @@ function expectMoney(payment: Payment, taken: number, givenBack: number): void {
   expect(knownPaid).toBe(taken);
   if (status === 'PAID') {
     expect(taken).toBe(toFen(acceptedAmount ?? totalAmount));
-    expect(givenBack).toBe(0);
+    expect(knownRefunded).toBe(givenBack);
+    expect(givenBack).toBeLessThan(taken);
   } else {
     expect([givenBack + toFen(payment.outsideAmount ?? '0'), knownRefunded]).toEqual([taken, givenBack]);
   }
 }
 
-async function wasDecided(shop: Shop, { outTradeNo }: Payment): Promise<boolean> {
-  const decided = await shop.sql(
-    `SELECT 1 FROM payment_events WHERE out_trade_no = :outTradeNo AND event = 'review-resolved'
-       AND detail ->> 'to' IN ('REFUNDING', 'REFUNDED')`,
-    { outTradeNo },
-  );
-  return decided.length > 0;
+interface RefundRow {
+  no: string;
+  amount: string | null;
+  kind: string;
+  status: string;
+  provisional: boolean;
 }
 
-/** The order service hears one result, and then of each refund of the payment that it heard of. */
+const refundsOf = (shop: Shop, { outTradeNo }: Payment, kinds: readonly string[]): Promise<RefundRow[]> =>
+  shop.sql(
+    `SELECT out_request_no AS no, amount, kind, status, provisional FROM refunds
+     WHERE out_trade_no = :outTradeNo AND kind = ANY(:kinds)`,
+    { outTradeNo, kinds },
+  );
+
+/** Each refund that Alipay made is DONE here with its amount, and what is DONE here was made: nothing twice. */
+async function expectRefunds(shop: Shop, payment: Payment): Promise<void> {
+  const rows = await refundsOf(shop, payment, ['shop', 'operator', 'late', 'duplicate', 'portal']);
+  const made = (await shop.alipay.control.trade(payment.outTradeNo))?.refunds ?? [];
+  const known = rows.filter(({ status, provisional }) => status === 'DONE' && !provisional);
+  for (const { no, amount } of known) {
+    expect(made.filter(({ outRequestNo }) => outRequestNo === no)).toMatchObject([{ amount }]);
+  }
+  for (const { no } of rows.filter(({ status }) => status === 'REFUSED')) {
+    expect(made.map(({ outRequestNo }) => outRequestNo)).not.toContain(no);
+  }
+  const done = rows.filter(({ status }) => status === 'DONE');
+  expect(done.reduce((sum, { amount }) => sum + toFen(amount ?? '0'), 0)).toBe(toFen(payment.refundedAmount));
+  // At rest nothing is under way, but what waits for a person.
+  expect(rows.filter(({ status }) => status === 'REQUESTED')).toEqual([]);
+}
+
+/** The order service hears one result, and then once of each refund of the payment that it heard of, in sums that grow. */
 async function expectTold(
   shop: Shop,
   orderId: string,
   order: { status: string; paid_by: string | null } | undefined,
+  payments: readonly Payment[],
 ): Promise<void> {
-  const messages = await shop.sql<{ status: string; out_trade_no: string | null }>(
-    `SELECT status, out_trade_no FROM order_messages WHERE order_id = :orderId ORDER BY seq`,
+  const messages = await shop.sql<{ status: string; out_trade_no: string | null; amount: string }>(
+    `SELECT status, out_trade_no, amount FROM order_messages WHERE order_id = :orderId ORDER BY seq`,
     { orderId },
   );
   const [first, ...refunds] = messages;
   expect(first?.status).toBe(order === undefined || order.status === 'UNPAID' ? undefined : order.status);
-  for (const { status, out_trade_no: outTradeNo } of refunds) {
-    expect([status, outTradeNo]).toEqual(['REFUNDED', order?.paid_by]);
+  for (const { out_trade_no: outTradeNo } of refunds) expect(outTradeNo).toBe(order?.paid_by);
+  const sums = refunds.map(({ amount }) => toFen(amount));
+  expect(sums).toEqual([...new Set(sums)].sort((a, b) => a - b));
+  const statuses = refunds.map(({ status }) => status);
+  expect(statuses.slice(0, -1).filter((status) => status !== 'PARTIALLY_REFUNDED')).toEqual([]);
+  const paid = payments.find(({ outTradeNo }) => outTradeNo === order?.paid_by);
+  if (paid === undefined) return;
+  const back = toFen(paid.refundedAmount) + toFen(paid.outsideAmount ?? '0');
+  expect(sums.at(-1) ?? 0).toBe(back);
+  if (back > 0) {
+    const isAll = back >= toFen(paid.paidAmount ?? paid.totalAmount);
+    expect(statuses.at(-1)).toBe(isAll ? 'REFUNDED' : 'PARTIALLY_REFUNDED');
   }
 }
 

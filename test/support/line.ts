@@ -1,10 +1,16 @@
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
-import { freePorts } from '../../sandbox/dev/ports';
+import { freePorts } from './free-ports';
 
-/** A line to Temporal that can be cut. */
+/** A line to a server, that can be cut, slowed, or go dead without a word. */
 export class Line {
   readonly #sockets = new Set<Socket>();
+  readonly #onItsWay = new WeakMap<Socket, Buffer[]>();
+  #delayMs = 0;
+  #isDead = false;
+  /** How many connections were made, and how many of them somebody broke. */
+  connections = 0;
+  broken = 0;
 
   private constructor(
     readonly address: string,
@@ -18,11 +24,12 @@ export class Line {
     const server = createServer();
     const made = new Line(`127.0.0.1:${port}`, server, port);
     server.on('connection', (here) => made.#join(here, connect(Number(targetPort), hostname)));
-    await made.mend();
+    await made.restore();
     return made;
   }
 
   #join(here: Socket, there: Socket): void {
+    this.connections += 1;
     for (const [one, other] of [
       [here, there],
       [there, here],
@@ -33,24 +40,59 @@ export class Line {
         .once('close', () => {
           this.#sockets.delete(one);
           other.destroy();
-        });
-      one.pipe(other);
+        })
+        .on('data', (chunk: Buffer) => this.#carry(one, other, chunk))
+        .once('end', () => setTimeout(() => other.end(), this.#delayMs));
+      other.on('drain', () => this.#isDead || one.resume());
+      if (this.#isDead) one.pause();
     }
+  }
+
+  #carry(from: Socket, to: Socket, chunk: Buffer): void {
+    const onItsWay = this.#onItsWay.get(from) ?? [];
+    if (this.#delayMs > 0 || onItsWay.length > 0) {
+      // Bytes stay in order, also of what comes once the line is fast again.
+      onItsWay.push(chunk);
+      this.#onItsWay.set(from, onItsWay);
+      setTimeout(() => {
+        const next = onItsWay.shift();
+        if (next && to.writable) to.write(next);
+      }, this.#delayMs);
+    } else if (to.writable && !to.write(chunk)) from.pause();
   }
 
   cut(): void {
     this.server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    this.#breakAll();
   }
 
-  async mend(): Promise<void> {
+  /** From now on everything comes so much later, ms; 0: at once again. */
+  slow(delayMs: number): void {
+    this.#delayMs = delayMs;
+  }
+
+  /** Half-open: connections are there and taken, and nothing comes through; until {@link restore} breaks them. */
+  goDead(): void {
+    this.#isDead = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  async restore(): Promise<void> {
+    this.#delayMs = 0;
+    if (this.#isDead) this.#breakAll();
+    this.#isDead = false;
     if (this.server.listening) return;
     await new Promise<void>((resolve) => this.server.listen(this.port, '127.0.0.1', resolve));
   }
 
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.server.close(resolve));
-    for (const socket of this.#sockets) socket.destroy();
+    this.#breakAll();
     await closed;
+  }
+
+  #breakAll(): void {
+    this.broken += this.#sockets.size / 2;
+    for (const socket of this.#sockets) socket.destroy();
   }
 }

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 const TESTS = join(__dirname, '..');
-const TIERS_ON_REAL_SERVERS = ['integration', 'browser'];
+const TIERS_ON_REAL_SERVERS = ['integration', 'browser', 'long'];
 
 /**
  * The Temporal namespace of a test file, its own, so that files can run side by side and use the real names of queues,

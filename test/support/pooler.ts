@@ -3,9 +3,9 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe } from '@jest/globals';
-import { freePorts } from '../../sandbox/dev/ports';
-import { query } from '../../sandbox/dev/postgres';
-import { startService, untilReady } from '../../sandbox/dev/services';
+import { freePorts } from './free-ports';
+import { query } from '../../dev/postgres';
+import { startService, untilReady } from '../../dev/services';
 import { atEnd } from './at-end';
 
 /** Debian puts it where only root's PATH looks. */
@@ -25,7 +25,7 @@ if (PROGRAM === undefined) {
  * Starts PgBouncer in transaction mode before the server of a database, with so few connections to it that clients
  * have to share them. It ends with the test file.
  *
- * @param databaseUrl - what it stands before; its user may log in at the pooler too
+ * @param databaseUrl - the database behind it; its user may log in at the pooler too
  * @returns the same database by the pooler
  */
 export async function startPooler(

@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 import { stop } from './processes';
 
 const DEPLOYED = join(__dirname, '..', '..', 'deploy', 'prometheus');

@@ -1,4 +1,3 @@
-import { jest } from '@jest/globals';
 import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 import type { LogLevel } from '@temporalio/worker';
 
@@ -9,7 +8,3 @@ Runtime.install({
   logger: new DefaultLogger(level),
   telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
 });
-
-// A pipeline's machine may be busy with others, and these tests run against real clocks and servers: one that fails there
-// is tried once more, with the failure printed. At a desk it just fails.
-if (process.env['CI']) jest.retryTimes(1, { logErrorsBeforeRetry: true });

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase } from '../../db/connect';
 import { migrateUp } from '../../db/migrator';
-import { freePorts } from '../../sandbox/dev/ports';
-import { createDatabase, startPostgres } from '../../sandbox/dev/postgres';
-import { removePostgresData } from '../../sandbox/dev/postgres-home';
-import { stopServices } from '../../sandbox/dev/services';
-import { findTemporalCli } from '../../sandbox/dev/temporal-cli';
-import { startTemporal } from '../../sandbox/dev/temporal-server';
+import { freePorts } from './free-ports';
+import { createDatabase, startPostgres } from '../../dev/postgres';
+import { removePostgresData } from '../../dev/postgres-home';
+import { stopServices } from '../../dev/services';
+import { findTemporalCli } from '../../dev/temporal-cli';
+import { startTemporal } from '../../dev/temporal-server';
 import { allNamespaces } from './namespaces';
 
 // The servers of one test run, in a process of their own: it ends them when its standard input closes, which happens

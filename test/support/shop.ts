@@ -4,21 +4,25 @@ import { NativeConnection } from '@temporalio/worker';
 import type { Worker } from '@temporalio/worker';
 import { pino } from 'pino';
 import type { ActivityDependencies } from '../../activities';
-import type { GatewaySettings } from '../../activities/alipay/gateway';
-import { openGateway } from '../../activities/alipay/open';
+import type { AlipayGateway, GatewaySettings } from '../../activities/alipay/gateway';
+import { openGateways } from '../../activities/alipay/open';
 import { createMetrics } from '../../activities/metrics';
+import type { OnResult } from '../../activities/result-handler';
+import { ResultHandler } from '../../activities/result-handler';
+import type { WebhookSettings } from '../../activities/webhook';
+import { Webhook } from '../../activities/webhook';
 import { buildHttpServer } from '../../client/http';
-import type { PaymentSettings } from '../../client/payment-client';
-import { PaymentClient } from '../../client/payment-client';
+import type { PaymentSettings } from '../../client/index';
+import { PaymentClient } from '../../client/index';
 import type { Database } from '../../db/connect';
 import { openDatabase, rows } from '../../db/connect';
-import { merchantId } from '../../db/merchants';
+import { OWN_NAME } from '../../worker/config';
 import { parsePrivateKey } from '../../worker/keys';
 import { dataConverterWith } from '../../worker/payload-codec';
 import { parsePayloadKeys } from '../../worker/payload-keys';
 import type { Tracing } from '../../worker/tracing';
 import { ALL_QUEUES, createWorkers } from '../../worker/worker';
-import type { Sandbox } from '../../sandbox';
+import type { Sandbox, SandboxOptions } from '../../sandbox';
 import { startSandbox } from '../../sandbox';
 import type { LatePaymentPolicy, TaskQueue } from '../../workflows/messages';
 import { freshDatabase } from './database';
@@ -28,9 +32,15 @@ import { temporalAddress, workflowBundle } from './temporal';
 export interface ShopOptions {
   payments?: Partial<PaymentSettings>;
   latePaymentPolicy?: LatePaymentPolicy;
+  /** `REFUND_BRAKE`, fen. Default: none. */
+  refundBrakeFen?: number;
   alipay?: Partial<GatewaySettings & { maxRps: number }>;
   /** By default all, the built-in order service's too. */
   queues?: readonly TaskQueue[];
+  /** A shop without Temporal, to which results are posted. */
+  webhook?: WebhookSettings;
+  /** A shop that takes results in the workers' own process. */
+  onResult?: OnResult;
   /** As `PAYLOAD_KEYS` has them; by default nothing is encrypted. */
   payloadKeys?: string;
   /** How many times faster than Alipay the sandbox repeats a notification. */
@@ -43,6 +53,8 @@ export interface ShopOptions {
   temporal?: { address?: string; namespace?: string };
   /** Who the shop is at Alipay. Default: whom the sandbox knows by itself. */
   merchant?: { appId?: string; sellerId?: string };
+  /** More merchants, by name; each has a sandbox of its own. */
+  others?: Record<string, SandboxOptions>;
 }
 
 const SETTINGS: PaymentSettings = {
@@ -55,11 +67,15 @@ const SETTINGS: PaymentSettings = {
   sweep: { cron: '0/2 * * * * * *', parallel: 4 },
 };
 
-/** A whole shop on real servers: database, workers, HTTP server, and the sandbox that stands in for Alipay. */
+/** A whole shop on real servers: database, workers, HTTP server, and the sandbox in place of Alipay. */
 export interface Shop {
   db: Database;
   temporal: Client;
   alipay: Sandbox;
+  /** How the shop's own merchant speaks to it. */
+  gateway: AlipayGateway;
+  /** The sandboxes of its other merchants, by name. */
+  others: Record<string, Sandbox>;
   payments: PaymentClient;
   http: FastifyInstance;
   deps: ActivityDependencies;
@@ -92,33 +108,47 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
   });
   const log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
   const settings = { ...SETTINGS, ...options.payments };
-  const gatewaySettings = {
-    gateway: alipay.gateway,
-    appId: alipay.appId,
-    privateKey: parsePrivateKey(alipay.appPrivateKey).pkcs1,
-    publicKey: alipay.alipayPublicKey,
-    sellerId: alipay.sellerId,
+  const others: Record<string, Sandbox> = {};
+  for (const [name, sandbox] of Object.entries(options.others ?? {}))
+    others[name] = await startSandbox({ notifyScale: options.notifyScale ?? 60, ...sandbox });
+  const settingsFor = (name: string, sandbox: Sandbox) => ({
+    name,
+    gateway: sandbox.gateway,
+    appId: sandbox.appId,
+    privateKey: parsePrivateKey(sandbox.appPrivateKey).pkcs1,
+    publicKey: sandbox.alipayPublicKey,
+    sellerId: sandbox.sellerId,
+    appAuthToken: options.others?.[name]?.authorised?.appAuthToken,
     notifyUrl: '',
     timeoutMs: 2_000,
     ...options.alipay,
-  };
+  });
   // The gateway is told where to notify once the HTTP server has a port; both need the other.
-  const gateway = openGateway(db, gatewaySettings);
-  const payments = new PaymentClient({ temporal, db, alipay: gateway, settings, log });
+  const gateways = openGateways(db, [
+    settingsFor(OWN_NAME, alipay),
+    ...Object.entries(others).map(([name, sandbox]) => settingsFor(name, sandbox)),
+  ]);
+  const { own: gateway } = gateways;
+  const payments = new PaymentClient({ temporal, db, alipay: gateways, settings, log });
   const http = buildHttpServer({ payments, config: { host: '127.0.0.1', port: 0 }, log });
-  gateway.settings.notifyUrl = `${await http.listen({ host: '127.0.0.1', port: 0 })}/alipay/notify`;
+  const notifyUrl = `${await http.listen({ host: '127.0.0.1', port: 0 })}/alipay/notify`;
+  for (const { settings: own } of gateways.all) own.notifyUrl = notifyUrl;
   const deps: ActivityDependencies = {
     db,
-    alipay: gateway,
-    merchants: [merchantId(gatewaySettings)],
+    alipay: gateways,
     temporal,
+    ...(options.webhook && { receiver: new Webhook(options.webhook, createMetrics()) }),
+    ...(options.onResult && { receiver: new ResultHandler(options.onResult) }),
     log,
     metrics: createMetrics(),
     latePaymentPolicy: options.latePaymentPolicy ?? 'refund',
+    refundBrakeFen: options.refundBrakeFen ?? null,
     closeMarginMs: settings.closeMarginMs,
     checks: settings.checks,
     intervalMs: settings.intervalMs,
     slowChecksMs: settings.slowChecksMs,
+    billOrigins: [],
+    billPrefixes: [],
   };
   let workers: Worker[] = [];
   let running: Promise<unknown> = Promise.resolve();
@@ -127,6 +157,8 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     db,
     temporal,
     alipay,
+    gateway,
+    others,
     payments,
     http,
     deps,
@@ -162,7 +194,7 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     async close() {
       await shop.stopWorkers();
       await http.close();
-      await alipay.close();
+      await Promise.all([alipay, ...Object.values(others)].map((sandbox) => sandbox.close()));
       await db.destroy();
       await connection.close();
     },

@@ -1,16 +1,30 @@
-import type { TimeSkippingExecutable } from '../../sandbox/dev/time-skipping-server';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TimeSkippingExecutable } from './time-skipping-server';
 import type { RunningServers } from './servers';
 
 /** What the global setups prepared; the environment carries it, since test files run in other processes. */
 interface Surroundings {
   servers: RunningServers;
   timeSkipping: TimeSkippingExecutable;
+  /** A folder for the workflow bundles of this run: each is made once, for all test files. */
+  bundles: string;
 }
 
 const variable = (part: keyof Surroundings): string => `DURABLE_ALIPAY_TEST_${part.toUpperCase()}`;
 
 /** Called by the global setups alone. */
-export function setup(parts: Partial<Surroundings>): void {
+export function setup(parts: Omit<Partial<Surroundings>, 'bundles'>): void {
+  if (!process.env[variable('bundles')]) {
+    const bundles = mkdtempSync(join(tmpdir(), 'durable-alipay-bundles-'));
+    process.once('exit', () => rmSync(bundles, { recursive: true, force: true }));
+    setVariables({ bundles });
+  }
+  setVariables(parts);
+}
+
+function setVariables(parts: Partial<Surroundings>): void {
   for (const [part, value] of Object.entries(parts)) {
     process.env[variable(part as keyof Surroundings)] = JSON.stringify(value);
   }

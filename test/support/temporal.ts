@@ -1,7 +1,10 @@
+import { createHash } from 'node:crypto';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { WorkflowBundleWithSourceMap } from '@temporalio/worker';
-import { registerSearchAttributes } from '../../sandbox/dev/search-attributes';
+import type { WorkflowBundlePath } from '@temporalio/worker';
+import { KEYWORD } from '../../worker/search-attributes';
+import { SEARCH_ATTRIBUTES } from '../../workflows/messages';
 import { surroundings } from './surroundings';
 
 /** `host:port` of the real Temporal server of this run. */
@@ -20,11 +23,13 @@ export async function timeSkippingEnvironment(): Promise<TestWorkflowEnvironment
   const environment = await Environment.createTimeSkipping({
     server: { executable: surroundings('timeSkipping') },
   });
-  await registerSearchAttributes(environment.connection, environment.namespace ?? 'default');
+  const { connection, namespace = 'default' } = environment;
+  for (const name of Object.values(SEARCH_ATTRIBUTES)) {
+    const searchAttributes = { [name]: KEYWORD };
+    await connection.operatorService.addSearchAttributes({ namespace, searchAttributes });
+  }
   return environment;
 }
-
-const bundles = new Map<string, Promise<WorkflowBundleWithSourceMap>>();
 
 /** What is bundled where it is not the application as it runs in clear. */
 interface BundleOptions {
@@ -36,27 +41,21 @@ interface BundleOptions {
   workflowInterceptorModules?: string[] | undefined;
 }
 
-/** The workflows as `Worker.create` takes them (`workflowBundle`), bundled once however many workers a test file makes. */
-export function workflowBundle(options: BundleOptions = {}): Promise<WorkflowBundleWithSourceMap> {
-  const key = JSON.stringify(options);
-  let bundle = bundles.get(key);
-  if (!bundle) {
-    bundle = bundleQuietly(options);
-    bundles.set(key, bundle);
-  }
-  return bundle;
-}
-
-async function bundleQuietly({
+/** The workflows as `Worker.create` takes them (`workflowBundle`), bundled once however many test files need them. */
+export async function workflowBundle({
   workflowsPath = join(__dirname, '..', '..', 'workflows'),
   failureConverterPath,
   workflowInterceptorModules = [],
-}: BundleOptions): Promise<WorkflowBundleWithSourceMap> {
-  const { bundleWorkflowCode, DefaultLogger } = await import('@temporalio/worker');
-  return bundleWorkflowCode({
-    workflowsPath,
-    failureConverterPath,
-    workflowInterceptorModules,
-    logger: new DefaultLogger('ERROR'),
-  });
+}: BundleOptions = {}): Promise<WorkflowBundlePath> {
+  const options = { workflowsPath, failureConverterPath, workflowInterceptorModules };
+  const name = createHash('sha256').update(JSON.stringify(options)).digest('hex');
+  const codePath = join(surroundings('bundles'), `${name}.js`);
+  if (!existsSync(codePath)) {
+    const { bundleWorkflowCode, DefaultLogger } = await import('@temporalio/worker');
+    const { code } = await bundleWorkflowCode({ ...options, logger: new DefaultLogger('ERROR') });
+    // Two test processes may do this at once.
+    writeFileSync(`${codePath}.${process.pid}`, code);
+    renameSync(`${codePath}.${process.pid}`, codePath);
+  }
+  return { codePath };
 }

@@ -55,7 +55,7 @@ describe('a payment that nobody makes', () => {
     expect(stage.world.toldOrders).not.toContain(row.orderId);
   });
 
-  it('is settled all the same where the row says so in the end, whoever wrote it', async () => {
+  it('is settled if the row finally says so, no matter who wrote it', async () => {
     const { row, handle } = await stage.startPayment();
     await stage.environment.sleep('150s');
     Object.assign(row, { status: 'CLOSED' });

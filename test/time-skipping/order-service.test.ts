@@ -19,6 +19,7 @@ const result = (orderId: string, more: Partial<PaymentResult> = {}): PaymentResu
   status: 'PAID',
   tradeNo: '2026010122001000000000000001',
   totalAmount: '12.30',
+  refundedAmount: '0.00',
   at: '2026-01-01T00:00:00.000Z',
   ...more,
 });

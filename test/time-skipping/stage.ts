@@ -6,7 +6,7 @@ import type { ConfirmPaymentInput, Recorded } from '../../workflows/messages';
 import { SIGNALS, TASK_QUEUES, WORKFLOWS, paymentWorkflowId } from '../../workflows/messages';
 import { timeSkippingEnvironment, workflowBundle } from '../support';
 import type { FakePayment } from './world';
-import { World } from './world';
+import { FakeWorld } from './world';
 
 const SECOND = 1_000;
 export const MINUTE = 60 * SECOND;
@@ -33,7 +33,7 @@ export interface PaymentOnStage {
 /** The real workflows on a server whose time skips, with the outside worlds in memory. */
 export interface Stage {
   environment: TestWorkflowEnvironment;
-  world: World;
+  world: FakeWorld;
   /** Starts a payment's workflow as checkout does: three checks, one minute apart. */
   startPayment: (row?: Partial<FakePayment>, input?: Partial<ConfirmPaymentInput>) => Promise<PaymentOnStage>;
   close: () => Promise<void>;
@@ -42,7 +42,7 @@ export interface Stage {
 /** Opens a stage for one test file; the file closes it. */
 export async function openStage(): Promise<Stage> {
   const environment = await patiently(timeSkippingEnvironment);
-  const world = new World(() => environment.currentTimeMs());
+  const world = new FakeWorld(() => environment.currentTimeMs());
   const workers = await createWorkers(environment, world);
   const running = Promise.all(workers.map((worker) => worker.run()));
   let payments = 0;
@@ -73,7 +73,7 @@ async function patiently<T>(open: () => Promise<T>, tries = 4): Promise<T> {
 
 async function createWorkers(
   { nativeConnection: connection }: TestWorkflowEnvironment,
-  world: World,
+  world: FakeWorld,
 ): Promise<Worker[]> {
   const bundle = await workflowBundle();
   return Promise.all([
@@ -95,7 +95,7 @@ async function createWorkers(
 
 async function startPayment(
   { client }: TestWorkflowEnvironment,
-  world: World,
+  world: FakeWorld,
   outTradeNo: string,
   row: Partial<FakePayment>,
   input: Partial<ConfirmPaymentInput>,

@@ -3,6 +3,7 @@ import { ApplicationFailure, WorkflowFailedError } from '@temporalio/client';
 import type { sweepExpiredOrders } from '../../workflows';
 import type { SweepInput, SweepReport } from '../../workflows/messages';
 import { TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
+import { waitFor } from '../support';
 import type { Stage } from './stage';
 import { openStage } from './stage';
 import type { Chunk } from './world';
@@ -82,6 +83,8 @@ describe('a sweep', () => {
   it('works on as many chunks at once as it may, and never on more', async () => {
     expire(120);
     stage.world.onChunk = async () => {
+      // The first ones wait for each other: on a busy machine one would be over before the third begins.
+      await waitFor(() => stage.world.busiest >= 3, { what: 'three chunks at once', timeoutMs: 30_000 });
       await aMoment();
       return {};
     };

@@ -2,11 +2,14 @@ import type { ApplicationFailure } from '@temporalio/common';
 import { AlipayError } from '../../activities/alipay/errors';
 import type { AlipayErrorKind } from '../../activities/alipay/errors';
 import { toFailure } from '../../activities/failures';
-import { heldOrder, unknownOrder, unknownPayment } from '../../db/ledger';
+import { heldOrder, unknownOrder, unknownPayment, unknownRefund } from '../../db/ledger';
 import { PaymentError } from '../../workflows/errors';
 import type {
   AlipayQueueActivities,
   Answer,
+  BillOfMerchant,
+  BillReport,
+  BillState,
   ChunkReport,
   CloseOrderInput,
   ExpiredOrder,
@@ -17,6 +20,9 @@ import type {
   PaymentsQueueActivities,
   QueryAlipayInput,
   Recorded,
+  RefundPaymentInput,
+  RefundState,
+  ResolveRefund,
   ResolveReview,
 } from '../../workflows/messages';
 
@@ -39,13 +45,23 @@ export interface FakePayment extends Recorded {
   evidence: Partial<Recorded>[];
   /** What its run planned, in ms; null: no more checks. */
   plans: (number | null)[];
-  /** What a refund brings, a failure or a row, one each time; then REFUNDED. */
-  refunds: (ApplicationFailure | Partial<Recorded>)[];
   /** Whether the order service's queue takes what it is told; one failure each time. */
   tellings: ApplicationFailure[];
   /** By what the answer to a decision is lost that was carried out; one failure each time. */
   lostDecisions: ApplicationFailure[];
 }
+
+/** A row of `refunds`, and what asking for it brings: a failure or a row, one each time; then DONE. */
+export interface FakeRefund extends RefundState {
+  tries: (ApplicationFailure | Partial<RefundState>)[];
+}
+
+const stateOf = ({ outTradeNo, outRequestNo, status, amount }: FakeRefund): RefundState => ({
+  outTradeNo,
+  outRequestNo,
+  status,
+  amount,
+});
 
 /** The failure as it leaves the real activities. */
 export const alipayFailure = (kind: AlipayErrorKind): ApplicationFailure =>
@@ -75,6 +91,50 @@ export class Held {
   }
 }
 
+const SELLER_ID = '2088000000000000';
+
+/** A day's bill: what fetching it brings, one failure each time, and how many discrepancies it has. */
+export class FakeBill {
+  readonly failures: Error[] = [];
+  isThere = true;
+  /** How many are open, and how many of them each call repairs. */
+  open = 0;
+  repairs: number[] = [];
+  /** So many comparisons do not show yet what was repaired. */
+  late = 0;
+  readonly fetched: string[] = [];
+  #shown = 0;
+  #repaired = false;
+
+  fetch({ date }: BillOfMerchant): boolean {
+    this.fetched.push(date);
+    const failure = this.failures.shift();
+    if (failure) throw failure;
+    return this.isThere;
+  }
+
+  compare({ date }: BillOfMerchant): BillState & { report: BillReport } {
+    const none = { count: 0, amount: '0.00' };
+    if (this.#repaired && this.late > 0) this.late -= 1;
+    else this.#shown = this.open;
+    const report: BillReport = {
+      bill: { payments: none, refunds: none, other: none, fees: '0.00' },
+      matched: { payments: none, refunds: none },
+      foreign: none,
+      discrepancies: {},
+      open: this.#shown,
+    };
+    return { sellerId: SELLER_ID, date, status: 'COMPARED', because: null, report };
+  }
+
+  repair(): KindReport {
+    const done = this.repairs.shift() ?? 0;
+    this.open -= done;
+    this.#repaired = true;
+    return { done, failed: 0, left: this.repairs.length > 0 };
+  }
+}
+
 /** One chunk that the sweep handed to an activity. */
 export interface Chunk {
   orderIds: string[];
@@ -86,11 +146,12 @@ export interface Chunk {
  * The outside worlds in memory, typed by the real activities, so that workflows can be watched at their real
  * durations: no database and no gateway keeps a clock that skips.
  */
-export class World {
+export class FakeWorld {
   readonly asks: Ask[] = [];
   readonly toldOrders: string[] = [];
   readonly decisions: (ResolveReview & { outTradeNo: string })[] = [];
-  readonly refundsTried: { outTradeNo: string; at: number }[] = [];
+  readonly refundsTried: { outRequestNo: string; at: number }[] = [];
+  readonly refundDecisions: (ResolveRefund & RefundPaymentInput)[] = [];
   readonly actedOn: PaymentResult[] = [];
   readonly chunks: Chunk[] = [];
   readonly cancelled: CloseOrderInput[] = [];
@@ -107,8 +168,11 @@ export class World {
   probes = 0;
   /** What one kind of due work brings; may throw. */
   onKind: (kind: string) => Promise<KindReport> = () => Promise.resolve({ done: 0, failed: 0, left: false });
+  dueBills: { merchant: string; sellerId: string; date: string }[] = [];
+  readonly bill = new FakeBill();
   readonly orders = new Map<string, OrderStatus | 'HELD'>();
   readonly #payments = new Map<string, FakePayment>();
+  readonly #refunds = new Map<string, FakeRefund>();
   #stored = 0;
 
   constructor(private readonly now: () => Promise<number>) {}
@@ -123,13 +187,26 @@ export class World {
       replies: ['not-exist'],
       evidence: [],
       plans: [],
-      refunds: [],
       tellings: [],
       lostDecisions: [],
       ...row,
     };
     this.#payments.set(outTradeNo, payment);
     return payment;
+  }
+
+  /** Puts a row into the table of refunds. */
+  placeRefund(outRequestNo: string, row: Partial<FakeRefund> = {}): FakeRefund {
+    const refund: FakeRefund = {
+      outTradeNo: `trade_of_${outRequestNo}`,
+      outRequestNo,
+      status: 'REQUESTED',
+      amount: '3.00',
+      tries: [],
+      ...row,
+    };
+    this.#refunds.set(outRequestNo, refund);
+    return refund;
   }
 
   /** Stores a notification; returns its id. What it makes of the row is the ledger's to decide: here the test's. */
@@ -148,12 +225,18 @@ export class World {
       recordAndTell: ({ outTradeNo }) => this.#attempt(() => this.#recordAndTell(outTradeNo)),
       readPayment: ({ outTradeNo }) => this.#attempt(() => recorded(this.#payment(outTradeNo))),
       planCheck: ({ outTradeNo, inMs }) => this.#attempt(() => this.#plan(outTradeNo, inMs)),
-      tellOrderService: ({ orderId }) => this.#attempt(() => this.#tell(orderId)),
+      tellOrderService: ({ orderId }) => this.#attempt(() => ({ told: this.#tell(orderId), isLeft: false })),
       findExpiredOrders: ({ after, limit }) => this.#attempt(() => this.#page(after, limit)),
       tellUndelivered: () => this.onKind('undelivered'),
       wakeUnrecorded: () => this.onKind('unrecorded'),
       watchUnwatched: () => this.onKind('unwatched'),
       attendUnattended: () => this.onKind('unattended'),
+      auditTables: () => Promise.resolve({ orders: 0, violations: 0, byCheck: {}, yuan: '0.00', seconds: 0 }),
+      findDueBills: () => Promise.resolve(this.dueBills),
+      compareBill: (bill) => this.#attempt(() => this.bill.compare(bill)),
+      noteNoBill: ({ date, status, because }) =>
+        Promise.resolve({ sellerId: SELLER_ID, date, status, because, report: null }),
+      startRefunds: () => this.onKind('refunds'),
     };
   }
 
@@ -163,11 +246,14 @@ export class World {
       closeExpiredOrders: (chunk) => this.#closeChunk({ dryRun: false, ...chunk }),
       probeAlipay: () => this.#probe(),
       cancelOrder: (input) => this.#attempt(() => this.#cancel(input)),
-      refundPayment: ({ outTradeNo }) => this.#refund(outTradeNo),
+      refundAtAlipay: ({ outRequestNo }) => this.#attempt(() => this.#refund(outRequestNo)),
+      resolveRefund: (decision) => this.#attempt(() => this.#resolveRefund(decision)),
       resolveReview: (decision) => this.#attempt(() => this.#resolve(decision)),
       askSlowly: () => this.onKind('slowChecks'),
       closeLeftovers: () => this.onKind('leftovers'),
       recheckClosed: () => this.onKind('rechecks'),
+      fetchBill: (bill) => this.#attempt(() => this.bill.fetch(bill)),
+      repairBill: () => this.#attempt(() => this.bill.repair()),
     };
   }
 
@@ -218,12 +304,26 @@ export class World {
     return Promise.resolve(this.isUp);
   }
 
-  async #refund(outTradeNo: string): Promise<Recorded> {
-    this.refundsTried.push({ outTradeNo, at: await this.now() });
-    const payment = this.#payment(outTradeNo);
-    const outcome = payment.refunds.shift() ?? { status: 'REFUNDED' };
+  async #refund(outRequestNo: string): Promise<RefundState> {
+    const refund = this.#refundOf(outRequestNo);
+    if (refund.status !== 'REQUESTED') return stateOf(refund);
+    this.refundsTried.push({ outRequestNo, at: await this.now() });
+    const outcome = refund.tries.shift() ?? { status: 'DONE' };
     if (outcome instanceof Error) throw outcome;
-    return recorded(Object.assign(payment, outcome));
+    return stateOf(Object.assign(refund, outcome));
+  }
+
+  #resolveRefund(decision: ResolveRefund & RefundPaymentInput): RefundState {
+    this.refundDecisions.push(decision);
+    const refund = this.#refundOf(decision.outRequestNo);
+    if (refund.status !== 'REVIEW') throw new PaymentError('REVIEW_REFUSED', `it is ${refund.status}`);
+    return stateOf(Object.assign(refund, { status: decision.to }));
+  }
+
+  #refundOf(outRequestNo: string): FakeRefund {
+    const refund = this.#refunds.get(outRequestNo);
+    if (!refund) throw unknownRefund(outRequestNo);
+    return refund;
   }
 
   #resolve(decision: ResolveReview & { outTradeNo: string }): Recorded {

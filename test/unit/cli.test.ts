@@ -1,25 +1,43 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { runCli } from '../../client/cli';
 import type { CliPayments } from '../../client/cli/command';
 import type { Finding } from '../../client/doctor';
+import type { ProofAudit } from '../../activities/proofs';
 import type {
+  AuditResult,
   LastSweep,
+  ListDecided,
+  ListedDecision,
   ListedMerchant,
+  Pause,
   PaymentRun,
+  Proofs,
+  ReconciliationReport,
   ScheduleState,
   UnmatchedNotification,
-} from '../../client/payment-client';
+  RefundView,
+} from '../../client/index';
 import type { WatchSweep } from '../../client/sweep';
 import type { Order } from '../../db/orders';
+import type { OrderMessage } from '../../db/order-messages';
 import type { PaymentEvent } from '../../db/payment-events';
 import type { Payment } from '../../db/payments';
 import { ENVIRONMENT } from '../../worker/config';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 import { PaymentError } from '../../workflows/errors';
 import type { ErrorCode } from '../../workflows/errors';
-import type { FollowUpReport, PaymentState, SweepReport } from '../../workflows/messages';
+import type {
+  BillReport,
+  FollowUpReport,
+  PaymentState,
+  Reconciliation,
+  SweepReport,
+} from '../../workflows/messages';
 
 const CREATED = new Date('2026-01-01T00:00:00Z');
 
@@ -34,7 +52,9 @@ const ORDER: Order = {
   expiresAt: new Date('2026-01-02T00:00:00Z'),
   paidAt: null,
   paidBy: null,
+  refundedAmount: '0.00',
   closedAt: null,
+  ifPaidLater: null,
 };
 
 const PAYMENT: Payment = {
@@ -42,6 +62,7 @@ const PAYMENT: Payment = {
   orderId: 'A-1',
   merchant: '2021000000000000/2088000000000000',
   product: 'page',
+  requestDigest: null,
   totalAmount: '12.30',
   status: 'REVIEW',
   tradeNo: '2026010122001',
@@ -56,11 +77,46 @@ const PAYMENT: Payment = {
   callbackContent: { trade_status: 'TRADE_SUCCESS', buyer_id: '2088hunter2', sign: 'hunter2' },
   reviewReason: 'the amount differs',
   refundedAmount: '0.00',
+  refundSeen: '0.00',
+  supersededAt: null,
   recheckAt: null,
   createdAt: CREATED,
   updatedAt: CREATED,
   closedAt: null,
   refundedAt: null,
+};
+
+const REFUND: RefundView = {
+  refundId: 'R-17',
+  orderId: 'A-1',
+  outTradeNo: 'P1',
+  amount: '3.00',
+  status: 'REQUESTED',
+  kind: 'shop',
+  reason: 'one cup was broken',
+  because: null,
+  requestedBy: 'li',
+  requestedAt: CREATED,
+  doneAt: null,
+};
+
+const PAUSED: Pause = { what: 'refunds', merchant: null, actor: 'li', reason: 'a bug', since: CREATED };
+
+const DECIDED: ListDecided = {
+  dryRun: false,
+  done: 1,
+  refused: 0,
+  failed: 0,
+  amount: '12.30',
+  hasMore: true,
+  payments: [
+    { outTradeNo: 'P1', orderId: 'A-1', amount: '12.30', outcome: 'decided', code: null, why: null },
+  ],
+};
+
+const REFUSED_DECISION: ListedDecision = {
+  ...{ outTradeNo: 'P2', orderId: 'A-2', amount: '5.00', outcome: 'refused', code: 'REVIEW_REFUSED' },
+  why: 'P2 cannot become REFUNDING: Alipay says WAIT_BUYER_PAY.',
 };
 
 const MERCHANTS: ListedMerchant[] = [
@@ -152,6 +208,16 @@ const RUNS: PaymentRun[] = [
   { runId: '5e11aa90-2222', status: 'RUNNING', startedAt: new Date('2026-01-01T00:01:59Z'), endedAt: null },
 ];
 
+const RESULT: OrderMessage = {
+  messageId: 'PAID-P1',
+  outTradeNo: 'P1',
+  status: 'PAID',
+  createdAt: CREATED,
+  toldAt: null,
+  toldBy: null,
+  lastError: 'ORDER_SERVICE_REFUSED: it answered 422',
+};
+
 const UNMATCHED: UnmatchedNotification = {
   id: '7',
   outTradeNo: 'P404',
@@ -172,6 +238,33 @@ const SCHEDULE: ScheduleState = {
   nextTimes: [0, 30, 60].map((s) => new Date(Date.UTC(2999, 0, 1, 0, 0, s))),
 };
 
+const AUDITED: AuditResult = {
+  orders: null,
+  violations: 0,
+  byCheck: {},
+  yuan: '0.00',
+  seconds: 1.2,
+  found: [],
+};
+const VIOLATION = {
+  name: 'paid-unexplained',
+  orderId: 'A-1',
+  outTradeNo: 'P1',
+  amount: '12.30',
+  since: CREATED,
+};
+const PROVED: ProofAudit = { payments: 3, proven: 2, unprovable: 1, faults: [], keys: ['ab12'] };
+const PROOF_FAULT = {
+  ...({
+    fault: 'amount-differs',
+    outTradeNo: 'P1',
+    orderId: 'A-1',
+    evidenceId: null,
+    since: CREATED,
+  } as const),
+  says: '12.31, signed: 12.30',
+};
+const PROOFS: Proofs = { evidence: [], keys: [] };
 const FOLLOW_UP: ScheduleState = { ...SCHEDULE, scheduleId: 'follow-up' };
 
 const NONE = { done: 0, failed: 0, left: false };
@@ -183,6 +276,7 @@ const FOLLOWED_UP: FollowUpReport = {
   unattended: NONE,
   leftovers: NONE,
   rechecks: NONE,
+  refunds: NONE,
 };
 
 const LAST: LastSweep = {
@@ -213,6 +307,55 @@ interface Run {
   closed: number;
 }
 
+const RECONCILED: Reconciliation = {
+  sellerId: '2088000000000000',
+  date: '2026-01-01',
+  status: 'COMPARED',
+  because: null,
+  executed: true,
+  report: {
+    bill: {
+      payments: { count: 3, amount: '36.90' },
+      refunds: { count: 0, amount: '0.00' },
+      other: { count: 0, amount: '0.00' },
+      fees: '-0.21',
+    },
+    matched: { payments: { count: 1, amount: '12.30' }, refunds: { count: 0, amount: '0.00' } },
+    foreign: { count: 1, amount: '12.30' },
+    discrepancies: { 'payment-unrecorded': { found: 2, repaired: 2, open: 0, openAmount: '0.00' } },
+    open: 0,
+  },
+};
+
+const FOUND: ReconciliationReport['found'][number] = {
+  id: '1',
+  kind: 'payment-unrecorded',
+  outTradeNo: 'P1',
+  outRequestNo: '',
+  tradeNo: '2026010122001',
+  billAmount: '12.30',
+  ourAmount: '12.30',
+  foundAt: CREATED,
+  goneAt: null,
+};
+
+/** The same with one that is open. */
+const OPEN: Reconciliation = {
+  ...RECONCILED,
+  report: {
+    ...(RECONCILED.report as BillReport),
+    discrepancies: { 'payment-unrecorded': { found: 2, repaired: 1, open: 1, openAmount: '12.30' } },
+    open: 1,
+  },
+};
+
+const BILL_REPORT: ReconciliationReport = {
+  ...RECONCILED,
+  lines: 3,
+  updatedAt: CREATED,
+  found: [FOUND, { ...FOUND, id: '2', outTradeNo: 'P1<script>', goneAt: CREATED }],
+};
+
 /** Runs one command against a shop in which everything goes well, except for what `changes` says. */
 async function run(
   line: string[],
@@ -239,10 +382,18 @@ async function run(
     }),
     closeOrder: answer('closeOrder', { ...ORDER, status: 'CLOSED' }),
     order: answer('order', ORDER),
+    refund: answer('refund', REFUND),
+    refundStatus: answer('refundStatus', REFUND),
+    refunds: answer('refunds', [
+      REFUND,
+      { ...REFUND, status: 'REVIEW', amount: null, because: 'REFUND_NOT_PROVEN' },
+    ]),
+    resolveRefund: answer('resolveRefund', { ...REFUND, status: 'DONE', doneAt: CREATED }),
     payment: answer('payment', PAYMENT),
     status: answer('status', STATE),
     checkNow: answer('checkNow', STATE),
     resolveReview: answer('resolveReview', { ...STATE, status: 'REFUNDING' }),
+    resolveReviews: answer('resolveReviews', DECIDED),
     reviews: answer('reviews', [PAYMENT, { ...PAYMENT, status: 'PAID' }]),
     unmatched: answer('unmatched', [UNMATCHED]),
     resolveUnmatched: answer('resolveUnmatched', { ...UNMATCHED, resolvedBy: 'li', resolution: 'refunded' }),
@@ -252,11 +403,16 @@ async function run(
     runs: answer('runs', RUNS),
     payments: answer('payments', [PAYMENT]),
     events: answer('events', EVENTS),
+    results: answer('results', [RESULT]),
+    resendResults: answer('resendResults', [RESULT]),
+    skipResult: answer('skipResult', { ...RESULT, toldAt: CREATED, toldBy: 'nobody' as const }),
     sweep: {
       install: answer('install', {
         scheduleId: 'sweep-expired-orders',
         nextTimes: SCHEDULE.nextTimes,
         followUp: { scheduleId: 'follow-up', nextTimes: SCHEDULE.nextTimes },
+        reconcile: { scheduleId: 'reconcile-bills', nextTimes: SCHEDULE.nextTimes },
+        audit: { scheduleId: 'audit-books', nextTimes: SCHEDULE.nextTimes },
       }),
       run: (input, watch) => answer('run', REPORT)(...(watch ? [input, watch] : [input])),
       report: answer('report', LAST),
@@ -267,6 +423,23 @@ async function run(
       run: answer('run', FOLLOWED_UP),
       pause: answer('pause', { ...FOLLOW_UP, paused: true, note: 'li: maintenance', nextTimes: [] }),
       resume: answer('resume', FOLLOW_UP),
+    },
+    audit: {
+      run: answer('run', AUDITED),
+      evidence: answer('evidence', PROVED),
+      proofs: answer('proofs', PROOFS),
+    },
+    reconcile: {
+      run: (which, watch) => answer('run', RECONCILED)(...(watch ? [which, watch] : [which])),
+      report: answer('report', BILL_REPORT),
+      list: answer('list', []),
+      pause: answer('pause', { ...SCHEDULE, paused: true, note: 'li: maintenance', nextTimes: [] }),
+      resume: answer('resume', SCHEDULE),
+    },
+    pauses: {
+      pause: answer('pause', PAUSED),
+      resume: answer('resume', PAUSED),
+      list: answer('list', [PAUSED]),
     },
     close: () => {
       seen.closed += 1;
@@ -285,6 +458,7 @@ async function run(
       for (const finding of findings) tell?.(finding);
       return Promise.resolve(findings);
     },
+    start: (part) => seen.asked.push(['start', part]),
     serveCodec: () => {
       seen.asked.push(['serveCodec', undefined]);
       return Promise.resolve();
@@ -308,24 +482,39 @@ const COMMANDS: string[][] = [
   ['payment', 'refund', 'P1', '--reason', 'sold out'],
   ['order', 'show', 'A-1'],
   ['order', 'close', 'A-1', '--reason', 'sold out'],
+  ['order', 'resend', 'A-1', '--reason', 'lost'],
+  ['order', 'skip', 'A-1', 'PAID-P1', '--reason', 'booked by hand'],
   ['review', 'list'],
   ['review', 'resolve', 'P1', '--to', 'CLOSED', '--reason', 'it never came'],
+  ['review', 'resolve-all', '--because', 'REFUND_BRAKE', '--to', 'REFUNDING', '--reason', 'a rush'],
   ['unmatched', 'list'],
   ['unmatched', 'resolve', '7', '--reason', 'refunded'],
   ['merchant', 'list'],
   ['merchant', 'set', 'A/1', '--seller-id', '2', '--reason', 'slip'],
+  ['pause', 'list'],
+  ['pause', 'refunds', '--reason', 'a bug'],
+  ['pause', 'merchant', 'default', '--reason', 'wrong prices'],
+  ['resume', 'refunds', '--reason', 'restored'],
+  ['resume', 'merchant', 'default', '--reason', 'right prices'],
   ['sweep', 'install'],
   ['sweep', 'run'],
   ['sweep', 'dry-run'],
   ['sweep', 'pause', '--reason', 'maintenance'],
   ['sweep', 'resume', '--reason', 'over'],
   ['sweep', 'report'],
+  ['reconcile', 'run'],
+  ['reconcile', 'preview'],
+  ['reconcile', 'report'],
+  ['reconcile', 'pause', '--reason', 'maintenance'],
+  ['reconcile', 'resume', '--reason', 'over'],
+  ['audit'],
+  ['audit', '--evidence'],
   ['follow-up', 'run'],
   ['follow-up', 'pause', '--reason', 'maintenance'],
   ['follow-up', 'resume', '--reason', 'over'],
 ];
 
-const isOneWord = ([first = '']: string[]): boolean => ['checkout', 'doctor'].includes(first);
+const isOneWord = ([first = '']: string[]): boolean => ['checkout', 'doctor', 'audit'].includes(first);
 
 /** Those that print, among them the one that needs no connection. */
 const ALL_COMMANDS = [...COMMANDS, ['doctor']];
@@ -421,8 +610,8 @@ describe('every command', () => {
     [['payment', 'check', ''], 'outTradeNo must be'],
     [['order', 'show', 'A 1'], 'orderId must be'],
     [
-      ['checkout', 'A-1', '--amount', '1e3', '--subject', 'a/b'],
-      'subject must not contain / = or &; totalAmount must be',
+      ['checkout', 'A-1', '--amount', '1e3', '--subject', ' '],
+      'subject must not be blank; totalAmount must be',
     ],
     [['payment', 'refund', 'P-1', '--reason', 'sold out'], 'outTradeNo must be'],
     [['review', 'resolve', 'P-1', '--to', 'PAID', '--reason', 'x'], 'outTradeNo must be'],
@@ -476,10 +665,19 @@ describe('what strangers have written into a row', () => {
     unmatched: () =>
       Promise.resolve([{ ...UNMATCHED, outTradeNo: of('P'), tradeNo: of('1'), totalAmount: of('5') }]),
     resolveUnmatched: () => Promise.resolve({ ...UNMATCHED, resolvedBy: of('li'), resolution: of('x') }),
+    results: () => Promise.resolve([{ ...RESULT, lastError: of('fault') }]),
+    resendResults: () => Promise.resolve([{ ...RESULT, lastError: of('fault') }]),
+    skipResult: () => Promise.resolve({ ...RESULT, lastError: of('fault') }),
+    resolveReviews: () =>
+      Promise.resolve({ ...DECIDED, payments: DECIDED.payments.map((one) => ({ ...one, why: of('odd') })) }),
     merchants: () => Promise.resolve(MERCHANTS.map((one) => ({ ...one, gateway: of('https://x/') }))),
     correctMerchant: () => Promise.resolve({ from: of('A/1'), to: of('A/2'), orders: 3, payments: 4 }),
     sweep: {
-      install: () => Promise.resolve({ ...SCHEDULE, scheduleId: of('sweep'), followUp: FOLLOW_UP }),
+      install: () =>
+        Promise.resolve({
+          ...{ ...SCHEDULE, scheduleId: of('sweep') },
+          ...{ followUp: FOLLOW_UP, reconcile: SCHEDULE, audit: SCHEDULE },
+        }),
       run: () => Promise.resolve({ ...REPORT, heldIds: [of('A-8')] }),
       report: () => Promise.resolve({ ...LAST, workflowId: of('sweep-1'), failure: of('it broke') }),
       pause: () => Promise.resolve({ ...SCHEDULE, note: of('li') }),
@@ -489,6 +687,24 @@ describe('what strangers have written into a row', () => {
       run: () => Promise.resolve(FOLLOWED_UP),
       pause: () => Promise.resolve({ ...FOLLOW_UP, note: of('li') }),
       resume: () => Promise.resolve({ ...FOLLOW_UP, note: of('li') }),
+    },
+    audit: {
+      run: () =>
+        Promise.resolve({ ...AUDITED, violations: 1, found: [{ ...VIOLATION, orderId: of('A-1') }] }),
+      evidence: () => Promise.resolve({ ...PROVED, faults: [{ ...PROOF_FAULT, orderId: of('A-1') }] }),
+      proofs: () => Promise.resolve(PROOFS),
+    },
+    pauses: {
+      pause: () => Promise.resolve({ ...PAUSED, reason: of('a bug') }),
+      resume: () => Promise.resolve({ ...PAUSED, reason: of('a bug') }),
+      list: () => Promise.resolve([{ ...PAUSED, actor: of('li') }]),
+    },
+    reconcile: {
+      run: () => Promise.resolve({ ...RECONCILED, because: of('odd') }),
+      report: () => Promise.resolve({ ...BILL_REPORT, found: [{ ...FOUND, outTradeNo: of('P1') }] }),
+      list: () => Promise.resolve([]),
+      pause: () => Promise.resolve({ ...SCHEDULE, note: of('li') }),
+      resume: () => Promise.resolve({ ...SCHEDULE, note: of('li') }),
     },
   };
   const findings = FINDINGS.map((finding) => ({ ...finding, says: of('says'), advice: of('do') }));
@@ -563,7 +779,17 @@ describe('checkout', () => {
   it('hands on everything it is told and prints where to pay', async () => {
     const { asked, out } = await run([
       ...CHECKOUT,
-      ...['--expires-in', '30m', '--close-by', 'timer', '--out-trade-no', 'P1', '--product', 'wap'],
+      ...[
+        '--expires-in',
+        '30m',
+        '--close-by',
+        'timer',
+        '--out-trade-no',
+        'P1',
+        '--product',
+        'wap',
+        '--reprice',
+      ],
     ]);
     expect(asked).toEqual([
       [
@@ -576,6 +802,7 @@ describe('checkout', () => {
           closeBy: 'timer',
           outTradeNo: 'P1',
           product: 'wap',
+          reprice: true,
         },
       ],
     ]);
@@ -684,6 +911,46 @@ describe('review', () => {
   });
 });
 
+describe('review resolve-all', () => {
+  const LINE = [
+    'review',
+    'resolve-all',
+    '--because',
+    'REFUND_BRAKE',
+    '--to',
+    'REFUNDING',
+    '--reason',
+    'a rush',
+  ];
+
+  it('hands on the decision, tells what became of each and why, and ends with 4 where some were refused', async () => {
+    const { asked } = await run([...LINE, '--actor', 'li', '--dry-run', '--limit', '10']);
+    expect(asked).toEqual([
+      [
+        'resolveReviews',
+        {
+          ...{ because: 'REFUND_BRAKE', to: 'REFUNDING', reason: 'a rush', actor: 'li' },
+          ...{ dryRun: true, limit: 10 },
+        },
+      ],
+    ]);
+    const payments = [...DECIDED.payments, REFUSED_DECISION];
+    const resolveReviews = () => Promise.resolve({ ...DECIDED, refused: 1, payments });
+    const { code, out } = await run(LINE, { resolveReviews });
+    expect(code).toBe(4);
+    expect(out).toContain('P2 cannot become REFUNDING: Alipay says WAIT_BUYER_PAY.');
+    expect(out).toContain('1 decided (12.30 yuan), 1 refused, 0 failed; there are more\n');
+  });
+
+  it('ends with 1 where some failed, and says that a dry run wrote nothing', async () => {
+    const resolveReviews = () => Promise.resolve({ ...DECIDED, dryRun: true, failed: 2 });
+    const { code, out } = await run(LINE, { resolveReviews });
+    expect(code).toBe(1);
+    expect(out).toContain('1 would be decided (12.30 yuan), 0 refused, 2 failed');
+    expect(out).toContain('Nothing was asked or written.');
+  });
+});
+
 describe('unmatched list', () => {
   it('tells where the money is to be found', async () => {
     const { out } = await run(['unmatched', 'list']);
@@ -695,7 +962,7 @@ describe('unmatched list', () => {
 });
 
 describe('unmatched resolve', () => {
-  it('hands on which, who and why, and shows what stands there now', async () => {
+  it('passes on which, who and why, and shows the current row', async () => {
     const { asked, out } = await run(['unmatched', 'resolve', '7', '--reason', 'refunded', '--actor', 'li']);
     expect(asked).toEqual([['resolveUnmatched', { id: '7', actor: 'li', reason: 'refunded' }]]);
     expect(out).toMatch(/^7 +P404 .* by li: refunded$/m);
@@ -725,7 +992,7 @@ describe('payment list', () => {
     expect(new Set(lines.map((line) => /\S+ {2,}(?=ORDER|A-1)/.exec(line)?.[0].length))).toEqual(
       new Set([10]),
     );
-    expect(lines[2]).toMatch(/^P1000001 {2}A-1 {4}12\.30 {3}PAID {4}1 {7}page/);
+    expect(lines[2]).toMatch(/^P1000001 {2}A-1 {4}12\.30 {13}PAID {4}1 {7}page/);
   });
 
   it('marks a settled payment that waits for a person', async () => {
@@ -743,6 +1010,23 @@ describe('payment list', () => {
 });
 
 describe('order close', () => {
+  it('shows what its order service was told, and what it does not take', async () => {
+    const { out } = await run(['order', 'show', 'A-1']);
+    expect(out).toMatch(/PAID-P1 +2026-01-01 00:00:00.* not yet +ORDER_SERVICE_REFUSED: it answered 422/);
+  });
+
+  it('has one result told again, or to nobody, with who and why', async () => {
+    const who = ['--reason', 'lost', '--actor', 'li'];
+    expect((await run(['order', 'resend', 'A-1', '--message', 'PAID-P1', ...who])).asked).toEqual([
+      ['resendResults', { orderId: 'A-1', messageId: 'PAID-P1', reason: 'lost', actor: 'li' }],
+    ]);
+    const skipped = await run(['order', 'skip', 'A-1', 'PAID-P1', ...who]);
+    expect(skipped.asked).toEqual([
+      ['skipResult', { orderId: 'A-1', messageId: 'PAID-P1', reason: 'lost', actor: 'li' }],
+    ]);
+    expect(skipped.out).toContain('skipped');
+  });
+
   it('records who and why', async () => {
     const { asked, out } = await run(['order', 'close', 'A-1', '--reason', 'sold out', '--actor', 'li']);
     expect(asked).toEqual([['closeOrder', { orderId: 'A-1', actor: 'li', reason: 'sold out' }]]);
@@ -779,6 +1063,79 @@ describe('follow-up', () => {
     expect(asked).toEqual([['pause', 'li: maintenance']]);
     const { out } = await run(['follow-up', 'resume', '--reason', 'over']);
     expect(out).toContain('follow-up is running');
+  });
+});
+
+describe('audit', () => {
+  const changed = (audit: Partial<CliPayments['audit']>) => ({ audit: audit as CliPayments['audit'] });
+
+  it('looks at all orders; --recent at those that have moved; --evidence verifies signatures', async () => {
+    expect((await run(['audit'])).asked).toEqual([['run', { whole: true }]]);
+    expect((await run(['audit', '--recent'])).asked).toEqual([['run', { whole: false }]]);
+    expect((await run(['audit', '--evidence', '--trust', 'ab', 'cd'])).asked).toEqual([
+      ['evidence', { trust: ['ab', 'cd'] }],
+    ]);
+    expect((await run(['audit', '--evidence', '--recent'])).code).toBe(2);
+  });
+
+  it('ends with 1 where something contradicts, and says what it means, what to do, and how old it is', async () => {
+    const found = { ...AUDITED, violations: 1, yuan: '12.30', found: [VIOLATION] };
+    const { code, out } = await run(['audit'], changed({ run: () => Promise.resolve(found) }));
+    expect(code).toBe(1);
+    expect(out).toMatch(
+      /1 places, 12\.30 yuan unexplained[^]*paid-unexplained\nMeans .*\nTo do .*[^]*A-1 +P1 +12\.30 +\d/,
+    );
+    const faulty = { ...PROVED, faults: [PROOF_FAULT] };
+    const proved = await run(['audit', '--evidence'], changed({ evidence: () => Promise.resolve(faulty) }));
+    expect(proved.code).toBe(1);
+    expect(proved.out).toMatch(/amount-differs +A-1 +P1 +- +12\.31, signed: 12\.30/);
+  });
+});
+
+describe('reconcile', () => {
+  it('run tells what was found to the fen, and ends with 1 where something is open', async () => {
+    const which = ['reconcile', 'run', '2026-01-01', '--execute'];
+    expect((await run(which)).asked).toEqual([
+      ['run', { date: '2026-01-01', merchant: undefined, execute: true }],
+    ]);
+    const reconcile = { run: () => Promise.resolve(OPEN) } as unknown as CliPayments['reconcile'];
+    const { code, out } = await run(which, { reconcile });
+    expect(out).toMatch(/^Payments +3, 36\.90 yuan; matched: 1, 12\.30 yuan$/m);
+    expect(out).toMatch(/^paid at Alipay, unpaid here +2 +1 +1 +12\.30$/m);
+    expect(code).toBe(1);
+  });
+
+  it.each([['run'], ['run', '--preview'], ['preview'], ['run', '--preview', '--execute']])(
+    '%s %s %s only looks',
+    async (...line) => {
+      const { asked } = await run(['reconcile', ...line]);
+      expect(asked).toEqual([['run', expect.objectContaining({ execute: false })]]);
+    },
+  );
+
+  it('run ends with 5 where Alipay has no bill yet', async () => {
+    const reconcile = {
+      run: () =>
+        Promise.resolve({ ...RECONCILED, status: 'NO_BILL', report: null, because: 'BILL_NOT_READY: wait' }),
+    } as unknown as CliPayments['reconcile'];
+    const { code, out } = await run(['reconcile', 'run'], { reconcile });
+    expect(code).toBe(5);
+    expect(out).toMatch(/^Because +BILL_NOT_READY: wait$/m);
+  });
+
+  it('report lists each discrepancy, and writes a page that an accountant can read and print', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bill-'));
+    const html = join(folder, 'bill.html');
+    const { out } = await run(['reconcile', 'report', '2026-01-01', '--html', html]);
+    expect(out).toMatch(/^paid at Alipay, unpaid here +P1 +- +2026010122001 +12\.30 +12\.30 +open$/m);
+    const page = readFileSync(html, 'utf8');
+    expect(page).toContain('Reconciliation <span lang="zh">对账单核对</span> 2026-01-01');
+    expect(page).toContain(
+      '<td>Payments in the bill <span lang="zh">账单收款</span></td><td class="n">3</td><td class="n">36.90</td>',
+    );
+    expect(page).toContain('<td>P1&#60;script&#62;</td>');
+    expect(page).not.toMatch(/<script|https?:/);
+    rmSync(folder, { recursive: true });
   });
 });
 
@@ -967,6 +1324,28 @@ describe('the progress bar', () => {
 
   it('is not drawn without a terminal', async () => {
     expect((await run(['sweep', 'run'])).asked).toEqual([['run', {}]]);
+  });
+});
+
+describe('the parts', () => {
+  it.each(['migrate', 'worker', 'server'])(
+    '%s is started, and connects and prints nothing itself',
+    async (part) => {
+      const { code, connected, asked, out } = await run([part]);
+      expect({ code, connected, asked, out }).toEqual({
+        code: 0,
+        connected: 0,
+        asked: [['start', part]],
+        out: '',
+      });
+    },
+  );
+
+  it('worker reads its own options; the others take none', async () => {
+    expect((await run(['worker', '--queues', 'alipay'])).asked).toEqual([['start', 'worker']]);
+    expect((await run(['worker', '--help'])).asked).toEqual([['start', 'worker']]);
+    expect(await run(['server', '--port', '80'])).toMatchObject({ code: 2, asked: [] });
+    expect((await run(['migrate', '--help'])).out).toContain('$ durable-alipay migrate');
   });
 });
 

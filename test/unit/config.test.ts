@@ -67,7 +67,7 @@ describe('what may lie in a file', () => {
     [`${name}_FILE`]: join(folder, name),
   });
 
-  it('is said to be unreadable where it is, with what to mend', () => {
+  it('is reported as unreadable at its place, with what to fix', () => {
     expect(faultsOf({ API_TOKEN_FILE: folder })).toEqual([
       expect.stringMatching(
         /API_TOKEN has no value: .*cannot be read \(EISDIR\); fix the path or its permission/,
@@ -89,15 +89,19 @@ describe('the environment', () => {
         notifyUrl: GOOD.ALIPAY_NOTIFY_URL,
         timeoutMs: 5_000,
       },
+      merchants: [expect.objectContaining({ name: 'default', appId: GOOD.ALIPAY_APP_ID })],
       payments: {
         checks: 3,
         intervalMs: 60_000,
         orderTtlMs: 86_400_000,
         closeMarginMs: 60_000,
         latePaymentPolicy: 'refund',
+        refundBrakeFen: 1_000_000,
         slowChecksMs: [5, 10, 20, 40, 80, 160, 320, 640].map((minutes) => minutes * 60_000),
       },
-      sweep: { cron: '0/30 * * * * * *', parallel: 50 },
+      orderService: { secrets: [] },
+      sweep: { cron: '0/30 * * * * * *', parallel: 50, billRepair: 'safe' },
+      bills: { billOrigins: ['https://dwbillcenter.alipay.com'], billPrefixes: [] },
       build: {},
       http: { host: '127.0.0.1', port: 3000 },
       payloads: { keys: [] },
@@ -109,6 +113,7 @@ describe('the environment', () => {
       log: { level: 'info' },
       metrics: {},
       tracing: {},
+      proxy: {},
       laptop: { sandboxPort: 4000, temporalPort: 7233, temporalUiPort: 8233 },
     });
   });
@@ -121,7 +126,7 @@ describe('the environment', () => {
 
   it('is read only as far as a process needs it', () => {
     expect(readConfig({ SWEEP_PARALLEL: '7', PORT: 'nonsense' }, { needs: ['sweep'] })).toEqual({
-      sweep: { cron: '0/30 * * * * * *', parallel: 7 },
+      sweep: { cron: '0/30 * * * * * *', parallel: 7, billRepair: 'safe' },
     });
   });
 
@@ -149,6 +154,8 @@ describe('the environment', () => {
     ['SWEEP_CRON', '0/30 0-59,30 1 1,15-20/2 jan * 2026-2030'],
     ['SWEEP_CRON', '@every 30s'],
     ['SWEEP_CRON', '@every 1h30m'],
+    ['REFUND_BRAKE', '0'],
+    ['REFUND_BRAKE', '99.50'],
     ['SLOW_CHECKS', '90s, 1h,15d'],
     ['EVIDENCE_RETENTION', '400d'],
     ['DATABASE_POOLER', 'transaction'],
@@ -164,12 +171,15 @@ describe('the environment', () => {
     ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://collector:4318'],
     ['OTEL_TRACES_SAMPLER', 'parentbased_traceidratio'],
     ['OTEL_TRACES_SAMPLER_ARG', '0.05'],
+    ['HTTPS_PROXY', 'http://proxy.internal:3128'],
+    ['NO_PROXY', 'localhost,.internal:8080'],
   ])('accepts %s=%s', (name, value) => {
     expect(faultsOf({ [name]: value })).toEqual([]);
   });
 
   it.each([
     ['DATABASE_URL', 'mysql://root@db/shop', 'is not a postgres:// URL'],
+    ['DATABASE_URL', 'postgres://shop:hunter/2@db/shop', 'in its password / is written %2F'],
     ['DATABASE_SCHEMA', 'shop; drop', 'is not a schema name'],
     ['DATABASE_SCHEMA', 'pg_shop', 'is not a schema name'],
     ['ALIPAY_GATEWAY', 'openapi.alipay.com', 'is not an http:// or https:// URL'],
@@ -190,6 +200,9 @@ describe('the environment', () => {
     ['LATE_PAYMENT_POLICY', 'ignore', 'is none of refund, review'],
     ['SWEEP_PARALLEL', '0', 'is not a whole number from 1 to 1000'],
     ['SWEEP_CRON', '*/5 * * * * *', 'has six fields'],
+    ['REFUND_BRAKE', '-1', 'is not yuan with at most two decimals'],
+    ['REFUND_BRAKE', '1e6', 'is not yuan with at most two decimals'],
+    ['REFUND_BRAKE', '10.001', 'is not yuan with at most two decimals'],
     ['SLOW_CHECKS', '5m,10', 'has "10", which is not a duration with its unit'],
     ['SLOW_CHECKS', '10m,5m', 'is not in ascending order'],
     ['SLOW_CHECKS', '5m,5m', 'is not in ascending order'],
@@ -215,6 +228,8 @@ describe('the environment', () => {
       'has what is no origin like https://ui.example: https://ui',
     ],
     ['LOG_LEVEL', 'loud', 'is none of trace, debug'],
+    ['HTTPS_PROXY', 'proxy.internal:3128', 'is not an http:// or https:// URL'],
+    ['HTTPS_PROXY', 'socks5://shop:hunter2@proxy', '"socks5://…@proxy"\\) is not an http:// or https:// URL'],
     ['LOG_FORMAT', 'xml', 'is none of json, pretty'],
     ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318', 'is not an http:// or https:// URL'],
     ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'grpc://collector', 'is not an http:// or https:// URL'],
@@ -236,6 +251,15 @@ describe('the environment', () => {
     [{}, undefined],
   ])('sends traces where OpenTelemetry would, with %j', (env, url) => {
     expect(tracesUrl(readConfig(env, { needs: ['tracing'] }).tracing)).toBe(url);
+  });
+
+  it.each([
+    ['', 1_000_000],
+    ['0', 0],
+    ['99.50', 9_950],
+    ['none', null],
+  ])('lets go back by itself, with REFUND_BRAKE=%j, %j fen an hour', (REFUND_BRAKE, fen) => {
+    expect(readConfig({ REFUND_BRAKE }, { needs: ['payments'] }).payments.refundBrakeFen).toBe(fen);
   });
 
   it.each(['', '  ', 'none'])('asks slowly at no time with SLOW_CHECKS=%j', (SLOW_CHECKS) => {
@@ -308,6 +332,69 @@ describe('the environment', () => {
     for (const part of [KEY, KEY.slice(0, 20)]) expect(told).not.toContain(part);
     for (const secret of Object.values(secrets)) expect(told).not.toContain(secret);
     expect(told.replace('hunter5', 'an id')).not.toContain('hunter');
+  });
+});
+
+describe('the webhook of a shop without Temporal', () => {
+  const SECRET = `whsec_${randomBytes(32).toString('base64')}`;
+  const URL = 'https://shop.example/payment-results';
+  const both = { ORDER_SERVICE_URL: URL, ORDER_SERVICE_SECRET: SECRET };
+
+  it.each([
+    ['one secret', both],
+    ['two while one is replaced', { ...both, ORDER_SERVICE_SECRET: `${SECRET}, ${SECRET}` }],
+    ['this machine', { ...both, ORDER_SERVICE_URL: 'http://127.0.0.1:8080' }],
+    ['a name, whatever it resolves to', { ...both, ORDER_SERVICE_URL: 'http://orders.shop.svc' }],
+    [
+      'a private network where that is allowed',
+      { ...both, ORDER_SERVICE_URL: 'http://10.1.2.3', ORDER_SERVICE_PRIVATE: 'allow' },
+    ],
+    [
+      'a private network where Alipay notifies one too',
+      {
+        ...both,
+        ORDER_SERVICE_URL: 'http://10.1.2.3',
+        ALIPAY_NOTIFY_URL: 'http://192.168.1.2:3000/alipay/notify',
+      },
+    ],
+  ])('may have %s', (_what, variables) => {
+    expect(faultsOf(variables)).toEqual([]);
+  });
+
+  it.each([
+    ['no secret', { ORDER_SERVICE_URL: URL }, 'are set together or not at all'],
+    ['no address', { ORDER_SERVICE_SECRET: SECRET }, 'are set together or not at all'],
+    [
+      'a password in its address',
+      { ...both, ORDER_SERVICE_URL: 'https://a:b@shop.example' },
+      'a user or password',
+    ],
+    ['a short secret', { ...both, ORDER_SERVICE_SECRET: 'whsec_c2hvcnQ=' }, 'is not whsec_ and base64'],
+    ['a secret of another kind', { ...both, ORDER_SERVICE_SECRET: 'hunter2' }, 'is not whsec_ and base64'],
+    [
+      'three secrets',
+      { ...both, ORDER_SERVICE_SECRET: [SECRET, SECRET, SECRET].join() },
+      'more than two secrets',
+    ],
+    ['an address inside', { ...both, ORDER_SERVICE_URL: 'http://10.1.2.3' }, 'ORDER_SERVICE_PRIVATE=allow'],
+    [
+      'the metadata of a cloud',
+      { ...both, ORDER_SERVICE_URL: 'http://169.254.169.254' },
+      'a private network',
+    ],
+    [
+      'an address inside, as a number',
+      { ...both, ORDER_SERVICE_URL: 'http://167838211' },
+      'a private network',
+    ],
+    [
+      'an address inside, as IPv6',
+      { ...both, ORDER_SERVICE_URL: 'http://[::ffff:10.1.2.3]' },
+      'a private network',
+    ],
+    ['an address inside, of IPv6', { ...both, ORDER_SERVICE_URL: 'http://[fd00::1]' }, 'a private network'],
+  ])('may not have %s', (_what, variables, says) => {
+    expect(faultsOf(variables).join()).toContain(says);
   });
 });
 
@@ -465,8 +552,8 @@ describe('the keys of payloads', () => {
     ['16 bytes', `a:${randomBytes(16).toString('base64')}`, '(a) has 16 bytes instead of 32'],
     ['what is no base64', `a:${'*'.repeat(44)}`, '(a) is not base64'],
     ['base64 without its end', `a:${KEY.slice(0, -1)}`, '(a) is not base64'],
-    ['one id twice', `a:${KEY},a:${OTHER_KEY}`, 'second key (a) has an id that stands there before'],
-    ['one key twice', `a:${KEY},b:${KEY}`, 'second key (b) is a key that stands there before'],
+    ['one id twice', `a:${KEY},a:${OTHER_KEY}`, 'second key (a) has an id that was given before'],
+    ['one key twice', `a:${KEY},b:${KEY}`, 'second key (b) is a key that was given before'],
   ])('may not be %s', (_kind, text, wrong) => {
     expect(faultsOf({ PAYLOAD_KEYS: text })).toEqual([expect.stringContaining(wrong)]);
   });

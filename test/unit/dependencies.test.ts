@@ -1,15 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
-import { ServiceError } from '@temporalio/client';
-import { explain } from '../../client/dependencies';
+import { Client, ServiceError } from '@temporalio/client';
+import { awaitWorker, explain } from '../../client/dependencies';
 import { PaymentError } from '../../workflows/errors';
 
 /** As gRPC's library makes it, and as the SDK wraps it. */
-const grpcError = (code: number): Error =>
-  Object.assign(new Error(`${code}`), { code, details: '', metadata: {} });
+const grpcError = (code: number, details = 'failed'): Error =>
+  Object.assign(new Error(`${code} STATUS: ${details}`), { code, details, metadata: {} });
 const wrapped = (code: number): Error => new ServiceError('it failed', { cause: grpcError(code) });
 
 describe('what a caller is told where Temporal', () => {
-  it.each([1, 4, 8, 14])('does not answer (gRPC %i)', (code) => {
+  it.each([1, 2, 4, 8, 13, 14])('does not answer (gRPC %i)', (code) => {
     for (const error of [grpcError(code), wrapped(code)]) {
       expect(explain(error)).toMatchObject({
         code: 'TEMPORAL_UNAVAILABLE',
@@ -23,10 +23,21 @@ describe('what a caller is told where Temporal', () => {
     for (const error of [grpcError(code), wrapped(code)]) {
       expect(explain(error)).toMatchObject({
         code: 'TEMPORAL_UNAVAILABLE',
-        message: expect.stringMatching(/API key or certificate has expired, or lacks rights/) as unknown,
+        message: expect.stringMatching(/API key or certificate.*TEMPORAL_API_KEY/) as unknown,
         cause: error,
       });
     }
+  });
+
+  it.each([
+    ['No connection established. Last error: connect ECONNREFUSED 10.0.0.7:7233', 'Nothing listens'],
+    ['Name resolution failed for target dns:temporal.internal:7233', 'The host of TEMPORAL_ADDRESS has no'],
+    ['Deadline exceeded after 5s, remote_addr=10.0.0.7:7233', 'Temporal did not answer'],
+  ])('cannot be reached (%s): the cause, what to do, and no address of ours', (details, words) => {
+    const { message } = explain(grpcError(14, details)) as PaymentError;
+    expect(message).toContain(words);
+    expect(message).toContain('TEMPORAL_ADDRESS');
+    expect(message).not.toMatch(/10\.0\.0\.7|internal/);
   });
 
   it('finds nothing, or finds the request wrong, is the error itself', () => {
@@ -36,5 +47,29 @@ describe('what a caller is told where Temporal', () => {
   it('is no matter, an error of the interface stays as it is', () => {
     const error = new PaymentError('ORDER_PAID', 'it is paid');
     expect(explain(error)).toBe(error);
+  });
+});
+
+describe('what a caller is told where work', () => {
+  const waiting = (error: Error): Promise<unknown> =>
+    awaitWorker(new Client(), 90_000, () => Promise.reject(error));
+
+  it('is not done in time: that it may be the workers, and that it goes on', async () => {
+    for (const error of [grpcError(4, 'Deadline exceeded'), wrapped(4)]) {
+      await expect(waiting(error)).rejects.toMatchObject({
+        code: 'TEMPORAL_UNAVAILABLE',
+        message: expect.stringMatching(/^No result within 90 s: no worker runs.* goes on/) as unknown,
+        cause: error,
+      });
+    }
+  });
+
+  it('fails otherwise, or Temporal cannot be reached: the error itself', async () => {
+    for (const error of [
+      grpcError(5),
+      grpcError(4, 'No connection established. Last error: connect ECONNREFUSED 10.0.0.7:7233'),
+    ]) {
+      await expect(waiting(error)).rejects.toBe(error);
+    }
   });
 });

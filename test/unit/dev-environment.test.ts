@@ -3,9 +3,9 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { writeEnvironment } from '../../sandbox/dev/environment-file';
-import { makePrivate } from '../../sandbox/dev/places';
-import { startService } from '../../sandbox/dev/services';
+import { writeEnvironment } from '../../dev/environment';
+import { makePrivate } from '../../dev/places';
+import { startService } from '../../dev/services';
 
 let folder: string;
 beforeEach(() => {

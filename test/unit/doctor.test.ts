@@ -4,8 +4,8 @@ import { compareClocks } from '../../client/doctor/clock';
 import type { Finding, Found } from '../../client/doctor/examination';
 import { Examination, Fault } from '../../client/doctor/examination';
 import { testAddress } from '../../client/doctor/notify-url';
-import { judgeSweep } from '../../client/doctor/temporal';
-import type { LastSweep } from '../../client/payment-client';
+import { judgeSweep } from '../../client/doctor/schedules';
+import type { LastSweep } from '../../client/index';
 import type { SweepReport } from '../../workflows/messages';
 
 /** What a check came to: `ok`, `warning`, or a fault's words. */

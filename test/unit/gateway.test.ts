@@ -15,12 +15,13 @@ import { fromBeijing, toBeijing } from '../../activities/alipay/beijing';
 import type { AcquireSlot, ObserveCall, QuotaLine } from '../../activities/alipay/caller';
 import { AlipayError } from '../../activities/alipay/errors';
 import { AlipayGateway } from '../../activities/alipay/gateway';
+import { AlipayGateways } from '../../activities/alipay/gateways';
 import { readSignedFields } from '../../activities/alipay/signed-body';
 import type { CallEntry, FaultMode, Sandbox } from '../../sandbox';
 import { FAULT_MODES, startSandbox } from '../../sandbox';
 import { encodeGbk } from '../../sandbox/gbk';
 import { parsePrivateKey } from '../../worker/keys';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 
 /** Far below `drip`, which takes a byte every 100 ms. */
 const DEADLINE_MS = 400;
@@ -46,6 +47,7 @@ function gateway(
 ) {
   return new AlipayGateway(
     {
+      name: 'default',
       gateway: sandbox.gateway,
       appId: sandbox.appId,
       privateKey: parsePrivateKey(sandbox.appPrivateKey).pkcs1,
@@ -84,7 +86,9 @@ const CALLS = {
   'alipay.trade.refund': {
     paid: true,
     make: (no: string) =>
-      alipay.refund({ outTradeNo: no, amount: '12.30', outRequestNo: `LATE_${no}`, reason: 'late' }),
+      alipay
+        .refund({ outTradeNo: no, amount: '12.30', outRequestNo: `LATE_${no}`, reason: 'late' })
+        .then(({ hasMoved }) => hasMoved),
   },
   'alipay.trade.fastpay.refund.query': {
     paid: true,
@@ -169,7 +173,7 @@ describe('every fault, in every call', () => {
       'alipay.trade.query': '"paid"',
       'alipay.trade.close': '"ask-again"',
       'alipay.trade.refund': 'false',
-      'alipay.trade.fastpay.refund.query': 'false',
+      'alipay.trade.fastpay.refund.query': undefined,
     };
     expect(again).toBe(expected[method]);
   });
@@ -201,14 +205,14 @@ describe('a forged node beside a genuine, signed one', () => {
     refund_fee: '12.30',
   };
   /** What it would mean were it believed, and what Alipay says. */
-  const FORGED: Record<Method, { node: object; paid: boolean; truth: string }> = {
+  const FORGED: Record<Method, { node: object; paid: boolean; truth: string | undefined }> = {
     'alipay.trade.query': { node: { trade_status: 'TRADE_SUCCESS' }, paid: false, truth: '"waiting"' },
     'alipay.trade.close': { node: {}, paid: true, truth: '"ask-again"' },
     'alipay.trade.refund': { node: { fund_change: 'Y' }, paid: true, truth: 'false' },
     'alipay.trade.fastpay.refund.query': {
       node: { refund_status: 'REFUND_SUCCESS', refund_amount: '12.30' },
       paid: true,
-      truth: 'false',
+      truth: undefined,
     },
   };
   const PLACES: [string, (answer: string, name: string, forged: string) => string][] = [
@@ -362,44 +366,51 @@ describe('a refund', () => {
     const outTradeNo = await trade({ paid: true });
     const { make } = CALLS['alipay.trade.refund'];
     const asked = { outTradeNo, amount: '12.30', outRequestNo: `LATE_${outTradeNo}` };
-    expect(await alipay.refundQuery(asked)).toBe(false);
+    expect(await alipay.refundQuery(asked)).toBeUndefined();
     expect(await make(outTradeNo)).toBe(true);
     expect(await make(outTradeNo)).toBe(false);
-    expect(await alipay.refundQuery(asked)).toBe(true);
+    expect(await alipay.refundQuery(asked)).toMatchObject({ amount: '12.30' });
     expect((await sandbox.control.trade(outTradeNo))?.refundedAmount).toBe('12.30');
   });
 
   it('of another amount is not proven by its query', async () => {
     const outTradeNo = await trade({ paid: true });
     const asked = { outTradeNo, amount: '12.30', outRequestNo: `LATE_${outTradeNo}` };
-    expect(await alipay.refund({ ...asked, amount: '1.00', reason: 'a part' })).toBe(true);
-    expect(await alipay.refundQuery(asked)).toBe(false);
-    expect(await alipay.refundQuery({ ...asked, amount: '1' })).toBe(true);
+    expect(await alipay.refund({ ...asked, amount: '1.00', reason: 'a part' })).toMatchObject({
+      hasMoved: true,
+      cumulative: '1.00',
+    });
+    expect(await alipay.refundQuery(asked)).toBeUndefined();
+    expect(await alipay.refundQuery({ ...asked, amount: '1' })).toMatchObject({ amount: '1.00' });
+    // Of one made in the merchant portal the amount is what Alipay says.
+    expect(await alipay.refundQuery({ ...asked, amount: null })).toMatchObject({ amount: '1.00' });
 
     await sandbox.control.fault({
       mode: 'wrong-amount',
       method: 'alipay.trade.fastpay.refund.query',
       times: 1,
     });
-    expect(await alipay.refundQuery({ ...asked, amount: '1.00' })).toBe(false);
+    expect(await alipay.refundQuery({ ...asked, amount: '1.00' })).toBeUndefined();
   });
 
   it.each([
     ['names the trade and the amount', true, { out_trade_no: 'T', refund_amount: '12.30' }],
     ['names the trade and no amount', true, { out_trade_no: 'T' }],
+    ['names the trade and its own number', true, { out_trade_no: 'T', out_request_no: 'LATE_T' }],
+    ['names another number', false, { out_trade_no: 'T', out_request_no: 'LATE2_T' }],
     ['names no trade', false, { refund_amount: '12.30' }],
     ['names an amount that is none', false, { out_trade_no: 'T', refund_amount: 'all' }],
   ])('whose query %s: proven is %s', async (_, proven, said) => {
     const node = JSON.stringify({ code: '10000', msg: 'Success', refund_status: 'REFUND_SUCCESS', ...said });
     const other = await signing(node, { method: 'alipay.trade.fastpay.refund.query' });
     const asked = { outTradeNo: 'T', amount: '12.30', outRequestNo: 'LATE_T' };
-    expect(await other.alipay.refundQuery(asked)).toBe(proven);
+    expect((await other.alipay.refundQuery(asked))?.amount).toBe(proven ? '12.30' : undefined);
   });
 
   it('under another number is not ours', async () => {
     const outTradeNo = await trade({ paid: true });
     await sandbox.control.refundByHand(outTradeNo, '12.30');
-    expect(await CALLS['alipay.trade.fastpay.refund.query'].make(outTradeNo)).toBe(false);
+    expect(await CALLS['alipay.trade.fastpay.refund.query'].make(outTradeNo)).toBeUndefined();
     await expect(CALLS['alipay.trade.refund'].make(outTradeNo)).rejects.toMatchObject({
       kind: 'refused',
       subCode: 'ACQ.TRADE_HAS_CLOSE',
@@ -667,6 +678,7 @@ describe('the circuit breaker', () => {
   });
 
   it('is not opened by a gateway that is slow', async () => {
+    alipay = gateway({ timeoutMs: 10_000 });
     const outTradeNo = await trade({ paid: true });
     await sandbox.control.latency(200);
     const asks = Array.from({ length: 12 }, () => outcomeOf(alipay.query(outTradeNo)));
@@ -718,6 +730,44 @@ describe('the circuit breaker', () => {
     pass();
     expect(await outcomeOf(alipay.query('T'))).toBe('unknown outage');
     expect(alipay.circuit).toMatchObject({ isOpen: true, probeAt: first + 10_000 });
+  });
+});
+
+describe('the common circuit of two merchants, one of them cut off', () => {
+  let other: AlipayGateway;
+  let both: AlipayGateways;
+  beforeEach(async () => {
+    alipay = gateway({ gateway: 'http://127.0.0.1:9/gateway.do' });
+    other = gateway({ name: 'other', sellerId: '2088000000000009' });
+    both = new AlipayGateways([alipay, other]);
+    for (let i = 0; i < 10; i += 1) await alipay.query('T').catch(() => undefined);
+  });
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
+
+  it('is open while nobody has called the other: this process may have no network', async () => {
+    expect(other.circuit.isOpen).toBe(false);
+    expect(both.circuit).toMatchObject({ isOpen: true, probeAt: alipay.circuit.probeAt });
+    expect(both.reachableIds).toEqual(both.ids);
+    await sandbox.control.fault({ mode: 'reset' });
+    expect(await outcomeOf(other.query('T'))).toBe('unknown outage');
+    expect(both.circuit.isOpen).toBe(true);
+  });
+
+  it.each([
+    ['an answer', undefined, '"not-exist"'],
+    ['a refusal', '40006', 'misconfigured'],
+  ] as const)('is closed for a minute after %s of the other', async (_what, mode, outcome) => {
+    if (mode) await sandbox.control.fault({ mode });
+    expect(await outcomeOf(other.query('T'))).toBe(outcome);
+    const answeredAt = Date.now();
+    expect(both.circuit.isOpen).toBe(false);
+    expect(both.reachableIds).toEqual([both.ids[1]]);
+
+    jest.spyOn(Date, 'now').mockReturnValue(answeredAt + 60_000);
+    expect(both.circuit).toMatchObject({ isOpen: true, probeAt: alipay.circuit.probeAt });
+    expect(both.reachableIds).toEqual(both.ids);
   });
 });
 
@@ -799,7 +849,7 @@ describe('Beijing time', () => {
       (async () => {
         const sandbox = await startSandbox({ maxClockSkewMs: 5000 });
         const alipay = new AlipayGateway({
-          gateway: sandbox.gateway, appId: sandbox.appId, sellerId: sandbox.sellerId, notifyUrl: 'http://127.0.0.1:9/alipay/notify', timeoutMs: 2000,
+          name: 'default', gateway: sandbox.gateway, appId: sandbox.appId, sellerId: sandbox.sellerId, notifyUrl: 'http://127.0.0.1:9/alipay/notify', timeoutMs: 2000,
           privateKey: parsePrivateKey(sandbox.appPrivateKey).pkcs1, publicKey: sandbox.alipayPublicKey,
         });
         const timeExpire = new Date(Date.now() + 3600000);

@@ -1,12 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { AlipayKey } from '../../activities/alipay/key';
+import { AlipayKeys } from '../../activities/alipay/key';
 import { readNotification } from '../../activities/alipay/notification';
 import { runCli } from '../../client/cli';
 import type { CliPayments } from '../../client/cli/command';
-import { refuseOtherPages, requireLocal } from '../../client/http-local';
-import { requireToken } from '../../client/http-token';
+import { refuseOtherPages, requireLocal, requireToken } from '../../client/http-access';
 import {
   parseCheckoutInput,
   parseCloseInput,
@@ -56,14 +55,15 @@ async function expectQuick(take: (text: string) => unknown): Promise<void> {
 
 const ORDER = { orderId: 'A-1', subject: 'Tea', totalAmount: '12.30' };
 const VERIFIER = {
+  merchant: 'A/1',
   appId: 'A',
   sellerId: '1',
-  key: new AlipayKey(
-    generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({
+  keys: new AlipayKeys({
+    publicKey: generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({
       type: 'spki',
       format: 'pem',
     }) as string,
-  ),
+  }),
 };
 const WHO = { actor: 'li', reason: 'sold out' };
 
@@ -86,11 +86,11 @@ const PARSERS: (readonly [string, (text: string) => unknown])[] = [
   ...fieldsOf('a resolution', parseResolution, { ...WHO, id: '7' }, ['id', 'actor', 'reason']),
   ...fieldsOf('a correction', parseCorrection, { ...WHO, id: 'A/1', sellerId: '2' }, ['id', 'sellerId']),
   ...fieldsOf('a recovery', parseRecovery, { actor: 'li' }, ['since', 'actor']),
-  ['a notification', (text) => readNotification(VERIFIER, Buffer.from(text))],
+  ['a notification', (text) => readNotification([VERIFIER], Buffer.from(text))],
   // As much of it as is looked at.
   [
     'a value of a notification',
-    (text) => readNotification(VERIFIER, `out_trade_no=P1&a=${text.slice(0, 8_000)}&sign=x`),
+    (text) => readNotification([VERIFIER], `out_trade_no=P1&a=${text.slice(0, 8_000)}&sign=x`),
   ],
   ['the name of a field', (text) => parseOrderInput({ ...ORDER, [text]: '1' })],
   ['an order id', parseOrderId],
@@ -132,6 +132,7 @@ describe('the command line', () => {
       connect: () => Promise.resolve({ close: () => Promise.resolve() } as CliPayments),
       diagnose: () => Promise.resolve([]),
       serveCodec: () => Promise.resolve(),
+      start: () => undefined,
       out: () => undefined,
       err: () => undefined,
       colourful: false,

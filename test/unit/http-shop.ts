@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { buildHttpServer } from '../../client/http';
 import type { HttpPayments, HttpServerOptions } from '../../client/http';
+import type { RefundView } from '../../client/index';
 import type { Order } from '../../db/orders';
 import type { Payment } from '../../db/payments';
 import { createLogger } from '../../worker/log';
@@ -27,6 +28,8 @@ export function shop(): HttpPayments & { heard: unknown[] } {
     closeOrder: answer({ ...order, status: 'CLOSED' }),
     order: answer(order),
     payment: answer({ outTradeNo: 'P1', status: 'UNPAID' } as Payment),
+    refund: answer({ refundId: 'R-17', status: 'REQUESTED' } as RefundView),
+    refundStatus: answer({ refundId: 'R-17', status: 'REQUESTED' } as RefundView),
     handleNotify: answer('success'),
     health: answer({ database: true, temporal: true }),
   };

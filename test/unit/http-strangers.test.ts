@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { FastifyInstance, InjectOptions } from 'fastify';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 import { createLogger } from '../../worker/log';
 import { PaymentError } from '../../workflows/errors';
 import { closeServers, FORM, serverOf, shop } from './http-shop';

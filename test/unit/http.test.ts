@@ -5,11 +5,12 @@ import type { FastifyInstance, InjectOptions } from 'fastify';
 import { buildHttpServer } from '../../client/http';
 import type { HttpPayments, HttpServerOptions } from '../../client/http';
 import type { Order } from '../../db/orders';
+import type { RefundView } from '../../client/index';
 import type { Payment } from '../../db/payments';
 import { createServerMetrics } from '../../client/metrics';
-import { serveMetrics } from '../../client/metrics-endpoint';
-import { freePorts } from '../../sandbox/dev/ports';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { serveMetrics } from '../../client/listening';
+import { freePorts } from '../support/free-ports';
+import { waitFor } from '../../dev/wait-for';
 import { createLogger } from '../../worker/log';
 import { ERRORS, PaymentError } from '../../workflows/errors';
 import type { ErrorCode } from '../../workflows/errors';
@@ -25,7 +26,9 @@ const ORDER: Order = {
   expiresAt: new Date('2026-01-02T00:00:00Z'),
   paidAt: null,
   paidBy: null,
+  refundedAmount: '0.00',
   closedAt: null,
+  ifPaidLater: null,
 };
 
 const PAYMENT: Payment = {
@@ -33,6 +36,7 @@ const PAYMENT: Payment = {
   orderId: 'A-1',
   merchant: '2021000000000000/2088000000000000',
   product: 'page',
+  requestDigest: null,
   totalAmount: '12.30',
   status: 'UNPAID',
   tradeNo: null,
@@ -47,11 +51,27 @@ const PAYMENT: Payment = {
   callbackContent: null,
   reviewReason: null,
   refundedAmount: '0.00',
+  refundSeen: '0.00',
+  supersededAt: null,
   recheckAt: null,
   createdAt: new Date('2026-01-01T00:00:00Z'),
   updatedAt: new Date('2026-01-01T00:00:00Z'),
   closedAt: null,
   refundedAt: null,
+};
+
+const REFUND: RefundView = {
+  refundId: 'R-17',
+  orderId: 'A-1',
+  outTradeNo: 'P1',
+  amount: '3.00',
+  status: 'REQUESTED',
+  kind: 'shop',
+  reason: 'one cup was broken',
+  because: null,
+  requestedBy: 'li',
+  requestedAt: new Date('2026-01-03T00:00:00Z'),
+  doneAt: null,
 };
 
 const CHECKOUT = {
@@ -77,6 +97,8 @@ function shop(): HttpPayments & { heard: unknown[] } {
     closeOrder: answer({ ...ORDER, status: 'CLOSED' }),
     order: answer(ORDER),
     payment: answer(PAYMENT),
+    refund: answer(REFUND),
+    refundStatus: answer(REFUND),
     handleNotify: answer('success'),
     health: answer({ database: true, temporal: true }),
   };
@@ -106,6 +128,8 @@ describe('the routes of a shop', () => {
     ['POST', '/orders', ORDER],
     ['POST', '/checkout', CHECKOUT],
     ['GET', '/orders/A-1', ORDER],
+    ['POST', '/refunds', REFUND],
+    ['GET', '/refunds/R-17', REFUND],
     ['POST', '/orders/A-1/close', { ...ORDER, status: 'CLOSED' }],
     ['GET', '/payments/P1', PAYMENT],
   ] as const)('%s %s answers 200 with JSON', async (method, url, body) => {
@@ -343,7 +367,7 @@ describe('the route of Alipay', () => {
   it('hands on an empty body too', async () => {
     const payments = shop();
     await notify(serverOf(payments), '', {});
-    expect(payments.heard).toEqual([undefined]);
+    expect(payments.heard).toEqual(['']);
   });
 
   it.each([
@@ -405,6 +429,15 @@ describe('the health', () => {
     const response = await serverOf({ ...shop(), health: () => Promise.resolve(health) }).inject('/healthz');
     expect(response.statusCode).toBe(503);
     expect(response.json()).toEqual({ status: 'down', ...health, code, message });
+  });
+
+  it('is told by /readyz too, while /livez asks no dependency', async () => {
+    const down = { database: false, temporal: false };
+    const app = serverOf({ ...shop(), health: () => Promise.resolve(down) });
+    expect((await app.inject('/readyz')).statusCode).toBe(503);
+    const live = await app.inject('/livez');
+    expect(live.statusCode).toBe(200);
+    expect(live.json()).toEqual({ status: 'ok' });
   });
 
   it('is asked for once, however many want to know it, and again a second later', async () => {
@@ -514,7 +547,7 @@ describe('the metrics endpoint', () => {
     await expect(fetch(`${at}/metrics`)).rejects.toThrow();
   });
 
-  it('says what to mend where nothing can listen', async () => {
+  it('says what to fix where nothing can listen', async () => {
     const { registry } = createServerMetrics();
     await expect(serveMetrics(registry, '203.0.113.1:9464')).rejects.toMatchObject({
       code: 'CONFIG_INVALID',

@@ -7,6 +7,7 @@ import {
   parseOrderId,
   parseOrderInput,
   parseOutTradeNo,
+  parseSkipping,
 } from '../../client/input';
 import { PaymentError } from '../../workflows/errors';
 
@@ -84,12 +85,9 @@ describe('an order', () => {
     expect(refusal(() => parseOrderId(orderId))).toMatch(/^orderId must be/);
   });
 
-  it.each(['', '   ', 'a/b', 'a=b', 'a&b', 'tab\there', 'nul\0', 'x'.repeat(257)])(
-    'may not have the subject %j',
-    (subject) => {
-      expect(refusal(() => parseOrderInput({ ...ORDER, subject }))).toMatch(/^subject must/);
-    },
-  );
+  it.each(['', '   ', 'tab\there', 'nul\0', 'x'.repeat(257)])('may not have the subject %j', (subject) => {
+    expect(refusal(() => parseOrderInput({ ...ORDER, subject }))).toMatch(/^subject must/);
+  });
 
   it.each(['30', '', '-1m', '0s', 'soon', '16d'])('may not expire in %j', (expiresIn) => {
     expect(refusal(() => parseOrderInput({ ...ORDER, expiresIn }))).toMatch(/^expiresIn must be a duration/);
@@ -108,7 +106,7 @@ describe('an order', () => {
 
   it('is told all its faults at once', () => {
     const message = refusal(() =>
-      parseCheckoutInput({ orderId: '?', subject: '=', totalAmount: '0', outTradeNo: '-', product: 'app' }),
+      parseCheckoutInput({ orderId: '?', subject: ' ', totalAmount: '0', outTradeNo: '-', product: 'face' }),
     );
     expect(message.split('; ').map((fault) => fault.split(' ')[0])).toEqual([
       'orderId',
@@ -179,5 +177,18 @@ describe('a duration', () => {
 
   it('needs its unit', () => {
     expect(refusal(() => parseDuration('30'))).toMatch(/^duration is not a duration with its unit/);
+  });
+});
+
+describe('the id of a result', () => {
+  const skipping = (messageId: string) =>
+    parseSkipping({ orderId: 'A', messageId, actor: 'li', reason: 'booked' });
+
+  it.each(['PAID-P1', 'REFUND-P1-1.00', 'REFUND-P1-退款 7'])('may be %s', (messageId) => {
+    expect(skipping(messageId)).toMatchObject({ messageId });
+  });
+
+  it.each(['', 'REFUND-P1-\n', 'x'.repeat(201)])('is not %j', (messageId) => {
+    expect(refusal(() => skipping(messageId))).toMatch(/^messageId must be the id of a result/);
   });
 });

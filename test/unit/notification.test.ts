@@ -1,7 +1,7 @@
 import { createHash, createPublicKey, createSign, createVerify, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
-import { AlipayKey } from '../../activities/alipay/key';
+import { AlipayKeys } from '../../activities/alipay/key';
 import type { NotificationBody } from '../../activities/alipay/notification';
 import {
   NOTIFICATION_FAULTS,
@@ -23,9 +23,10 @@ const pair = () =>
 const alipay = pair();
 const ours = pair();
 const verifier = {
+  merchant: 'A/1',
   appId: '2021000000000000',
   sellerId: '2088000000000000',
-  key: new AlipayKey(alipay.publicKey),
+  keys: new AlipayKeys({ publicKey: alipay.publicKey }),
 };
 
 type Fields = Record<string, string>;
@@ -72,13 +73,13 @@ const formOf = (fields: Fields): Buffer => Buffer.from(new URLSearchParams(field
 
 /** `genuine`, or the code of the refusal. */
 function verdict(body: NotificationBody): string {
-  const read = readNotification(verifier, body);
-  return read.kind === 'genuine' ? read.kind : read.code;
+  const read = readNotification([verifier], body);
+  return read.kind === 'refused' ? read.code : read.kind;
 }
 
 function genuine(body: NotificationBody) {
-  const read = readNotification(verifier, body);
-  if (read.kind !== 'genuine') throw new Error(read.code);
+  const read = readNotification([verifier], body);
+  if (read.kind !== 'genuine') throw new Error(JSON.stringify(read));
   return { ...read, fields: readSignedFields('notification', read.signed.bytes, read.signed.charset) };
 }
 
@@ -287,6 +288,44 @@ describe('a genuine one that is cut anew, its signature still true', () => {
   });
 });
 
+describe("what Alipay sends to an app's gateway", () => {
+  const CHECK: Fields = {
+    service: 'alipay.service.check',
+    charset: 'GBK',
+    biz_content: '<XML><AppId><![CDATA[2021000000000000]]></AppId><EventType>verifygw</EventType></XML>',
+  };
+  const MESSAGE: Fields = {
+    msg_method: 'alipay.trade.refund.depositback.completed',
+    notify_id: 'n2',
+    utc_timestamp: '1796000000000',
+    charset: 'utf-8',
+    version: '1.1',
+    app_id: verifier.appId,
+    biz_content: '{"dback_status":"S","dback_amount":"12.30","out_trade_no":"T1"}',
+  };
+
+  it.each([
+    ['the check of its address', 'alipay.service.check', sign(CHECK)],
+    ['a message', 'alipay.trade.refund.depositback.completed', sign(MESSAGE)],
+    [
+      'a message whose sign_type is signed too',
+      'alipay.trade.refund.depositback.completed',
+      sign(MESSAGE, { signed: { ...MESSAGE, sign_type: 'RSA2' } }),
+    ],
+  ])('is known for %s, and for no forgery', (_, what, fields) => {
+    expect(readNotification([verifier], formOf(fields))).toEqual({ kind: 'other', what });
+    expect(verdict(formOf({ ...fields, biz_content: 'another' }))).toBe('NOTIFICATION_FORGED');
+  });
+
+  it('is refused for another app', () => {
+    expect(verdict(formOf(sign({ ...MESSAGE, app_id: 'another' })))).toBe('NOTIFICATION_OF_ANOTHER_APP');
+  });
+
+  it('never hides a payment', () => {
+    expect(verdict(formOf(sign({ ...FIELDS, service: 'alipay.service.check' })))).toBe('genuine');
+  });
+});
+
 describe('a body', () => {
   it.each([
     ['a key that stands twice', 'out_trade_no=1&b=2&out_trade_no=1'],
@@ -303,12 +342,31 @@ describe('a body', () => {
     expect(verdict(body)).toBe('NOTIFICATION_MALFORMED');
   });
 
-  it.each([
-    ['undefined', undefined],
+  it.each<[string, unknown]>([
+    ['undefined, since no parser knows its type', undefined],
     ['null', null],
+    ['parsed into no fields, as Express 4 does with the type that Alipay sends', {}],
+    ['a number', 7],
+    ['a list', []],
+    ['a parsed query', new URLSearchParams('out_trade_no=T')],
+  ])('that is %s was not handed over raw', (_, body) => {
+    expect(verdict(body as NotificationBody)).toBe('NOTIFICATION_NOT_RAW');
+  });
+
+  it.each([
+    [
+      'a view of some bytes',
+      (form: Buffer) => new Uint8Array(Buffer.concat([Buffer.from('xx'), form])).subarray(2),
+    ],
+    ['what a Request of the web platform gives', (form: Buffer) => new Uint8Array(form).buffer],
+  ])('is believed as %s', (_, as) => {
+    const form = formOf(sign(FIELDS));
+    expect(genuine(as(form))).toEqual(genuine(form));
+  });
+
+  it.each([
     ['an empty string', ''],
     ['no bytes', Buffer.alloc(0)],
-    ['no fields', {}],
     ['nothing but separators', '&&&'],
   ])('that is %s is empty, which is no TypeError', (_, body) => {
     expect(verdict(body)).toBe('NOTIFICATION_EMPTY');
@@ -385,7 +443,7 @@ describe('a refused one', () => {
     checkout: () => undefined,
   };
   // Neither Postgres nor Temporal: reaching for either would throw.
-  const deps = { alipay: { verifier }, log: pino({}, { write }), observer } as object;
+  const deps = { alipay: { verifiers: [verifier] }, log: pino({}, { write }), observer } as object;
 
   it.each([
     ['its number', { ...sign(FIELDS), subject: 'Anna 138 0013 8000', buyer_id: '2088buyer' }, 'T1'],
@@ -403,6 +461,13 @@ describe('a refused one', () => {
       msg: 'notification refused',
     });
     expect(lines).toHaveLength(1);
+  });
+
+  it('is told from what Alipay sends to an app gateway: that is answered success, and counted by itself', async () => {
+    counted.length = 0;
+    const check = sign({ service: 'alipay.service.check', charset: 'GBK', biz_content: '<XML></XML>' });
+    expect(await handleNotification(deps as NotificationDependencies, formOf(check))).toBe('success');
+    expect(counted).toEqual(['other ']);
   });
 
   it('has a code of the closed set', () => {

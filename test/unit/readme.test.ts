@@ -7,9 +7,11 @@ import type { EnvironmentVariable } from '../../worker/config';
 const root = join(__dirname, '..', '..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
+const settings = readFileSync(join(root, 'docs', 'settings.md'), 'utf8');
+
 /** The cells of the table under a heading, without the header, as they read once rendered. */
-function tableUnder(heading: string): string[][] {
-  const [, section = ''] = readme.split(`\n## ${heading}\n`);
+function tableUnder(heading: string, page: string): string[][] {
+  const [, section = ''] = page.split(`${heading}\n`);
   const lines =
     section
       .split('\n## ')[0]
@@ -29,8 +31,11 @@ function rowOf({ name, default: value, required, meaning }: EnvironmentVariable)
 }
 
 describe('the README', () => {
-  it('lists every environment variable with its default, and no other', () => {
-    expect(tableUnder('Configuration')).toEqual(ENVIRONMENT.map(rowOf));
+  it('lists the environment variables that are required, and no other', () => {
+    const required = ENVIRONMENT.filter((variable) => variable.required);
+    expect(tableUnder('## Configuration', readme)).toEqual(
+      required.map(({ name, meaning }) => [`\`${name}\``, meaning]),
+    );
   });
 
   it('names npm scripts that exist', () => {
@@ -45,4 +50,8 @@ describe('the README', () => {
     expect(pictures).not.toHaveLength(0);
     expect(pictures.filter((path) => !existsSync(join(root, path)))).toEqual([]);
   });
+});
+
+it('docs/settings.md lists every environment variable with its default, and no other', () => {
+  expect(tableUnder('# Settings', settings)).toEqual(ENVIRONMENT.map(rowOf));
 });

@@ -48,10 +48,11 @@ const ANSWERS: readonly FreshAnswer[] = (['paid', 'waiting', 'not-exist', 'close
     ),
 );
 
-type OrderOf = Pick<Proposal, 'order' | 'paidItsOrder'>;
+type OrderOf = Pick<Proposal, 'order' | 'paidItsOrder'> & { isSuperseded?: boolean };
 
 const ORDERS: readonly OrderOf[] = [
   { order: 'UNPAID', paidItsOrder: false },
+  { order: 'UNPAID', paidItsOrder: false, isSuperseded: true },
   { order: 'PAID', paidItsOrder: true },
   { order: 'PAID', paidItsOrder: false },
   { order: 'CLOSED', paidItsOrder: false },
@@ -79,6 +80,8 @@ const facts = (status: StoredPaymentStatus, more: Partial<PaymentFacts> = {}): P
   paidAmount: null,
   acceptedAmount: null,
   refundedAmount: '0.00',
+  refundSeen: '0.00',
+  supersededAt: null,
   ...more,
 });
 
@@ -97,7 +100,7 @@ const verdictOf = (
   { payment, order, fresh }: Case,
   to: ReviewOutcome,
   more: Partial<Proposal> = {},
-): Verdict => judge(payment, { to, ...order, refundMayCome: false, ...more }, fresh);
+): Verdict => judge(payment, { to, isSuperseded: false, ...order, refundMayCome: false, ...more }, fresh);
 
 /** Every decision that a person could make, tried on a case: those by which it ends. */
 function exits(one: Case): string[] {
@@ -169,10 +172,17 @@ describe('what waits for a person', () => {
     }
   });
 
+  it('never pays an order at a price that it no longer has', () => {
+    for (const one of waiting.filter(({ payment }) => payment.status === 'REVIEW')) {
+      if (one.order.isSuperseded) expect(verdictOf(one, 'PAID').kind).toBe('refused');
+    }
+  });
+
   it('is never PAID, nor paid back outside, while a refund that was stopped may still come', () => {
     for (const one of waiting.filter(({ payment }) => payment.status !== 'REFUNDING')) {
       const more = { refundMayCome: true };
-      expect(verdictOf(one, 'PAID', more).kind).toBe('refused');
+      // One that is PAID and flagged may stay so while a part of it is given back.
+      if (one.payment.status === 'REVIEW') expect(verdictOf(one, 'PAID', more).kind).toBe('refused');
       expect(verdictOf(one, 'REFUNDED', { ...more, outside: OUTSIDE }).kind).toBe('refused');
     }
   });

@@ -24,6 +24,8 @@ const facts = (status: StoredPaymentStatus, more: Partial<PaymentFacts> = {}): P
   paidAmount: null,
   acceptedAmount: null,
   refundedAmount: '0.00',
+  refundSeen: '0.00',
+  supersededAt: null,
   ...more,
 });
 
@@ -31,7 +33,7 @@ const standing = (
   order: OrderStatus,
   status: StoredPaymentStatus,
   more: Partial<PaymentFacts> = {},
-): Standing => ({ order, payment: facts(status, more) });
+): Standing => ({ order: { status: order, totalAmount: TOTAL }, payment: facts(status, more) });
 
 const short = (decision: Decision): string => {
   if (decision.kind === 'nothing') return '-';
@@ -89,6 +91,17 @@ describe('Alipay says that the money was taken', () => {
         to,
       );
     }
+  });
+
+  it.each([
+    ['superseded, though the price is the old one again', { supersededAt: new Date() }, TOTAL],
+    ['of another amount than the order', {}, '9.90'],
+  ])('a payment %s never pays it: it is late', (_what, more, totalAmount) => {
+    const old = { order: { status: 'UNPAID' as const, totalAmount }, payment: facts('UNPAID', more) };
+    expect(POLICIES.map((policy) => short(decidePaid(old, TOTAL, policy)))).toEqual([
+      'REFUNDING',
+      'REVIEW LATE_PAYMENT',
+    ]);
   });
 
   it.each(Object.entries(PAID_OTHERWISE))('another amount, payment %s: %s', (payment, expected) => {
@@ -195,7 +208,7 @@ describe('whatever Alipay says', () => {
 
   it('only an UNPAID payment of an UNPAID order becomes PAID', () => {
     const paid = everything.filter(([, decision]) => decision.kind === 'move' && decision.to === 'PAID');
-    expect(new Set(paid.map(([{ order, payment }]) => `${order} ${payment.status}`))).toEqual(
+    expect(new Set(paid.map(([{ order, payment }]) => `${order.status} ${payment.status}`))).toEqual(
       new Set(['UNPAID UNPAID']),
     );
   });

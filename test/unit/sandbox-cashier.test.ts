@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { startSandbox, type Sandbox } from '../../sandbox';
 import { beijingTime } from '../../sandbox/beijing';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 import { Shop, type Asked } from './sandbox-shop';
 
 let sandbox: Sandbox;

@@ -1,7 +1,7 @@
 import { createVerify } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { FAULT_MODES, startSandbox, type FaultMode, type Sandbox } from '../../sandbox';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 import { Shop } from './sandbox-shop';
 
 const QUERY = 'alipay.trade.query';
@@ -182,9 +182,9 @@ describe('a fault', () => {
     await sandbox.control.scan(shop.payUrl({ outTradeNo: no }));
     await sandbox.control.fault({ mode, method: CLOSE, when: 'before', times: 1 });
     await sandbox.control.fault({ mode, method: CLOSE, when: 'after', times: 1 });
-    await ask(AbortSignal.timeout(150), CLOSE).catch(() => undefined);
+    await ask(AbortSignal.timeout(1_000), CLOSE).catch(() => undefined);
     expect(await closed()).toBe(false);
-    await ask(AbortSignal.timeout(150), CLOSE).catch(() => undefined);
+    await ask(AbortSignal.timeout(1_000), CLOSE).catch(() => undefined);
     expect(await closed()).toBe(true);
   });
 

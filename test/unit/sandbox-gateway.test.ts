@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { AlipaySdk } from 'alipay-sdk';
-import { createSign, generateKeyPairSync } from 'node:crypto';
+import { createSign, generateKeyPairSync, verify } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { text as readText } from 'node:stream/consumers';
 import { startSandbox, type Sandbox } from '../../sandbox';
@@ -339,10 +339,14 @@ describe('the wire', () => {
     });
   });
 
-  it('refuses an unknown method in error_response, a missing one too', async () => {
-    expect(await (await shop.raw('alipay.trade.nothing', { outTradeNo: no })).json()).toHaveProperty(
+  it('refuses an unknown method in error_response, a missing one too, and says what it does not emulate', async () => {
+    expect(await (await shop.raw('trade.nothing', { outTradeNo: no })).json()).toHaveProperty(
       'error_response.sub_code',
       'isv.invalid-method',
+    );
+    expect(await (await shop.raw('alipay.trade.nothing', { outTradeNo: no })).json()).toHaveProperty(
+      'alipay_trade_nothing_response.sub_code',
+      'sandbox.not-emulated',
     );
     expect(await (await fetch(sandbox.gateway)).json()).toHaveProperty(
       'error_response.sub_code',
@@ -379,7 +383,7 @@ describe('the wire', () => {
     expect(answer).toHaveProperty('alipay_trade_query_response.sub_code', 'isv.invalid-signature');
   });
 
-  it('takes a request in GBK, signed over its GBK bytes, and answers in plain ASCII', async () => {
+  it('takes a request in GBK, signed over its GBK bytes, and answers in GBK, signed over those bytes', async () => {
     const latin1 = (text: string) => Buffer.from(text, 'latin1');
     const biz = Buffer.concat([
       latin1(`{"out_trade_no":"${no}","operator_id":"`),
@@ -405,10 +409,15 @@ describe('the wire', () => {
     const response = await fetch(
       `${sandbox.gateway}?${new URLSearchParams({ ...head, sign }).toString()}&biz_content=${escaped}`,
     );
-    const body = await response.text();
+    const bytes = Buffer.from(await response.arrayBuffer());
     expect(response.headers.get('content-type')).toBe('text/html;charset=GBK');
-    expect(body).toMatch(/^[\x20-\x7e]+$/);
-    expect(JSON.parse(body)).toHaveProperty('alipay_trade_query_response.sub_msg', '交易不存在');
+    const answer = JSON.parse(new TextDecoder('gbk').decode(bytes)) as { sign: string };
+    expect(answer).toHaveProperty('alipay_trade_query_response.sub_msg', '交易不存在');
+    const latin = bytes.toString('latin1');
+    const node = Buffer.from(latin.slice(latin.indexOf(':') + 1, latin.indexOf(',"sign"')), 'latin1');
+    expect(verify('RSA-SHA256', node, sandbox.alipayPublicKey, Buffer.from(answer.sign, 'base64'))).toBe(
+      true,
+    );
     expect((await sandbox.control.journal()).at(-1)).toMatchObject({ bizContent: { operator_id: '书' } });
   });
 

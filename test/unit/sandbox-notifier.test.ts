@@ -13,7 +13,7 @@ import {
   type SandboxOptions,
 } from '../../sandbox';
 import { beijingTime } from '../../sandbox/beijing';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 import { Shop } from './sandbox-shop';
 
 // Two RSA pairs cost half a second: made once, kept for the file's many sandboxes.

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { connectControl, startSandbox, type Sandbox, type SandboxOptions } from '../../sandbox';
 import { CONTROL_ROUTES } from '../../sandbox/control-http';
-import { waitFor } from '../../sandbox/dev/wait-for';
+import { waitFor } from '../../dev/wait-for';
 import { Shop } from './sandbox-shop';
 
 // Two RSA pairs cost half a second: made once, kept for those tests that are not about keys.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
 import type { AttributeServices } from '../../worker/search-attributes';
-import { registerSearchAttributes } from '../../worker/startup';
+import { registerSearchAttributes } from '../../worker/search-attributes';
 
 const PERMISSION_DENIED = 7;
 const UNIMPLEMENTED = 12;
@@ -50,6 +50,22 @@ describe('a worker that starts', () => {
   it('registers what lacks, and says so', async () => {
     const server = serverOf({ list: () => Promise.resolve({ OutTradeNo: 2 }) });
     expect(await register(server)).toContain('"missing":["OrderId","PaymentStatus"]');
+    expect(server.calls).toEqual(['list', 'add']);
+  });
+
+  it('goes on where there is no room, and says which attributes take it', async () => {
+    const ten = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`Shop${i}`, 2]));
+    const details =
+      'Unable to create search attributes: cannot have more than 10 search attribute of type Keyword.';
+    const server = serverOf({
+      list: () => Promise.resolve({ ...ten, Flag: 5 }),
+      add: () => Promise.reject(refusal(INVALID_ARGUMENT, details)),
+    });
+    const said = JSON.parse(await register(server)) as { msg: string };
+    expect(said).toMatchObject({ level: 50, code: 'SEARCH_ATTRIBUTES_FULL', alert: true });
+    expect(said.msg).toMatch(
+      /^Namespace shop\.a1b2c has no room for the search attributes OutTradeNo, OrderId, PaymentStatus: .*\(Shop0, .*Shop9\)\. .*search-attribute remove --namespace shop\.a1b2c --name/,
+    );
     expect(server.calls).toEqual(['list', 'add']);
   });
 

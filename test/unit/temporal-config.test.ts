@@ -34,7 +34,7 @@ describe("Temporal's own settings", () => {
     expect(faultOf(env())).toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringMatching(
-        /^TEMPORAL_\* cannot be read: .+; mend these variables[^\n]+$/,
+        /^TEMPORAL_\* cannot be read: .+; fix these variables[^\n]+$/,
       ) as unknown,
       cause: expect.anything() as unknown,
     });

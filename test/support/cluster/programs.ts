@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { CACHE } from '../../../sandbox/dev/cache';
-import type { Say } from '../../../sandbox/dev/services';
-import { runStep } from '../../../sandbox/dev/steps';
+import { CACHE } from '../../../dev/places';
+import type { Say } from '../../../dev/services';
+import { runStep } from '../../../dev/steps';
 
 /** The release that the Temporal CLI's dev server embeds: both cost the same transitions. */
 export const TEMPORAL_VERSION = 'v1.29.1';

@@ -1,0 +1,150 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { diagnose } from '../../client/doctor';
+import { insertOrderMessage } from '../../db/order-messages';
+import { runWorkers } from '../../worker/worker';
+import { orderWorkflowId } from '../../workflows/messages';
+import type { PaymentResult } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { openShop, waitFor } from '../support';
+import { environmentOf } from './operator';
+import { Story } from './story';
+
+// A shop whose order service is a function in the process of its workers.
+
+let shop: Shop;
+let story: Story;
+
+const calls: PaymentResult[] = [];
+/** How long the shop takes over each result of an order, ms. */
+const slow = new Map<string, number>();
+/** How often the results of an order are refused. */
+const refusals = new Map<string, number>();
+
+beforeAll(async () => {
+  shop = await openShop(__filename, {
+    payments: { checks: 1, intervalMs: 600_000 },
+    onResult: async (result) => {
+      calls.push(result);
+      const slowMs = slow.get(result.orderId);
+      if (slowMs !== undefined) await sleep(slowMs);
+      const left = refusals.get(result.orderId) ?? 0;
+      refusals.set(result.orderId, left - 1);
+      if (left > 0) throw new Error('the database of the shop is away');
+    },
+  });
+  story = new Story(shop);
+});
+afterAll(() => shop.close());
+afterEach(() => refusals.clear());
+
+const idsOf = (orderId: string): string[] =>
+  calls.filter((call) => call.orderId === orderId).map(({ messageId }) => messageId);
+
+async function paidOrder(refused = 0) {
+  const orderId = `shop-${calls.length}-${refused}`;
+  refusals.set(orderId, refused);
+  const { outTradeNo } = await story.checkOut({ orderId });
+  await story.pay(outTradeNo, { notify: true });
+  return { orderId, outTradeNo, messageId: `PAID-${outTradeNo}` };
+}
+
+const untilTold = (orderId: string): Promise<unknown> =>
+  waitFor(async () => (await shop.payments.results(orderId)).every(({ toldAt }) => toldAt !== null), {
+    what: `all results of ${orderId} to be taken`,
+    timeoutMs: 60_000,
+  });
+
+describe('a result', () => {
+  it('is handed over once, as the object that a workflow would be signalled, and no order workflow runs', async () => {
+    const { orderId, outTradeNo, messageId } = await paidOrder();
+    await story.ended(outTradeNo);
+    await untilTold(orderId);
+    expect(calls.filter((call) => call.orderId === orderId)).toEqual([
+      {
+        messageId,
+        orderId,
+        outTradeNo,
+        status: 'PAID',
+        tradeNo: expect.any(String),
+        totalAmount: '12.30',
+        refundedAmount: '0.00',
+        at: expect.any(String),
+      },
+    ]);
+    expect(await shop.payments.results(orderId)).toMatchObject([{ messageId, toldBy: 'process' }]);
+    await expect(
+      shop.temporal.workflow.getHandle(orderWorkflowId(orderId)).describe(),
+    ).rejects.toBeInstanceOf(WorkflowNotFoundError);
+  });
+
+  it('that is refused by an error stays owed, and comes again under its id until it is taken', async () => {
+    const { orderId, messageId } = await paidOrder(3);
+    await waitFor(async () => (await shop.payments.results(orderId))[0]?.lastError != null, {
+      what: 'the fault to be named',
+    });
+    const [owed] = await shop.payments.results(orderId);
+    expect(owed).toMatchObject({ toldBy: null });
+    expect(owed?.lastError).toMatch(/^ORDER_SERVICE_DOWN: onResult failed \(Error\)/);
+    expect(owed?.lastError).not.toContain('database of the shop');
+    await untilTold(orderId);
+    expect(idsOf(orderId)).toEqual(Array<string>(4).fill(messageId));
+    expect(await shop.payments.results(orderId)).toMatchObject([{ toldBy: 'process', lastError: null }]);
+  });
+
+  it('waits for the ones before it of the same order', async () => {
+    const { orderId, outTradeNo, messageId } = await paidOrder(2);
+    await story.until(outTradeNo, 'PAID');
+    await insertOrderMessage(shop.db, { orderId, outTradeNo, status: 'REFUNDED', amount: '12.30' });
+    await untilTold(orderId);
+    expect(idsOf(orderId)).toEqual([messageId, messageId, messageId, `REFUND-${outTradeNo}-12.30`]);
+  });
+
+  it('that the shop takes seconds over is handed over once, and what came meanwhile right after it', async () => {
+    const orderId = 'slow-shop';
+    slow.set(orderId, 2_500);
+    const { outTradeNo } = await story.checkOut({ orderId });
+    await story.pay(outTradeNo, { notify: true });
+    await waitFor(() => idsOf(orderId).length === 1, { what: 'the shop to be told' });
+    await story.until(outTradeNo, 'PAID');
+    await insertOrderMessage(shop.db, { orderId, outTradeNo, status: 'REFUNDED', amount: '12.30' });
+    const startedAt = Date.now();
+    await untilTold(orderId);
+    // Sooner than the follow-up, which this shop has none of.
+    expect(Date.now() - startedAt).toBeLessThan(30_000);
+    expect(idsOf(orderId)).toEqual([`PAID-${outTradeNo}`, `REFUND-${outTradeNo}-12.30`]);
+  });
+
+  it('of a close by the sweep is handed over too', async () => {
+    const { orderId } = await story.checkOut({ orderId: 'expired' });
+    // No run goes on with it: it is told by the sweep, or a minute later by the follow-up.
+    slow.set(orderId, 2_500);
+    await story.expire(orderId);
+    await story.sweep();
+    await waitFor(async () => (await shop.payments.results(orderId))[0]?.toldAt, {
+      what: 'the result to be taken',
+    });
+    expect(calls.filter((call) => call.orderId === orderId)).toMatchObject([{ status: 'CLOSED' }]);
+  });
+});
+
+it('the doctor sees that the workers take the results themselves', async () => {
+  const findings = await diagnose(environmentOf(shop));
+  expect(findings.find(({ check }) => check === 'task-queues')).toMatchObject({
+    verdict: 'ok',
+    says: expect.stringContaining('results go to onResult'),
+  });
+});
+
+it('workers that are given both onResult and ORDER_SERVICE_URL do not start', async () => {
+  const env = {
+    ...environmentOf(shop),
+    ORDER_SERVICE_URL: 'http://127.0.0.1:9/results',
+    ORDER_SERVICE_SECRET: `whsec_${Buffer.alloc(32, 1).toString('base64')}`,
+  };
+  await expect(runWorkers({ env, onResult: () => undefined })).rejects.toMatchObject({
+    code: 'CONFIG_INVALID',
+    message: expect.stringContaining('onResult'),
+  });
+});

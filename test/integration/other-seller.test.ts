@@ -1,0 +1,45 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { diagnose } from '../../client/doctor';
+import type { Shop } from '../support';
+import { openShop } from '../support';
+import { environmentOf } from './operator';
+import { Story } from './story';
+
+// No answer of Alipay names the seller before a payment: a wrong ALIPAY_SELLER_ID shows by notifications alone, which are refused.
+
+const RIGHT = '2088000000000042';
+
+let shop: Shop;
+let story: Story;
+beforeAll(async () => {
+  shop = await openShop(__filename, { payments: { checks: 0 } });
+  story = new Story(shop);
+});
+afterAll(() => shop.close());
+
+const finding = async () => (await diagnose(environmentOf(shop))).find(({ check }) => check === 'seller-ids');
+
+it('a wrong seller id is named by the doctor once Alipay has notified of a payment', async () => {
+  const { outTradeNo } = await story.checkOut();
+  await story.pay(outTradeNo);
+  expect(await finding()).toMatchObject({ verdict: 'ok' });
+
+  // A forged one teaches nothing.
+  await shop.payments.handleNotify(
+    `app_id=${shop.alipay.appId}&seller_id=${RIGHT}&out_trade_no=${outTradeNo}&sign=x`,
+  );
+  expect(await finding()).toMatchObject({ verdict: 'ok' });
+
+  expect(await shop.alipay.control.notify(outTradeNo, { seller_id: RIGHT })).toMatchObject({
+    accepted: false,
+  });
+  expect(await finding()).toMatchObject({
+    verdict: 'fault',
+    says: expect.stringContaining(`to seller ${RIGHT}, and the environment has ${shop.alipay.sellerId}`),
+    advice: expect.stringMatching(/ALIPAY_SELLER_ID.*durable-alipay merchant set/),
+  });
+
+  // Alipay repeats for 25 hours; what is older was put right, or comes again.
+  await shop.sql(`UPDATE merchants SET other_seller_at = now() - interval '49 hours'`);
+  expect(await finding()).toMatchObject({ verdict: 'ok' });
+});

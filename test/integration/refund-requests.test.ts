@@ -1,0 +1,438 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createAlipayQueueActivities } from '../../activities';
+import type { RefundInput } from '../../client/index';
+import type { FaultMode } from '../../sandbox';
+import type { RefundState } from '../../workflows/messages';
+import type { Shop } from '../support';
+import { Hands, inActivity, openShop, waitFor } from '../support';
+import { Story } from './story';
+
+const QUERY = 'alipay.trade.fastpay.refund.query';
+
+// What may be asked for, and one try after the other. No worker runs: each step is taken by hand.
+
+let shop: Shop;
+let story: Story;
+let hands: Hands;
+let activities: ReturnType<typeof createAlipayQueueActivities>;
+
+beforeAll(async () => {
+  shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 1_000 } });
+  story = new Story(shop);
+  hands = new Hands(shop);
+  activities = createAlipayQueueActivities(shop.deps);
+});
+afterAll(() => shop.close());
+
+beforeEach(async () => {
+  await shop.alipay.control.clearFaults();
+  await shop.alipay.control.refunds({ visibleAfterMs: 0, spacingMs: 0, outcomeAfterMs: 0, balance: null });
+});
+
+async function paidOrder(totalAmount = '12.30') {
+  const checkout = await story.checkOut({ totalAmount });
+  await story.pay(checkout.outTradeNo);
+  await hands.check(checkout.outTradeNo);
+  expect(await story.standing(checkout.orderId)).toBe('PAID: PAID');
+  return checkout;
+}
+
+let numbers = 0;
+const newNumber = (): string => `R-${(numbers += 1)}`;
+
+const ask = (orderId: string, amount: string, refundId = newNumber()) =>
+  shop.payments.refund({ orderId, refundId, amount, reason: 'one cup was broken' });
+
+const attempt = (outTradeNo: string, outRequestNo: string): Promise<RefundState> =>
+  inActivity(() => activities.refundAtAlipay({ outTradeNo, outRequestNo }));
+
+const hasUnrecorded = async (outTradeNo: string): Promise<boolean> => {
+  const sql = `SELECT 1 FROM evidence WHERE out_trade_no = :outTradeNo AND recorded_at IS NULL`;
+  return (await shop.sql(sql, { outTradeNo })).length > 0;
+};
+
+const endTurn = (outTradeNo: string): Promise<unknown> =>
+  shop.sql(`UPDATE payments SET refund_turn_until = NULL WHERE out_trade_no = :outTradeNo`, { outTradeNo });
+
+describe('a refund that a shop asks for', () => {
+  it('gives back a part, then the rest: the order is told of each, and the payment is REFUNDED by the last', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const part = await ask(orderId, '2.30');
+    expect(part).toMatchObject({
+      orderId,
+      outTradeNo,
+      amount: '2.30',
+      status: 'REQUESTED',
+      kind: 'shop',
+      doneAt: null,
+    });
+    await hands.refund(outTradeNo);
+    expect(await shop.payments.refundStatus(part.refundId)).toMatchObject({ status: 'DONE' });
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ status: 'PAID', refundedAmount: '2.30' });
+    expect(await shop.payments.order(orderId)).toMatchObject({ status: 'PAID', refundedAmount: '2.30' });
+
+    const rest = await ask(orderId, '10');
+    await hands.refund(outTradeNo);
+    expect(await shop.payments.refundStatus(rest.refundId)).toMatchObject({
+      status: 'DONE',
+      amount: '10.00',
+    });
+    expect(await story.standing(orderId)).toBe('PAID: REFUNDED');
+    const told = await shop.sql(
+      `SELECT status, amount, refund_id, refund_amount FROM order_messages WHERE order_id = :orderId ORDER BY seq`,
+      { orderId },
+    );
+    expect(told.slice(1)).toEqual([
+      { status: 'PARTIALLY_REFUNDED', amount: '2.30', refund_id: part.refundId, refund_amount: '2.30' },
+      { status: 'REFUNDED', amount: '12.30', refund_id: rest.refundId, refund_amount: '10.00' },
+    ]);
+  });
+
+  it('again is the same refund, made once; with another amount or order it is refused', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const other = await paidOrder();
+    const { refundId, ...first } = await ask(orderId, '2.30');
+    const again = await Promise.all(Array.from({ length: 10 }, () => ask(orderId, '2.3', refundId)));
+    for (const refund of again) expect(refund).toEqual({ refundId, ...first });
+    await hands.refund(outTradeNo);
+    expect(await ask(orderId, '2.30', refundId)).toMatchObject({ status: 'DONE' });
+    expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(1);
+
+    for (const [of, amount] of [
+      [orderId, '2.31'],
+      [other.orderId, '2.30'],
+    ] as const)
+      await expect(ask(of, amount, refundId)).rejects.toMatchObject({ code: 'REFUND_DIFFERS', status: 409 });
+  });
+
+  it('fifty at once of 3.00 each on 100.00: thirty-three are made, to the fen', async () => {
+    const { orderId, outTradeNo } = await paidOrder('100.00');
+    const asked = await Promise.allSettled(Array.from({ length: 50 }, () => ask(orderId, '3.00')));
+    const refused = asked.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
+    expect(refused).toHaveLength(17);
+    for (const error of refused) expect(error).toMatchObject({ code: 'REFUND_TOO_LARGE', status: 409 });
+
+    await hands.refund(outTradeNo);
+    expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({ refundedAmount: '99.00' });
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({
+      status: 'PAID',
+      refundedAmount: '99.00',
+    });
+    await expect(ask(orderId, '1.01')).rejects.toMatchObject({ code: 'REFUND_TOO_LARGE' });
+    await ask(orderId, '1.00');
+    await hands.refund(outTradeNo);
+    expect(await story.standing(orderId)).toBe('PAID: REFUNDED');
+  });
+
+  it('whose number two orders take in the same moment is the one or the other', async () => {
+    const [one, two] = [await paidOrder(), await paidOrder()];
+    for (let round = 0; round < 10; round += 1) {
+      const refundId = newNumber();
+      const ends = await Promise.allSettled([
+        ask(one.orderId, '0.01', refundId),
+        ask(two.orderId, '0.01', refundId),
+      ]);
+      const refused = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
+      expect(refused).toMatchObject([{ code: 'REFUND_DIFFERS' }]);
+    }
+  });
+});
+
+describe('bad input', () => {
+  const good = { orderId: 'order-1', refundId: 'R1', amount: '1.00' };
+
+  it.each<[string, unknown]>([
+    ['no fields', undefined],
+    ['an amount of 0', { ...good, amount: '0' }],
+    ['an amount below 0', { ...good, amount: '-1.00' }],
+    ['three decimals', { ...good, amount: '1.001' }],
+    ['a number for an amount', { ...good, amount: 1 }],
+    ['a number of its own without one', { orderId: 'order-1', amount: '1.00' }],
+    ['a number with a blank', { ...good, refundId: 'R 1' }],
+    ['a number of 65 letters', { ...good, refundId: 'R'.repeat(65) }],
+    ['a number like our own', { ...good, refundId: 'LATE_20261129' }],
+    ['a blank reason', { ...good, reason: ' ' }],
+    ['an unknown field', { ...good, outTradeNo: 'x' }],
+  ])('%s is INVALID_INPUT, and nothing is written', async (_, input) => {
+    await expect(shop.payments.refund(input as RefundInput)).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      status: 400,
+    });
+    expect(await shop.sql(`SELECT 1 FROM refunds WHERE out_request_no = 'R1'`)).toEqual([]);
+  });
+
+  it('an order that is not there, not paid, or in review', async () => {
+    await expect(ask('nowhere', '1.00')).rejects.toMatchObject({ code: 'ORDER_UNKNOWN', status: 404 });
+    const open = await story.checkOut();
+    await expect(ask(open.orderId, '1.00')).rejects.toMatchObject({ code: 'ORDER_NOT_PAID', status: 409 });
+    const { orderId, outTradeNo } = await paidOrder();
+    await shop.sql(`UPDATE payments SET review_reason = 'AMOUNT_DIFFERS' WHERE out_trade_no = :outTradeNo`, {
+      outTradeNo,
+    });
+    await expect(ask(orderId, '1.00')).rejects.toMatchObject({ code: 'ORDER_HELD', status: 409 });
+    await expect(shop.payments.refundStatus('nowhere')).rejects.toMatchObject({
+      code: 'REFUND_UNKNOWN',
+      status: 404,
+    });
+  });
+
+  it("another merchant's order", async () => {
+    const { orderId } = await paidOrder();
+    await shop.sql(
+      `INSERT INTO merchants (id, name, app_id, seller_id, gateway) VALUES ('A/1', 'other', 'A', '1', 'https://x')`,
+    );
+    await shop.sql(`UPDATE orders SET merchant = 'A/1' WHERE id = :orderId`, { orderId });
+    await expect(ask(orderId, '1.00')).rejects.toMatchObject({ code: 'MERCHANT_DIFFERS' });
+  });
+});
+
+describe('one try', () => {
+  it('waits for its turn while another refund of the trade is asked for, and for three seconds after', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const [one, two] = [await ask(orderId, '1.00'), await ask(orderId, '1.00')];
+    await shop.alipay.control.latency(300);
+    const ends = await Promise.allSettled([
+      attempt(outTradeNo, one.refundId),
+      attempt(outTradeNo, two.refundId),
+    ]);
+    await shop.alipay.control.latency(0);
+    expect(ends.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const waits = async () => attempt(outTradeNo, two.refundId).then(() => attempt(outTradeNo, one.refundId));
+    const failure = (await waits().catch((error: unknown) => error)) as {
+      type: string;
+      nextRetryDelay: number;
+    };
+    expect(failure).toMatchObject({ type: 'ALIPAY_BUSY', nonRetryable: false });
+    expect(failure.nextRetryDelay).toBeLessThan(4_100);
+    expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(1);
+
+    await hands.refund(outTradeNo);
+    expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(2);
+  });
+
+  it('a turn that nobody ended, since its process died, ends by itself', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '1.00');
+    await shop.sql(
+      `UPDATE payments SET refund_turn_until = now() - interval '1 ms' WHERE out_trade_no = :outTradeNo`,
+      {
+        outTradeNo,
+      },
+    );
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+  });
+
+  it('is proven by its own query where something was given back before: the answer tells a sum', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    await ask(orderId, '2.30');
+    await hands.refund(outTradeNo);
+    const { refundId } = await ask(orderId, '3.00');
+    await endTurn(outTradeNo);
+    await shop.alipay.control.refunds({ visibleAfterMs: 3_600_000 });
+    await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({
+      type: 'ALIPAY_UNKNOWN',
+      nextRetryDelay: 10_000,
+    });
+    expect(await shop.payments.refundStatus(refundId)).toMatchObject({ status: 'REQUESTED' });
+    await shop.alipay.control.refunds({ visibleAfterMs: 0 });
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+    expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(2);
+  });
+
+  it('whose outcome comes later is asked about again, and made once', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    await shop.alipay.control.refunds({ outcomeAfterMs: 200 });
+    await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+    await waitFor(async () => (await shop.alipay.control.trade(outTradeNo))?.refundedAmount === '3.00', {
+      what: 'the outcome',
+    });
+    await endTurn(outTradeNo);
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+    expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(1);
+  });
+
+  it("is asked for slowly while the seller's account is empty, and made when it is filled", async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    await shop.alipay.control.refunds({ balance: '2.99' });
+    const half = { type: 'ALIPAY_UNKNOWN', nextRetryDelay: 1_800_000 };
+    for (let i = 0; i < 3; i += 1) {
+      await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject(half);
+      await endTurn(outTradeNo);
+    }
+    expect(
+      await shop.sql(`SELECT unproven, unfunded FROM refunds WHERE out_request_no = :refundId`, { refundId }),
+    ).toEqual([{ unproven: 0, unfunded: 3 }]);
+    await shop.alipay.control.refunds({ balance: '3.00' });
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+  });
+
+  it('of a finished trade is REFUSED with the reason, and the payment stays PAID', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    await shop.alipay.control.finish(outTradeNo, { notify: false });
+    const { refundId } = await ask(orderId, '3.00');
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'REFUSED' });
+    expect(await shop.payments.refundStatus(refundId)).toMatchObject({ because: 'ACQ.TRADE_HAS_FINISHED' });
+    expect(await story.standing(orderId)).toBe('PAID: PAID');
+    // What was refused may be asked for again.
+    expect(await ask(orderId, '12.30')).toMatchObject({ status: 'REQUESTED' });
+  });
+
+  it('was made, and only its query is refused: it is not proven, and never REFUSED', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    await ask(orderId, '2.30');
+    await hands.refund(outTradeNo);
+    const { refundId } = await ask(orderId, '3.00');
+    await shop.alipay.control.fault({ mode: 'ACQ.TRADE_NOT_EXIST', method: QUERY, outTradeNo });
+    // The first try asks once it is made, the second one before, too.
+    for (let i = 0; i < 2; i += 1) {
+      await endTurn(outTradeNo);
+      await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+      expect(await shop.payments.refundStatus(refundId)).toMatchObject({ status: 'REQUESTED' });
+    }
+    await shop.alipay.control.clearFaults();
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+    expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(2);
+  });
+
+  it('nobody knows what Alipay did: it stays REQUESTED, and keeps its room', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '12.30');
+    await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: 'alipay.trade.refund', outTradeNo });
+    for (let i = 0; i < 12; i += 1) {
+      await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+      await endTurn(outTradeNo);
+    }
+    expect(await shop.payments.refundStatus(refundId)).toMatchObject({ status: 'REQUESTED' });
+    await expect(ask(orderId, '0.01')).rejects.toMatchObject({ code: 'REFUND_TOO_LARGE' });
+  });
+
+  describe('nobody knows for a day what Alipay did', () => {
+    const aDayLater = (outRequestNo: string): Promise<unknown> =>
+      shop.sql(
+        `UPDATE refunds SET unknown_since = unknown_since - interval '1 day' WHERE out_request_no = :outRequestNo`,
+        { outRequestNo },
+      );
+
+    it.each<[string, FaultMode, string]>([
+      ['its answers are unknown', 'SYSTEM_ERROR', 'ALIPAY_UNKNOWN'],
+      ['our configuration is wrong', '40006', 'ALIPAY_MISCONFIGURED'],
+    ])('%s: a person decides, and it keeps its room', async (_, mode, type) => {
+      const { orderId, outTradeNo } = await paidOrder();
+      const { refundId } = await ask(orderId, '12.30');
+      await shop.alipay.control.fault({ mode, method: 'alipay.trade.refund', outTradeNo });
+      await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type });
+      await aDayLater(refundId);
+      await endTurn(outTradeNo);
+      expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'REVIEW' });
+      expect(await shop.payments.refundStatus(refundId)).toMatchObject({ because: 'REFUND_NOT_PROVEN' });
+      await expect(ask(orderId, '0.01')).rejects.toMatchObject({ code: 'REFUND_TOO_LARGE' });
+    });
+
+    it('but Alipay has answered between: it goes on', async () => {
+      const { orderId, outTradeNo } = await paidOrder();
+      const { refundId } = await ask(orderId, '3.00');
+      const rule = { method: 'alipay.trade.refund', outTradeNo, times: 1 } as const;
+      await shop.alipay.control.fault({ ...rule, mode: 'SYSTEM_ERROR' });
+      await shop.alipay.control.fault({ ...rule, mode: 'ACQ.SELLER_BALANCE_NOT_ENOUGH' });
+      await shop.alipay.control.fault({ ...rule, mode: 'SYSTEM_ERROR' });
+      for (let i = 0; i < 3; i += 1) {
+        await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+        await aDayLater(refundId);
+        await endTurn(outTradeNo);
+      }
+      expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+    });
+
+    it('made in the merchant portal it is REFUSED, and what Alipay told of counts as a gap', async () => {
+      const { outTradeNo } = await paidOrder();
+      await shop.alipay.control.refundByHand(outTradeNo, '2.00');
+      await waitFor(() => hasUnrecorded(outTradeNo), { what: 'the notification' });
+      await hands.hear(outTradeNo);
+      const [portal] = await shop.payments.refunds({
+        orderId: (await shop.payments.payment(outTradeNo)).orderId,
+      });
+      const refundId = portal?.refundId ?? '';
+      await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: QUERY, outTradeNo });
+      await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+      await aDayLater(refundId);
+      expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'REFUSED' });
+      expect(await shop.payments.payment(outTradeNo)).toMatchObject({ refundedAmount: '2.00' });
+    });
+  });
+});
+
+describe('a portal refund that races with one of the shop', () => {
+  it('whose notification was lost shows as a gap in the sum when the next refund is made', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    await shop.alipay.control.notifier({ drop: 1 });
+    await shop.alipay.control.refundByHand(outTradeNo, '2.00');
+    await shop.alipay.control.notifier({});
+    const { refundId } = await ask(orderId, '3.00');
+    await hands.refund(outTradeNo);
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ refundedAmount: '5.00' });
+    expect(await shop.payments.refunds({ orderId })).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ refundId, amount: '3.00', status: 'DONE' }),
+        expect.objectContaining({ refundId: 'SEEN_5.00', kind: 'portal', amount: '2.00', status: 'DONE' }),
+      ]),
+    );
+  });
+
+  it('takes the room of one that was asked for and not made: that one is refused', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '12.30');
+    await shop.alipay.control.refundByHand(outTradeNo, '2.00');
+    await waitFor(() => hasUnrecorded(outTradeNo), { what: 'the notification' });
+    await hands.hear(outTradeNo);
+    await hands.refund(outTradeNo);
+    expect(await shop.payments.refundStatus(refundId)).toMatchObject({ status: 'REFUSED' });
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ status: 'PAID', refundedAmount: '2.00' });
+    await ask(orderId, '10.30');
+    await hands.refund(outTradeNo);
+    expect(await story.standing(orderId)).toBe('PAID: REFUNDED');
+  });
+});
+
+describe('a refund that was given up and then made after all', () => {
+  async function givenUp() {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    await shop.sql(
+      `UPDATE refunds SET status = 'REFUSED', asked_at = now() - interval '1 hour' WHERE out_request_no = :refundId`,
+      { refundId },
+    );
+    await shop.alipay.control.notifier({ drop: 1 });
+    await shop.deps.alipay.own.refund({ outTradeNo, outRequestNo: refundId, amount: '3.00', reason: 'late' });
+    await shop.alipay.control.notifier({});
+    return { orderId, outTradeNo, refundId };
+  }
+
+  it('counts once Alipay names it', async () => {
+    const { outTradeNo, refundId } = await givenUp();
+    await shop.alipay.control.notify(outTradeNo);
+    await hands.hear(outTradeNo);
+    expect(await shop.payments.refundStatus(refundId)).toMatchObject({ status: 'DONE' });
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ refundedAmount: '3.00' });
+  });
+
+  it('counts once too where it had stood for a gap in the sum before', async () => {
+    const { orderId, outTradeNo, refundId } = await givenUp();
+    await shop.alipay.control.notify(outTradeNo, { out_biz_no: '' });
+    await hands.hear(outTradeNo);
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ refundedAmount: '3.00' });
+    // A person decides about the payment, and with it Alipay is queried about every refund of it.
+    await hands.decide(outTradeNo, 'REFUNDING');
+    await hands.refund(outTradeNo);
+    expect(await shop.payments.refundStatus(refundId)).toMatchObject({ status: 'DONE' });
+    expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({ refundedAmount: '12.30' });
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({
+      status: 'REFUNDED',
+      refundedAmount: '12.30',
+    });
+    expect(
+      await shop.sql(`SELECT amount FROM order_messages WHERE order_id = :orderId ORDER BY seq`, { orderId }),
+    ).toEqual(['12.30', '3.00', '12.30'].map((amount) => ({ amount })));
+  });
+});

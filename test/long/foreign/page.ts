@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+
+const PAGE = readFileSync(join(__dirname, '..', '..', '..', 'docs', 'shop.md'), 'utf8');
+
+export type Command = readonly [program: string, ...args: string[]];
+
+/** The program under a heading of the page. */
+export function programUnder(heading: string, fence: string): string {
+  const [, section = ''] = PAGE.split(`\n### ${heading}\n`);
+  const [, program] = section.split(/\n##+ /)[0]?.split(`\n\`\`\`${fence}\n`) ?? [];
+  if (program === undefined) throw new Error(`docs/shop.md has no ${fence} under ${heading}`);
+  return `${program.split('\n```')[0] ?? ''}\n`;
+}
+
+/** A program of the page that runs: what it has printed, and its end. */
+export interface RunningProgram {
+  printed(): string;
+  stop(): Promise<void>;
+}
+
+/** Starts one; it listens on `PORT` some time later. */
+export function run(
+  folder: string,
+  [program, ...args]: Command,
+  env: Record<string, string>,
+): RunningProgram {
+  const { PATH, HOME } = process.env;
+  const child = spawn(program, args, { cwd: folder, env: { PATH, HOME, ...env } });
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  return {
+    printed: () => printed,
+    stop: () => {
+      child.kill();
+      return ended;
+    },
+  };
+}
+
+export const isListening = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => socket.destroy());
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+  });

@@ -1,0 +1,31 @@
+'use strict';
+
+const { BREAKS } = require('./proof/breaks.js');
+
+// `npm run test:long`: what waits for long, starts many processes or needs a browser, on the same servers as the integration
+// tier.
+const everyday = require('../../jest.config.js');
+
+const integration = everyday.projects.find(({ displayName }) => displayName === 'integration');
+
+const [[files, [, swc]]] = Object.entries(integration.transform);
+
+/** The proof of the checker once more for each deliberate break, on sources that have it. */
+const broken = Object.keys(BREAKS).map((name) => ({
+  ...integration,
+  displayName: name,
+  testMatch: ['<rootDir>/test/long/proof/proof.test.ts'],
+  globals: { BROKEN: name },
+  transform: { [files]: ['<rootDir>/test/long/proof/break.js', { name, swc }] },
+}));
+
+/** @type {import('jest').Config} */
+module.exports = {
+  ...everyday,
+  rootDir: integration.rootDir,
+  projects: [
+    { ...integration, displayName: 'browser', testMatch: ['<rootDir>/test/browser/**/*.test.ts'] },
+    { ...integration, displayName: 'long', testMatch: ['<rootDir>/test/long/**/*.test.ts'] },
+    ...broken,
+  ],
+};

@@ -1,0 +1,3 @@
+/** Before the tests that run here more often than in their own tier. */
+process.env['PROPERTY_RUNS'] = '240';
+process.env['REPLAYED'] = '250';

@@ -1,0 +1,1 @@
+export const BREAKS: Readonly<Record<string, { rule: string }>>;

@@ -1,0 +1,146 @@
+'use strict';
+
+// Deliberate breaks of the application: each takes one of its promises away. `proof.test.ts` runs a scenario on sources changed
+// so (break.js), and the checker of test/chaos must name the rule that does not hold any more. A break whose text is no longer in
+// the sources fails.
+
+/** @type {Record<string, { rule: string, edits: { file: string, from: string, to: string }[] }>} */
+exports.BREAKS = {
+  'compare-and-set removed': {
+    rule: 'no status moves backwards',
+    edits: [
+      {
+        file: 'db/payments.ts',
+        from: 'WHERE p.out_trade_no = :outTradeNo AND p.status = ANY(:from)',
+        to: 'WHERE p.out_trade_no = :outTradeNo AND CAST(:from AS text[]) IS NOT NULL',
+      },
+    ],
+  },
+  'closed without a query': {
+    rule: 'asked before closing',
+    edits: [
+      {
+        file: 'activities/closing/at-alipay.ts',
+        from: '  const answer = await alipay.query(outTradeNo);\n  switch',
+        to: "  const answer = { answer: 'closed', paidAt: null } as QueryAnswer;\n  switch",
+      },
+    ],
+  },
+  'unknown taken for closed': {
+    rule: 'asked before closing',
+    edits: [
+      {
+        file: 'activities/closing/close-safely.ts',
+        from: "return { kind: 'held', because: error.message, waitsFor: 'answer' };",
+        to: "return { kind: 'closable', recheckInMs: null };",
+      },
+    ],
+  },
+  'refund without its fixed number': {
+    rule: 'refunds are proven, once each',
+    edits: [
+      {
+        file: 'activities/refunds.ts',
+        from: 'gateway.refund({ outTradeNo, outRequestNo, amount, reason });',
+        to: 'gateway.refund({ outTradeNo, outRequestNo: `${outRequestNo}_${Date.now()}`, amount, reason });',
+      },
+    ],
+  },
+  'success before the signal is held': {
+    rule: 'success once Temporal holds it',
+    edits: [
+      {
+        file: 'client/notifications.ts',
+        from: 'await wakePayment(deps.temporal, payment, stored.id);',
+        // It is not even begun: a call that nobody waits for would go on when the test is over.
+        to: 'void wakePayment;',
+      },
+    ],
+  },
+  'outbox row written after the commit': {
+    rule: 'told one result',
+    edits: [
+      {
+        file: 'db/orders.ts',
+        from: 'SELECT :messageId, id, :outTradeNo, :status, CAST(:amount AS numeric), :foundBy FROM settled',
+        to: 'SELECT :messageId, id, :outTradeNo, :status, CAST(:amount AS numeric), :foundBy FROM settled WHERE false',
+      },
+      {
+        file: 'db/ledger/recording.ts',
+        from: 'return { ...(await recordAll(db, outTradeNo, rules, faults)), faults };',
+        to: `const recording = await recordAll(db, outTradeNo, rules, faults);
+      if (recording.moves.includes('PAID')) {
+        await db.raw(
+          \`INSERT INTO order_messages (id, order_id, out_trade_no, status, amount)
+           SELECT 'PAID-' || out_trade_no, order_id, out_trade_no, 'PAID', total_amount FROM payments WHERE out_trade_no = ?\`,
+          [outTradeNo],
+        );
+      }
+      return { ...recording, faults };`,
+      },
+    ],
+  },
+  'sibling not asked': {
+    rule: 'asked before closing',
+    edits: [
+      {
+        file: 'activities/closing/close-safely.ts',
+        from: 'const first = await eachOf(payments, (payment) =>',
+        to: 'const first = await eachOf(payments.slice(0, 1), (payment) =>',
+      },
+      {
+        file: 'activities/closing/close-safely.ts',
+        from: 'return eachOf(payments, async (payment, i) => {',
+        to: 'return eachOf(payments.slice(0, 1), async (payment, i) => {',
+      },
+    ],
+  },
+  'slow checks off': {
+    rule: 'money is found soon',
+    edits: [
+      {
+        file: 'activities/follow-up/slow-checks.ts',
+        from: 'const due = await findSlowChecks(db, { merchants: alipay.reachableIds, limit: BATCH });',
+        to: 'const due: DuePayment[] = await findSlowChecks(db, { merchants: [], limit: 0 });',
+      },
+    ],
+  },
+  'amount of a notification not compared': {
+    rule: 'the row knows the money',
+    edits: [
+      {
+        file: 'db/rules.ts',
+        from: 'const differs = readFen(paidAmount) !== toFen(expectedAmount(payment));',
+        to: 'const differs = false;',
+      },
+    ],
+  },
+  'quota ignored': {
+    rule: 'the quota is kept',
+    edits: [{ file: 'db/alipay-quota.ts', from: 'return taken?.waitMs;', to: 'return taken && 0;' }],
+  },
+  'evidence recorded as soon as it is stored': {
+    rule: 'recorded means decided',
+    edits: [{ file: 'db/evidence.ts', from: 'CASE WHEN NOT :isNews THEN now() END\n', to: 'now()\n' }],
+  },
+  'proof of a refund not compared': {
+    rule: 'refunds are proven, once each',
+    edits: [
+      {
+        file: 'activities/alipay/gateway.ts',
+        from: "if (fen === undefined || (typeof amount === 'string' && fen !== toFen(amount))) return undefined;",
+        to: 'if (fen === undefined) return undefined;',
+      },
+    ],
+  },
+  'told_at before telling': {
+    rule: 'told means acted on',
+    edits: [
+      {
+        file: 'activities/orders.ts',
+        from: 'const { messageId } = message;\n  try {',
+        to: "const { messageId } = message;\n  await markTold(db, messageId, receiver?.kind ?? 'signal');\n  try {",
+      },
+    ],
+  },
+};

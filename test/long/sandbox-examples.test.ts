@@ -1,0 +1,170 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { startSandbox, type Sandbox } from '../../sandbox';
+
+// What the sandbox hands out is run as a stranger runs it: the sample suites, and the snippets of `/setup`. A language whose
+// runtime or packages are not here is skipped with a word.
+
+const MINUTE = 60_000;
+const root = join(__dirname, '..', '..');
+const examples = join(root, 'sandbox', 'examples');
+const folder = mkdtempSync(join(tmpdir(), 'sandbox-examples-'));
+const environment = { ...process.env, ALIPAY_SANDBOX: `node ${join(root, 'sandbox', 'bin.js')}` };
+
+let sandbox: Sandbox;
+
+beforeAll(async () => {
+  sandbox = await startSandbox();
+});
+afterAll(async () => {
+  await sandbox.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function run(cwd: string, command: string, ...args: string[]): Promise<string> {
+  const options = { cwd, env: environment, timeout: 3 * MINUTE, maxBuffer: 1 << 24 };
+  try {
+    return (await promisify(execFile)(command, args, options)).stdout;
+  } catch (error) {
+    const { message, stdout = '' } = error as Error & { stdout?: string };
+    throw new Error(`${message}\n${stdout}`, { cause: error });
+  }
+}
+
+/** `it`, or a skipped one where a language cannot be got ready: no runtime, no network. jest asks before it runs anything. */
+function itWhere(language: string, prepare: () => void): typeof it | typeof it.skip {
+  try {
+    prepare();
+    return it;
+  } catch (error) {
+    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    process.stderr.write(`Skipped: the sandbox's examples in ${language}. ${why}\n`);
+    return it.skip;
+  }
+}
+
+const runNow = (cwd: string, command: string, ...args: string[]): void =>
+  void execFileSync(command, args, { cwd, stdio: 'ignore', timeout: 3 * MINUTE });
+
+/** A folder of its own, which holds an example. */
+function copyOf(name: string): string {
+  const target = join(folder, name);
+  cpSync(join(examples, name), target, { recursive: true });
+  return target;
+}
+
+/** Runs a snippet; the buyer pays what it prints. It ends by itself once its query says so. */
+async function payBySnippet(
+  id: string,
+  file: string,
+  cwd: string,
+  command: string,
+  ...args: string[]
+): Promise<string> {
+  const code = sandbox.setup.snippets.find((snippet) => snippet.id === id)?.code ?? '';
+  writeFileSync(join(cwd, file), code);
+  const running = promisify(execFile)(command, args, { cwd, timeout: MINUTE });
+  const heard = { said: '', settled: false };
+  running.child.stdout?.on('data', (chunk: Buffer | string) => (heard.said += chunk.toString()));
+  const done = running.finally(() => (heard.settled = true));
+  done.catch(() => undefined);
+  while (!/Open this and pay: +\S+\s/.test(heard.said) && !heard.settled)
+    await new Promise((wake) => setTimeout(wake, 50));
+  const [, url = ''] = /Open this and pay: +(\S+)/.exec(heard.said) ?? [];
+  if (url !== '') await sandbox.control.pay(url);
+  return (await done).stdout;
+}
+
+describe('Node', () => {
+  const modules = join(root, 'node_modules');
+
+  it(
+    'runs the suite for Jest',
+    async () => {
+      const here = copyOf('jest');
+      // The suite gets what is packed, built here: another test builds in the checkout at the same time.
+      const built = join(here, 'node_modules', 'alipay-sandbox');
+      const tsc = join(modules, 'typescript', 'bin', 'tsc');
+      const project = join(root, 'sandbox', 'tsconfig.build.json');
+      await run(root, process.execPath, tsc, '-p', project, '--outDir', join(built, 'dist'));
+      for (const part of ['package.json', 'assets'])
+        cpSync(join(root, 'sandbox', part), join(built, part), { recursive: true });
+      symlinkSync(modules, join(built, 'node_modules'));
+      symlinkSync(join(modules, 'alipay-sdk'), join(here, 'node_modules', 'alipay-sdk'));
+      await run(here, process.execPath, join(modules, 'jest', 'bin', 'jest.js'), '--rootDir', here);
+    },
+    4 * MINUTE,
+  );
+
+  it(
+    'pays by the snippet',
+    async () => {
+      const here = mkdtempSync(join(folder, 'node-'));
+      symlinkSync(modules, join(here, 'node_modules'));
+      expect(await payBySnippet('node', 'pay.mjs', here, process.execPath, 'pay.mjs')).toContain(
+        'TRADE_SUCCESS',
+      );
+    },
+    2 * MINUTE,
+  );
+});
+
+describe('Python', () => {
+  const python = join(folder, 'venv', 'bin', 'python');
+
+  const itInPython = itWhere('Python', () => {
+    runNow(folder, 'python3', '-m', 'venv', 'venv');
+    runNow(folder, python, '-m', 'pip', 'install', '--quiet', 'pytest==8.4.2', 'python-alipay-sdk==3.4.0');
+  });
+
+  itInPython(
+    'runs the suite for pytest, and pays by the snippet',
+    async () => {
+      const here = copyOf('pytest');
+      expect(await run(here, python, '-m', 'pytest', '-q')).toContain('2 passed');
+      expect(await payBySnippet('python-alipay-sdk', 'pay.py', here, python, '-u', 'pay.py')).toContain(
+        'TRADE_SUCCESS',
+      );
+    },
+    6 * MINUTE,
+  );
+});
+
+describe('Go', () => {
+  const here = copyOf('go');
+  const itInGo = itWhere('Go', () => runNow(here, 'go', 'mod', 'download'));
+
+  itInGo(
+    'runs the suite for go test, and pays by the snippet',
+    async () => {
+      expect(await run(here, 'go', 'test', './...')).toContain('ok');
+      const main = join(here, 'main');
+      cpSync(join(here, 'go.mod'), join(main, 'go.mod'));
+      cpSync(join(here, 'go.sum'), join(main, 'go.sum'));
+      expect(await payBySnippet('go-smartwalle', 'main.go', main, 'go', 'run', '.')).toContain(
+        'TRADE_SUCCESS',
+      );
+    },
+    8 * MINUTE,
+  );
+});
+
+describe('Java', () => {
+  const here = copyOf('junit');
+  const itInJava = itWhere('Java', () =>
+    runNow(here, 'mvn', '--quiet', '--batch-mode', 'test-compile', 'surefire:help'),
+  );
+
+  itInJava(
+    'runs the suite for JUnit',
+    async () => {
+      await run(here, 'mvn', '--quiet', '--batch-mode', 'test');
+      expect(existsSync(join(here, 'target', 'surefire-reports', 'TEST-PaymentTest.xml'))).toBe(true);
+    },
+    8 * MINUTE,
+  );
+});

@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Webhook } from '../../activities/webhook';
+import type { PaymentResult } from '../../workflows/messages';
+import { freePorts } from '../support/free-ports';
+import { waitFor } from '../support';
+import type { RunningProgram } from './foreign/page';
+import { isListening, run } from './foreign/page';
+import { RECIPES, build, missingFor } from './foreign/receivers';
+
+// What we sign is judged by Standard Webhooks libraries of other hands, in the programs that docs/shop.md shows.
+
+const newSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`;
+
+const RESULT: PaymentResult = {
+  messageId: 'REFUNDED-20261124185724b86e9d7dc084613b6e-1.00',
+  orderId: 'A-1001',
+  outTradeNo: '20261124185724b86e9d7dc084613b6e',
+  status: 'REFUNDED',
+  tradeNo: '2026112422001119912554434674',
+  totalAmount: '1.00',
+  refundedAmount: '1.00',
+  at: '2026-11-24T10:57:25.120Z',
+};
+
+for (const [heading, recipe] of Object.entries(RECIPES)) {
+  const missing = missingFor(recipe);
+  if (missing.length > 0) {
+    process.stderr.write(`Skipped: the receiver in ${heading}. Not found: ${missing.join(', ')}.\n`);
+  }
+
+  (missing.length > 0 ? describe.skip : describe)(`the receiver in ${heading}`, () => {
+    const secret = newSecret();
+    let url: string;
+    let receiver: RunningProgram;
+
+    const post = (secrets: string[]): Promise<void> =>
+      new Webhook({ url, secrets }, { webhook: () => undefined }).post(RESULT);
+
+    beforeAll(async () => {
+      const folder = await build(heading, recipe);
+      const [port = 0] = await freePorts(1);
+      url = `http://127.0.0.1:${port}/`;
+      receiver = run(folder, recipe.run, { PORT: String(port), ORDER_SERVICE_SECRET: secret });
+      await waitFor(() => isListening(port), { what: `${heading} to listen`, timeoutMs: 30_000 });
+    }, 6 * 60_000);
+    afterAll(() => receiver.stop());
+
+    it('takes what its own secret has signed', async () => {
+      await post([secret]);
+      await waitFor(() => receiver.printed().includes(RESULT.messageId), {
+        what: 'the result to be printed',
+      });
+    });
+
+    it('takes what the secret has signed that will replace its own, and its own', async () => {
+      await post([newSecret(), secret]);
+    });
+
+    it('refuses what another secret has signed', async () => {
+      await expect(post([newSecret()])).rejects.toMatchObject({
+        code: 'ORDER_SERVICE_REFUSED',
+        message: expect.stringContaining('answered 401'),
+      });
+    });
+  });
+}

@@ -1,0 +1,237 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createSign, generateKeyPairSync } from 'node:crypto';
+import { startSandbox, type CallEntry, type Sandbox } from '../../sandbox';
+import { beijingTime } from '../../sandbox/beijing';
+import { Shop } from './sandbox-shop';
+
+// What the journal says about a request that is refused: a person beside the editor reads which parameter it was.
+
+const DAY_MS = 86_400_000;
+const QUERY = 'alipay.trade.query';
+
+let sandbox: Sandbox;
+let shop: Shop;
+let count = 0;
+let no: string;
+
+beforeAll(async () => {
+  sandbox = await startSandbox({ maxClockSkewMs: DAY_MS });
+  shop = await Shop.open(sandbox);
+});
+beforeEach(() => {
+  count += 1;
+  no = `F${count}`;
+});
+afterAll(async () => {
+  await sandbox.close();
+  await shop.close();
+});
+
+type Fields = Record<string, string>;
+
+const head = (): Fields => ({
+  app_id: sandbox.appId,
+  method: QUERY,
+  charset: 'utf-8',
+  sign_type: 'RSA2',
+  timestamp: beijingTime(Date.now()),
+  version: '1.0',
+  biz_content: JSON.stringify({ out_trade_no: no }),
+});
+
+const sorted = (fields: Fields): string =>
+  Object.keys(fields)
+    .sort()
+    .map((name) => `${name}=${fields[name] ?? ''}`)
+    .join('&');
+
+const signed = (text: string | Buffer, key = sandbox.appPrivateKey, hash = 'RSA-SHA256'): string =>
+  createSign(hash).update(text).sign(key, 'base64');
+
+/** Sends fields as they are. @returns what the journal says */
+async function send(fields: Fields): Promise<CallEntry> {
+  await fetch(sandbox.gateway, { method: 'POST', body: new URLSearchParams(fields) });
+  const entry = (await sandbox.control.journal()).at(-1);
+  if (entry?.kind !== 'call') throw new Error('no call in the journal');
+  return entry;
+}
+
+/** Signs by `text`, sends `fields`. */
+const sendSigned = (fields: Fields, text: string | Buffer): Promise<CallEntry> =>
+  send({ ...fields, sign: signed(text) });
+
+describe('a genuine call', () => {
+  it('is called genuine, with its answer and without a flaw', async () => {
+    const entry = await sendSigned(head(), sorted(head()));
+    expect(entry).toMatchObject({ signature: 'genuine', answer: { code: '40004' } });
+    expect(entry.flaw).toEqual({ kind: 'refused' });
+    await shop.sell(no);
+    const paid = await sendSigned(head(), sorted(head()));
+    expect(paid).toMatchObject({ signature: 'genuine', answer: { trade_status: 'TRADE_SUCCESS' } });
+    expect(paid.flaw).toBeUndefined();
+  });
+});
+
+describe('a flaw of the head', () => {
+  it.each<[string, Fields, Record<string, unknown>]>([
+    ['another application', { app_id: '2021' }, { kind: 'other', field: 'app_id', got: '2021' }],
+    ['no application', { app_id: '' }, { kind: 'missing', field: 'app_id' }],
+    ['no method', { method: '' }, { kind: 'missing', field: 'method' }],
+    ['an unknown method', { method: 'alipay.x' }, { kind: 'invalid', field: 'method', got: 'alipay.x' }],
+    ['no signature', { sign: '' }, { kind: 'missing', field: 'sign' }],
+    [
+      'an unknown signature type',
+      { sign_type: 'MD5' },
+      { kind: 'invalid', field: 'sign_type', expected: 'RSA2', got: 'MD5' },
+    ],
+    ['no time', { timestamp: '' }, { kind: 'missing', field: 'timestamp' }],
+    ['a time that is none', { timestamp: 'now' }, { kind: 'invalid', field: 'timestamp', got: 'now' }],
+    ['a clock that is off', { timestamp: '2020-01-01 00:00:00' }, { kind: 'clock', field: 'timestamp' }],
+    ['another version', { version: '2.0' }, { kind: 'invalid', field: 'version', expected: '1.0' }],
+    ['a charset that nobody reads', { charset: 'klingon' }, { kind: 'invalid', field: 'charset' }],
+    ['a token', { app_auth_token: 'x' }, { kind: 'other', field: 'app_auth_token', got: 'x' }],
+    ['a certificate', { app_cert_sn: 'x' }, { kind: 'other', field: 'app_cert_sn', got: 'x' }],
+  ])('names the field of %s, and leaves the signature alone', async (_, change, flaw) => {
+    const entry = await send({ ...head(), sign: 'eA==', ...change });
+    expect(entry.flaw).toMatchObject(flaw);
+    expect(entry.signature).toBeUndefined();
+  });
+});
+
+describe('a flaw of the content', () => {
+  it.each([
+    ['', { kind: 'missing', field: 'biz_content' }],
+    ['{', { kind: 'not-json', field: 'biz_content' }],
+    [JSON.stringify({ trade_no: {} }), { kind: 'invalid', field: 'biz_content.trade_no' }],
+  ])('names the field of %p', async (biz, flaw) => {
+    const fields = { ...head(), biz_content: biz };
+    const { biz_content, ...rest } = fields;
+    expect(await sendSigned(fields, sorted(biz_content === '' ? rest : fields))).toMatchObject({
+      signature: 'genuine',
+      flaw,
+    });
+  });
+
+  it('that is too large is answered as by the web server in front of Alipay, and the journal says why', async () => {
+    const response = await fetch(sandbox.gateway, {
+      method: 'POST',
+      body: new URLSearchParams({ biz_content: 'x'.repeat(1 << 20) }),
+    });
+    expect(response.status).toBe(413);
+    expect((await sandbox.control.journal()).at(-1)).toMatchObject({
+      httpStatus: 413,
+      flaw: { kind: 'too-large' },
+    });
+  });
+
+  it('names the field of a pay page, and the page does too', async () => {
+    const response = await fetch(shop.payUrl({ outTradeNo: no, totalAmount: '1e3' }));
+    expect(await response.text()).toContain('biz_content.total_amount is not valid.');
+    expect((await sandbox.control.journal()).at(-1)).toMatchObject({
+      signature: 'genuine',
+      flaw: { kind: 'invalid', field: 'biz_content.total_amount' },
+    });
+  });
+});
+
+describe('a false signature', () => {
+  const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString();
+
+  it('by another key is told from a changed text', async () => {
+    const entry = await send({ ...head(), sign: signed(sorted(head()), stranger) });
+    expect(entry).toMatchObject({ signature: 'false', flaw: { kind: 'key', field: 'sign' } });
+    expect((await send({ ...head(), sign: 'rubbish' })).flaw).toEqual({ kind: 'key', field: 'sign' });
+    const request = head();
+    const changed = await sendSigned(request, `${sorted(request)} `);
+    expect(changed).toMatchObject({ signature: 'false', flaw: { kind: 'altered', got: sorted(request) } });
+  });
+
+  it('names what was changed in a request that it has seen', async () => {
+    const url = new URL(shop.payUrl({ outTradeNo: no }));
+    await fetch(url);
+    const biz = url.searchParams.get('biz_content') ?? '';
+    url.searchParams.set('biz_content', biz.replace('12.30', '0.01'));
+    const response = await fetch(url);
+    expect(await response.text()).toContain('biz_content.total_amount was changed after signing.');
+    expect((await sandbox.control.journal()).at(-1)).toMatchObject({
+      signature: 'false',
+      flaw: { kind: 'changed', field: 'biz_content.total_amount', expected: '12.30', got: '0.01' },
+    });
+  });
+
+  it('names a parameter that came in after signing', async () => {
+    const entry = await sendSigned({ ...head(), notify_url: 'http://x' }, sorted(head()));
+    expect(entry.flaw).toEqual({ kind: 'unsigned', field: 'notify_url', got: 'http://x' });
+    const { sign_type, ...unsigned } = head();
+    expect(sign_type).toBe('RSA2');
+    expect((await sendSigned(head(), sorted(unsigned))).flaw).toMatchObject({ field: 'sign_type' });
+  });
+
+  it.each<[string, (fields: Fields) => string | Buffer, Fields, Record<string, unknown>]>([
+    [
+      'a percent-encoded value',
+      (fields) => sorted({ ...fields, timestamp: encodeURIComponent(fields['timestamp'] ?? '') }),
+      {},
+      { kind: 'encoding', field: 'timestamp' },
+    ],
+    [
+      'content that was printed anew',
+      (fields) => sorted({ ...fields, biz_content: (fields['biz_content'] ?? '').replace(':', ': ') }),
+      {},
+      { kind: 'encoding', field: 'biz_content' },
+    ],
+    [
+      'all values percent-encoded',
+      (fields) =>
+        sorted(
+          Object.fromEntries(
+            Object.entries(fields).map(([name, value]) => [name, encodeURIComponent(value)]),
+          ),
+        ),
+      {},
+      { kind: 'encoding' },
+    ],
+    ['empty parameters', sorted, { notify_url: '' }, { kind: 'empty', field: 'notify_url' }],
+    [
+      'parameters as they came',
+      (fields) =>
+        Object.entries(fields)
+          .map(([name, value]) => `${name}=${value}`)
+          .join('&'),
+      {},
+      { kind: 'order' },
+    ],
+    [
+      'GBK bytes',
+      (fields) => {
+        const [before = '', after = ''] = sorted(fields).split('书');
+        return Buffer.concat([Buffer.from(before), Buffer.from([0xca, 0xe9]), Buffer.from(after)]);
+      },
+      { biz_content: '{"out_trade_no":"书"}' },
+      { kind: 'charset', field: 'charset' },
+    ],
+  ])('finds that the client signed %s', async (_, text, change, flaw) => {
+    const fields = { ...head(), ...change };
+    expect((await sendSigned(fields, text(fields))).flaw).toMatchObject(flaw);
+  });
+
+  it('finds a hash that sign_type does not name, and a plus that became a space', async () => {
+    const sha1 = await send({ ...head(), sign: signed(sorted(head()), undefined, 'RSA-SHA1') });
+    expect(sha1.flaw).toEqual({ kind: 'sign-type', field: 'sign_type', expected: 'RSA', got: 'RSA2' });
+
+    let fields = head();
+    while (!signed(sorted(fields)).includes('+')) fields = { ...fields, prod_code: `${Math.random()}` };
+    const spaced = await send({ ...fields, sign: signed(sorted(fields)).replaceAll('+', ' ') });
+    expect(spaced.flaw).toEqual({ kind: 'plus', field: 'sign' });
+  });
+
+  it('costs little however long the request is', async () => {
+    const fields = {
+      ...head(),
+      biz_content: JSON.stringify({ out_trade_no: no, memo: 'x'.repeat(900_000) }),
+    };
+    expect((await sendSigned(fields, 'another text')).flaw).toEqual({ kind: 'altered' });
+  });
+});
