@@ -13,21 +13,25 @@ const restricted = (folder, ...patterns) => ({
 });
 
 const onlyDownwards = [
-  restricted('workflows', nothingOf('activities', 'client', 'db', 'worker', 'sandbox'), {
+  restricted('workflows', nothingOf('activities', 'client', 'db', 'worker', 'sandbox', 'dev'), {
     group: ['node:*'],
     message: 'Workflow code runs without Node.',
   }),
-  restricted('db', nothingOf('activities', 'client', 'worker', 'sandbox'), {
+  restricted('db', nothingOf('activities', 'client', 'worker', 'sandbox', 'dev'), {
     regex: '^(\\.\\./)+workflows(/(?!(messages|errors)$)|$)',
     message: 'Of the workflows, db knows messages and errors.',
   }),
-  restricted('activities', nothingOf('client', 'worker', 'sandbox')),
-  restricted('worker', nothingOf('client', 'sandbox')),
-  restricted('client', nothingOf('sandbox')),
+  restricted('activities', nothingOf('client', 'worker', 'sandbox', 'dev')),
+  restricted('worker', nothingOf('client', 'sandbox', 'dev')),
+  restricted('client', nothingOf('sandbox', 'dev')),
+  restricted('sandbox', nothingOf('workflows', 'activities', 'db', 'worker', 'client', 'dev', 'test'), {
+    group: ['durable-alipay', 'durable-alipay/*', 'alipay-sdk', '@temporalio/*'],
+    message: 'The sandbox is a package of its own, and knows nothing of durable-alipay.',
+  }),
 ];
 
 export default tseslint.config(
-  { ignores: ['dist/', 'coverage/', '.temporal/', '.cache/', '**/*.js', '**/*.mjs'] },
+  { ignores: ['**/dist/', 'coverage/', '.temporal/', '.cache/', '**/*.js', '**/*.mjs'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true } },
