@@ -6,8 +6,8 @@ import type { CloseBy, StoredPaymentStatus } from '../workflows/messages';
 import type { Database } from './connect';
 import { row, rows } from './connect';
 import { ofMerchants } from './merchants';
-import { merchantPaused } from './pauses';
 import type { Refund } from './refunds';
+import { merchantPaused } from './rules';
 
 /** How much to find, and whose. */
 export interface DueScan {

@@ -4,9 +4,8 @@ import { row, rows, transaction } from './connect';
 import { ofMerchants } from './merchants';
 import type { NewOrderMessage } from './order-messages';
 import { messageId } from './order-messages';
-import { merchantPaused } from './pauses';
 import type { Payment } from './payments';
-import { IS_HOLDING } from './rules';
+import { IS_HOLDING, merchantPaused } from './rules';
 
 /** A row of `orders`, in camelCase. Amounts are yuan with two decimals. */
 export interface Order {
@@ -231,15 +230,17 @@ export function findExpiredOrders(
  * What an expired order waits for.
  * - `answer`: Alipay did not answer, or not clearly. The pause is short, so that an outage is over soon after it ends.
  * - `trade`: Alipay does not let the trade be closed.
+ * - `pause`: its merchant is paused. Resuming the merchant ends the pause.
  * - `recording`: what Alipay said is not recorded yet. Recording it ends the pause.
  * - `decision`: a payment in REVIEW or REFUNDING. There is nothing to ask; its decision ends the pause.
  */
-export type HoldReason = 'answer' | 'trade' | 'recording' | 'decision';
+export type HoldReason = 'answer' | 'trade' | 'pause' | 'recording' | 'decision';
 
 const FIRST_PAUSE_S = 30;
 const LONGEST_PAUSE_S: Record<Exclude<HoldReason, 'decision'>, number> = {
   answer: 120,
   trade: 3_600,
+  pause: 3_600,
   recording: 3_600,
 };
 
@@ -270,4 +271,14 @@ function holdForDecision(db: Database, orderId: string): Promise<void> {
       { orderId },
     );
   });
+}
+
+/** Lets the next sweep ask about expired orders of these merchants that are held, except those that wait for a decision. */
+export async function releaseOrders(db: Database, merchants: readonly string[]): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.orders o SET held_until = NULL, holds = 0
+     WHERE status = 'UNPAID' AND expires_at <= now() AND held_until < 'infinity' AND ${ofMerchants('o')}`,
+    { merchants },
+  );
 }

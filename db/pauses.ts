@@ -1,6 +1,7 @@
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
 import { row, rows, transaction } from './connect';
+import { releaseOrders } from './orders';
 import { appendEvent } from './payment-events';
 
 /** `refunds`: nothing new is given back. `merchant`: no checkout and no close; checks and notifications go on. */
@@ -20,17 +21,6 @@ export interface Pause {
 export type PauseDecision = Omit<Pause, 'since'>;
 
 const COLUMNS = `what, merchant, actor, reason, since`;
-
-// In SQL, of a row that names no merchant, any merchant's pause holds: it may be that one's.
-
-/** Whether a merchant is paused, by an SQL expression of its id. */
-export const merchantPaused = (id: string): string =>
-  `EXISTS (SELECT 1 FROM :schema:.pauses WHERE what = 'merchant' AND merchant = COALESCE(${id}, merchant))`;
-
-/** Whether refunds are paused, all or those of a merchant, by an SQL expression of its id. */
-export const refundsPaused = (id: string): string =>
-  `EXISTS (SELECT 1 FROM :schema:.pauses WHERE what = 'refunds'
-     AND (merchant IS NULL OR merchant = COALESCE(${id}, merchant)))`;
 
 /** The pauses in force, the oldest first. */
 export function listPauses(db: Database): Promise<Pause[]> {
@@ -79,17 +69,23 @@ export function pause(db: Database, decision: PauseDecision): Promise<Pause> {
  */
 export function resume(db: Database, { what, merchant, actor, reason }: PauseDecision): Promise<Pause> {
   return transaction(db, async (trx) => {
-    const [ended] = await rows<Pause>(
+    const all = await rows<Pause>(
       trx,
       `DELETE FROM :schema:.pauses WHERE what = :what AND (merchant IS NOT DISTINCT FROM CAST(:merchant AS text)
          OR merchant IN (SELECT id FROM :schema:.merchants WHERE corrected_to = :merchant)) RETURNING ${COLUMNS}`,
       { what, merchant },
     );
+    const [ended] = all;
     if (!ended) {
       const it = what === 'refunds' ? `Refunds${merchant === null ? '' : ` of ${merchant}`}` : merchant;
       throw new PaymentError('NOT_FOUND', `${it ?? ''}: not paused. See: durable-alipay pause list`);
     }
     await appendEvent(trx, { outTradeNo: null, actor, event: 'resumed', detail: { what, merchant, reason } });
+    if (what === 'merchant')
+      await releaseOrders(
+        trx,
+        all.flatMap((one) => one.merchant ?? []),
+      );
     return ended;
   });
 }

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { RefundKind, RefundPaymentInput, RefundState, RefundStatus } from '../workflows/messages';
 import type { Database } from './connect';
 import { row, rows } from './connect';
-import { refundsPaused } from './pauses';
 import type { NewPaymentEvent } from './payment-events';
+import { refundsPaused } from './rules';
 import { storableJson, storableText } from './storable';
 
 /** A row of `refunds`, in camelCase. */

@@ -223,3 +223,14 @@ export function isNews(payment: PaymentFacts, news: TradeNews): boolean {
   if (payment.status !== 'PAID' && payment.status !== 'REFUNDED') return true;
   return readFen(news.totalAmount) !== toFen(payment.acceptedAmount ?? payment.totalAmount);
 }
+
+// In SQL, of a row that names no merchant, any merchant's pause holds: it may be that one's.
+
+/** Whether a merchant is paused, by an SQL expression of its id. */
+export const merchantPaused = (id: string): string =>
+  `EXISTS (SELECT 1 FROM :schema:.pauses WHERE what = 'merchant' AND merchant = COALESCE(${id}, merchant))`;
+
+/** Whether refunds are paused, all or those of a merchant, by an SQL expression of its id. */
+export const refundsPaused = (id: string): string =>
+  `EXISTS (SELECT 1 FROM :schema:.pauses WHERE what = 'refunds'
+     AND (merchant IS NULL OR merchant = COALESCE(${id}, merchant)))`;

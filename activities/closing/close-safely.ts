@@ -109,8 +109,7 @@ export async function closeSafely(deps: ClosingDependencies, request: CloseReque
   }
 }
 
-/** Waits as for an answer from Alipay, with short pauses, so that it is closed soon after the merchant is resumed. */
-const PAUSED: Doubt = { kind: 'held', because: 'its merchant is paused', waitsFor: 'answer' };
+const PAUSED: Doubt = { kind: 'held', because: 'its merchant is paused', waitsFor: 'pause' };
 
 const notNow = (because: string): OrderOutcome => ({ kind: 'held', because });
 
@@ -210,7 +209,7 @@ function worstOf(verdicts: Verdict[]): Doubt | undefined {
 
 function rankOf(doubt: Doubt): number {
   const key = doubt.kind === 'held' ? doubt.waitsFor : doubt.kind;
-  return ['rescued', 'down', 'foreign', 'answer', 'trade', 'decision'].indexOf(key);
+  return ['rescued', 'down', 'foreign', 'answer', 'pause', 'trade', 'decision'].indexOf(key);
 }
 
 /** What could not be asked is left to the next sweep, without a pause. */

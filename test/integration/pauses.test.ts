@@ -176,8 +176,18 @@ describe('a merchant that is paused', () => {
     await expect(close).rejects.toMatchObject({ code: 'ORDER_HELD' });
     await expect(close).rejects.toThrow(/its merchant is paused/);
 
+    // It is asked about seldom: after 30 s, a minute, … an hour.
+    for (let sweeps = 0; sweeps < 8; sweeps += 1) {
+      await story.endPause(unpaid.orderId);
+      await story.sweep();
+    }
+    const [held] = await shop.sql<{ pause: number }>(
+      `SELECT CAST(EXTRACT(EPOCH FROM held_until - now()) AS int) AS pause FROM orders WHERE id = :id`,
+      { id: unpaid.orderId },
+    );
+    expect(held?.pause).toBeGreaterThan(3_500);
+
     await shop.payments.pauses.resume({ what: 'merchant', merchant: 'default', ...WHO });
-    await story.endPause(unpaid.orderId);
     expect(await story.sweep()).toMatchObject({ closed: 1 });
     await story.checkOut();
   });
