@@ -267,7 +267,7 @@ describe('an order service that does not take a result', () => {
             .run(() => activities.postResults({ orderId }))
             .then(
               () => false,
-              (failure: { type?: string }) => failure.type !== 'ORDER_SERVICE_BUSY',
+              (failure: unknown) => (failure as { type?: string }).type !== 'ORDER_SERVICE_BUSY',
             ),
         { what: 'the lease to be free', timeoutMs: 30_000 },
       );

@@ -259,10 +259,10 @@ describe('unmatched resolve', () => {
     expect(await listed('--all')).toContainEqual(
       expect.objectContaining({ id, resolvedBy: 'li', resolution: 'refunded in the portal' }),
     );
-    const [event] = await shop.sql(`SELECT detail FROM payment_events ORDER BY id DESC LIMIT 1`);
-    expect(event).toMatchObject({
-      detail: { id, outTradeNo: 'restored4', reason: 'refunded in the portal' },
-    });
+    const [event] = await shop.sql(
+      `SELECT detail FROM payment_events WHERE event = 'unmatched-resolved' AND detail ->> 'id' = '${id}'`,
+    );
+    expect(event).toMatchObject({ detail: { outTradeNo: 'restored4', reason: 'refunded in the portal' } });
   });
 
   it.each([

@@ -36,7 +36,7 @@ afterAll(async () => {
 async function startWorker(queues: string): Promise<Running> {
   const worker = startProcess('worker/main.ts', env, ['--queues', queues]);
   processes.push(worker);
-  await waitFor(() => worker.output().includes('worker ready'), {
+  await worker.serves(() => worker.output().includes('worker ready'), {
     what: 'the worker to be ready',
     timeoutMs: 40_000,
   });

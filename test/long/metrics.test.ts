@@ -70,11 +70,11 @@ beforeAll(async () => {
   });
   if (prometheusProgram) prometheus = await Prometheus.start(prometheusProgram, prometheusPort, addresses);
   // Whatever happens before the first measuring was always there, as far as an alert can tell.
-  await waitFor(async () => (await scrape()).has('durable_alipay_unmatched_notifications'), {
+  await worker.serves(async () => (await scrape()).has('durable_alipay_unmatched_notifications'), {
     what: 'the worker to work',
     timeoutMs: 60_000,
   });
-  await waitFor(async () => (await scrape(serverEndpoint)).has('durable_alipay_notifications_total'), {
+  await server.serves(async () => (await scrape(serverEndpoint)).has('durable_alipay_notifications_total'), {
     what: 'the HTTP server to be up',
     timeoutMs: 60_000,
   });

@@ -54,10 +54,11 @@ beforeAll(async () => {
   const at = (of: number) => ({ METRICS_ADDRESS: `127.0.0.1:${of}` });
   server = startProcess('client/server.ts', { ...env, ...at(ofServer), PORT: String(port) });
   worker = startProcess('worker/main.ts', { ...env, ...at(ofWorker) });
-  await waitFor(() => worker.output().includes('worker ready') && server.output().includes('ready at'), {
-    what: 'worker and server',
+  await worker.serves(() => worker.output().includes('worker ready'), {
+    what: 'the worker to be ready',
     timeoutMs: 90_000,
   });
+  await server.serves(() => server.output().includes('ready at'), { what: 'the server to be ready' });
   await tellEveryStory();
   await operate();
   for (const [who, of] of [

@@ -1,18 +1,31 @@
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 
-/** Distinct ports that are free now, picked by the operating system. */
+/** Below the range from which Linux, macOS and Windows give a port to an outgoing connection, or to whoever listens on port 0. */
+const [FIRST, END] = [10_000, 32_768];
+
+/**
+ * Distinct ports that are free now, and that nobody takes by chance before the caller's program listens there:
+ * only a program that asks for one of them by number could.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject).listen(0, '127.0.0.1', resolve);
-      });
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = FIRST + Math.floor(Math.random() * (END - FIRST));
+    if (await isFree(port)) ports.add(port);
+  }
+  return [...ports];
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+      .once('error', () => {
+        resolve(false);
+      })
+      .listen(port, '127.0.0.1', () =>
+        server.close(() => {
+          resolve(true);
+        }),
+      );
+  });
 }

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { waitFor } from '../../dev/wait-for';
+import type { Waiting } from '../../dev/wait-for';
 import { TASK_QUEUES } from '../../workflows/messages';
 
 const ROOT = join(__dirname, '..', '..');
@@ -9,6 +11,8 @@ const ROOT = join(__dirname, '..', '..');
 export interface Running {
   /** All that it has written so far, to standard output and standard error. */
   output(): string;
+  /** Waits for a condition as `waitFor` does. Throws at once when the process ends first, and shows what it wrote. */
+  serves(condition: () => Promise<boolean> | boolean, waiting: Waiting): Promise<void>;
   /** Tells it to end, as an orchestrator does; answers its exit code, null where a signal ended it. */
   stop(): Promise<number | null>;
   /** Ends it at once. */
@@ -48,6 +52,13 @@ export function startProcess(
   child.stderr.setEncoding('utf8').on('data', hear);
   return {
     output: () => output,
+    serves: async (condition, waiting) => {
+      const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+      await waitFor(async () => hasEnded() || (await condition()), waiting).catch((error: unknown) => {
+        throw new Error(`${(error as Error).message}; it wrote:\n${output}`, { cause: error });
+      });
+      if (hasEnded()) throw new Error(`The process ended before ${waiting.what}; it wrote:\n${output}`);
+    },
     stop: () => stop(child),
     ended: () => endOf(child),
     kill: () => child.kill('SIGKILL'),
