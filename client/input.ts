@@ -1,12 +1,14 @@
 import Big from 'big.js';
 import { z } from 'zod';
 import { duration, LONGEST_ORDER } from '../worker/config';
+import { dayInBeijing } from '../workflows/beijing';
 import { PaymentError } from '../workflows/errors';
 import type { MerchantCorrection } from '../db/merchants';
 import type { MessageDecision } from '../db/order-messages';
 import { OWN_REFUND_NUMBER } from '../db/refunds';
 import type { UnmatchedResolution } from '../db/unmatched-notifications';
 import type { ResolveRefund, ResolveReview } from '../workflows/messages';
+import { REVIEW_OUTCOMES } from '../workflows/messages';
 
 // What callers may say, checked before anything is written. The limits of ids, subject and amount are Alipay's.
 
@@ -161,10 +163,8 @@ const closeInput = z.strictObject({
   ifPaidLater: z.literal('refund', 'must be "refund"').optional(),
 });
 
-const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const;
-
 const decision = z.strictObject({
-  to: z.enum(OUTCOMES, 'must be PAID, REFUNDING, REFUNDED, CLOSED or REVIEW'),
+  to: z.enum(REVIEW_OUTCOMES, 'must be PAID, REFUNDING, REFUNDED, CLOSED or REVIEW'),
   actor: note(64),
   reason: note(256),
   outside: z.strictObject({ reference: note(256) }).optional(),
@@ -238,9 +238,8 @@ const resending = z.strictObject({
 
 const skipping = z.strictObject({ orderId, messageId, actor: note(64), reason: note(256) });
 
-/** Yesterday in Beijing: the newest bill that there can be. */
-export const yesterdayInBeijing = (): string =>
-  new Date(Date.now() + 8 * 3_600_000 - 86_400_000).toISOString().slice(0, 10);
+/** The day of the newest bill that there can be. */
+export const yesterdayInBeijing = (): string => dayInBeijing(Date.now() - 86_400_000);
 
 const billDate = z.iso
   .date('must be a day like 2026-11-28')

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError, WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
 import type { Database } from '../db/connect';
 import type { Discrepancy } from '../db/discrepancies';
@@ -14,6 +13,7 @@ import type { reconcileBill } from '../workflows/reconcile-bill';
 import type { ClientDependencies } from './dependencies';
 import { callTemporal } from './dependencies';
 import { parseBillDate, yesterdayInBeijing } from './input';
+import { lookUntil } from './watching';
 
 /** Which bill; by default yesterday's, of the merchant that this process is configured with. */
 export interface WhichBill {
@@ -35,8 +35,6 @@ export type WatchBill = (row: ReconciliationRow | undefined) => void;
 type Dependencies = Pick<ClientDependencies, 'temporal' | 'db'>;
 
 type BillOfMerchant = WhichBill & { merchant: string };
-
-const LOOK_EVERY_MS = 500;
 
 /**
  * Compares a bill with the tables now, and waits for the end.
@@ -93,14 +91,7 @@ async function resultOf(
   );
   const ending = handle.result();
   try {
-    if (watch) {
-      const over = ending.then(
-        () => true,
-        () => true,
-      );
-      do watch(await findReconciliation(db, bill));
-      while (!(await Promise.race([over, sleep(LOOK_EVERY_MS, false, { ref: false })])));
-    }
+    if (watch) await lookUntil(ending, async () => watch(await findReconciliation(db, bill)));
     return await ending;
   } catch (error) {
     if (!(error instanceof WorkflowFailedError)) throw error;

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { SweepSettings } from '../worker/schedules';
@@ -18,6 +17,7 @@ import type { sweepExpiredOrders } from '../workflows/sweep-expired-orders';
 import { callTemporal } from './dependencies';
 import type { ScheduleState } from './schedules';
 import { idByHand, lastWorkflowId, readSchedule } from './schedules';
+import { lookUntil } from './watching';
 
 /** One sweep: how it stands or ended. */
 export interface LastSweep {
@@ -61,8 +61,6 @@ export interface ReportOptions {
 
 /** Reads and writes of Schedules, several. */
 const INSTALL_MS = 15_000;
-
-const LOOK_EVERY_MS = 500;
 
 /** A query waits for a worker; a watcher waits no longer than this. */
 const LOOK_MS = 3_000;
@@ -147,12 +145,7 @@ export async function reportSweep(
 async function ended(temporal: Client, handle: SweepHandle, watch?: WatchSweep): Promise<LastSweep> {
   const ending = endOf(handle.result());
   if (watch) {
-    const over = ending.then(
-      () => true,
-      () => true,
-    );
-    do watch(handle.workflowId, await progress(temporal, handle));
-    while (!(await Promise.race([over, sleep(LOOK_EVERY_MS, false, { ref: false })])));
+    await lookUntil(ending, async () => watch(handle.workflowId, await progress(temporal, handle)));
   }
   const end = await ending;
   return { ...(await describeSweep(handle)), ...end };

@@ -9,6 +9,7 @@ import {
   setCurrentDetails,
   sleep,
 } from '@temporalio/workflow';
+import { dayInBeijing } from './beijing';
 import { failureType, fieldsOf, isLike, requireInput } from './failures';
 import { reconciliationInWords } from './in-words';
 import type {
@@ -30,9 +31,6 @@ const MOST_ROUNDS = 3;
 
 /** After repairs it is compared again, until all that was done shows: payments record in runs of their own. */
 const PAUSES_MS = [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 60_000, 120_000];
-
-/** Beijing is eight hours ahead, always. */
-const BEIJING_MS = 8 * 3_600_000;
 
 /**
  * Compares Alipay's bill of a day with the tables, to the fen; with `execute` it repairs what it may, by the usual paths, and
@@ -171,7 +169,7 @@ function assertInput(input: ReconcileBillInput): void {
   const { merchant, date, execute, repair = 'all' } = fieldsOf(input);
   requireInput(isLike(/^[^/]+\/[^/]+$/, merchant), 'merchant: appId/sellerId');
   requireInput(isLike(/^\d{4}-\d\d-\d\d$/, date) && isDay(date), 'date: yyyy-MM-dd, a day in Beijing');
-  const today = new Date(Date.now() + BEIJING_MS).toISOString().slice(0, 10);
+  const today = dayInBeijing(Date.now());
   requireInput(date < today, `date: before today (${today} in Beijing)`);
   requireInput(typeof execute === 'boolean', 'execute: true or false');
   requireInput(isLike(/^(none|safe|all)$/, repair), 'repair: none, safe or all');

@@ -1,8 +1,8 @@
-const EIGHT_HOURS = 8 * 3_600_000;
+import { BEIJING_MS } from '../../workflows/beijing';
 
-/** `yyyy-MM-dd HH:mm:ss` in Asia/Shanghai (UTC+8, no daylight saving since 1991), as Alipay's wire wants every time. */
+/** `yyyy-MM-dd HH:mm:ss` in Beijing, as Alipay's wire wants every time. */
 export function toBeijing(time: Date): string {
-  return new Date(time.getTime() + EIGHT_HOURS).toISOString().slice(0, 19).replace('T', ' ');
+  return new Date(time.getTime() + BEIJING_MS).toISOString().slice(0, 19).replace('T', ' ');
 }
 
 /** The other way round; null for anything that is not such a time (doc samples carry milliseconds: accepted). */

@@ -1,5 +1,6 @@
 import { Option } from 'commander';
 import type { ReviewOutcome } from '../../workflows/messages';
+import { REVIEW_OUTCOMES } from '../../workflows/messages';
 import { parseOutTradeNo } from '../input';
 import type { ListDecided, ListDecision, Payment } from '../index';
 import type { CliGroup, WhoAndWhy } from './command';
@@ -9,8 +10,6 @@ import type { ExitCode } from './exit';
 import { describeState } from './payment';
 import type { Paint } from './screen';
 import { distance, status, table } from './screen';
-
-const OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const satisfies ReviewOutcome[];
 
 const ALL_OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as const satisfies ListDecision['to'][];
 
@@ -54,7 +53,7 @@ export const REVIEW: CliGroup = {
       ].join('\n'),
       arguments: [OUT_TRADE_NO],
       options: [
-        new Option('--to <status>', 'what it becomes').choices(OUTCOMES).makeOptionMandatory(),
+        new Option('--to <status>', 'what it becomes').choices(REVIEW_OUTCOMES).makeOptionMandatory(),
         new Option(
           '--outside <reference>',
           "with REFUNDED: the bank's reference of what was paid back outside",

@@ -58,7 +58,9 @@ export interface CheckedOut {
 }
 
 /** REVIEW stops a refund that is under way. */
-export type ReviewOutcome = 'PAID' | 'REFUNDING' | 'REFUNDED' | 'CLOSED' | 'REVIEW';
+export type ReviewOutcome = (typeof REVIEW_OUTCOMES)[number];
+
+export const REVIEW_OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const;
 
 /** Update: a person's decision about a payment in review. */
 export interface ResolveReview {
