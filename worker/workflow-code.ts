@@ -47,7 +47,7 @@ export async function workflowCode(shape: Shape, log: Logger): Promise<WorkflowB
 export function bundleWorkflows(
   { traced, encrypted }: Shape,
   log: Logger,
-  options: Pick<BundleOptions, 'webpackConfigHook'> = {},
+  options: Partial<Pick<BundleOptions, 'webpackConfigHook' | 'workflowsPath'>> = {},
 ): Promise<WorkflowBundleWithSourceMap> {
   return bundleWorkflowCode({
     workflowsPath: require.resolve('../workflows'),

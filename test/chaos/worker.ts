@@ -1,3 +1,4 @@
+import './clock';
 import './failpoints';
 import { runWorkers } from '../../worker';
 import type { TaskQueue } from '../../workflows/messages';

@@ -48,6 +48,7 @@ export interface World {
   folder: string;
   parts: Parts;
   lines: Lines;
+  bundles: Bundles;
   /** The shop's own order service, where results are posted to it. */
   reception: Reception | undefined;
   /** Deletes what Temporal keeps; while its server is down. */
@@ -68,6 +69,25 @@ export interface Worker {
   queue: TaskQueue;
   /** Its own way to Alipay. */
   egress: Line;
+  /** What its next start finds in its environment, beside the rest: see {@link Oddity}. */
+  readonly oddity: Oddity;
+}
+
+/** How a worker can differ from the others. */
+export interface Oddity {
+  /** How far its clock is ahead, ms. */
+  CHAOS_CLOCK_MS?: string;
+  /** Its workflow code: a file of {@link World.bundles}. */
+  CHAOS_BUNDLE?: string;
+}
+
+/** Files of workflow code. */
+export interface Bundles {
+  present: string;
+  /** The same workflows, built anew. */
+  rebuilt: string;
+  /** It can carry on no run of the others, nor they one of its own. */
+  incompatible: string;
 }
 
 /** What everybody else reaches Postgres and Temporal through. */
@@ -161,13 +181,14 @@ async function start(
   };
   const reception = webhook ? await openReception() : undefined;
   opened.push(lines.postgres, lines.temporal, ...(reception ? [reception] : []));
+  const bundles = await bundle(folder);
   const direct = environment(folder, { databaseUrl, temporal: temporalAddress, sandboxPort, serverPort });
   const through = {
     ...direct,
     ...extra,
     ...temporalAt(folder, 'through', lines.temporal.address),
     DATABASE_URL: databaseUrl.replace(`127.0.0.1:${postgresPort}`, lines.postgres.address),
-    CHAOS_BUNDLE: await bundle(folder),
+    CHAOS_BUNDLE: bundles.present,
     ...(failpoints && { CHAOS_FAILPOINTS: failpointsIn(folder) }),
     ...reception?.environment,
   };
@@ -202,6 +223,7 @@ async function start(
     folder,
     parts: { postgres, temporal: temporalServer, server, workers },
     lines,
+    bundles,
     reception,
     loseStore: () => rmSync(join(folder, 'temporal'), { recursive: true }),
     close,
@@ -215,11 +237,23 @@ function failpointsIn(folder: string): string {
 }
 
 /** Bundled once: workers come and go all the time. */
-async function bundle(folder: string): Promise<string> {
-  const path = join(folder, 'workflows.js');
-  const { code } = await bundleWorkflows({ traced: false, encrypted: false }, pino({ level: 'silent' }));
-  writeFileSync(path, code);
-  return path;
+async function bundle(folder: string): Promise<Bundles> {
+  const builds = join(ROOT, 'test', 'long', 'builds');
+  const write = async (name: string, workflowsPath?: string): Promise<string> => {
+    const path = join(folder, `${name}.js`);
+    const { code } = await bundleWorkflows(
+      { traced: false, encrypted: false },
+      pino({ level: 'silent' }),
+      workflowsPath === undefined ? {} : { workflowsPath },
+    );
+    writeFileSync(path, code);
+    return path;
+  };
+  return {
+    present: await write('workflows'),
+    rebuilt: await write('rebuilt', join(builds, 'rebuilt.ts')),
+    incompatible: await write('incompatible', join(builds, 'incompatible.ts')),
+  };
 }
 
 /** The SDK reads the address from a file, so that nothing of the person at the keyboard counts. */
@@ -283,12 +317,14 @@ async function makeWorkers({
       const egress = await Line.to(`127.0.0.1:${sandboxPort}`);
       opened.push(egress);
       const own = { ...env, ALIPAY_GATEWAY: `http://${egress.address}/gateway.do` };
+      const oddity: Oddity = {};
       const part = new Part(name, async () => {
-        const service = await run(name, 'test/chaos/worker.ts', folder, own, ['--queues', queue]);
+        const env = { ...own, ...oddity };
+        const service = await run(name, 'test/chaos/worker.ts', folder, env, ['--queues', queue]);
         await untilReady(service, () => seen(service, temporal, [queue]), 120_000);
         return service;
       });
-      workers.push({ part, queue, egress });
+      workers.push({ part, queue, egress, oddity });
     }
   }
   return workers;

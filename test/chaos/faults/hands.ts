@@ -1,5 +1,7 @@
 import { Client } from 'pg';
+import { rows } from '../../../db/connect';
 import { query } from '../../../dev/postgres';
+import { DEFAULT_APP_ID, DEFAULT_SELLER_ID } from '../../../sandbox';
 import { WORKFLOWS } from '../../../workflows/messages';
 import type { Chance } from '../chance';
 import type { World } from '../world';
@@ -50,6 +52,12 @@ export const HAND_FAULTS: readonly Fault[] = [
     strike: async ({ payments }) => over(await countDone([payments.sweep.run(), payments.sweep.run()])),
   },
   {
+    name: '1,000 expired orders wait',
+    takes: ['postgres'],
+    seconds: [1, 1],
+    strike: async ({ db }, chance) => over(await insertExpired(db, String(chance.below(2 ** 31)))),
+  },
+  {
     name: 'Postgres read-only',
     takes: ['postgres', 'temporal'],
     seconds: [3, 6],
@@ -65,6 +73,21 @@ export const HAND_FAULTS: readonly Fault[] = [
     strike: ({ adminUrl }) => exhaust(adminUrl),
   },
 ];
+
+/** Orders that expired while nobody swept: checked out two hours ago, and no buyer has opened the page. */
+async function insertExpired(db: World['db'], batch: string): Promise<number> {
+  const inserted = await rows(
+    db,
+    `WITH expired AS (
+       INSERT INTO orders (id, subject, total_amount, merchant, created_at, expires_at)
+       SELECT 'expired-' || :batch || '-' || n, 'tea', 12.30, :merchant, now() - interval '2 hours', now() - interval '1 minute'
+       FROM generate_series(1, 1000) AS n RETURNING id, total_amount, merchant, created_at)
+     INSERT INTO payments (out_trade_no, order_id, total_amount, merchant, created_at, checked_out_at)
+     SELECT replace(id, '-', '_'), id, total_amount, merchant, created_at, created_at FROM expired RETURNING order_id`,
+    { batch, merchant: `${DEFAULT_APP_ID}/${DEFAULT_SELLER_ID}` },
+  );
+  return inserted.length;
+}
 
 /** As where a full disk, or a failover, leaves it: it reads and does not write. */
 async function setReadOnly(adminUrl: string, value: 'on' | 'off'): Promise<void> {

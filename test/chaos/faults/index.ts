@@ -1,6 +1,7 @@
 import type { Fault } from './fault';
 import { HAND_FAULTS } from './hands';
 import { LINE_FAULTS } from './lines';
+import { ODDITIES } from './oddities';
 import { OVERLOAD } from './overload';
 import { PROCESS_FAULTS } from './processes';
 import { SHOP_FAULTS } from './shop';
@@ -16,4 +17,5 @@ export const FAULTS: readonly Fault[] = [
   ...HAND_FAULTS,
   ...SHOP_FAULTS,
   OVERLOAD,
+  ...ODDITIES,
 ];

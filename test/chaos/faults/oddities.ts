@@ -1,0 +1,58 @@
+import { TASK_QUEUES } from '../../../workflows/messages';
+import type { Chance } from '../chance';
+import type { Oddity, Worker, World } from '../world';
+import type { Fault, Struck } from './fault';
+
+/** One worker of any queue starts again with something about it that is different, and at the end without. */
+async function odd(worker: Worker, oddity: Oddity, what: string): Promise<Struck> {
+  const restartWith = async (change: () => void): Promise<void> => {
+    await worker.part.kill('SIGTERM');
+    change();
+    await worker.part.start();
+  };
+  await restartWith(() => Object.assign(worker.oddity, oddity));
+  return {
+    what: `${worker.part.name}, ${what}`,
+    end: async () => {
+      await restartWith(() => {
+        for (const name of Object.keys(oddity) as (keyof Oddity)[]) delete worker.oddity[name];
+      });
+      return 1;
+    },
+  };
+}
+
+/** One that runs the payments' workflows. */
+const workflowWorker = ({ parts }: World, chance: Chance): Worker =>
+  chance.one(parts.workers.filter(({ queue }) => queue === TASK_QUEUES.payments));
+
+/** Workers that are not as the others are. */
+export const ODDITIES: readonly Fault[] = [
+  {
+    name: "a worker's clock wrong",
+    takes: ['workers'],
+    seconds: [8, 20],
+    strike: ({ parts }, chance) => {
+      const minutes = chance.one([-10, 10] as const);
+      return odd(
+        chance.one(parts.workers),
+        { CHAOS_CLOCK_MS: String(minutes * 60_000) },
+        `${minutes} minutes`,
+      );
+    },
+  },
+  {
+    name: 'a worker of another build',
+    takes: ['workers'],
+    seconds: [8, 20],
+    strike: (world, chance) =>
+      odd(workflowWorker(world, chance), { CHAOS_BUNDLE: world.bundles.rebuilt }, 'rebuilt'),
+  },
+  {
+    name: 'a worker of a bad build',
+    takes: ['workers'],
+    seconds: [3, 8],
+    strike: (world, chance) =>
+      odd(workflowWorker(world, chance), { CHAOS_BUNDLE: world.bundles.incompatible }, 'incompatible'),
+  },
+];
