@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SingleBar } from 'cli-progress';
 import { planBuyers } from './buyers';
-import { Chance } from './chance';
 import { breakNotifications, letThingsGoRight, strikeCalls } from './mishaps';
 import { refundSomeByHand } from './portal';
 import type { Done } from './profiles';
@@ -37,8 +36,10 @@ const expectedSteps = (way: keyof typeof TELLING): string[] =>
     ...TELLING[way],
   ].flatMap((effect) => [`before ${effect}`, `after ${effect}`]);
 
-/** How long somebody is waited for at a step before the next one is taken; it gets its turn again. */
-const PATIENCE_MS = 4_000;
+/** After a death: so long everything works, so that what comes late in a payment's life is reached too. */
+const PEACE_MS = 2_000;
+
+const REARM_MS = 1_000;
 
 /** The files by which processes are told to die, see failpoints.ts. */
 class Steps {
@@ -63,20 +64,21 @@ class Steps {
 
 export const prepareFailpoints = (folder: string): Steps => new Steps(folder);
 
-/** Kills whoever comes to a step, one step after the other, until each that anybody has come to has had its turn. */
+/**
+ * Kills whoever comes first to a step that nobody has died at, then lets the world work for a moment, and so on until each
+ * step that anybody has come to has had its turn. All of them are armed at once: most are passed seldom.
+ */
 export async function killAtEveryStep(
   world: World,
   { seed, minutes, rate }: Settings,
   bar: SingleBar,
 ): Promise<Done> {
   const steps = new Steps(join(world.folder, 'failpoints'));
-  const chance = new Chance(seed);
   const orchestrator = superviseParts(world);
   const deadline = Date.now() + minutes * 60_000;
   await strikeCalls(world.alipay, 0.05);
   await breakNotifications(world.alipay, { lost: 0.4 });
   const expected = expectedSteps(world.reception ? 'webhook' : 'workflow');
-  const tried = new Map<string, number>();
   let isOver = false;
   const killing = (async () => {
     for (;;) {
@@ -87,14 +89,7 @@ export async function killAtEveryStep(
         phase: `killed at ${killed.length} of ${new Set([...met, ...expected]).size} steps`,
       });
       if (rest.length === 0 && expected.every((step) => killed.includes(step))) break;
-      const fewest = Math.min(...rest.map((step) => tried.get(step) ?? 0));
-      const due = rest.filter((step) => (tried.get(step) ?? 0) === fewest);
-      if (due.length > 0) {
-        const step = chance.one(due);
-        tried.set(step, fewest + 1);
-        await killOnce(steps, step);
-      }
-      await sleep(200);
+      if (await killFirstOf(steps, rest, deadline)) await sleep(PEACE_MS);
     }
     isOver = true;
     steps.disarm();
@@ -115,11 +110,16 @@ export async function killAtEveryStep(
   return { stream, raised: [], missing: missing.map((step) => `a death ${step}`) };
 }
 
-async function killOnce(steps: Steps, step: string): Promise<void> {
-  steps.arm(step);
-  const until = Date.now() + PATIENCE_MS;
-  while (Date.now() < until && !steps.in('killed').includes(step)) await sleep(50);
+/** Returns whether somebody has died. */
+async function killFirstOf(steps: Steps, rest: readonly string[], deadline: number): Promise<boolean> {
+  for (const step of rest) steps.arm(step);
+  const before = steps.in('killed').length;
+  // Steps that are new meanwhile are armed the next time.
+  const until = Math.min(deadline, Date.now() + REARM_MS);
+  const hasDied = (): boolean => steps.in('killed').length > before;
+  while (Date.now() < until && !hasDied()) await sleep(50);
   steps.disarm();
+  return hasDied();
 }
 
 /** What died at the very end is there again. */
