@@ -144,7 +144,6 @@ it('a checkout with another subject says which one the cashier shows', async () 
 
 describe('a cancel whose run is gone before it has ended', () => {
   beforeAll(() => shop.stopWorkers());
-  afterAll(() => shop.startWorkers());
 
   /** Somebody waits for it, and no worker is there. */
   async function cancelled(): Promise<{ closing: Promise<unknown>; workflowId: string }> {
@@ -168,5 +167,21 @@ describe('a cancel whose run is gone before it has ended', () => {
     jest.spyOn(shop.temporal.workflow, 'execute').mockRejectedValueOnce(lost);
     const closing = shop.payments.closeOrder({ orderId, ...NOW });
     await expect(closing).rejects.toMatchObject({ code: 'TEMPORAL_UNAVAILABLE', status: 503 });
+  });
+
+  it('is made anew where it joined the run of a plain cancel, which is refused', async () => {
+    const { orderId } = await story.checkOut();
+    const execute = jest.spyOn(shop.temporal.workflow, 'execute');
+    const plain = shop.payments.closeOrder({ orderId, actor: 'li', reason: 'sold out' });
+    const refused = expect(plain).rejects.toMatchObject({ code: 'ORDER_HELD' });
+    await waitFor(() => shop.temporal.workflow.getHandle(closeWorkflowId(orderId)).describe(), {
+      what: 'its run',
+    });
+    const joined = shop.payments.closeOrder({ orderId, ...NOW });
+    await waitFor(() => execute.mock.calls.length === 2, { what: 'the second cancel' });
+    await shop.startWorkers();
+    await refused;
+    expect(await joined).toMatchObject({ status: 'CLOSED', ifPaidLater: 'refund' });
+    execute.mockRestore();
   });
 });
