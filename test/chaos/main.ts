@@ -77,7 +77,7 @@ async function facts(
     windows: history.windows,
     resets: history.resets,
     oddities: history.oddities,
-    temporalDown: parts.temporal.downs,
+    temporalDown: parts.temporal.flatMap(({ downs }) => downs),
     ...(sentinel !== undefined && { sentinel }),
   };
   const acts = reception?.acted;
@@ -141,15 +141,16 @@ function sayWhatBroke(found: Facts): boolean {
 
 async function main(): Promise<void> {
   const settings = readSettings();
-  const { profile, minutes, seed, rate, workers, steps } = settings;
+  const { profile, minutes, seed, rate, workers, steps, server } = settings;
   // A part of the seeds has a shop with a webhook.
   const webhook = profile === 'chaos' && seed % 2 === 0;
   say(
     `${profile}, ${profile === 'ledger' ? `${settings.payments} payments` : `${minutes} min`} at ${rate} checkouts a second, ` +
-      `${workers} workers of each queue, ${webhook ? 'results by webhook' : 'results by workflow'}, seed ${seed}`,
+      `${workers} workers of each queue, Temporal ${server === 'dev' ? 'on its file' : 'in four nodes'}, ${webhook ? 'results by webhook' : 'results by workflow'}, seed ${seed}`,
   );
   const world = await createWorld({
     say,
+    server,
     workersPerQueue: workers,
     webhook,
     failpoints: steps,

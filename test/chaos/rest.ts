@@ -34,8 +34,7 @@ export async function untilFound(
 }
 
 /**
- * Waits until nothing moves any more. What would come minutes or hours later is brought forward by SQL: the re-check 25 h
- * after a close, the pauses of the follow-up and of held orders, the two minutes after which an overdue check is noticed.
+ * Waits until nothing moves any more. What would come minutes or hours later is brought forward: the re-check 25 h after a close, the pauses of the follow-up and of held orders, the two minutes after which an overdue check is noticed.
  *
  * @throws Error where payments still move after {@link LONGEST_MS}
  */
@@ -61,7 +60,8 @@ export async function comeToRest(
   throw new Error(`Payments do not come to rest: ${before}`);
 }
 
-async function bringForward(db: World['db']): Promise<void> {
+/** What is due in minutes or hours is due now. */
+export async function bringForward(db: World['db']): Promise<void> {
   for (const statement of [
     `UPDATE payments SET recheck_at = now() WHERE recheck_at > now()`,
     `UPDATE payments SET revive_at = now() WHERE revive_at > now()`,

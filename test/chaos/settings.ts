@@ -1,5 +1,8 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 
+/** Temporal as one process on its file, or as nodes that can die one by one. */
+export type TemporalServer = 'dev' | 'cluster';
+
 /** What a run is made of. */
 export interface Settings {
   profile: 'chaos' | 'ledger';
@@ -9,6 +12,7 @@ export interface Settings {
   rate: number;
   workers: number;
   steps: boolean;
+  server: TemporalServer;
   /** Only faults whose names hold this. */
   only: string | undefined;
   /** Where the measured recovery goes, as JSON. */
@@ -43,6 +47,11 @@ export function readSettings(): Settings {
       '--steps',
       'kill -9 before and after every side effect, one after the other, until each has had its turn',
       false,
+    )
+    .addOption(
+      new Option('--server <name>', 'the dev server on its file, or four nodes on PostgreSQL, built by Go')
+        .choices(['dev', 'cluster'])
+        .default('dev'),
     )
     .option('--only <words>', 'only faults whose names hold these words')
     .option('--keep', 'leave the folder with all logs behind, and say where it is', false)

@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SingleBar } from 'cli-progress';
 import { planBuyers } from './buyers';
+import { Chance } from './chance';
+import { terminateSome } from './faults/hands';
 import { breakNotifications, letThingsGoRight, strikeCalls } from './mishaps';
 import { refundSomeByHand } from './portal';
 import type { Done } from './profiles';
 import type { Settings } from './settings';
+import { bringForward } from './rest';
 import { superviseParts } from './storm';
 import { letBuyersCome } from './stream';
 import type { World } from './world';
@@ -95,8 +98,11 @@ export async function killAtEveryStep(
     steps.disarm();
   })();
   const plans = planBuyers(minutes * 60 * rate, seed);
-  const stream = await letBuyersCome(world, plans, { rate, onDone: () => undefined, isOver: () => isOver });
-  await killing;
+  const [stream] = await Promise.all([
+    letBuyersCome(world, plans, { rate, onDone: () => undefined, isOver: () => isOver }),
+    killing,
+    giveNetsWork(world, new Chance(seed), () => isOver),
+  ]);
   await refundSomeByHand(world.alipay, seed);
   await letThingsGoRight(world.alipay);
   await orchestrator.stop();
@@ -108,6 +114,22 @@ export async function killAtEveryStep(
   const met = steps.in('met').filter((step) => !killed.includes(step));
   const missing = [...new Set([...expected.filter((step) => !killed.includes(step)), ...met])];
   return { stream, raised: [], missing: missing.map((step) => `a death ${step}`) };
+}
+
+/** So often the nets find something that would be due in minutes or hours, runs that are gone, and refunds by hand. */
+const NET_EVERY_MS = 10_000;
+
+async function giveNetsWork(world: World, chance: Chance, isOver: () => boolean): Promise<void> {
+  const acts = [
+    () => bringForward(world.db),
+    () => terminateSome(world, chance),
+    () => refundSomeByHand(world.alipay, chance.below(2 ** 31)),
+  ];
+  for (let turn = 0; !isOver(); turn += 1) {
+    await sleep(NET_EVERY_MS);
+    // Whoever it needs may just have died.
+    await acts[turn % acts.length]?.().catch(() => undefined);
+  }
 }
 
 /** Returns whether somebody has died. */

@@ -39,7 +39,7 @@ export function superviseParts(world: World): { raised: string[]; stop(): Promis
   const raised: string[] = [];
   const stopping = new AbortController();
   const { postgres, temporal, server, workers } = world.parts;
-  const parts: Part[] = [postgres, temporal, server, ...workers.map(({ part }) => part)];
+  const parts: Part[] = [postgres, ...temporal, server, ...workers.map(({ part }) => part)];
   const watching = (async () => {
     while (!stopping.signal.aborted) {
       for (const part of parts.filter(({ hasFallen }) => hasFallen)) {

@@ -12,8 +12,6 @@ import { createDatabase, postgresUrl, startPostgres } from '../../dev/postgres';
 import { removePostgresData } from '../../dev/postgres-home';
 import type { Say, Service } from '../../dev/services';
 import { guardServices, startService, stopServices, untilReady } from '../../dev/services';
-import { findTemporalCli } from '../../dev/temporal-cli';
-import { startTemporal } from '../../dev/temporal-server';
 import type { SandboxControl } from '../../sandbox';
 import { DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES, connectControl } from '../../sandbox';
 import { bundleWorkflows } from '../../worker/workflow-code';
@@ -27,7 +25,10 @@ import { History } from './history';
 import { Part } from './part';
 import type { Reception } from './reception';
 import { openReception } from './reception';
+import type { TemporalServer } from './settings';
 import { prepareFailpoints } from './steps';
+import type { Where } from './temporal-servers';
+import { startDevServer, startNodes } from './temporal-servers';
 
 /** Everything that a run needs, each a process of its own, and the hands that reach into it. */
 export interface World {
@@ -51,14 +52,15 @@ export interface World {
   bundles: Bundles;
   /** The shop's own order service, where results are posted to it. */
   reception: Reception | undefined;
-  /** Deletes what Temporal keeps; while its server is down. */
-  loseStore(): void;
+  /** Deletes what Temporal keeps, while its server is down; a cluster's cannot be deleted. */
+  loseStore: (() => void) | undefined;
   close(): Promise<void>;
 }
 
 export interface Parts {
   postgres: Part;
-  temporal: Part;
+  /** One process, or the nodes of a cluster. */
+  temporal: Part[];
   server: Part;
   workers: Worker[];
 }
@@ -70,7 +72,7 @@ export interface Worker {
   /** Its own way to Alipay. */
   egress: Line;
   /** What its next start finds in its environment, beside the rest: see {@link Oddity}. */
-  readonly oddity: Oddity;
+  oddity: Oddity;
 }
 
 /** How a worker can differ from the others. */
@@ -98,6 +100,8 @@ export interface Lines {
 
 export interface WorldOptions {
   say: Say;
+  /** @defaultValue dev */
+  server?: TemporalServer;
   /** Of each task queue. */
   workersPerQueue: number;
   /** Results are posted to a shop's webhook; else the built-in order service acts on them. */
@@ -151,29 +155,35 @@ async function start(
   folder: string,
   opened: { close(): Promise<unknown> }[],
   close: () => Promise<void>,
-  { say, workersPerQueue, webhook = false, failpoints = false, environment: extra = {} }: WorldOptions,
+  {
+    say,
+    server: kind = 'dev',
+    workersPerQueue,
+    webhook = false,
+    failpoints = false,
+    environment: extra = {},
+  }: WorldOptions,
 ): Promise<World> {
-  const cli = await findTemporalCli({ say });
-  const [postgresPort = 0, temporalPort = 0, sandboxPort = 0, serverPort = 0] = await freePorts(4);
-  const dbFile = join(folder, 'temporal', 'temporal.db');
+  const [postgresPort = 0, sandboxPort = 0, serverPort = 0] = await freePorts(3);
   const dataDir = join(folder, 'postgres');
   const postgres = new Part(
     'Postgres',
     async () => (await startPostgres({ dataDir, port: postgresPort, say })).service,
   );
-  const logFile = join(folder, 'temporal.log');
-  const temporalServer = new Part(
-    'Temporal',
-    async () => (await startTemporal({ cli, port: temporalPort, dbFile, logFile })).service,
-  );
-  await Promise.all([postgres.start(), temporalServer.start()]);
+  const [, temporalServer] = await Promise.all([
+    postgres.start(),
+    kind === 'dev' ? startDevServer(folder, say) : startNodes(folder, say, opened),
+  ]);
   const databaseUrl = await createDatabase(postgresUrl(postgresPort), 'chaos');
   const db = openDatabase({ url: databaseUrl, maxConnections: 4 });
   opened.push({ close: () => db.destroy() });
   await migrateUp(db);
 
-  const temporalAddress = `127.0.0.1:${temporalPort}`;
-  const temporal = new Client({ connection: await Connection.connect({ address: temporalAddress }) });
+  const { address: temporalAddress, namespace } = temporalServer;
+  const temporal = new Client({
+    connection: await Connection.connect({ address: temporalAddress }),
+    namespace,
+  });
   opened.push(temporal.connection);
   const lines: Lines = {
     postgres: await Line.to(`127.0.0.1:${postgresPort}`),
@@ -182,7 +192,7 @@ async function start(
   const reception = webhook ? await openReception() : undefined;
   opened.push(lines.postgres, lines.temporal, ...(reception ? [reception] : []));
   const bundles = await bundle(folder);
-  const direct = environment(folder, { databaseUrl, temporal: temporalAddress, sandboxPort, serverPort });
+  const direct = environment(folder, { databaseUrl, temporal: temporalServer, sandboxPort, serverPort });
   const through = {
     ...direct,
     ...extra,
@@ -221,11 +231,11 @@ async function start(
     adminUrl: databaseUrl,
     temporal,
     folder,
-    parts: { postgres, temporal: temporalServer, server, workers },
+    parts: { postgres, temporal: temporalServer.parts, server, workers },
     lines,
     bundles,
     reception,
-    loseStore: () => rmSync(join(folder, 'temporal'), { recursive: true }),
+    loseStore: temporalServer.loseStore,
     close,
   };
 }
@@ -265,7 +275,7 @@ function temporalAt(folder: string, name: string, address: string): Record<strin
 
 function environment(
   folder: string,
-  where: { databaseUrl: string; temporal: string; sandboxPort: number; serverPort: number },
+  where: { databaseUrl: string; temporal: Where; sandboxPort: number; serverPort: number },
 ): Record<string, string> {
   // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this world.
   const others = Object.entries(process.env).filter(
@@ -275,7 +285,8 @@ function environment(
   return {
     ...Object.fromEntries(others),
     ...TIMINGS,
-    ...temporalAt(folder, 'direct', where.temporal),
+    ...temporalAt(folder, 'direct', where.temporal.address),
+    TEMPORAL_NAMESPACE: where.temporal.namespace,
     DATABASE_URL: where.databaseUrl,
     ALIPAY_GATEWAY: `http://127.0.0.1:${where.sandboxPort}/gateway.do`,
     ALIPAY_APP_ID: DEFAULT_APP_ID,
@@ -317,14 +328,14 @@ async function makeWorkers({
       const egress = await Line.to(`127.0.0.1:${sandboxPort}`);
       opened.push(egress);
       const own = { ...env, ALIPAY_GATEWAY: `http://${egress.address}/gateway.do` };
-      const oddity: Oddity = {};
       const part = new Part(name, async () => {
-        const env = { ...own, ...oddity };
+        const env = { ...own, ...worker.oddity };
         const service = await run(name, 'test/chaos/worker.ts', folder, env, ['--queues', queue]);
         await untilReady(service, () => seen(service, temporal, [queue]), 120_000);
         return service;
       });
-      workers.push({ part, queue, egress, oddity });
+      const worker: Worker = { part, queue, egress, oddity: {} };
+      workers.push(worker);
     }
   }
   return workers;

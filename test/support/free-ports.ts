@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { isFree } from '../../dev/ports';
 
 /** Below the range from which Linux, macOS and Windows give a port to an outgoing connection, or to whoever listens on port 0. */
 const [FIRST, END] = [10_000, 32_768];
@@ -14,18 +14,4 @@ export async function freePorts(count: number): Promise<number[]> {
     if (await isFree(port)) ports.add(port);
   }
   return [...ports];
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-      .once('error', () => {
-        resolve(false);
-      })
-      .listen(port, '127.0.0.1', () =>
-        server.close(() => {
-          resolve(true);
-        }),
-      );
-  });
 }

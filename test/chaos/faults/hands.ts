@@ -24,17 +24,20 @@ async function countDone(acts: readonly Promise<unknown>[]): Promise<number> {
   return (await Promise.allSettled(acts)).filter(({ status }) => status === 'fulfilled').length;
 }
 
+/** Returns how many there were. */
+export async function terminateSome(world: World, chance: Chance): Promise<number> {
+  const ids = await someRuns(world, chance, 10);
+  const { workflow } = world.temporal;
+  return countDone(ids.map((id) => workflow.getHandle(id).terminate('chaos')));
+}
+
 /** What people, and other programs, do to a Postgres and a Temporal that run. */
 export const HAND_FAULTS: readonly Fault[] = [
   {
     name: 'runs terminated by hand',
     takes: ['temporal', 'line to temporal'],
     seconds: [1, 1],
-    strike: async (world, chance) => {
-      const ids = await someRuns(world, chance, 10);
-      const { workflow } = world.temporal;
-      return over(await countDone(ids.map((id) => workflow.getHandle(id).terminate('chaos'))));
-    },
+    strike: async (world, chance) => over(await terminateSome(world, chance)),
   },
   {
     name: 'runs reset by hand',

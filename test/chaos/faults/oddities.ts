@@ -3,23 +3,15 @@ import type { Chance } from '../chance';
 import type { Oddity, Worker, World } from '../world';
 import type { Fault, Struck } from './fault';
 
-/** One worker of any queue starts again with something about it that is different, and at the end without. */
+/** A worker starts again with something about it that is different, and at the end without. */
 async function odd(worker: Worker, oddity: Oddity, what: string): Promise<Struck> {
-  const restartWith = async (change: () => void): Promise<void> => {
+  const restartWith = async (next: Oddity): Promise<void> => {
     await worker.part.kill('SIGTERM');
-    change();
+    worker.oddity = next;
     await worker.part.start();
   };
-  await restartWith(() => Object.assign(worker.oddity, oddity));
-  return {
-    what: `${worker.part.name}, ${what}`,
-    end: async () => {
-      await restartWith(() => {
-        for (const name of Object.keys(oddity) as (keyof Oddity)[]) delete worker.oddity[name];
-      });
-      return 1;
-    },
-  };
+  await restartWith(oddity);
+  return { what: `${worker.part.name}, ${what}`, end: () => restartWith({}).then(() => 1) };
 }
 
 /** One that runs the payments' workflows. */

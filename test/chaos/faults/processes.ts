@@ -70,15 +70,16 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     name: 'Temporal killed',
     takes: ['temporal', 'workers'],
     seconds: [1, 6],
-    strike: ({ parts }) => killed([parts.temporal]),
+    strike: ({ parts }, chance) => killed([chance.one(parts.temporal)]),
   },
   {
     name: "Temporal's store lost",
     takes: ['temporal', 'workers'],
     seconds: [2, 4],
-    strike: async (world) => {
-      const struck = await killed([world.parts.temporal]);
-      world.loseStore();
+    isPossible: ({ loseStore }) => loseStore !== undefined,
+    strike: async ({ parts, loseStore }) => {
+      const struck = await killed(parts.temporal);
+      loseStore?.();
       return struck;
     },
   },

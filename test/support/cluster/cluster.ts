@@ -1,10 +1,8 @@
 import { execFile } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time';
-import { isFree } from '../../../dev/ports';
 import { freePorts } from '../free-ports';
 import { createDatabase, query, startPostgres } from '../../../dev/postgres';
 import type { Postgres } from '../../../dev/postgres';
@@ -59,7 +57,8 @@ export async function startCluster({ folder, say }: { folder: string; say: Say }
   const programs = await findTemporalPrograms(say);
   const services = NODES.flatMap((node) => node.services).length;
   const [postgresPort = 0, ...grpcPorts] = await freePorts(1 + services);
-  const membershipPorts = await lowPorts(services);
+  // A membership port stands in a smallint of PostgreSQL; free ports are below 32,768.
+  const membershipPorts = await freePorts(services);
   const dataDir = join(folder, 'temporal-postgres');
   const postgres = await startPostgres({ dataDir, port: postgresPort, say });
   const running = new Map<string, Service>();
@@ -117,16 +116,6 @@ function withPorts(
       }),
     ),
   };
-}
-
-/** The membership port stands in a smallint of PostgreSQL, and the system picks free ports above that. */
-async function lowPorts(count: number): Promise<number[]> {
-  const found = new Set<number>();
-  while (found.size < count) {
-    const port = randomInt(20_000, 32_768);
-    if (await isFree(port)) found.add(port);
-  }
-  return [...found];
 }
 
 /** As an operator does it: the database, the tables of version 0, and every update of the schema. */
