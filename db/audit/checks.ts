@@ -58,7 +58,7 @@ const LOOK = 'Look at `payment show`; ask Alipay by `payment check`.';
 const BY_HAND =
   'Somebody has written into the tables: compare `payment show` with the merchant portal, and `audit --evidence`.';
 
-/** Every check; docs/money.md says which rule it belongs to. */
+/** Every check. */
 export const AUDIT_CHECKS: readonly AuditCheck[] = [
   {
     name: 'paid-unexplained',
