@@ -116,8 +116,8 @@ export async function killAtEveryStep(
   return { stream, raised: [], missing: missing.map((step) => `a death ${step}`) };
 }
 
-/** So often the nets find something that would be due in minutes or hours, runs that are gone, and refunds by hand. */
-const NET_EVERY_MS = 10_000;
+/** So often the nets are set to work, and find what would be due in minutes or hours, runs that are gone, or refunds by hand. */
+const NET_EVERY_MS = 4_000;
 
 async function giveNetsWork(world: World, chance: Chance, isOver: () => boolean): Promise<void> {
   const acts = [
@@ -129,6 +129,7 @@ async function giveNetsWork(world: World, chance: Chance, isOver: () => boolean)
     await sleep(NET_EVERY_MS);
     // Whoever it needs may just have died.
     await acts[turn % acts.length]?.().catch(() => undefined);
+    void world.payments.followUp.run().catch(() => undefined);
   }
 }
 
