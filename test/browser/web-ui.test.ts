@@ -65,13 +65,7 @@ describeInBrowser("what Temporal's Web UI tells a person on call", () => {
   /** Alipay says that it took another amount than the order's. */
   async function takeTooMuch(orderId: string): Promise<void> {
     const outTradeNo = await checkOut(orderId);
-    await shop.alipay.control.fault({
-      mode: 'wrong-amount',
-      method: 'alipay.trade.query',
-      outTradeNo,
-      times: 1,
-    });
-    await story.pay(outTradeNo);
+    await story.payTooMuch(outTradeNo);
     expect(await shop.payments.checkNow(outTradeNo)).toMatchObject({ status: 'REVIEW' });
   }
 

@@ -40,6 +40,13 @@ export class Story {
     await this.shop.alipay.control.pay(outTradeNo, { notify });
   }
 
+  /** The buyer pays, nobody is notified, and the next answer names a fen too much: a case for a person. */
+  async payTooMuch(outTradeNo: string): Promise<void> {
+    const fault = { mode: 'wrong-amount', method: 'alipay.trade.query', outTradeNo, times: 1 } as const;
+    await this.shop.alipay.control.fault(fault);
+    await this.pay(outTradeNo);
+  }
+
   /** An order that was paid and notified, whose run has ended and whose order service has acted on it. */
   async paidAndTold(): ReturnType<Story['checkOut']> {
     const checkout = await this.checkOut();

@@ -105,13 +105,7 @@ describe('checkout, payment and order', () => {
 describe('review', () => {
   it('lists what waits for a person, refuses what Alipay contradicts, and records who decided and why', async () => {
     const { orderId, outTradeNo } = await story.checkOut();
-    await shop.alipay.control.fault({
-      mode: 'wrong-amount',
-      method: 'alipay.trade.query',
-      outTradeNo,
-      times: 1,
-    });
-    await story.pay(outTradeNo);
+    await story.payTooMuch(outTradeNo);
     await story.until(outTradeNo, 'REVIEW');
 
     const listed = await run('review', 'list');
@@ -432,8 +426,7 @@ describe('the README', () => {
     const [, printed = ''] = /\$ npx durable-alipay payment show A1003x1\n([\s\S]*?)```/.exec(readme) ?? [];
     const order = { orderId: 'A-1003', outTradeNo: 'A1003x1', totalAmount: '78.90' };
     const { outTradeNo } = await story.checkOut(order);
-    await shop.alipay.control.fault({ mode: 'wrong-amount', method: 'alipay.trade.query', outTradeNo });
-    await story.pay(outTradeNo);
+    await story.payTooMuch(outTradeNo);
     await story.until(outTradeNo, 'REVIEW');
     await waitFor(async () => (await shop.payments.status(outTradeNo)).status === 'REVIEW', {
       what: 'the run to say so',

@@ -99,13 +99,7 @@ describe('the command temporal on a shop that encrypts', () => {
 
   it('reads why a decision is refused', async () => {
     const { outTradeNo } = await story.checkOut();
-    await shop.alipay.control.fault({
-      mode: 'wrong-amount',
-      method: 'alipay.trade.query',
-      outTradeNo,
-      times: 1,
-    });
-    await story.pay(outTradeNo);
+    await story.payTooMuch(outTradeNo);
     expect(await shop.payments.checkNow(outTradeNo)).toMatchObject({ status: 'REVIEW' });
     const decide = [
       ...['workflow', 'update', 'execute', '-w', paymentWorkflowId(outTradeNo), '--name', 'resolveReview'],

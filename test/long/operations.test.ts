@@ -173,13 +173,7 @@ class Chapter {
 
   async inReview(order: string): Promise<void> {
     const outTradeNo = await this.waiting(order);
-    await shop.alipay.control.fault({
-      mode: 'wrong-amount',
-      method: 'alipay.trade.query',
-      outTradeNo,
-      times: 1,
-    });
-    await story.pay(outTradeNo);
+    await story.payTooMuch(outTradeNo);
     expect(await shop.payments.checkNow(outTradeNo)).toMatchObject({ status: 'REVIEW' });
   }
 

@@ -26,8 +26,7 @@ beforeAll(async () => {
     braked.push(second.outTradeNo);
   }
   const { outTradeNo } = await story.checkOut();
-  await shop.alipay.control.fault({ mode: 'wrong-amount', outTradeNo, times: 1 });
-  await story.pay(outTradeNo);
+  await story.payTooMuch(outTradeNo);
   await shop.payments.checkNow(outTradeNo);
   await story.until(outTradeNo, 'REVIEW');
   other = outTradeNo;

@@ -99,9 +99,7 @@ export class UnderWay {
 
   async #beInReview(name: string): Promise<void> {
     const outTradeNo = await this.#checkOut(name);
-    const fault = { mode: 'wrong-amount', method: 'alipay.trade.query', outTradeNo, times: 1 } as const;
-    await this.story.shop.alipay.control.fault(fault);
-    await this.story.pay(outTradeNo);
+    await this.story.payTooMuch(outTradeNo);
     await this.story.shop.payments.checkNow(outTradeNo);
     await this.story.until(outTradeNo, 'REVIEW', SLOW);
   }

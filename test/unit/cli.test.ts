@@ -20,10 +20,8 @@ import type {
   ReconciliationReport,
   ScheduleState,
   UnmatchedNotification,
-  RefundView,
 } from '../../client/index';
 import type { WatchSweep } from '../../client/sweep';
-import type { Order } from '../../db/orders';
 import type { OrderMessage } from '../../db/order-messages';
 import type { PaymentEvent } from '../../db/payment-events';
 import type { Payment } from '../../db/payments';
@@ -38,66 +36,16 @@ import type {
   Reconciliation,
   SweepReport,
 } from '../../workflows/messages';
+import { CREATED, ORDER, PAYMENT, REFUND } from './rows';
 
-const CREATED = new Date('2026-01-01T00:00:00Z');
-
-const ORDER: Order = {
-  id: 'A-1',
-  subject: 'Green tea',
-  totalAmount: '12.30',
-  status: 'UNPAID',
-  closeBy: 'sweep',
-  merchant: '2021000000000000/2088000000000000',
-  createdAt: CREATED,
-  expiresAt: new Date('2026-01-02T00:00:00Z'),
-  paidAt: null,
-  paidBy: null,
-  refundedAmount: '0.00',
-  closedAt: null,
-  ifPaidLater: null,
-};
-
-const PAYMENT: Payment = {
-  outTradeNo: 'P1',
-  orderId: 'A-1',
-  merchant: '2021000000000000/2088000000000000',
-  product: 'page',
-  requestDigest: null,
-  totalAmount: '12.30',
+const REVIEWED: Payment = {
+  ...PAYMENT,
   status: 'REVIEW',
   tradeNo: '2026010122001',
   checks: 1,
-  nextCheckAt: null,
   paidAmount: '12.31',
-  acceptedAmount: null,
-  outsideAmount: null,
-  outsideReference: null,
-  timeExpire: new Date('2026-01-01T23:59:00Z'),
-  callbackTime: null,
   callbackContent: { trade_status: 'TRADE_SUCCESS', buyer_id: '2088hunter2', sign: 'hunter2' },
   reviewReason: 'the amount differs',
-  refundedAmount: '0.00',
-  refundSeen: '0.00',
-  supersededAt: null,
-  recheckAt: null,
-  createdAt: CREATED,
-  updatedAt: CREATED,
-  closedAt: null,
-  refundedAt: null,
-};
-
-const REFUND: RefundView = {
-  refundId: 'R-17',
-  orderId: 'A-1',
-  outTradeNo: 'P1',
-  amount: '3.00',
-  status: 'REQUESTED',
-  kind: 'shop',
-  reason: 'one cup was broken',
-  because: null,
-  requestedBy: 'li',
-  requestedAt: CREATED,
-  doneAt: null,
 };
 
 const PAUSED: Pause = { what: 'refunds', merchant: null, actor: 'li', reason: 'a bug', since: CREATED };
@@ -389,19 +337,19 @@ async function run(
       { ...REFUND, status: 'REVIEW', amount: null, because: 'REFUND_NOT_PROVEN' },
     ]),
     resolveRefund: answer('resolveRefund', { ...REFUND, status: 'DONE', doneAt: CREATED }),
-    payment: answer('payment', PAYMENT),
+    payment: answer('payment', REVIEWED),
     status: answer('status', STATE),
     checkNow: answer('checkNow', STATE),
     resolveReview: answer('resolveReview', { ...STATE, status: 'REFUNDING' }),
     resolveReviews: answer('resolveReviews', DECIDED),
-    reviews: answer('reviews', [PAYMENT, { ...PAYMENT, status: 'PAID' }]),
+    reviews: answer('reviews', [REVIEWED, { ...REVIEWED, status: 'PAID' }]),
     unmatched: answer('unmatched', [UNMATCHED]),
     resolveUnmatched: answer('resolveUnmatched', { ...UNMATCHED, resolvedBy: 'li', resolution: 'refunded' }),
     merchants: answer('merchants', MERCHANTS),
     correctMerchant: answer('correctMerchant', { from: 'A/1', to: 'A/2', orders: 3, payments: 4 }),
     recover: answer('recover', { unwatched: 5, unattended: 6, undelivered: 7 }),
     runs: answer('runs', RUNS),
-    payments: answer('payments', [PAYMENT]),
+    payments: answer('payments', [REVIEWED]),
     events: answer('events', EVENTS),
     results: answer('results', [RESULT]),
     resendResults: answer('resendResults', [RESULT]),
@@ -648,9 +596,9 @@ describe('what strangers have written into a row', () => {
       }),
     order: () => Promise.resolve({ ...ORDER, id: of('A-1'), subject: of('Tea') }),
     closeOrder: () => Promise.resolve({ ...ORDER, subject: of('Tea') }),
-    payment: () => Promise.resolve({ ...PAYMENT, tradeNo: of('1'), reviewReason: of('odd') }),
-    payments: () => Promise.resolve([{ ...PAYMENT, outTradeNo: of('P1'), orderId: of('A-1') }]),
-    reviews: () => Promise.resolve([{ ...PAYMENT, reviewReason: of('odd') }]),
+    payment: () => Promise.resolve({ ...REVIEWED, tradeNo: of('1'), reviewReason: of('odd') }),
+    payments: () => Promise.resolve([{ ...REVIEWED, outTradeNo: of('P1'), orderId: of('A-1') }]),
+    reviews: () => Promise.resolve([{ ...REVIEWED, reviewReason: of('odd') }]),
     events: () =>
       Promise.resolve(
         EVENTS.map((event) => ({
@@ -985,8 +933,8 @@ describe('unmatched resolve', () => {
 
 describe('payment list', () => {
   it('is a table whose columns stand below each other', async () => {
-    const longer = { ...PAYMENT, outTradeNo: 'P1000001', status: 'PAID', reviewReason: null } as const;
-    const { out } = await run(['payment', 'list'], { payments: () => Promise.resolve([PAYMENT, longer]) });
+    const longer = { ...REVIEWED, outTradeNo: 'P1000001', status: 'PAID', reviewReason: null } as const;
+    const { out } = await run(['payment', 'list'], { payments: () => Promise.resolve([REVIEWED, longer]) });
     const lines = out.trimEnd().split('\n');
     expect(lines).toHaveLength(3);
     expect(new Set(lines.map((line) => /\S+ {2,}(?=ORDER|A-1)/.exec(line)?.[0].length))).toEqual(
@@ -996,7 +944,7 @@ describe('payment list', () => {
   });
 
   it('marks a settled payment that waits for a person', async () => {
-    const payments = () => Promise.resolve([{ ...PAYMENT, status: 'PAID' } as const]);
+    const payments = () => Promise.resolve([{ ...REVIEWED, status: 'PAID' } as const]);
     expect((await run(['payment', 'list'], { payments })).out).toContain('PAID !');
   });
 

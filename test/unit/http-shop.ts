@@ -1,10 +1,16 @@
 import type { FastifyInstance } from 'fastify';
 import { buildHttpServer } from '../../client/http';
 import type { HttpPayments, HttpServerOptions } from '../../client/http';
-import type { RefundView } from '../../client/index';
-import type { Order } from '../../db/orders';
-import type { Payment } from '../../db/payments';
 import { createLogger } from '../../worker/log';
+import { ORDER, PAYMENT, REFUND } from './rows';
+
+/** What a checkout returns. */
+export const CHECKOUT = {
+  orderId: ORDER.id,
+  outTradeNo: PAYMENT.outTradeNo,
+  paymentUrl: 'https://cashier/',
+  workflowId: 'payment-P1',
+};
 
 /** A shop in which everything goes well, and which remembers what it was asked. */
 export function shop(): HttpPayments & { heard: unknown[] } {
@@ -15,21 +21,15 @@ export function shop(): HttpPayments & { heard: unknown[] } {
       heard.push(asked);
       return Promise.resolve(value);
     };
-  const order = { id: 'A-1', status: 'UNPAID' } as Order;
   return {
     heard,
-    registerOrder: answer(order),
-    checkout: answer({
-      orderId: 'A-1',
-      outTradeNo: 'P1',
-      paymentUrl: 'https://cashier/',
-      workflowId: 'payment-P1',
-    }),
-    closeOrder: answer({ ...order, status: 'CLOSED' }),
-    order: answer(order),
-    payment: answer({ outTradeNo: 'P1', status: 'UNPAID' } as Payment),
-    refund: answer({ refundId: 'R-17', status: 'REQUESTED' } as RefundView),
-    refundStatus: answer({ refundId: 'R-17', status: 'REQUESTED' } as RefundView),
+    registerOrder: answer(ORDER),
+    checkout: answer(CHECKOUT),
+    closeOrder: answer({ ...ORDER, status: 'CLOSED' }),
+    order: answer(ORDER),
+    payment: answer(PAYMENT),
+    refund: answer(REFUND),
+    refundStatus: answer(REFUND),
     handleNotify: answer('success'),
     health: answer({ database: true, temporal: true }),
   };

@@ -2,11 +2,8 @@ import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { FastifyInstance, InjectOptions } from 'fastify';
-import { buildHttpServer } from '../../client/http';
-import type { HttpPayments, HttpServerOptions } from '../../client/http';
 import type { Order } from '../../db/orders';
-import type { RefundView } from '../../client/index';
-import type { Payment } from '../../db/payments';
+import type { HttpPayments } from '../../client/http';
 import { createServerMetrics } from '../../client/metrics';
 import { serveMetrics } from '../../client/listening';
 import { freePorts } from '../support/free-ports';
@@ -14,114 +11,12 @@ import { waitFor } from '../../dev/wait-for';
 import { createLogger } from '../../worker/log';
 import { ERRORS, PaymentError } from '../../workflows/errors';
 import type { ErrorCode } from '../../workflows/errors';
-
-const ORDER: Order = {
-  id: 'A-1',
-  subject: 'Tea',
-  totalAmount: '12.30',
-  status: 'UNPAID',
-  closeBy: 'sweep',
-  merchant: '2021000000000000/2088000000000000',
-  createdAt: new Date('2026-01-01T00:00:00Z'),
-  expiresAt: new Date('2026-01-02T00:00:00Z'),
-  paidAt: null,
-  paidBy: null,
-  refundedAmount: '0.00',
-  closedAt: null,
-  ifPaidLater: null,
-};
-
-const PAYMENT: Payment = {
-  outTradeNo: 'P1',
-  orderId: 'A-1',
-  merchant: '2021000000000000/2088000000000000',
-  product: 'page',
-  requestDigest: null,
-  totalAmount: '12.30',
-  status: 'UNPAID',
-  tradeNo: null,
-  checks: 0,
-  nextCheckAt: null,
-  paidAmount: null,
-  acceptedAmount: null,
-  outsideAmount: null,
-  outsideReference: null,
-  timeExpire: new Date('2026-01-01T23:59:00Z'),
-  callbackTime: null,
-  callbackContent: null,
-  reviewReason: null,
-  refundedAmount: '0.00',
-  refundSeen: '0.00',
-  supersededAt: null,
-  recheckAt: null,
-  createdAt: new Date('2026-01-01T00:00:00Z'),
-  updatedAt: new Date('2026-01-01T00:00:00Z'),
-  closedAt: null,
-  refundedAt: null,
-};
-
-const REFUND: RefundView = {
-  refundId: 'R-17',
-  orderId: 'A-1',
-  outTradeNo: 'P1',
-  amount: '3.00',
-  status: 'REQUESTED',
-  kind: 'shop',
-  reason: 'one cup was broken',
-  because: null,
-  requestedBy: 'li',
-  requestedAt: new Date('2026-01-03T00:00:00Z'),
-  doneAt: null,
-};
-
-const CHECKOUT = {
-  orderId: 'A-1',
-  outTradeNo: 'P1',
-  paymentUrl: 'https://cashier/',
-  workflowId: 'payment-P1',
-};
-
-/** A shop in which everything goes well, and which remembers what it was asked. */
-function shop(): HttpPayments & { heard: unknown[] } {
-  const heard: unknown[] = [];
-  const answer =
-    <T>(value: T) =>
-    (asked?: unknown): Promise<T> => {
-      heard.push(asked);
-      return Promise.resolve(value);
-    };
-  return {
-    heard,
-    registerOrder: answer(ORDER),
-    checkout: answer(CHECKOUT),
-    closeOrder: answer({ ...ORDER, status: 'CLOSED' }),
-    order: answer(ORDER),
-    payment: answer(PAYMENT),
-    refund: answer(REFUND),
-    refundStatus: answer(REFUND),
-    handleNotify: answer('success'),
-    health: answer({ database: true, temporal: true }),
-  };
-}
+import { CHECKOUT, FORM, closeServers, serverOf, shop } from './http-shop';
+import { ORDER, PAYMENT, REFUND } from './rows';
 
 const broken = (error: Error) => (): Promise<never> => Promise.reject(error);
 
-const opened: FastifyInstance[] = [];
-
-afterEach(() => Promise.all(opened.splice(0).map((app) => app.close())));
-
-function serverOf(payments: HttpPayments, options: Partial<HttpServerOptions> = {}): FastifyInstance {
-  const app = buildHttpServer({
-    payments,
-    config: { host: '127.0.0.1', port: 0 },
-    log: createLogger({ env: { LOG_LEVEL: 'silent' } }),
-    ...options,
-  });
-  opened.push(app);
-  return app;
-}
-
-const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
+afterEach(closeServers);
 
 describe('the routes of a shop', () => {
   it.each([

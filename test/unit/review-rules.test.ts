@@ -4,6 +4,7 @@ import { isDecided, judge } from '../../db/review-rules';
 import type { PaymentFacts } from '../../db/rules';
 import { REVIEW_REASONS, isInReview } from '../../db/rules';
 import type { OrderStatus, ReviewOutcome, StoredPaymentStatus } from '../../workflows/messages';
+import { factsOf } from './rows';
 
 const TOTAL = '12.30';
 const OUTSIDE = { reference: 'ICBC 20261129-17' };
@@ -72,18 +73,8 @@ interface Case {
   fresh: FreshAnswer;
 }
 
-const facts = (status: StoredPaymentStatus, more: Partial<PaymentFacts> = {}): PaymentFacts => ({
-  status,
-  reviewReason: status === 'REVIEW' ? 'a test' : null,
-  tradeNo: null,
-  totalAmount: TOTAL,
-  paidAmount: null,
-  acceptedAmount: null,
-  refundedAmount: '0.00',
-  refundSeen: '0.00',
-  supersededAt: null,
-  ...more,
-});
+const facts = (status: StoredPaymentStatus, more: Partial<PaymentFacts> = {}): PaymentFacts =>
+  factsOf(status, { reviewReason: status === 'REVIEW' ? 'a test' : null, ...more });
 
 const EVERYTHING: readonly Case[] = STATUSES.flatMap((status) =>
   REASONS.filter((reason) => reason === null || status === 'REVIEW' || status === 'PAID').flatMap(

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { ClosedTrade, Decision, PaymentFacts, Standing } from '../../db/rules';
 import { decideClosed, decidePaid, isNews } from '../../db/rules';
 import type { LatePaymentPolicy, OrderStatus, StoredPaymentStatus } from '../../workflows/messages';
+import { factsOf } from './rows';
 
 const ORDERS: readonly OrderStatus[] = ['UNPAID', 'PAID', 'CLOSED'];
 const PAYMENTS: readonly StoredPaymentStatus[] = [
@@ -15,25 +16,11 @@ const PAYMENTS: readonly StoredPaymentStatus[] = [
 const POLICIES: readonly LatePaymentPolicy[] = ['refund', 'review'];
 const TOTAL = '12.30';
 
-/** A row of this status that knows of no money yet, beside what the test says. */
-const facts = (status: StoredPaymentStatus, more: Partial<PaymentFacts> = {}): PaymentFacts => ({
-  status,
-  reviewReason: null,
-  tradeNo: null,
-  totalAmount: TOTAL,
-  paidAmount: null,
-  acceptedAmount: null,
-  refundedAmount: '0.00',
-  refundSeen: '0.00',
-  supersededAt: null,
-  ...more,
-});
-
 const standing = (
   order: OrderStatus,
   status: StoredPaymentStatus,
   more: Partial<PaymentFacts> = {},
-): Standing => ({ order: { status: order, totalAmount: TOTAL }, payment: facts(status, more) });
+): Standing => ({ order: { status: order, totalAmount: TOTAL }, payment: factsOf(status, more) });
 
 const short = (decision: Decision): string => {
   if (decision.kind === 'nothing') return '-';
@@ -97,7 +84,7 @@ describe('Alipay says that the money was taken', () => {
     ['superseded, though the price is the old one again', { supersededAt: new Date() }, TOTAL],
     ['of another amount than the order', {}, '9.90'],
   ])('a payment %s never pays it: it is late', (_what, more, totalAmount) => {
-    const old = { order: { status: 'UNPAID' as const, totalAmount }, payment: facts('UNPAID', more) };
+    const old = { order: { status: 'UNPAID' as const, totalAmount }, payment: factsOf('UNPAID', more) };
     expect(POLICIES.map((policy) => short(decidePaid(old, TOTAL, policy)))).toEqual([
       'REFUNDING',
       'REVIEW LATE_PAYMENT',
@@ -241,19 +228,21 @@ describe('what may be news', () => {
   });
 
   it('is not a repeat, nor the TRADE_FINISHED of months later, nor that a trade waits', () => {
-    expect(isNews(facts('PAID'), paid)).toBe(false);
-    expect(isNews(facts('REFUNDED'), paid)).toBe(false);
-    expect(isNews(facts('CLOSED'), closed)).toBe(false);
-    expect(isNews(facts('UNPAID'), { ...paid, kind: 'nothing' })).toBe(false);
-    expect(isNews(facts('PAID', { acceptedAmount: '12.31' }), { ...paid, totalAmount: '12.31' })).toBe(false);
+    expect(isNews(factsOf('PAID'), paid)).toBe(false);
+    expect(isNews(factsOf('REFUNDED'), paid)).toBe(false);
+    expect(isNews(factsOf('CLOSED'), closed)).toBe(false);
+    expect(isNews(factsOf('UNPAID'), { ...paid, kind: 'nothing' })).toBe(false);
+    expect(isNews(factsOf('PAID', { acceptedAmount: '12.31' }), { ...paid, totalAmount: '12.31' })).toBe(
+      false,
+    );
   });
 
   it('is a refund that the row does not know of, and of a row in doubt everything', () => {
-    expect(isNews(facts('PAID'), { ...paid, refundedAmount: '2.30' })).toBe(true);
-    expect(isNews(facts('PAID', { refundedAmount: '2.30' }), { ...paid, refundedAmount: '2.30' })).toBe(
+    expect(isNews(factsOf('PAID'), { ...paid, refundedAmount: '2.30' })).toBe(true);
+    expect(isNews(factsOf('PAID', { refundedAmount: '2.30' }), { ...paid, refundedAmount: '2.30' })).toBe(
       false,
     );
-    expect(isNews(facts('REVIEW'), paid)).toBe(true);
-    expect(isNews(facts('REFUNDING'), paid)).toBe(true);
+    expect(isNews(factsOf('REVIEW'), paid)).toBe(true);
+    expect(isNews(factsOf('REFUNDING'), paid)).toBe(true);
   });
 });
