@@ -130,6 +130,7 @@ async function giveNetsWork(world: World, chance: Chance, isOver: () => boolean)
     // Whoever it needs may just have died.
     await acts[turn % acts.length]?.().catch(() => undefined);
     void world.payments.followUp.run().catch(() => undefined);
+    if (turn % acts.length === 0) void world.payments.audit.run().catch(() => undefined);
   }
 }
 
