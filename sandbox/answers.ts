@@ -55,6 +55,8 @@ export function transportFault(mode: FaultMode, honest: () => Outcome): Outcome 
 export interface CallFacts {
   method: string;
   params: Params;
+  /** Whose the order is. */
+  sellerId: string;
   outTradeNo?: string;
   /** The true answer. */
   node: ResponseNode;
@@ -66,12 +68,12 @@ export class Answers {
 
   /**
    * @param hand what Alipay signs with now: its private key, and in certificate mode the serial number of its certificate
-   * @param otherTrade some trade that is not this order's, a paid one if there is any
+   * @param otherTrade some trade of the same seller that is not this order's, a paid one if there is any
    * @param memory how many first answers are kept for `stale`
    */
   constructor(
     private readonly hand: () => { key: KeyObject; certSn?: string | undefined },
-    private readonly otherTrade: (outTradeNo: string | undefined) => Trade | undefined,
+    private readonly otherTrade: (call: CallFacts) => Trade | undefined,
     private readonly memory = 20_000,
   ) {}
 
@@ -140,7 +142,7 @@ export class Answers {
       case 'stale':
         return this.#stale(call);
       case 'other-order':
-        return this.signed(call, aboutAnother(call, this.otherTrade(call.outTradeNo)));
+        return this.signed(call, aboutAnother(call, this.otherTrade(call)));
       case 'wrong-amount':
         return this.signed(call, oneFenMore(call.node));
       default:
@@ -203,8 +205,8 @@ function charsetOf({ charset = 'utf-8' }: Params): string {
   return isKnownCharset(charset) ? charset : 'utf-8';
 }
 
-function memoryKey({ method, outTradeNo }: CallFacts): string {
-  return `${method} ${outTradeNo ?? ''}`;
+function memoryKey({ method, sellerId, outTradeNo }: CallFacts): string {
+  return `${method} ${sellerId} ${outTradeNo ?? ''}`;
 }
 
 function dripping(outcome: Outcome): Outcome {

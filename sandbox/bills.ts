@@ -3,7 +3,7 @@ import { beijingTime } from './beijing';
 import type { BillFaults } from './bill';
 import { billOf } from './bill';
 import { Refusal } from './refusal';
-import type { Trades } from './trades';
+import type { Books } from './books';
 
 /** How long an address can be fetched, as Alipay documents it. */
 const URL_LIFE_MS = 30_000;
@@ -12,34 +12,36 @@ const URL_LIFE_MS = 30_000;
 const EXPIRED = '<html><body>下载超时，请重新获取下载地址</body></html>';
 
 interface Address {
+  sellerId: string;
   date: string;
   until: number;
 }
 
-/** The daily bills: addresses that live for 30 s, and what they lead to. */
+/** The daily bills, for each seller his own: addresses that live for 30 s, and what they lead to. */
 export class Bills {
   /** What is wrong with them at present. */
   faults: BillFaults = {};
   readonly #addresses = new Map<string, Address>();
 
   constructor(
-    private readonly trades: Trades,
-    private readonly sellerId: string,
+    private readonly books: Books,
     private readonly now: () => number,
   ) {}
 
   /**
-   * The path under which the bill of a day can be fetched.
+   * The path under which a seller's bill of a day can be fetched.
    * @throws Refusal `isp.bill_not_exist`, `isv.invalid_arguments`
    */
-  pathOf(billType: string | undefined, date: string | undefined): string {
+  pathOf(sellerId: string, billType: string | undefined, date: string | undefined): string {
     if (billType !== 'trade') throw new Refusal('isv.invalid_arguments', 'bill_type');
     if (date === undefined || !/^\d{4}-\d\d-\d\d$/.test(date))
       throw new Refusal('isv.invalid_arguments', 'bill_date');
     const isOver = date < beijingTime(this.now()).slice(0, 10);
-    if (this.faults.notReady || !isOver || this.#isEmpty(date)) throw new Refusal('isp.bill_not_exist');
+    if (this.faults.notReady || !isOver || this.#isEmpty(sellerId, date))
+      throw new Refusal('isp.bill_not_exist');
     const token = randomBytes(16).toString('hex');
-    this.#addresses.set(token, { date, until: this.now() + (this.#strikes('expired') ? 0 : URL_LIFE_MS) });
+    const until = this.now() + (this.#strikes('expired') ? 0 : URL_LIFE_MS);
+    this.#addresses.set(token, { sellerId, date, until });
     return `/bills/${token}`;
   }
 
@@ -48,20 +50,21 @@ export class Bills {
     const address = this.#addresses.get(token);
     if (address === undefined) return undefined;
     if (this.now() >= address.until) return { page: EXPIRED };
-    const { sellerId } = this;
-    const request = { sellerId, date: address.date, now: this.now() };
-    const archive = billOf(this.trades.all(), request, this.faults);
+    const { sellerId, date } = address;
+    const request = { sellerId, date, now: this.now() };
+    const archive = billOf(this.books.of(sellerId).all(), request, this.faults);
     return { archive: this.#strikes('truncated') ? halved(archive) : archive };
   }
 
   /** Alipay has no bill of a day on which nothing moved. */
-  #isEmpty(date: string): boolean {
+  #isEmpty(sellerId: string, date: string): boolean {
     const { anyDay, bulk = 0, foreign = 0 } = this.faults;
     const isOfDay = (at: number | undefined): boolean =>
       at !== undefined && (anyDay === true || beijingTime(at).startsWith(date));
     return (
       bulk + foreign === 0 &&
-      !this.trades
+      !this.books
+        .of(sellerId)
         .all()
         .some(({ paidAt, refunds }) => isOfDay(paidAt) || refunds.some(({ at }) => isOfDay(at)))
     );

@@ -1,3 +1,4 @@
+import type { Books, OrderRef } from './books';
 import type { Gateway } from './gateway';
 import type { Journal } from './journal';
 import { Refusal } from './refusal';
@@ -6,45 +7,63 @@ import type { Trades } from './trades';
 
 /** The buyer's hand. The cashier page's buttons come here too. */
 export class Buyer {
-  constructor(private readonly parts: { gateway: Gateway; trades: Trades; journal: Journal }) {}
+  constructor(private readonly parts: { gateway: Gateway; books: Books; journal: Journal }) {}
 
   /** Opens a pay URL, a pay form, a QR code, or as the phone an app's order string. @throws Refusal */
   open(payUrl: string): string {
-    const { gateway, trades, journal } = this.parts;
+    return this.#open(payUrl).outTradeNo;
+  }
+
+  /** @throws Refusal */
+  scan(target: string, sellerId?: string): TradeView {
+    const ref = this.#opened(target, sellerId);
+    return this.#act('scan', ref, (trades) => trades.scanning(ref.outTradeNo));
+  }
+
+  /** @throws Refusal */
+  pay(target: string, notify: boolean, sellerId?: string): TradeView {
+    const ref = this.#opened(target, sellerId);
+    return this.#act('pay', ref, (trades) => trades.paying(ref.outTradeNo, notify));
+  }
+
+  /** @throws Refusal */
+  leave(target: string, sellerId?: string): void {
+    const { outTradeNo, ...ref } = this.#opened(target, sellerId);
+    const order = this.parts.books.holding({ outTradeNo, ...ref }).order(outTradeNo);
+    const whose = { sellerId: order?.payee?.sellerId ?? ref.sellerId };
+    this.parts.journal.write({ kind: 'buyer', action: 'leave', outTradeNo, ...whose });
+  }
+
+  #open(payUrl: string): OrderRef {
+    const { gateway, books, journal } = this.parts;
     const { address, form } = readPayRequest(payUrl);
     const [, cashierId] = /^\/cashier\/([0-9a-f]+)$/.exec(address.pathname) ?? [];
-    if (cashierId === undefined) return gateway.open(address.search.slice(1), form).outTradeNo;
-    const order = trades.orderOfCashier(cashierId);
-    if (order === undefined) throw new Refusal('UNKNOWN_ORDER', 'no such cashier page');
-    journal.write({ kind: 'buyer', action: 'open', outTradeNo: order.outTradeNo });
-    return order.outTradeNo;
+    if (cashierId === undefined) {
+      const { outTradeNo, payee } = gateway.open(address.search.slice(1), form);
+      return { outTradeNo, sellerId: payee?.sellerId };
+    }
+    const found = books.ofCashier(cashierId);
+    if (found === undefined) throw new Refusal('UNKNOWN_ORDER', 'no such cashier page');
+    const ref = { outTradeNo: found.order.outTradeNo, sellerId: found.sellerId };
+    journal.write({ kind: 'buyer', action: 'open', ...ref });
+    return ref;
   }
 
-  /** @throws Refusal */
-  scan(target: string): TradeView {
-    const outTradeNo = this.#opened(target);
-    return this.#act('scan', outTradeNo, () => this.parts.trades.scanning(outTradeNo));
+  #opened(target: string, sellerId: string | undefined): OrderRef {
+    const isAddress = /^https?:\/\/|<|(^|&)method=/.test(target);
+    return isAddress ? this.#open(target) : { outTradeNo: target, sellerId };
   }
 
-  /** @throws Refusal */
-  pay(target: string, notify: boolean): TradeView {
-    const outTradeNo = this.#opened(target);
-    return this.#act('pay', outTradeNo, () => this.parts.trades.paying(outTradeNo, notify));
-  }
-
-  /** @throws Refusal */
-  leave(target: string): void {
-    this.parts.journal.write({ kind: 'buyer', action: 'leave', outTradeNo: this.#opened(target) });
-  }
-
-  #opened(target: string): string {
-    return /^https?:\/\/|<|(^|&)method=/.test(target) ? this.open(target) : target;
-  }
-
-  #act(action: 'scan' | 'pay', outTradeNo: string, events: () => ReturnType<Trades['scanning']>): TradeView {
-    this.parts.trades.commit(events());
-    this.parts.journal.write({ kind: 'buyer', action, outTradeNo });
-    return viewOf(this.parts.trades.require({ outTradeNo }));
+  #act(
+    action: 'scan' | 'pay',
+    ref: OrderRef,
+    events: (trades: Trades) => ReturnType<Trades['scanning']>,
+  ): TradeView {
+    const trades = this.parts.books.holding(ref);
+    trades.commit(events(trades));
+    const view = viewOf(trades.require({ outTradeNo: ref.outTradeNo }));
+    this.parts.journal.write({ kind: 'buyer', action, outTradeNo: ref.outTradeNo, sellerId: view.sellerId });
+    return view;
   }
 }
 

@@ -22,14 +22,17 @@ export interface CertificateFiles {
 }
 
 /** What an application in certificate mode is told apart by. */
-interface Holder {
+interface AppHolder {
   appId: string;
   sellerId: string;
   /** SPKI PEM. */
   appPublic: string;
-  alipayPublic: string;
   /** How long certificates are valid. */
   days: number;
+}
+
+interface Holder extends AppHolder {
+  alipayPublic: string;
 }
 
 /** An authority's name, or a holder's: `CN`, `OU`, `O`; the country is always China. */
@@ -91,6 +94,11 @@ export class Certificates {
     this.#alipaySn = this.#remember(this.#alipay);
   }
 
+  /** Issues the certificate of one more application, PEM. */
+  issueFor(holder: AppHolder): string {
+    return appCertificate(holder, this.authority);
+  }
+
   #remember(pem: string): string {
     const sn = serialOf(pem);
     this.#issued.set(sn, pem);
@@ -112,6 +120,17 @@ export async function loadCertificates(holder: Holder, keysDir?: string): Promis
   return new Certificates(app, root, alipay, authority);
 }
 
+/** The certificate of one more application: from its folder, issued there on the first start. @returns PEM */
+export function loadAppCertificate(by: Certificates, holder: AppHolder, dir?: string): string {
+  if (dir === undefined) return by.issueFor(holder);
+  const path = join(dir, CERTIFICATE_FILES.app);
+  if (existsSync(path)) return readFileSync(path, 'utf8');
+  const pem = by.issueFor(holder);
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  writeFileSync(path, pem, { flag: 'wx' });
+  return pem;
+}
+
 type Issued = CertificateFiles & { authority: string };
 
 async function issue(holder: Holder): Promise<Certificates> {
@@ -129,21 +148,21 @@ function write(issued: Issued, keysDir: string): Certificates {
   return new Certificates(issued.app, issued.root, issued.alipay, issued.authority);
 }
 
-async function issueFiles({ appId, sellerId, appPublic, alipayPublic, days }: Holder): Promise<Issued> {
+async function issueFiles({ alipayPublic, ...holder }: Holder): Promise<Issued> {
+  const { days } = holder;
   const [rootKeys, issuerKeys]: PemPair[] = await Promise.all([makeKeyPair(), makeKeyPair()]);
   if (!rootKeys || !issuerKeys) throw new Error('SANDBOX_CERTIFICATES: no keys were made');
   const byRoot = { issuer: ROOT, key: rootKeys.privateKey, days, isAuthority: true };
   const root = certificate({ ...byRoot, subject: ROOT, publicKey: rootKeys.publicKey });
   const issuer = certificate({ ...byRoot, subject: ISSUER, publicKey: issuerKeys.publicKey });
-  const app = certificate({
-    issuer: ISSUER,
-    key: issuerKeys.privateKey,
-    subject: [`${sellerId}-${appId}`, 'Alipay', '沙箱商户'],
-    publicKey: appPublic,
-    days,
-  });
+  const app = appCertificate(holder, issuerKeys.privateKey);
   const alipay = alipayCertificate(alipayPublic, { authority: issuerKeys.privateKey, issuer, days });
   return { app, root, alipay, authority: issuerKeys.privateKey };
+}
+
+function appCertificate({ appId, sellerId, appPublic, days }: AppHolder, authority: string): string {
+  const subject: Name = [`${sellerId}-${appId}`, 'Alipay', '沙箱商户'];
+  return certificate({ issuer: ISSUER, key: authority, subject, publicKey: appPublic, days });
 }
 
 function alipayCertificate(

@@ -3,7 +3,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
 import { z } from 'zod';
 import { readFileSync } from 'node:fs';
-import { DEFAULT_APP_ID, DEFAULT_SELLER_ID, readSeed, startSandbox, type Sandbox } from './index';
+import { DEFAULT_APP_ID, DEFAULT_SELLER_ID, readSeed, startSandbox } from './index';
+import type { AccountOptions, Sandbox, SandboxAccount, SandboxOptions } from './index';
 import { CERTIFICATE_FILES } from './certificates';
 import { KEY_FILES } from './keys';
 
@@ -16,6 +17,8 @@ Examples:
   $ npx alipay-sandbox --port 8080 --app-id 2021004100000000 --seller-id 2088000000000000
   $ npx alipay-sandbox --host 0.0.0.0 --public-url http://192.168.1.20:4000    a phone scans its QR codes
   $ npx alipay-sandbox --merchant-public-key app-public.pem                   your shop keeps its private key
+  $ npx alipay-sandbox --app 2021004100000001:2088000000000001                another application and its seller
+  $ npx alipay-sandbox --app-auth-token T1:2088000000000002:2021004100000002  an ISV; repeat it for each seller
   $ npx alipay-sandbox --seed orders.json --notify-scale 60
   $ curl http://127.0.0.1:4000/setup/python-alipay-sdk > pay.py               a first payment, ready to run
 
@@ -23,6 +26,13 @@ Keys and trades are kept in ${HOME}/ unless you say where. No real money moves.`
 
 /** The seller's own application, where an ISV acts for it. */
 const DEFAULT_AUTH_APP_ID = '2021000000000001';
+
+/** `--app-auth-token`: of the first account, or of one more seller. */
+interface TokenOption {
+  appAuthToken: string;
+  sellerId?: string;
+  authAppId?: string;
+}
 
 interface Settings {
   port: number;
@@ -37,16 +47,17 @@ interface Settings {
   seed?: string;
   controlToken?: string;
   authAppId?: string;
-  appAuthToken?: string;
+  app: AccountOptions[];
+  appAuthToken: TokenOption[];
   openIds: boolean;
   keepTrades: number;
   notifyScale: number;
   certificates: boolean;
 }
 
-/** Runs a sandbox by command line and environment, until SIGTERM or SIGINT. */
-export async function runCli(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
-  const { dir, keys, state, seed, keepTrades, merchantPublicKey, authAppId, appAuthToken, ...settings } =
+/** Runs a sandbox by command line and environment, until SIGTERM or SIGINT. @returns what runs */
+export async function runCli(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Sandbox> {
+  const { dir, keys, state, seed, keepTrades, merchantPublicKey, authAppId, app, appAuthToken, ...settings } =
     command(env).parse(argv).opts<Settings>();
   const keysDir = resolve(keys ?? join(dir, 'keys'));
   const sandbox = await startSandbox({
@@ -56,14 +67,32 @@ export async function runCli(argv: readonly string[], env: NodeJS.ProcessEnv): P
     stateFile: resolve(state ?? join(dir, 'state.jsonl')),
     ...(seed !== undefined && { seed: readSeed(seed) }),
     ...(merchantPublicKey !== undefined && { merchantPublicKey: readFileSync(merchantPublicKey, 'utf8') }),
-    ...(appAuthToken !== undefined && {
-      authorised: { appAuthToken, authAppId: authAppId ?? DEFAULT_AUTH_APP_ID },
-    }),
+    ...authorisedBy(appAuthToken, authAppId, app),
     print: console.log,
     log: pino({ name: 'sandbox' }),
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void sandbox.close());
   console.log(banner(sandbox, keysDir));
+  return sandbox;
+}
+
+function authorisedBy(
+  tokens: readonly TokenOption[],
+  authAppId: string | undefined,
+  apps: readonly AccountOptions[],
+): Pick<SandboxOptions, 'authorised' | 'accounts'> {
+  const [own, ...twins] = tokens.filter(({ sellerId }) => sellerId === undefined);
+  if (twins.length > 0)
+    throw new Error('--app-auth-token: only one can do without its seller: TOKEN:SELLER_ID:AUTH_APP_ID');
+  const sellers = tokens.flatMap(({ sellerId, ...token }) =>
+    sellerId === undefined ? [] : [{ ...token, sellerId }],
+  );
+  return {
+    ...(own && {
+      authorised: { appAuthToken: own.appAuthToken, authAppId: authAppId ?? DEFAULT_AUTH_APP_ID },
+    }),
+    accounts: [...sellers, ...apps],
+  };
 }
 
 function command(env: NodeJS.ProcessEnv): Command {
@@ -93,7 +122,19 @@ function command(env: NodeJS.ProcessEnv): Command {
         'what control API and console ask for; off loopback there is always one',
       ).env('SANDBOX_CONTROL_TOKEN'),
     )
-    .addOption(option('--app-auth-token <token>', 'you are an ISV: requests must carry this token'))
+    .addOption(
+      option('--app <id[:seller[:key file]]>', 'one more application, its seller and public key; repeatable')
+        .argParser(all(readApp))
+        .default([], 'none'),
+    )
+    .addOption(
+      option(
+        '--app-auth-token <token[:seller:app]>',
+        "you are an ISV: requests must carry this token; repeatable with each seller and the seller's own application",
+      )
+        .argParser(all(readToken))
+        .default([], 'none'),
+    )
     .addOption(option('--auth-app-id <id>', "with it, the merchant's own application", readId))
     .addOption(
       option('--keep-trades <n>', 'how many orders it remembers', readCount)
@@ -128,6 +169,36 @@ const readScale = reader(z.coerce.number().positive(), 'a number above 0');
 const readUrl = reader(z.url({ protocol: /^https?$/ }), 'an http address');
 const readId = reader(z.string().regex(/^\d{1,32}$/), 'digits');
 
+const all =
+  <T>(read: (text: string) => T) =>
+  (text: string, before: readonly T[]): T[] => [...before, read(text)];
+
+function readApp(text: string): AccountOptions {
+  const [appId = '', sellerId = sellerOf(appId), ...file] = text.split(':');
+  if (![appId, sellerId].every(isId))
+    throw new InvalidArgumentError(
+      'It must be APP_ID, APP_ID:SELLER_ID or APP_ID:SELLER_ID:KEY_FILE, ids of digits.',
+    );
+  return {
+    appId,
+    sellerId,
+    ...(file.length > 0 && { merchantPublicKey: readFileSync(file.join(':'), 'utf8') }),
+  };
+}
+
+function readToken(text: string): TokenOption {
+  const [appAuthToken = '', sellerId, authAppId, ...rest] = text.split(':');
+  if (appAuthToken !== '' && sellerId === undefined) return { appAuthToken };
+  if (appAuthToken === '' || !isId(sellerId) || !isId(authAppId) || rest.length > 0)
+    throw new InvalidArgumentError('It must be TOKEN or TOKEN:SELLER_ID:AUTH_APP_ID, ids of digits.');
+  return { appAuthToken, sellerId, authAppId };
+}
+
+const isId = (text: string | undefined): text is string => /^\d{1,32}$/.test(text ?? '');
+
+/** The seller of an application that was given none: another one for each. */
+const sellerOf = (appId: string): string => `2088${appId.padStart(12, '0').slice(-12)}`;
+
 function readFlag(env: NodeJS.ProcessEnv, name: string): boolean {
   const flag = z.stringbool().safeParse(env[name] ?? 'false');
   if (!flag.success) throw new Error(`${name} must be true or false`);
@@ -135,9 +206,11 @@ function readFlag(env: NodeJS.ProcessEnv, name: string): boolean {
 }
 
 function banner(sandbox: Sandbox, keysDir: string): string {
-  const { controlToken, setup } = sandbox;
+  const { controlToken, setup, accounts } = sandbox;
   const token = controlToken === undefined ? '' : `?token=${controlToken}`;
-  const own = setup.appPrivateKey ? resolve(keysDir, KEY_FILES.appPrivate) : '<your own>';
+  const [first, ...others] = accounts.map((account) =>
+    exportsOf(account, keysDir, account.appId === sandbox.appId ? keysDir : join(keysDir, account.appId)),
+  );
   return `
 Alipay sandbox on ${sandbox.url} (control: ${sandbox.url}/control/, no real money)
 Console:                ${setup.url}/${token}
@@ -145,16 +218,28 @@ What to set, by client: ${setup.url}/setup${token}
 A ready first payment:  ${setup.snippets.map(({ id }) => `/setup/${id}`).join(' ')}
 
 export ALIPAY_GATEWAY=${setup.gateway}
-export ALIPAY_APP_ID=${sandbox.appId}
-export ALIPAY_SELLER_ID=${sandbox.sellerId}
-export ALIPAY_PRIVATE_KEY_FILE=${own}
-${trustOf(sandbox, (name) => resolve(keysDir, name))}
-`;
+${first ?? ''}
+${others.map((lines, n) => `\nAccount ${n + 2} of ${accounts.length}, by the same gateway:\n${lines}\n`).join('')}`;
 }
 
-function trustOf({ certificates }: Sandbox, pathOf: (name: string) => string): string {
-  if (!certificates) return `export ALIPAY_PUBLIC_KEY_FILE=${pathOf(KEY_FILES.alipayPublic)}`;
-  return `export ALIPAY_APP_CERT_FILE=${pathOf(CERTIFICATE_FILES.app)}
-export ALIPAY_ROOT_CERT_FILE=${pathOf(CERTIFICATE_FILES.root)}
-export ALIPAY_PUBLIC_CERT_FILE=${pathOf(CERTIFICATE_FILES.alipay)}`;
+/** What an account's application is to set. The first one's files lie in the keys folder itself. */
+function exportsOf(
+  { appId, sellerId, appAuthToken, appPrivateKey, certificates }: SandboxAccount,
+  keysDir: string,
+  ownDir: string,
+): string {
+  const settings = [
+    ['APP_ID', appId],
+    ['SELLER_ID', sellerId],
+    ...(appAuthToken === undefined ? [] : [['APP_AUTH_TOKEN', appAuthToken]]),
+    ['PRIVATE_KEY_FILE', appPrivateKey ? resolve(ownDir, KEY_FILES.appPrivate) : '<your own>'],
+    ...(certificates
+      ? [
+          ['APP_CERT_FILE', resolve(ownDir, CERTIFICATE_FILES.app)],
+          ['ROOT_CERT_FILE', resolve(keysDir, CERTIFICATE_FILES.root)],
+          ['PUBLIC_CERT_FILE', resolve(keysDir, CERTIFICATE_FILES.alipay)],
+        ]
+      : [['PUBLIC_KEY_FILE', resolve(keysDir, KEY_FILES.alipayPublic)]]),
+  ];
+  return settings.map(([name = '', value = '']) => `export ALIPAY_${name}=${value}`).join('\n');
 }

@@ -11,6 +11,8 @@ const chance = z.union([z.number().min(0).max(1), z.strictObject({ times: z.int(
 /** A hundred years. */
 const CLOCK_MAX_MS = 100 * 366 * 86_400_000;
 const outTradeNo = z.string().min(1);
+/** Needed only where several sellers have an order of that number. */
+const sellerId = z.string().optional();
 const nothing = z.strictObject({}).nullish();
 const businessError = z.custom<FaultMode>((mode) => typeof mode === 'string' && /^ACQ\.[A-Z_]+$/.test(mode));
 
@@ -18,6 +20,7 @@ const faultRule = z.strictObject({
   mode: z.union([z.enum(FAULT_MODES), businessError]),
   method: z.string().optional(),
   outTradeNo: outTradeNo.optional(),
+  sellerId,
   when: z.enum(['before', 'after']).optional(),
   times: z.int().min(1).optional(),
   probability: z.number().min(0).max(1).optional(),
@@ -70,24 +73,29 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
     (payUrl) => ({ payUrl }),
   ),
   scan: route(
-    z.strictObject({ outTradeNo }),
-    (control, body) => control.scan(body.outTradeNo),
-    (of) => ({ outTradeNo: of }),
+    z.strictObject({ outTradeNo, sellerId }),
+    (control, { outTradeNo: of, ...whose }) => control.scan(of, whose),
+    (of, whose) => ({ outTradeNo: of, ...whose }),
   ),
   pay: route(
-    z.strictObject({ outTradeNo, notify: z.boolean().optional() }),
+    z.strictObject({ outTradeNo, notify: z.boolean().optional(), sellerId }),
     (control, { outTradeNo: of, ...options }) => control.pay(of, options),
     (of, options) => ({ outTradeNo: of, ...options }),
   ),
   leave: route(
-    z.strictObject({ outTradeNo }),
-    (control, body) => control.leave(body.outTradeNo),
-    (of) => ({ outTradeNo: of }),
+    z.strictObject({ outTradeNo, sellerId }),
+    (control, { outTradeNo: of, ...whose }) => control.leave(of, whose),
+    (of, whose) => ({ outTradeNo: of, ...whose }),
   ),
   trade: route(
-    z.strictObject({ outTradeNo }),
-    (control, body) => control.trade(body.outTradeNo),
-    (of) => ({ outTradeNo: of }),
+    z.strictObject({ outTradeNo, sellerId }),
+    (control, { outTradeNo: of, ...whose }) => control.trade(of, whose),
+    (of, whose) => ({ outTradeNo: of, ...whose }),
+  ),
+  accounts: route(
+    nothing,
+    (control) => control.accounts(),
+    () => ({}),
   ),
   trades: route(
     nothing,
@@ -129,9 +137,10 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
       outTradeNo,
       overrides: z.record(z.string(), z.string()).optional(),
       url: z.url().optional(),
+      sellerId,
     }),
-    (control, { outTradeNo: of, overrides, url }) => control.notify(of, overrides, url),
-    (of, overrides, url) => ({ outTradeNo: of, overrides, url }),
+    (control, { outTradeNo: of, overrides, url, ...whose }) => control.notify(of, overrides, url, whose),
+    (of, overrides, url, whose) => ({ outTradeNo: of, overrides, url, ...whose }),
   ),
   replayNotification: route(
     z.strictObject({ notifyId: z.string().min(1) }),
@@ -139,27 +148,27 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
     (notifyId) => ({ notifyId }),
   ),
   close: route(
-    z.strictObject({ outTradeNo }),
-    (control, body) => control.close(body.outTradeNo),
-    (of) => ({ outTradeNo: of }),
+    z.strictObject({ outTradeNo, sellerId }),
+    (control, { outTradeNo: of, ...whose }) => control.close(of, whose),
+    (of, whose) => ({ outTradeNo: of, ...whose }),
   ),
   expire: route(
-    z.strictObject({ outTradeNo }),
-    (control, body) => control.expire(body.outTradeNo),
-    (of) => ({ outTradeNo: of }),
+    z.strictObject({ outTradeNo, sellerId }),
+    (control, { outTradeNo: of, ...whose }) => control.expire(of, whose),
+    (of, whose) => ({ outTradeNo: of, ...whose }),
   ),
   forge: route(
-    z.strictObject({ kind: z.enum(FORGERIES), outTradeNo, url: z.url().optional() }),
-    (control, { kind, outTradeNo: of, url }) => control.forge(kind, of, url),
-    (kind, of, url) => ({ kind, outTradeNo: of, url }),
+    z.strictObject({ kind: z.enum(FORGERIES), outTradeNo, url: z.url().optional(), sellerId }),
+    (control, { kind, outTradeNo: of, url, ...whose }) => control.forge(kind, of, url, whose),
+    (kind, of, url, whose) => ({ kind, outTradeNo: of, url, ...whose }),
   ),
   refundByHand: route(
-    z.strictObject({ outTradeNo, amount: z.string() }),
-    (control, { outTradeNo: of, amount }) => control.refundByHand(of, amount),
-    (of, amount) => ({ outTradeNo: of, amount }),
+    z.strictObject({ outTradeNo, amount: z.string(), sellerId }),
+    (control, { outTradeNo: of, amount, ...whose }) => control.refundByHand(of, amount, whose),
+    (of, amount, whose) => ({ outTradeNo: of, amount, ...whose }),
   ),
   finish: route(
-    z.strictObject({ outTradeNo, notify: z.boolean().optional() }),
+    z.strictObject({ outTradeNo, notify: z.boolean().optional(), sellerId }),
     (control, { outTradeNo: of, ...options }) => control.finish(of, options),
     (of, options) => ({ outTradeNo: of, ...options }),
   ),
@@ -174,6 +183,7 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
       spacingMs: z.number().min(0).optional(),
       outcomeAfterMs: z.number().min(0).optional(),
       balance: z.string().nullish(),
+      sellerId,
     }),
     (control, pace) => control.refunds(pace),
     (pace) => pace,
@@ -240,7 +250,8 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
 
 /** Those without arguments and effects, which can be read by GET. */
 export const CONTROL_READS: readonly (keyof SandboxControl)[] = [
-  ...(['trades', 'journal', 'ledger', 'pendingNotifications', 'clock', 'exportIncident'] as const),
+  ...(['accounts', 'trades', 'journal', 'ledger'] as const),
+  ...(['pendingNotifications', 'clock', 'exportIncident'] as const),
 ];
 
 /**

@@ -1,4 +1,6 @@
 import { createPrivateKey, randomUUID } from 'node:crypto';
+import { payeeOf, type Accounts, type AccountView } from './accounts';
+import type { Books, OrderRef } from './books';
 import { Buyer } from './buyer';
 import type { BillFaults } from './bill';
 import type { Bills } from './bills';
@@ -11,21 +13,28 @@ import { exportIncident, replayIncident, type Incident, type Replay } from './in
 import type { Journal, JournalEntry } from './journal';
 import { makeKeyPair } from './keys';
 import { readYuan } from './money';
-import { formOf, inventedFields, noticeFields, signNotice, type Merchant } from './notification';
+import { formOf, inventedFields, noticeFields, signNotice } from './notification';
 import type { DeliveryOutcome, Notice, Notifier, NotifierFaults } from './notifier';
 import { Refusal } from './refusal';
 import { plant, type Seed } from './seed';
 import type { Store } from './store';
 import { viewOf, type TradeView } from './trade-view';
-import { refundedFen, type Order, type Trades, type TradeStatus } from './trades';
+import { refundedFen, type Order, type Trade, type TradeEvent, type Trades } from './trades';
+import type { TradeStatus } from './trades';
 
 /** One line of the sandbox's books: integer fen. */
 export interface LedgerLine {
+  sellerId?: string;
   outTradeNo: string;
   tradeNo: string;
   status: TradeStatus;
   paidFen: number;
   refundedFen: number;
+}
+
+/** Whose order is meant: needed only where several sellers have one of that number. */
+export interface Whose {
+  sellerId?: string;
 }
 
 /** What came of a notification that was sent by hand. */
@@ -47,12 +56,15 @@ export interface RefundPace {
   outcomeAfterMs?: number;
   /** What the seller's account holds, yuan: a refund of more is `ACQ.SELLER_BALANCE_NOT_ENOUGH`. `null`: without end. */
   balance?: string | null;
+  /** Whose balance. Default: every seller's. */
+  sellerId?: string;
 }
 
 /**
  * Everything that a test or a person does to the sandbox and that an application cannot see: acting as the buyer or in the
  * merchant portal, causing faults, reading the journal. Effects happen before the promise is returned, in the order of the
  * calls. Refused acts reject with a `Refusal`.
+ * An order is named by its number, and by its seller too where several have one of that number (`AMBIGUOUS_ORDER`).
  * Wherever an `outTradeNo` is asked for by `scan`, `pay` and `leave`, the pay URL does as well: it is opened first.
  */
 export interface SandboxControl {
@@ -63,14 +75,16 @@ export interface SandboxControl {
    */
   open(payUrl: string): Promise<string>;
   /** The buyer scans or logs in: the trade exists now, WAIT_BUYER_PAY. */
-  scan(outTradeNo: string): Promise<TradeView>;
+  scan(outTradeNo: string, whose?: Whose): Promise<TradeView>;
   /** The buyer pays; `notify: false` loses the notification for good. */
-  pay(outTradeNo: string, options?: { notify?: boolean }): Promise<TradeView>;
+  pay(outTradeNo: string, options?: { notify?: boolean } & Whose): Promise<TradeView>;
   /** The buyer walks away; nothing changes but the journal. */
-  leave(outTradeNo: string): Promise<void>;
+  leave(outTradeNo: string, whose?: Whose): Promise<void>;
   /** The trade, or null while there is none. */
-  trade(outTradeNo: string): Promise<TradeView | null>;
-  /** All trades, oldest first. */
+  trade(outTradeNo: string, whose?: Whose): Promise<TradeView | null>;
+  /** The applications and sellers that this sandbox serves, the first one first. */
+  accounts(): Promise<AccountView[]>;
+  /** All trades of all sellers, oldest first. */
   trades(): Promise<TradeView[]>;
   /** Everything that crossed the wire, oldest first. */
   journal(): Promise<JournalEntry[]>;
@@ -87,19 +101,24 @@ export interface SandboxControl {
    * where nobody scanned. Overrides replace fields before signing, `''` leaves one out; `sign` replaces the signature.
    * @param url where to, if not the order's `notify_url`
    */
-  notify(outTradeNo: string, overrides?: Record<string, string>, url?: string): Promise<HandDelivery>;
+  notify(
+    outTradeNo: string,
+    overrides?: Record<string, string>,
+    url?: string,
+    whose?: Whose,
+  ): Promise<HandDelivery>;
   /** Posts a notification that was sent before once more, byte for byte: its time and signature are the old ones. */
   replayNotification(notifyId: string): Promise<HandDelivery>;
   /** Sends a forged notification now; the order need not exist when `url` is given. */
-  forge(kind: ForgeKind, outTradeNo: string, url?: string): Promise<HandDelivery>;
+  forge(kind: ForgeKind, outTradeNo: string, url?: string, whose?: Whose): Promise<HandDelivery>;
   /** The merchant closes a trade that nobody has paid, as `alipay.trade.close` does. */
-  close(outTradeNo: string): Promise<TradeView>;
+  close(outTradeNo: string, whose?: Whose): Promise<TradeView>;
   /** The time to pay runs out now: Alipay closes the trade. */
-  expire(outTradeNo: string): Promise<TradeView>;
+  expire(outTradeNo: string, whose?: Whose): Promise<TradeView>;
   /** A refund made in the merchant portal: no call of the application's, but a notification. */
-  refundByHand(outTradeNo: string, amount: string): Promise<TradeView>;
+  refundByHand(outTradeNo: string, amount: string, whose?: Whose): Promise<TradeView>;
   /** The refund window ends: TRADE_FINISHED. */
-  finish(outTradeNo: string, options?: { notify?: boolean }): Promise<TradeView>;
+  finish(outTradeNo: string, options?: { notify?: boolean } & Whose): Promise<TradeView>;
   /** Every answer of the gateway comes so much later, ms; its effect does not. */
   latency(ms: number): Promise<void>;
   refunds(pace: RefundPace): Promise<void>;
@@ -134,8 +153,8 @@ export interface Knobs {
   refundVisibleMs: number;
   refundSpacingMs: number;
   refundOutcomeMs: number;
-  /** Fen. */
-  sellerFen: number;
+  /** Of sellers whose account has an end: by their id, fen. */
+  sellerFen: ReadonlyMap<string, number>;
   barCode: 'paid' | 'password';
 }
 
@@ -145,7 +164,7 @@ export const UNTOUCHED: Readonly<Knobs> = {
   refundVisibleMs: 0,
   refundSpacingMs: 0,
   refundOutcomeMs: 0,
-  sellerFen: Infinity,
+  sellerFen: new Map(),
   barCode: 'paid',
 };
 
@@ -153,12 +172,12 @@ export const UNTOUCHED: Readonly<Knobs> = {
 export interface ControlParts {
   gateway: Gateway;
   bills: Bills;
-  trades: Trades;
+  books: Books;
   notifier: Notifier;
   faults: Faults;
   journal: Journal;
   knobs: Knobs;
-  merchant: Merchant;
+  accounts: Accounts;
   certificates?: Certificates | undefined;
   clock: Clock;
   now: () => number;
@@ -169,58 +188,68 @@ export interface ControlParts {
 
 /** Builds the control API over a running sandbox. */
 export function controlOf(parts: ControlParts): SandboxControl {
-  const { gateway, trades, notifier, faults, journal, knobs, clock } = parts;
+  const { gateway, books, accounts, notifier, faults, journal, knobs, clock } = parts;
   const buyer = new Buyer(parts);
   const hand = new Hand(parts);
+  const change = (
+    outTradeNo: string,
+    { sellerId }: Whose,
+    events: (trades: Trades) => TradeEvent[],
+  ): TradeView => {
+    const trades = books.holding({ outTradeNo, sellerId });
+    trades.commit(events(trades));
+    return viewOf(trades.require({ outTradeNo }));
+  };
   return {
     open: later((payUrl: string) => buyer.open(payUrl)),
-    scan: later((target: string) => buyer.scan(target)),
-    pay: later((target: string, options: { notify?: boolean } = {}) =>
-      buyer.pay(target, options.notify ?? true),
+    scan: later((target: string, { sellerId }: Whose = {}) => buyer.scan(target, sellerId)),
+    pay: later((target: string, { notify = true, sellerId }: { notify?: boolean } & Whose = {}) =>
+      buyer.pay(target, notify, sellerId),
     ),
-    leave: later((target: string) => buyer.leave(target)),
-    trade: later((outTradeNo: string) => {
-      const trade = trades.find({ outTradeNo });
+    leave: later((target: string, { sellerId }: Whose = {}) => buyer.leave(target, sellerId)),
+    trade: later((outTradeNo: string, { sellerId }: Whose = {}) => {
+      const trade = books.holding({ outTradeNo, sellerId }).find({ outTradeNo });
       return trade === undefined ? null : viewOf(trade);
     }),
-    trades: later(() => trades.all().map(viewOf)),
+    accounts: later(() => accounts.views()),
+    trades: later(() => books.all().map(viewOf)),
     journal: later(() => journal.read()),
     clearJournal: later(() => journal.clear()),
     fault: later((rule: FaultRule) => faults.add(rule)),
     clearFaults: later(() => faults.clear()),
     notifier: later((wanted: NotifierFaults) => notifier.setFaults(wanted)),
     pendingNotifications: later(() => notifier.pending()),
-    notify: later((outTradeNo: string, overrides: Record<string, string> = {}, url?: string) =>
-      hand.notify(outTradeNo, overrides, url),
+    notify: later(
+      (outTradeNo: string, overrides: Record<string, string> = {}, url?: string, whose: Whose = {}) =>
+        hand.notify({ outTradeNo, ...whose }, overrides, url),
     ),
     replayNotification: later((notifyId: string) => hand.replay(notifyId)),
-    close: later((outTradeNo: string) => {
-      trades.commit(trades.closing({ outTradeNo }));
-      return viewOf(trades.require({ outTradeNo }));
-    }),
-    expire: later((outTradeNo: string) => {
-      trades.commit(trades.closing({ outTradeNo }, 'timeout'));
-      return viewOf(trades.require({ outTradeNo }));
-    }),
-    forge: later((kind: ForgeKind, outTradeNo: string, url?: string) => hand.forge(kind, outTradeNo, url)),
-    refundByHand: later((outTradeNo: string, amount: string) => {
+    close: later((outTradeNo: string, whose: Whose = {}) =>
+      change(outTradeNo, whose, (trades) => trades.closing({ outTradeNo })),
+    ),
+    expire: later((outTradeNo: string, whose: Whose = {}) =>
+      change(outTradeNo, whose, (trades) => trades.closing({ outTradeNo }, 'timeout')),
+    ),
+    forge: later((kind: ForgeKind, outTradeNo: string, url?: string, whose: Whose = {}) =>
+      hand.forge(kind, { outTradeNo, ...whose }, url),
+    ),
+    refundByHand: later((outTradeNo: string, amount: string, whose: Whose = {}) => {
       const fen = readYuan(amount);
       if (fen === undefined || fen === 0) throw new Refusal('INVALID_INPUT', `amount ${amount} is not yuan`);
-      trades.commit(trades.refunding({ outTradeNo }, fen, `portal_${randomUUID().replaceAll('-', '')}`));
-      return viewOf(trades.require({ outTradeNo }));
+      const requestNo = `portal_${randomUUID().replaceAll('-', '')}`;
+      return change(outTradeNo, whose, (trades) => trades.refunding({ outTradeNo }, fen, requestNo));
     }),
-    finish: later((outTradeNo: string, options: { notify?: boolean } = {}) => {
-      trades.commit(trades.finishing(outTradeNo, options.notify ?? true));
-      return viewOf(trades.require({ outTradeNo }));
-    }),
+    finish: later((outTradeNo: string, { notify = true, ...whose }: { notify?: boolean } & Whose = {}) =>
+      change(outTradeNo, whose, (trades) => trades.finishing(outTradeNo, notify)),
+    ),
     latency: later((ms: number) => {
       knobs.latencyMs = ms;
     }),
-    refunds: later(({ visibleAfterMs, spacingMs, outcomeAfterMs, balance }: RefundPace) => {
+    refunds: later(({ visibleAfterMs, spacingMs, outcomeAfterMs, balance, sellerId }: RefundPace) => {
       knobs.refundVisibleMs = visibleAfterMs ?? knobs.refundVisibleMs;
       knobs.refundSpacingMs = spacingMs ?? knobs.refundSpacingMs;
       knobs.refundOutcomeMs = outcomeAfterMs ?? knobs.refundOutcomeMs;
-      if (balance !== undefined) knobs.sellerFen = balance === null ? Infinity : readBalance(balance);
+      if (balance !== undefined) setBalance(parts, balance, sellerId);
     }),
     bills: later((faults: BillFaults) => {
       parts.bills.faults = faults;
@@ -229,27 +258,30 @@ export function controlOf(parts: ControlParts): SandboxControl {
       gateway.down = down && how;
     }),
     rotateCertificate: later(async ({ newKey = false }: { newKey?: boolean } = {}) => {
-      const { certificates, merchant } = parts;
+      const { certificates } = parts;
       if (!certificates) throw new Refusal('INVALID_INPUT', 'the application is in key mode');
-      if (newKey) merchant.alipayPrivate = createPrivateKey((await makeKeyPair()).privateKey);
-      certificates.rotate(spki(merchant.alipayPrivate));
+      if (newKey) accounts.alipayPrivate = createPrivateKey((await makeKeyPair()).privateKey);
+      certificates.rotate(spki(accounts.alipayPrivate));
       return { sn: certificates.alipaySn, pem: certificates.alipay };
     }),
-    ledger: later(() => trades.all().map(ledgerLine)),
+    ledger: later(() => books.all().map(ledgerLine)),
     barCode: later((outcome: Knobs['barCode']) => {
       knobs.barCode = outcome;
     }),
     clock: later((change: { advanceMs?: number; scale?: number } = {}) => {
       if (Object.keys(change).length > 0) clock.change(change);
-      trades.expire();
+      books.expire();
       return { now: new Date(clock.now()).toISOString(), scale: clock.scale };
     }),
-    seed: later((seed: Seed) => plant(trades, seed, clock.now)),
+    seed: later((seed: Seed) => plant(parts, seed)),
     reset: later(() => reset(parts)),
     exportIncident: later(() => exportIncident(journal.read())),
     replayIncident: later((incident: Incident, options: { notifyUrl?: string } = {}) =>
       replayIncident(
-        { gateway, faults, clock, buyer, tradeNoOf: (outTradeNo) => trades.find({ outTradeNo })?.tradeNo },
+        {
+          ...{ gateway, faults, clock, buyer, sellerId: accounts.first.sellerId },
+          tradeNoOf: (outTradeNo) => books.of(accounts.first.sellerId).find({ outTradeNo })?.tradeNo,
+        },
         incident,
         options.notifyUrl,
       ),
@@ -257,29 +289,27 @@ export function controlOf(parts: ControlParts): SandboxControl {
   };
 }
 
-function reset({
-  gateway,
-  trades,
-  notifier,
-  faults,
-  journal,
-  knobs,
-  bills,
-  clock,
-  store,
-  seed,
-}: ControlParts): void {
+function reset(parts: ControlParts): void {
+  const { gateway, books, notifier, faults, journal, knobs, bills, clock, store, seed } = parts;
   gateway.clear();
   notifier.clear();
   faults.clear();
-  trades.clear();
+  books.clear();
   bills.faults = {};
   Object.assign(knobs, UNTOUCHED);
   store().clear();
   clock.reset();
-  if (seed !== undefined) plant(trades, seed, clock.now);
+  if (seed !== undefined) plant(parts, seed);
   // Last: whoever follows the journal looks at everything anew.
   journal.clear();
+}
+
+function setBalance({ accounts, knobs }: ControlParts, balance: string | null, sellerId?: string): void {
+  if (sellerId !== undefined && accounts.pick({ sellerId }) === undefined)
+    throw new Refusal('INVALID_INPUT', `there is no seller ${sellerId}`);
+  const fen = balance === null ? Infinity : readBalance(balance);
+  const sellers = sellerId === undefined ? accounts.all.map((account) => account.sellerId) : [sellerId];
+  knobs.sellerFen = new Map([...knobs.sellerFen, ...sellers.map((seller) => [seller, fen] as const)]);
 }
 
 function readBalance(balance: string): number {
@@ -295,8 +325,9 @@ function later<Args extends unknown[], Result>(
   return (...args) => new Promise((resolve) => resolve(act(...args)));
 }
 
-function ledgerLine(trade: ReturnType<Trades['require']>): LedgerLine {
+function ledgerLine(trade: Trade): LedgerLine {
   return {
+    sellerId: trade.order.payee?.sellerId,
     outTradeNo: trade.order.outTradeNo,
     tradeNo: trade.tradeNo,
     status: trade.status,
@@ -309,22 +340,22 @@ function ledgerLine(trade: ReturnType<Trades['require']>): LedgerLine {
 class Hand {
   constructor(private readonly parts: ControlParts) {}
 
-  async notify(outTradeNo: string, overrides: Record<string, string>, url?: string): Promise<HandDelivery> {
-    const { merchant, now } = this.parts;
-    const notice = this.#notice(outTradeNo, url);
+  async notify(ref: OrderRef, overrides: Record<string, string>, url?: string): Promise<HandDelivery> {
+    const { accounts, now } = this.parts;
+    const notice = this.#notice(ref, url);
     const { sign, ...changes } = overrides;
     const fields = Object.fromEntries(
       Object.entries({ ...notice.fields, ...changes }).filter(([, value]) => value !== ''),
     );
-    const signed = signNotice(fields, merchant.alipayPrivate, now());
+    const signed = signNotice(fields, accounts.alipayPrivate, now());
     return this.#send({ ...notice, fields }, formOf(sign === undefined ? signed : { ...signed, sign }));
   }
 
-  async forge(kind: ForgeKind, outTradeNo: string, url?: string): Promise<HandDelivery> {
+  async forge(kind: ForgeKind, ref: OrderRef, url?: string): Promise<HandDelivery> {
     if (!FORGERIES.includes(kind))
       throw new Refusal('INVALID_INPUT', `no forgery is called ${kind as string}`);
-    const notice = this.#notice(outTradeNo, url);
-    const form = forgedForm(kind, notice.fields, notice.totalFen, this.parts.merchant, this.parts.now());
+    const notice = this.#notice(ref, url);
+    const form = forgedForm(kind, notice.fields, notice.totalFen, this.parts.accounts, this.parts.now());
     return this.#send(notice, form, kind);
   }
 
@@ -336,10 +367,12 @@ class Hand {
     return handDelivery(await this.parts.notifier.replay(notifyId));
   }
 
-  #notice(outTradeNo: string, url?: string): Notice {
-    const { trades, merchant, now } = this.parts;
+  #notice(ref: OrderRef, url?: string): Notice {
+    const { books, accounts, now } = this.parts;
+    const { outTradeNo } = ref;
+    const trades = books.holding(ref);
     const trade = trades.find({ outTradeNo });
-    const order = trades.order(outTradeNo) ?? strangersOrder(outTradeNo);
+    const order = trades.order(outTradeNo) ?? this.#strangersOrder(ref);
     const target = url ?? order.notifyUrl;
     if (target === undefined) {
       throw new Refusal(
@@ -347,18 +380,26 @@ class Hand {
         `no notify_url is known for ${outTradeNo}: open it first, or give a url`,
       );
     }
+    const merchant = accounts.merchantOf(order);
     const fields =
       trade === undefined
         ? inventedFields(merchant, order, '2026010122001000000000000001', now())
         : noticeFields(merchant, trade, trade.refunds.at(-1));
-    return { notifyId: fields['notify_id'] ?? '', outTradeNo, totalFen: order.totalFen, url: target, fields };
+    const { sellerId } = merchant;
+    const { totalFen } = order;
+    return { notifyId: fields['notify_id'] ?? '', sellerId, outTradeNo, totalFen, url: target, fields };
+  }
+
+  #strangersOrder({ outTradeNo, sellerId }: OrderRef): Order {
+    const { accounts } = this.parts;
+    const { first } = accounts;
+    return {
+      ...{ outTradeNo, product: 'page', totalFen: 1, subject: 'unknown', content: '', cashierId: '' },
+      payee: payeeOf(accounts.pick({ sellerId }) ?? first),
+    };
   }
 }
 
 function handDelivery({ accepted, answer, error }: DeliveryOutcome): HandDelivery {
   return { accepted, ...answer, ...(error === undefined ? {} : { error }) };
-}
-
-function strangersOrder(outTradeNo: string): Order {
-  return { outTradeNo, product: 'page', totalFen: 1, subject: 'unknown', content: '', cashierId: '' };
 }

@@ -1,6 +1,6 @@
 import { readBeijingTime } from './beijing';
+import type { Accounts } from './accounts';
 import type { Certificates } from './certificates';
-import type { SandboxKeys } from './keys';
 import { isServerMethod } from './methods';
 import {
   escapeHtml,
@@ -34,12 +34,9 @@ export interface EarlyError {
 
 /** What a request is checked against. */
 export interface EntryRules {
-  appId: string;
-  keys: SandboxKeys;
-  /** Of an application in certificate mode; without them it is in key mode. */
+  accounts: Accounts;
+  /** Of applications in certificate mode; without them they are in key mode. */
   certificates?: Certificates | undefined;
-  /** The merchant has authorised another's application (ISV): each request must name this token. */
-  appAuthToken?: string | undefined;
   now: () => number;
   /** How far `timestamp` may be from Beijing's present time, ms; undefined: not looked at. */
   maxClockSkewMs?: number;
@@ -59,7 +56,9 @@ export function checkEntry(request: WireRequest, rules: EntryRules): EarlyError 
   if (!known) return refuse(invalid('isv.invalid-method', '不存在的方法名'));
   const flaw = flawOf(request, rules);
   if (flaw !== undefined) return refuse(flaw);
-  if (!requestIsGenuine(request, rules.keys.appPublic)) return refuse(badSignature(request), true);
+  const account = rules.accounts.find(params);
+  if (account === undefined || !requestIsGenuine(request, account.app.appPublic))
+    return refuse(badSignature(request), true);
   return undefined;
 }
 
@@ -67,10 +66,9 @@ function flawOf(request: WireRequest, rules: EntryRules): ResponseNode | undefin
   return flawOfHead(request, rules) ?? flawOfCertificates(request, rules) ?? flawOfToken(request, rules);
 }
 
-/** Without a token Alipay would take the request for the application's own; a sandbox has no account for that. */
-function flawOfToken({ params }: WireRequest, { appAuthToken = '' }: EntryRules): ResponseNode | undefined {
-  const { app_auth_token: token = '' } = params;
-  if (token === appAuthToken) return undefined;
+/** Alipay answers alike to a token that it never gave and to one that was withdrawn. */
+function flawOfToken({ params }: WireRequest, { accounts }: EntryRules): ResponseNode | undefined {
+  if (accounts.find(params) !== undefined) return undefined;
   return {
     code: '20001',
     msg: 'Insufficient Token Permissions',
@@ -80,13 +78,17 @@ function flawOfToken({ params }: WireRequest, { appAuthToken = '' }: EntryRules)
 }
 
 /** Alipay, "公钥证书" error codes. An application is in one mode: its certificates are asked for, or it has none. */
-function flawOfCertificates({ params }: WireRequest, { certificates }: EntryRules): ResponseNode | undefined {
+function flawOfCertificates(
+  { params }: WireRequest,
+  { accounts, certificates }: EntryRules,
+): ResponseNode | undefined {
   const { app_cert_sn: appSn = '', alipay_root_cert_sn: rootSn = '' } = params;
   if (certificates === undefined)
     return appSn === '' ? undefined : invalid('isv.app-cert-not-exist', '应用公钥证书不存在');
   if (appSn === '') return missing('isv.missing-app-cert-sn', '缺少应用公钥证书SN参数');
   if (rootSn === '') return missing('isv.missing-alipay-root-cert-sn', '缺少支付宝根证书SN参数');
-  if (appSn !== certificates.appSn) return invalid('isv.app-cert-not-exist', '应用公钥证书不存在');
+  if (appSn !== accounts.ofApp(params['app_id'])[0]?.app.certificate?.sn)
+    return invalid('isv.app-cert-not-exist', '应用公钥证书不存在');
   if (rootSn !== certificates.rootSn)
     return invalid('isv.invalid-alipay-root-cert-sn', '支付宝根证书SN参数无效');
   return undefined;
@@ -95,7 +97,7 @@ function flawOfCertificates({ params }: WireRequest, { certificates }: EntryRule
 function flawOfHead({ params }: WireRequest, rules: EntryRules): ResponseNode | undefined {
   const { app_id: appId = '', sign = '', sign_type: signType = '', timestamp = '', version = '' } = params;
   if (appId === '') return missing('isv.missing-app-id', '缺少AppID参数');
-  if (appId !== rules.appId) return invalid('isv.invalid-app-id', '无效的AppID参数');
+  if (rules.accounts.ofApp(appId).length === 0) return invalid('isv.invalid-app-id', '无效的AppID参数');
   if (sign === '') return missing('isv.missing-signature', '缺少签名参数');
   if (signType === '') return missing('isv.missing-signature-type', '缺少签名类型参数');
   if (!isSignType(signType)) return invalid('isv.invalid-signature-type', '无效的签名类型');

@@ -69,6 +69,8 @@ export interface FaultRule {
   method?: string;
   /** Only calls about this order. */
   outTradeNo?: string;
+  /** Only calls for this seller. */
+  sellerId?: string;
   /** `before` (the default): the call has no effect. `after`: it took effect, and only its answer goes wrong. */
   when?: 'before' | 'after';
   /** The next so many matching calls; absent: until the faults are cleared. */
@@ -118,12 +120,17 @@ export class Faults {
   }
 
   /** What strikes this call, if anything. A page is struck only by a rule that names its method. */
-  strike(method: string, outTradeNo: string | undefined, isPage: boolean): Fault | undefined {
+  strike(
+    method: string,
+    { outTradeNo, sellerId }: Pick<FaultRule, 'outTradeNo' | 'sellerId'>,
+    isPage: boolean,
+  ): Fault | undefined {
     const struck = this.#rules.find(
       ({ rule, dice, left }) =>
         left > 0 &&
         (rule.method === undefined ? !isPage : rule.method === method) &&
         (rule.outTradeNo === undefined || rule.outTradeNo === outTradeNo) &&
+        (rule.sellerId === undefined || rule.sellerId === sellerId) &&
         dice.throw(),
     );
     if (struck === undefined) return undefined;

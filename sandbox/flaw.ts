@@ -7,12 +7,14 @@ import type { ResponseNode, WireRequest } from './wire';
 /**
  * What kind of thing was wrong with a request.
  *
- * Before it was read: `too-large`. In its head: `missing`, `invalid` (a value that cannot be), `other` (not this sandbox's: application, certificate, token),
+ * Before it was read: `too-large`. In its head: `missing`, `invalid` (a value that cannot be), `other` (not this sandbox's:
+ * application, certificate, token),
  * `clock`. In its content: `not-json`, `invalid`, `refused` (well-formed, but the trade's state forbids it).
  * In its signature, the key being right: `changed` (a parameter was changed after signing), `unsigned` (a parameter that the
  * signed text leaves out), `encoding` (a value was signed in another form), `empty` (empty parameters were signed as well),
  * `order` (not sorted by name), `charset`, `sign-type`, `plus` (the `+` of the signature came as spaces), `altered` (another
- * text was signed, which one cannot be told). `key`: signed by another key, or no signature at all.
+ * text was signed, which one cannot be told). `key`: signed by another key (`got` is the application whose it is, where that is
+ * another one here), or no signature at all.
  */
 export type FlawKind =
   | 'too-large'
@@ -65,21 +67,24 @@ const FIELD_OF: Record<string, string> = {
 
 /** Says what was wrong with requests that the gateway refuses before it looks at their content. */
 export class Flaws {
-  readonly #doctor: SignatureDoctor;
+  /** By application. */
+  readonly #doctors: Map<string, SignatureDoctor>;
 
   constructor(private readonly rules: EntryRules) {
-    this.#doctor = new SignatureDoctor(rules.keys.appPublic);
+    this.#doctors = new Map(
+      rules.accounts.all.map(({ appId, app }) => [appId, new SignatureDoctor(app.appPublic)]),
+    );
   }
 
   /** Remembers a genuine request: a later one with its signature and other parameters was changed after signing. */
   remember(request: WireRequest): void {
-    this.#doctor.remember(request);
+    this.#doctors.get(request.params['app_id'] ?? '')?.remember(request);
   }
 
   /** What an early error's node is about. */
   of(request: WireRequest, { sub_code: subCode = '' }: ResponseNode): Flaw {
     const name = subCode.slice(subCode.indexOf('.') + 1);
-    if (name === 'invalid-signature') return this.#doctor.examine(request);
+    if (name === 'invalid-signature') return this.#examine(request);
     if (name === 'invalid-parameter') return { kind: 'not-json', field: 'biz_content' };
     const field = FIELD_OF[name];
     if (field === undefined) return { kind: 'refused' };
@@ -87,15 +92,24 @@ export class Flaws {
     return { field, got: request.params[field] ?? '', ...this.#wanted(field, request) };
   }
 
+  #examine(request: WireRequest): Flaw {
+    const { app_id: appId = '' } = request.params;
+    const flaw = this.#doctors.get(appId)?.examine(request) ?? { kind: 'key', field: 'sign' };
+    if (flaw.kind !== 'key') return flaw;
+    const [signer] = [...this.#doctors].find(([, doctor]) => doctor.isSigner(request)) ?? [];
+    return signer === undefined ? flaw : { ...flaw, expected: appId, got: signer };
+  }
+
   #wanted(field: string, { params }: WireRequest): Pick<Flaw, 'kind' | 'expected'> {
-    const { appId, appAuthToken = '', certificates, now } = this.rules;
+    const { accounts, certificates, now } = this.rules;
+    const ofApp = accounts.ofApp(params['app_id']);
     switch (field) {
       case 'app_id':
-        return { kind: 'other', expected: appId };
+        return { kind: 'other', expected: listed(accounts.all.map(({ appId }) => appId)) };
       case 'app_auth_token':
-        return { kind: 'other', expected: appAuthToken };
+        return { kind: 'other', expected: listed(ofApp.map(({ appAuthToken = '' }) => appAuthToken)) };
       case 'app_cert_sn':
-        return { kind: 'other', expected: certificates?.appSn ?? '' };
+        return { kind: 'other', expected: ofApp[0]?.app.certificate?.sn ?? '' };
       case 'alipay_root_cert_sn':
         return { kind: 'other', expected: certificates?.rootSn };
       case 'timestamp':
@@ -114,6 +128,9 @@ export class Flaws {
     }
   }
 }
+
+const listed = (values: readonly string[]): string =>
+  [...new Set(values)].filter((value) => value !== '').join(', ');
 
 /** What a refusal of a request's content is about. */
 export function flawOfRefusal({ code, detail }: Refusal): Flaw {

@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUID, type KeyObject } from 'node:crypto';
 import { yuan } from './money';
-import { formOf, signNotice, type Merchant } from './notification';
+import { formOf, signNotice } from './notification';
 import type { Params } from './wire';
 
 /**
@@ -31,7 +31,7 @@ export function forgedForm(
   kind: ForgeKind,
   fields: Params,
   totalFen: number,
-  by: Merchant,
+  by: { alipayPrivate: KeyObject },
   now: number,
 ): string {
   const signed = (changed: Params) => formOf(signNotice({ ...fields, ...changed }, by.alipayPrivate, now));

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
+import type { Account } from './accounts';
 import { Answers, page, transportFault, type Outcome } from './answers';
-import { readBiz, readOrder, type Biz } from './biz';
+import { readBiz, type Biz } from './biz';
 import { orderPage, refusalPage } from './cashier';
 import { checkEntry, invalid, missing, PAGE_METHODS, type EarlyError, type EntryRules } from './early';
 import type { Fault, Faults } from './faults';
@@ -8,9 +9,9 @@ import type { Clock } from './clock';
 import { flawOfRefusal, Flaws } from './flaw';
 import type { CallEntry, Journal } from './journal';
 import type { Language } from './language';
-import { decide, isServerMethod, type Decision, type MethodContext } from './methods';
+import { decide, isServerMethod, orderFor, type Decision, type MethodContext } from './methods';
 import { Refusal } from './refusal';
-import { payableUntil, type Order, type Trade } from './trades';
+import { payableUntil, type Order, type Trade, type Trades } from './trades';
 import {
   nodeName,
   readRequest,
@@ -26,7 +27,8 @@ const AFTER_SIGNATURE = ['isv.missing-biz-content', 'isv.invalid-parameter', 'sa
 /** What the gateway works on. */
 export interface GatewayParts {
   rules: EntryRules;
-  context: MethodContext;
+  /** What a call for an account may look at. */
+  contextOf: (account: Account) => MethodContext;
   faults: Faults;
   journal: Journal;
   clock: Clock;
@@ -44,9 +46,10 @@ export class Gateway {
   readonly #flaws: Flaws;
 
   constructor(private readonly parts: GatewayParts) {
-    const { trades } = parts.context;
     this.#flaws = new Flaws(parts.rules);
-    this.#answers = new Answers(parts.hand, (outTradeNo) => someOther(trades.all(), outTradeNo));
+    this.#answers = new Answers(parts.hand, ({ params, outTradeNo }) =>
+      someOther(this.#contextOf({ params }).trades.all(), outTradeNo),
+    );
   }
 
   /** Takes one HTTP request to `/gateway.do`; a page comes in `language`. */
@@ -71,6 +74,7 @@ export class Gateway {
     const { method, biz_content: content } = request.params;
     this.parts.journal.write({
       ...{ kind: 'buyer', action: 'open', outTradeNo: order.outTradeNo },
+      sellerId: order.payee?.sellerId,
       ...{ method, bizContent: readBiz(content) },
     });
     return order;
@@ -100,33 +104,45 @@ export class Gateway {
     return early;
   }
 
+  /** The account for which a request speaks; the first one's for a request that names none. */
+  #contextOf({ params }: Pick<WireRequest, 'params'>): MethodContext {
+    const { rules, contextOf } = this.parts;
+    return contextOf(rules.accounts.find(params) ?? rules.accounts.first);
+  }
+
   #call(request: WireRequest, method: string): Outcome {
     const { params } = request;
     const biz = readBiz(params['biz_content']);
     if (biz === undefined)
       return this.#refuseEarly(request, method, malformed(method, params['biz_content']));
     if (!isServerMethod(method)) return this.#refuseEarly(request, method, notEmulated(method));
-    const outTradeNo = this.#outTradeNo(biz);
-    const fault = this.parts.faults.strike(method, outTradeNo, false);
-    const { node, events, later, refusal }: Decision = decide(this.parts.context, method, biz, params);
+    const context = this.#contextOf(request);
+    const { trades } = context;
+    const { sellerId } = context.payee;
+    const outTradeNo = outTradeNoIn(biz, trades);
+    const fault = this.parts.faults.strike(method, { outTradeNo, sellerId }, false);
+    const { node, events, later, refusal }: Decision = decide(context, method, biz, params);
     if (fault?.when !== 'before') {
-      this.parts.context.trades.commit(events);
-      if (later) this.#happen(later);
+      trades.commit(events);
+      if (later) this.#happen(later, trades);
     }
-    const facts = { method, params, outTradeNo, node };
+    const facts = { method, params, sellerId, outTradeNo, node };
     const outcome =
       fault === undefined ? this.#answers.honest(facts) : this.#answers.faulty(fault.mode, facts);
     const flaw = refusal && flawOfRefusal(refusal);
-    this.#write({ method, outTradeNo, bizContent: biz, fault, signature: 'genuine', flaw }, outcome);
+    this.#write(
+      { method, sellerId, outTradeNo, bizContent: biz, fault, signature: 'genuine', flaw },
+      outcome,
+    );
     return outcome;
   }
 
-  #happen({ ms, events }: NonNullable<Decision['later']>): void {
+  #happen({ ms, events }: NonNullable<Decision['later']>, trades: Trades): void {
     const appointed = this.#round;
     this.parts.clock.later(ms, () => {
       if (appointed !== this.#round) return;
       try {
-        this.parts.context.trades.commit(events());
+        trades.commit(events());
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
       }
@@ -140,14 +156,14 @@ export class Gateway {
     language: Language,
   ): Outcome {
     const biz = readBiz(request.params['biz_content']);
-    const outTradeNo = biz === undefined ? undefined : this.#outTradeNo(biz);
-    const fault = this.parts.faults.strike(method, outTradeNo, true);
+    const about = this.#about(request, biz);
+    const fault = this.parts.faults.strike(method, about, true);
     let flaw = early && this.#flaws.of(request, early.node);
     const honest = () => {
       try {
         if (early !== undefined) throw refusalOf(early);
         const order = this.#opened(request);
-        const { trades, now } = this.parts.context;
+        const { trades, now } = this.#contextOf(request);
         return page(orderPage(order, trades.find(order), now(), language));
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
@@ -156,17 +172,19 @@ export class Gateway {
       }
     };
     const outcome = fault === undefined ? honest() : faultyPage(fault, honest, language);
-    this.#write({ method, outTradeNo, bizContent: biz, fault, signature: signatureOf(early), flaw }, outcome);
+    this.#write({ method, ...about, bizContent: biz, fault, signature: signatureOf(early), flaw }, outcome);
     return outcome;
   }
 
-  #opened({ params }: WireRequest): Order {
-    const { trades, now } = this.parts.context;
+  #opened(request: WireRequest): Order {
+    const { params } = request;
+    const context = this.#contextOf(request);
+    const { trades, now } = context;
     const product = PAGE_METHODS[params['method'] ?? ''];
     if (product === undefined) throw new Refusal('isv.invalid-method', 'not a pay page');
     const biz = readBiz(params['biz_content']);
     if (biz === undefined) throw new Refusal('isv.invalid-parameter', 'biz_content is not a JSON object');
-    const order = readOrder(product, biz, params, now());
+    const order = orderFor(context, product, biz, params);
     const events = trades.opening(order);
     if (now() >= payableUntil(order)) throw new Refusal('EXPIRED', 'the time to pay has run out');
     trades.commit(events);
@@ -182,8 +200,8 @@ export class Gateway {
       : this.#answers.unsigned(facts, node, name);
     const biz = readBiz(params['biz_content']);
     const flaw = this.#flaws.of(request, node);
-    const outTradeNo = biz === undefined ? undefined : this.#outTradeNo(biz);
-    this.#write({ method, outTradeNo, bizContent: biz, signature: signatureOf(early), flaw }, outcome);
+    const about = this.#about(request, biz);
+    this.#write({ method, ...about, bizContent: biz, signature: signatureOf(early), flaw }, outcome);
     return outcome;
   }
 
@@ -201,12 +219,12 @@ export class Gateway {
     return outcome;
   }
 
-  #outTradeNo(biz: Biz): string | undefined {
-    const tradeNo = biz['trade_no'];
-    const trade = typeof tradeNo === 'string' ? this.parts.context.trades.find({ tradeNo }) : undefined;
-    if (trade !== undefined) return trade.order.outTradeNo;
-    const outTradeNo = biz['out_trade_no'];
-    return typeof outTradeNo === 'string' ? outTradeNo : undefined;
+  /** What a request is about, as far as it can be told. */
+  #about(request: WireRequest, biz: Biz | undefined): Pick<CallEntry, 'sellerId' | 'outTradeNo'> {
+    return {
+      sellerId: this.parts.rules.accounts.find(request.params)?.sellerId,
+      outTradeNo: biz && outTradeNoIn(biz, this.#contextOf(request).trades),
+    };
   }
 
   #write(call: Omit<CallEntry, 'kind' | 'at' | 'answer'>, outcome: Outcome): void {
@@ -221,6 +239,15 @@ export class Gateway {
       answer: outcome.node,
     });
   }
+}
+
+function outTradeNoIn(
+  { trade_no: tradeNo, out_trade_no: outTradeNo }: Biz,
+  trades: Trades,
+): string | undefined {
+  const trade = typeof tradeNo === 'string' ? trades.find({ tradeNo }) : undefined;
+  if (trade !== undefined) return trade.order.outTradeNo;
+  return typeof outTradeNo === 'string' ? outTradeNo : undefined;
 }
 
 // On the wire the message is escaped for HTML; a page and a test want it as it is.

@@ -97,8 +97,11 @@ export function exportIncident(entries: readonly JournalEntry[]): Incident {
 class Mask {
   readonly #names = new Map<string, string>();
   readonly #counts = new Map<string, number>();
+  #sellerId = '';
 
-  entry(entry: JournalEntry): JournalEntry {
+  // Numbers are a seller's own: the same one of two sellers becomes two, and all of it can be done again for one seller.
+  entry({ sellerId = '', ...entry }: JournalEntry): JournalEntry {
+    this.#sellerId = sellerId;
     const outTradeNo = this.#id('order', entry.outTradeNo);
     switch (entry.kind) {
       case 'buyer':
@@ -142,7 +145,7 @@ class Mask {
 
   #id(kind: string, id: string | undefined): string | undefined {
     if (id === undefined) return undefined;
-    const key = `${kind} ${id}`;
+    const key = `${kind} ${this.#sellerId} ${id}`;
     const known = this.#names.get(key);
     if (known !== undefined) return known;
     const count = (this.#counts.get(kind) ?? 0) + 1;
@@ -158,6 +161,8 @@ interface Stage {
   buyer: Buyer;
   faults: Faults;
   clock: Clock;
+  /** As whose all of it is done. */
+  sellerId: string;
   /** The sandbox's own number of a trade. */
   tradeNoOf: (outTradeNo: string) => string | undefined;
 }
@@ -194,16 +199,16 @@ const paramsOf = (notifyUrl = ''): Record<string, string> => ({ app_id: HIDDEN, 
 type Step<Kind> = Extract<z.output<typeof step>, { kind: Kind }>;
 
 function act(
-  { buyer, gateway }: Stage,
+  { buyer, gateway, sellerId }: Stage,
   { action, outTradeNo, method, bizContent }: Step<'buyer'>,
   notifyUrl: string | undefined,
 ): string {
   try {
     if (method !== undefined && bizContent !== undefined)
       gateway.perform(method, bizContent, paramsOf(notifyUrl));
-    if (action === 'scan') buyer.scan(outTradeNo);
-    if (action === 'pay') buyer.pay(outTradeNo, true);
-    if (action === 'leave') buyer.leave(outTradeNo);
+    if (action === 'scan') buyer.scan(outTradeNo, sellerId);
+    if (action === 'pay') buyer.pay(outTradeNo, true, sellerId);
+    if (action === 'leave') buyer.leave(outTradeNo, sellerId);
     return 'done';
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;

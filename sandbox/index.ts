@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { pino, type Level, type Logger } from 'pino';
+import { filesOf, openAccounts, payeeOf, viewOfAccount } from './accounts';
+import type { AccountOptions, Accounts, AccountView } from './accounts';
 import { Bills } from './bills';
+import { Books } from './books';
 import { loadCertificates, spki, type CertificateFiles, type Certificates } from './certificates';
 import { Clock } from './clock';
 import { printCalls } from './console/line';
@@ -14,15 +17,16 @@ import { loadKeys } from './keys';
 import { Notifier } from './notifier';
 import { plant, type Seed } from './seed';
 import { buildServer } from './server';
-import { setupOf, type Setup } from './setup';
+import { setupOf, type Setup, type SetupOf } from './setup';
 import { noStore, openStore, type Store } from './store';
 import { Trades } from './trades';
 
+export type { AccountOptions, AccountView } from './accounts';
 export { CERTIFICATE_FILES, serialOf, type CertificateFiles } from './certificates';
 export { connectControl } from './control-http';
 export { bulkPayment, type BillFaults } from './bill';
 export type { Chance } from './chance';
-export type { HandDelivery, LedgerLine, RefundPace, SandboxControl } from './control';
+export type { HandDelivery, LedgerLine, RefundPace, SandboxControl, Whose } from './control';
 export { FAULT_MODES, type FaultMode, type FaultRule } from './faults';
 export { FORGERIES, type ForgeKind } from './forge';
 export type { Incident, Replay } from './incident';
@@ -41,6 +45,8 @@ export const DEFAULT_APP_ID = '2021000000000000';
 /** The seller id of a sandbox that was given none. */
 export const DEFAULT_SELLER_ID = '2088000000000000';
 
+const CERTIFICATE_DAYS = 5 * 365;
+
 /** How often expired trades are looked for, so that those who must be told of it are. */
 const EXPIRY_EVERY_MS = 1000;
 
@@ -54,7 +60,7 @@ export interface SandboxOptions {
   keysDir?: string;
   /** Where trades and pending notifications are kept. Default: nowhere. */
   stateFile?: string;
-  /** The seller has authorised the application of another (ISV): requests must name the token. */
+  /** The first account's seller has authorised the application of another (ISV): requests must name the token. */
   authorised?: { appAuthToken: string; authAppId: string };
   /** The application is in certificate mode (公钥证书模式): the sandbox issues the certificates. Default: key mode. */
   certificates?: boolean;
@@ -66,13 +72,15 @@ export interface SandboxOptions {
   notifyDeadlineMs?: number;
   appId?: string;
   sellerId?: string;
+  /** More accounts beside the first: other applications with their sellers, or more sellers of an ISV. */
+  accounts?: AccountOptions[];
   /** The address under which buyers and shops reach the sandbox: QR codes, cashier pages and bills name it. Default: its own. */
   publicUrl?: string;
   /** The application's own public key, PEM or base64: its private key stays with the shop. Default: a fresh pair. */
   merchantPublicKey?: string;
   /** Buyers are told by `open_id`, as to applications made since 2023. */
   openIds?: boolean;
-  /** What it starts with; orders that the state file knows stay as they are. */
+  /** What it starts with, its accounts behind `accounts`; orders that the state file knows stay as they are. */
   seed?: Seed;
   /** Asked for by the control API and the console. Default: none on loopback, elsewhere a random one. */
   controlToken?: string;
@@ -82,7 +90,7 @@ export interface SandboxOptions {
   print?: (line: string) => void;
   /** How many journal entries are kept. Default 20,000. */
   journalLimit?: number;
-  /** How many orders are kept in memory: the oldest that do not wait for payment are forgotten. Default: all. */
+  /** How many orders of each seller are kept in memory: the oldest that do not wait for payment are forgotten. Default: all. */
   tradeLimit?: number;
   /** Refuses a `timestamp` further from Beijing's present time, ms. Default: any is taken. */
   maxClockSkewMs?: number;
@@ -90,7 +98,15 @@ export interface SandboxOptions {
   random?: () => number;
 }
 
-/** A running sandbox: all that an application needs to talk to it, and the control over it. */
+/** An account of a running sandbox: all that its application needs to talk to it. */
+export interface SandboxAccount extends AccountView {
+  /** PKCS8 PEM; empty where the application keeps its own. */
+  appPrivateKey: string;
+  /** In certificate mode, the three files, PEM, as they are now. */
+  certificates: CertificateFiles | undefined;
+}
+
+/** A running sandbox: all that an application needs to talk to it, and the control over it. The ids and keys are the first account's. */
 export interface Sandbox {
   url: string;
   gateway: string;
@@ -102,6 +118,8 @@ export interface Sandbox {
   alipayPublicKey: string;
   /** The three files of an application in certificate mode, PEM, as they are now. */
   readonly certificates: CertificateFiles | undefined;
+  /** Every account, the first one first. */
+  readonly accounts: SandboxAccount[];
   control: SandboxControl;
   /** What the control API asks for, if anything. */
   readonly controlToken: string | undefined;
@@ -113,7 +131,8 @@ export interface Sandbox {
 
 /**
  * Starts a local Alipay: the v2 gateway with real RSA2 both ways, its cashier pages, its notifications, its control API.
- * @throws Error `PORT_BUSY` when the port is taken, `SANDBOX_KEYS` or `SANDBOX_STATE` when a file cannot be used
+ * @throws Error `PORT_BUSY` when the port is taken, `SANDBOX_KEYS` or `SANDBOX_STATE` when a file cannot be used,
+ * `SANDBOX_ACCOUNTS` when two accounts cannot be told apart
  */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', appId = DEFAULT_APP_ID, sellerId = DEFAULT_SELLER_ID } = options;
@@ -127,27 +146,29 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
           sellerId,
           appPublic: spki(keys.appPublic),
           alipayPublic: keys.alipayPublicPem,
-          days: options.certificateDays ?? 5 * 365,
+          days: options.certificateDays ?? CERTIFICATE_DAYS,
         },
         options.keysDir,
       )
     : undefined;
-  const { parts, store, setAddress } = assemble(
-    options,
+  const accounts = await openAccounts(
+    { appId, sellerId, ...options.authorised },
+    [...(options.accounts ?? []), ...(options.seed?.accounts ?? [])],
     {
-      appId,
-      authAppId: options.authorised?.authAppId ?? appId,
-      sellerId,
-      alipayPrivate: keys.alipayPrivate,
+      ...{ keys, certificates, keysDir: options.keysDir },
+      days: options.certificateDays ?? CERTIFICATE_DAYS,
       openIds: options.openIds ?? false,
     },
-    keys,
-    certificates,
   );
+  const { parts, store, setAddress } = assemble(options, accounts, certificates);
   const control = controlOf(parts);
   let address = '';
-  const setup = () =>
-    setupOf({ address, appId, sellerId, keys, certificates, appAuthToken: options.authorised?.appAuthToken });
+  const setup: SetupOf = (which = {}) => {
+    const account = accounts.pick(which);
+    return (
+      account && setupOf({ address, account, accounts, alipayPublicPem: keys.alipayPublicPem, certificates })
+    );
+  };
   const server = buildServer(parts, control, {
     logger: loggerOf(options.log),
     token: controlToken,
@@ -173,9 +194,9 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   address = options.publicUrl?.replace(/\/+$/, '') ?? url;
   setAddress(address);
   // Not before the port is ours: until then another process may be writing the same state file.
-  expiry.push(setInterval(() => parts.trades.expire(), EXPIRY_EVERY_MS));
+  expiry.push(setInterval(() => parts.books.expire(), EXPIRY_EVERY_MS));
   parts.notifier.resume();
-  if (options.seed !== undefined) plant(parts.trades, options.seed, parts.now);
+  if (options.seed !== undefined) plant(parts, options.seed);
   return {
     url,
     gateway: `${url}/gateway.do`,
@@ -184,12 +205,19 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     appPrivateKey: keys.appPrivatePem,
     alipayPublicKey: keys.alipayPublicPem,
     get certificates() {
-      return certificates && { app: certificates.app, root: certificates.root, alipay: certificates.alipay };
+      return filesOf(accounts.first, certificates);
+    },
+    get accounts() {
+      return accounts.all.map((account) => ({
+        ...viewOfAccount(account),
+        appPrivateKey: account.app.appPrivatePem,
+        certificates: filesOf(account, certificates),
+      }));
     },
     control,
     controlToken,
     get setup() {
-      return setup();
+      return setup() as Setup;
     },
     close: once(close),
   };
@@ -197,23 +225,24 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
 
 function assemble(
   options: SandboxOptions,
-  merchant: ControlParts['merchant'],
-  keys: Awaited<ReturnType<typeof loadKeys>>,
+  accounts: Accounts,
   certificates: Certificates | undefined,
 ): { parts: ControlParts; store: Store; setAddress: (url: string) => void } {
   const clock = new Clock();
   const { now } = clock;
   const random = options.random ?? Math.random;
-  const trades = new Trades(now, options.tradeLimit);
-  const bills = new Bills(trades, merchant.sellerId, now);
+  const { first } = accounts;
+  const books = new Books(first.sellerId, () => new Trades(now, options.tradeLimit));
+  for (const { sellerId } of accounts.all) books.of(sellerId);
+  const bills = new Bills(books, now);
   const journal = new Journal(options.journalLimit ?? 20_000, now);
-  if (options.print) printCalls(journal, options.print);
+  if (options.print) printCalls(journal, options.print, accounts.areSeveral);
   const faults = new Faults(random);
   const knobs: Knobs = { ...UNTOUCHED };
   let store = noStore;
   let address = '';
   const notifier = new Notifier({
-    merchant,
+    accounts,
     journal,
     clock,
     random,
@@ -222,31 +251,31 @@ function assemble(
     store: (event) => store.append(event),
   });
   if (options.stateFile !== undefined) {
-    store = openStore(options.stateFile, (event) => {
-      if (event.type === 'clock') clock.restore(event);
-      else if (event.type === 'noticed' || event.type === 'tried') notifier.restore(event);
-      else trades.apply(event);
-    });
+    store = openStore(
+      options.stateFile,
+      (event) => {
+        if (event.type === 'clock') clock.restore(event);
+        else if (event.type === 'noticed' || event.type === 'tried') notifier.restore(event);
+        else books.apply(event);
+      },
+      payeeOf(first),
+    );
   }
-  trades.trim();
+  books.trim();
   clock.onChange((event) => store.append(event));
   // Written before anyone is told: what a notification speaks of survives a crash.
-  trades.onChange((event) => store.append(event));
-  trades.onChange((event, trade, how) => notifier.onTradeEvent(event, trade, how));
-  trades.onChange((event) => {
-    if (event.type === 'refunded') knobs.sellerFen -= event.fen;
+  books.onChange((sellerId, event) => store.append({ ...event, sellerId }));
+  books.onChange((_sellerId, event, trade, how) => notifier.onTradeEvent(event, trade, how));
+  books.onChange((sellerId, event) => {
+    const fen = knobs.sellerFen.get(sellerId);
+    if (event.type !== 'refunded' || fen === undefined) return;
+    knobs.sellerFen = new Map([...knobs.sellerFen, [sellerId, fen - event.fen]]);
   });
   const gateway = new Gateway({
-    rules: {
-      appId: merchant.appId,
-      keys,
-      certificates,
-      appAuthToken: options.authorised?.appAuthToken,
-      now,
-      maxClockSkewMs: options.maxClockSkewMs,
-    },
-    context: {
-      trades,
+    rules: { accounts, certificates, now, maxClockSkewMs: options.maxClockSkewMs },
+    contextOf: (account) => ({
+      payee: payeeOf(account),
+      trades: books.of(account.sellerId),
       now,
       cashierUrl: (cashierId) => `${address}/cashier/${cashierId}`,
       bills,
@@ -255,18 +284,18 @@ function assemble(
       refundSpacingMs: () => knobs.refundSpacingMs,
       certificates,
       refundOutcomeMs: () => knobs.refundOutcomeMs,
-      sellerFen: () => knobs.sellerFen,
+      sellerFen: () => knobs.sellerFen.get(account.sellerId) ?? Infinity,
       barCode: () => knobs.barCode,
-      openIds: merchant.openIds,
-    },
+      openIds: options.openIds,
+    }),
     faults,
     journal,
     clock,
-    hand: () => ({ key: merchant.alipayPrivate, certSn: certificates?.alipaySn }),
+    hand: () => ({ key: accounts.alipayPrivate, certSn: certificates?.alipaySn }),
   });
   return {
     parts: {
-      ...{ gateway, bills, trades, notifier, faults, journal, knobs, merchant, certificates, clock, now },
+      ...{ gateway, bills, books, notifier, faults, journal, knobs, accounts, certificates, clock, now },
       store: () => store,
       seed: options.seed,
     },

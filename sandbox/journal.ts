@@ -6,6 +6,8 @@ export interface CallEntry {
   kind: 'call';
   at: string;
   method: string;
+  /** For which seller it speaks; absent where that cannot be told. */
+  sellerId?: string;
   outTradeNo?: string;
   bizContent?: Record<string, unknown>;
   /** Alipay's `code`; absent where the answer had none (a broken connection, an HTML page). */
@@ -26,6 +28,7 @@ export interface CallEntry {
 export interface NotificationEntry {
   kind: 'notification';
   at: string;
+  sellerId?: string;
   outTradeNo: string;
   notifyId: string;
   tradeStatus: string;
@@ -45,6 +48,7 @@ export interface BuyerEntry {
   kind: 'buyer';
   at: string;
   action: 'open' | 'scan' | 'pay' | 'leave';
+  sellerId?: string;
   outTradeNo: string;
   /** Of a pay request that was opened: what it asked for. */
   method?: string;

@@ -11,15 +11,19 @@ export const KEY_FILES = {
   alipayPublic: 'alipay-public.pem',
 } as const;
 
+/** An application's own RSA key. */
+export interface AppKeys {
+  /** Empty where the application keeps its own. */
+  appPrivatePem: string;
+  appPublic: KeyObject;
+}
+
 /**
  * Both sides' RSA-2048 keys. A real merchant never sees `alipayPrivate`; a sandbox is both sides.
  * The key objects are parsed once: parsing PEM at every signature costs more than the check itself.
  */
-export interface SandboxKeys {
-  /** Empty where the application keeps its own. */
-  appPrivatePem: string;
+export interface SandboxKeys extends AppKeys {
   alipayPublicPem: string;
-  appPublic: KeyObject;
   alipayPrivate: KeyObject;
 }
 
@@ -39,6 +43,21 @@ export async function loadKeys(keysDir?: string, merchantPublicKey?: string): Pr
   const keys = await loadOwnKeys(keysDir);
   if (merchantPublicKey === undefined) return keys;
   return { ...keys, appPrivatePem: '', appPublic: readPublicKey(merchantPublicKey) };
+}
+
+/**
+ * The keys of one more application: from its folder, made there on the first start, or fresh ones in memory.
+ * @throws Error `SANDBOX_KEYS` as `loadKeys` does
+ */
+export async function loadAppKeys(dir?: string, merchantPublicKey?: string): Promise<AppKeys> {
+  if (merchantPublicKey !== undefined)
+    return { appPrivatePem: '', appPublic: readPublicKey(merchantPublicKey) };
+  if (dir === undefined) return parseApp(await makeKeyPair());
+  const isBegun = [KEY_FILES.appPrivate, KEY_FILES.appPublic].some((name) => existsSync(join(dir, name)));
+  if (!isBegun) writePair(dir, KEY_FILES.appPrivate, KEY_FILES.appPublic, await makeKeyPair());
+  return readFrom(dir, (read) =>
+    parseApp({ privateKey: read(KEY_FILES.appPrivate), publicKey: read(KEY_FILES.appPublic) }),
+  );
 }
 
 function readPublicKey(text: string): KeyObject {
@@ -78,16 +97,26 @@ export async function makeKeyPair(): Promise<PemPair> {
 
 async function writeKeys(keysDir: string): Promise<void> {
   const [app, alipay] = await makePairs();
-  mkdirSync(keysDir, { recursive: true, mode: 0o700 });
-  const write = (name: string, pem: string, mode: number) =>
-    writeFileSync(join(keysDir, name), pem, { mode, flag: 'wx' });
-  write(KEY_FILES.appPrivate, app.privateKey, 0o600);
-  write(KEY_FILES.appPublic, app.publicKey, 0o644);
-  write(KEY_FILES.alipayPrivate, alipay.privateKey, 0o600);
-  write(KEY_FILES.alipayPublic, alipay.publicKey, 0o644);
+  writePair(keysDir, KEY_FILES.appPrivate, KEY_FILES.appPublic, app);
+  writePair(keysDir, KEY_FILES.alipayPrivate, KEY_FILES.alipayPublic, alipay);
+}
+
+function writePair(dir: string, privateName: string, publicName: string, pair: PemPair): void {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  writeFileSync(join(dir, privateName), pair.privateKey, { mode: 0o600, flag: 'wx' });
+  writeFileSync(join(dir, publicName), pair.publicKey, { mode: 0o644, flag: 'wx' });
 }
 
 function readKeys(keysDir: string): SandboxKeys {
+  return readFrom(keysDir, (read) =>
+    parse(
+      { privateKey: read(KEY_FILES.appPrivate), publicKey: read(KEY_FILES.appPublic) },
+      { privateKey: read(KEY_FILES.alipayPrivate), publicKey: read(KEY_FILES.alipayPublic) },
+    ),
+  );
+}
+
+function readFrom<Keys>(keysDir: string, parsed: (read: (name: string) => string) => Keys): Keys {
   const read = (name: string) => {
     try {
       return readFileSync(join(keysDir, name), 'utf8');
@@ -99,10 +128,7 @@ function readKeys(keysDir: string): SandboxKeys {
     }
   };
   try {
-    return parse(
-      { privateKey: read(KEY_FILES.appPrivate), publicKey: read(KEY_FILES.appPublic) },
-      { privateKey: read(KEY_FILES.alipayPrivate), publicKey: read(KEY_FILES.alipayPublic) },
-    );
+    return parsed(read);
   } catch (error) {
     if (error instanceof Error && error.message.startsWith('SANDBOX_KEYS')) throw error;
     throw new Error(
@@ -114,9 +140,12 @@ function readKeys(keysDir: string): SandboxKeys {
 
 function parse(app: PemPair, alipay: PemPair): SandboxKeys {
   return {
-    appPrivatePem: app.privateKey,
+    ...parseApp(app),
     alipayPublicPem: alipay.publicKey,
-    appPublic: createPublicKey(app.publicKey),
     alipayPrivate: createPrivateKey(alipay.privateKey),
   };
+}
+
+function parseApp({ privateKey, publicKey }: PemPair): AppKeys {
+  return { appPrivatePem: privateKey, appPublic: createPublicKey(publicKey) };
 }

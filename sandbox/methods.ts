@@ -4,7 +4,8 @@ import type { Certificates } from './certificates';
 import { readIds, readOrder, readRefund, requireAuthCode, requireBuyer, text, type Biz } from './biz';
 import { yuan } from './money';
 import { Refusal, subMessage } from './refusal';
-import { refundedFen, type Refund, type Trade, type TradeEvent, type Trades } from './trades';
+import { refundedFen, type Order, type Payee, type Product, type Refund } from './trades';
+import type { Trade, TradeEvent, Trades } from './trades';
 import type { Params, ResponseNode } from './wire';
 
 /** The one buyer who pays in this sandbox. */
@@ -26,6 +27,9 @@ export interface Decision {
 
 /** What a method may look at. */
 export interface MethodContext {
+  /** For whom the call speaks. */
+  payee: Payee;
+  /** The books of that seller. */
   trades: Trades;
   now: () => number;
   /** The address of an order's cashier page. */
@@ -206,8 +210,19 @@ function refundQuery(context: MethodContext, biz: Biz): Decision {
   };
 }
 
-function precreate({ trades, now, cashierUrl }: MethodContext, biz: Biz, params: Params): Decision {
-  const order = readOrder('precreate', biz, params, now());
+/** Reads a pay request of the account that calls. @throws Refusal `ACQ.INVALID_PARAMETER` naming the field */
+export function orderFor(
+  { payee, now }: Pick<MethodContext, 'payee' | 'now'>,
+  product: Product,
+  biz: Biz,
+  params: Params,
+): Order {
+  return { ...readOrder(product, biz, params, now()), payee };
+}
+
+function precreate(context: MethodContext, biz: Biz, params: Params): Decision {
+  const { trades, now, cashierUrl } = context;
+  const order = orderFor(context, 'precreate', biz, params);
   if (order.timeExpire !== undefined && order.timeExpire <= now()) {
     throw new Refusal('ACQ.INVALID_PARAMETER', 'time_expire is past');
   }
@@ -216,8 +231,9 @@ function precreate({ trades, now, cashierUrl }: MethodContext, biz: Biz, params:
   return { node: success({ out_trade_no: order.outTradeNo, qr_code: cashierUrl(cashierId) }), events };
 }
 
-function create({ trades, now }: MethodContext, biz: Biz, params: Params): Decision {
-  const order = readOrder('jsapi', biz, params, now());
+function create(context: MethodContext, biz: Biz, params: Params): Decision {
+  const { trades } = context;
+  const order = orderFor(context, 'jsapi', biz, params);
   requireBuyer(biz, params['app_id'] ?? '');
   const events = trades.creating(order);
   const created = events.find((event) => event.type === 'scanned');
@@ -225,8 +241,9 @@ function create({ trades, now }: MethodContext, biz: Biz, params: Params): Decis
   return { node: success({ out_trade_no: order.outTradeNo, trade_no: tradeNo }), events };
 }
 
-function payByBarCode({ trades, now, barCode }: MethodContext, biz: Biz, params: Params): Decision {
-  const order = readOrder('barcode', biz, params, now());
+function payByBarCode(context: MethodContext, biz: Biz, params: Params): Decision {
+  const { trades, now, barCode } = context;
+  const order = orderFor(context, 'barcode', biz, params);
   requireAuthCode(biz);
   const opened = trades.creating(order);
   const { outTradeNo } = order;
@@ -273,7 +290,7 @@ function downloadCertificate({ certificates }: MethodContext, biz: Biz): Decisio
   return { node: success({ alipay_cert_content: Buffer.from(pem).toString('base64') }), events: [] };
 }
 
-function billAddress({ bills, addressOf }: MethodContext, biz: Biz): Decision {
-  const path = bills.pathOf(text(biz, 'bill_type', 20), text(biz, 'bill_date', 10));
+function billAddress({ bills, payee, addressOf }: MethodContext, biz: Biz): Decision {
+  const path = bills.pathOf(payee.sellerId, text(biz, 'bill_type', 20), text(biz, 'bill_date', 10));
   return { node: success({ bill_download_url: addressOf(path) }), events: [] };
 }

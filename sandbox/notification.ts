@@ -2,15 +2,11 @@ import { randomUUID, type KeyObject } from 'node:crypto';
 import { beijingTime } from './beijing';
 import { BUYER } from './methods';
 import { yuan } from './money';
-import { refundedFen, type Order, type Refund, type Trade } from './trades';
+import { refundedFen, type Order, type Payee, type Refund, type Trade } from './trades';
 import { encodeText, isSignType, isUtf8, signContent, signText, type Params, type SignType } from './wire';
 
 /** Who signs, and for whom. */
-export interface Merchant {
-  appId: string;
-  /** The seller's own application; `appId` where that is it. */
-  authAppId: string;
-  sellerId: string;
+export interface Merchant extends Payee {
   alipayPrivate: KeyObject;
   /** The application knows buyers by `open_id`, as those made since 2023 do. */
   openIds?: boolean;

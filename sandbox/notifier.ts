@@ -1,9 +1,10 @@
+import type { Accounts } from './accounts';
 import { Dice, type Chance } from './chance';
 import { Courier, type DeliveryAnswer } from './delivery';
 import { forgedForm, type ForgeKind } from './forge';
 import type { Clock } from './clock';
 import type { Journal } from './journal';
-import { formOf, noticeFields, signNotice, type Merchant } from './notification';
+import { formOf, noticeFields, signNotice } from './notification';
 import { Refusal } from './refusal';
 import type { Trade, TradeEvent } from './trades';
 import type { Params } from './wire';
@@ -34,6 +35,7 @@ export interface NotifierFaults {
 /** A notification on its way: the same `notify_id` in all its deliveries. */
 export interface Notice {
   notifyId: string;
+  sellerId?: string | undefined;
   outTradeNo: string;
   totalFen: number;
   url: string;
@@ -62,7 +64,7 @@ interface Pending {
 
 /** What the notifier needs of its surroundings. */
 export interface NotifierSettings {
-  merchant: Merchant;
+  accounts: Accounts;
   journal: Journal;
   clock: Clock;
   random: () => number;
@@ -102,9 +104,11 @@ export class Notifier {
     const url = trade?.order.notifyUrl;
     if (trade === undefined || url === undefined || how === 'quietly' || !triggers(event, trade)) return;
     const refund = event.type === 'refunded' ? trade.refunds.at(-1) : undefined;
-    const fields = noticeFields(this.settings.merchant, trade, refund);
+    const merchant = this.settings.accounts.merchantOf(trade.order);
+    const fields = noticeFields(merchant, trade, refund);
+    const { sellerId } = merchant;
     const { outTradeNo, totalFen } = trade.order;
-    const notice = { notifyId: fields['notify_id'] ?? '', outTradeNo, totalFen, url, fields };
+    const notice = { notifyId: fields['notify_id'] ?? '', sellerId, outTradeNo, totalFen, url, fields };
     this.settings.store({ type: 'noticed', at: this.settings.clock.now(), notice });
     this.#begin(notice);
   }
@@ -218,8 +222,8 @@ export class Notifier {
       this.#record(notice, attempt, { accepted: false, fault: 'drop-attempt' });
       return false;
     }
-    const { merchant, clock } = this.settings;
-    const form = formOf(signNotice(notice.fields, merchant.alipayPrivate, clock.now()));
+    const { accounts, clock } = this.settings;
+    const form = formOf(signNotice(notice.fields, accounts.alipayPrivate, clock.now()));
     if (!this.#dice.repeat.throw()) return (await this.send(notice, form, attempt)).accepted;
     const [first, second] = await Promise.all([
       this.send(notice, form, attempt),
@@ -276,16 +280,17 @@ export class Notifier {
       kind,
       notice.fields,
       notice.totalFen,
-      this.settings.merchant,
+      this.settings.accounts,
       this.settings.clock.now(),
     );
   }
 
   #record(notice: Notice, attempt: number, outcome: DeliveryOutcome & { fault?: string }): void {
-    const { notifyId, outTradeNo, url, fields } = notice;
+    const { notifyId, sellerId, outTradeNo, url, fields } = notice;
     const tradeStatus = fields['trade_status'] ?? '';
     this.settings.journal.write({
       kind: 'notification',
+      sellerId,
       outTradeNo,
       notifyId,
       tradeStatus,

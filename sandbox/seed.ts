@@ -1,13 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { readOrder } from './biz';
+import { payeeOf, type AccountOptions, type Accounts } from './accounts';
+import type { Books } from './books';
+import { orderFor } from './methods';
 import { readYuan } from './money';
 import { Refusal } from './refusal';
-import type { Trades } from './trades';
+import type { Payee, Trades } from './trades';
 
 /** One order of a seed, in the state that it is to have. */
 export const seedOrder = z.strictObject({
+  /** Whose it is. Default: the first seller's. */
+  sellerId: z.string().optional(),
   outTradeNo: z.string().regex(/^\w{1,64}$/),
   totalAmount: z.string(),
   subject: z.string().min(1).max(256).default('A seeded order'),
@@ -23,8 +27,22 @@ export const seedOrder = z.strictObject({
   returnUrl: z.url().optional(),
 });
 
+const id = z.string().regex(/^\d{1,32}$/);
+
+const seedAccount = z.strictObject({
+  appId: id.optional(),
+  sellerId: id,
+  appAuthToken: z.string().min(1).optional(),
+  authAppId: id.optional(),
+  merchantPublicKey: z.string().min(1).optional(),
+}) satisfies z.ZodType<AccountOptions>;
+
 /** What a sandbox starts with. */
-export const seedFile = z.strictObject({ orders: z.array(seedOrder).max(100_000) });
+export const seedFile = z.strictObject({
+  /** More accounts beside the first. They are there from the start: a running sandbox takes no new ones. */
+  accounts: z.array(seedAccount).max(1000).optional(),
+  orders: z.array(seedOrder).max(100_000),
+});
 
 /** What a sandbox starts with, as it is written. */
 export type Seed = z.input<typeof seedFile>;
@@ -46,17 +64,32 @@ export function readSeed(path: string): Seed {
 
 const PRODUCT_CODES = { page: 'FAST_INSTANT_TRADE_PAY', jsapi: 'JSAPI_PAY' } as Record<string, string>;
 
+/** Where orders are brought into being. */
+interface Ground {
+  accounts: Accounts;
+  books: Books;
+  now: () => number;
+}
+
 /**
  * Brings orders into being, telling no merchant. An order that exists already stays as it is.
  * @returns how many are new
- * @throws Refusal `INVALID_INPUT` naming the order
+ * @throws Refusal `INVALID_INPUT` naming the order, or the account that is not there
  */
-export function plant(trades: Trades, seed: Seed, now: () => number): number {
+export function plant({ accounts, books, now }: Ground, seed: Seed): number {
+  const read = seedFile.parse(seed);
+  for (const { appId = accounts.first.appId, sellerId } of read.accounts ?? []) {
+    if (!accounts.ofApp(appId).some((account) => account.sellerId === sellerId))
+      throw new Refusal('INVALID_INPUT', `a running sandbox takes no new account: ${appId}, ${sellerId}`);
+  }
   let planted = 0;
-  for (const order of seedFile.parse(seed).orders) {
-    if (trades.order(order.outTradeNo) !== undefined) continue;
+  for (const order of read.orders) {
     try {
-      plantOne(trades, order, now);
+      const account = accounts.pick({ sellerId: order.sellerId });
+      if (account === undefined) throw new Refusal('INVALID_INPUT', `no seller ${order.sellerId ?? ''}`);
+      const trades = books.of(account.sellerId);
+      if (trades.order(order.outTradeNo) !== undefined) continue;
+      plantOne({ trades, payee: payeeOf(account), now }, order);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       throw new Refusal('INVALID_INPUT', `order ${order.outTradeNo} of the seed: ${error.message}`);
@@ -66,9 +99,13 @@ export function plant(trades: Trades, seed: Seed, now: () => number): number {
   return planted;
 }
 
-function plantOne(trades: Trades, seeded: z.output<typeof seedOrder>, now: () => number): void {
+function plantOne(
+  { trades, payee, now }: { trades: Trades; payee: Payee; now: () => number },
+  seeded: z.output<typeof seedOrder>,
+): void {
   const { outTradeNo, product, status, refunds } = seeded;
-  const order = readOrder(
+  const order = orderFor(
+    { payee, now },
     product,
     {
       out_trade_no: outTradeNo,
@@ -77,7 +114,6 @@ function plantOne(trades: Trades, seeded: z.output<typeof seedOrder>, now: () =>
       product_code: PRODUCT_CODES[product],
     },
     { notify_url: seeded.notifyUrl ?? '', return_url: seeded.returnUrl ?? '' },
-    now(),
   );
   const commit = (events: ReturnType<Trades['paying']>) => trades.commit(events, 'quietly');
   commit(trades.opening({ ...order, cashierId: randomBytes(16).toString('hex') }));

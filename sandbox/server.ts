@@ -15,8 +15,7 @@ import { serveControl } from './control-http';
 import { isLanguage, keepLanguage, languageOf, type Language } from './language';
 import { guard } from './guard';
 import { Refusal } from './refusal';
-import { serveSetup, type Setup } from './setup';
-import type { Order } from './trades';
+import { serveSetup, type SetupOf } from './setup';
 
 const DRIP_EVERY_MS = 100;
 
@@ -27,7 +26,7 @@ export interface Surroundings {
   token: string | undefined;
   /** The host names under which it is reached. */
   names: () => string[];
-  setup: () => Setup;
+  setup: SetupOf;
 }
 
 /** Builds the HTTP server: the gateway, the cashier pages, the control API, the console. It does not listen yet. */
@@ -143,12 +142,14 @@ function serveBills(server: FastifyInstance, { bills }: ControlParts): void {
   });
 }
 
+type Found = NonNullable<ReturnType<ControlParts['books']['ofCashier']>>;
+
 function serveCashier(server: FastifyInstance, parts: ControlParts): void {
   const buyer = new Buyer(parts);
   const show = (reply: FastifyReply, html: string, status = 200) =>
     reply.code(status).headers(PAGE_HEADERS).type('text/html;charset=utf-8').send(html);
-  const orderOf = (cashierId: string): Order => {
-    const order = parts.trades.orderOfCashier(cashierId);
+  const found = (cashierId: string): Found => {
+    const order = parts.books.ofCashier(cashierId);
     if (order === undefined) throw new Refusal('UNKNOWN_ORDER', 'no such cashier page');
     return order;
   };
@@ -161,11 +162,11 @@ function serveCashier(server: FastifyInstance, parts: ControlParts): void {
       return show(reply, refusalPage(error, language), error.code === 'UNKNOWN_ORDER' ? 404 : 400);
     }
   };
-  const acts: Record<string, (outTradeNo: string) => unknown> = {
-    scan: (outTradeNo) => buyer.scan(outTradeNo),
-    pay: (outTradeNo) => buyer.pay(outTradeNo, true),
-    'pay-lose-notify': (outTradeNo) => buyer.pay(outTradeNo, false),
-    leave: (outTradeNo) => buyer.leave(outTradeNo),
+  const acts: Record<string, (outTradeNo: string, sellerId: string) => unknown> = {
+    scan: (outTradeNo, sellerId) => buyer.scan(outTradeNo, sellerId),
+    pay: (outTradeNo, sellerId) => buyer.pay(outTradeNo, true, sellerId),
+    'pay-lose-notify': (outTradeNo, sellerId) => buyer.pay(outTradeNo, false, sellerId),
+    leave: (outTradeNo, sellerId) => buyer.leave(outTradeNo, sellerId),
   };
 
   server.get<{ Params: { id: string }; Querystring: { language?: string } }>(
@@ -175,22 +176,23 @@ function serveCashier(server: FastifyInstance, parts: ControlParts): void {
         const { language = asked } = request.query;
         if (!isLanguage(language)) throw new Refusal('INVALID_INPUT', 'language is en or zh');
         if (language !== asked) reply.header('set-cookie', keepLanguage(language));
-        return show(reply, present(parts, orderOf(request.params.id), language));
+        return show(reply, present(parts, found(request.params.id), language));
       }),
   );
   // A mini program's `my.tradePay`: the phone shows the cashier of a trade that exists.
   server.get<{ Params: { tradeNo: string } }>('/cashier/trade/:tradeNo', (request, reply) =>
     guarded(reply, () =>
-      reply.redirect(`/cashier/${parts.trades.require(request.params).order.cashierId}`, 303),
+      reply.redirect(`/cashier/${parts.books.require(request.params.tradeNo).order.cashierId}`, 303),
     ),
   );
   server.get<{ Params: { id: string } }>('/cashier/:id/left', (request, reply) =>
-    guarded(reply, (language) => show(reply, leftPage(orderOf(request.params.id), language))),
+    guarded(reply, (language) => show(reply, leftPage(found(request.params.id).order, language))),
   );
   for (const [name, act] of Object.entries(acts)) {
     server.post<{ Params: { id: string } }>(`/cashier/:id/${name}`, (request, reply) =>
       guarded(reply, () => {
-        act(orderOf(request.params.id).outTradeNo);
+        const { order, sellerId } = found(request.params.id);
+        act(order.outTradeNo, sellerId);
         return reply.redirect(`/cashier/${request.params.id}${name === 'leave' ? '/left' : ''}`, 303);
       }),
     );
@@ -198,9 +200,13 @@ function serveCashier(server: FastifyInstance, parts: ControlParts): void {
 }
 
 // What a cashier page shows depends on the trade alone, so a reload always tells the truth.
-function present({ trades, merchant, now }: ControlParts, order: Order, language: Language): string {
-  const trade = trades.find(order);
-  if (trade?.paidAt !== undefined) return paidPage(trade, merchant, now(), language);
+function present(
+  { books, accounts, now }: ControlParts,
+  { order, sellerId }: Found,
+  language: Language,
+): string {
+  const trade = books.of(sellerId).find(order);
+  if (trade?.paidAt !== undefined) return paidPage(trade, accounts.merchantOf(order), now(), language);
   if (trade?.status === 'TRADE_CLOSED') throw new Refusal('ACQ.TRADE_HAS_CLOSE');
   return orderPage(order, trade, now(), language);
 }

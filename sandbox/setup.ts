@@ -1,7 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
-import type { FastifyInstance } from 'fastify';
-import type { CertificateFiles } from './certificates';
-import type { SandboxKeys } from './keys';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { filesOf, type Account, type Accounts, type AccountView } from './accounts';
+import type { CertificateFiles, Certificates } from './certificates';
 import { SNIPPETS, type SnippetFacts } from './snippets';
 
 /** The same key in the forms that clients ask for. */
@@ -40,26 +40,35 @@ export interface Setup {
   /** In certificate mode. */
   certificates?: CertificateFiles;
   appAuthToken?: string;
+  /** All accounts, where there are several: `/setup?app=…&seller=…` is that of another. */
+  accounts?: AccountView[];
   snippets: Snippet[];
 }
+
+/** The setup of the first account of an application, of a seller, or of both; undefined where there is none. */
+export type SetupOf = (which?: {
+  appId?: string | undefined;
+  sellerId?: string | undefined;
+}) => Setup | undefined;
 
 /** What a setup is made of. */
 interface Facts {
   address: string;
-  appId: string;
-  sellerId: string;
-  keys: SandboxKeys;
-  certificates?: CertificateFiles | undefined;
-  appAuthToken?: string | undefined;
+  account: Account;
+  accounts: Accounts;
+  alipayPublicPem: string;
+  certificates?: Certificates | undefined;
 }
 
 /** Base64 without the PEM's frame. */
 const bare = (pem: string): string => pem.replace(/-----[A-Z ]+-----|\s/g, '');
 
 /** Puts together what an application is told. */
-export function setupOf({ address, appId, sellerId, keys, certificates, appAuthToken }: Facts): Setup {
-  const own = keys.appPrivatePem === '' ? undefined : formsOf(keys.appPrivatePem);
-  const alipayPublicKey = { pem: keys.alipayPublicPem, bare: bare(keys.alipayPublicPem) };
+export function setupOf({ address, account, accounts, alipayPublicPem, certificates }: Facts): Setup {
+  const { appId, sellerId, appAuthToken, app } = account;
+  const own = app.appPrivatePem === '' ? undefined : formsOf(app.appPrivatePem);
+  const alipayPublicKey = { pem: alipayPublicPem, bare: bare(alipayPublicPem) };
+  const files = filesOf(account, certificates);
   const gateway = `${address}/gateway.do`;
   const yours = 'YOUR-OWN-PRIVATE-KEY';
   const facts: SnippetFacts = {
@@ -73,10 +82,9 @@ export function setupOf({ address, appId, sellerId, keys, certificates, appAuthT
   return {
     ...{ gateway, url: address, appId, sellerId, signType: 'RSA2', alipayPublicKey },
     ...(own && { appPrivateKey: own }),
-    ...(certificates && {
-      certificates: { app: certificates.app, root: certificates.root, alipay: certificates.alipay },
-    }),
+    ...(files && { certificates: files }),
     ...(appAuthToken !== undefined && { appAuthToken }),
+    ...(accounts.areSeveral && { accounts: accounts.views() }),
     snippets: SNIPPETS.map(({ code, ...about }) => ({ ...about, code: code(facts) })),
   };
 }
@@ -91,27 +99,41 @@ function formsOf(privatePem: string): KeyForms {
 
 /**
  * `GET /setup`: for a person as text, as JSON for a program that asks for it (`Accept`, or `/setup.json`). `GET /setup/<id>`
- * is one snippet alone, to be saved and run.
+ * is one snippet alone, to be saved and run. `?app=` and `?seller=` choose another account than the first.
  */
-export function serveSetup(server: FastifyInstance, setup: () => Setup): void {
-  server.get('/setup', (request, reply) =>
-    request.headers.accept?.includes('application/json')
-      ? reply.send(setup())
-      : reply.type('text/plain; charset=utf-8').send(setupText(setup())),
+export function serveSetup(server: FastifyInstance, setupFor: SetupOf): void {
+  type Asked = FastifyRequest<{ Querystring: { app?: string; seller?: string } }>;
+  const show = (request: Asked, reply: FastifyReply, act: (setup: Setup) => FastifyReply): FastifyReply => {
+    const { app: appId, seller: sellerId } = request.query;
+    const setup = setupFor({ appId, sellerId });
+    if (setup !== undefined) return act(setup);
+    return reply
+      .code(404)
+      .send({ code: 'UNKNOWN_ACCOUNT', message: 'GET /control/accounts lists what there is' });
+  };
+  server.get('/setup', (request: Asked, reply) =>
+    show(request, reply, (setup) =>
+      request.headers.accept?.includes('application/json')
+        ? reply.send(setup)
+        : reply.type('text/plain; charset=utf-8').send(setupText(setup)),
+    ),
   );
-  server.get('/setup/json', () => setup());
-  server.get<{ Params: { id: string } }>('/setup/:id', (request, reply) => {
-    const { snippets } = setup();
-    const found = snippets.find(({ id }) => id === request.params.id);
-    if (found !== undefined) return reply.type('text/plain; charset=utf-8').send(found.code);
-    const known = snippets.map(({ id }) => id).join(', ');
-    return reply.code(404).send({ code: 'UNKNOWN_SNIPPET', message: `there is: ${known}` });
-  });
+  server.get('/setup/json', (request: Asked, reply) => show(request, reply, (setup) => reply.send(setup)));
+  server.get('/setup/:id', (request: Asked, reply) =>
+    show(request, reply, ({ snippets }) => {
+      const { id: wanted } = request.params as { id: string };
+      const found = snippets.find(({ id }) => id === wanted);
+      if (found !== undefined) return reply.type('text/plain; charset=utf-8').send(found.code);
+      const known = snippets.map(({ id }) => id).join(', ');
+      return reply.code(404).send({ code: 'UNKNOWN_SNIPPET', message: `there is: ${known}` });
+    }),
+  );
 }
 
 /** A setup as a person reads it. */
 export function setupText(setup: Setup): string {
   const { gateway, appId, sellerId, appPrivateKey, alipayPublicKey, certificates, snippets } = setup;
+  const { appAuthToken, accounts = [] } = setup;
   const keys = appPrivateKey
     ? [
         ['Your private key, PKCS1 (Node, Go, Python)', appPrivateKey.pkcs1],
@@ -127,10 +149,16 @@ export function setupText(setup: Setup): string {
         ['alipayCertPublicKey_RSA2.crt', certificates.alipay],
       ]
     : [];
+  const others = accounts.map(
+    (account) =>
+      `/setup?app=${account.appId}&seller=${account.sellerId}${account.appAuthToken === undefined ? '' : ' (ISV)'}`,
+  );
   const blocks = [
+    ...(others.length === 0 ? [] : [['All accounts; below is one of them', others.join('\n')]]),
     ['Gateway', gateway],
     ['App id', appId],
     ['Seller id (PID)', sellerId],
+    ...(appAuthToken === undefined ? [] : [['app_auth_token of each request', appAuthToken]]),
     ...keys,
     ["Alipay's public key", alipayPublicKey.pem],
     ["Alipay's public key without header", alipayPublicKey.bare],

@@ -36,6 +36,11 @@ export class SignatureDoctor {
     if (this.#seen.size > SEEN_MAX && oldest !== undefined) this.#seen.delete(oldest);
   }
 
+  /** Whether the signature was made by this application's key, whatever was signed. */
+  isSigner({ params: { sign = '' } }: WireRequest): boolean {
+    return this.#open(sign.replaceAll(' ', '+')) !== undefined;
+  }
+
   /** What is wrong with the signature of a request whose signature does not hold. */
   examine(request: WireRequest): Flaw {
     const { params, signedBytes } = request;

@@ -6,19 +6,22 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  renameSync,
   truncateSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import type { BookEvent } from './books';
 import type { ClockEvent } from './clock';
 import type { NoticeEvent } from './notifier';
-import type { TradeEvent } from './trades';
+import type { Payee } from './trades';
 
 /** One line of the state file. */
-export type StoredEvent = TradeEvent | NoticeEvent | ClockEvent;
+export type StoredEvent = BookEvent | NoticeEvent | ClockEvent;
 
-/** What the first line of a state file says. Files without one are of this version too. */
-const VERSION = 1;
+/** What the first line of a state file says. Version 1, and files without a version, knew one seller only. */
+const VERSION = 2;
 
 /** Where events are kept. */
 export interface Store {
@@ -33,15 +36,16 @@ export const noStore: Store = { append: () => undefined, clear: () => undefined,
 
 /**
  * Opens a state file: JSON lines, append-only. A last line torn by a crash is cut off, so that the next one starts clean.
+ * A file of version 1 is written anew, its trades being those of `first`.
  * @param replay called with every event of the past, in order
  * @throws Error naming the line when one before the last cannot be read, or the version when it is another
  */
-export function openStore(stateFile: string, replay: (event: StoredEvent) => void): Store {
+export function openStore(stateFile: string, replay: (event: StoredEvent) => void, first: Payee): Store {
   mkdirSync(dirname(stateFile), { recursive: true });
-  if (existsSync(stateFile)) replayFile(stateFile, replay);
+  if (existsSync(stateFile)) replayFile(stateFile, replay, first);
   const file = openSync(stateFile, 'a', 0o600);
   let open = true;
-  const begin = () => writeSync(file, `${JSON.stringify({ type: 'version', version: VERSION })}\n`);
+  const begin = () => writeSync(file, HEAD);
   if (fstatSync(file).size === 0) begin();
   return {
     append: (event) => {
@@ -58,16 +62,25 @@ export function openStore(stateFile: string, replay: (event: StoredEvent) => voi
   };
 }
 
-function replayFile(stateFile: string, replay: (event: StoredEvent) => void): void {
+const HEAD = `${JSON.stringify({ type: 'version', version: VERSION })}\n`;
+
+function replayFile(stateFile: string, replay: (event: StoredEvent) => void, first: Payee): void {
   const bytes = readFileSync(stateFile);
   const end = bytes.lastIndexOf('\n') + 1;
   if (end < bytes.length) truncateSync(stateFile, end);
   const lines = bytes.subarray(0, end).toString('utf8').split('\n').slice(0, -1);
+  const isOld = lines.length > 0 && !lines[0]?.startsWith(HEAD.trimEnd());
+  const events: StoredEvent[] = [];
   lines.forEach((line, index) => {
     try {
       const event = JSON.parse(line) as StoredEvent | { type: 'version'; version: number };
-      if (event.type !== 'version') replay(event);
-      else if (event.version !== VERSION) throw new OtherVersion(event.version);
+      if (event.type === 'version') {
+        if (event.version > VERSION) throw new OtherVersion(event.version);
+        return;
+      }
+      const known = isOld ? ofFirst(event, first) : event;
+      replay(known);
+      if (isOld) events.push(known);
     } catch (error) {
       if (error instanceof OtherVersion) throw new Error(`SANDBOX_STATE: ${stateFile} ${error.message}`);
       throw new Error(
@@ -76,6 +89,25 @@ function replayFile(stateFile: string, replay: (event: StoredEvent) => void): vo
       );
     }
   });
+  if (!isOld) return;
+  // Beside it first: a crash in the middle leaves the old file whole.
+  const fresh = `${stateFile}.new`;
+  writeFileSync(fresh, HEAD + events.map((event) => `${JSON.stringify(event)}\n`).join(''), { mode: 0o600 });
+  renameSync(fresh, stateFile);
+}
+
+/** An event of version 1 as one of the first seller's. */
+function ofFirst(event: StoredEvent, { sellerId, appId, authAppId }: Payee): StoredEvent {
+  switch (event.type) {
+    case 'clock':
+    case 'noticed':
+    case 'tried':
+      return event;
+    case 'opened':
+      return { ...event, sellerId, order: { ...event.order, payee: { appId, authAppId, sellerId } } };
+    default:
+      return { ...event, sellerId };
+  }
 }
 
 class OtherVersion extends Error {

@@ -3,6 +3,9 @@ import { refundedFen, type Product, type Trade, type TradeStatus } from './trade
 
 /** A trade as the control API shows it: times ISO 8601, money in yuan. */
 export interface TradeView {
+  /** Whose it is, and through which application. */
+  sellerId?: string;
+  appId?: string;
   outTradeNo: string;
   tradeNo: string;
   status: TradeStatus;
@@ -25,6 +28,8 @@ export function viewOf(trade: Trade): TradeView {
   const { order } = trade;
   const optional = (at: number | undefined) => (at === undefined ? undefined : iso(at));
   return {
+    sellerId: order.payee?.sellerId,
+    appId: order.payee?.appId,
     outTradeNo: order.outTradeNo,
     tradeNo: trade.tradeNo,
     status: trade.status,

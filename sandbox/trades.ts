@@ -12,6 +12,15 @@ export type Product = 'page' | 'wap' | 'precreate' | 'app' | 'jsapi' | 'barcode'
 /** A trade's status at Alipay. */
 export type TradeStatus = 'WAIT_BUYER_PAY' | 'TRADE_SUCCESS' | 'TRADE_FINISHED' | 'TRADE_CLOSED';
 
+/** Who is paid, and through which application: what an order remembers of its account. */
+export interface Payee {
+  /** The application that calls, and that notifications name. */
+  appId: string;
+  /** The seller's own application; `appId` where that is it. */
+  authAppId: string;
+  sellerId: string;
+}
+
 /** A signed pay request whose cashier was opened. Not yet a trade: Alipay's query knows nothing of it. */
 export interface Order {
   outTradeNo: string;
@@ -36,6 +45,10 @@ export interface Order {
   content: string;
   /** The unguessable last part of the cashier page's address. */
   cashierId: string;
+  /** For whom it was made. Default: the first account. */
+  payee?: Payee;
+  /** Set when it is opened, epoch ms. */
+  openedAt?: number;
 }
 
 /** One refund of a trade. */
@@ -89,7 +102,7 @@ const DEFAULT_TIMEOUT: Record<Product, string> = {
 const UNIT_MS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
- * Alipay's books. Synchronous throughout: a decision and its commit happen in one turn of the event loop, so a race of
+ * One seller's books at Alipay. Synchronous throughout: a decision and its commit happen in one turn of the event loop, so a race of
  * close against pay has exactly one winner.
  *
  * Each `…ing` method decides without changing anything and returns the events that would; `commit` makes them true.
@@ -154,7 +167,7 @@ export class Trades {
   apply(event: TradeEvent): void {
     switch (event.type) {
       case 'opened':
-        this.#orders.set(event.order.outTradeNo, event.order);
+        this.#orders.set(event.order.outTradeNo, { ...event.order, openedAt: event.at });
         this.#outTradeNoByCashier.set(event.order.cashierId, event.order.outTradeNo);
         return;
       case 'scanned':

@@ -3,6 +3,7 @@ import type { ControlParts } from '../control';
 import type { JournalEntry } from '../journal';
 import { yuan } from '../money';
 import { viewOf } from '../trade-view';
+import type { OrderRef } from '../books';
 import { outTradeNoOf, type Order } from '../trades';
 
 /** How many orders and how many journal entries a console shows. */
@@ -17,7 +18,8 @@ interface Reader {
   raw: ServerResponse;
   fresh: boolean;
   entries: JournalEntry[];
-  orders: Set<string>;
+  /** By seller and number. */
+  orders: Map<string, OrderRef>;
   state: string;
 }
 
@@ -38,12 +40,13 @@ export class Feed {
         if (reader.entries.length > SHOWN_MAX) reader.entries.shift();
       }
     });
-    parts.trades.onChange((event) => {
+    parts.books.onChange((sellerId, event) => {
       const outTradeNo = outTradeNoOf(event);
+      const key = `${sellerId} ${outTradeNo}`;
       for (const { orders } of this.#readers) {
-        orders.delete(outTradeNo);
-        orders.add(outTradeNo);
-        const [oldest] = orders;
+        orders.delete(key);
+        orders.set(key, { sellerId, outTradeNo });
+        const [oldest] = orders.keys();
         if (orders.size > SHOWN_MAX && oldest !== undefined) orders.delete(oldest);
       }
     });
@@ -51,7 +54,7 @@ export class Feed {
 
   /** Takes a reader, whose headers are sent already. */
   open(raw: ServerResponse): void {
-    const reader: Reader = { raw, fresh: true, entries: [], orders: new Set(), state: '' };
+    const reader: Reader = { raw, fresh: true, entries: [], orders: new Map(), state: '' };
     this.#readers.add(reader);
     raw.on('close', () => this.#leave(reader));
     this.#timer ??= setInterval(() => this.#flush(), FLUSH_MS);
@@ -84,21 +87,21 @@ export class Feed {
   }
 
   #send(reader: Reader, isTick: boolean): void {
-    const { trades, journal, now } = this.parts;
+    const { books, journal, now } = this.parts;
     const { fresh } = reader;
     const orders = fresh
-      ? trades.latest(SHOWN_MAX)
-      : [...reader.orders].flatMap((outTradeNo) => trades.order(outTradeNo) ?? []);
+      ? books.latest(SHOWN_MAX)
+      : [...reader.orders.values()].flatMap((ref) => books.holding(ref).order(ref.outTradeNo) ?? []);
     const entries = fresh ? journal.read().slice(-SHOWN_MAX) : reader.entries;
     const state = JSON.stringify(this.#state());
     const message = {
       now: now(),
       orders: orders.map((order) => this.#row(order)),
-      entries: entries.map(shown),
+      entries: entries.map((entry) => this.#entry(entry)),
       ...(state === reader.state ? {} : { state: this.#state() }),
     };
     const isNews = fresh || orders.length > 0 || entries.length > 0 || state !== reader.state;
-    Object.assign(reader, { fresh: false, entries: [], orders: new Set(), state });
+    Object.assign(reader, { fresh: false, entries: [], orders: new Map(), state });
     if (isNews || isTick) {
       reader.raw.write(`event: ${fresh ? 'snapshot' : 'changes'}\ndata: ${JSON.stringify(message)}\n\n`);
     }
@@ -115,14 +118,31 @@ export class Feed {
   }
 
   #row(order: Order) {
-    const trade = this.parts.trades.find(order);
+    const { accounts, books } = this.parts;
+    const { appId, sellerId } = order.payee ?? accounts.first;
+    const trade = books.of(sellerId).find(order);
     const { outTradeNo, product, subject, totalFen, notifyUrl, returnUrl, cashierId } = order;
-    const opened = { outTradeNo, product, subject, totalAmount: yuan(totalFen), notifyUrl, returnUrl };
+    const opened = {
+      appId,
+      sellerId,
+      outTradeNo,
+      product,
+      subject,
+      totalAmount: yuan(totalFen),
+      notifyUrl,
+      returnUrl,
+    };
     return {
       ...(trade === undefined ? { ...opened, status: 'OPENED', refunds: [] } : viewOf(trade)),
       undelivered: trade?.undelivered === true,
       cashier: `/cashier/${cashierId}`,
+      // Said only where there is a choice.
+      ...(accounts.areSeveral && { account: `${appId} · ${sellerId}` }),
     };
+  }
+
+  #entry({ sellerId, ...entry }: JournalEntry): Record<string, unknown> {
+    return { ...shown(entry), ...(this.parts.accounts.areSeveral && { sellerId }) };
   }
 }
 

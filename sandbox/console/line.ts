@@ -1,24 +1,18 @@
 import type { Flaw } from '../flaw';
 import type { CallEntry, Journal } from '../journal';
 
-/** Prints a line for every call: the method, the order, what became of the signature, the code. Nothing of the buyer. */
-export function printCalls(journal: Journal, print: (line: string) => void): void {
+/**
+ * Prints a line for every call: the method, the order, what became of the signature, the code; the seller where there are
+ * several. Nothing of the buyer.
+ */
+export function printCalls(journal: Journal, print: (line: string) => void, areSeveral: boolean): void {
   journal.follow((entry) => {
-    if (entry?.kind === 'call') print(lineOf(entry));
+    if (entry?.kind === 'call') print(lineOf(entry, areSeveral));
   });
 }
 
-function lineOf({
-  at,
-  method,
-  outTradeNo,
-  signature,
-  flaw,
-  fault,
-  code,
-  subCode,
-  httpStatus,
-}: CallEntry): string {
+function lineOf(entry: CallEntry, areSeveral: boolean): string {
+  const { at, method, sellerId, outTradeNo, signature, flaw, fault, code, subCode, httpStatus } = entry;
   const said = subCode ?? code ?? (httpStatus === undefined ? 'no answer' : `HTTP ${httpStatus}`);
   return [
     at.slice(11, 19),
@@ -27,6 +21,7 @@ function lineOf({
     verdict(signature, flaw),
     said,
     ...(fault === undefined ? [] : [`fault ${fault.mode}`]),
+    ...(areSeveral && sellerId !== undefined ? [`seller ${sellerId}`] : []),
   ].join('  ');
 }
 

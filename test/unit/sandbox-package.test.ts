@@ -382,6 +382,6 @@ describe('the guard', () => {
 
 it('a state file of another version is refused by its name and version', async () => {
   const stateFile = join(dir, 'state.jsonl');
-  writeFileSync(stateFile, '{"type":"version","version":2}\n');
-  await expect(startSandbox({ stateFile })).rejects.toThrow(/SANDBOX_STATE: .*state\.jsonl is of version 2/);
+  writeFileSync(stateFile, '{"type":"version","version":3}\n');
+  await expect(startSandbox({ stateFile })).rejects.toThrow(/SANDBOX_STATE: .*state\.jsonl is of version 3/);
 });
