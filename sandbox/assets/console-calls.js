@@ -52,7 +52,7 @@ function callItem(entry) {
     el('time', { datetime: entry.at, title: at }, at.slice(11)),
     el('span', { class: 'arrow', 'aria-hidden': 'true' }, ARROWS[entry.kind]),
     el('span', { class: 'title' }, titleOf(entry)),
-    el('span', { class: 'no' }, entry.outTradeNo ?? ''),
+    el('span', { class: 'no', title: entry.sellerId }, entry.outTradeNo ?? ''),
     marks,
   ];
   const node = el('li', { class: 'call', data: { kind: entry.kind } });
@@ -97,6 +97,7 @@ function detailsOf(entry) {
     return [
       ...block(words.expected, long(flaw?.expected)),
       ...block(flaw?.kind === 'altered' ? words.checked : words.got, long(flaw?.got)),
+      ...block(words.sellerId, entry.sellerId),
       ...block(words.question, entry.question),
       ...block(words.answer, entry.answer),
     ];
@@ -106,6 +107,7 @@ function detailsOf(entry) {
     act('replayNotification', { notifyId: entry.notifyId }, words.replay, entry.outTradeNo),
   );
   return [
+    ...block(words.sellerId, entry.sellerId),
     ...block(words.url, entry.url),
     ...block(words.notifyId, entry.notifyId),
     ...block(words.answer, entry.answer === undefined ? entry.error : replyOf(entry.answer)),

@@ -1,12 +1,17 @@
 import { act, beijingOf, byId, el, fill, say, SHOWN_MAX, words } from './console-dom.js';
 
-/** The orders shown, by number. */
+/** The orders shown, by number and seller. */
 export const trades = new Map();
+
+/** What tells an order apart: two sellers may have one of the same number. */
+export const keyOf = ({ outTradeNo, sellerId }) => `${outTradeNo}@${sellerId}`;
 
 /** One order in the list. It is changed, not made anew, so that the focus and what is open stay. */
 class TradeItem {
-  constructor(outTradeNo) {
+  constructor(row) {
+    const { outTradeNo, sellerId, account } = row;
     this.no = outTradeNo;
+    this.sellerId = sellerId;
     this.badge = el('span', { class: 'badge' });
     this.subject = el('span', { class: 'subject' });
     this.amount = el('span', { class: 'amount' });
@@ -17,7 +22,7 @@ class TradeItem {
     this.forgery = el('select', { name: 'kind' }, byId('forgeries').content.cloneNode(true));
     this.panel = el(
       'div',
-      { class: 'panel', hidden: true, id: `trade-${outTradeNo}` },
+      { class: 'panel', hidden: true, id: `trade-${keyOf(row)}` },
       this.facts,
       this.acts,
     );
@@ -29,6 +34,7 @@ class TradeItem {
       this.amount,
       this.subject,
       this.back,
+      account && el('span', { class: 'account', title: words.account }, account),
     );
     this.head.addEventListener('click', () => this.toggle());
     this.node = el('li', { class: 'trade' }, this.head, this.panel);
@@ -36,7 +42,7 @@ class TradeItem {
   }
 
   #build() {
-    const of = { outTradeNo: this.no };
+    const of = { outTradeNo: this.no, sellerId: this.sellerId };
     const button = (name, label, body = of, control = name) =>
       el(
         'button',
@@ -129,8 +135,8 @@ class TradeItem {
   }
 
   text() {
-    const { outTradeNo, tradeNo = '', subject } = this.row;
-    return `${outTradeNo} ${tradeNo} ${subject}`;
+    const { outTradeNo, tradeNo = '', subject, account = '' } = this.row;
+    return `${outTradeNo} ${tradeNo} ${subject} ${account}`;
   }
 }
 
@@ -140,6 +146,7 @@ function facts(row) {
   );
   const lines = [
     [words.tradeNo, row.tradeNo],
+    [words.account, row.account],
     [words.product, row.product],
     [words.created, beijingOf(row.createdAt)],
     [words.expires, row.status === 'WAIT_BUYER_PAY' ? beijingOf(row.expiresAt) : undefined],
@@ -156,18 +163,19 @@ function facts(row) {
 
 /** Shows an order, new or changed. */
 export function putTrade(row, isNews) {
-  const known = trades.get(row.outTradeNo);
-  const item = known ?? new TradeItem(row.outTradeNo);
+  const key = keyOf(row);
+  const known = trades.get(key);
+  const item = known ?? new TradeItem(row);
   const before = known?.row.status;
   item.update(row);
-  trades.set(row.outTradeNo, item);
+  trades.set(key, item);
   if (known === undefined) byId('trades').prepend(item.node);
   if (isNews && before !== row.status) say(`${row.outTradeNo}: ${words[row.status] ?? row.status}`);
   while (trades.size > SHOWN_MAX) dropTrade(trades.keys().next().value);
 }
 
 /** Shows an order no more. */
-export function dropTrade(no) {
-  trades.get(no)?.node.remove();
-  trades.delete(no);
+export function dropTrade(key) {
+  trades.get(key)?.node.remove();
+  trades.delete(key);
 }

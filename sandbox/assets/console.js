@@ -1,6 +1,6 @@
 import { act, beijing, byId, el, say, words } from './console-dom.js';
 import { calls, isProblem, putCall, titleOf } from './console-calls.js';
-import { dropTrade, putTrade, trades } from './console-trades.js';
+import { dropTrade, keyOf, putTrade, trades } from './console-trades.js';
 
 // ---- Finding ----
 
@@ -18,7 +18,8 @@ function refilter() {
     if (!item.node.hidden) tradesShown += 1;
   }
   for (const { entry, node } of calls) {
-    const text = `${entry.outTradeNo ?? ''} ${titleOf(entry)} ${entry.method ?? ''}`.toLowerCase();
+    const text =
+      `${entry.outTradeNo ?? ''} ${titleOf(entry)} ${entry.method ?? ''} ${entry.sellerId ?? ''}`.toLowerCase();
     node.hidden =
       !text.includes(wanted) ||
       !(kind === 'all' || kind === entry.kind || (kind === 'problem' && isProblem(entry)));
@@ -85,8 +86,8 @@ function draw() {
   const { isSnapshot, orders, entries } = waiting;
   waiting = undefined;
   if (isSnapshot) {
-    const kept = new Set(orders.map(({ outTradeNo }) => outTradeNo));
-    for (const no of [...trades.keys()]) if (!kept.has(no)) dropTrade(no);
+    const kept = new Set(orders.map(keyOf));
+    for (const key of [...trades.keys()]) if (!kept.has(key)) dropTrade(key);
     for (const { node } of calls.splice(0)) node.remove();
   }
   for (const row of orders) putTrade(row, !isSnapshot);
@@ -134,11 +135,12 @@ function count(id, number) {
 }
 
 function showState({ faults, down, latencyMs, pending }) {
-  const rules = faults.map(({ mode, method, outTradeNo, when = 'before', times, probability }) =>
+  const rules = faults.map(({ mode, method, outTradeNo, sellerId, when = 'before', times, probability }) =>
     [
       mode,
       method ?? words.anyMethod,
       outTradeNo,
+      sellerId,
       words[when],
       times !== undefined && `× ${times}`,
       probability !== undefined && `${probability * 100} %`,
@@ -231,9 +233,10 @@ function settings(lines) {
     });
 }
 
-async function showSetup() {
-  const response = await fetch('/setup', { headers: { accept: 'application/json' } });
+async function showSetup(query = '') {
+  const response = await fetch(`/setup${query}`, { headers: { accept: 'application/json' } });
   const setup = response.ok ? await response.json() : {};
+  offerAccounts(setup.accounts ?? []);
   const {
     appId,
     sellerId,
@@ -246,6 +249,7 @@ async function showSetup() {
     [words.gateway, setup.gateway ?? `${location.origin}/gateway.do`],
     [words.appId, appId],
     [words.sellerId, sellerId],
+    ['app_auth_token', setup.appAuthToken],
     [`${words.appPrivateKey} PKCS1`, appPrivateKey.pkcs1],
     [`${words.appPrivateKey} PKCS8`, appPrivateKey.pkcs8],
     [`${words.appPrivateKey} PKCS8 ${words.bare}`, appPrivateKey.barePkcs8],
@@ -260,12 +264,27 @@ async function showSetup() {
     const { install, code } = snippets.find(({ id }) => id === pick.value) ?? {};
     byId('settings').replaceChildren(...settings([...lines, [words.install, install], [pick.value, code]]));
   };
-  pick.append(
+  const { value: chosen } = pick;
+  pick.replaceChildren(
     ...snippets.map(({ id, language, client }) => el('option', { value: id }, `${language}: ${client}`)),
   );
-  pick.addEventListener('change', show);
+  if (chosen !== '') pick.value = chosen;
+  pick.onchange = show;
   pick.parentElement.hidden = snippets.length === 0;
   show();
+}
+
+/** A choice of accounts, where there are several. */
+function offerAccounts(accounts) {
+  const pick = byId('accounts');
+  if (accounts.length < 2 || pick.options.length > 0) return;
+  pick.append(
+    ...accounts.map(({ appId, sellerId }) =>
+      el('option', { value: `?app=${appId}&seller=${sellerId}` }, `${appId} · ${sellerId}`),
+    ),
+  );
+  pick.addEventListener('change', () => void showSetup(pick.value));
+  pick.parentElement.hidden = false;
 }
 
 void Promise.allSettled([hideWhatIsMissing(), showSetup()]);
