@@ -196,7 +196,12 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   // Not before the port is ours: until then another process may be writing the same state file.
   expiry.push(setInterval(() => parts.books.expire(), EXPIRY_EVERY_MS));
   parts.notifier.resume();
-  if (options.seed !== undefined) plant(parts, options.seed);
+  try {
+    if (options.seed !== undefined) plant(parts, options.seed);
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return {
     url,
     gateway: `${url}/gateway.do`,

@@ -72,58 +72,7 @@ describe('a genuine call', () => {
   });
 });
 
-describe('a flaw of the head', () => {
-  it.each<[string, Fields, Record<string, unknown>]>([
-    ['another application', { app_id: '2021' }, { kind: 'other', field: 'app_id', got: '2021' }],
-    ['no application', { app_id: '' }, { kind: 'missing', field: 'app_id' }],
-    ['no method', { method: '' }, { kind: 'missing', field: 'method' }],
-    ['an unknown method', { method: 'alipay.x' }, { kind: 'invalid', field: 'method', got: 'alipay.x' }],
-    ['no signature', { sign: '' }, { kind: 'missing', field: 'sign' }],
-    [
-      'an unknown signature type',
-      { sign_type: 'MD5' },
-      { kind: 'invalid', field: 'sign_type', expected: 'RSA2', got: 'MD5' },
-    ],
-    ['no time', { timestamp: '' }, { kind: 'missing', field: 'timestamp' }],
-    ['a time that is none', { timestamp: 'now' }, { kind: 'invalid', field: 'timestamp', got: 'now' }],
-    ['a clock that is off', { timestamp: '2020-01-01 00:00:00' }, { kind: 'clock', field: 'timestamp' }],
-    ['another version', { version: '2.0' }, { kind: 'invalid', field: 'version', expected: '1.0' }],
-    ['a charset that nobody reads', { charset: 'klingon' }, { kind: 'invalid', field: 'charset' }],
-    ['a token', { app_auth_token: 'x' }, { kind: 'other', field: 'app_auth_token', got: 'x' }],
-    ['a certificate', { app_cert_sn: 'x' }, { kind: 'other', field: 'app_cert_sn', got: 'x' }],
-  ])('names the field of %s, and leaves the signature alone', async (_, change, flaw) => {
-    const entry = await send({ ...head(), sign: 'eA==', ...change });
-    expect(entry.flaw).toMatchObject(flaw);
-    expect(entry.signature).toBeUndefined();
-  });
-});
-
 describe('a flaw of the content', () => {
-  it.each([
-    ['', { kind: 'missing', field: 'biz_content' }],
-    ['{', { kind: 'not-json', field: 'biz_content' }],
-    [JSON.stringify({ trade_no: {} }), { kind: 'invalid', field: 'biz_content.trade_no' }],
-  ])('names the field of %p', async (biz, flaw) => {
-    const fields = { ...head(), biz_content: biz };
-    const { biz_content, ...rest } = fields;
-    expect(await sendSigned(fields, sorted(biz_content === '' ? rest : fields))).toMatchObject({
-      signature: 'genuine',
-      flaw,
-    });
-  });
-
-  it('that is too large is answered as by the web server in front of Alipay, and the journal says why', async () => {
-    const response = await fetch(sandbox.gateway, {
-      method: 'POST',
-      body: new URLSearchParams({ biz_content: 'x'.repeat(1 << 20) }),
-    });
-    expect(response.status).toBe(413);
-    expect((await sandbox.control.journal()).at(-1)).toMatchObject({
-      httpStatus: 413,
-      flaw: { kind: 'too-large' },
-    });
-  });
-
   it('names the field of a pay page, and the page does too', async () => {
     const response = await fetch(shop.payUrl({ outTradeNo: no, totalAmount: '1e3' }));
     expect(await response.text()).toContain('biz_content.total_amount is not valid.');

@@ -68,10 +68,6 @@ describe('alipay.trade.query', () => {
     expect(answer['sendPayDate']).toBe(beijingTime(Date.parse(paidAt ?? '')));
     expect(answer).not.toHaveProperty('sellerId');
   });
-
-  it('needs one of the two numbers', async () => {
-    expect(await shop.call(QUERY, { nothing: 'x' })).toMatchObject({ subCode: 'ACQ.INVALID_PARAMETER' });
-  });
 });
 
 describe('alipay.trade.close', () => {
@@ -255,27 +251,6 @@ describe('alipay.trade.precreate', () => {
 });
 
 describe('a pay request', () => {
-  it.each([
-    ['out_trade_no', { outTradeNo: 'has-a-dash' }],
-    ['out_trade_no', { outTradeNo: 'x'.repeat(65) }],
-    ['total_amount', { totalAmount: '0' }],
-    ['total_amount', { totalAmount: '0.001' }],
-    ['total_amount', { totalAmount: '-1' }],
-    ['total_amount', { totalAmount: '1e3' }],
-    ['total_amount', { totalAmount: '100000000.01' }],
-    ['subject', { subject: 'a/b' }],
-    ['subject', { subject: 'a=b' }],
-    ['subject', { subject: 'a&b' }],
-    ['subject', { subject: 'x'.repeat(257) }],
-    ['time_expire', { timeExpire: '2026-13-01 00:00:00' }],
-    ['timeout_express', { timeoutExpress: '16d' }],
-    ['product_code', { productCode: 'QUICK_WAP_WAY' }],
-  ])('with a wrong %s is refused: %j', async (field, asked) => {
-    await expect(sandbox.control.open(shop.payUrl({ outTradeNo: no, ...asked }))).rejects.toThrow(
-      new RegExp(`ACQ.INVALID_PARAMETER.*${field}`),
-    );
-  });
-
   it.each(['0.01', '1', '1.5', '100000000.00'])('for %s yuan is taken', async (totalAmount) => {
     await expect(sandbox.control.open(shop.payUrl({ outTradeNo: no, totalAmount }))).resolves.toBe(no);
   });
@@ -324,39 +299,6 @@ describe('the wire', () => {
     const answer = await forged.exec(QUERY, { bizContent: { outTradeNo: no } }, { validateSign: true });
     expect(answer).toMatchObject({ code: '40002', subCode: 'isv.invalid-signature' });
     expect(String(answer['subMsg'])).toContain(`app_id=${sandbox.appId}&amp;biz_content={&quot;out_trade_no`);
-  });
-
-  it.each([
-    [{ timestamp: '2026-11-24T12:00:00' }, '40002', 'isv.invalid-timestamp'],
-    [{ timestamp: '2026-02-30 12:00:00' }, '40002', 'isv.invalid-timestamp'],
-    [{ timestamp: '' }, '40001', 'isv.missing-timestamp'],
-    [{ version: '2.0' }, '40002', 'isv.invalid-version'],
-    [{ charset: 'klingon' }, '40002', 'isv.invalid-charset'],
-  ])('refuses %j', async (params, code, subCode) => {
-    const answer = await (await shop.raw(QUERY, { outTradeNo: no }, params)).json();
-    expect(answer).toEqual({
-      alipay_trade_query_response: expect.objectContaining({ code, sub_code: subCode }),
-    });
-  });
-
-  it('refuses an unknown method in error_response, a missing one too, and says what it does not emulate', async () => {
-    expect(await (await shop.raw('trade.nothing', { outTradeNo: no })).json()).toHaveProperty(
-      'error_response.sub_code',
-      'isv.invalid-method',
-    );
-    expect(await (await shop.raw('alipay.trade.nothing', { outTradeNo: no })).json()).toHaveProperty(
-      'alipay_trade_nothing_response.sub_code',
-      'sandbox.not-emulated',
-    );
-    expect(await (await fetch(sandbox.gateway)).json()).toHaveProperty(
-      'error_response.sub_code',
-      'isv.missing-method',
-    );
-  });
-
-  it('refuses a call without biz_content', async () => {
-    const answer = await shop.sdk.exec(QUERY, {}, { validateSign: true });
-    expect(answer).toMatchObject({ code: '40001', subCode: 'isv.missing-biz-content' });
   });
 
   it('takes all parameters in the query, all in the body, or the absolute form of the target', async () => {
@@ -425,19 +367,6 @@ describe('the wire', () => {
     const old = new AlipaySdk({ ...config(), signType: 'RSA' });
     const answer = await old.exec(QUERY, { bizContent: { outTradeNo: no } }, { validateSign: true });
     expect(answer).toMatchObject({ subCode: 'ACQ.TRADE_NOT_EXIST' });
-  });
-
-  it('refuses a clock that is not in Beijing where that is wished', async () => {
-    const strict = await startSandbox({ maxClockSkewMs: 60_000 });
-    const strictShop = await Shop.open(strict);
-    const code = async (timestamp: string) =>
-      (await (await strictShop.raw(QUERY, { outTradeNo: no }, { timestamp })).text()).match(
-        /"sub_code":"([^"]+)"/,
-      )?.[1];
-    expect(await code(beijingTime(Date.now()))).toBe('ACQ.TRADE_NOT_EXIST');
-    expect(await code(beijingTime(Date.now() - 8 * 3_600_000))).toBe('isv.invalid-timestamp');
-    await strict.close();
-    await strictShop.close();
   });
 
   const pem = (key: ReturnType<typeof stranger>) => key.export({ type: 'pkcs8', format: 'pem' }).toString();

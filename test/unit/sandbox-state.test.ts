@@ -146,16 +146,6 @@ describe('a restart', () => {
     await second.close();
     expect(await (await start()).control.trade('S6')).toMatchObject({ status: 'TRADE_FINISHED' });
   });
-
-  it('names the line that cannot be read where it is not the last', async () => {
-    writeFileSync(join(dir, 'state.jsonl'), 'garbage\n{}\n');
-    await expect(start()).rejects.toThrow(/SANDBOX_STATE: line 1 of .*state\.jsonl/);
-  });
-});
-
-it('a busy port is named', async () => {
-  const port = Number(new URL((await start()).url).port);
-  await expect(startSandbox({ port })).rejects.toThrow(`PORT_BUSY: port ${port}`);
 });
 
 describe('the control API over HTTP', () => {
