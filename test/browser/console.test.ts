@@ -41,12 +41,15 @@ describeInBrowser('the console in a browser', () => {
   });
 
   /** Opens the console, and says what went wrong in it. */
-  async function openConsole(options: Parameters<typeof openPage>[1] = DESK): Promise<Page> {
+  async function openConsole(
+    options: Parameters<typeof openPage>[1] = DESK,
+    { url }: Pick<Sandbox, 'url'> = sandbox,
+  ): Promise<Page> {
     const page = await openPage(browser, options);
     page.on('pageerror', (error) => {
       throw error;
     });
-    await page.goto(sandbox.url);
+    await page.goto(url);
     await page.locator('#live[data-live=yes]').waitFor();
     return page;
   }
@@ -197,6 +200,36 @@ describeInBrowser('the console in a browser', () => {
       await tradeOf(page).locator('.badge', { hasText: 'closed' }).waitFor();
     }
     await expect(sandbox.control.expire(no)).rejects.toThrow('ACQ.TRADE_STATUS_ERROR');
+  });
+
+  it('shows whose a trade is where there are several accounts, and what each has to set', async () => {
+    const other = { appId: '2021000000000001', sellerId: '2088000000000001' };
+    const waiting = { outTradeNo: no, totalAmount: '5.00', status: 'WAIT_BUYER_PAY' } as const;
+    const two = await startSandbox({
+      accounts: [other],
+      seed: { orders: [waiting, { ...waiting, sellerId: other.sellerId }] },
+    });
+    try {
+      const page = await openConsole(DESK, two);
+      const { appId, sellerId } = two;
+      const labels = [`${appId} · ${sellerId}`, `${other.appId} · ${other.sellerId}`];
+      const trades = labels.map((label) => page.locator('.trade', { hasText: label }));
+      for (const trade of trades) await trade.waitFor();
+      expect(await trades[0]?.count()).toBe(1);
+
+      await trades[1]?.locator('button.head').click();
+      await trades[1]?.locator('button[data-act=close]').click();
+      await trades[1]?.locator('.badge', { hasText: 'closed' }).waitFor();
+      expect(await trades[0]?.locator('.badge').innerText()).toBe('waiting');
+
+      await page.locator('button[data-tool=setup]').click();
+      await page.locator('#settings code', { hasText: appId }).first().waitFor();
+      await page.locator('#accounts').selectOption({ label: labels[1] ?? '' });
+      await page.locator('#settings code', { hasText: other.appId }).first().waitFor();
+      expect(await page.locator('#settings code', { hasText: appId }).count()).toBe(0);
+    } finally {
+      await two.close();
+    }
   });
 
   it('sets faults and takes them back', async () => {
