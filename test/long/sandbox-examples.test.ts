@@ -41,14 +41,24 @@ function itWhere(language: string, prepare: () => void): typeof it | typeof it.s
     prepare();
     return it;
   } catch (error) {
-    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    process.stderr.write(`Skipped: the sandbox's examples in ${language}. ${why}\n`);
+    process.stderr.write(`Skipped: the sandbox's examples in ${language}. ${reasonOf(error)}\n`);
     return it.skip;
   }
 }
 
 const runNow = (cwd: string, command: string, ...args: string[]): void =>
-  void execFileSync(command, args, { cwd, stdio: 'ignore', timeout: 3 * MINUTE });
+  void execFileSync(command, args, { cwd, stdio: 'pipe', timeout: 3 * MINUTE });
+
+/** The command that failed, and what it said of that. */
+function reasonOf(error: unknown): string {
+  const { message, stdout, stderr } = error as Error & Record<'stdout' | 'stderr', Buffer | null>;
+  const said = `${stderr?.toString() ?? ''}\n${stdout?.toString() ?? ''}`
+    .split('\n')
+    .filter((line) => line.trim() !== '');
+  return [message.split('\n')[0], said.find((line) => /\berror\b/i.test(line)) ?? said.at(-1)]
+    .filter(Boolean)
+    .join(': ');
+}
 
 /** A folder of its own, which holds an example. */
 function copyOf(name: string): string {
@@ -67,7 +77,7 @@ async function payBySnippet(
 ): Promise<string> {
   const code = sandbox.setup.snippets.find((snippet) => snippet.id === id)?.code ?? '';
   writeFileSync(join(cwd, file), code);
-  const running = promisify(execFile)(command, args, { cwd, timeout: MINUTE });
+  const running = promisify(execFile)(command, args, { cwd, timeout: 2 * MINUTE });
   const heard = { said: '', settled: false };
   running.child.stdout?.on('data', (chunk: Buffer | string) => (heard.said += chunk.toString()));
   const done = running.finally(() => (heard.settled = true));
@@ -109,7 +119,7 @@ describe('Node', () => {
         'TRADE_SUCCESS',
       );
     },
-    2 * MINUTE,
+    3 * MINUTE,
   );
 });
 
@@ -155,15 +165,28 @@ describe('Go', () => {
 
 describe('Java', () => {
   const here = copyOf('junit');
+  const libraries = join(here, 'lib');
+  // Only what needs the network: a sample that does not compile is no reason to skip.
   const itInJava = itWhere('Java', () =>
-    runNow(here, 'mvn', '--quiet', '--batch-mode', 'test-compile', 'surefire:help'),
+    runNow(
+      here,
+      'mvn',
+      '--quiet',
+      '--batch-mode',
+      'dependency:copy-dependencies',
+      `-DoutputDirectory=${libraries}`,
+    ),
   );
 
   itInJava(
-    'runs the suite for JUnit',
+    'runs the suite for JUnit, and pays by the snippet',
     async () => {
       await run(here, 'mvn', '--quiet', '--batch-mode', 'test');
       expect(existsSync(join(here, 'target', 'surefire-reports', 'TEST-PaymentTest.xml'))).toBe(true);
+      const libs = join(libraries, '*');
+      expect(await payBySnippet('java', 'Pay.java', here, 'java', '-cp', libs, 'Pay.java')).toContain(
+        'TRADE_SUCCESS',
+      );
     },
     8 * MINUTE,
   );
