@@ -67,10 +67,10 @@ export class Buyer {
   }
 }
 
-// The form that alipay-sdk's pageExecute('POST') returns is submitted as a browser would.
+// The form that a client's pageExecute('POST') returns is submitted as a browser would.
 function readPayRequest(payUrl: string): { address: URL; form: string } {
-  const action = /<form action="([^"]+)"/.exec(payUrl)?.[1];
-  const isOrderString = !/^https?:/.test(payUrl) && /(^|&)method=/.test(payUrl);
+  const action = /<form [^>]*\baction="([^"]+)"/.exec(payUrl)?.[1];
+  const isOrderString = action === undefined && !/^https?:/.test(payUrl) && /(^|&)method=/.test(payUrl);
   const address = isOrderString ? `http://phone/gateway.do?${payUrl}` : (action ?? payUrl);
   if (!URL.canParse(address)) throw new Refusal('INVALID_INPUT', 'not a pay URL');
   const inputs =

@@ -265,6 +265,20 @@ describe('a pay request', () => {
     expect(await sandbox.control.pay(no)).toMatchObject({ subject: 'A "quoted" book 书' });
   });
 
+  it('opens from the POST form of the SDKs for Java and Python, which begins otherwise', async () => {
+    const form = shop.sdk.pageExecute('alipay.trade.page.pay', 'POST', {
+      bizContent: shop.biz({ outTradeNo: no }),
+    });
+    const [, method, rest] = /\?(method=[^&]+)&([^"]+)"/.exec(form) ?? [];
+    const [, inputs] = /(<input [^]*>)\s*<\/form>/.exec(form) ?? [];
+    const action = `${sandbox.gateway}?${rest}&${method}`;
+    expect(
+      await sandbox.control.open(
+        `<form name="punchout_form" method="post" action="${action}">\n${inputs}\n</form>`,
+      ),
+    ).toBe(no);
+  });
+
   it('that was tampered with does not open', async () => {
     const url = shop.payUrl({ outTradeNo: no }).replace('12.30', '00.01');
     await expect(sandbox.control.open(url)).rejects.toThrow('isv.invalid-signature');
