@@ -1,10 +1,11 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startSandbox, type Sandbox } from '../../sandbox';
+import { reasonOf, runNow } from './foreign/preparation';
 
 // What the sandbox hands out is run as a stranger runs it: the sample suites, and the snippets of `/setup`. A language whose
 // runtime or packages are not here is skipped with a word.
@@ -44,20 +45,6 @@ function itWhere(language: string, prepare: () => void): typeof it | typeof it.s
     process.stderr.write(`Skipped: the sandbox's examples in ${language}. ${reasonOf(error)}\n`);
     return it.skip;
   }
-}
-
-const runNow = (cwd: string, command: string, ...args: string[]): void =>
-  void execFileSync(command, args, { cwd, stdio: 'pipe', timeout: 3 * MINUTE });
-
-/** The command that failed, and what it said of that. */
-function reasonOf(error: unknown): string {
-  const { message, stdout, stderr } = error as Error & Record<'stdout' | 'stderr', Buffer | null>;
-  const said = `${stderr?.toString() ?? ''}\n${stdout?.toString() ?? ''}`
-    .split('\n')
-    .filter((line) => line.trim() !== '');
-  return [message.split('\n')[0], said.find((line) => /\berror\b/i.test(line)) ?? said.at(-1)]
-    .filter(Boolean)
-    .join(': ');
 }
 
 /** A folder of its own, which holds an example. */

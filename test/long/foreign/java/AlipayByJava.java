@@ -15,13 +15,16 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.net.URLDecoder;
+import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 
 /**
- * A merchant that knows nothing but Alipay's official SDK. It reads one JSON command a line from its standard input, and
- * answers each with one line of JSON; whatever the SDK throws is answered as {"refused": why}.
+ * A merchant that knows nothing but Alipay's official SDK. What commands and answers are: ../clients.ts. It signs in Alipay's
+ * place, too.
  */
 public final class AlipayByJava {
   private AlipayByJava() {}
@@ -33,7 +36,7 @@ public final class AlipayByJava {
     }
   }
 
-  private static JSONObject answer(JSONObject command) {
+  private static JSONObject answer(JSONObject command) throws IOException {
     try {
       return carryOut(command);
     } catch (AlipayApiException refusal) {
@@ -41,19 +44,14 @@ public final class AlipayByJava {
     }
   }
 
-  private static JSONObject carryOut(JSONObject command) throws AlipayApiException {
-    String biz = command.getString("biz");
+  private static JSONObject carryOut(JSONObject command) throws AlipayApiException, IOException {
     switch (command.getString("do")) {
-      case "query":
-        return call(command, query(biz));
-      case "close":
-        return call(command, close(biz));
-      case "refund":
-        return call(command, refund(biz));
-      case "refundQuery":
-        return call(command, refundQuery(biz));
       case "payUrl":
-        return payUrl(command, biz);
+        return page(command, "GET");
+      case "payForm":
+        return page(command, "POST");
+      case "call":
+        return call(command, requestOf(command.getString("method"), command.getString("biz")));
       case "checkNotification":
         return checkNotification(command);
       case "sign":
@@ -62,6 +60,21 @@ public final class AlipayByJava {
         return signNotification(command);
       default:
         throw new IllegalArgumentException("no such command: " + command);
+    }
+  }
+
+  private static AlipayRequest<?> requestOf(String method, String biz) {
+    switch (method) {
+      case "alipay.trade.query":
+        return query(biz);
+      case "alipay.trade.close":
+        return close(biz);
+      case "alipay.trade.refund":
+        return refund(biz);
+      case "alipay.trade.fastpay.refund.query":
+        return refundQuery(biz);
+      default:
+        throw new IllegalArgumentException("no such method: " + method);
     }
   }
 
@@ -93,14 +106,14 @@ public final class AlipayByJava {
       throws AlipayApiException {
     AlipayClient client = clientOf(command);
     T response = certificatesOf(command) == null ? client.execute(request) : client.certificateExecute(request);
-    return new JSONObject().fluentPut("success", response.isSuccess()).fluentPut("body", response.getBody());
+    return new JSONObject().fluentPut("answer", JSONObject.parseObject(response.getBody()));
   }
 
-  private static JSONObject payUrl(JSONObject command, String biz) throws AlipayApiException {
+  private static JSONObject page(JSONObject command, String httpMethod) throws AlipayApiException {
     AlipayTradePagePayRequest request = new AlipayTradePagePayRequest();
     request.setNotifyUrl(command.getString("notifyUrl"));
-    request.setBizContent(biz);
-    return new JSONObject().fluentPut("url", clientOf(command).pageExecute(request, "GET").getBody());
+    request.setBizContent(command.getString("biz"));
+    return new JSONObject().fluentPut("page", clientOf(command).pageExecute(request, httpMethod).getBody());
   }
 
   private static AlipayClient clientOf(JSONObject command) throws AlipayApiException {
@@ -108,7 +121,7 @@ public final class AlipayByJava {
     AlipayConfig config = new AlipayConfig();
     config.setServerUrl(merchant.getString("gateway"));
     config.setAppId(merchant.getString("appId"));
-    config.setPrivateKey(merchant.getString("privateKey"));
+    config.setPrivateKey(merchant.getJSONObject("privateKey").getString("barePkcs8"));
     JSONObject certificates = certificatesOf(command);
     if (certificates == null) {
       config.setAlipayPublicKey(merchant.getString("alipayPublicKey"));
@@ -118,8 +131,8 @@ public final class AlipayByJava {
       config.setRootCertContent(certificates.getString("root"));
     }
     config.setFormat("json");
-    config.setCharset("UTF-8");
-    config.setSignType("RSA2");
+    config.setCharset(merchant.getString("charset"));
+    config.setSignType(merchant.getString("signType"));
     return new DefaultAlipayClient(config);
   }
 
@@ -128,27 +141,31 @@ public final class AlipayByJava {
     return command.getJSONObject("merchant").getJSONObject("certificates");
   }
 
-  private static JSONObject checkNotification(JSONObject command) throws AlipayApiException {
-    Map<String, String> fields = fieldsOf(command.getString("form"));
-    String certificate = command.getString("alipayCertPath");
-    boolean genuine =
-        certificate == null
-            ? AlipaySignature.rsaCheckV1(fields, command.getString("alipayPublicKey"), "UTF-8", "RSA2")
-            : AlipaySignature.rsaCertCheckV1(fields, certificate, "UTF-8", "RSA2");
+  private static JSONObject checkNotification(JSONObject command) throws AlipayApiException, IOException {
+    JSONObject merchant = command.getJSONObject("merchant");
+    String charset = merchant.getString("charset");
+    String signType = merchant.getString("signType");
+    Map<String, String> fields = fieldsOf(command.getString("form"), Charset.forName(charset));
+    JSONObject certificates = certificatesOf(command);
+    boolean genuine;
+    if (certificates == null) {
+      genuine = AlipaySignature.rsaCheckV1(fields, merchant.getString("alipayPublicKey"), charset, signType);
+    } else {
+      Path file = Files.writeString(Files.createTempFile("alipay", ".crt"), certificates.getString("alipay"));
+      genuine = AlipaySignature.rsaCertCheckV1(fields, file.toString(), charset, signType);
+      Files.delete(file);
+    }
     return new JSONObject().fluentPut("genuine", genuine);
   }
 
-  private static Map<String, String> fieldsOf(String form) {
+  private static Map<String, String> fieldsOf(String form, Charset charset) {
     Map<String, String> fields = new HashMap<>();
     for (String pair : form.split("&")) {
       int middle = pair.indexOf('=');
-      fields.put(decode(pair.substring(0, middle)), decode(pair.substring(middle + 1)));
+      fields.put(
+          URLDecoder.decode(pair.substring(0, middle), charset), URLDecoder.decode(pair.substring(middle + 1), charset));
     }
     return fields;
-  }
-
-  private static String decode(String text) {
-    return URLDecoder.decode(text, StandardCharsets.UTF_8);
   }
 
   private static JSONObject sign(JSONObject command) throws AlipayApiException {
