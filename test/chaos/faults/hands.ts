@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { rows } from '../../../db/connect';
 import { query } from '../../../dev/postgres';
@@ -58,7 +59,11 @@ export const HAND_FAULTS: readonly Fault[] = [
     name: '1,000 expired orders wait',
     takes: ['postgres'],
     seconds: [1, 1],
-    strike: async ({ db }, chance) => over(await insertExpired(db, String(chance.below(2 ** 31)))),
+    strike: async ({ db }, chance) => {
+      const batch = `expired-${chance.below(2 ** 31)}`;
+      const inserted = await insertExpired(db, batch);
+      return { end: () => untilClosed(db, batch).then(() => inserted) };
+    },
   },
   {
     name: 'Postgres read-only',
@@ -83,13 +88,27 @@ async function insertExpired(db: World['db'], batch: string): Promise<number> {
     db,
     `WITH expired AS (
        INSERT INTO orders (id, subject, total_amount, merchant, created_at, expires_at)
-       SELECT 'expired-' || :batch || '-' || n, 'tea', 12.30, :merchant, now() - interval '2 hours', now() - interval '1 minute'
+       SELECT :batch || '-' || n, 'tea', 12.30, :merchant, now() - interval '2 hours', now() - interval '1 minute'
        FROM generate_series(1, 1000) AS n RETURNING id, total_amount, merchant, created_at)
      INSERT INTO payments (out_trade_no, order_id, total_amount, merchant, created_at, checked_out_at)
      SELECT replace(id, '-', '_'), id, total_amount, merchant, created_at, created_at FROM expired RETURNING order_id`,
     { batch, merchant: `${DEFAULT_APP_ID}/${DEFAULT_SELLER_ID}` },
   );
   return inserted.length;
+}
+
+/** The backlog is over when the sweep has closed it, or after two minutes: what is open then is for the rules to say. */
+async function untilClosed(db: World['db'], batch: string): Promise<void> {
+  const deadline = Date.now() + 120_000;
+  while (Date.now() < deadline) {
+    const open = await rows(
+      db,
+      `SELECT 1 FROM orders WHERE status = 'UNPAID' AND expires_at <= now() AND id LIKE :batch || '-%' LIMIT 1`,
+      { batch },
+    ).catch(() => [undefined]);
+    if (open.length === 0) return;
+    await sleep(1_000);
+  }
 }
 
 /** As where a full disk, or a failover, leaves it: it reads and does not write. */
