@@ -244,15 +244,18 @@ const LONGEST_PAUSE_S: Record<Exclude<HoldReason, 'decision'>, number> = {
   recording: 3_600,
 };
 
-/** Keeps the sweep from asking about an UNPAID order for a pause that doubles each time, from 30 s. */
+/**
+ * Keeps the sweep from asking about an UNPAID order for a pause that doubles each time, from 30 s. Because of a merchant that was
+ * resumed meanwhile it is not held.
+ */
 export async function holdOrder(db: Database, orderId: string, reason: HoldReason): Promise<void> {
   if (reason === 'decision') return holdForDecision(db, orderId);
   await rows(
     db,
-    `UPDATE :schema:.orders SET holds = holds + 1,
+    `UPDATE :schema:.orders o SET holds = holds + 1,
        held_until = now() + LEAST(:first * power(2, LEAST(holds, 20)), :longest) * interval '1 second'
-     WHERE id = :orderId AND status = 'UNPAID'`,
-    { orderId, first: FIRST_PAUSE_S, longest: LONGEST_PAUSE_S[reason] },
+     WHERE id = :orderId AND status = 'UNPAID' AND (CAST(:reason AS text) <> 'pause' OR ${merchantPaused('o.merchant')})`,
+    { orderId, reason, first: FIRST_PAUSE_S, longest: LONGEST_PAUSE_S[reason] },
   );
 }
 
