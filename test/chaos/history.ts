@@ -12,6 +12,9 @@ export interface Call {
   code: string;
 }
 
+/** The fault by whose hand runs fail: a build that can replay none of the others'. */
+export const BAD_BUILD = 'a worker of a bad build';
+
 /** A fault, from when to when. */
 export interface Window {
   name: string;

@@ -10,7 +10,7 @@ export { NO_WITNESS, about, readFacts } from './facts';
 export type { Facts, Promises, Witness } from './facts';
 export { timelineOf } from './timeline';
 
-/** What must hold, rule by rule of design.md. */
+/** What must hold, rule by rule of docs/money.md. */
 export const RULES: readonly Rule[] = [...MONEY_RULES, ...STATUS_RULES, ...TELLING_RULES, ...WORK_RULES];
 
 /** A rule that does not hold, and where. */

@@ -5,10 +5,10 @@ import type { EventFact, Facts, PaymentFact } from './facts';
 /** What a broken rule comes to. */
 export type Harm = 'lost' | 'doubled' | 'wrong' | 'stuck';
 
-/** One promise of design.md, checked. */
+/** One promise of docs/money.md, checked. */
 export interface Rule {
   name: string;
-  /** What it says, in design.md's words and numbers. */
+  /** What it says, after the number of the rule there. */
   says: string;
   harm: Harm;
   /** Judged only once nothing moves any more. */
@@ -55,6 +55,10 @@ export class Books {
 
 export const inReview = ({ status, reviewReason }: PaymentFact): boolean =>
   status === 'REVIEW' || reviewReason !== null;
+
+/** Nothing is left to do. */
+export const isSettled = (payment: PaymentFact): boolean =>
+  !inReview(payment) && ['PAID', 'CLOSED', 'REFUNDED'].includes(payment.status);
 
 /** In the order in which they come; Node 20 has no Map.groupBy. */
 export function grouped<Key, One>(all: readonly One[], keyOf: (one: One) => Key): Map<Key, One[]> {

@@ -1,8 +1,10 @@
 import { WORKFLOWS, paymentWorkflowId } from '../../../workflows/messages';
 import { ERRORS } from '../../../workflows/errors';
 import type { Window } from '../history';
+import { BAD_BUILD } from '../history';
+import type { PaymentFact } from './facts';
 import type { Rule } from './rule';
-import { grouped, inReview } from './rule';
+import { grouped, inReview, isSettled } from './rule';
 
 /** So long after a fault nothing of it should be felt; so long must it be quiet then to say anything. */
 const QUIET_AFTER_MS = 12_000;
@@ -23,13 +25,17 @@ function quietStretches(windows: readonly Window[]): { from: number; to: number 
 export const WORK_RULES: readonly Rule[] = [
   {
     name: 'no run is stuck',
-    says: '10: none fails, and at rest only reviews run on',
+    says: '10: none fails, and at rest only reviews run on; what a bad build has failed is begun anew where something is left to do',
     harm: 'stuck',
-    *broken({ runs, atRest }, books) {
-      const waiting = new Set(
-        [...books.payments.values()].filter(inReview).map(({ outTradeNo }) => paymentWorkflowId(outTradeNo)),
-      );
+    *broken({ runs, atRest, witness: { windows } }, books) {
+      const idsOf = (payments: readonly PaymentFact[]): Set<string> =>
+        new Set(payments.map(({ outTradeNo }) => paymentWorkflowId(outTradeNo)));
+      const payments = [...books.payments.values()];
+      const waiting = idsOf(payments.filter(inReview));
+      const hadBadBuild = windows.some(({ name }) => name === BAD_BUILD);
+      const mayHaveFailed = idsOf(hadBadBuild ? payments.filter(isSettled) : []);
       for (const { workflowId, type, status } of runs) {
+        if (status === 'FAILED' && mayHaveFailed.has(workflowId)) continue;
         // A close that is refused says so by its failure.
         if (status !== 'RUNNING' && type !== WORKFLOWS.closeOrder)
           yield { how: `${workflowId} (${type}) has ${status}` };

@@ -20,9 +20,12 @@ async function someRuns({ temporal }: World, chance: Chance, most: number): Prom
   return chance.shuffled(ids).slice(0, most);
 }
 
-/** How many of these were done; a run may have ended since it was listed. */
+/** How many of these were done; a run may have ended since it was listed. @throws what the first says, where none was */
 async function countDone(acts: readonly Promise<unknown>[]): Promise<number> {
-  return (await Promise.allSettled(acts)).filter(({ status }) => status === 'fulfilled').length;
+  const ended = await Promise.allSettled(acts);
+  const done = ended.filter(({ status }) => status === 'fulfilled').length;
+  if (done === 0) await Promise.any(acts);
+  return done;
 }
 
 /** Returns how many there were. */

@@ -1,5 +1,6 @@
 import { TASK_QUEUES } from '../../../workflows/messages';
 import type { Chance } from '../chance';
+import { BAD_BUILD } from '../history';
 import type { Oddity, Worker, World } from '../world';
 import type { Fault, Struck } from './fault';
 
@@ -41,7 +42,7 @@ export const ODDITIES: readonly Fault[] = [
       odd(workflowWorker(world, chance), { CHAOS_BUNDLE: world.bundles.rebuilt }, 'rebuilt'),
   },
   {
-    name: 'a worker of a bad build',
+    name: BAD_BUILD,
     takes: ['workers'],
     seconds: [3, 8],
     strike: (world, chance) =>
