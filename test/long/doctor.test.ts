@@ -17,7 +17,7 @@ import type { Shop } from '../support';
 import { freshDatabase, openShop, temporalAddress, temporalCli, waitFor, workflowBundle } from '../support';
 import { query } from '../../dev/postgres';
 import { parsePrivateKey } from '../../worker/keys';
-import { environmentOf } from './operator';
+import { environmentOf } from '../integration/operator';
 
 /** Nothing listens here. */
 const CLOSED_PORT = 18_010;

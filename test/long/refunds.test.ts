@@ -9,7 +9,7 @@ import type { PaymentState, RefundState } from '../../workflows/messages';
 import { QUERIES, paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { inActivity, openShop, waitFor } from '../support';
-import { Story } from './story';
+import { Story } from '../integration/story';
 
 const REFUND = 'alipay.trade.refund';
 

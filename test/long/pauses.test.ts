@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { correctMerchant } from '../../db/merchants';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
-import { durableAlipay, environmentOf } from './operator';
-import { Story } from './story';
+import { durableAlipay, environmentOf } from '../integration/operator';
+import { Story } from '../integration/story';
 
 const WHO = { actor: 'anna', reason: 'a bad day' };
 const BOOKS = { appId: '2021000000000001', sellerId: '2088000000000001' };
