@@ -68,8 +68,8 @@ interface Client {
   run: Command;
 }
 
-// Small and fast to start.
-const JAVA = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+// Small and fast to start; and the SDK reads and writes some bytes in the platform's encoding, ASCII where no locale is set.
+const JAVA = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dfile.encoding=UTF-8'];
 
 const pip = (version: string): Command => {
   return ['python3', '-m', 'pip', 'install', '--quiet', '--target', 'packages', version];
@@ -95,7 +95,7 @@ export const CLIENTS: Readonly<Record<string, Client>> = {
     falseSignature: /(sign|cert) check fail/,
     needs: [['javac', '--version']],
     fetch: [['mvn', '--quiet', '--batch-mode', 'dependency:copy-dependencies', '-DoutputDirectory=lib']],
-    build: [['javac', '-cp', join('lib', '*'), 'AlipayByJava.java']],
+    build: [['javac', '-encoding', 'UTF-8', '-cp', join('lib', '*'), 'AlipayByJava.java']],
     run: ['java', ...JAVA, '-cp', ['.', join('lib', '*')].join(delimiter), 'AlipayByJava'],
   },
   'Node, alipay-sdk': {
