@@ -9,12 +9,16 @@ import type { World } from '../world';
 import type { Fault, Struck } from './fault';
 import { over } from './fault';
 
+/** Where workers lag behind, what was started later has not begun. */
+const BEGUN_AFTER_MS = 4_000;
+
 /** Some runs under way of payments. */
 async function someRuns({ temporal }: World, chance: Chance, most: number): Promise<string[]> {
+  const before = new Date(Date.now() - BEGUN_AFTER_MS).toISOString();
   const { executions } = await temporal.workflowService.listWorkflowExecutions({
     namespace: temporal.options.namespace,
-    pageSize: 100,
-    query: `ExecutionStatus = "Running" AND WorkflowType = "${WORKFLOWS.confirmPayment}"`,
+    pageSize: 1_000,
+    query: `ExecutionStatus = "Running" AND WorkflowType = "${WORKFLOWS.confirmPayment}" AND StartTime < "${before}"`,
   });
   const ids = executions.map(({ execution }) => execution?.workflowId ?? '');
   return chance.shuffled(ids).slice(0, most);
