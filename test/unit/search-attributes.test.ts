@@ -47,7 +47,7 @@ async function register({ connection }: { connection: AttributeServices }): Prom
 }
 
 describe('a worker that starts', () => {
-  it('registers what lacks, and says so', async () => {
+  it('registers missing attributes, and says so', async () => {
     const server = serverOf({ list: () => Promise.resolve({ OutTradeNo: 2 }) });
     expect(await register(server)).toContain('"missing":["OrderId","PaymentStatus"]');
     expect(server.calls).toEqual(['list', 'add']);

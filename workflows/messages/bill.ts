@@ -5,7 +5,7 @@
  * - `payment-unrecorded`: paid there, UNPAID here. `payment-late`: paid there, CLOSED here.
  * - `refund-unrecorded`: given back there, and not DONE here.
  * - `…-unknown`: no such payment here, and not known to be of another application of the seller.
- * - `…-differs`: another amount. `…-absent`: here, and in no bill. `…-doubled`: a line that stands there twice.
+ * - `…-differs`: another amount. `…-absent`: here, and in no bill. `…-doubled`: a line that the bill has twice.
  * - `not-understood`: a line that is neither a payment nor a refund.
  */
 export const DISCREPANCY_KINDS = [
