@@ -1,25 +1,25 @@
 import { createPrivateKey, randomUUID } from 'node:crypto';
-import { payeeOf, type Accounts, type AccountView } from './accounts';
-import type { Books, OrderRef } from './books';
+import type { Accounts, AccountView } from './accounts';
+import type { Books } from './books';
 import { Buyer } from './buyer';
 import type { BillFaults } from './bill';
 import type { Bills } from './bills';
 import { spki, type Certificates } from './certificates';
 import type { Clock } from './clock';
-import { FORGERIES, forgedForm, type ForgeKind } from './forge';
+import type { ForgeKind } from './forge';
 import type { Faults, FaultRule } from './faults';
 import type { Gateway } from './gateway';
+import { Hand, type HandDelivery } from './hand';
 import { exportIncident, replayIncident, type Incident, type Replay } from './incident';
 import type { Journal, JournalEntry } from './journal';
 import { makeKeyPair } from './keys';
 import { readYuan } from './money';
-import { formOf, inventedFields, noticeFields, signNotice } from './notification';
-import type { DeliveryOutcome, Notice, Notifier, NotifierFaults } from './notifier';
+import type { Notifier, NotifierFaults } from './notifier';
 import { Refusal } from './refusal';
 import { plant, type Seed } from './seed';
 import type { Store } from './store';
 import { viewOf, type TradeView } from './trade-view';
-import { refundedFen, type Order, type Trade, type TradeEvent, type Trades } from './trades';
+import { refundedFen, type Trade, type TradeEvent, type Trades } from './trades';
 import type { TradeStatus } from './trades';
 
 /** One line of the sandbox's books: integer fen. */
@@ -35,15 +35,6 @@ export interface LedgerLine {
 /** Whose order is meant: needed only where several sellers have one of that number. */
 export interface Whose {
   sellerId?: string;
-}
-
-/** What came of a notification that was sent by hand. */
-export interface HandDelivery {
-  /** HTTP 200 and exactly `success`. */
-  accepted: boolean;
-  status?: number;
-  body?: string;
-  error?: string;
 }
 
 /** How refunds behave beside the gateway's faults. Absent fields stay as they are. */
@@ -334,72 +325,4 @@ function ledgerLine(trade: Trade): LedgerLine {
     paidFen: trade.paidAt === undefined ? 0 : trade.order.totalFen,
     refundedFen: refundedFen(trade),
   };
-}
-
-/** Notifications sent by hand, true and forged. */
-class Hand {
-  constructor(private readonly parts: ControlParts) {}
-
-  async notify(ref: OrderRef, overrides: Record<string, string>, url?: string): Promise<HandDelivery> {
-    const { accounts, now } = this.parts;
-    const notice = this.#notice(ref, url);
-    const { sign, ...changes } = overrides;
-    const fields = Object.fromEntries(
-      Object.entries({ ...notice.fields, ...changes }).filter(([, value]) => value !== ''),
-    );
-    const signed = signNotice(fields, accounts.alipayPrivate, now());
-    return this.#send({ ...notice, fields }, formOf(sign === undefined ? signed : { ...signed, sign }));
-  }
-
-  async forge(kind: ForgeKind, ref: OrderRef, url?: string): Promise<HandDelivery> {
-    if (!FORGERIES.includes(kind))
-      throw new Refusal('INVALID_INPUT', `no forgery is called ${kind as string}`);
-    const notice = this.#notice(ref, url);
-    const form = forgedForm(kind, notice.fields, notice.totalFen, this.parts.accounts, this.parts.now());
-    return this.#send(notice, form, kind);
-  }
-
-  async #send(notice: Notice, form: string, fault?: string): Promise<HandDelivery> {
-    return handDelivery(await this.parts.notifier.send(notice, form, 1, fault));
-  }
-
-  async replay(notifyId: string): Promise<HandDelivery> {
-    return handDelivery(await this.parts.notifier.replay(notifyId));
-  }
-
-  #notice(ref: OrderRef, url?: string): Notice {
-    const { books, accounts, now } = this.parts;
-    const { outTradeNo } = ref;
-    const trades = books.holding(ref);
-    const trade = trades.find({ outTradeNo });
-    const order = trades.order(outTradeNo) ?? this.#strangersOrder(ref);
-    const target = url ?? order.notifyUrl;
-    if (target === undefined) {
-      throw new Refusal(
-        'UNKNOWN_ORDER',
-        `no notify_url is known for ${outTradeNo}: open it first, or give a url`,
-      );
-    }
-    const merchant = accounts.merchantOf(order);
-    const fields =
-      trade === undefined
-        ? inventedFields(merchant, order, '2026010122001000000000000001', now())
-        : noticeFields(merchant, trade, trade.refunds.at(-1));
-    const { sellerId } = merchant;
-    const { totalFen } = order;
-    return { notifyId: fields['notify_id'] ?? '', sellerId, outTradeNo, totalFen, url: target, fields };
-  }
-
-  #strangersOrder({ outTradeNo, sellerId }: OrderRef): Order {
-    const { accounts } = this.parts;
-    const { first } = accounts;
-    return {
-      ...{ outTradeNo, product: 'page', totalFen: 1, subject: 'unknown', content: '', cashierId: '' },
-      payee: payeeOf(accounts.pick({ sellerId }) ?? first),
-    };
-  }
-}
-
-function handDelivery({ accepted, answer, error }: DeliveryOutcome): HandDelivery {
-  return { accepted, ...answer, ...(error === undefined ? {} : { error }) };
 }

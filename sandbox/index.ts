@@ -26,7 +26,8 @@ export { CERTIFICATE_FILES, serialOf, type CertificateFiles } from './certificat
 export { connectControl } from './control-http';
 export { bulkPayment, type BillFaults } from './bill';
 export type { Chance } from './chance';
-export type { HandDelivery, LedgerLine, RefundPace, SandboxControl, Whose } from './control';
+export type { LedgerLine, RefundPace, SandboxControl, Whose } from './control';
+export type { HandDelivery } from './hand';
 export { FAULT_MODES, type FaultMode, type FaultRule } from './faults';
 export { FORGERIES, type ForgeKind } from './forge';
 export type { Incident, Replay } from './incident';
