@@ -66,8 +66,7 @@ export const ALIPAY = {
     group: 'alipay',
     field: 'alipayCerts',
     example: '/etc/shop/alipayCertPublicKey_RSA2.crt',
-    meaning:
-      "certificate mode: Alipay's certificate; the old and the new one, with a comma between, while it is renewed",
+    meaning: "certificate mode: Alipay's certificate; old and new, comma-separated, during renewal",
     kind: files(parseAlipayCertificate).optional(),
   },
   ALIPAY_SELLER_ID: {
@@ -83,8 +82,7 @@ export const ALIPAY = {
     secret: true,
     orFile: true,
     example: 'the token that the merchant’s authorisation gave (app_auth_token)',
-    meaning:
-      'for an application that acts for another merchant (ISV): its app_auth_token; or ALIPAY_APP_AUTH_TOKEN_FILE',
+    meaning: 'app_auth_token of the merchant that an ISV acts for; or ALIPAY_APP_AUTH_TOKEN_FILE',
     kind: word(128).optional(),
   },
   ALIPAY_NOTIFY_URL: {
@@ -112,14 +110,14 @@ export const ALIPAY = {
     group: 'alipay',
     field: 'maxRps',
     example: '50',
-    meaning: 'calls per second of all workers together; unset: no quota',
+    meaning: 'calls per second of all processes together; unset: no quota',
     kind: positiveNumber.optional(),
   },
   MERCHANTS_FILE: {
     group: 'merchants',
     field: 'entries',
     example: '/etc/shop/merchants.yaml',
-    meaning: 'more merchants beside this one, in YAML: a name and these ALIPAY_* settings for each',
+    meaning: 'more merchants, in YAML: the name and ALIPAY_* settings of each',
     kind: file(parseMerchantsFile).optional(),
   },
 } as const satisfies Record<string, Variable>;

@@ -25,14 +25,14 @@ export const PROCESSES = {
     group: 'http',
     field: 'host',
     default: '127.0.0.1',
-    meaning: 'address the HTTP server listens on',
+    meaning: 'address of the HTTP server',
     kind: host,
   },
   PORT: {
     group: 'http',
     field: 'port',
     default: '3000',
-    meaning: 'port of the HTTP server; 0: any free one',
+    meaning: 'its port; 0: any free one',
     kind: port,
   },
   API_TOKEN: {
@@ -41,8 +41,7 @@ export const PROCESSES = {
     secret: true,
     orFile: true,
     example: A_TOKEN,
-    meaning:
-      'bearer token of /orders, /checkout and /payments; or API_TOKEN_FILE; required unless HOST is a loopback address',
+    meaning: 'its bearer token; or API_TOKEN_FILE; required unless HOST is loopback',
     kind: token.optional(),
   },
   PAYLOAD_KEYS: {
@@ -53,7 +52,7 @@ export const PROCESSES = {
     example:
       'id:key, as from: echo "2026-11:$(openssl rand -base64 32)"; older ones behind it, with commas between',
     meaning:
-      'encrypts what Temporal stores: `id:base64` of 32 bytes, older keys behind it; or PAYLOAD_KEYS_FILE; unset: in clear',
+      'encrypts what Temporal stores: `id:base64` of 32 bytes, older keys behind it; or PAYLOAD_KEYS_FILE',
     kind: key(parsePayloadKeys)
       .optional()
       .transform((keys) => keys ?? []),
@@ -62,14 +61,14 @@ export const PROCESSES = {
     group: 'codec',
     field: 'host',
     default: '127.0.0.1',
-    meaning: 'address that `durable-alipay codec` listens on, which decrypts for the Web UI and `temporal`',
+    meaning: 'address of `durable-alipay codec`, which decrypts for the Web UI and `temporal`',
     kind: host,
   },
   CODEC_PORT: {
     group: 'codec',
     field: 'port',
     default: '8234',
-    meaning: 'its port, beside that of the Web UI; 0: any free one',
+    meaning: 'its port; 0: any free one',
     kind: port,
   },
   CODEC_TOKEN: {
@@ -78,14 +77,14 @@ export const PROCESSES = {
     secret: true,
     orFile: true,
     example: A_TOKEN,
-    meaning: 'its bearer token; or CODEC_TOKEN_FILE; required unless CODEC_HOST is a loopback address',
+    meaning: 'its bearer token; or CODEC_TOKEN_FILE; required unless CODEC_HOST is loopback',
     kind: token.optional(),
   },
   CODEC_CORS_ORIGINS: {
     group: 'codec',
     field: 'corsOrigins',
     default: 'http://localhost:8233,http://127.0.0.1:8233',
-    meaning: 'origins of the Web UIs that may use it, with commas between',
+    meaning: 'origins of Web UIs that may use it, comma-separated',
     kind: origins,
   },
   LOG_LEVEL: {
@@ -99,61 +98,59 @@ export const PROCESSES = {
     group: 'log',
     field: 'format',
     example: 'json or pretty',
-    meaning: '`json` or `pretty`; unset: pretty on a terminal, JSON elsewhere',
+    meaning: '`json` or `pretty`; unset: pretty on a terminal',
     kind: oneOf(LOG_FORMATS).optional(),
   },
   METRICS_ADDRESS: {
     group: 'metrics',
     field: 'address',
     example: '127.0.0.1:9464',
-    meaning:
-      'IP address:port at which this process, worker or server, serves Prometheus metrics (`/metrics`); unset: none',
+    meaning: "IP address:port of this process's Prometheus metrics (`/metrics`); unset: none",
     kind: address.optional(),
   },
   HTTPS_PROXY: {
     group: 'proxy',
     example: 'http://proxy.internal:3128',
     meaning:
-      'HTTP proxy to Alipay and to ORDER_SERVICE_URL; https_proxy, and HTTP_PROXY for http:// addresses, count as well',
+      'HTTP proxy to Alipay and ORDER_SERVICE_URL; for http:// addresses HTTP_PROXY; also in lower case',
     kind: httpUrl.optional(),
   },
   NO_PROXY: {
     group: 'proxy',
     example: 'localhost,.internal',
-    meaning: 'hosts that are reached without the proxy: names, suffixes, `:port`, `*`; name Temporal here',
+    meaning: 'hosts reached without it: names, suffixes, `:port`, `*`; name Temporal here',
     kind: text(4_096).optional(),
   },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     group: 'tracing',
     field: 'collector',
     example: 'http://localhost:4318',
-    meaning:
-      'OpenTelemetry collector (OTLP over HTTP) that traces are sent to, at /v1/traces; unset: no traces',
+    meaning: 'OpenTelemetry collector of traces (OTLP over HTTP, at /v1/traces); unset: none',
     kind: httpUrl.optional(),
   },
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
     group: 'tracing',
     field: 'url',
     example: 'http://localhost:4318/v1/traces',
-    meaning: 'the same for traces alone, the whole address',
+    meaning: 'its whole address, for traces alone',
     kind: httpUrl.optional(),
   },
   OTEL_SERVICE_NAME: {
     group: 'tracing',
     example: 'shop-payments',
-    meaning: 'name of this process in traces; unset: `durable-alipay-worker`, `durable-alipay-server`',
+    meaning: 'this process in traces; unset: `durable-alipay-worker`, `durable-alipay-server`',
     kind: word(255).optional(),
   },
   OTEL_TRACES_SAMPLER: {
     group: 'tracing',
     default: 'parentbased_always_on',
-    meaning: 'which traces are kept, as OpenTelemetry names it; `parentbased_traceidratio`: some of them',
+    meaning: 'which traces are kept; `parentbased_traceidratio`: a part',
     kind: oneOf(SAMPLERS),
   },
   OTEL_TRACES_SAMPLER_ARG: {
     group: 'tracing',
     example: '0.1',
-    meaning: 'how large a part, 0 to 1, where the sampler takes a ratio; unset: all',
+    meaning: 'that part, 0 to 1; unset: all',
     kind: ratio.optional(),
   },
   SANDBOX_PORT: {
@@ -167,14 +164,14 @@ export const PROCESSES = {
     group: 'laptop',
     field: 'temporalPort',
     default: '7233',
-    meaning: 'port of the Temporal server that temporal-dev.sh starts',
+    meaning: "port of temporal-dev.sh's Temporal server",
     kind: port,
   },
   TEMPORAL_UI_PORT: {
     group: 'laptop',
     field: 'temporalUiPort',
     default: '8233',
-    meaning: 'port of the Temporal Web UI that temporal-dev.sh starts',
+    meaning: 'port of its Web UI',
     kind: port,
   },
 } as const satisfies Record<string, Variable>;

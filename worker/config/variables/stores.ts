@@ -6,15 +6,14 @@ export const STORES = {
   TEMPORAL_ADDRESS: {
     group: 'temporal',
     default: 'localhost:7233',
-    meaning:
-      'Temporal server. This and every other TEMPORAL_*, except the two deployment variables, is read by the Temporal SDK (envconfig)',
+    meaning: 'Temporal server; its SDK reads more TEMPORAL_* variables (envconfig)',
   },
   TEMPORAL_NAMESPACE: { group: 'temporal', default: 'default', meaning: 'Temporal namespace' },
   TEMPORAL_DEPLOYMENT_NAME: {
     group: 'build',
     field: 'deploymentName',
     example: 'durable-alipay',
-    meaning: 'name of the Worker Deployment; with a build id the workers are versioned, unset they are not',
+    meaning: 'Worker Deployment of versioned workers; goes with a build id',
     kind: text(200)
       .regex(/^(?!__)[^\s.:]+$/, 'is not one word of up to 200 characters without dots and colons')
       .optional(),
@@ -23,7 +22,7 @@ export const STORES = {
     group: 'build',
     field: 'buildId',
     example: '1.4.0',
-    meaning: "this build's id in the Worker Deployment: another one for each build",
+    meaning: "this build's id there; another one for each build",
     kind: text(200)
       .regex(/^(?!__)[^\s:]+$/, 'is not one word of up to 200 characters without colons')
       .optional(),
@@ -51,8 +50,7 @@ export const STORES = {
     group: 'database',
     field: 'pooler',
     example: 'transaction',
-    meaning:
-      '`transaction` where DATABASE_URL is a pooler in transaction mode, like PgBouncer: statements without names',
+    meaning: '`transaction` if DATABASE_URL is a pooler in transaction mode, like PgBouncer',
     kind: oneOf(['transaction']).optional(),
   },
 } as const satisfies Record<string, Variable>;
