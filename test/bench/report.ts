@@ -69,7 +69,7 @@ export function versionOf(name: string): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-/** The findings as a table, in Markdown as docs/performance.md wants it. */
+/** The findings as a table, in Markdown. */
 export function table(outcomes: readonly Outcome[]): string {
   const lines = outcomes.flatMap(({ row, findings, error }) =>
     error === undefined
