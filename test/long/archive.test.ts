@@ -6,14 +6,9 @@ import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from '../integration/story';
 
-// Runs the archiving statements of docs/production.md unchanged. What is owed stays, however old it is, and the follow-up
-// and the sweep still find it.
+// What is owed stays, however old it is, and the follow-up and the sweep still find it.
 
-const page = readFileSync(join(__dirname, '../../docs/production.md'), 'utf8');
-const [, section = ''] = page.split('**Archiving.**');
-const [makeArchive = '', archiveBatch = ''] = [...section.matchAll(/```sql\n([\s\S]*?)```/g)].map(
-  ([, sql = '']) => sql,
-);
+const script = readFileSync(join(__dirname, '../../deploy/sql/archive.sql'), 'utf8');
 
 const OLD = `interval '400 days'`;
 
@@ -23,7 +18,7 @@ let story: Story;
 beforeAll(async () => {
   shop = await openShop(__filename, { payments: { checks: 1, intervalMs: 500 } });
   story = new Story(shop);
-  await shop.db.raw(makeArchive);
+  await archive();
 });
 afterAll(() => shop.close());
 
@@ -70,7 +65,7 @@ async function closed() {
   return { orderId, outTradeNo };
 }
 
-const archive = () => shop.db.raw(archiveBatch);
+const archive = () => shop.db.raw(script);
 
 const archived = async (): Promise<string[]> =>
   (await shop.sql<{ id: string }>(`SELECT id FROM archived_orders ORDER BY id`)).map(({ id }) => id).sort();
