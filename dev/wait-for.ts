@@ -2,7 +2,7 @@
 export interface Waiting {
   /** Shown in the error: "waited 10 s for <what>". */
   what: string;
-  /** @defaultValue 10000 */
+  /** What takes a second may take many on a machine that is busy. @defaultValue 30000 */
   timeoutMs?: number;
   /** @defaultValue 50 */
   everyMs?: number;
@@ -19,7 +19,7 @@ type Truthy<T> = Exclude<T, false | 0 | '' | null | undefined>;
  */
 export async function waitFor<T>(
   condition: () => Promise<T> | T,
-  { what, timeoutMs = 10_000, everyMs = 50 }: Waiting,
+  { what, timeoutMs = 30_000, everyMs = 50 }: Waiting,
 ): Promise<Truthy<T>> {
   const deadline = Date.now() + timeoutMs;
   let last: unknown;

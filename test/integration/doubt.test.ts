@@ -189,7 +189,7 @@ describe('a held order is asked about again after a pause', () => {
     await story.pay(outTradeNo);
     await story.expire(orderId);
     expect(await story.sweep()).toMatchObject({ rescued: 1 });
-    await story.until(outTradeNo, 'PAID', 10_000);
+    await story.until(outTradeNo, 'PAID');
     expect(await pauseOf(orderId)).toBeNull();
   });
 });

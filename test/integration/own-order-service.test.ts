@@ -36,7 +36,7 @@ beforeAll(async () => {
   workers.push(own, ...ours);
   running = Promise.all(workers.map((worker) => worker.run()));
   await shop.payments.sweep.install();
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   for (const worker of workers) worker.shutdown();
   await running;

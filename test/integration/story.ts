@@ -107,7 +107,7 @@ export class Story {
     return (await this.shop.payments.payment(outTradeNo)).status;
   }
 
-  async until(outTradeNo: string, status: StoredPaymentStatus, timeoutMs = 20_000): Promise<void> {
+  async until(outTradeNo: string, status: StoredPaymentStatus, timeoutMs = 30_000): Promise<void> {
     await waitFor(async () => (await this.status(outTradeNo)) === status, {
       what: `${outTradeNo} to be ${status}`,
       timeoutMs,

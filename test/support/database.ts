@@ -38,7 +38,7 @@ async function drop(adminUrl: string, name: string): Promise<void> {
         );
         return left.length === 0;
       },
-      { timeoutMs: 5000, what: 'every connection to the test database to be closed' },
+      { what: 'every connection to the test database to be closed' },
     );
   } catch (error) {
     throw new Error(
