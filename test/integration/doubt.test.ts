@@ -15,7 +15,7 @@ let story: Story;
 
 beforeAll(async () => {
   // No checks of the payments' own: here the sweep does the asking.
-  shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 500 } });
+  shop = await openShop(__filename, { payments: { checks: 0 } });
   story = new Story(shop);
 });
 afterAll(() => shop.close());
