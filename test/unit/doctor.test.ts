@@ -146,7 +146,7 @@ describe('the last sweep', () => {
 
 describe('the doctor', () => {
   it('checks what can be checked although the environment is empty', async () => {
-    const findings = await diagnose({ TEMPORAL_ADDRESS: '127.0.0.1:18011' });
+    const findings = await diagnose({ TEMPORAL_ADDRESS: '127.0.0.1:9' });
     expect(findings.filter(({ verdict }) => verdict === 'fault').map(({ check }) => check)).toEqual([
       'environment',
       'temporal',

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readSeed, startSandbox, type CallEntry, type Sandbox } from '../../sandbox';
 import { beijingTime } from '../../sandbox/beijing';
 import { flawSentence } from '../../sandbox/flaw-words';
+import { freePorts } from '../support/free-ports';
 
 // Bad input, all of it: what Alipay answers, and what journal and console say to the person beside the editor.
 
@@ -334,9 +335,7 @@ describe('bad input', () => {
   });
 
   it('a wrong seed leaves the port to the next try', async () => {
-    const earlier = await startSandbox();
-    await earlier.close();
-    const port = Number(new URL(earlier.url).port);
+    const [port = 0] = await freePorts(1);
     const seed = { orders: [{ outTradeNo: 'A1', totalAmount: '1e3' }] };
     await expect(startSandbox({ port, seed })).rejects.toThrow('INVALID_INPUT');
     await (await startSandbox({ port })).close();
