@@ -1,4 +1,4 @@
-import type { CheckoutInput } from '../../client/index';
+import type { CheckoutInput, PaymentClient } from '../../client/index';
 import type { PaymentEvent } from '../../db/payment-events';
 import type { CallEntry } from '../../sandbox';
 import type {
@@ -18,14 +18,18 @@ const HOUR_MS = 3_600_000;
 export class Story {
   static #orders = 0;
 
-  constructor(readonly shop: Shop) {}
+  /** @param checkouts - by whose settings payments are checked out. Default: the shop's */
+  constructor(
+    readonly shop: Shop,
+    readonly checkouts: PaymentClient = shop.payments,
+  ) {}
 
   /** The buyer goes to the cashier; the page is open, nobody has scanned yet. */
   async checkOut(
     more: Partial<CheckoutInput> = {},
   ): Promise<{ orderId: string; outTradeNo: string; paymentUrl: string }> {
     Story.#orders += 1;
-    const { orderId, outTradeNo, paymentUrl } = await this.shop.payments.checkout({
+    const { orderId, outTradeNo, paymentUrl } = await this.checkouts.checkout({
       orderId: `order-${Story.#orders}`,
       subject: 'A pot of tea',
       totalAmount: '12.30',

@@ -77,6 +77,8 @@ export interface Shop {
   /** The sandboxes of its other merchants, by name. */
   others: Record<string, Sandbox>;
   payments: PaymentClient;
+  /** A client of the same shop with other settings, for its checkouts alone. */
+  clientWith(settings: Partial<PaymentSettings>): PaymentClient;
   http: FastifyInstance;
   deps: ActivityDependencies;
   connection: NativeConnection;
@@ -129,7 +131,9 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     ...Object.entries(others).map(([name, sandbox]) => settingsFor(name, sandbox)),
   ]);
   const { own: gateway } = gateways;
-  const payments = new PaymentClient({ temporal, db, alipay: gateways, settings, log });
+  const clientWith = (changes: Partial<PaymentSettings>) =>
+    new PaymentClient({ temporal, db, alipay: gateways, settings: { ...settings, ...changes }, log });
+  const payments = clientWith({});
   const http = buildHttpServer({ payments, config: { host: '127.0.0.1', port: 0 }, log });
   const notifyUrl = `${await http.listen({ host: '127.0.0.1', port: 0 })}/alipay/notify`;
   for (const { settings: own } of gateways.all) own.notifyUrl = notifyUrl;
@@ -160,6 +164,7 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     gateway,
     others,
     payments,
+    clientWith,
     http,
     deps,
     connection,
