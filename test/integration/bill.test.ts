@@ -462,6 +462,17 @@ describe('a bill', () => {
 });
 
 describe('the Schedule', () => {
+  // Which bills are due changes with the day in Beijing: near its midnight the next day is waited for.
+  beforeAll(async () => {
+    const DAY_MS = 24 * 3_600_000;
+    const untilMidnight = () => DAY_MS - ((Date.now() + 8 * 3_600_000) % DAY_MS);
+    await waitFor(() => untilMidnight() > 120_000, {
+      what: 'the next day in Beijing',
+      timeoutMs: 150_000,
+      everyMs: 500,
+    });
+  }, 200_000);
+
   const due = () =>
     shop.temporal.workflow.execute<() => Promise<string[]>>('reconcileBills', {
       workflowId: 'reconcile-bills-by-hand',
