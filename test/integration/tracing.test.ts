@@ -309,7 +309,7 @@ it('no trace holds a key, a signature, a buyer or what was bought', () => {
   );
   const hidden = [...keys, sellerId, SUBJECT, 'Longjing', 'somebody'];
   expect(hidden.filter((secret) => collector.text.includes(secret))).toEqual([]);
-  expect(collector.text).not.toMatch(
-    /buyer|\b2088\d{12}\b|biz_content|sign=|BEGIN|[A-Za-z0-9+/]{80,}|postgres(ql)?:/,
-  );
+  // The random id of a span may look like a seller's.
+  const told = collector.text.replaceAll(/"(?:traceId|spanId|parentSpanId)":"[0-9a-f]*"/g, '');
+  expect(told).not.toMatch(/buyer|\b2088\d{12}\b|biz_content|sign=|BEGIN|[A-Za-z0-9+/]{80,}|postgres(ql)?:/);
 });
