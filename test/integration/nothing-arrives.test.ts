@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { diagnose } from '../../client/doctor';
 import { readBacklog } from '../../db/backlog';
 import type { Shop } from '../support';
-import { openShop } from '../support';
+import { openShop, waitFor } from '../support';
 import { environmentOf } from './operator';
 import { Story } from './story';
 
@@ -19,6 +19,13 @@ async function paid(by: 'check' | 'notification', minutesAgo: number): Promise<v
   const { outTradeNo } = await story.checkOut();
   await story.pay(outTradeNo, { notify: by === 'notification' });
   await story.until(outTradeNo, 'PAID');
+  // On a busy machine the check may be first, and the notification must be here before it is aged.
+  if (by === 'notification') {
+    const heard = `SELECT 1 FROM evidence WHERE out_trade_no = :outTradeNo AND kind = 'notification'`;
+    await waitFor(async () => (await shop.sql(heard, { outTradeNo })).length > 0, {
+      what: 'the notification',
+    });
+  }
   await shop.sql(
     `UPDATE evidence SET received_at = now() - :minutesAgo * interval '1 minute' WHERE out_trade_no = :outTradeNo`,
     { outTradeNo, minutesAgo },

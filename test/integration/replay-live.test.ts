@@ -50,7 +50,11 @@ describe('runs to which much happens at once', () => {
     );
     await Promise.all(all.map(ended));
 
-    const runs = shop.temporal.workflow.list({ query: `WorkflowType = 'confirmPayment'` });
+    const query = `WorkflowType = 'confirmPayment'`;
+    await waitFor(async () => (await shop.temporal.workflow.count(query)).count >= 2 * PAYMENTS, {
+      what: 'all runs to be listed',
+    });
+    const runs = shop.temporal.workflow.list({ query });
     const replays = Worker.runReplayHistories(
       { workflowBundle: await workflowBundle() },
       runs.intoHistories(),

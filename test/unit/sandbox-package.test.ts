@@ -9,6 +9,7 @@ import { AlipaySdk } from 'alipay-sdk';
 import { connectControl, startSandbox, type Sandbox, type SandboxOptions } from '../../sandbox';
 import { controlOpenApi, controlTable } from '../../sandbox/control-description';
 import { generated } from '../../sandbox/generate';
+import { waitFor } from '../../dev/wait-for';
 import { Shop } from './sandbox-shop';
 
 // What makes the sandbox a package of its own: its command, what it tells a client, its clock, seeds, incidents, its guard.
@@ -157,8 +158,7 @@ describe('the wire', () => {
     await sandbox.control.pay(
       `${sandbox.gateway}?${new URLSearchParams({ ...fields, sign: signature }).toString()}`,
     );
-    for (let left = 100; shop.forms.length === 0 && left > 0; left -= 1)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    await waitFor(() => shop.forms.length > 0, { what: 'the notification' });
     expect(shop.notifications()[0]).toMatchObject({ charset: 'GBK', sign_type: 'RSA', out_trade_no: 'W1' });
   });
 });
@@ -227,13 +227,12 @@ describe('the clock', () => {
     expect(await control.trade('T1')).toMatchObject({ status: 'TRADE_CLOSED' });
     shop.reply = { status: 500, body: 'no' };
     await shop.sell('T2');
-    const attempts = async (wanted: number) => {
-      for (let left = 200; shop.forms.length < wanted && left > 0; left -= 1)
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      // The answer of the last one is taken in before time jumps again.
-      while ((await control.journal()).filter(({ kind }) => kind === 'notification').length < wanted)
-        await new Promise((resolve) => setTimeout(resolve, 20));
-    };
+    // Each with its answer, which is taken in before time jumps again.
+    const attempts = (wanted: number) =>
+      waitFor(
+        async () => (await control.journal()).filter(({ kind }) => kind === 'notification').length >= wanted,
+        { what: `${wanted} attempts`, everyMs: 20 },
+      );
     await attempts(1);
     await control.clock({ advanceMs: 4 * 60_000 });
     await attempts(2);
