@@ -208,7 +208,7 @@ describe('a pool', () => {
   });
 
   it('gives nobody a connection whose statement came too late, and cancels that statement', async () => {
-    const db = open({ maxConnections: 1, queryTimeoutMs: 500 });
+    const db = open({ maxConnections: 1, queryTimeoutMs: 2_000 });
     await transaction(shop.db, async (trx) => {
       await rows(trx, 'LOCK TABLE :schema:.orders IN ACCESS EXCLUSIVE MODE');
       expect(await faultOf(rows(db, 'DELETE FROM :schema:.orders'))).toBe('late');

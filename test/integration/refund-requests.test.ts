@@ -242,7 +242,7 @@ describe('one try', () => {
   it('whose outcome comes later is asked about again, and made once', async () => {
     const { orderId, outTradeNo } = await paidOrder();
     const { refundId } = await ask(orderId, '3.00');
-    await shop.alipay.control.refunds({ outcomeAfterMs: 200 });
+    await shop.alipay.control.refunds({ outcomeAfterMs: 2_000 });
     await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
     await waitFor(async () => (await shop.alipay.control.trade(outTradeNo))?.refundedAmount === '3.00', {
       what: 'the outcome',

@@ -284,7 +284,7 @@ describe('the environment', () => {
       const long = '1'.repeat(200_000);
       const began = performance.now();
       const faults = faultsOf({ [name]: long });
-      expect([name, performance.now() - began < 500]).toEqual([name, true]);
+      expect([name, performance.now() - began < 2_000]).toEqual([name, true]);
       expect([name, faults.length]).toEqual([name, 1]);
       expect([name, (faults[0] ?? '').length < 700]).toEqual([name, true]);
       if (secret) expect(faults[0]).not.toContain('1111');
