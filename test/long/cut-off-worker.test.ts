@@ -1,5 +1,3 @@
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { NativeConnection } from '@temporalio/worker';
 import { openGateways } from '../../activities/alipay/open';
@@ -7,6 +5,7 @@ import { createWorkers } from '../../worker/worker';
 import type { SweepReport, TaskQueue } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, temporalAddress, workflowBundle } from '../support';
+import { freePorts } from '../support/free-ports';
 import { Story } from '../integration/story';
 
 // Workers split by queue, as docs/deployment.md recommends: only those of queue `alipay` are on the internet, and one of
@@ -50,12 +49,9 @@ async function startWorker(queues: readonly TaskQueue[], gateway: string): Promi
   });
 }
 
-/** The address of a port on which nobody listens. */
+/** The address of a port on which nobody listens, nor begins to. */
 async function closedPort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
+  const [port = 0] = await freePorts(1);
   return `http://127.0.0.1:${port}/gateway.do`;
 }
 
