@@ -20,7 +20,8 @@ function chaos(...args: string[]): Promise<string> {
   child = started;
   let output = '';
   started.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  return new Promise((resolve) => started.once('exit', () => resolve(output)));
+  // Its table is the last that it prints: it may have ended before that has been read.
+  return new Promise((resolve) => started.once('close', () => resolve(output)));
 }
 
 describe('two minutes in which everything breaks', () => {

@@ -138,7 +138,7 @@ describe.each(Object.entries(PROGRAMS))('the program for %s', (name, { file, tex
     const forged = 'out_trade_no=T1&trade_status=TRADE_SUCCESS&total_amount=0.01&sign_type=RSA2&sign=AAAA';
     expect(await post('/alipay/notify', forged)).toBe('fail');
     expect(await post('/alipay/notify/', forged)).toBe('fail');
-    expect(program.printed()).toContain('NOTIFICATION_FORGED');
+    await waitFor(() => program.printed().includes('NOTIFICATION_FORGED'), { what: 'it to be printed' });
     expect(program.printed()).not.toContain('NOTIFICATION_NOT_RAW');
   });
 });

@@ -17,7 +17,7 @@ export interface Running {
   stop(): Promise<number | null>;
   /** Ends it at once. */
   kill(): void;
-  /** Waits until it ends by itself; answers as {@link stop} does. */
+  /** Waits until it ends by itself, and {@link output} is whole; answers as {@link stop} does. */
   ended(): Promise<number | null>;
 }
 
@@ -50,6 +50,8 @@ export function startProcess(
   };
   child.stdout.setEncoding('utf8').on('data', hear);
   child.stderr.setEncoding('utf8').on('data', hear);
+  // A process may have ended before the last of what it wrote has been read.
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
   return {
     output: () => output,
     serves: async (condition, waiting) => {
@@ -59,8 +61,11 @@ export function startProcess(
       });
       if (hasEnded()) throw new Error(`The process ended before ${waiting.what}; it wrote:\n${output}`);
     },
-    stop: () => stop(child),
-    ended: () => endOf(child),
+    stop: () => {
+      child.stdin.end();
+      return ended;
+    },
+    ended: () => ended,
     kill: () => child.kill('SIGKILL'),
   };
 }
