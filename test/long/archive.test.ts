@@ -16,7 +16,7 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { checks: 1, intervalMs: 500 } });
+  shop = await openShop(__filename, { payments: { checks: 1 } });
   story = new Story(shop);
   await archive();
 });
@@ -62,6 +62,8 @@ async function closed() {
   await shop.alipay.control.scan(outTradeNo);
   await story.expire(orderId);
   await waitFor(async () => (await story.sweep()).closed > 0, { what: 'the order to be closed' });
+  // Its check would touch the row once it has been made old.
+  await story.ended(outTradeNo);
   return { orderId, outTradeNo };
 }
 

@@ -113,18 +113,20 @@ afterAll(async () => {
 async function play(): Promise<string[]> {
   const { control } = shop.alipay;
   const notified = await checkOut();
-  const found = await checkOut();
-  const differs = await checkOut();
-  const swept = await checkOut({ expiresIn: '10s' });
-  const [forged, misconfigured, broken] = [await checkOut(), await checkOut(), await checkOut()];
-
   await whileResultsCannotBeRecorded(() => control.pay(notified));
+  // What is to become of each is settled at once: its checks are over after six seconds.
+  const found = await checkOut();
   await control.pay(found, { notify: false });
+  const differs = await checkOut();
   await control.fault({ mode: 'wrong-amount', outTradeNo: differs });
   await control.pay(differs, { notify: false });
+  const swept = await checkOut({ expiresIn: '10s' });
+  const forged = await checkOut();
   await control.fault({ mode: 'bad-signature', outTradeNo: forged, times: 1 });
+  const misconfigured = await checkOut();
   await control.fault({ mode: '40002', outTradeNo: misconfigured, times: 1 });
   // Two queries fail, and the third is answered.
+  const broken = await checkOut();
   await control.fault({ mode: 'http-500', outTradeNo: broken, times: 2 });
   // A QR code is the only thing for which a checkout asks Alipay.
   await control.fault({ mode: 'http-500', method: 'alipay.trade.precreate' });

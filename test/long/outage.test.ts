@@ -6,7 +6,7 @@ import { openShop, waitFor } from '../support';
 
 let shop: Shop;
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { intervalMs: 1_500 }, alipay: { timeoutMs: 5_000 } });
+  shop = await openShop(__filename, { payments: { intervalMs: 3_000 }, alipay: { timeoutMs: 5_000 } });
 });
 afterAll(() => shop.close());
 
@@ -56,11 +56,14 @@ describe('a gateway that answers within ALIPAY_TIMEOUT, but later than the fast 
 
   it('gets every payment found at its first check, however many are due at once', async () => {
     await shop.alipay.control.latency(2_000);
-    // More than the failures in a row that open the breaker.
+    // More than the failures in a row that open the breaker. Each is paid at once: before its first check.
     const outTradeNos = await Promise.all(
-      Array.from({ length: 15 }, (_, index) => checkOut(`slow-${index}`)),
+      Array.from({ length: 15 }, async (_, index) => {
+        const outTradeNo = await checkOut(`slow-${index}`);
+        await shop.alipay.control.pay(outTradeNo, { notify: false });
+        return outTradeNo;
+      }),
     );
-    for (const outTradeNo of outTradeNos) await shop.alipay.control.pay(outTradeNo, { notify: false });
     for (const outTradeNo of outTradeNos) {
       expect(await resultOf(outTradeNo)).toMatchObject({ status: 'PAID', checks: 1 });
       const { events } = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).fetchHistory();

@@ -66,7 +66,7 @@ function codesInto(codes: unknown[]) {
 async function lives(url: string, meanwhile?: () => Promise<void>) {
   const codes: unknown[] = [];
   const tracing = await startTracing({ url }, { service: 'shop', log: codesInto(codes) });
-  const shop = await openShop(__filename, { tracing, payments: { intervalMs: 500 } });
+  const shop = await openShop(__filename, { tracing });
   try {
     const all = await Promise.all(Array.from({ length: 20 }, (_, number) => payFor(shop, `order-${number}`)));
     await Promise.all(
@@ -111,7 +111,7 @@ describe('payments are confirmed and the shop is closed as ever', () => {
 describe('the worker as a process', () => {
   it('sends what it has left when it is told to stop, under the name that the environment gives', async () => {
     const collector = await Collector.start();
-    const shop = await openShop(__filename, { queues: [], payments: { intervalMs: 500 } });
+    const shop = await openShop(__filename, { queues: [] });
     // The batch's own time never comes: what arrives was sent at the end.
     const worker = startProcess('worker/main.ts', {
       ...environmentOf(shop),
@@ -148,7 +148,7 @@ describe('a shop that is not traced', () => {
   it('has no interceptor, and no header in a history', async () => {
     const log = pino({ level: 'silent' });
     expect(await startTracing({}, { service: 'shop', log })).toBeUndefined();
-    const shop = await openShop(__filename, { payments: { intervalMs: 500 } });
+    const shop = await openShop(__filename);
     const outTradeNo = await payFor(shop, 'order-untraced');
     const handle = shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
     await handle.result();
@@ -167,7 +167,7 @@ describe('a shop that is not traced', () => {
       { service: 'shop', log: codesInto(codes) },
     );
     delete process.env['OTEL_TRACES_SAMPLER'];
-    const shop = await openShop(__filename, { tracing, payments: { intervalMs: 500 } });
+    const shop = await openShop(__filename, { tracing });
     const outTradeNo = await payFor(shop, 'order-not-sampled');
     await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).result();
     await shop.payments.sweep.install();
