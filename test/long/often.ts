@@ -1,3 +1,2 @@
 /** Before the tests that run here more often than in their own tier. */
 process.env['PROPERTY_RUNS'] = '240';
-process.env['REPLAYED'] = '250';

@@ -5,8 +5,8 @@ import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, workflowBundle } from '../support';
 
-/** Many, so that the worker is busy and a local activity may end while its task is being ended. `npm run test:long` makes more. */
-const PAYMENTS = Number(process.env['REPLAYED'] ?? 48);
+/** Many, so that the worker is busy and a local activity may end while its task is being ended. */
+const PAYMENTS = 250;
 
 /** So many at a time: a busy machine still answers each within its deadline. */
 const LANES = 8;
