@@ -46,8 +46,8 @@ export async function comeToRest(
   let before = '';
   let quietSince = Date.now();
   while (Date.now() < deadline) {
-    await bringForward(db);
-    // One that fails as a whole is followed by the next.
+    // One that fails as a whole is followed by the next: a statement over all rows may deadlock with the application's.
+    await bringForward(db).catch(() => undefined);
     await payments.followUp.run().catch(() => undefined);
     const { open, ...rest } = await look(db);
     onLook(open);

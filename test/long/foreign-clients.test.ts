@@ -115,7 +115,9 @@ for (const [name, client] of Object.entries(CLIENTS)) {
     async function notificationOf(outTradeNo: string): Promise<string> {
       await sandbox.control.pay(outTradeNo, { notify: false });
       expect(await sandbox.control.notify(outTradeNo)).toMatchObject({ accepted: true });
-      return listener.bodies.at(-1) ?? '';
+      // Those of other payments come when they come.
+      const isOfIt = (form: string): boolean => new URLSearchParams(form).get('out_trade_no') === outTradeNo;
+      return listener.bodies.findLast(isOfIt) ?? '';
     }
 
     const check = (form: string, changes?: Partial<Merchant>) =>

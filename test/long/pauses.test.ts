@@ -64,8 +64,9 @@ describe('refunds that are paused', () => {
     await shop.payments.pauses.pause({ what: 'refunds', ...WHO });
     await shop.payments.refund({ orderId, refundId: 'R-1', amount: '3.00' });
     await untilPausedAttempt(outTradeNo);
-    await askNow('R-1');
+    // Before the try that is to move it on.
     await shop.sql(`UPDATE refunds SET retry_at = now() WHERE out_request_no = 'R-1'`);
+    await askNow('R-1');
     await untilPausedAttempt(outTradeNo);
     expect(await shop.sql(`SELECT status, asked_at, unproven, unfunded, attempts FROM refunds`)).toEqual([
       { status: 'REQUESTED', asked_at: null, unproven: 0, unfunded: 0, attempts: 0 },

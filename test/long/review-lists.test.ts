@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { ListDecided } from '../../client/index';
 import type { Shop } from '../support';
-import { openShop } from '../support';
+import { openShop, waitFor } from '../support';
 import { durableAlipay, environmentOf } from '../integration/operator';
 import { Story } from '../integration/story';
 
@@ -21,6 +21,11 @@ beforeAll(async () => {
     const second = await story.secondTab(orderId, `${outTradeNo}b`);
     await story.pay(outTradeNo, { notify: true });
     await story.until(outTradeNo, 'PAID');
+    // Nothing of it is written later, while a dry run is watched.
+    await story.told(orderId, 1);
+    await waitFor(async () => (await story.undelivered(orderId)).length === 0, {
+      what: 'it to be noted as told',
+    });
     await story.pay(second.outTradeNo, { notify: true });
     await story.until(second.outTradeNo, 'REVIEW');
     braked.push(second.outTradeNo);
