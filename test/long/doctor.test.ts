@@ -329,7 +329,9 @@ describe('on a whole shop', () => {
       ['hang', /fault: no answer to believe: no answer/],
     ] as const) {
       await control.fault({ mode, method: 'alipay.trade.query' });
-      expect([mode, (await trouble({ ALIPAY_TIMEOUT: '300ms' }))['signed-answers']]).toEqual([
+      // Only what never comes is not waited for: a busy machine may take longer than this to answer.
+      const changes: Env = mode === 'hang' ? { ALIPAY_TIMEOUT: '300ms' } : {};
+      expect([mode, (await trouble(changes))['signed-answers']]).toEqual([
         mode,
         expect.stringMatching(words),
       ]);

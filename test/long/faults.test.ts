@@ -15,7 +15,7 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { intervalMs: 1_000 }, alipay: { timeoutMs: 500 } });
+  shop = await openShop(__filename);
   story = new Story(shop);
 });
 afterAll(() => shop.close());
@@ -195,9 +195,10 @@ describe('the quota', () => {
   });
 
   it('takes no place that lies too far ahead', async () => {
-    const ask = () => acquireSlot(shop.db, { appId: 'slow', perSecond: 1, maxWaitMs: 1_500 });
+    // A place every ten seconds: a busy machine has a few of them to ask all four times.
+    const ask = () => acquireSlot(shop.db, { appId: 'slow', perSecond: 0.1, maxWaitMs: 15_000 });
     expect(await ask()).toBe(0);
-    expect(await ask()).toBeGreaterThan(500);
+    expect(await ask()).toBeGreaterThan(5_000);
     expect(await ask()).toBeUndefined();
     expect(await ask()).toBeUndefined();
   });

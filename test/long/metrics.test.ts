@@ -273,7 +273,7 @@ describe('after a small run, the endpoint of the worker tells', () => {
     expect(metrics.sum('durable_alipay_sweep_gateway_down')).toBe(0);
     const age = Date.now() / 1000 - metrics.sum('durable_alipay_sweep_last_end_seconds');
     expect(age).toBeGreaterThan(0);
-    expect(age).toBeLessThan(120);
+    expect(age).toBeLessThan(600);
   });
 
   it('what is waiting', () => {
@@ -288,7 +288,7 @@ describe('after a small run, the endpoint of the worker tells', () => {
   it('when it read what is waiting', () => {
     const age = Date.now() / 1000 - metrics.sum('durable_alipay_backlog_last_read_seconds');
     expect(age).toBeGreaterThan(0);
-    expect(age).toBeLessThan(120);
+    expect(age).toBeLessThan(600);
   });
 
   it('nothing that belongs to one payment or one buyer', () => {

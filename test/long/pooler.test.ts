@@ -130,7 +130,7 @@ describeWithPooler('behind PgBouncer in transaction mode', () => {
   });
 
   it('a statement that nobody waits for any more is cancelled', async () => {
-    const db = open({ pooler: 'transaction', queryTimeoutMs: 300 });
+    const db = open({ pooler: 'transaction', queryTimeoutMs: 2_000 });
     const late: unknown = await rows(db, 'SELECT pg_sleep(600) AS late').catch((caught: unknown) => caught);
     expect(databaseFault(late)).toMatchObject({ kind: 'late' });
     await waitFor(

@@ -19,7 +19,7 @@ let gatewayCalls: ReturnType<typeof createAlipayQueueActivities>;
 let writes: ReturnType<typeof createPaymentsQueueActivities>;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { intervalMs: 1_000 }, alipay: { timeoutMs: 1_000 } });
+  shop = await openShop(__filename, { payments: { intervalMs: 1_000 } });
   story = new Story(shop);
   gatewayCalls = createAlipayQueueActivities(shop.deps);
   writes = createPaymentsQueueActivities(shop.deps);

@@ -78,7 +78,7 @@ describe('a payment whose notifications are all lost', () => {
 describe('the plan of slow checks', () => {
   it.each([
     ['minute 5: the next is minute 10', 5, 10],
-    ['minute 9, for a turn that was missed: the next is minute 10', 9, 10],
+    ['minute 6, for a turn that was missed: the next is minute 10', 6, 10],
     ['minute 100, for four turns that were missed: the next is minute 160', 100, 160],
     ['the last turn: its pause repeats', 640, 960],
     ['after the last, whatever was missed: its pause repeats', 1_290, 1_600],

@@ -12,6 +12,11 @@ import { environmentOf } from '../integration/operator';
 // Traces are for those who look at them. What becomes of a payment does not depend on whether anybody does.
 
 process.env['OTEL_BSP_SCHEDULE_DELAY'] = '50';
+// A collector that hangs does so until the end: what waits for it has not just given up when the shop is closed.
+process.env['OTEL_EXPORTER_OTLP_TIMEOUT'] = '60000';
+
+/** Three seconds are given to what has not been sent, and some to a busy machine. */
+const STOP_MS = 8_000;
 
 async function payFor(shop: Shop, orderId: string): Promise<string> {
   const { outTradeNo, paymentUrl } = await shop.payments.checkout({
@@ -93,8 +98,8 @@ describe('payments are confirmed and the shop is closed as ever', () => {
     const { codes, stopMs } = await lives(`http://127.0.0.1:${port}/v1/traces`);
     expect(codes.filter((code) => code === 'TRACES_UNSENT').length).toBeGreaterThanOrEqual(1);
     expect(codes.length).toBeLessThanOrEqual(2);
-    expect(stopMs).toBeLessThan(5_000);
-  }, 120_000);
+    expect(stopMs).toBeLessThan(STOP_MS);
+  });
 
   it('while the collector hangs', async () => {
     const silence = await Silence.start();
@@ -104,8 +109,8 @@ describe('payments are confirmed and the shop is closed as ever', () => {
     await silence.close();
     expect(codes).toContain('TRACES_UNSENT');
     expect(stopMs).toBeGreaterThan(1_000);
-    expect(stopMs).toBeLessThan(5_000);
-  }, 120_000);
+    expect(stopMs).toBeLessThan(STOP_MS);
+  });
 });
 
 describe('the worker as a process', () => {
