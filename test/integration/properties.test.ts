@@ -345,17 +345,17 @@ async function holds(steps: Step[]): Promise<void> {
 describe('whatever happens, in whatever order', () => {
   it('every yuan ends PAID, refunded in full, or in REVIEW, and the order service is told one result', async () => {
     await fc.assert(fc.asyncProperty(story, holds), { numRuns: RUNS, endOnFailure: false });
-  }, 600_000);
+  }, 1_200_000);
 
   it('shop, portal, operators and late payments give back to the fen, and nothing twice', async () => {
     await fc.assert(fc.asyncProperty(refunded, holds), { numRuns: RUNS, endOnFailure: false });
-  }, 240_000);
+  }, 900_000);
 
   it('an order whose price changes is paid at its own price or not at all', async () => {
     await fc.assert(fc.asyncProperty(repriced, holds), { numRuns: RUNS / 3, endOnFailure: false });
-  }, 240_000);
+  }, 900_000);
 
   it('of an expired order a payment in doubt never hides that another one was paid', async () => {
     await fc.assert(fc.asyncProperty(beforeSiblings, holds), { numRuns: RUNS / 3, endOnFailure: true });
-  }, 600_000);
+  }, 1_200_000);
 });

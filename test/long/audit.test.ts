@@ -47,7 +47,7 @@ beforeAll(async () => {
   );
   for (const table of ['orders', 'payments', 'evidence', 'refunds', 'order_messages', 'payment_events'])
     await query(url, `VACUUM ANALYZE ${table}`);
-}, 600_000);
+}, 900_000);
 afterAll(() => db.destroy());
 
 it('an hour takes less than 5 s, a whole pass minutes at most, and both find what is planted', async () => {

@@ -51,7 +51,7 @@ describe('checkout, payment and order', () => {
         const told = await run('payment', 'show', outTradeNo);
         return told.out.includes('workflow completed') && told;
       },
-      { what: 'the visibility store to know that the run has ended', timeoutMs: 20_000 },
+      { what: 'the visibility store to know that the run has ended', timeoutMs: 60_000 },
     );
     expect(shown.err).toBe('');
     expect(shown.out).toMatch(/^Status +PAID$/m);

@@ -89,4 +89,4 @@ it(`two merchants with ${EACH} payments each, and every notification crossed: no
     },
     { what: 'all payments to be PAID by their own notifications', timeoutMs: 180_000, everyMs: 1_000 },
   );
-}, 400_000);
+}, 600_000);

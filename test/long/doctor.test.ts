@@ -114,6 +114,7 @@ describe('on a whole shop', () => {
     await shop.payments.sweep.install();
     await waitFor(async () => (await verdicts())['task-queues'] === 'ok', {
       what: 'the third queue to be polled',
+      timeoutMs: 60_000,
     });
   });
 
@@ -361,7 +362,7 @@ describe('on a whole shop', () => {
     await handle.trigger(ScheduleOverlapPolicy.ALLOW_ALL);
     await waitFor(async () => (await last()).startsWith('sweep-nobody-takes-up'), {
       what: 'the triggered sweep',
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
     });
     await shop.temporal.workflow.getHandle(await last()).terminate('stuck for an hour');
     expect((await trouble())['last-sweep']).toMatch(
@@ -500,7 +501,7 @@ async function freshNamespace(): Promise<Env> {
   ]);
   await waitFor(
     async () => (await verdicts({ TEMPORAL_NAMESPACE: namespace }))['search-attributes'] === 'fault',
-    { what: 'the namespace to be known', timeoutMs: 20_000, everyMs: 500 },
+    { what: 'the namespace to be known', timeoutMs: 60_000, everyMs: 500 },
   );
   return { TEMPORAL_NAMESPACE: namespace };
 }

@@ -39,7 +39,7 @@ beforeAll(async () => {
        FROM generate_series(1000001, ${1_000_000 + DONE}) AS n;`,
   );
   for (const table of TABLES) await query(url, `ANALYZE ${table}`);
-}, 180_000);
+}, 600_000);
 afterAll(() => shop.close());
 
 /** Every statement that `act` sends. */
@@ -132,7 +132,7 @@ describe("with a million checks overdue, which is nobody's doing but a mistake",
     expect(started).toBeGreaterThan(0);
     expect(row).toEqual({ started, until: started });
     await terminateAll();
-  }, 180_000);
+  }, 600_000);
 });
 
 /** Nobody serves them, and other tests share the server. */

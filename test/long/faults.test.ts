@@ -96,7 +96,7 @@ describe('a buyer who comes back to the cashier while the run gives up', () => {
           (await handle.fetchHistory()).events?.some(
             (event) => event.activityTaskScheduledEventAttributes?.activityType?.name === 'readPayment',
           ),
-        { what: 'the run to read its row', timeoutMs: 20_000 },
+        { what: 'the run to read its row', timeoutMs: 60_000 },
       );
       expect(await story.calls(outTradeNo)).toHaveLength(3);
       await handle.signal(SIGNALS.checkedOut, { checks: 3, intervalMs: 1_000 });

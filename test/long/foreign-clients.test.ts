@@ -22,7 +22,7 @@ const REFUND = 'alipay.trade.refund';
 const REFUND_QUERY = 'alipay.trade.fastpay.refund.query';
 
 const SUBJECT = '龙井茶 + 50 % "Tea"';
-const STARTING_MS = 60_000;
+const STARTING_MS = 180_000;
 
 /** A key as most clients take it: base64 without the PEM's frame. */
 const bare = (pem: string): string => pem.replace(/-----[A-Z ]+-----|\s/g, '');

@@ -123,7 +123,7 @@ describe.each(Object.entries(PROGRAMS))('the program for %s', (name, { file, tex
     await waitFor(() => isListening(port), { what: `${name} to listen`, timeoutMs: 60_000 }).catch(() => {
       throw new Error(program.printed());
     });
-  }, 70_000);
+  });
   afterAll(() => program.stop());
 
   it('takes a notification of the sandbox, and the payment is recorded without a check', async () => {
@@ -169,5 +169,5 @@ describe('the return page', () => {
     } finally {
       await program.stop();
     }
-  }, 90_000);
+  });
 });

@@ -21,7 +21,7 @@ beforeAll(async () => {
   await connection.close();
   shop = await openShop(__filename, { temporal: { address, namespace: 'default' } });
   story = new Story(shop);
-}, 90_000);
+}, 180_000);
 afterAll(() => shop.close());
 
 async function searchedBy(workflowId: string): Promise<string[]> {
@@ -72,7 +72,7 @@ it('a refund that Alipay does not prove goes to a person, who decides it', async
   const isNow = (status: string): Promise<unknown> =>
     waitFor(async () => (await shop.payments.refundStatus(refundId)).status === status, {
       what: `the refund to be ${status}`,
-      timeoutMs: 60_000,
+      timeoutMs: 120_000,
     });
   await isNow('REVIEW');
   const workflowId = refundWorkflowId({ outTradeNo, outRequestNo: refundId, kind: 'shop' });

@@ -23,6 +23,8 @@ const broken = Object.keys(BREAKS).map((name) => ({
 module.exports = {
   ...everyday,
   rootDir: integration.rootDir,
+  // What takes half a minute by itself may take three beside two others on two cores.
+  testTimeout: 180_000,
   projects: [
     { ...integration, displayName: 'browser', testMatch: ['<rootDir>/test/browser/**/*.test.ts'] },
     { ...integration, displayName: 'long', testMatch: ['<rootDir>/test/long/**/*.test.ts'] },

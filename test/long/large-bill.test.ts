@@ -60,7 +60,7 @@ beforeAll(async () => {
     timeoutMs: 5_000,
   };
   input = { databaseUrl, gateway, merchant, date };
-}, 300_000);
+}, 900_000);
 
 afterAll(async () => {
   await database.destroy();

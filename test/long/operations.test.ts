@@ -92,7 +92,7 @@ function programs(): string {
 /** As a person would, who says yes where the CLI asks whether to go on. */
 function type(line: string): Promise<Told> {
   return new Promise((resolve) => {
-    const child = execFile('/bin/sh', ['-c', line], { env, cwd: bin, timeout: 50_000 }, (error, out, err) =>
+    const child = execFile('/bin/sh', ['-c', line], { env, cwd: bin, timeout: 150_000 }, (error, out, err) =>
       resolve({ code: error === null ? 0 : Number(error.code ?? -1), out, err }),
     );
     // Most commands ask nothing and are gone before they could hear it.

@@ -57,7 +57,7 @@ beforeAll(async () => {
     'DATABASE_URL is not set',
   );
   await command('migrate');
-}, 4 * MINUTE);
+}, 12 * MINUTE);
 
 afterAll(async () => {
   await connection.close();
@@ -110,7 +110,7 @@ async function run(
   args: readonly string[],
   { cwd = project, env = environment }: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
 ): Promise<string> {
-  const options = { cwd, env, timeout: 3 * MINUTE, maxBuffer: 32 * 1024 * 1024 };
+  const options = { cwd, env, timeout: 6 * MINUTE, maxBuffer: 32 * 1024 * 1024 };
   try {
     return (await promisify(execFile)(command, args, options)).stdout;
   } catch (error) {
@@ -227,7 +227,7 @@ describe('a shop without the SDK of workers', () => {
       );
       await expect(compile('typed.ts')).resolves.toBe('');
     },
-    3 * MINUTE,
+    6 * MINUTE,
   );
 });
 
@@ -235,7 +235,7 @@ describe('a shop with its own workers', () => {
   beforeAll(async () => {
     await installWorkerSdk();
     await installSandbox();
-  }, 3 * MINUTE);
+  }, 12 * MINUTE);
 
   it('has five doors, for ES modules and for CommonJS', async () => {
     write(
@@ -275,7 +275,7 @@ describe('a shop with its own workers', () => {
       );
       await expect(compile('typed-worker.ts')).resolves.toBe('');
     },
-    3 * MINUTE,
+    6 * MINUTE,
   );
 
   it('has its own worker find the payment, and tell the order service', async () => {
@@ -290,6 +290,7 @@ describe('a shop with its own workers', () => {
       expect(state).toMatchObject({ status: 'PAID', lastAnswer: 'paid' });
       await waitFor(async () => await ended(orderWorkflowId('A-1001')), {
         what: 'the order service to be told',
+        timeoutMs: 60_000,
       });
       const metrics = await fetch(`http://127.0.0.1:${port}/metrics`);
       expect(await metrics.text()).toMatch(/^durable_alipay_/m);
@@ -335,7 +336,7 @@ describe('the workflow code that was bundled with the package', () => {
       const told = async (): Promise<boolean> => await ended(orderWorkflowId(orderId));
       await waitFor(async () => await told().catch(() => dead(worker)), {
         what: 'the order service to be told',
-        timeoutMs: 30_000,
+        timeoutMs: 120_000,
       });
     } finally {
       await stop(worker);
@@ -361,7 +362,7 @@ it(
     byCertificates(project, environment as Record<string, string>, (env, ...args) =>
       run('npx', ['durable-alipay', ...args], { env }),
     ),
-  3 * MINUTE,
+  8 * MINUTE,
 );
 
 /** With TypeScript's own default, `skipLibCheck: false`: the declarations of all dependencies are compiled too. */

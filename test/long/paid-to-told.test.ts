@@ -69,7 +69,7 @@ describe('the time from a payment to the order service knowing it', () => {
         await story.followUp();
         return (await story.status(slow.outTradeNo)) === 'PAID';
       },
-      { what: 'the slow check', timeoutMs: 30_000, everyMs: 1_000 },
+      { what: 'the slow check', timeoutMs: 60_000, everyMs: 1_000 },
     );
     await story.told(slow.orderId, 1);
     await waitFor(() => Promise.resolve(told.length === 3), { what: 'all to be measured' });

@@ -40,7 +40,7 @@ const askNow = (refundId: string) =>
 async function untilDone(refundId: string): Promise<void> {
   await waitFor(async () => (await refundStatus(refundId)) === 'DONE', {
     what: `${refundId} to be done`,
-    timeoutMs: 40_000,
+    timeoutMs: 90_000,
   });
 }
 

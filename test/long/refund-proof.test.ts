@@ -27,7 +27,7 @@ it('a refund that Alipay says it made of another amount is no proof: the same re
   await shop.alipay.control.fault({ mode: 'wrong-amount', method: 'alipay.trade.refund', times: 1 });
   await story.pay(outTradeNo, { notify: true });
 
-  await story.until(outTradeNo, 'REFUNDED', 40_000);
+  await story.until(outTradeNo, 'REFUNDED', 120_000);
   expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({ refundedAmount: '12.30' });
 });
 
@@ -42,7 +42,7 @@ it('nor is a refund query that tells of another amount: it is asked again', asyn
   });
   await story.pay(outTradeNo, { notify: true });
 
-  await story.until(outTradeNo, 'REFUNDED', 50_000);
+  await story.until(outTradeNo, 'REFUNDED', 120_000);
   expect(await story.events(outTradeNo, 'refund-unproven')).toHaveLength(1);
   expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({ refundedAmount: '12.30' });
 });
@@ -58,7 +58,7 @@ it('a part that somebody gave back under our own number counts: the rest is give
   });
   await shop.alipay.control.notify(outTradeNo);
 
-  await story.until(outTradeNo, 'REFUNDED', 40_000);
+  await story.until(outTradeNo, 'REFUNDED', 120_000);
   expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({
     refundedAmount: '12.30',
     refunds: [{ amount: '1.00' }, { amount: '11.30', outRequestNo: `LATE2_${outTradeNo}` }],

@@ -152,7 +152,7 @@ describe('a payment that comes after its order was closed', () => {
     await story.pay(outTradeNo, { notify: true });
     await waitFor(async () => (await refundsOf(outTradeNo)).length === 1, { what: 'the refund' });
     expect(await story.status(outTradeNo)).toBe('REFUNDING');
-    await story.until(outTradeNo, 'REFUNDED', 40_000);
+    await story.until(outTradeNo, 'REFUNDED', 120_000);
     expect(await refundsOf(outTradeNo)).toHaveLength(1);
   });
 
@@ -278,7 +278,7 @@ describe('a refund that cannot be made now', () => {
     await shop.alipay.control.notify(outTradeNo);
     await story.until(outTradeNo, 'REFUNDING');
     await shop.alipay.control.down(false);
-    await story.until(outTradeNo, 'REFUNDED', 45_000);
+    await story.until(outTradeNo, 'REFUNDED', 120_000);
     expect(await story.ended(outTradeNo)).toMatchObject({ status: 'REFUNDED' });
   });
 });

@@ -76,7 +76,7 @@ afterAll(async () => {
   await Promise.all([server.stop(), worker.stop()]);
   await shop.sql(`DROP ROLE ${ROLE}`);
   await shop.close();
-}, 60_000);
+});
 
 function withLogin(databaseUrl: string, password: string): string {
   const changed = new URL(databaseUrl);
@@ -181,7 +181,7 @@ async function loseTheDatabase(outTradeNo: string): Promise<void> {
   expect((await shop.alipay.control.notify(outTradeNo, OF_THIS_BUYER)).accepted).toBe(false);
   await waitFor(() => worker.output().includes('BACKLOG_UNREAD'), {
     what: 'the worker to miss the database',
-    timeoutMs: 40_000,
+    timeoutMs: 90_000,
   });
   await shop.sql(`ALTER ROLE ${ROLE} LOGIN`);
   await waitFor(async () => (await ask('/healthz')).status === 200, { what: 'the database to be back' });

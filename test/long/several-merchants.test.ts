@@ -189,7 +189,7 @@ describe('one merchant’s outage', () => {
       },
       { what: 'their orders to be closed once the gateway is back', timeoutMs: 90_000, everyMs: 1_000 },
     );
-  });
+  }, 400_000);
 });
 
 describe('a merchant that refuses every question', () => {

@@ -42,7 +42,7 @@ for (const [heading, recipe] of Object.entries(RECIPES)) {
       const [port = 0] = await freePorts(1);
       url = `http://127.0.0.1:${port}/`;
       receiver = run(folder, recipe.run, { PORT: String(port), ORDER_SERVICE_SECRET: secret });
-      await waitFor(() => isListening(port), { what: `${heading} to listen`, timeoutMs: 30_000 });
+      await waitFor(() => isListening(port), { what: `${heading} to listen`, timeoutMs: 60_000 });
     }, 6 * 60_000);
     afterAll(() => receiver.stop());
 

@@ -67,7 +67,7 @@ beforeAll(async () => {
     }),
   );
   running = Promise.all(workers.map((worker) => worker.run()));
-}, 60_000);
+});
 afterAll(async () => {
   for (const worker of workers) worker.shutdown();
   await running;
@@ -89,7 +89,7 @@ describe('a worker whose circuit is open, beside a healthy one', () => {
     const milliseconds = await ask();
     expect(taken.healthy).toBe(CALLS);
     expect(taken.sick).toBeLessThanOrEqual(2 + milliseconds / PAUSE_MS);
-  }, 60_000);
+  });
 
   it('takes its part again once its circuit has closed', async () => {
     circuit.isOpen = false;
@@ -100,9 +100,9 @@ describe('a worker whose circuit is open, beside a healthy one', () => {
         await ask();
         return taken.sick >= CALLS / 10;
       },
-      { what: 'it to take calls again', timeoutMs: 45_000 },
+      { what: 'it to take calls again', timeoutMs: 120_000 },
     );
-  }, 60_000);
+  });
 
   it('lets its worker end while it is open', async () => {
     circuit.isOpen = true;
@@ -113,5 +113,5 @@ describe('a worker whose circuit is open, beside a healthy one', () => {
     await waitFor(() => sick?.getState() === 'STOPPED', { what: 'it to end', timeoutMs: 30_000 });
     workers.splice(2, 1);
     expect(Date.now() - began).toBeLessThan(20_000);
-  }, 60_000);
+  });
 });

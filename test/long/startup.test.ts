@@ -116,7 +116,7 @@ describe('a worker that does not reach Temporal', () => {
     const address = await listen(createServer());
     const { error } = await failure((log) => connectTemporal({ address }, log, 0));
     expect(error.message).toMatch(/^Temporal does not answer at .*timed out after 10000ms/);
-  }, 30_000);
+  });
 
   it('gives the same causes in the same words as those who use the other client', async () => {
     for (const [status, says] of [
@@ -143,7 +143,7 @@ describe('a worker that is told to stop while it waits', () => {
     const shop = await openShop(__filename, { queues: [] });
     const worker = startProcess('worker/main.ts', { ...environmentOf(shop), ...missing });
     try {
-      await waitFor(() => worker.output().includes(waits), { what: 'the worker to wait', timeoutMs: 30_000 });
+      await waitFor(() => worker.output().includes(waits), { what: 'the worker to wait', timeoutMs: 90_000 });
       const toldAt = performance.now();
       expect(await worker.stop()).toBe(143);
       expect(performance.now() - toldAt).toBeLessThan(3_000);

@@ -115,7 +115,7 @@ describe('a build on which every workflow task fails', () => {
       const run = await describeRun(outTradeNo);
       expect([run.status.name, before.get(run.workflowId) === run.runId]).toEqual(['RUNNING', false]);
     }
-  }, 240_000);
+  }, 400_000);
 });
 
 describe('a run that is pinned to a build', () => {
@@ -135,14 +135,14 @@ describe('a run that is pinned to a build', () => {
             () => true,
             () => false,
           ),
-      { what: 'the build to be known', timeoutMs: 30_000, everyMs: 500 },
+      { what: 'the build to be known', timeoutMs: 60_000, everyMs: 500 },
     );
     const { outTradeNo } = await story.checkOut();
     await waitFor(
       async () =>
         (await describeRun(outTradeNo)).raw.workflowExecutionInfo?.versioningInfo?.deploymentVersion
           ?.buildId === '1.0.0',
-      { what: 'the run to be pinned', timeoutMs: 30_000 },
+      { what: 'the run to be pinned', timeoutMs: 60_000 },
     );
     const { runId } = await describeRun(outTradeNo);
     await overdue(outTradeNo);
@@ -155,7 +155,7 @@ describe('a run that is pinned to a build', () => {
     const run = await describeRun(outTradeNo);
     expect(run.status.name).toBe('RUNNING');
     expect(run.runId).not.toBe(runId);
-  }, 120_000);
+  });
 });
 
 describe('a run without search attributes', () => {

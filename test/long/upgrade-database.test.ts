@@ -40,5 +40,5 @@ describe('a worker of before, beside a schema that the next release has expanded
     for (const orderId of payments.orderIds) {
       await expectLedgerRules(shop, orderId, await shop.payments.payments({ orderId }));
     }
-  }, 180_000);
+  }, 480_000);
 });

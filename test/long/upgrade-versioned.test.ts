@@ -41,7 +41,7 @@ async function deploy(buildId: string, bundle: BundleName): Promise<void> {
   crews.set(buildId, await fleet.start({ bundle, build: version, cachedWorkflows: 50 }));
   await waitFor(() => operator.type(describeVersion(buildId)).then(servesAll), {
     what: `${buildId} to be known on every queue`,
-    timeoutMs: 30_000,
+    timeoutMs: 60_000,
     everyMs: 300,
   });
 }
@@ -63,7 +63,7 @@ async function sleeping(): Promise<string> {
   const { outTradeNo } = await story.checkOut();
   await waitFor(async () => (await shop.payments.status(outTradeNo)).nextCheckAt !== null, {
     what: 'the run to sleep',
-    timeoutMs: 30_000,
+    timeoutMs: 60_000,
   });
   return outTradeNo;
 }
@@ -107,7 +107,7 @@ describe('Worker Versioning', () => {
     for (const outTradeNo of [before, beside, after]) await paid(outTradeNo);
     expect(await buildsOf(before)).toEqual(['1.4.0']);
     expect(await buildsOf(after)).toEqual(['1.4.0']);
-  }, 120_000);
+  }, 300_000);
 
   it('ramps up a build that could not carry on the runs of the old one, makes it current, and drains the old one', async () => {
     const payments = await UnderWay.place(story);
@@ -137,17 +137,17 @@ describe('Worker Versioning', () => {
             `temporal workflow count --query 'TemporalWorkerDeploymentVersion="durable-alipay:1.4.0" AND ExecutionStatus="Running"'`,
           )
         ).includes('Total: 0'),
-      { what: 'no run to be left on the old build' },
+      { what: 'no run to be left on the old build', timeoutMs: 60_000 },
     );
     expect(await operator.type(describeVersion('1.4.0'))).toMatch(/DrainageStatus +drain(ing|ed)/);
-  }, 180_000);
+  }, 480_000);
 
   it('moves on whatever waits for a person on the old build, so that it can go', async () => {
     // On the build before: it is ended, and the sweep begins it anew on the current one.
     await setCurrent('1.4.0');
     const { outTradeNo } = await story.checkOut();
     await story.payTooMuch(outTradeNo);
-    await story.until(outTradeNo, 'REVIEW', 30_000);
+    await story.until(outTradeNo, 'REVIEW', 60_000);
     await setCurrent('1.5.0');
     expect(await buildsOf(outTradeNo)).toEqual(['1.4.0']);
     await waitFor(
@@ -157,6 +157,7 @@ describe('Worker Versioning', () => {
           .then((out) => out.includes(outTradeNo)),
       {
         what: 'the run to be found',
+        timeoutMs: 60_000,
       },
     );
     await operator.type(
@@ -168,7 +169,7 @@ describe('Worker Versioning', () => {
     await shop.payments.resolveReview(outTradeNo, { to: 'PAID', actor: 'a test', reason: 'right at Alipay' });
     await story.ended(outTradeNo);
     expect(await story.status(outTradeNo)).toBe('PAID');
-  }, 120_000);
+  }, 300_000);
 
   it('goes back by making the old build current again: runs of the new one end on it', async () => {
     const onNew = await sleeping();
@@ -179,7 +180,7 @@ describe('Worker Versioning', () => {
     await paid(onOld);
     expect(await buildsOf(onNew)).toEqual(['1.5.0']);
     expect(await buildsOf(onOld)).toEqual(['1.4.0']);
-  }, 120_000);
+  }, 300_000);
 
   it('starts over on the old build what a broken one leaves behind', async () => {
     await setCurrent('1.5.0');
@@ -191,7 +192,7 @@ describe('Worker Versioning', () => {
     );
     await paid(left);
     expect(await buildsOf(left)).toEqual(['1.4.0']);
-  }, 120_000);
+  }, 300_000);
 
   it('keeps a build that is not current away from every run, also where it is ramped to nothing', async () => {
     await deploy('1.6.0', 'incompatible');
@@ -208,7 +209,7 @@ describe('Worker Versioning', () => {
       expect(await buildsOf(outTradeNo)).toEqual(['1.4.0']);
     }
     expect(failedTasks(await historiesOf(shop, [before, ...runs].map(paymentWorkflowId)))).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 
   it('is given up in the same way', async () => {
     const versioned = await sleeping();
@@ -219,7 +220,7 @@ describe('Worker Versioning', () => {
     await paid(free);
     expect([await buildsOf(versioned), await buildsOf(free)]).toEqual([['1.4.0'], []]);
     await plain.stop();
-  }, 120_000);
+  }, 300_000);
 
   it("tells a shop's own order service, which knows of no versions, as before", async () => {
     await fleet.stopAll();
@@ -237,7 +238,7 @@ describe('Worker Versioning', () => {
         new Operator(shop).type(
           'temporal worker deployment set-current-version --deployment-name two-queues --build-id 1.7.0 --yes',
         ),
-      { what: 'the version to be known', timeoutMs: 30_000, everyMs: 500 },
+      { what: 'the version to be known', timeoutMs: 60_000, everyMs: 500 },
     );
     const { outTradeNo, orderId } = await story.checkOut();
     await paid(outTradeNo);

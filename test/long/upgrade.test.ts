@@ -53,7 +53,7 @@ describe('a rolling upgrade and the way back, with payments under way', () => {
       expect(failedTasks(histories)).toEqual([]);
       expect(histories.filter((history) => bundlesIn(history).size > 1)).not.toEqual([]);
     },
-    180_000,
+    480_000,
   );
 });
 
@@ -68,7 +68,7 @@ describe('a build that does not fit the runs under way', () => {
     expect(refused.map(({ workflowId }) => workflowId)).toEqual([paymentWorkflowId(outTradeNo)]);
     await shop.payments.closeOrder({ orderId, actor: 'a test', reason: 'not needed' }).catch(() => undefined);
     await story.ended(outTradeNo);
-  }, 120_000);
+  }, 240_000);
 
   it('says how many runs its rehearsal left out, after those in review', async () => {
     const worker = await fleet.start({ bundle: 'present' });
@@ -113,7 +113,7 @@ describe('a build that does not fit the runs under way', () => {
     const decision = { to: 'PAID', actor: 'a test', reason: 'the amount is right at Alipay' } as const;
     await shop.payments.resolveReview(reviewed.outTradeNo, decision);
     for (const { outTradeNo } of [reviewed, later]) await story.ended(outTradeNo);
-  }, 180_000);
+  }, 400_000);
 
   it('ends the runs of payments that it cannot carry on, raises the alarm, and keeps those of orders', async () => {
     const old = await fleet.start({ bundle: 'present' });
@@ -127,7 +127,7 @@ describe('a build that does not fit the runs under way', () => {
     const order = shop.temporal.workflow.getHandle(orderWorkflowId(undelivered.orderId));
     await waitFor(async () => (await order.describe()).raw.pendingActivities?.length === 1, {
       what: 'the order service to try again by a normal activity',
-      timeoutMs: 30_000,
+      timeoutMs: 90_000,
     });
     // Its run lives for nine seconds.
     const watched = await story.checkOut();
@@ -165,7 +165,7 @@ describe('a build that does not fit the runs under way', () => {
       undelivered.orderId,
       await shop.payments.payments({ orderId: undelivered.orderId }),
     );
-  }, 240_000);
+  }, 480_000);
 
   async function outcomeOf(outTradeNo: string): Promise<string> {
     const run = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).describe();

@@ -53,7 +53,7 @@ export class OwnTemporal {
     this.#child = spawn(process.execPath, ['-e', LEASH, '--', temporalCli(), ...args], {
       stdio: ['pipe', 'ignore', 'ignore'],
     });
-    await waitFor(() => this.#answers(), { what: 'the own Temporal server to answer', timeoutMs: 30_000 });
+    await waitFor(() => this.#answers(), { what: 'the own Temporal server to answer', timeoutMs: 90_000 });
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 
-const DEADLINE_MS = 2 * 60_000;
+const DEADLINE_MS = 6 * 60_000;
 
 /** Runs a command to its end, before jest is told which tests there are. */
 export const runNow = (cwd: string, command: string, ...args: string[]): void =>

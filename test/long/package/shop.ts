@@ -102,7 +102,7 @@ export async function byCertificates(
         () => true,
         () => false,
       );
-    await waitFor(serves, { what: 'the shop to serve', timeoutMs: 30_000 });
+    await waitFor(serves, { what: 'the shop to serve', timeoutMs: 90_000 });
     const app = await open('C-app', 'app');
     const mini = await open('C-mini', 'jsapi', '--buyer-open-id', 'buyer-1');
     // The phone's SDK is handed an order string, the mini program the number of a trade that exists.
@@ -111,7 +111,7 @@ export async function byCertificates(
     await sandbox.control.pay(app.paymentUrl);
     await sandbox.control.pay(mini.outTradeNo);
 
-    await waitFor(async () => (await taken()).length >= 2, { what: 'both results', timeoutMs: 60_000 });
+    await waitFor(async () => (await taken()).length >= 2, { what: 'both results', timeoutMs: 120_000 });
     const acted = (await taken()).map(({ messageId, orderId, status }) => [messageId, orderId, status]);
     expect(acted).toHaveLength(2);
     expect(acted).toEqual(

@@ -73,7 +73,7 @@ if (broken === undefined) {
       async (name) => {
         expect(await judge(await scenarioOf(name)(stage))).toEqual([]);
       },
-      120_000,
+      240_000,
     );
 
     it('has a scenario for each break, and no other', () => {
@@ -85,6 +85,6 @@ if (broken === undefined) {
     it('is caught', async () => {
       const violations = await judge(await scenarioOf(broken)(stage));
       expect(violations.map(({ rule }) => rule)).toContain(BREAKS[broken]?.rule);
-    }, 120_000);
+    }, 240_000);
   });
 }
