@@ -176,6 +176,14 @@ async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: P
         'new outTradeNo, or leave it out.',
     );
   }
+  // The row's product decides what is signed: a page's URL is no order string, which is what an app would take it for.
+  if (known && known.product !== input.product) {
+    throw new PaymentError(
+      'OUT_TRADE_NO_TAKEN',
+      `Payment ${input.outTradeNo} was opened with product ${known.product}, not ${input.product}. Repeat it, use a new ` +
+        'outTradeNo, or leave it out.',
+    );
+  }
   if (known && known.requestDigest !== digest) {
     throw new PaymentError(
       'OUT_TRADE_NO_TAKEN',

@@ -99,6 +99,17 @@ describe('a checkout that is repeated', () => {
       message: expect.stringContaining('CONTEXT_INCONSISTENT'),
     });
   });
+
+  it('is refused with the same number and another product: what it returns would be no use to the caller', async () => {
+    const first = order({ outTradeNo: 'MINE_2', product: 'page' });
+    const opened = await shop.payments.checkout(first);
+    await expect(shop.payments.checkout({ ...first, product: 'app' })).rejects.toMatchObject({
+      code: 'OUT_TRADE_NO_TAKEN',
+      message: expect.stringContaining('product page'),
+    });
+    const { outTradeNo, workflowId } = await shop.payments.checkout(first);
+    expect({ outTradeNo, workflowId }).toEqual({ outTradeNo: 'MINE_2', workflowId: opened.workflowId });
+  });
 });
 
 it('a refusal by Alipay names its code, and the payment is still watched', async () => {
