@@ -86,21 +86,57 @@ export async function sealLoad(
      WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) AND (load IS NULL OR load < :load)`,
     { sellerId, date, load },
   );
-  while (await deleteOldLines(db, { sellerId, date }));
+  for (let left = await findLeftLoad(db, { sellerId, date }); left;) {
+    await deleteLoad(db, { sellerId, ...left });
+    left = await findLeftLoad(db, { sellerId, date });
+  }
   // Postgres has no statistics of a million new lines yet, and would look up each one separately.
   await rows(db, `ANALYZE :schema:.bill_lines`);
 }
 
-/** Some lines of earlier loads; false where none is left. A million in one statement would take too long. */
-async function deleteOldLines(db: Database, bill: Bill): Promise<boolean> {
+/**
+ * A load whose lines count no more, or never will: an earlier one of this day, or of another day of the seller what an attempt
+ * has left that was killed. No attempt takes a day. Its lowest and highest number are looked up, and no lines read: there may
+ * be a million of each day.
+ */
+function findLeftLoad(
+  db: Database,
+  { sellerId, date }: Bill,
+): Promise<{ date: string; load: number } | undefined> {
+  const numbers = (which: 'min' | 'max'): string =>
+    `(SELECT ${which}(l.load) FROM :schema:.bill_lines l
+       WHERE l.seller_id = r.seller_id AND l.bill_date = r.bill_date)`;
+  return row(
+    db,
+    `SELECT to_char(bill_date, 'YYYY-MM-DD') AS date, load FROM (
+       SELECT bill_date, CASE
+         WHEN sealed IS NULL OR lowest < sealed THEN lowest
+         WHEN highest > sealed AND is_over THEN highest END AS load
+       FROM (
+         SELECT r.bill_date, r.load AS sealed, r.updated_at < now() - interval '1 day' AS is_over,
+           ${numbers('min')} AS lowest, ${numbers('max')} AS highest
+         FROM :schema:.reconciliations r WHERE r.seller_id = :sellerId) days
+       WHERE is_over OR bill_date = CAST(:date AS date)) found
+     WHERE load IS NOT NULL LIMIT 1`,
+    { sellerId, date },
+  );
+}
+
+/** Deletes the lines of an attempt. Call it only where they do not count, and nobody is about to seal them. */
+export async function deleteLoad(db: Database, bill: Bill & { load: number }): Promise<void> {
+  while (await deleteLines(db, bill));
+}
+
+/** Some lines of a load; false where none is left. A million in one statement would take too long. */
+async function deleteLines(db: Database, bill: Bill & { load: number }): Promise<boolean> {
   const deleted = await row<{ count: number }>(
     db,
     `WITH old AS (
-       SELECT l.load, l.line FROM :schema:.bill_lines l JOIN :schema:.reconciliations r USING (seller_id, bill_date)
-       WHERE l.seller_id = :sellerId AND l.bill_date = CAST(:date AS date) AND l.load < r.load LIMIT 50000
+       SELECT line FROM :schema:.bill_lines
+       WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) AND load = :load LIMIT 50000
      ), gone AS (
        DELETE FROM :schema:.bill_lines l USING old
-       WHERE l.seller_id = :sellerId AND l.bill_date = CAST(:date AS date) AND l.load = old.load AND l.line = old.line
+       WHERE l.seller_id = :sellerId AND l.bill_date = CAST(:date AS date) AND l.load = :load AND l.line = old.line
        RETURNING 1)
      SELECT CAST(count(*) AS integer) AS count FROM gone`,
     { ...bill },

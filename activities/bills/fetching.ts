@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import type { Bill } from '../../db/bill-lines';
-import { beginLoad, insertLines, sealLoad } from '../../db/bill-lines';
+import { beginLoad, deleteLoad, insertLines, sealLoad } from '../../db/bill-lines';
 import { sellerOf } from '../../db/merchants';
 import type { BillOfMerchant, DiscrepancyKind, KindReport } from '../../workflows/messages';
 import { openArchive } from './archive';
@@ -55,6 +55,10 @@ export function createFetchActivities({ db, alipay, billOrigins }: FetchDependen
           const origins = [...billOrigins, new URL(gateway.settings.gateway).origin];
           await downloadBill(address.url, path, { origins });
           await load(bill, path);
+        } catch (error) {
+          // The next attempt has lines of its own. What cannot be deleted now is when a later bill is sealed; the error matters.
+          await deleteLoad(db, bill).catch(() => undefined);
+          throw error;
         } finally {
           await rm(folder, { recursive: true, force: true });
         }

@@ -395,6 +395,15 @@ describe('what is not in the tables, or not in the bill', () => {
 });
 
 describe('a bill', () => {
+  /** Of which attempts there are lines. */
+  const loads = async (of = date): Promise<number[]> =>
+    (
+      await shop.sql<{ load: number }>(
+        `SELECT DISTINCT load FROM bill_lines WHERE bill_date = CAST(:of AS date) ORDER BY load`,
+        { of },
+      )
+    ).map(({ load }) => load);
+
   it.each([
     ['whose address has expired', { expired: 1 }],
     ['that comes in half', { truncated: 1 }],
@@ -424,10 +433,42 @@ describe('a bill', () => {
     expect(
       await shop.sql(`SELECT 1 FROM discrepancies WHERE bill_date = CAST(:date AS date)`, { date }),
     ).toEqual([]);
+    // It is fetched again each hour for a week: its lines would pile up.
+    expect(await loads()).toEqual([]);
     // And what was compared before stands.
     await bills({});
     expect(await reconcile()).toMatchObject({ status: 'COMPARED', report: { open: 0 } });
     await forget(outTradeNo);
+  });
+
+  it('whose process was killed leaves lines, which go once a later bill is sealed', async () => {
+    const days = ['2025-12-01', '2025-12-02', '2025-12-03'];
+    const leave = (billDate: string, load: number) =>
+      shop.sql(
+        `INSERT INTO bill_lines (seller_id, bill_date, load, line, kind, trade_no, out_trade_no, amount, received, fee, done_at)
+         SELECT :sellerId, CAST(:billDate AS date), :load, line, 'other', '', '', 0, 0, 0, now() FROM generate_series(1, 3) line`,
+        { sellerId: shop.alipay.sellerId, billDate, load },
+      );
+    const begin = (billDate: string, loads: number, sealed: number | null, hoursAgo: number) =>
+      shop.sql(
+        `INSERT INTO reconciliations (seller_id, bill_date, loads, load, updated_at)
+         VALUES (:sellerId, CAST(:billDate AS date), :loads, :sealed, now() - :hoursAgo * interval '1 hour')`,
+        { sellerId: shop.alipay.sellerId, billDate, loads, sealed, hoursAgo },
+      );
+    const [never = '', since = '', underWay = ''] = days;
+    await begin(never, 3, null, 25);
+    for (const load of [1, 3]) await leave(never, load);
+    await begin(since, 4, 2, 25);
+    for (const load of [1, 2, 3, 4]) await leave(since, load);
+    await begin(underWay, 1, null, 1);
+    await leave(underWay, 1);
+
+    await bills({ foreign: 1 });
+    expect(await reconcile()).toMatchObject({ status: 'COMPARED' });
+    expect(await Promise.all(days.map(loads))).toEqual([[], [2], [1]]);
+    expect(await loads()).toHaveLength(1);
+    for (const table of ['bill_lines', 'reconciliations'])
+      await shop.sql(`DELETE FROM ${table} WHERE bill_date < '2026-01-01'`);
   });
 
   it.each([['2026-02-30'], ['tomorrow'], ['2999-01-01'], ['']])('of %s is refused', async (wrong) => {
