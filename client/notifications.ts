@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Database } from '../db/connect';
 import { storeEvidence } from '../db/evidence';
-import { noteOtherSeller } from '../db/merchants';
+import { appOf, noteOtherSeller } from '../db/merchants';
 import { findPayment } from '../db/payments';
 import { isNews } from '../db/rules';
 import { keepUnmatched } from '../db/unmatched-notifications';
@@ -52,7 +52,12 @@ export async function handleNotification(
   const { outTradeNo, notifyId, tradeStatus, totalAmount, refundedAmount } = notification;
   const payment = await findPayment(deps.db, outTradeNo);
   // Another merchant may use the same number: what its account was paid says nothing of our payment.
-  if (!payment || (payment.merchant ?? deps.alipay.ids[0]) !== merchant) return keep(deps, read);
+  if (!payment) return keep(deps, read);
+  if ((payment.merchant ?? deps.alipay.ids[0]) !== merchant) {
+    return mayBeCorrected(deps, payment.merchant, merchant)
+      ? refuse(deps, { kind: 'refused', code: 'NOTIFICATION_OF_ANOTHER_SELLER', outTradeNo })
+      : keep(deps, read);
+  }
   const stored = await storeEvidence(deps.db, {
     outTradeNo,
     kind: 'notification',
@@ -72,6 +77,18 @@ export async function handleNotification(
   deps.log.info({ outTradeNo, tradeStatus, eventId: stored.id }, 'notification taken');
   return 'success';
 }
+
+/**
+ * Whether a payment's row may be about to be given to the merchant that was notified: its own is of the same application, and
+ * its seller none that this process has. So it is while a wrong seller id is put right: processes first, rows then. Alipay's
+ * next repeat finds the row corrected, while a notification that is kept is not sent again. If it really is another seller's,
+ * it is repeated for 25 hours and not kept; the bill has that money.
+ */
+const mayBeCorrected = (
+  { alipay }: NotificationDependencies,
+  ofRow: string | null,
+  notified: string,
+): boolean => ofRow !== null && !alipay.ids.includes(ofRow) && appOf(ofRow) === appOf(notified);
 
 function refuse(
   { log, observer }: NotificationDependencies,

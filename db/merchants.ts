@@ -26,6 +26,9 @@ export interface Merchant extends MerchantSettings {
 export const merchantId = ({ appId, sellerId }: Pick<MerchantSettings, 'appId' | 'sellerId'>): string =>
   `${appId}/${sellerId}`;
 
+/** The application's half of a merchant's id. */
+export const appOf = (merchant: string): string => merchant.slice(0, merchant.indexOf('/'));
+
 /** The seller's half of a merchant's id. */
 export const sellerOf = (merchant: string): string => merchant.slice(merchant.indexOf('/') + 1);
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { diagnose } from '../../client/doctor';
+import { correctMerchant, registerMerchant } from '../../db/merchants';
 import type { Shop } from '../support';
 import { openShop } from '../support';
 import { environmentOf } from './operator';
@@ -42,4 +43,29 @@ it('a wrong seller id is named by the doctor once Alipay has notified of a payme
   // Alipay repeats for 25 hours; what is older was put right, or comes again.
   await shop.sql(`UPDATE merchants SET other_seller_at = now() - interval '49 hours'`);
   expect(await finding()).toMatchObject({ verdict: 'ok' });
+});
+
+it('until a person has corrected the rows, Alipay is to repeat what the right seller is notified of', async () => {
+  const { appId, sellerId } = shop.alipay;
+  const { outTradeNo } = await story.checkOut();
+  await story.pay(outTradeNo);
+  // The processes have the right seller id already, the row still names the wrong one.
+  const [wrong, right] = [`${appId}/${RIGHT}`, `${appId}/${sellerId}`];
+  await registerMerchant(shop.db, { ...shop.gateway.settings, sellerId: RIGHT });
+  await shop.sql(`UPDATE payments SET merchant = :wrong WHERE out_trade_no = :outTradeNo`, {
+    wrong,
+    outTradeNo,
+  });
+  await shop.sql(
+    `UPDATE orders SET merchant = :wrong WHERE id IN (SELECT order_id FROM payments WHERE merchant = :wrong)`,
+    { wrong },
+  );
+  expect(await shop.alipay.control.notify(outTradeNo)).toMatchObject({ body: 'fail' });
+  expect(await shop.payments.unmatched()).toEqual([]);
+
+  expect(
+    await correctMerchant(shop.db, { id: wrong, sellerId, actor: 'li', reason: 'a digit was wrong' }),
+  ).toMatchObject({ to: right, payments: 1 });
+  expect(await shop.alipay.control.notify(outTradeNo)).toMatchObject({ body: 'success' });
+  await story.until(outTradeNo, 'PAID');
 });
