@@ -276,12 +276,39 @@ function holdForDecision(db: Database, orderId: string): Promise<void> {
   });
 }
 
-/** Lets the next sweep ask about expired orders of these merchants that are held, except those that wait for a decision. */
+/** Orders of one page of {@link releaseOrders}, which is one transaction. */
+const RELEASE_PAGE = 1_000;
+
+/**
+ * Lets the next sweep ask about expired orders of these merchants that are held, except those that wait for a decision. Page
+ * by page: after a long pause there may be more than one statement has time for. Each once, the oldest first: a sweep may hold
+ * them again meanwhile. One that is locked is skipped, and waits until its pause is over.
+ */
 export async function releaseOrders(db: Database, merchants: readonly string[]): Promise<void> {
-  await rows(
-    db,
-    `UPDATE :schema:.orders o SET held_until = NULL, holds = 0
-     WHERE status = 'UNPAID' AND expires_at <= now() AND held_until < 'infinity' AND ${ofMerchants('o')}`,
-    { merchants },
+  let after: SweepCursor | undefined = { expiresAt: '-infinity', orderId: '' };
+  while (after) {
+    const cursor: SweepCursor = after;
+    after = await transaction(db, (trx) => releasePage(trx, merchants, cursor));
+  }
+}
+
+/** Returns where the next page begins; undefined: there is none. */
+function releasePage(
+  trx: Database,
+  merchants: readonly string[],
+  after: SweepCursor,
+): Promise<SweepCursor | undefined> {
+  return row(
+    trx,
+    `WITH page AS (
+       SELECT id, expires_at FROM :schema:.orders o
+       WHERE status = 'UNPAID' AND expires_at <= now() AND held_until < 'infinity' AND ${ofMerchants('o')}
+         AND (expires_at, id) > (CAST(:expiresAt AS timestamptz), :orderId)
+       ORDER BY expires_at, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+     ), released AS (
+       UPDATE :schema:.orders o SET held_until = NULL, holds = 0 FROM page WHERE o.id = page.id)
+     SELECT id AS "orderId", to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "expiresAt"
+     FROM page ORDER BY expires_at DESC, id DESC LIMIT 1`,
+    { ...after, merchants, limit: RELEASE_PAGE },
   );
 }

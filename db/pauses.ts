@@ -67,25 +67,34 @@ export function pause(db: Database, decision: PauseDecision): Promise<Pause> {
  *
  * @throws PaymentError NOT_FOUND where it is not paused
  */
-export function resume(db: Database, { what, merchant, actor, reason }: PauseDecision): Promise<Pause> {
+export async function resume(db: Database, decision: PauseDecision): Promise<Pause> {
+  const [ended, ...others] = await endPause(db, decision);
+  if (decision.what === 'merchant') {
+    const merchants = [ended, ...others].flatMap((one) => one.merchant ?? []);
+    // Not in the same transaction: a backlog that takes too long would keep the merchant paused. An order that is not released,
+    // because this fails or its process dies, is asked about within the hour: no hold for a pause is longer, and the sweep that
+    // comes after it finds the merchant resumed.
+    await releaseOrders(db, merchants).catch(() => undefined);
+  }
+  return ended;
+}
+
+function endPause(
+  db: Database,
+  { what, merchant, actor, reason }: PauseDecision,
+): Promise<[ended: Pause, ...Pause[]]> {
   return transaction(db, async (trx) => {
-    const all = await rows<Pause>(
+    const [ended, ...others] = await rows<Pause>(
       trx,
       `DELETE FROM :schema:.pauses WHERE what = :what AND (merchant IS NOT DISTINCT FROM CAST(:merchant AS text)
          OR merchant IN (SELECT id FROM :schema:.merchants WHERE corrected_to = :merchant)) RETURNING ${COLUMNS}`,
       { what, merchant },
     );
-    const [ended] = all;
     if (!ended) {
       const it = what === 'refunds' ? `Refunds${merchant === null ? '' : ` of ${merchant}`}` : merchant;
       throw new PaymentError('NOT_FOUND', `${it ?? ''}: not paused. See: durable-alipay pause list`);
     }
     await appendEvent(trx, { outTradeNo: null, actor, event: 'resumed', detail: { what, merchant, reason } });
-    if (what === 'merchant')
-      await releaseOrders(
-        trx,
-        all.flatMap((one) => one.merchant ?? []),
-      );
-    return ended;
+    return [ended, ...others];
   });
 }

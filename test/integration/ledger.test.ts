@@ -113,3 +113,68 @@ describe('checkouts at the same moment', () => {
     }
   });
 });
+
+describe('a merchant that is resumed after a long pause', () => {
+  const WHO = { actor: 'li', reason: 'a bad day' };
+  const paused = async () => {
+    await shop.payments.pauses.pause({ what: 'merchant', merchant: 'default', ...WHO });
+    await shop.sql(
+      `INSERT INTO orders (id, subject, total_amount, expires_at, merchant, holds, held_until)
+       SELECT 'backlog-' || n, 'tea', 1, now() - interval '1 hour', :merchant, 7, now() + interval '1 hour'
+       FROM generate_series(1, 2500) n`,
+      { merchant: `${shop.alipay.appId}/${shop.alipay.sellerId}` },
+    );
+  };
+  const resume = () => shop.payments.pauses.resume({ what: 'merchant', merchant: 'default', ...WHO });
+  const held = async () =>
+    (await shop.sql(`SELECT id FROM orders WHERE id LIKE 'backlog-%' AND held_until IS NOT NULL`)).length;
+  const forget = () => shop.sql(`DELETE FROM orders WHERE id LIKE 'backlog-%'`);
+
+  /** A statement that changes more orders than this fails, as one does that takes longer than its time-out. */
+  const atMost = async (orders: number) => {
+    await shop.sql(`
+      CREATE OR REPLACE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF (SELECT count(*) FROM changed) > ${orders} THEN RAISE EXCEPTION 'too many orders in one statement'; END IF;
+        RETURN NULL;
+      END $$`);
+    await shop.sql(`
+      CREATE OR REPLACE TRIGGER refuse_many AFTER UPDATE ON orders REFERENCING NEW TABLE AS changed
+      FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()`);
+  };
+
+  it('has its orders released page by page', async () => {
+    await paused();
+    await atMost(1_000);
+    await resume();
+    expect(await held()).toBe(0);
+    await forget();
+  });
+
+  it('has each released once, though a sweep holds it again at the same moment', async () => {
+    await paused();
+    await shop.sql(`
+      CREATE FUNCTION hold_again() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        NEW.held_until := now() + interval '30 seconds';
+        RETURN NEW;
+      END $$`);
+    await shop.sql(
+      `CREATE TRIGGER hold_again BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION hold_again()`,
+    );
+    await resume();
+    await shop.sql(`DROP TRIGGER hold_again ON orders`);
+    expect(await shop.sql(`SELECT DISTINCT holds FROM orders WHERE id LIKE 'backlog-%'`)).toEqual([
+      { holds: 0 },
+    ]);
+    await forget();
+  });
+
+  it('is resumed also where no order can be released: each is asked about within the hour', async () => {
+    await paused();
+    await atMost(0);
+    expect(await resume()).toMatchObject({ what: 'merchant', actor: 'li' });
+    expect(await shop.payments.pauses.list()).toEqual([]);
+    expect(await held()).toBe(2_500);
+    await shop.sql(`DROP TRIGGER refuse_many ON orders`);
+    await forget();
+  });
+});
