@@ -13,7 +13,6 @@ import type { Payment } from '../db/payments';
 import { listPayments, listReviews } from '../db/payments';
 import type { Recovery } from '../db/recovery';
 import type { RefundFilter } from '../db/refunds';
-import { recoverByHand } from '../db/recovery';
 import type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
 import { listUnmatched, resolveUnmatched } from '../db/unmatched-notifications';
 import { readConfig } from '../worker/config';
@@ -65,6 +64,7 @@ import {
 } from './operations';
 import type { Pauses } from './pauses';
 import { pausesOf } from './pauses';
+import { recoverRestored } from './recovery';
 import type { RefundInput, RefundView } from './refunds';
 import { askForRefund, refundOf, refundsOf, settleRefund } from './refunds';
 import { resend, resultsOf, skip } from './results';
@@ -268,15 +268,15 @@ export class PaymentClient {
   }
 
   /**
-   * Recovers after Temporal's store was restored from a backup made at `since` (ISO 8601): makes planned checks at once, and
-   * sends the results told since then again, with their old ids. `dryRun` only counts.
+   * Recovers after Temporal's store was restored from a backup made at `since` (ISO 8601): makes planned checks at once, sends
+   * the results told since then again, with their old ids, and ends reviews that were decided since. `dryRun` only counts.
    *
    * @throws PaymentError INVALID_INPUT
    */
   recover(input: { since: string; actor: string; dryRun?: boolean }): Promise<Recovery> {
     return explained(async () => {
       const { since, actor, dryRun = false } = parseRecovery(input);
-      return recoverByHand(this.#deps.db, { since, actor, dryRun });
+      return recoverRestored(this.#deps, { since, actor, dryRun });
     });
   }
 

@@ -12,7 +12,10 @@ import { markRecovered } from './temporal-stores';
 export interface Recovery {
   /** UNPAID payments with a check planned: their run is gone, so they are queried at once. */
   unwatched: number;
-  /** Payments in REVIEW or REFUNDING, and refunds under way: their run is started again. */
+  /**
+   * Payments in REVIEW or REFUNDING, and refunds under way: their run is started again. By hand also payments whose run waits
+   * in one of these, and whose row does not.
+   */
   unattended: number;
   /** Results that are told again, with their old ids. */
   undelivered: number;
@@ -68,6 +71,25 @@ export async function recoverByHand(
   if (dryRun) return countRecoverable(db, { since, before });
   await appendEvent(db, { outTradeNo: null, actor, event: 'recovery', detail: { since } });
   return recover(db, { since, before });
+}
+
+/** What a payment's run shows in `PaymentStatus`. */
+export interface ShownRun {
+  outTradeNo: string;
+  shown: string;
+}
+
+/** The payments among these whose rows say something else than their runs. */
+export async function findMoved(db: Database, runs: readonly ShownRun[]): Promise<string[]> {
+  const found = await rows<{ outTradeNo: string }>(
+    db,
+    `SELECT p.out_trade_no AS "outTradeNo"
+     FROM unnest(CAST(:outTradeNos AS text[]), CAST(:shown AS text[])) AS run (out_trade_no, shown)
+       JOIN :schema:.payments p USING (out_trade_no)
+     WHERE CASE WHEN p.review_reason IS NULL THEN p.status ELSE 'REVIEW' END <> run.shown`,
+    { outTradeNos: runs.map(({ outTradeNo }) => outTradeNo), shown: runs.map(({ shown }) => shown) },
+  );
+  return found.map(({ outTradeNo }) => outTradeNo);
 }
 
 /** What {@link recover} would change. */

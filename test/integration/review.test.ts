@@ -530,3 +530,36 @@ describe('a person, by the running workflow', () => {
     expect(await story.standing(orderId)).toBe('PAID: REFUNDED');
   });
 });
+
+describe('a run that a restored Temporal store shows in review, while its row has moved on', () => {
+  const running = async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await story.pay(outTradeNo);
+    await shop.alipay.control.notify(outTradeNo, { total_amount: '12.31' });
+    await story.until(outTradeNo, 'REVIEW');
+    const query = `OutTradeNo = '${outTradeNo}' AND PaymentStatus = 'REVIEW' AND ExecutionStatus = 'Running'`;
+    await waitFor(async () => (await shop.temporal.workflow.count(query)).count === 1, {
+      what: `${outTradeNo} to be listed in review`,
+    });
+    return { orderId, outTradeNo };
+  };
+  const recover = (dryRun = false) =>
+    shop.payments.recover({ since: new Date(Date.now() - 1_000).toISOString(), actor: 'li', dryRun });
+
+  it('is told by recover, and ends', async () => {
+    const { orderId, outTradeNo } = await running();
+    const other = await running();
+    const before = await recover(true);
+    await shop.sql(
+      `UPDATE payments SET status = 'PAID', review_reason = NULL, paid_amount = 12.30 WHERE out_trade_no = :outTradeNo`,
+      { outTradeNo },
+    );
+    await shop.sql(`UPDATE orders SET status = 'PAID', paid_at = now() WHERE id = :orderId`, { orderId });
+    // It counted by its row before, and counts by its run now.
+    expect((await recover(true)).unattended).toBe(before.unattended);
+    expect(await story.isRunning(outTradeNo)).toBe(true);
+    expect((await recover()).unattended).toBe(before.unattended);
+    expect(await story.ended(outTradeNo)).toMatchObject({ status: 'PAID' });
+    expect(await story.isRunning(other.outTradeNo)).toBe(true);
+  });
+});

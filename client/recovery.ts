@@ -1,0 +1,42 @@
+import { tellRowMoved, whereSearchable } from '../activities/payment-workflow';
+import type { Recovery, ShownRun } from '../db/recovery';
+import { findMoved, recoverByHand } from '../db/recovery';
+import { WORKFLOWS } from '../workflows/messages';
+import { OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attributes';
+import type { ClientDependencies } from './dependencies';
+import { callTemporal } from './dependencies';
+
+/** Runs that wait until somebody tells them something. All others look at their row again by themselves. */
+const WAITING =
+  `WorkflowType = '${WORKFLOWS.confirmPayment}' AND ExecutionStatus = 'Running' ` +
+  `AND PaymentStatus IN ('REVIEW', 'REFUNDING')`;
+
+/**
+ * {@link recoverByHand}; and runs that the restored store has waiting for what was decided since are told to read their rows.
+ * The follow-up looks only after rows that are in doubt, and theirs no longer are.
+ */
+export async function recoverRestored(
+  deps: ClientDependencies,
+  input: { since: Date; actor: string; dryRun: boolean },
+): Promise<Recovery> {
+  const { db, temporal } = deps;
+  const recovered = await recoverByHand(db, input);
+  const moved = await findMoved(db, await waitingRuns(deps));
+  if (!input.dryRun) for (const outTradeNo of moved) await tellRowMoved(temporal, outTradeNo);
+  return { ...recovered, unattended: recovered.unattended + moved.length };
+}
+
+/** Where the namespace has no search attributes none can be found. */
+const waitingRuns = ({ temporal }: ClientDependencies): Promise<ShownRun[]> =>
+  whereSearchable((searchable) =>
+    callTemporal(temporal, async () => {
+      const found: ShownRun[] = [];
+      if (!searchable) return found;
+      for await (const { typedSearchAttributes } of temporal.workflow.list({ query: WAITING })) {
+        const outTradeNo = typedSearchAttributes.get(OUT_TRADE_NO);
+        const shown = typedSearchAttributes.get(PAYMENT_STATUS);
+        if (outTradeNo !== undefined && shown !== undefined) found.push({ outTradeNo, shown });
+      }
+      return found;
+    }),
+  );
