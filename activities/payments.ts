@@ -66,7 +66,8 @@ export function createQueryActivities({
   };
 }
 
-const wasAsked = (error: unknown): boolean =>
+/** Unless that is certain not to be so: no connection was made, the circuit is open, or the quota is used up. */
+export const wasAsked = (error: unknown): boolean =>
   !(error instanceof AlipayError) || (error.kind !== 'down' && error.kind !== 'no-quota');
 
 function knownAs({ tradeNo, paidAmount, totalAmount }: Payment): Queried {

@@ -9,8 +9,16 @@ import { toFen } from '../db/money';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
 import type { LedgerDependencies } from '../db/refund-brake';
-import { endTurn, isUnknownForADay, noteAlive, noteAsked, refundStateOf, takeTurn } from '../db/refunds';
-import type { Refund } from '../db/refunds';
+import type { Refund, SendingNote } from '../db/refunds';
+import {
+  endTurn,
+  isUnknownForADay,
+  noteAlive,
+  noteAsked,
+  refundStateOf,
+  takeBackAsked,
+  takeTurn,
+} from '../db/refunds';
 import { REVIEW_REASONS, amountToRefund } from '../db/rules';
 import type { RefundPaymentInput, RefundState } from '../workflows/messages';
 import { AlipayError } from './alipay/errors';
@@ -21,7 +29,7 @@ import type { SignedBody } from './alipay/signed-body';
 import type { Metrics } from './metrics';
 import type { OrderDependencies } from './orders';
 import { tellOrder } from './orders';
-import { storeAnswer } from './payments';
+import { storeAnswer, wasAsked } from './payments';
 import { tellRowMoved } from './payment-workflow';
 import { startRefunds } from './refund-workflow';
 
@@ -155,16 +163,32 @@ async function inItsTurn(
 ): Promise<RefundAnswer | undefined> {
   const { outTradeNo, outRequestNo, reason } = refund;
   const turn = await takeTurn(db, outTradeNo);
+  if (turn === 'paused') throw await whilePaused(db, refund);
   if ('waitMs' in turn) throw notItsTurn(refund, turn.waitMs);
-  try {
+  let noted = undefined as SendingNote | undefined;
+  // Not before it holds its slot: while it waited, refunds may have been paused, or this one withdrawn.
+  const beforeSending = async (): Promise<void> => {
     const asking = await noteAsked(db, refund);
     if (asking === 'paused') throw await whilePaused(db, refund);
-    if (asking === 'over') return undefined;
-    return await gateway.refund({ outTradeNo, outRequestNo, amount, reason });
+    if (asking === 'over') throw new NotWanted();
+    noted = asking;
+  };
+  try {
+    return await gateway.refund({ outTradeNo, outRequestNo, amount, reason }, { beforeSending });
+  } catch (error) {
+    if (error instanceof NotWanted) return undefined;
+    // Best effort: without it the refund counts as sent, which is the safe side.
+    if (noted && !wasAsked(error)) await takeBackAsked(db, refund, noted).catch(() => undefined);
+    throw error;
   } finally {
     // Best effort: without it the turn ends by itself.
     await endTurn(db, outTradeNo, turn).catch(() => undefined);
   }
+}
+
+/** A refund need not be asked for any more. */
+class NotWanted extends Error {
+  override readonly name = 'NotWanted';
 }
 
 /**
@@ -188,7 +212,7 @@ const PAUSED_AGAIN_MS = 15_000;
 /** While refunds are paused, it waits, uses nothing up, and shows that its run is alive. If it was sent before, it is queried. */
 async function whilePaused(db: Database, refund: Refund): Promise<ApplicationFailure> {
   const nextRetryDelay = PAUSED_AGAIN_MS + Math.ceil(Math.random() * TURN_SPREAD_MS);
-  await noteAlive(db, refund, nextRetryDelay);
+  await noteAlive(db, refund, nextRetryDelay, { isPaused: true });
   return ApplicationFailure.create({
     type: 'REFUNDS_PAUSED',
     message: `Refund ${refund.outRequestNo} waits: refunds are paused. See: durable-alipay pause list`,
@@ -288,7 +312,7 @@ async function stillUnknown(
     error instanceof AlipayError && (error.kind === 'unknown' || error.kind === 'misconfigured');
   if (saysNothing && (await isUnknownForADay(deps.db, refund)))
     return endUnproven(deps, refund, NO_PROOF.end);
-  if (error instanceof AlipayError && (error.kind === 'down' || error.kind === 'no-quota')) {
+  if (!wasAsked(error)) {
     const { type, message, category } = toFailure(error);
     const nextRetryDelay = NOT_ASKED_AGAIN_MS * (1 + Math.random());
     throw ApplicationFailure.create({

@@ -227,26 +227,46 @@ export async function moveRefund(
   return told.length === 1;
 }
 
-/** `over`: it is no longer REQUESTED. `paused`: a person has paused refunds. In both cases it must not be asked for. */
-export type Asking = 'asked' | 'paused' | 'over';
+/** That Alipay is asked to make a refund, as the row says it: times in Postgres' own words. */
+export interface SendingNote {
+  askedAt: string;
+  /** What stood there before. */
+  before: string | null;
+}
 
-/**
- * Notes, before it happens, that Alipay is asked to make it: from now on it may have been made. One that is paused uses nothing
- * up meanwhile.
- */
+/** `over`: it is no longer REQUESTED. `paused`: a person has paused refunds. In both cases it must not be asked for. */
+export type Asking = SendingNote | 'paused' | 'over';
+
+/** Notes, right before it happens, that Alipay is asked to make it: from now on it may have been made. */
 export async function noteAsked(db: Database, key: RefundPaymentInput): Promise<Asking> {
-  const noted = await row<{ isPaused: boolean }>(
+  const noted = await row<SendingNote & { isPaused: boolean }>(
     db,
-    `WITH paused AS (
-       SELECT ${refundsPaused('p.merchant')} AS holds FROM :schema:.payments p WHERE p.out_trade_no = :outTradeNo)
-     UPDATE :schema:.refunds SET
-       asked_at = CASE WHEN paused.holds THEN asked_at ELSE clock_timestamp() END,
-       unknown_since = CASE WHEN NOT paused.holds THEN unknown_since END
-     FROM paused WHERE ${SAME} AND status = 'REQUESTED' RETURNING paused.holds AS "isPaused"`,
+    `WITH was AS (
+       SELECT r.asked_at, ${refundsPaused('p.merchant')} AS paused
+       FROM :schema:.refunds r JOIN :schema:.payments p USING (out_trade_no)
+       WHERE ${SAME} AND r.status = 'REQUESTED' FOR UPDATE OF r)
+     UPDATE :schema:.refunds r SET asked_at = CASE WHEN was.paused THEN r.asked_at ELSE clock_timestamp() END
+     FROM was WHERE ${SAME} AND r.status = 'REQUESTED'
+     RETURNING was.paused AS "isPaused", CAST(r.asked_at AS text) AS "askedAt", CAST(was.asked_at AS text) AS before`,
     keyOf(key),
   );
   if (!noted) return 'over';
-  return noted.isPaused ? 'paused' : 'asked';
+  const { isPaused, askedAt, before } = noted;
+  return isPaused ? 'paused' : { askedAt, before };
+}
+
+/** Nothing was sent after all: takes a note back, unless somebody has noted another time since. */
+export async function takeBackAsked(
+  db: Database,
+  key: RefundPaymentInput,
+  { askedAt, before }: SendingNote,
+): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.refunds SET asked_at = CAST(:before AS timestamptz)
+     WHERE ${SAME} AND asked_at = CAST(:askedAt AS timestamptz)`,
+    { ...keyOf(key), askedAt, before },
+  );
 }
 
 /** Alipay answered, and it is not proven; `unfunded`: refused for now. Returns how often that has been so. */
@@ -278,18 +298,27 @@ export async function isUnknownForADay(db: Database, key: RefundPaymentInput): P
   return noted?.isLong ?? false;
 }
 
-/** Notes that its run is at work and tries again in `nextInMs`: the follow-up need not look until some time after that. */
-export async function noteAlive(db: Database, key: RefundPaymentInput, nextInMs: number): Promise<void> {
+/**
+ * Notes that its run is at work and tries again in `nextInMs`: the follow-up need not look until some time after that. One that is
+ * paused uses nothing up meanwhile.
+ */
+export async function noteAlive(
+  db: Database,
+  key: RefundPaymentInput,
+  nextInMs: number,
+  { isPaused = false } = {},
+): Promise<void> {
   await rows(
     db,
-    `UPDATE :schema:.refunds SET retry_at = now() + :nextInMs * interval '1 millisecond' + interval '2 minutes', attempts = 0
+    `UPDATE :schema:.refunds SET retry_at = now() + :nextInMs * interval '1 millisecond' + interval '2 minutes', attempts = 0,
+       unknown_since = CASE WHEN NOT CAST(:isPaused AS boolean) THEN unknown_since END
      WHERE ${SAME} AND status = 'REQUESTED'`,
-    { ...keyOf(key), nextInMs },
+    { ...keyOf(key), nextInMs, isPaused },
   );
 }
 
-/** A turn to ask for a refund of a trade, or how long to wait for one, ms. */
-export type Turn = { until: string } | { waitMs: number };
+/** A turn to ask for a refund of a trade, or how long to wait for one, ms. `paused`: a person has paused refunds. */
+export type Turn = { until: string } | { waitMs: number } | 'paused';
 
 /** Longer than a call may take with its wait for a place under the quota; one whose process died ends by itself. */
 const LONGEST_TURN = `interval '60 seconds'`;
@@ -297,19 +326,26 @@ const LONGEST_TURN = `interval '60 seconds'`;
 /** Alipay wants refunds of one trade so far apart. */
 const PAUSE = `interval '3 seconds'`;
 
-/** Takes the turn of a trade, so that one refund of it is asked for at a time, whatever process asks. */
+/**
+ * Takes the turn of a trade, so that one refund of it is asked for at a time, whatever process asks. While refunds are paused
+ * nobody gets one: they would wait for slots under the quota that payments need.
+ */
 export async function takeTurn(db: Database, outTradeNo: string): Promise<Turn> {
-  const turn = await row<{ until: string | null; waitMs: number }>(
+  const turn = await row<{ isPaused: boolean; until: string | null; waitMs: number }>(
     db,
-    `WITH taken AS (
+    `WITH paused AS (
+       SELECT ${refundsPaused('p.merchant')} AS holds FROM :schema:.payments p WHERE p.out_trade_no = :outTradeNo
+     ), taken AS (
        UPDATE :schema:.payments SET refund_turn_until = clock_timestamp() + ${LONGEST_TURN}
-       WHERE out_trade_no = :outTradeNo AND (refund_turn_until IS NULL OR refund_turn_until <= clock_timestamp())
+       FROM paused WHERE out_trade_no = :outTradeNo AND NOT paused.holds
+         AND (refund_turn_until IS NULL OR refund_turn_until <= clock_timestamp())
        RETURNING refund_turn_until)
-     SELECT (SELECT CAST(refund_turn_until AS text) FROM taken) AS until,
+     SELECT (SELECT holds FROM paused) AS "isPaused", (SELECT CAST(refund_turn_until AS text) FROM taken) AS until,
        CAST(COALESCE(EXTRACT(EPOCH FROM refund_turn_until - clock_timestamp()) * 1000, 0) AS float8) AS "waitMs"
      FROM :schema:.payments WHERE out_trade_no = :outTradeNo`,
     { outTradeNo },
   );
+  if (turn?.isPaused) return 'paused';
   if (turn?.until) return { until: turn.until };
   return { waitMs: Math.max(0, turn?.waitMs ?? 0) };
 }

@@ -37,6 +37,8 @@ export interface CallOptions {
   maxWaitMs?: number;
   /** For work that can wait: such calls together get at most half of the quota. */
   background?: boolean;
+  /** Runs once the call holds its slot, right before it goes out. What it throws, the call throws, and nothing is sent. */
+  beforeSending?: () => Promise<void>;
 }
 
 const DEFAULT_MAX_WAIT_MS = 30_000;
@@ -76,6 +78,8 @@ export class AlipayCaller {
     // Outside of the breaker, which would take a call without a slot for one that went well. While the circuit is open a
     // call is refused, or is the probe: neither needs a slot.
     if (this.circuit.probeAt === undefined) await this.#waitForSlot(request, options);
+    // Outside of the breaker, too: what it throws says nothing about the gateway.
+    if (options.beforeSending) await options.beforeSending();
     try {
       return await this.circuit.run(() => this.#observed(request));
     } catch (error) {

@@ -1,5 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createAlipayQueueActivities } from '../../activities';
+import type { AcquireSlot } from '../../activities/alipay/caller';
+import type { GatewaySettings } from '../../activities/alipay/gateway';
+import { AlipayGateway } from '../../activities/alipay/gateway';
+import { AlipayGateways } from '../../activities/alipay/gateways';
 import type { RefundInput } from '../../client/index';
 import type { FaultMode } from '../../sandbox';
 import type { RefundState } from '../../workflows/messages';
@@ -360,6 +364,105 @@ describe('one try', () => {
       expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'REFUSED' });
       expect(await shop.payments.payment(outTradeNo)).toMatchObject({ refundedAmount: '2.00' });
     });
+  });
+});
+
+describe('a try that sends nothing', () => {
+  const WHO = { actor: 'anna', reason: 'a bad day' };
+  const NOBODY_LISTENS = 'http://127.0.0.1:9/gateway.do';
+
+  const gatewayWith = (settings: Partial<GatewaySettings>, acquireSlot?: AcquireSlot): AlipayGateway =>
+    new AlipayGateway({ ...shop.gateway.settings, ...settings }, acquireSlot ? { acquireSlot } : {});
+
+  const attemptBy = (gateway: AlipayGateway, outTradeNo: string, outRequestNo: string) => {
+    const cutOff = createAlipayQueueActivities({ ...shop.deps, alipay: new AlipayGateways([gateway]) });
+    return inActivity(() => cutOff.refundAtAlipay({ outTradeNo, outRequestNo }));
+  };
+
+  const withdraw = (outTradeNo: string, outRequestNo: string): Promise<RefundState> =>
+    inActivity(() => activities.resolveRefund({ outTradeNo, outRequestNo, to: 'REFUSED', ...WHO }));
+
+  const askedAt = async (refundId: string): Promise<string | null | undefined> => {
+    const sql = `SELECT CAST(asked_at AS text) AS at FROM refunds WHERE out_request_no = :refundId`;
+    return (await shop.sql<{ at: string | null }>(sql, { refundId }))[0]?.at;
+  };
+
+  afterEach(() => shop.sql(`DELETE FROM pauses`));
+
+  const callsAbout = async (outTradeNo: string): Promise<string[]> =>
+    (await story.calls(outTradeNo)).filter((method) => method.includes('refund'));
+
+  it.each<[string, string, () => Promise<AlipayGateway>]>([
+    [
+      'the quota is used up',
+      'ALIPAY_BUSY',
+      () => Promise.resolve(gatewayWith({}, () => Promise.resolve(undefined))),
+    ],
+    ['no connection is made', 'ALIPAY_DOWN', () => Promise.resolve(gatewayWith({ gateway: NOBODY_LISTENS }))],
+    [
+      'the circuit is open',
+      'ALIPAY_DOWN',
+      async () => {
+        const gateway = gatewayWith({ gateway: NOBODY_LISTENS });
+        for (let i = 0; i < 10; i += 1) await gateway.query('breaks_the_circuit').catch(() => undefined);
+        expect(gateway.circuit.isOpen).toBe(true);
+        return gateway;
+      },
+    ],
+  ])('since %s: it was never asked for, and can be withdrawn', async (_, type, open) => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '12.00');
+    await expect(attemptBy(await open(), outTradeNo, refundId)).rejects.toMatchObject({ type });
+    expect(await askedAt(refundId)).toBeNull();
+    expect(await withdraw(outTradeNo, refundId)).toMatchObject({ status: 'REFUSED' });
+    await ask(orderId, '12.30');
+  });
+
+  it('leaves the time at which it was sent before', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: 'alipay.trade.refund', outTradeNo });
+    await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+    const sentAt = await askedAt(refundId);
+    expect(sentAt).not.toBeNull();
+    await endTurn(outTradeNo);
+    // The refund query that comes first is still answered.
+    const lost = gatewayWith({ gateway: NOBODY_LISTENS });
+    lost.refundQuery = (asked) => shop.gateway.refundQuery(asked);
+    await expect(attemptBy(lost, outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_DOWN' });
+    expect(await askedAt(refundId)).toBe(sentAt);
+    await expect(withdraw(outTradeNo, refundId)).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
+  });
+
+  it('since refunds were paused while it waited for its slot; while they are, it takes none', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    let slots = 0;
+    const slow = gatewayWith({}, async () => {
+      slots += 1;
+      await shop.payments.pauses.pause({ what: 'refunds', ...WHO });
+      return 1;
+    });
+    for (let i = 0; i < 2; i += 1) {
+      await expect(attemptBy(slow, outTradeNo, refundId)).rejects.toMatchObject({ type: 'REFUNDS_PAUSED' });
+      await endTurn(outTradeNo);
+    }
+    await shop.payments.pauses.resume({ what: 'refunds', ...WHO });
+    expect(slots).toBe(1);
+    expect(await callsAbout(outTradeNo)).toEqual([]);
+    expect(await askedAt(refundId)).toBeNull();
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+  });
+
+  it('since it was withdrawn while it waited for its slot', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    const slow = gatewayWith({}, async () => {
+      await withdraw(outTradeNo, refundId);
+      return 1;
+    });
+    expect(await attemptBy(slow, outTradeNo, refundId)).toMatchObject({ status: 'REFUSED' });
+    expect(await callsAbout(outTradeNo)).not.toContain('refund');
   });
 });
 

@@ -813,6 +813,24 @@ describe('a slot under the quota', () => {
     expect(await calls()).toEqual([]);
   });
 
+  it('is held before the last word before sending; where that is no, nothing is sent, and the circuit unmoved', async () => {
+    const steps: string[] = [];
+    alipay = gateway({}, { acquireSlot: () => Promise.resolve(steps.push('slot') && 0) });
+    const beforeSending = async (): Promise<void> => {
+      steps.push('last word');
+      expect(await calls()).toEqual([]);
+    };
+    expect(await outcomeOf(alipay.query('T', { beforeSending }))).toBe('"not-exist"');
+    expect(steps).toEqual(['slot', 'last word']);
+    await sandbox.control.clearJournal();
+
+    const no = new Error('no');
+    alipay = gateway();
+    await expect(alipay.query('T', { beforeSending: () => Promise.reject(no) })).rejects.toBe(no);
+    expect(await calls()).toEqual([]);
+    expect(alipay.circuit.hasJustAnswered).toBe(false);
+  });
+
   it('is not taken while the circuit is open', async () => {
     let taken = 0;
     alipay = gateway(
