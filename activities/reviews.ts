@@ -7,7 +7,7 @@ import type {
 } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from '../db/connect';
-import type { Consulted, ReviewDecision } from '../db/ledger';
+import type { Consulted, RefundEnd, ReviewDecision } from '../db/ledger';
 import {
   assertDecidable,
   endRefund,
@@ -20,6 +20,7 @@ import {
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
 import { toFen } from '../db/money';
+import type { Refund } from '../db/refunds';
 import { findRefundsOfPayment } from '../db/refunds';
 import { isDecided, judgeRefund } from '../db/review-rules';
 import { amountToRefund } from '../db/rules';
@@ -77,17 +78,8 @@ export function createReviewActivities(deps: RefundDependencies) {
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
       const gateway = alipay.of(payment);
-      const amount = await provenAmount(db, gateway, refund);
-      const trade = await gateway.query(outTradeNo);
-      const verdict = judgeRefund(refund, to, {
-        isProven: amount !== undefined,
-        allWentBack: trade.answer === 'closed' && trade.paidAt !== null,
-        left: toFen(amountToRefund(payment)) - toFen(payment.refundedAmount),
-      });
-      if (verdict.kind === 'refused') throw refusedRefund(decision, verdict.because);
-      const isByTrade = to === 'DONE' && amount === undefined;
-      const evidenceId = isByTrade ? await storeAnswer(db, outTradeNo, 0, trade) : undefined;
-      const end = { actor, to, amount, because: 'DECIDED', decision: reason, evidenceId };
+      const agreed = await consultAboutRefund(deps, gateway, payment, { refund, decision });
+      const end = { ...agreed, actor, to, because: 'DECIDED', decision: reason };
       const ended = await endRefund(deps, refund, end);
       if (ended.refund.status !== to) throw refusedRefund(decision, `it is ${ended.refund.status} meanwhile`);
       return follow(deps, ended);
@@ -121,6 +113,33 @@ async function consult(
     tradeNo: to === 'CLOSED' ? null : tradeNo,
     recheckInMs: to === 'CLOSED' && answer === 'not-exist' ? RECHECK_AFTER_MS : null,
   };
+}
+
+/**
+ * Asks Alipay what became of a refund, and of its trade: if that was paid and is closed, all of it has gone back, which counts
+ * whatever becomes of this refund.
+ *
+ * @throws PaymentError REVIEW_REFUSED where it does not agree with the decision
+ */
+async function consultAboutRefund(
+  { db }: RefundDependencies,
+  gateway: AlipayGateway,
+  payment: Payment,
+  { refund, decision }: { refund: Refund; decision: ResolveRefund & RefundPaymentInput },
+): Promise<Pick<RefundEnd, 'amount' | 'cumulative' | 'evidenceId'>> {
+  const { outTradeNo, refundedAmount } = payment;
+  const amount = await provenAmount(db, gateway, refund);
+  const trade = await gateway.query(outTradeNo);
+  const allWentBack = trade.answer === 'closed' && trade.paidAt !== null;
+  const cumulative = amountToRefund(payment);
+  const verdict = judgeRefund(refund, decision.to, {
+    isProven: amount !== undefined,
+    allWentBack,
+    left: toFen(cumulative) - toFen(refundedAmount),
+  });
+  if (verdict.kind === 'refused') throw refusedRefund(decision, verdict.because);
+  if (!allWentBack) return { amount };
+  return { amount, cumulative, evidenceId: await storeAnswer(db, outTradeNo, 0, trade) };
 }
 
 /** What Alipay has made meanwhile counts, whatever the decision will be. */

@@ -161,9 +161,9 @@ export async function endRefund(
     }
     if (evidenceId !== undefined) await markRecorded(trx, [evidenceId]);
     const told = cumulative === undefined ? undefined : { cumulative };
-    const settled = changed
-      ? await settleRefunds(trx, outTradeNo, { actor, told, brakeFen })
-      : { refunds: [] };
+    // What Alipay told counts, too, where another call has ended the refund meanwhile: its answer is recorded by this.
+    const settled =
+      changed || told ? await settleRefunds(trx, outTradeNo, { actor, told, brakeFen }) : { refunds: [] };
     return { ...settled, changed, refund: await requireRefund(trx, key) };
   });
 }

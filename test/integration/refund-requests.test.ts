@@ -498,6 +498,35 @@ describe('a portal refund that races with one of the shop', () => {
   });
 });
 
+describe('a refund that waits for a person, while all of its payment has gone back in the portal unheard of', () => {
+  it.each([
+    ['DONE', ['12.30', '3.00', '12.30']],
+    ['REFUSED', ['12.30', '12.30']],
+  ] as const)('ends as %s, and the payment is REFUNDED with it', async (to, told) => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId: outRequestNo } = await ask(orderId, '3.00');
+    await shop.sql(
+      `UPDATE refunds SET status = 'REVIEW', asked_at = now() - interval '1 hour' WHERE out_request_no = :outRequestNo`,
+      { outRequestNo },
+    );
+    await shop.alipay.control.notifier({ drop: 1 });
+    await shop.alipay.control.refundByHand(outTradeNo, '12.30');
+    await shop.alipay.control.notifier({});
+
+    const decision = { outTradeNo, outRequestNo, to, actor: 'anna', reason: 'looked at the portal' };
+    expect(await inActivity(() => activities.resolveRefund(decision))).toMatchObject({ status: to });
+    expect(await story.standing(orderId)).toBe('PAID: REFUNDED');
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ refundedAmount: '12.30' });
+    expect(
+      await shop.sql(`SELECT amount FROM order_messages WHERE order_id = :orderId ORDER BY seq`, { orderId }),
+    ).toEqual(told.map((amount) => ({ amount })));
+    expect((await story.events(outTradeNo, 'answered')).at(-1)).toMatchObject({
+      detail: { trade_status: 'TRADE_CLOSED' },
+    });
+    expect(await hasUnrecorded(outTradeNo)).toBe(false);
+  });
+});
+
 describe('a refund that was given up and then made after all', () => {
   async function givenUp() {
     const { orderId, outTradeNo } = await paidOrder();
