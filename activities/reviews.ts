@@ -22,7 +22,7 @@ import { findPayment } from '../db/payments';
 import { toFen } from '../db/money';
 import type { Refund } from '../db/refunds';
 import { findRefundsOfPayment } from '../db/refunds';
-import { isDecided, judgeRefund } from '../db/review-rules';
+import { isDecided, isWithdrawal, judgeRefund } from '../db/review-rules';
 import { amountToRefund } from '../db/rules';
 import { RECHECK_AFTER_MS } from './closing';
 import { counted } from './metrics';
@@ -36,9 +36,9 @@ export function createReviewActivities(deps: RefundDependencies) {
   const { db, alipay, metrics } = deps;
   return {
     /**
-     * Carries out a person's decision about a payment in review, to refund one that is PAID, or to stop a refund, if what
-     * Alipay answers now agrees with it. Where the buyer could still pay what is to be CLOSED, the trade is closed first.
-     * Safe to repeat.
+     * Carries out a person's decision about a payment in review, or to refund one that is PAID, if what Alipay answers now
+     * agrees with it; or stops a refund, for which nothing is asked. Where the buyer could still pay what is to be CLOSED, the
+     * trade is closed first. Safe to repeat.
      *
      * Fails with REVIEW_REFUSED (the message says what contradicts it), INVALID_INPUT, PAYMENT_UNKNOWN, MERCHANT_UNKNOWN,
      * and the failures of any call.
@@ -61,12 +61,13 @@ export function createReviewActivities(deps: RefundDependencies) {
       }
       if (recorded === 'close-first') throw refusedReview(decision, 'Alipay has not closed its trade');
       await tellRefunds(deps, await findRefundsOfPayment(db, outTradeNo));
-      return { ...counted(metrics, recorded), answer: consulted.fresh.answer };
+      const { answer } = consulted.fresh;
+      return { ...counted(metrics, recorded), ...(consulted !== NOTHING_ASKED && { answer }) };
     },
 
     /**
-     * Carries out a person's decision about a refund in REVIEW, if what Alipay answers now agrees with it, or withdraws one of the
-     * shop's that was never sent. Safe to repeat.
+     * Carries out a person's decision about a refund in REVIEW, if what Alipay answers now agrees with it; or withdraws one of the
+     * shop's that was never sent, for which nothing is asked. Safe to repeat.
      *
      * Fails with REVIEW_REFUSED (the message says what contradicts it), REFUND_UNKNOWN, MERCHANT_UNKNOWN, and the failures of
      * any call.
@@ -78,7 +79,9 @@ export function createReviewActivities(deps: RefundDependencies) {
       const payment = await findPayment(db, outTradeNo);
       if (!payment) throw unknownPayment(outTradeNo);
       const gateway = alipay.of(payment);
-      const agreed = await consultAboutRefund(deps, gateway, payment, { refund, decision });
+      const agreed = isWithdrawal(refund, to)
+        ? {}
+        : await consultAboutRefund(deps, gateway, payment, { refund, decision });
       const end = { ...agreed, actor, to, because: 'DECIDED', decision: reason };
       const ended = await endRefund(deps, refund, end);
       if (ended.refund.status !== to) throw refusedRefund(decision, `it is ${ended.refund.status} meanwhile`);
@@ -87,6 +90,16 @@ export function createReviewActivities(deps: RefundDependencies) {
   };
 }
 
+/**
+ * A refund is stopped by its row alone, also while Alipay cannot be asked. Should it have been made already, the next decision
+ * finds that.
+ */
+const NOTHING_ASKED: Consulted = {
+  fresh: { answer: 'not-exist', tradeStatus: null, wasPaid: false, totalAmount: null, isRefunded: false },
+  tradeNo: null,
+  recheckInMs: null,
+};
+
 /** Asks Alipay about the trade and about our refunds of it, and stores what proves anything. */
 async function consult(
   deps: RefundDependencies,
@@ -94,6 +107,7 @@ async function consult(
   { outTradeNo }: Payment,
   { to }: ReviewDecision,
 ): Promise<Consulted> {
+  if (to === 'REVIEW') return NOTHING_ASKED;
   const { db } = deps;
   await proveRefunds(deps, gateway, outTradeNo);
   const answered = await gateway.query(outTradeNo);

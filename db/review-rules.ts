@@ -181,23 +181,18 @@ export interface FreshRefund {
   left: number;
 }
 
-/**
- * Whether a person's decision about a refund agrees with Alipay. One in REVIEW has one that is accepted, whatever it answers; one
- * of the shop's that Alipay was never asked for can be withdrawn.
- */
+/** Whether a decision withdraws a refund of the shop's: Alipay was never asked for it, and has nothing to say about it. */
+export const isWithdrawal = (
+  { status, kind, askedAt }: Pick<Refund, 'status' | 'kind' | 'askedAt'>,
+  to: ResolveRefund['to'],
+): boolean => to === 'REFUSED' && status === 'REQUESTED' && kind === 'shop' && askedAt === null;
+
+/** Whether a person's decision about a refund agrees with Alipay. One in REVIEW has one that is accepted, whatever it answers. */
 export function judgeRefund(
-  {
-    status,
-    kind,
-    amount,
-    askedAt,
-    justAsked,
-  }: Pick<Refund, 'status' | 'kind' | 'amount' | 'askedAt' | 'justAsked'>,
+  { status, amount, justAsked }: Pick<Refund, 'status' | 'amount' | 'justAsked'>,
   to: ResolveRefund['to'],
   { isProven, allWentBack, left }: FreshRefund,
 ): Verdict {
-  const isUnsent = status === 'REQUESTED' && kind === 'shop' && askedAt === null;
-  if (isUnsent && to === 'REFUSED') return ACCEPTED;
   if (status !== 'REVIEW') return refused(`it is ${status}, not in review`);
   if (to === 'DONE') {
     const fits = amount !== null && toFen(amount) <= left;

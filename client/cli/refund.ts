@@ -61,7 +61,8 @@ export const REFUND: CliGroup = {
       description: [
         'Carries out a decision. Alipay is asked first, and a decision against its answer is refused (exit code 4):',
         '  DONE     it was made',
-        '  REFUSED  it was not made, and is not asked for again. One of the shop that was never sent can be withdrawn so',
+        '  REFUSED  it was not made, and is not asked for again. One of the shop that was never sent can be withdrawn so,',
+        '           for which Alipay is not asked',
       ].join('\n'),
       arguments: [REFUND_ID],
       options: [

@@ -49,7 +49,7 @@ export const REVIEW: CliGroup = {
         '  REFUNDING  refund now all that was paid',
         '  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which no longer refunds it',
         '  CLOSED     it never came; a trade that the buyer could still pay is closed at Alipay first',
-        '  REVIEW     stop a refund that is under way',
+        '  REVIEW     stop a refund that is under way; for this, Alipay is not asked',
       ].join('\n'),
       arguments: [OUT_TRADE_NO],
       options: [

@@ -409,12 +409,14 @@ describe('a try that sends nothing', () => {
         return gateway;
       },
     ],
-  ])('since %s: it was never asked for, and can be withdrawn', async (_, type, open) => {
+  ])('since %s: it was never asked for, and can be withdrawn while Alipay is down', async (_, type, open) => {
     const { orderId, outTradeNo } = await paidOrder();
     const { refundId } = await ask(orderId, '12.00');
     await expect(attemptBy(await open(), outTradeNo, refundId)).rejects.toMatchObject({ type });
     expect(await askedAt(refundId)).toBeNull();
-    expect(await withdraw(outTradeNo, refundId)).toMatchObject({ status: 'REFUSED' });
+    await shop.alipay.control.down(true, 'reset');
+    const withdrawn = await withdraw(outTradeNo, refundId).finally(() => shop.alipay.control.down(false));
+    expect(withdrawn).toMatchObject({ status: 'REFUSED' });
     await ask(orderId, '12.30');
   });
 

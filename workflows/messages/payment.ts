@@ -89,7 +89,7 @@ export interface Recorded {
 
 /** {@link Recorded} by a person's decision, with what Alipay said that decided it. */
 export interface Decided extends Recorded {
-  /** Undefined where the decision had been carried out before and nobody was asked. */
+  /** Undefined where nobody was asked: the decision had been carried out before, or stops a refund. */
   answer?: Answer;
 }
 
