@@ -41,22 +41,10 @@ export interface RefundView {
   doneAt: Date | null;
 }
 
+/** What only the ledger needs stays here. */
 const viewOf = (refund: Refund): RefundView => {
-  const { outRequestNo: refundId, orderId, outTradeNo, amount, status } = refund;
-  const { kind, reason, because, requestedBy, requestedAt, doneAt } = refund;
-  return {
-    refundId,
-    orderId,
-    outTradeNo,
-    amount,
-    status,
-    kind,
-    reason,
-    because,
-    requestedBy,
-    requestedAt,
-    doneAt,
-  };
+  const { outRequestNo: refundId, provisional, askedAt, justAsked, ...shown } = refund;
+  return { refundId, ...shown };
 };
 
 /** Requests a refund, or finds it requested. Once its row is written the refund is owed: the follow-up would start it too. */

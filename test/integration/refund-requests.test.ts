@@ -62,13 +62,10 @@ describe('a refund that a shop asks for', () => {
   it('gives back a part, then the rest: the order is told of each, and the payment is REFUNDED by the last', async () => {
     const { orderId, outTradeNo } = await paidOrder();
     const part = await ask(orderId, '2.30');
-    expect(part).toMatchObject({
-      orderId,
-      outTradeNo,
-      amount: '2.30',
-      status: 'REQUESTED',
-      kind: 'shop',
-      doneAt: null,
+    expect(part).toEqual({
+      ...{ refundId: part.refundId, orderId, outTradeNo, amount: '2.30', status: 'REQUESTED', kind: 'shop' },
+      ...{ reason: 'one cup was broken', because: null, requestedBy: 'shop' },
+      ...{ requestedAt: expect.any(Date) as unknown, doneAt: null },
     });
     await hands.refund(outTradeNo);
     expect(await shop.payments.refundStatus(part.refundId)).toMatchObject({ status: 'DONE' });
