@@ -379,7 +379,7 @@ export class PaymentClient {
   /**
    * Skips an undelivered result, so that the later ones of its order are told.
    *
-   * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD
+   * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD, ORDER_SERVICE_BUSY
    */
   skipResult(decision: MessageDecision): Promise<OrderMessage> {
     return explained(() => skip(this.#deps.db, parseSkipping(decision)));

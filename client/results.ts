@@ -22,13 +22,19 @@ export async function resend(
   throw unknownResult(resending);
 }
 
-/** @throws PaymentError ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD */
+/** @throws PaymentError ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD, ORDER_SERVICE_BUSY */
 export async function skip(db: Database, decision: MessageDecision): Promise<OrderMessage> {
   const skipped = await skipOrderMessage(db, decision);
   if (skipped) return skipped;
   const found = (await resultsOf(db, decision.orderId)).find((one) => one.messageId === decision.messageId);
   if (!found) throw unknownResult(decision);
   if (found.toldBy === 'nobody') return found;
+  if (found.toldAt === null) {
+    throw new PaymentError(
+      'ORDER_SERVICE_BUSY',
+      `${decision.messageId} is being handed over to the order service, which may act on it. Try again in a moment.`,
+    );
+  }
   throw new PaymentError(
     'RESULT_TOLD',
     `The order service has taken ${decision.messageId}: there is nothing to skip.`,

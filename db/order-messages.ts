@@ -229,13 +229,17 @@ export function resendOrderMessages(
   );
 }
 
-/** Gives up an undelivered result, so that later ones of its order are told. Undefined if it has been told already. */
+/**
+ * Gives up an undelivered result, so that later ones of its order are told. Undefined if it has been told already, or is being
+ * delivered: the shop may be acting on it, and the person who skips it must not act beside it.
+ */
 export function skipOrderMessage(db: Database, decision: MessageDecision): Promise<OrderMessage | undefined> {
   return row(
     db,
     `WITH changed AS (
        UPDATE :schema:.order_messages SET told_at = now(), told_by = 'nobody', leased_until = NULL
-       WHERE order_id = :orderId AND id = :messageId AND told_at IS NULL RETURNING ${SHOWN}) ${DECIDED('skipped')}`,
+       WHERE order_id = :orderId AND id = :messageId AND told_at IS NULL
+         AND (leased_until IS NULL OR leased_until <= clock_timestamp()) RETURNING ${SHOWN}) ${DECIDED('skipped')}`,
     { ...decision },
   );
 }

@@ -225,7 +225,14 @@ describe('an order service that does not take a result', () => {
     expect(idsOf(orderId)).not.toContain(`REFUND-${outTradeNo}-1.00`);
 
     const decision = { orderId, messageId, actor: 'li', reason: 'booked by hand' };
-    expect(await shop.payments.skipResult(decision)).toMatchObject({ messageId, toldBy: 'nobody' });
+    // The run posts too: while it has the lease, nothing is skipped.
+    const isSkipped = () =>
+      shop.payments.skipResult(decision).then(
+        ({ toldBy }) => toldBy === 'nobody',
+        (error: unknown) => (error as { code?: string }).code !== 'ORDER_SERVICE_BUSY',
+      );
+    await waitFor(isSkipped, { what: 'the result to be skipped' });
+    expect(await shop.payments.results(orderId)).toMatchObject([{ messageId, toldBy: 'nobody' }, {}]);
     answers.delete(orderId);
     await tellFromOutbox(shop.deps, orderId);
     expect(idsOf(orderId).at(-1)).toBe(`REFUND-${outTradeNo}-1.00`);
@@ -239,6 +246,19 @@ describe('an order service that does not take a result', () => {
     await expect(shop.payments.skipResult({ ...decision, messageId: 'PAID-x' })).rejects.toMatchObject({
       code: 'NOT_FOUND',
     });
+  });
+
+  it('is not skipped while the shop is taking it: else a person and the shop would both act', async () => {
+    const { orderId, outTradeNo, messageId } = await paidOrder({ afterMs: 5_000 });
+    await waitFor(() => postsOf(orderId).length > 0, { what: 'the post to begin' });
+    const decision = { orderId, messageId, actor: 'li', reason: 'booked by hand' };
+    await expect(shop.payments.skipResult(decision)).rejects.toMatchObject({
+      code: 'ORDER_SERVICE_BUSY',
+      message: expect.stringMatching(/being handed over.*Try again in a moment/),
+    });
+    await untilTold(messageId);
+    expect(await story.events(outTradeNo, 'skipped')).toEqual([]);
+    await expect(shop.payments.skipResult(decision)).rejects.toMatchObject({ code: 'RESULT_TOLD' });
   });
 
   it('is asked again by a person, under the old id', async () => {
