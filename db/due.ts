@@ -134,6 +134,8 @@ const UNWATCHED = `interval '2 minutes'`;
 export interface UnwatchedPayment extends DuePayment {
   /** How many checks have been made since checkout. */
   checks: number;
+  /** When the next one was due. */
+  nextCheckAt: Date;
   closeBy: CloseBy;
   /** When its order expires. */
   expiresAt: Date;
@@ -143,7 +145,7 @@ export interface UnwatchedPayment extends DuePayment {
 export function findUnwatched(db: Database, scan: DueScan): Promise<UnwatchedPayment[]> {
   return rows(
     db,
-    `SELECT ${PAYMENT}, p.checks, o.close_by AS "closeBy", o.expires_at AS "expiresAt"
+    `SELECT ${PAYMENT}, p.checks, p.next_check_at AS "nextCheckAt", o.close_by AS "closeBy", o.expires_at AS "expiresAt"
      FROM :schema:.payments p JOIN :schema:.orders o ON o.id = p.order_id
      WHERE p.status = 'UNPAID' AND p.next_check_at <= now() - ${UNWATCHED} AND ${ofMerchants('p')}
      ORDER BY p.next_check_at LIMIT :limit`,

@@ -47,10 +47,10 @@ export function createWatchActivities(deps: FollowUpDependencies) {
   };
 }
 
-/** The check that is overdue is made at once. */
+/** The check that is overdue is made at once: its time is Postgres', since a worker's clock may be ahead of Temporal's. */
 function remainingChecks(
   { checks, intervalMs }: FollowUpDependencies,
-  { outTradeNo, checks: checksMade, closeBy, expiresAt }: UnwatchedPayment,
+  { outTradeNo, checks: checksMade, nextCheckAt, closeBy, expiresAt }: UnwatchedPayment,
 ): ConfirmPaymentInput {
   return {
     outTradeNo,
@@ -58,7 +58,7 @@ function remainingChecks(
     intervalMs,
     closeBy,
     deadline: expiresAt.toISOString(),
-    firstCheckAt: new Date().toISOString(),
+    firstCheckAt: nextCheckAt.toISOString(),
     checksMade,
   };
 }
