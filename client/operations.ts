@@ -207,6 +207,14 @@ export function fromFailure(cause: Error | undefined): Error {
     return new PaymentError(failure.type, failure.message, { cause });
   }
   if (cause instanceof TerminatedFailure || cause instanceof TimeoutFailure) return goneRun(cause);
+  // Every attempt of the activity timed out: its workers died, or none took it.
+  if (failure instanceof TimeoutFailure) {
+    return new PaymentError(
+      'TEMPORAL_UNAVAILABLE',
+      'No worker has finished it, and its result is not known. Trying again is safe.',
+      { cause },
+    );
+  }
   return cause ?? new Error('the workflow failed');
 }
 

@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { Client, ServiceError } from '@temporalio/client';
+import { ActivityFailure, TimeoutFailure } from '@temporalio/common';
 import { awaitWorker, explain } from '../../client/dependencies';
+import { fromFailure } from '../../client/operations';
 import { PaymentError } from '../../workflows/errors';
 
 /** As gRPC's library makes it, and as the SDK wraps it. */
@@ -71,5 +73,25 @@ describe('what a caller is told where work', () => {
     ]) {
       await expect(waiting(error)).rejects.toBe(error);
     }
+  });
+
+  it('is given up after its last time-out: that its result is not known, and not that something is broken', () => {
+    const timeout = new TimeoutFailure('activity Heartbeat timeout', undefined, 'HEARTBEAT');
+    const error = new ActivityFailure(
+      'it failed',
+      'resolveReview',
+      '1',
+      'MAXIMUM_ATTEMPTS_REACHED',
+      'a worker',
+      timeout,
+    );
+    expect(fromFailure(error)).toMatchObject({
+      code: 'TEMPORAL_UNAVAILABLE',
+      status: 503,
+      message: expect.stringMatching(
+        /^No worker has finished it.*result is not known.*again is safe/,
+      ) as unknown,
+      cause: error,
+    });
   });
 });
