@@ -66,7 +66,8 @@ function fromAlipay(error: AlipayError): ApplicationFailure {
   });
 }
 
-function logFailure(log: Logger, activity: string, failure: ApplicationFailure, error: unknown): void {
+/** At the level, and with the alert, that a failed activity of this type deserves. */
+export function logFailure(log: Logger, activity: string, failure: ApplicationFailure, error: unknown): void {
   const facts = { activity, code: failure.type, ...(error instanceof AlipayError && alipayFacts(error)) };
   if (failure.type === 'INTERNAL' || failure.type === 'DATABASE_UNAVAILABLE') {
     log.error({ ...facts, err: error }, failure.message);

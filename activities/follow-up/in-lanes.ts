@@ -3,6 +3,7 @@ import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import type { KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
+import { logFailure, toFailure } from '../failures';
 import { NotTaken } from '../result-receiver';
 
 /** No more of a kind is begun after this. What is left is due to the next follow-up, 30 s after this one began. */
@@ -32,9 +33,20 @@ export interface Batch<T> {
  */
 export async function inLanes<T>(
   log: Logger,
-  { kind, due, limit }: Batch<T>,
+  batch: Batch<T>,
   act: (one: T) => Promise<boolean>,
 ): Promise<KindReport> {
+  const { report, end } = await runLanes(log, batch, act);
+  if (end) throw end;
+  return report;
+}
+
+/** {@link inLanes}; `end`: why nothing else of the batch can be done. */
+async function runLanes<T>(
+  log: Logger,
+  { kind, due, limit }: Batch<T>,
+  act: (one: T) => Promise<boolean>,
+): Promise<{ report: KindReport; end: Error | undefined }> {
   const { cancellationSignal } = Context.current();
   const until = Date.now() + TIME_BOX_MS;
   const report: KindReport = { done: 0, failed: 0, left: due.length === limit };
@@ -71,15 +83,15 @@ export async function inLanes<T>(
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
-  if (end) throw end;
-  return report;
+  return { report, end };
 }
 
 /**
  * {@link inLanes} for each merchant apart, side by side: where one's gateway is down or its quota used up, no other's
- * payments wait for it.
+ * payments wait for it. One that is misconfigured is logged once, and what fails of it is counted: its next follow-up is soon
+ * enough, and must not cost the others their report.
  *
- * @throws as {@link inLanes}, once all that could be done is done
+ * @throws AlipayError down, once all that could be done is done: another process may do the rest
  */
 export async function inLanesByMerchant<T extends { merchant: string | null }>(
   log: Logger,
@@ -87,24 +99,29 @@ export async function inLanesByMerchant<T extends { merchant: string | null }>(
   act: (one: T) => Promise<boolean>,
 ): Promise<KindReport> {
   const merchants = [...new Set(due.map(({ merchant }) => merchant))];
-  const ends = await Promise.allSettled(
+  const ends = await Promise.all(
     merchants.map((id) => {
       const theirs = due.filter(({ merchant }) => merchant === id);
-      return inLanes(log, { ...batch, due: theirs }, act);
+      return runLanes(log, { ...batch, due: theirs }, act);
     }),
   );
   const report: KindReport = { done: 0, failed: 0, left: false };
-  for (const end of ends) {
-    if (end.status === 'rejected') throw end.reason;
-    report.done += end.value.done;
-    report.failed += end.value.failed;
-    report.left ||= end.value.left;
+  for (const { report: theirs, end } of ends) {
+    if (isMisconfigured(end)) logFailure(log, Context.current().info.activityType, toFailure(end), end);
+    else if (end) throw end;
+    report.done += theirs.done;
+    report.failed += theirs.failed;
+    report.left ||= theirs.left;
   }
   return report;
 }
 
 const hasNoPlace = (error: unknown): boolean => error instanceof AlipayError && error.kind === 'no-quota';
 
+const isMisconfigured = (error: unknown): error is AlipayError =>
+  error instanceof AlipayError && error.kind === 'misconfigured';
+
 const isHopeless = (error: unknown): error is Error =>
-  (error instanceof AlipayError && (error.kind === 'down' || error.kind === 'misconfigured')) ||
+  isMisconfigured(error) ||
+  (error instanceof AlipayError && error.kind === 'down') ||
   (error instanceof NotTaken && !error.wasTried);

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { AlipayGateway } from '../../activities/alipay/gateway';
 import { listMerchants, registerMerchant } from '../../db/merchants';
 import type { Sandbox } from '../../sandbox';
@@ -226,9 +226,23 @@ describe('a merchant that refuses every question', () => {
     const theirs = await insertDue(shop.deps.alipay.named('books'), 2_100, 0);
     const own = await insertDue(shop.gateway, 1, 60);
     await books.control.fault({ mode: '40006' });
-    await story.followUp();
+    const alerts = jest.spyOn(shop.deps.log, 'error');
+    const report = await story.followUp();
     expect(await countDue(own)).toBe(0);
     expect(await countDue(theirs)).toBe(3 * 2_100);
+    // What was done for the others counts, and nobody asks again in vain: the next follow-up is soon enough.
+    for (const kind of ['slowChecks', 'leftovers', 'rechecks'] as const)
+      expect([kind, report[kind]]).toEqual([
+        kind,
+        { done: expect.any(Number), failed: expect.any(Number), left: true },
+      ]);
+    expect(report.slowChecks?.failed).toBeGreaterThan(0);
+    const misconfigured = alerts.mock.calls.filter(
+      ([facts]) => (facts as { code?: string }).code === 'ALIPAY_MISCONFIGURED',
+    );
+    expect(misconfigured).toHaveLength(3);
+    expect(misconfigured[0]).toMatchObject([{ alert: true, alipayCode: '40006' }, expect.any(String)]);
+    alerts.mockRestore();
   });
 });
 
