@@ -20,7 +20,7 @@ export interface ListDecision {
   to: Exclude<ReviewOutcome, 'REVIEW'>;
   actor: string;
   reason: string;
-  /** How many at most, the longest waiting first. Default: 1000. */
+  /** How many at most, the longest waiting first; those that are refused do not count. Default: 1000. */
   limit?: number;
   /** Only lists the payments, and which of their rows do not permit the decision; Alipay is not asked. */
   dryRun?: boolean;
@@ -63,11 +63,10 @@ const AT_ONCE = 5;
  */
 export async function decideList(deps: ClientDependencies, input: ListDecision): Promise<ListDecided> {
   const { because, merchant, limit = 1_000, dryRun = false, ...decision } = parseListDecision(input);
-  const found = await listReviews(deps.db, limit + 1, {
+  const filter = {
     because,
     ...(merchant !== undefined && { merchant: await merchantIdOf(deps, merchant) }),
-  });
-  const listed = found.slice(0, limit);
+  };
   const payments: ListedDecision[] = [];
   let isDown = false;
   const decideOne = async (payment: Payment): Promise<ListedDecision> => {
@@ -89,17 +88,27 @@ export async function decideList(deps: ClientDependencies, input: ListDecision):
       return asListed(payment, outcome, known.code, known.message);
     }
   };
-  for (let i = 0; i < listed.length; i += AT_ONCE)
-    payments.push(...(await Promise.all(listed.slice(i, i + AT_ONCE).map(decideOne))));
+  const isRefused = ({ outcome }: ListedDecision): boolean => outcome === 'refused';
+  // What is refused stays in review, first in the list: if it used up places, nothing behind it would ever be decided.
+  const places = (): number => limit - payments.filter((one) => !isRefused(one)).length;
+  let hasMore = true;
+  while (hasMore && places() > 0) {
+    const except = payments.map(({ outTradeNo }) => outTradeNo);
+    const found = await listReviews(deps.db, places() + 1, { ...filter, except });
+    hasMore = found.length > places();
+    const page = found.slice(0, places());
+    for (let i = 0; i < page.length; i += AT_ONCE)
+      payments.push(...(await Promise.all(page.slice(i, i + AT_ONCE).map(decideOne))));
+  }
   const done = payments.filter(({ outcome }) => outcome === 'decided' || outcome === 'permitted');
-  const refused = payments.filter(({ outcome }) => outcome === 'refused').length;
+  const refused = payments.filter(isRefused).length;
   return {
     dryRun,
     done: done.length,
     refused,
     failed: payments.length - done.length - refused,
     amount: toYuan(done.reduce((sum, { amount }) => sum + toFen(amount), 0)),
-    hasMore: found.length > limit,
+    hasMore,
     payments,
   };
 }

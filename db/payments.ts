@@ -241,19 +241,26 @@ export async function sumUpRefunds(trx: Database, outTradeNo: string): Promise<s
   return summed?.grown ?? '0.00';
 }
 
-/** Payments that wait for a person's decision, the longest waiting first; `because`: only those with this reason. */
+/**
+ * Payments that wait for a person's decision, the longest waiting first; `because`: only those with this reason. Pages are told
+ * apart by what was seen (`except`): a row that is touched meanwhile would pass a cursor, or come before it again.
+ */
 export function listReviews(
   db: Database,
   limit: number,
-  { because, merchant }: { because?: string; merchant?: string } = {},
+  {
+    because,
+    merchant,
+    except = [],
+  }: { because?: string; merchant?: string; except?: readonly string[] } = {},
 ): Promise<Payment[]> {
   return rows(
     db,
     `SELECT ${COLUMNS} FROM :schema:.payments p
-     WHERE ${IS_IN_REVIEW}
+     WHERE ${IS_IN_REVIEW} AND p.out_trade_no <> ALL(:except)
        ${because === undefined ? '' : `AND :because IN (p.review_reason, split_part(p.review_reason, ' ', 1))`}
        ${merchant === undefined ? '' : 'AND p.merchant = :merchant'}
      ORDER BY updated_at, out_trade_no LIMIT :limit`,
-    { limit, ...(because !== undefined && { because }), ...(merchant !== undefined && { merchant }) },
+    { limit, except, ...(because !== undefined && { because }), ...(merchant !== undefined && { merchant }) },
   );
 }

@@ -88,7 +88,7 @@ export const REVIEW: CliGroup = {
         ).makeOptionMandatory(),
         new Option('--merchant <merchant>', 'only those of this merchant, by its name or id'),
         new Option('--to <status>', 'what they become').choices(ALL_OUTCOMES).makeOptionMandatory(),
-        new Option('--limit <n>', 'how many, the longest waiting first')
+        new Option('--limit <n>', 'how many, the longest waiting first; refused ones do not count')
           .argParser(wholeNumber(1, 10_000))
           .default(1_000),
         new Option('--dry-run', 'only show them, and what their rows do not permit'),

@@ -5,7 +5,7 @@ import { openShop, waitFor } from '../support';
 import { durableAlipay, environmentOf } from '../integration/operator';
 import { Story } from '../integration/story';
 
-// Four payments that REFUND_BRAKE has stopped, and one that is in review for another reason: decisions about the four at once.
+// Six payments that REFUND_BRAKE has stopped, and one that is in review for another reason: decisions about the six at once.
 
 let shop: Shop;
 let story: Story;
@@ -16,7 +16,7 @@ beforeAll(async () => {
   shop = await openShop(__filename, { payments: { checks: 0 }, refundBrakeFen: 0 });
   story = new Story(shop);
   braked = [];
-  for (let i = 0; i < 4; i += 1) {
+  for (let i = 0; i < 6; i += 1) {
     const { orderId, outTradeNo } = await story.checkOut();
     const second = await story.secondTab(orderId, `${outTradeNo}b`);
     await story.pay(outTradeNo, { notify: true });
@@ -51,10 +51,10 @@ it('a dry run shows which there are, and writes and asks nothing', async () => {
   expect(code).toBe(0);
   expect(told).toMatchObject({
     dryRun: true,
-    done: 4,
+    done: 6,
     refused: 0,
     failed: 0,
-    amount: '49.20',
+    amount: '73.80',
     hasMore: false,
   });
   expect(told.payments.map(({ outTradeNo, outcome }) => [outTradeNo, outcome])).toEqual(
@@ -70,12 +70,30 @@ it('a dry run shows which there are, and writes and asks nothing', async () => {
 it('each passes the same rules as one by one: what Alipay contradicts is refused, with its reason', async () => {
   const { code, told } = await decideAll('--to', 'CLOSED');
   expect(code).toBe(4);
-  expect(told).toMatchObject({ done: 0, refused: 4, failed: 0, amount: '0.00' });
+  expect(told).toMatchObject({ done: 0, refused: 6, failed: 0, amount: '0.00' });
   for (const { code: refusal, why } of told.payments) {
     expect(refusal).toBe('REVIEW_REFUSED');
     expect(why).toContain('Alipay says TRADE_SUCCESS');
   }
-  expect(await shop.payments.reviews()).toHaveLength(5);
+  expect(await shop.payments.reviews()).toHaveLength(7);
+});
+
+it('those that are refused use up no place: what waits behind them is decided', async () => {
+  const [first = '', second = '', ...others] = braked;
+  for (const outTradeNo of [first, second]) {
+    await shop.alipay.control.fault({
+      mode: 'ACQ.TRADE_NOT_EXIST',
+      method: 'alipay.trade.query',
+      outTradeNo,
+    });
+  }
+  const { code, told } = await decideAll('--to', 'REFUNDING', '--limit', '2');
+  await shop.alipay.control.clearFaults();
+  expect(code).toBe(4);
+  expect(told).toMatchObject({ done: 2, refused: 2, failed: 0, amount: '24.60', hasMore: true });
+  expect(told.payments.map(({ outTradeNo }) => outTradeNo)).toEqual([first, second, ...others.slice(0, 2)]);
+  for (const outTradeNo of others.slice(0, 2)) await story.until(outTradeNo, 'REFUNDED');
+  braked = [first, second, ...others.slice(2)];
 });
 
 it('one that fails keeps no other from being decided', async () => {
