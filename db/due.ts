@@ -32,14 +32,16 @@ const PAYMENT = `
   p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.merchant, p.total_amount AS "totalAmount", p.status`;
 
 /**
- * What `select` finds for each merchant, and for none, up to the limit for each, by the index on the due time. Rows stay due
- * while their merchant cannot be queried (misconfigured, no quota), and must not hide another merchant's.
+ * What `select` finds for each merchant, and for none, up to the limit for each, by an index on merchant and due time. Rows stay
+ * due while their merchant cannot be queried (misconfigured, no quota), and must not hide another merchant's, nor be read again
+ * for each of them: no index finds what IS NOT DISTINCT FROM a merchant, so that those of none are found apart.
+ *
+ * @param select - given the condition that a row is theirs
  */
-const ofEachMerchant = (select: string): string => `
-  SELECT due.* FROM unnest(array_append(CAST(:merchants AS text[]), NULL)) AS scanned(merchant), LATERAL (
-    ${select} LIMIT :limit) AS due`;
-
-const OF_SCANNED = 'p.merchant IS NOT DISTINCT FROM scanned.merchant';
+const ofEachMerchant = (select: (isTheirs: string) => string): string => `
+  SELECT due.* FROM unnest(CAST(:merchants AS text[])) AS scanned(merchant), LATERAL (
+    ${select('p.merchant = scanned.merchant')} LIMIT :limit) AS due
+  UNION ALL (${select('p.merchant IS NULL')} LIMIT :limit)`;
 
 /** A minute, doubled `times` times, at most `most` minutes. */
 const doubled = (times: string, most: number): string =>
@@ -104,10 +106,12 @@ function turns(slowChecksMs: readonly number[]) {
 export function findSlowChecks(db: Database, scan: DueScan): Promise<DuePayment[]> {
   return rows(
     db,
-    ofEachMerchant(`
+    ofEachMerchant(
+      (isTheirs) => `
       SELECT ${PAYMENT} FROM :schema:.payments p
-      WHERE p.status = 'UNPAID' AND p.slow_check_at <= now() AND ${OF_SCANNED}
-      ORDER BY p.slow_check_at DESC`),
+      WHERE p.status = 'UNPAID' AND p.slow_check_at <= now() AND ${isTheirs}
+      ORDER BY p.slow_check_at DESC`,
+    ),
     { ...scan },
   );
 }
@@ -229,13 +233,15 @@ export interface LeftoverPayment extends ClosablePayment {
 export function findLeftovers(db: Database, scan: DueScan): Promise<LeftoverPayment[]> {
   return rows(
     db,
-    ofEachMerchant(`
+    ofEachMerchant(
+      (isTheirs) => `
       SELECT ${PAYMENT}, now() >= o.expires_at AS expired, ${merchantPaused('p.merchant')} AS "isPaused",
         CAST(EXTRACT(EPOCH FROM o.expires_at - now()) * 1000 AS float8) AS "remainingMs"
       FROM :schema:.payments p JOIN :schema:.orders o ON o.id = p.order_id
       WHERE p.status = 'UNPAID' AND p.recheck_at <= now()
-        AND (o.status <> 'UNPAID' OR p.superseded_at IS NOT NULL) AND ${OF_SCANNED}
-      ORDER BY p.recheck_at`),
+        AND (o.status <> 'UNPAID' OR p.superseded_at IS NOT NULL) AND ${isTheirs}
+      ORDER BY p.recheck_at`,
+    ),
     { ...scan },
   );
 }
@@ -244,10 +250,12 @@ export function findLeftovers(db: Database, scan: DueScan): Promise<LeftoverPaym
 export function findRechecks(db: Database, scan: DueScan): Promise<ClosablePayment[]> {
   return rows(
     db,
-    ofEachMerchant(`
+    ofEachMerchant(
+      (isTheirs) => `
       SELECT ${PAYMENT}, ${merchantPaused('p.merchant')} AS "isPaused" FROM :schema:.payments p
-      WHERE p.status = 'CLOSED' AND p.recheck_at <= now() AND ${OF_SCANNED}
-      ORDER BY p.recheck_at`),
+      WHERE p.status = 'CLOSED' AND p.recheck_at <= now() AND ${isTheirs}
+      ORDER BY p.recheck_at`,
+    ),
     { ...scan },
   );
 }

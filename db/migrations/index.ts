@@ -21,6 +21,7 @@ import * as tellInProcess from './20261129_tell_in_process';
 import * as noteOtherSellers from './20261129_note_other_sellers';
 import * as keepPauses from './20261129_keep_pauses';
 import * as timeResults from './20261129_time_results';
+import * as indexDueWorkByMerchant from './20261130_index_due_work_by_merchant';
 
 /** Every migration, oldest first. Append only: one that has run anywhere is never edited, renamed or moved. */
 const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]> = [
@@ -46,6 +47,7 @@ const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]> = [
   ['20261129_note_other_sellers', noteOtherSellers],
   ['20261129_keep_pauses', keepPauses],
   ['20261129_time_results', timeResults],
+  ['20261130_index_due_work_by_merchant', indexDueWorkByMerchant],
 ];
 
 /** Their names, oldest first. */

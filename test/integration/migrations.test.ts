@@ -31,6 +31,7 @@ const ALL = [
   '20261129_note_other_sellers',
   '20261129_keep_pauses',
   '20261129_time_results',
+  '20261130_index_due_work_by_merchant',
 ];
 
 let url: string;
