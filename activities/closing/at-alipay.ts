@@ -30,7 +30,13 @@ export interface Open {
   first: 'waiting' | 'not-exist';
 }
 
-/** The parts of {@link settleAtAlipay}, for those who must know all payments' first answers before they close any. */
+/**
+ * The first half of making sure, at Alipay, that a payment can never be made any more: query, close, ask again. "No such trade"
+ * is believed only after expiry by Postgres' clock, because a page that is still open can yet become a trade, and only where
+ * Alipay says nothing else.
+ *
+ * @throws AlipayError where the answer is unknown
+ */
 export async function askAlipay(
   alipay: AlipayGateway,
   outTradeNo: string,
@@ -49,7 +55,12 @@ export async function askAlipay(
   }
 }
 
-/** See {@link askAlipay}. */
+/**
+ * The second half, see {@link askAlipay}; apart, for those who must know all payments' first answers before they close any. A
+ * status error of `alipay.trade.close` means that the buyer may have won, so it is never taken for "closed".
+ *
+ * @throws AlipayError where the answer is unknown
+ */
 export async function closeAtAlipay(
   alipay: AlipayGateway,
   outTradeNo: string,
@@ -67,23 +78,6 @@ export async function closeAtAlipay(
     because: `Alipay said ${first}, then ${closing} to the close, then ${again.answer}`,
     isThere: true,
   };
-}
-
-/**
- * Makes sure, at Alipay, that a payment can never be made any more: query, close, ask again. A status error of
- * `alipay.trade.close` means that the buyer may have won, so it is never taken for "closed". "No such trade" is believed
- * only after expiry by Postgres' clock, because a page that is still open can yet become a trade, and only where Alipay
- * says nothing else.
- *
- * @throws AlipayError where the answer is unknown
- */
-export async function settleAtAlipay(
-  alipay: AlipayGateway,
-  { outTradeNo }: { outTradeNo: string },
-  { expired }: { expired: boolean },
-): Promise<Settlement> {
-  const asked = await askAlipay(alipay, outTradeNo, { expired });
-  return asked.kind === 'open' ? closeAtAlipay(alipay, outTradeNo, asked) : asked;
 }
 
 /** TRADE_CLOSED without a time of payment is the end that was wanted; anything else is for the payment's workflow. */

@@ -3,9 +3,9 @@ import { findLeftovers, setRecheck } from '../../db/due';
 import { closeLeftover } from '../../db/ledger';
 import type { KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
-import { askAlipay, handOver, settleAtAlipay } from '../closing';
+import { askAlipay, closeAtAlipay, handOver } from '../closing';
 import type { FollowUpDependencies } from './dependencies';
-import { ASK_AGAIN_MS, soon, wasAsked } from './dependencies';
+import { ASK_AGAIN_MS, wasAsked } from './dependencies';
 import { inLanesByMerchant } from './in-lanes';
 
 const BATCH = 500;
@@ -29,12 +29,12 @@ export function createLeftoverActivities(deps: FollowUpDependencies) {
     const { outTradeNo, expired, isPaused } = payment;
     try {
       const gateway = alipay.of(payment);
-      const settlement = isPaused
-        ? await askAlipay(gateway, outTradeNo, { expired })
-        : await settleAtAlipay(gateway, payment, { expired });
+      const asked = await askAlipay(gateway, outTradeNo, { expired });
+      const settlement =
+        asked.kind === 'open' && !isPaused ? await closeAtAlipay(gateway, outTradeNo, asked) : asked;
       switch (settlement.kind) {
         case 'evidence':
-          await soon(deps, () => handOver(deps, payment, settlement.answer, 'follow-up'));
+          await handOver(deps, payment, settlement.answer, 'follow-up');
           await setRecheck(db, outTradeNo, ASK_AGAIN_MS);
           return true;
         case 'closable':

@@ -4,7 +4,7 @@ import type { KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import { RECHECK_AFTER_MS, handOver } from '../closing';
 import type { FollowUpDependencies } from './dependencies';
-import { ASK_AGAIN_MS, IN_BACKGROUND, soon, wasAsked } from './dependencies';
+import { ASK_AGAIN_MS, IN_BACKGROUND, wasAsked } from './dependencies';
 import { inLanesByMerchant } from './in-lanes';
 
 /** It bounds how many checkouts a second a shop may have: each payment that nobody came for is queried a day later. */
@@ -19,7 +19,7 @@ export function createRecheckActivities(deps: FollowUpDependencies) {
     try {
       const answer = await gateway.query(outTradeNo, IN_BACKGROUND);
       if (answer.answer === 'paid' || answer.paidAt !== null) {
-        await soon(deps, () => handOver(deps, payment, answer, 'follow-up'));
+        await handOver(deps, payment, answer, 'follow-up');
         // What Alipay said is stored now, and owed until it is recorded.
         await setRecheck(db, outTradeNo, null);
       } else if (await planPageCheck(db, outTradeNo, slowChecksMs)) {

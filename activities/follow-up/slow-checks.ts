@@ -4,7 +4,7 @@ import type { KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import { handOver } from '../closing';
 import type { FollowUpDependencies } from './dependencies';
-import { IN_BACKGROUND, soon, wasAsked } from './dependencies';
+import { IN_BACKGROUND, wasAsked } from './dependencies';
 import { inLanesByMerchant } from './in-lanes';
 
 const BATCH = 2_000;
@@ -18,7 +18,7 @@ export function createSlowCheckActivities(deps: FollowUpDependencies) {
     try {
       const answer = await alipay.of(payment).query(outTradeNo, IN_BACKGROUND);
       if (answer.answer === 'paid' || answer.answer === 'closed') {
-        await soon(deps, () => handOver(deps, payment, answer, 'slow-check'));
+        await handOver(deps, payment, answer, 'slow-check');
       }
     } catch (error) {
       if (error instanceof AlipayError && wasAsked(error)) await planSlowCheck(db, outTradeNo, slowChecksMs);
