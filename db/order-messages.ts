@@ -64,17 +64,6 @@ const resultOf = ({ createdAt, ...message }: MessageRow): PaymentResult => ({
   at: createdAt.toISOString(),
 });
 
-/** What the order service has not been told yet about one order, oldest first. */
-export async function findUndelivered(db: Database, orderId: string): Promise<PaymentResult[]> {
-  const undelivered = await rows<MessageRow>(
-    db,
-    `SELECT ${COLUMNS} FROM :schema:.order_messages m ${JOINED}
-     WHERE m.order_id = :orderId AND m.told_at IS NULL ORDER BY m.seq`,
-    { orderId },
-  );
-  return undelivered.map(resultOf);
-}
-
 /** A message that the caller, and nobody else, is to deliver now. */
 export interface LeasedMessage {
   message: PaymentResult;

@@ -3,11 +3,11 @@
  * PAID, ten at a time, and prints what it saw as JSON. It ends with its standard input.
  */
 import { createInterface } from 'node:readline';
-import { openDatabase } from '../../db/connect';
+import { openDatabase, rows } from '../../db/connect';
 import { storeEvidence } from '../../db/evidence';
 import type { AlipayWord } from '../../db/ledger';
 import { openPayment, recordEvidence, registerOrder } from '../../db/ledger';
-import { findUndelivered, markTold } from '../../db/order-messages';
+import { markTold } from '../../db/order-messages';
 
 export interface Seen {
   paid: number;
@@ -71,15 +71,19 @@ async function payOne(number: number): Promise<string | undefined> {
     content: {},
   });
   const { recorded } = await recordEvidence(db, outTradeNo, { read, policy: 'refund', brakeFen: null });
-  const messages = await findUndelivered(db, orderId);
-  for (const { messageId } of messages) await markTold(db, messageId, 'signal');
+  const messages = await rows<{ id: string }>(
+    db,
+    `SELECT id FROM :schema:.order_messages WHERE order_id = :orderId AND told_at IS NULL ORDER BY seq`,
+    { orderId },
+  );
+  for (const { id } of messages) await markTold(db, id, 'signal');
   const seen = JSON.stringify([
     order.id,
     order.totalAmount,
     payment.outTradeNo,
     recorded.status,
     recorded.undelivered,
-    messages.map((one) => one.messageId),
+    messages.map(({ id }) => id),
   ]);
   const expected = JSON.stringify([orderId, totalAmount, outTradeNo, 'PAID', true, [`PAID-${outTradeNo}`]]);
   return seen === expected ? undefined : seen;

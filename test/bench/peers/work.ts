@@ -5,9 +5,10 @@ import { readEvidence } from '../../../activities/evidence';
 import { storeAnswer } from '../../../activities/payments';
 import { noteAnswer } from '../../../db/checks';
 import type { Database } from '../../../db/connect';
+import { rows } from '../../../db/connect';
 import { openPayment, recordEvidence, registerOrder } from '../../../db/ledger';
 import { logMessage } from '../../../db/order-log';
-import { findUndelivered, markTold } from '../../../db/order-messages';
+import { markTold } from '../../../db/order-messages';
 import { appendEvent } from '../../../db/payment-events';
 import type { Payment } from '../../../db/payments';
 import { findPayment } from '../../../db/payments';
@@ -105,13 +106,27 @@ export async function record(
     policy: 'refund',
     brakeFen: null,
   });
-  return recorded.undelivered ? findUndelivered(trx, recorded.orderId) : [];
+  return recorded.undelivered ? undeliveredOf(trx, recorded.orderId) : [];
 }
 
 /** What the order service has not been told of a payment's order. */
 export async function undelivered(db: Database, outTradeNo: string): Promise<PaymentResult[]> {
   const payment = await findPayment(db, outTradeNo);
-  return payment ? findUndelivered(db, payment.orderId) : [];
+  return payment ? undeliveredOf(db, payment.orderId) : [];
+}
+
+/** The application reads such a message as it leases it, which here nobody needs. */
+async function undeliveredOf(db: Database, orderId: string): Promise<PaymentResult[]> {
+  const found = await rows<Omit<PaymentResult, 'at'> & { at: Date }>(
+    db,
+    `SELECT m.id AS "messageId", m.order_id AS "orderId", m.out_trade_no AS "outTradeNo", m.status, p.trade_no AS "tradeNo",
+       o.total_amount AS "totalAmount", '0.00' AS "refundedAmount", m.created_at AS at
+     FROM :schema:.order_messages m JOIN :schema:.orders o ON o.id = m.order_id
+       LEFT JOIN :schema:.payments p USING (out_trade_no)
+     WHERE m.order_id = :orderId AND m.told_at IS NULL ORDER BY m.seq`,
+    { orderId },
+  );
+  return found.map((message) => ({ ...message, at: message.at.toISOString() }));
 }
 
 /** The order service: acts once on a message, and notes where it was told again. */
