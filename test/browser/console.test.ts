@@ -29,7 +29,7 @@ describeInBrowser('the console in a browser', () => {
   beforeEach(() => {
     count += 1;
     // Letters that no hex id on the page can hold: rows are found by their text.
-    no = `TEA-${String(count).padStart(2, '0')}`;
+    no = `TEA_${String(count).padStart(2, '0')}`;
   });
   // A page that stays open draws on with every change.
   afterEach(async () => {

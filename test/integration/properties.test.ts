@@ -330,7 +330,7 @@ async function ignoringRefusals(act: () => Promise<unknown>): Promise<void> {
 }
 
 /** `npm run test:long` makes more. */
-const RUNS = Number(process.env['PROPERTY_RUNS'] ?? 45);
+const RUNS = Number(process.env['PROPERTY_RUNS'] ?? 15);
 
 async function holds(steps: Step[]): Promise<void> {
   const it = new RandomStory();

@@ -41,8 +41,8 @@ exports.BREAKS = {
     edits: [
       {
         file: 'activities/refunds.ts',
-        from: 'gateway.refund({ outTradeNo, outRequestNo, amount, reason });',
-        to: 'gateway.refund({ outTradeNo, outRequestNo: `${outRequestNo}_${Date.now()}`, amount, reason });',
+        from: 'gateway.refund({ outTradeNo, outRequestNo, amount, reason }, ',
+        to: 'gateway.refund({ outTradeNo, outRequestNo: `${outRequestNo}_${Date.now()}`, amount, reason }, ',
       },
     ],
   },

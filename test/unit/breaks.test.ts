@@ -1,0 +1,14 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { BREAKS } from '../long/proof/breaks.js';
+
+// The proof of the checker takes minutes; that its bugs still fit the sources is seen at once.
+describe('the deliberate bugs that prove the checker', () => {
+  it.each(Object.entries(BREAKS))('%s: its place is in the sources once', (_, { edits }) => {
+    for (const { file, from } of edits) {
+      const source = readFileSync(join(__dirname, '../..', file), 'utf8');
+      expect(source.split(from)).toHaveLength(2);
+    }
+  });
+});
