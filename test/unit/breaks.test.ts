@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { BREAKS } from '../long/proof/breaks.js';
+import { BREAKS } from '../long/proof/breaks';
 
 // The proof of the checker takes minutes; that its bugs still fit the sources is seen at once.
 describe('the deliberate bugs that prove the checker', () => {

@@ -1,1 +1,7 @@
-export const BREAKS: Readonly<Record<string, { rule: string }>>;
+interface Edit {
+  file: string;
+  from: string;
+  to: string;
+}
+
+export const BREAKS: Readonly<Record<string, { rule: string; edits: readonly Edit[] }>>;
