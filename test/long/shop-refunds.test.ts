@@ -5,7 +5,7 @@ import type { RefundStatus } from '../../workflows/messages';
 import { SIGNALS, refundWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
-import { Story } from './story';
+import { Story } from '../integration/story';
 
 const REFUND = 'alipay.trade.refund';
 
