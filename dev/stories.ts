@@ -92,5 +92,6 @@ async function play(story: Story, letter: string, day: string, world: Demo): Pro
   await following;
   const run = await payments.status(outTradeNo);
   const trade = (await buyer.trade(outTradeNo))?.status ?? 'no trade';
-  say(`    => order ${ends}, run ${run.status} after ${run.checks} checks, at Alipay ${trade}`);
+  const made = `${run.checks} ${run.checks === 1 ? 'check' : 'checks'}`;
+  say(`    => order ${ends}, run ${run.status} after ${made}, at Alipay ${trade}`);
 }
