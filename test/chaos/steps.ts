@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SingleBar } from 'cli-progress';
+import { WORKFLOWS } from '../../workflows/messages';
 import { planBuyers } from './buyers';
 import { Chance } from './chance';
 import { terminateSome } from './faults/hands';
@@ -16,7 +17,7 @@ import type { World } from './world';
 
 /** Side effects that every run must have died at, on both sides, whatever else it meets: who does what. */
 const EFFECTS: readonly string[] = [
-  ...['rows written', 'confirmPayment started', 'answered well'].map((what) => `POST /checkout: ${what}`),
+  ...['rows written', 'payment woken', 'answered well'].map((what) => `POST /checkout: ${what}`),
   ...['rows written', 'payment woken', 'answered well'].map((what) => `POST /alipay/notify: ${what}`),
   ...['rows written', 'answered well'].map((what) => `POST /refunds: ${what}`),
   ...['trade queried', 'rows written'].map((what) => `queryAlipay: ${what}`),
@@ -103,8 +104,9 @@ export async function killAtEveryStep(
     killing,
     giveNetsWork(world, new Chance(seed), () => isOver),
   ]);
-  await refundSomeByHand(world.alipay, seed);
   await letThingsGoRight(world.alipay);
+  // Not before: only the bill would know of those whose notifications are lost for good.
+  await refundSomeByHand(world.alipay, seed);
   await orchestrator.stop();
   await startAll(world);
   const killed = steps.in('killed').sort();
@@ -121,7 +123,12 @@ const NET_EVERY_MS = 4_000;
 
 async function giveNetsWork(world: World, chance: Chance, isOver: () => boolean): Promise<void> {
   // No refunds by hand: a part of the notifications is lost for good, and only the bill would know of them.
-  const acts = [() => bringForward(world.db), () => terminateSome(world, chance)];
+  const acts = [
+    () => bringForward(world.db),
+    () => terminateSome(world, chance),
+    () => bringForward(world.db),
+    () => terminateSome(world, chance, WORKFLOWS.refundPayment),
+  ];
   for (let turn = 0; !isOver(); turn += 1) {
     await sleep(NET_EVERY_MS);
     // Whoever it needs may just have died.

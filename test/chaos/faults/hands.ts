@@ -12,13 +12,18 @@ import { over } from './fault';
 /** Where workers lag behind, what was started later has not begun. */
 const BEGUN_AFTER_MS = 4_000;
 
-/** Some runs under way of payments. */
-async function someRuns({ temporal }: World, chance: Chance, most: number): Promise<string[]> {
+/** Some runs under way, unless it says otherwise of payments. */
+async function someRuns(
+  { temporal }: World,
+  chance: Chance,
+  most: number,
+  type: string = WORKFLOWS.confirmPayment,
+): Promise<string[]> {
   const before = new Date(Date.now() - BEGUN_AFTER_MS).toISOString();
   const { executions } = await temporal.workflowService.listWorkflowExecutions({
     namespace: temporal.options.namespace,
     pageSize: 1_000,
-    query: `ExecutionStatus = "Running" AND WorkflowType = "${WORKFLOWS.confirmPayment}" AND StartTime < "${before}"`,
+    query: `ExecutionStatus = "Running" AND WorkflowType = "${type}" AND StartTime < "${before}"`,
   });
   const ids = executions.map(({ execution }) => execution?.workflowId ?? '');
   return chance.shuffled(ids).slice(0, most);
@@ -34,8 +39,8 @@ async function countDone(acts: readonly Promise<unknown>[]): Promise<number> {
 }
 
 /** Returns how many there were. */
-export async function terminateSome(world: World, chance: Chance): Promise<number> {
-  const ids = await someRuns(world, chance, 10);
+export async function terminateSome(world: World, chance: Chance, type?: string): Promise<number> {
+  const ids = await someRuns(world, chance, 10, type);
   const { workflow } = world.temporal;
   return countDone(ids.map((id) => workflow.getHandle(id).terminate('chaos')));
 }
