@@ -1,5 +1,5 @@
 import { FAULT_MODES } from '../../sandbox';
-import type { JournalEntry, NotifierFaults, SandboxControl } from '../../sandbox';
+import type { FaultMode, JournalEntry, NotifierFaults, SandboxControl } from '../../sandbox';
 
 /** How many of the gateway's calls are struck, and how many notifications never arrive. */
 export interface Mishaps {
@@ -10,8 +10,12 @@ export interface Mishaps {
 const WHEN = ['before', 'after'] as const;
 
 /** Of all calls, whatever their method, a share is struck by each fault equally often, before its effect or after it. */
-export async function strikeCalls(alipay: SandboxControl, struck: number): Promise<void> {
-  const faults = FAULT_MODES.flatMap((mode) => WHEN.map((when) => ({ mode, when })));
+export async function strikeCalls(
+  alipay: SandboxControl,
+  struck: number,
+  modes: readonly FaultMode[] = FAULT_MODES,
+): Promise<void> {
+  const faults = modes.flatMap((mode) => WHEN.map((when) => ({ mode, when })));
   const share = struck / faults.length;
   for (const [place, { mode, when }] of faults.entries()) {
     // The first rule that fires decides: the later ones see only the calls that are left.
