@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SingleBar } from 'cli-progress';
 import { FAULT_MODES } from '../../sandbox';
-import { WORKFLOWS } from '../../workflows/messages';
+import { AUDIT_SCHEDULE_ID, WORKFLOWS } from '../../workflows/messages';
 import { planBuyers } from './buyers';
 import { Chance } from './chance';
 import { terminateSome } from './faults/hands';
@@ -135,12 +135,14 @@ async function giveNetsWork(world: World, chance: Chance, isOver: () => boolean)
     () => bringForward(world.db),
     () => terminateSome(world, chance, WORKFLOWS.refundPayment),
   ];
+  // Once an hour by itself.
+  const audit = world.temporal.schedule.getHandle(AUDIT_SCHEDULE_ID);
   for (let turn = 0; !isOver(); turn += 1) {
     await sleep(NET_EVERY_MS);
     // Whoever it needs may just have died.
     await acts[turn % acts.length]?.().catch(() => undefined);
     void world.payments.followUp.run().catch(() => undefined);
-    if (turn % acts.length === 0) void world.payments.audit.run().catch(() => undefined);
+    if (turn % acts.length === 0) void audit.trigger().catch(() => undefined);
   }
 }
 
