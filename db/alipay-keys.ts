@@ -14,12 +14,12 @@ export interface StoredKey {
 
 /** Keeps the keys that the settings have. */
 export async function rememberKeys(db: Database, keys: readonly StoredKey[]): Promise<void> {
-  for (const { fingerprint, publicKey, certificate, certificateSn } of keys) {
+  for (const key of keys) {
     await rows(
       db,
       `INSERT INTO :schema:.alipay_keys (fingerprint, public_key, certificate, certificate_sn)
        VALUES (:fingerprint, :publicKey, :certificate, :certificateSn) ON CONFLICT (fingerprint) DO NOTHING`,
-      { fingerprint, publicKey, certificate, certificateSn },
+      key,
     );
   }
 }

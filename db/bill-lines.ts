@@ -37,7 +37,7 @@ export async function beginLoad(db: Database, bill: Bill): Promise<number> {
     `INSERT INTO :schema:.reconciliations AS r (seller_id, bill_date, loads) VALUES (:sellerId, CAST(:date AS date), 1)
      ON CONFLICT (seller_id, bill_date) DO UPDATE SET loads = r.loads + 1, lines = 0, updated_at = now()
      RETURNING loads AS load`,
-    { ...bill },
+    bill,
   );
   return (begun as { load: number }).load;
 }
@@ -76,19 +76,15 @@ export async function insertLines(
 }
 
 /** Makes the lines of this load the only ones that count. Call it once they are complete and add up. */
-export async function sealLoad(
-  db: Database,
-  { sellerId, date, load }: Bill & { load: number },
-): Promise<void> {
+export async function sealLoad(db: Database, bill: Bill & { load: number }): Promise<void> {
   await rows(
     db,
     `UPDATE :schema:.reconciliations SET load = :load, updated_at = now()
      WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) AND (load IS NULL OR load < :load)`,
-    { sellerId, date, load },
+    bill,
   );
-  for (let left = await findLeftLoad(db, { sellerId, date }); left;) {
-    await deleteLoad(db, { sellerId, ...left });
-    left = await findLeftLoad(db, { sellerId, date });
+  for (let left = await findLeftLoad(db, bill); left; left = await findLeftLoad(db, bill)) {
+    await deleteLoad(db, { sellerId: bill.sellerId, ...left });
   }
   // Postgres has no statistics of a million new lines yet, and would look up each one separately.
   await rows(db, `ANALYZE :schema:.bill_lines`);
@@ -99,10 +95,7 @@ export async function sealLoad(
  * has left that was killed. No attempt takes a day. Its lowest and highest number are looked up, and no lines read: there may
  * be a million of each day.
  */
-function findLeftLoad(
-  db: Database,
-  { sellerId, date }: Bill,
-): Promise<{ date: string; load: number } | undefined> {
+function findLeftLoad(db: Database, bill: Bill): Promise<{ date: string; load: number } | undefined> {
   const numbers = (which: 'min' | 'max'): string =>
     `(SELECT ${which}(l.load) FROM :schema:.bill_lines l
        WHERE l.seller_id = r.seller_id AND l.bill_date = r.bill_date)`;
@@ -118,7 +111,7 @@ function findLeftLoad(
          FROM :schema:.reconciliations r WHERE r.seller_id = :sellerId) days
        WHERE is_over OR bill_date = CAST(:date AS date)) found
      WHERE load IS NOT NULL LIMIT 1`,
-    { sellerId, date },
+    bill,
   );
 }
 
@@ -139,17 +132,17 @@ async function deleteLines(db: Database, bill: Bill & { load: number }): Promise
        WHERE l.seller_id = :sellerId AND l.bill_date = CAST(:date AS date) AND l.load = :load AND l.line = old.line
        RETURNING 1)
      SELECT CAST(count(*) AS integer) AS count FROM gone`,
-    { ...bill },
+    bill,
   );
   return (deleted?.count ?? 0) > 0;
 }
 
 /** Alipay knows no such trade of ours: it is of another application of the seller. */
-export async function markForeign(db: Database, { sellerId, date }: Bill, outTradeNo: string): Promise<void> {
+export async function markForeign(db: Database, bill: Bill, outTradeNo: string): Promise<void> {
   await rows(
     db,
     `UPDATE :schema:.bill_lines SET is_foreign = true
      WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) AND out_trade_no = :outTradeNo`,
-    { sellerId, date, outTradeNo },
+    { ...bill, outTradeNo },
   );
 }

@@ -147,12 +147,8 @@ function nameOf(schema: string, sql: string): string {
   return name;
 }
 
-/** The rows of one parameterised statement (`:name` bindings). Its tables are written `:schema:.orders`. */
-export async function rows<Row>(
-  db: Database,
-  sql: string,
-  bindings: Record<string, unknown> = {},
-): Promise<Row[]> {
+/** The rows of one parameterised statement (`:name` bindings; more than it names do no harm). Its tables are written `:schema:.orders`. */
+export async function rows<Row>(db: Database, sql: string, bindings: object = {}): Promise<Row[]> {
   try {
     return await run<Row>(db, sql, bindings);
   } catch (error) {
@@ -167,7 +163,7 @@ export async function rows<Row>(
 
 const SERIALIZATION_FAILURE = '40001';
 
-async function run<Row>(db: Database, sql: string, bindings: Record<string, unknown>): Promise<Row[]> {
+async function run<Row>(db: Database, sql: string, bindings: object): Promise<Row[]> {
   const { schema, namesStatements } = settingsOf(db);
   const statement = db.raw<{ rows: Row[] }>(sql, { schema, ...bindings } as never);
   const result = await statement.options({
@@ -184,10 +180,6 @@ function withoutData(error: DatabaseError): DatabaseError {
 }
 
 /** The first row of one parameterised statement, if there is one. */
-export async function row<Row>(
-  db: Database,
-  sql: string,
-  bindings: Record<string, unknown> = {},
-): Promise<Row | undefined> {
+export async function row<Row>(db: Database, sql: string, bindings?: object): Promise<Row | undefined> {
   return (await rows<Row>(db, sql, bindings))[0];
 }

@@ -154,7 +154,7 @@ const ALL = [
 /** Finds all discrepancies of round `round` of a bill, and marks those that no longer exist. */
 export async function findDiscrepancies(
   trx: Database,
-  { round, ...comparison }: Comparison & { round: number },
+  comparison: Comparison & { round: number },
 ): Promise<void> {
   await rows(
     trx,
@@ -165,26 +165,26 @@ export async function findDiscrepancies(
      ON CONFLICT (seller_id, bill_date, kind, out_trade_no, out_request_no) DO UPDATE SET
        seen = excluded.seen, gone_at = NULL, trade_no = excluded.trade_no, bill_amount = excluded.bill_amount,
        our_amount = excluded.our_amount`,
-    { ...comparison, round },
+    comparison,
   );
   await rows(
     trx,
     `UPDATE :schema:.discrepancies SET gone_at = now() WHERE ${BILL} AND gone_at IS NULL AND seen < CAST(:round AS integer)`,
-    { sellerId: comparison.sellerId, date: comparison.date, round },
+    comparison,
   );
 }
 
 /** Open ones whose remedy has not been tried since the last comparison, the oldest first. */
 export function findToRepair(
   db: Database,
-  { sellerId, date }: Bill,
-  { kinds, limit }: { kinds: readonly DiscrepancyKind[]; limit: number },
+  bill: Bill,
+  search: { kinds: readonly DiscrepancyKind[]; limit: number },
 ): Promise<Discrepancy[]> {
   return rows(
     db,
     `SELECT ${COLUMNS} FROM :schema:.discrepancies d
      WHERE ${BILL} AND gone_at IS NULL AND kind = ANY(:kinds) AND tried < seen ORDER BY id LIMIT :limit`,
-    { sellerId, date, kinds, limit },
+    { ...bill, ...search },
   );
 }
 
@@ -196,13 +196,13 @@ export async function noteTried(db: Database, id: string): Promise<void> {
 /** Of one bill, the open ones first. */
 export function listDiscrepancies(
   db: Database,
-  { sellerId, date }: Bill,
+  bill: Bill,
   { limit }: { limit: number },
 ): Promise<Discrepancy[]> {
   return rows(
     db,
     `SELECT ${COLUMNS} FROM :schema:.discrepancies WHERE ${BILL} ORDER BY gone_at IS NOT NULL, kind, id LIMIT :limit`,
-    { sellerId, date, limit },
+    { ...bill, limit },
   );
 }
 
@@ -219,7 +219,7 @@ export interface KindFigures {
 }
 
 /** Figures of all kinds that were ever found in a bill. */
-export function countDiscrepancies(db: Database, { sellerId, date }: Bill): Promise<KindFigures[]> {
+export function countDiscrepancies(db: Database, bill: Bill): Promise<KindFigures[]> {
   return rows(
     db,
     `SELECT kind, CAST(count(*) AS integer) AS found,
@@ -228,7 +228,7 @@ export function countDiscrepancies(db: Database, { sellerId, date }: Bill): Prom
        COALESCE(sum(bill_amount) FILTER (WHERE gone_at IS NULL), 0.00) AS "billedAmount",
        CAST(count(bill_amount) FILTER (WHERE gone_at IS NULL) AS integer) AS billed
      FROM :schema:.discrepancies WHERE ${BILL} GROUP BY kind ORDER BY kind`,
-    { sellerId, date },
+    bill,
   );
 }
 
@@ -252,7 +252,7 @@ export function countLines(db: Database, comparison: Comparison): Promise<LineFi
      FROM (SELECT l.kind, l.amount, l.fee, p.out_trade_no IS NULL AND ${IS_FOREIGN} AS is_another
        FROM ${LINES} l LEFT JOIN :schema:.payments p ON p.out_trade_no = l.out_trade_no AND ${isOfSeller('p')}) lines
      GROUP BY kind`,
-    { ...comparison },
+    comparison,
   );
 }
 
@@ -267,7 +267,7 @@ export async function hasMoved(db: Database, bill: OwnBill): Promise<boolean> {
      SELECT 1 FROM :schema:.refunds r JOIN :schema:.payments p ON p.out_trade_no = r.out_trade_no
      WHERE r.status = 'DONE' AND ${isOfSeller('p')}
        AND r.done_at >= ${MIDNIGHT} AND r.done_at < ${MIDNIGHT} + interval '1 day' LIMIT 1`,
-    { ...bill },
+    bill,
   );
   return moved !== undefined;
 }

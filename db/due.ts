@@ -112,7 +112,7 @@ export function findSlowChecks(db: Database, scan: DueScan): Promise<DuePayment[
       WHERE p.status = 'UNPAID' AND p.slow_check_at <= now() AND ${isTheirs}
       ORDER BY p.slow_check_at DESC`,
     ),
-    { ...scan },
+    scan,
   );
 }
 
@@ -153,7 +153,7 @@ export function findUnwatched(db: Database, scan: DueScan): Promise<UnwatchedPay
      FROM :schema:.payments p JOIN :schema:.orders o ON o.id = p.order_id
      WHERE p.status = 'UNPAID' AND p.next_check_at <= now() - ${UNWATCHED} AND ${ofMerchants('p')}
      ORDER BY p.next_check_at LIMIT :limit`,
-    { ...scan },
+    scan,
   );
 }
 
@@ -201,7 +201,7 @@ export function findUnattended(db: Database, scan: DueScan): Promise<UnattendedP
      WHERE (p.status IN ('REFUNDING', 'REVIEW') OR p.review_reason IS NOT NULL)
        AND (p.revive_at IS NULL OR p.revive_at <= now()) AND ${ofMerchants('p')}
      ORDER BY p.revive_at NULLS FIRST LIMIT :limit`,
-    { ...scan },
+    scan,
   );
 }
 
@@ -242,7 +242,7 @@ export function findLeftovers(db: Database, scan: DueScan): Promise<LeftoverPaym
         AND (o.status <> 'UNPAID' OR p.superseded_at IS NOT NULL) AND ${isTheirs}
       ORDER BY p.recheck_at`,
     ),
-    { ...scan },
+    scan,
   );
 }
 
@@ -256,7 +256,7 @@ export function findRechecks(db: Database, scan: DueScan): Promise<ClosablePayme
       WHERE p.status = 'CLOSED' AND p.recheck_at <= now() AND ${isTheirs}
       ORDER BY p.recheck_at`,
     ),
-    { ...scan },
+    scan,
   );
 }
 
@@ -303,7 +303,7 @@ export function findStandingRefunds(db: Database, scan: DueScan): Promise<DueRef
      FROM :schema:.refunds r JOIN :schema:.payments p USING (out_trade_no)
      WHERE r.status IN ('REQUESTED', 'REVIEW') AND r.retry_at <= now() AND ${ofMerchants('p')}
      ORDER BY r.retry_at LIMIT :limit`,
-    { ...scan },
+    scan,
   );
 }
 
@@ -329,7 +329,7 @@ export async function findUndeliveredOrders(db: Database, scan: DueScan): Promis
     `SELECT m.order_id AS "orderId" FROM :schema:.order_messages m JOIN :schema:.orders o ON o.id = m.order_id
      WHERE m.told_at IS NULL AND m.retry_at <= now() AND ${ofMerchants('o')}
      ORDER BY m.retry_at LIMIT :limit`,
-    { ...scan },
+    scan,
   );
   return [...new Set(due.map(({ orderId }) => orderId))];
 }
@@ -373,7 +373,7 @@ export async function findUnrecorded(db: Database, scan: DueScan): Promise<Unrec
      FROM :schema:.evidence e JOIN :schema:.payments p ON p.out_trade_no = e.out_trade_no
      WHERE e.recorded_at IS NULL AND e.retry_at <= now() AND ${ofMerchants('p')}
      ORDER BY e.retry_at LIMIT :limit`,
-    { ...scan },
+    scan,
   );
   return [...new Map(due.map((payment) => [payment.outTradeNo, payment])).values()];
 }

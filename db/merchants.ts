@@ -37,7 +37,6 @@ export const sellerOf = (merchant: string): string => merchant.slice(merchant.in
  * read: an upsert would lock it, and every checkout would wait for the previous one.
  */
 export async function registerMerchant(db: Database, merchant: MerchantSettings): Promise<string> {
-  const { name, appId, sellerId, gateway } = merchant;
   const id = merchantId(merchant);
   await rows(
     db,
@@ -45,7 +44,7 @@ export async function registerMerchant(db: Database, merchant: MerchantSettings)
      SELECT :id, :name, :appId, :sellerId, :gateway
      WHERE NOT EXISTS (SELECT 1 FROM :schema:.merchants WHERE id = :id AND name = :name AND gateway = :gateway)
      ON CONFLICT (id) DO UPDATE SET name = excluded.name, gateway = excluded.gateway`,
-    { id, name, appId, sellerId, gateway },
+    { ...merchant, id },
   );
   return id;
 }
@@ -56,7 +55,7 @@ export async function registerMerchant(db: Database, merchant: MerchantSettings)
  */
 export async function stampMerchant(
   trx: Database,
-  { orderId, outTradeNo, merchant }: { orderId: string; outTradeNo: string; merchant: string },
+  stamp: { orderId: string; outTradeNo: string; merchant: string },
 ): Promise<void> {
   await rows(
     trx,
@@ -64,7 +63,7 @@ export async function stampMerchant(
        UPDATE :schema:.orders SET merchant = :merchant WHERE id = :orderId AND merchant IS NULL)
      UPDATE :schema:.payments SET merchant = :merchant
      WHERE out_trade_no = :outTradeNo AND order_id = :orderId AND merchant IS NULL`,
-    { orderId, outTradeNo, merchant },
+    stamp,
   );
 }
 

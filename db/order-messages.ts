@@ -229,6 +229,6 @@ export function skipOrderMessage(db: Database, decision: MessageDecision): Promi
        UPDATE :schema:.order_messages SET told_at = now(), told_by = 'nobody', leased_until = NULL
        WHERE order_id = :orderId AND id = :messageId AND told_at IS NULL
          AND (leased_until IS NULL OR leased_until <= clock_timestamp()) RETURNING ${SHOWN}) ${DECIDED('skipped')}`,
-    { ...decision },
+    decision,
   );
 }

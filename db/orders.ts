@@ -63,7 +63,7 @@ export function insertOrder(db: Database, order: NewOrder): Promise<ClockedOrder
     `INSERT INTO :schema:.orders AS o (id, subject, total_amount, close_by, merchant, expires_at)
      VALUES (:id, :subject, :totalAmount, :closeBy, :merchant, now() + :ttlMs * interval '1 millisecond')
      ON CONFLICT (id) DO NOTHING RETURNING ${COLUMNS}, ${CLOCK}`,
-    { ...order },
+    order,
   );
 }
 
@@ -91,12 +91,12 @@ export function lockOrderOfPayment(trx: Database, outTradeNo: string): Promise<C
 /** The order, locked, has another price from now on. False where it is not UNPAID any more. */
 export async function repriceOrder(
   trx: Database,
-  { id, totalAmount }: { id: string; totalAmount: string },
+  price: { id: string; totalAmount: string },
 ): Promise<boolean> {
   const repriced = await rows(
     trx,
     `UPDATE :schema:.orders SET total_amount = CAST(:totalAmount AS numeric) WHERE id = :id AND status = 'UNPAID' RETURNING id`,
-    { id, totalAmount },
+    price,
   );
   return repriced.length === 1;
 }
@@ -146,12 +146,12 @@ export async function settle(
 /** Whether this is the payment that made its order PAID. */
 export async function paidItsOrder(
   db: Database,
-  { orderId, outTradeNo }: Pick<Payment, 'orderId' | 'outTradeNo'>,
+  payment: Pick<Payment, 'orderId' | 'outTradeNo'>,
 ): Promise<boolean> {
   const found = await row(
     db,
     `SELECT 1 AS found FROM :schema:.orders WHERE id = :orderId AND paid_by = :outTradeNo`,
-    { orderId, outTradeNo },
+    payment,
   );
   return found !== undefined;
 }
@@ -202,15 +202,8 @@ export function findExpiredOrders(
   db: Database,
   {
     after,
-    limit,
-    timerGraceMs,
-    merchants,
-  }: {
-    after: SweepCursor | null;
-    limit: number;
-    timerGraceMs: number;
-    merchants: readonly string[];
-  },
+    ...page
+  }: { after: SweepCursor | null; limit: number; timerGraceMs: number; merchants: readonly string[] },
 ): Promise<ExpiredOrder[]> {
   return rows(
     db,
@@ -222,7 +215,7 @@ export function findExpiredOrders(
        ${after ? 'AND (expires_at, id) > (CAST(:expiresAt AS timestamptz), :orderId)' : ''}
      ORDER BY expires_at, id
      LIMIT :limit`,
-    { limit, timerGraceMs, merchants, ...(after ?? {}) },
+    { ...page, ...after },
   );
 }
 

@@ -87,7 +87,7 @@ export async function insertPayment(
        -- whole seconds: that is all that Alipay's time_expire can say
        date_trunc('second', expires_at - :marginMs * interval '1 millisecond')
      FROM :schema:.orders WHERE id = :orderId ON CONFLICT (out_trade_no) DO NOTHING`,
-    { ...payment },
+    payment,
   );
 }
 
@@ -197,7 +197,7 @@ export async function notePaidAmount(trx: Database, outTradeNo: string, amount: 
  */
 export async function supersedePayments(
   trx: Database,
-  { id, totalAmount }: { id: string; totalAmount: string },
+  price: { id: string; totalAmount: string },
 ): Promise<void> {
   await rows(
     trx,
@@ -206,7 +206,7 @@ export async function supersedePayments(
      INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
      SELECT out_trade_no, 'checkout', 'superseded',
        jsonb_build_object('from', CAST(total_amount AS text), 'to', CAST(:totalAmount AS text)) FROM superseded`,
-    { id, totalAmount },
+    price,
   );
 }
 

@@ -27,7 +27,7 @@ const COLUMNS = `
 const BILL = `seller_id = :sellerId AND bill_date = CAST(:date AS date)`;
 
 export function findReconciliation(db: Database, bill: Bill): Promise<ReconciliationRow | undefined> {
-  return row(db, `SELECT ${COLUMNS} FROM :schema:.reconciliations WHERE ${BILL}`, { ...bill });
+  return row(db, `SELECT ${COLUMNS} FROM :schema:.reconciliations WHERE ${BILL}`, bill);
 }
 
 /** Newest day first. */
@@ -44,12 +44,11 @@ export function listReconciliations(db: Database, limit: number): Promise<Reconc
  * the same report.
  */
 export function compareBill(db: Database, comparison: Comparison): Promise<BillReport> {
-  const { sellerId, date } = comparison;
   return slowTransaction(db, async (trx) => {
     const compared = await row<{ round: number }>(
       trx,
       `UPDATE :schema:.reconciliations SET round = round + 1 WHERE ${BILL} RETURNING round`,
-      { sellerId, date },
+      comparison,
     );
     if (!compared) throw new Error('invariant: a bill is loaded before it is compared');
     await findDiscrepancies(trx, { ...comparison, round: compared.round });
@@ -58,7 +57,7 @@ export function compareBill(db: Database, comparison: Comparison): Promise<BillR
       trx,
       `UPDATE :schema:.reconciliations SET status = 'COMPARED', because = NULL, report = CAST(:report AS jsonb), moved = true,
          updated_at = now() WHERE ${BILL}`,
-      { sellerId, date, report: storableJson(report) },
+      { ...comparison, report: storableJson(report) },
     );
     return report;
   });

@@ -101,7 +101,7 @@ export async function countRecoverable(db: Database, window: RecoveryWindow): Pr
        (SELECT CAST(count(*) AS integer) FROM :schema:.payments WHERE ${UNATTENDED})
          + (SELECT CAST(count(*) AS integer) FROM :schema:.refunds WHERE ${STANDING_REFUND}) AS unattended,
        (SELECT CAST(count(*) AS integer) FROM :schema:.order_messages WHERE ${UNDELIVERED}) AS undelivered`,
-    { ...window },
+    window,
   );
   return counted as Recovery;
 }

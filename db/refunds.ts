@@ -44,11 +44,8 @@ const COLUMNS = `
 
 const SAME = `out_trade_no = :outTradeNo AND out_request_no = :outRequestNo`;
 
-/** Both parts of its key. */
-const keyOf = ({ outTradeNo, outRequestNo }: RefundPaymentInput) => ({ outTradeNo, outRequestNo });
-
 export function findRefund(db: Database, key: RefundPaymentInput): Promise<Refund | undefined> {
-  return row(db, `SELECT ${COLUMNS} FROM :schema:.refunds r WHERE ${SAME}`, keyOf(key));
+  return row(db, `SELECT ${COLUMNS} FROM :schema:.refunds r WHERE ${SAME}`, key);
 }
 
 /** One that was asked for here, by its number alone. */
@@ -120,21 +117,14 @@ export async function insertRefund(trx: Database, refund: NewRefund): Promise<Re
 /** Inserts a gap in Alipay's sum that no refund here explains. It is DONE; only its number is not known. */
 export async function insertProvisional(
   trx: Database,
-  {
-    outTradeNo,
-    outRequestNo,
-    orderId,
-    amount,
-  }: Pick<NewRefund, 'outTradeNo' | 'outRequestNo' | 'orderId'> & {
-    amount: string;
-  },
+  gap: Pick<NewRefund, 'outTradeNo' | 'outRequestNo' | 'orderId'> & { amount: string },
 ): Promise<void> {
   await rows(
     trx,
     `INSERT INTO :schema:.refunds
        (out_trade_no, out_request_no, order_id, amount, reason, kind, status, provisional, requested_by, done_at)
      VALUES (:outTradeNo, :outRequestNo, :orderId, :amount, 'a gap in what Alipay tells', 'portal', 'DONE', true, 'alipay', now())`,
-    { outTradeNo, outRequestNo, orderId, amount },
+    gap,
   );
 }
 
@@ -172,7 +162,7 @@ export async function nameProvisional(
     trx,
     `UPDATE :schema:.refunds SET out_request_no = :named, amount = :amount, provisional = out_request_no = :named, updated_at = now()
      WHERE ${SAME} AND provisional`,
-    { ...keyOf(key), named: outRequestNo, amount },
+    { ...key, named: outRequestNo, amount },
   );
 }
 
@@ -213,7 +203,7 @@ export async function moveRefund(
        jsonb_build_object('outRequestNo', CAST(:outRequestNo AS text), 'amount', CAST(amount AS text)) || CAST(:detail AS jsonb))
      FROM moved RETURNING id`,
     {
-      ...keyOf(key),
+      ...key,
       from,
       unsentOnly,
       to,
@@ -248,7 +238,7 @@ export async function noteAsked(db: Database, key: RefundPaymentInput): Promise<
      UPDATE :schema:.refunds r SET asked_at = CASE WHEN was.paused THEN r.asked_at ELSE clock_timestamp() END
      FROM was WHERE ${SAME} AND r.status = 'REQUESTED'
      RETURNING was.paused AS "isPaused", CAST(r.asked_at AS text) AS "askedAt", CAST(was.asked_at AS text) AS before`,
-    keyOf(key),
+    key,
   );
   if (!noted) return 'over';
   const { isPaused, askedAt, before } = noted;
@@ -265,7 +255,7 @@ export async function takeBackAsked(
     db,
     `UPDATE :schema:.refunds SET asked_at = CAST(:before AS timestamptz)
      WHERE ${SAME} AND asked_at = CAST(:askedAt AS timestamptz)`,
-    { ...keyOf(key), askedAt, before },
+    { ...key, askedAt, before },
   );
 }
 
@@ -281,7 +271,7 @@ export async function countUnproven(
        unproven = unproven + CAST(:isUnproven AS integer), unfunded = unfunded + 1 - CAST(:isUnproven AS integer)
      WHERE ${SAME} AND status = 'REQUESTED'
      RETURNING CASE WHEN :isUnproven = 1 THEN unproven ELSE unfunded END AS answers`,
-    { ...keyOf(key), isUnproven: kind === 'unproven' ? 1 : 0 },
+    { ...key, isUnproven: kind === 'unproven' ? 1 : 0 },
   );
   return counted?.answers ?? 0;
 }
@@ -293,7 +283,7 @@ export async function isUnknownForADay(db: Database, key: RefundPaymentInput): P
     `UPDATE :schema:.refunds SET unknown_since = COALESCE(unknown_since, clock_timestamp())
      WHERE ${SAME} AND status = 'REQUESTED'
      RETURNING unknown_since <= clock_timestamp() - interval '1 day' AS "isLong"`,
-    keyOf(key),
+    key,
   );
   return noted?.isLong ?? false;
 }
@@ -313,7 +303,7 @@ export async function noteAlive(
     `UPDATE :schema:.refunds SET retry_at = now() + :nextInMs * interval '1 millisecond' + interval '2 minutes', attempts = 0,
        unknown_since = CASE WHEN NOT CAST(:isPaused AS boolean) THEN unknown_since END
      WHERE ${SAME} AND status = 'REQUESTED'`,
-    { ...keyOf(key), nextInMs, isPaused },
+    { ...key, nextInMs, isPaused },
   );
 }
 

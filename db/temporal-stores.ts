@@ -106,7 +106,7 @@ function refresh(trx: Database, seen: SeenStore): Promise<TemporalStore | undefi
      WHERE namespace_id = :namespaceId AND NOT EXISTS (
        SELECT 1 FROM :schema:.temporal_stores o WHERE o.namespace_id <> :namespaceId AND o.seen_at > s.seen_at)
      RETURNING ${COLUMNS}`,
-    { ...seen },
+    seen,
   );
 }
 
