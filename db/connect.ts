@@ -183,3 +183,8 @@ function withoutData(error: DatabaseError): DatabaseError {
 export async function row<Row>(db: Database, sql: string, bindings?: object): Promise<Row | undefined> {
   return (await rows<Row>(db, sql, bindings))[0];
 }
+
+/** Whether one parameterised statement returns a row: there is one, or it has changed one. */
+export async function hasRow(db: Database, sql: string, bindings?: object): Promise<boolean> {
+  return (await rows(db, sql, bindings)).length > 0;
+}

@@ -2,7 +2,7 @@ import type { DiscrepancyKind } from '../workflows/messages';
 import type { Bill } from './bill-lines';
 import { LINES } from './bill-lines';
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { hasRow, rows } from './connect';
 
 /** Where a bill and the tables disagree. Amounts are yuan. */
 export interface Discrepancy {
@@ -257,8 +257,8 @@ export function countLines(db: Database, comparison: Comparison): Promise<LineFi
 }
 
 /** Whether these tables know of money that moved on a day. */
-export async function hasMoved(db: Database, bill: OwnBill): Promise<boolean> {
-  const moved = await row(
+export function hasMoved(db: Database, bill: OwnBill): Promise<boolean> {
+  return hasRow(
     db,
     `SELECT 1 AS found FROM :schema:.payments p
      WHERE p.paid_amount IS NOT NULL AND ${isOfSeller('p')}
@@ -269,5 +269,4 @@ export async function hasMoved(db: Database, bill: OwnBill): Promise<boolean> {
        AND r.done_at >= ${MIDNIGHT} AND r.done_at < ${MIDNIGHT} + interval '1 day' LIMIT 1`,
     bill,
   );
-  return moved !== undefined;
 }

@@ -4,7 +4,7 @@
  */
 import type { CloseBy, StoredPaymentStatus } from '../workflows/messages';
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { hasRow, row, rows } from './connect';
 import { ofMerchants } from './merchants';
 import type { Refund } from './refunds';
 import { merchantPaused } from './rules';
@@ -274,12 +274,12 @@ export async function setRecheck(db: Database, outTradeNo: string, inMs: number 
  * Plans the next question about a payment closed here while its cashier page may be open: at its next slow check, at the
  * latest a minute after the page has expired. Only for an order that is refunded if it is paid later; else returns false.
  */
-export async function planPageCheck(
+export function planPageCheck(
   db: Database,
   outTradeNo: string,
   slowChecksMs: readonly number[],
 ): Promise<boolean> {
-  const planned = await rows(
+  return hasRow(
     db,
     `UPDATE :schema:.payments p SET recheck_at = LEAST(
        COALESCE(${nextTurn('COALESCE(p.checked_out_at, p.created_at)')}, 'infinity'), p.time_expire + interval '1 minute')
@@ -289,7 +289,6 @@ export async function planPageCheck(
      RETURNING p.out_trade_no`,
     { outTradeNo, ...turns(slowChecksMs) },
   );
-  return planned.length === 1;
 }
 
 /** A refund that is under way: its run must be there. */

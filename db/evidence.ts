@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { CheckMade } from './checks';
 import { NOTE_CHECK, actorOf, checkBindings } from './checks';
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { hasRow, row, rows } from './connect';
 import { storableJson, storableText } from './storable';
 
 // Verified bodies from Alipay: stored before anything is concluded from them, owed until they are recorded.
@@ -157,18 +157,17 @@ export function findUnrecorded(db: Database, outTradeNo: string): Promise<Unreco
 }
 
 /** Whether evidence about any of these payments, other than `except`, is not recorded yet. */
-export async function owesEvidence(
+export function owesEvidence(
   db: Database,
   outTradeNos: readonly string[],
   except?: string,
 ): Promise<boolean> {
-  const owed = await row(
+  return hasRow(
     db,
     `SELECT 1 AS found FROM :schema:.evidence
      WHERE out_trade_no = ANY(:outTradeNos) AND recorded_at IS NULL AND id <> CAST(:except AS bigint) LIMIT 1`,
     { outTradeNos, except: except ?? '0' },
   );
-  return owed !== undefined;
 }
 
 /** Call it in the transaction that takes the evidence into account. */

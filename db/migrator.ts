@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { row } from './connect';
+import { hasRow } from './connect';
 import type { Database } from './connect';
 import { MIGRATION_NAMES, migrationSource, migrationsIn } from './migrations';
 
@@ -64,6 +64,5 @@ async function createSchema(db: Database, schema: string): Promise<void> {
   if (!(await schemaExists(db, schema))) await db.raw('CREATE SCHEMA IF NOT EXISTS ??', [schema]);
 }
 
-async function schemaExists(db: Database, schema: string): Promise<boolean> {
-  return (await row(db, 'SELECT 1 FROM pg_namespace WHERE nspname = :schema', { schema })) !== undefined;
-}
+const schemaExists = (db: Database, schema: string): Promise<boolean> =>
+  hasRow(db, 'SELECT 1 FROM pg_namespace WHERE nspname = :schema', { schema });

@@ -1,10 +1,10 @@
 import type { PaymentResult } from '../workflows/messages';
 import type { Database } from './connect';
-import { rows } from './connect';
+import { hasRow } from './connect';
 
 /** Remembers that the order service acted on a message. False where it had done so before: then it must not again. */
-export async function logMessage(db: Database, message: PaymentResult): Promise<boolean> {
-  const inserted = await rows(
+export function logMessage(db: Database, message: PaymentResult): Promise<boolean> {
+  return hasRow(
     db,
     `INSERT INTO :schema:.order_log (message_id, order_id, out_trade_no, status)
      VALUES (:messageId, :orderId, :outTradeNo, :status) ON CONFLICT (message_id) DO NOTHING RETURNING message_id`,
@@ -15,5 +15,4 @@ export async function logMessage(db: Database, message: PaymentResult): Promise<
       status: message.status,
     },
   );
-  return inserted.length === 1;
 }

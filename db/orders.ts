@@ -1,6 +1,6 @@
 import type { CloseBy, ExpiredOrder, OrderStatus, SweepCursor } from '../workflows/messages';
 import type { Database } from './connect';
-import { row, rows, transaction } from './connect';
+import { hasRow, row, rows, transaction } from './connect';
 import { ofMerchants } from './merchants';
 import type { NewOrderMessage } from './order-messages';
 import { messageId } from './order-messages';
@@ -89,16 +89,12 @@ export function lockOrderOfPayment(trx: Database, outTradeNo: string): Promise<C
 }
 
 /** The order, locked, has another price from now on. False where it is not UNPAID any more. */
-export async function repriceOrder(
-  trx: Database,
-  price: { id: string; totalAmount: string },
-): Promise<boolean> {
-  const repriced = await rows(
+export function repriceOrder(trx: Database, price: { id: string; totalAmount: string }): Promise<boolean> {
+  return hasRow(
     trx,
     `UPDATE :schema:.orders SET total_amount = CAST(:totalAmount AS numeric) WHERE id = :id AND status = 'UNPAID' RETURNING id`,
     price,
   );
-  return repriced.length === 1;
 }
 
 /** Notes that whatever is paid for an order after the shop has cancelled it is to be refunded. */
@@ -115,12 +111,12 @@ export async function refundIfPaidLater(db: Database, orderId: string): Promise<
  * UNPAID become due to be closed at Alipay. `foundBy`: what found the payment. Returns false, and writes nothing, if the order
  * was not UNPAID.
  */
-export async function settle(
+export function settle(
   trx: Database,
   message: NewOrderMessage & { status: 'PAID' | 'CLOSED' },
   foundBy: string | null = null,
 ): Promise<boolean> {
-  const settled = await rows(
+  return hasRow(
     trx,
     `WITH settled AS (
        UPDATE :schema:.orders SET
@@ -140,20 +136,18 @@ export async function settle(
      SELECT id FROM settled`,
     { messageId: messageId(message), ...message, foundBy },
   );
-  return settled.length === 1;
 }
 
 /** Whether this is the payment that made its order PAID. */
-export async function paidItsOrder(
+export function paidItsOrder(
   db: Database,
   payment: Pick<Payment, 'orderId' | 'outTradeNo'>,
 ): Promise<boolean> {
-  const found = await row(
+  return hasRow(
     db,
     `SELECT 1 AS found FROM :schema:.orders WHERE id = :orderId AND paid_by = :outTradeNo`,
     payment,
   );
-  return found !== undefined;
 }
 
 /** What closing an order takes to know of it. */

@@ -1,5 +1,5 @@
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { hasRow, rows } from './connect';
 import { storableJson } from './storable';
 
 /** A row of `payment_events`, in camelCase. */
@@ -81,13 +81,12 @@ export function findEvents(db: Database, outTradeNo: string): Promise<PaymentEve
 }
 
 /** Whether a person has stopped the refund of this payment less than a minute ago. */
-export async function wasRefundStopped(db: Database, outTradeNo: string): Promise<boolean> {
-  const stopped = await row(
+export function wasRefundStopped(db: Database, outTradeNo: string): Promise<boolean> {
+  return hasRow(
     db,
     `SELECT 1 AS found FROM :schema:.payment_events
      WHERE out_trade_no = :outTradeNo AND event = 'review-resolved' AND detail ->> 'from' = 'REFUNDING'
        AND at > now() - interval '1 minute' LIMIT 1`,
     { outTradeNo },
   );
-  return stopped !== undefined;
 }

@@ -1,6 +1,6 @@
 import type { Product, StoredPaymentStatus } from '../workflows/messages';
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { hasRow, row, rows } from './connect';
 import type { NewPaymentEvent } from './payment-events';
 import type { PaymentFacts } from './rules';
 import { IS_IN_REVIEW, isHolding } from './rules';
@@ -112,14 +112,14 @@ export type MoveEvent = Omit<NewPaymentEvent, 'outTradeNo'>;
  * status here, too: no check once it is settled, somebody to look after it while it is in review or being refunded, and
  * its order no longer held after that.
  */
-export async function movePayment(
+export function movePayment(
   trx: Database,
   outTradeNo: string,
   { from, to }: { from: readonly StoredPaymentStatus[]; to: StoredPaymentStatus },
   { actor, event, detail = {} }: MoveEvent,
   change: PaymentChange = {},
 ): Promise<boolean> {
-  const told = await rows(
+  return hasRow(
     trx,
     `WITH moved AS (UPDATE :schema:.payments p SET
        status = :to,
@@ -166,19 +166,17 @@ export async function movePayment(
       recheckInMs: change.recheckInMs ?? null,
     },
   );
-  return told.length === 1;
 }
 
 /** Puts a PAID row under review without touching its status. False where it was so already, or is not PAID. */
-export async function flagForReview(trx: Database, outTradeNo: string, reason: string): Promise<boolean> {
-  const changed = await rows(
+export function flagForReview(trx: Database, outTradeNo: string, reason: string): Promise<boolean> {
+  return hasRow(
     trx,
     `UPDATE :schema:.payments SET review_reason = :reason, updated_at = now(),
        revive_at = now() + interval '1 minute', revivals = 0
      WHERE out_trade_no = :outTradeNo AND status = 'PAID' AND review_reason IS NULL RETURNING out_trade_no`,
     { outTradeNo, reason },
   );
-  return changed.length === 1;
 }
 
 /** Notes what Alipay took, yuan, where the row does not know it yet; never below what is known to have gone back. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { RefundKind, RefundPaymentInput, RefundState, RefundStatus } from '../workflows/messages';
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { hasRow, row, rows } from './connect';
 import type { NewPaymentEvent } from './payment-events';
 import { refundsPaused } from './rules';
 import { storableJson, storableText } from './storable';
@@ -180,13 +180,13 @@ export interface RefundMove {
  * The one way by which a refund's status changes: a compare-and-set, and in the same statement the event that records it.
  * False where the row was in none of `from`; then there is no event either.
  */
-export async function moveRefund(
+export function moveRefund(
   trx: Database,
   key: RefundPaymentInput,
   { from, unsentOnly = false, to, amount, because = null }: RefundMove,
   { actor, event, detail = {} }: Omit<NewPaymentEvent, 'outTradeNo'>,
 ): Promise<boolean> {
-  const told = await rows(
+  return hasRow(
     trx,
     `WITH moved AS (UPDATE :schema:.refunds SET
        status = :to,
@@ -214,7 +214,6 @@ export async function moveRefund(
       detail: storableJson(detail),
     },
   );
-  return told.length === 1;
 }
 
 /** That Alipay is asked to make a refund, as the row says it: times in Postgres' own words. */

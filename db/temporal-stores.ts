@@ -1,6 +1,6 @@
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
-import { row, rows, transaction } from './connect';
+import { hasRow, row, rows, transaction } from './connect';
 import { listMerchantIds } from './merchants';
 import { appendEvent } from './payment-events';
 
@@ -130,14 +130,13 @@ async function insert(
   return inserted as TemporalStore;
 }
 
-async function wasJustSeen(trx: Database, { namespaceId }: TemporalStore): Promise<boolean> {
-  const found = await row(
+function wasJustSeen(trx: Database, { namespaceId }: TemporalStore): Promise<boolean> {
+  return hasRow(
     trx,
     `SELECT 1 FROM :schema:.temporal_stores
      WHERE namespace_id = :namespaceId AND seen_at > clock_timestamp() - :ms * interval '1 millisecond'`,
     { namespaceId, ms: UNSEEN_MS },
   );
-  return found !== undefined;
 }
 
 /** The store's row says whose database this is; if there is none yet, the merchants that checkouts have registered do. */

@@ -1,5 +1,5 @@
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { hasRow, row, rows } from './connect';
 import type { SignedBody } from './evidence';
 import { storableJson, storableText } from './storable';
 import { PaymentError } from '../workflows/errors';
@@ -15,11 +15,11 @@ export interface Unmatched {
 }
 
 /** Keeps a genuine notification of a payment that is not here. False where it was kept before. */
-export async function keepUnmatched(
+export function keepUnmatched(
   db: Database,
   { outTradeNo, notifyId, fields, signed }: Unmatched,
 ): Promise<boolean> {
-  const inserted = await rows(
+  return hasRow(
     db,
     `INSERT INTO :schema:.unmatched_notifications
        (out_trade_no, notify_id, content, body, signature, charset, key_fingerprint)
@@ -35,7 +35,6 @@ export async function keepUnmatched(
       keyFingerprint: signed.keyFingerprint,
     },
   );
-  return inserted.length === 1;
 }
 
 /** What a person needs to find the money of a notification at Alipay; the buyer stays in the table. */

@@ -1,6 +1,6 @@
 import type { RefundPaymentInput } from '../../workflows/messages';
 import type { Database } from '../connect';
-import { row, transaction } from '../connect';
+import { hasRow, transaction } from '../connect';
 import { toFen, toYuan } from '../money';
 import { lockOrderOfPayment } from '../orders';
 import { appendEvent } from '../payment-events';
@@ -38,13 +38,13 @@ export function reviewByBill(
 ): Promise<boolean> {
   return transaction(db, async (trx) => {
     if (!(await lockOrderOfPayment(trx, outTradeNo))) throw unknownPayment(outTradeNo);
-    const before = await row(
+    const isPut = await hasRow(
       trx,
       `SELECT 1 AS found FROM :schema:.payment_events
        WHERE out_trade_no = :outTradeNo AND event = 'review' AND detail ->> 'bill' = :date LIMIT 1`,
       { outTradeNo, date },
     );
-    if (before || !(await flagForReview(trx, outTradeNo, reason))) return false;
+    if (isPut || !(await flagForReview(trx, outTradeNo, reason))) return false;
     await appendEvent(trx, { outTradeNo, actor: 'bill', event: 'review', detail: { reason, bill: date } });
     return true;
   });
