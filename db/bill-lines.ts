@@ -1,5 +1,5 @@
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { oneRow, row, rows } from './connect';
 
 /** Whose bill, of which day in Beijing (`yyyy-MM-dd`). */
 export interface Bill {
@@ -32,14 +32,14 @@ export const LINES = `(
 
 /** Begins to load a bill, and returns the number of this attempt. The previous load counts until this one is sealed. */
 export async function beginLoad(db: Database, bill: Bill): Promise<number> {
-  const begun = await row<{ load: number }>(
+  const { load } = await oneRow<{ load: number }>(
     db,
     `INSERT INTO :schema:.reconciliations AS r (seller_id, bill_date, loads) VALUES (:sellerId, CAST(:date AS date), 1)
      ON CONFLICT (seller_id, bill_date) DO UPDATE SET loads = r.loads + 1, lines = 0, updated_at = now()
      RETURNING loads AS load`,
     bill,
   );
-  return (begun as { load: number }).load;
+  return load;
 }
 
 export async function insertLines(
@@ -122,7 +122,7 @@ export async function deleteLoad(db: Database, bill: Bill & { load: number }): P
 
 /** Some lines of a load; false where none is left. A million in one statement would take too long. */
 async function deleteLines(db: Database, bill: Bill & { load: number }): Promise<boolean> {
-  const deleted = await row<{ count: number }>(
+  const { count } = await oneRow<{ count: number }>(
     db,
     `WITH old AS (
        SELECT line FROM :schema:.bill_lines
@@ -134,7 +134,7 @@ async function deleteLines(db: Database, bill: Bill & { load: number }): Promise
      SELECT CAST(count(*) AS integer) AS count FROM gone`,
     bill,
   );
-  return (deleted?.count ?? 0) > 0;
+  return count > 0;
 }
 
 /** Alipay knows no such trade of ours: it is of another application of the seller. */

@@ -184,6 +184,13 @@ export async function row<Row>(db: Database, sql: string, bindings?: object): Pr
   return (await rows<Row>(db, sql, bindings))[0];
 }
 
+/** The row of one parameterised statement that always returns one. */
+export async function oneRow<Row>(db: Database, sql: string, bindings?: object): Promise<Row> {
+  const [found] = await rows<Row>(db, sql, bindings);
+  if (found === undefined) throw new Error('invariant: this statement always returns a row');
+  return found;
+}
+
 /** Whether one parameterised statement returns a row: there is one, or it has changed one. */
 export async function hasRow(db: Database, sql: string, bindings?: object): Promise<boolean> {
   return (await rows(db, sql, bindings)).length > 0;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { CheckMade } from './checks';
 import { NOTE_CHECK, actorOf, checkBindings } from './checks';
 import type { Database } from './connect';
-import { hasRow, row, rows } from './connect';
+import { hasRow, oneRow, row, rows } from './connect';
 import { storableJson, storableText } from './storable';
 
 // Verified bodies from Alipay: stored before anything is concluded from them, owed until they are recorded.
@@ -189,7 +189,7 @@ export async function pruneEvidence(
   db: Database,
   { olderThanMs, limit }: { olderThanMs: number; limit: number },
 ): Promise<number> {
-  const [pruned] = await rows<{ count: number }>(
+  const { count } = await oneRow<{ count: number }>(
     db,
     `WITH due AS (
        SELECT id FROM :schema:.evidence
@@ -208,5 +208,5 @@ export async function pruneEvidence(
      SELECT CAST(count(*) AS integer) AS count FROM pruned`,
     { olderThanMs, limit },
   );
-  return (pruned as { count: number }).count;
+  return count;
 }

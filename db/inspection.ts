@@ -1,6 +1,6 @@
 /** What a check-up asks of the database itself. It writes nothing. */
 import type { Database } from './connect';
-import { row, rows, transaction } from './connect';
+import { oneRow, rows, transaction } from './connect';
 
 type Privilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
 
@@ -29,12 +29,11 @@ const NEEDED: Record<string, readonly Privilege[]> = {
 };
 
 /** The server's version and its clock. */
-export async function readServer(db: Database): Promise<{ version: string; user: string; now: Date }> {
-  const server = await row<{ version: string; user: string; now: Date }>(
+export function readServer(db: Database): Promise<{ version: string; user: string; now: Date }> {
+  return oneRow(
     db,
     `SELECT current_setting('server_version') AS version, current_user AS user, clock_timestamp() AS now`,
   );
-  return server as { version: string; user: string; now: Date };
 }
 
 /** The isolation of single statements, by the role's or the database's default, and of our transactions. */
@@ -44,20 +43,20 @@ export async function readIsolation(db: Database): Promise<{ byDefault: string; 
 }
 
 async function isolationOf(db: Database): Promise<string> {
-  const found = await row<{ transaction_isolation: string }>(db, 'SHOW transaction_isolation');
-  return found?.transaction_isolation ?? '';
+  const shown = await oneRow<{ transaction_isolation: string }>(db, 'SHOW transaction_isolation');
+  return shown.transaction_isolation;
 }
 
 /** How many of the application's tables stand in a schema; 0 too where there is no such schema. */
 export async function countTables(db: Database, schema: string): Promise<{ found: number; of: number }> {
   const names = Object.keys(NEEDED);
-  const counted = await row<{ found: number }>(
+  const { found } = await oneRow<{ found: number }>(
     db,
     `SELECT CAST(count(*) AS integer) AS found FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND c.relname = ANY(:names)`,
     { schema, names },
   );
-  return { found: counted?.found ?? 0, of: names.length };
+  return { found, of: names.length };
 }
 
 /** What the connected user may not do and the application must, like `INSERT on orders`. */

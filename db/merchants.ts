@@ -1,6 +1,6 @@
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
-import { row, rows, transaction } from './connect';
+import { oneRow, row, rows, transaction } from './connect';
 import { appendEvent } from './payment-events';
 import type { Payment } from './payments';
 import { storableText } from './storable';
@@ -257,12 +257,11 @@ function stampPage(
   { from, to, after }: { from: string; to: string; after: string },
 ): Promise<{ orders: number; payments: number; last: string | null }> {
   return transaction(db, async (trx) => {
-    const page = await row<{ last: string | null }>(
+    const { last } = await oneRow<{ last: string | null }>(
       trx,
       `SELECT max(id) AS last FROM (SELECT id FROM :schema:.orders WHERE id > :after ORDER BY id LIMIT :limit) page`,
       { after, limit: PAGE },
     );
-    const last = page?.last ?? null;
     if (last === null) return { orders: 0, payments: 0, last };
     const found = await rows<{ id: string }>(
       trx,

@@ -1,6 +1,6 @@
 import type { PaymentResult } from '../workflows/messages';
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { oneRow, row, rows } from './connect';
 
 export interface NewOrderMessage {
   orderId: string;
@@ -127,12 +127,12 @@ export async function releaseLease(db: Database, id: string, why: string): Promi
  * Marks a message as told, once, with an event in the same statement. `toldAt` is null if it was told before; `hasMore`: the order
  * has another undelivered message, perhaps since the delivery began.
  */
-export async function markTold(
+export function markTold(
   db: Database,
   id: string,
   by: 'signal' | 'webhook' | 'process',
 ): Promise<{ toldAt: Date | null; hasMore: boolean }> {
-  const marked = await row<{ toldAt: Date | null; hasMore: boolean }>(
+  return oneRow(
     db,
     `WITH told AS (
        UPDATE :schema:.order_messages SET told_at = now(), told_by = :by, leased_until = NULL, last_error = NULL
@@ -145,7 +145,6 @@ export async function markTold(
        WHERE this.id = :id AND other.id <> :id AND other.told_at IS NULL) AS "hasMore"`,
     { id, by },
   );
-  return marked ?? { toldAt: null, hasMore: false };
 }
 
 /** A result as an operator sees it. */
@@ -173,10 +172,10 @@ export function listOrderMessages(db: Database, orderId: string): Promise<OrderM
 }
 
 /** How many results wait for longer than a minute, and the one that was tried last: its order, and what went wrong. */
-export async function findOwed(
+export function findOwed(
   db: Database,
 ): Promise<{ count: number; orderId: string | null; lastError: string | null }> {
-  const owed = await row<{ count: number; orderId: string | null; lastError: string | null }>(
+  return oneRow(
     db,
     `WITH owed AS (
        SELECT order_id, last_error, seq FROM :schema:.order_messages
@@ -185,7 +184,6 @@ export async function findOwed(
      FROM (SELECT 1) AS one LEFT JOIN LATERAL (
        SELECT order_id, last_error FROM owed WHERE last_error IS NOT NULL ORDER BY seq DESC LIMIT 1) AS tried ON true`,
   );
-  return owed ?? { count: 0, orderId: null, lastError: null };
 }
 
 /** A person's word about results of an order. */

@@ -7,7 +7,7 @@ import type {
 } from '../workflows/messages';
 import type { Bill } from './bill-lines';
 import type { Database } from './connect';
-import { row, rows, slowTransaction } from './connect';
+import { oneRow, row, rows, slowTransaction } from './connect';
 import type { Comparison, KindFigures, LineFigures, OwnBill } from './discrepancies';
 import { countDiscrepancies, countLines, findDiscrepancies, hasMoved } from './discrepancies';
 import { toFen, toYuan } from './money';
@@ -45,13 +45,13 @@ export function listReconciliations(db: Database, limit: number): Promise<Reconc
  */
 export function compareBill(db: Database, comparison: Comparison): Promise<BillReport> {
   return slowTransaction(db, async (trx) => {
-    const compared = await row<{ round: number }>(
+    // It is loaded before it is compared.
+    const { round } = await oneRow<{ round: number }>(
       trx,
       `UPDATE :schema:.reconciliations SET round = round + 1 WHERE ${BILL} RETURNING round`,
       comparison,
     );
-    if (!compared) throw new Error('invariant: a bill is loaded before it is compared');
-    await findDiscrepancies(trx, { ...comparison, round: compared.round });
+    await findDiscrepancies(trx, { ...comparison, round });
     const report = reportOf(await countLines(trx, comparison), await countDiscrepancies(trx, comparison));
     await rows(
       trx,
@@ -64,13 +64,13 @@ export function compareBill(db: Database, comparison: Comparison): Promise<BillR
 }
 
 /** There is no bill, or none that can be used. A report of an earlier comparison stays. */
-export async function noteNoBill(
+export function noteNoBill(
   db: Database,
   bill: OwnBill,
   { status, because }: { status: Extract<ReconciliationStatus, 'NO_BILL' | 'FAILED'>; because: string },
 ): Promise<ReconciliationRow> {
-  return slowTransaction(db, async (trx) => {
-    const noted = await row<ReconciliationRow>(
+  return slowTransaction(db, async (trx) =>
+    oneRow(
       trx,
       `INSERT INTO :schema:.reconciliations AS r (seller_id, bill_date, status, because, moved)
        VALUES (:sellerId, CAST(:date AS date), :status, :because, :moved)
@@ -79,9 +79,8 @@ export async function noteNoBill(
          moved = excluded.moved
        RETURNING ${COLUMNS}`,
       { ...bill, status, because: storableText(because), moved: await hasMoved(trx, bill) },
-    );
-    return noted as ReconciliationRow;
-  });
+    ),
+  );
 }
 
 /** How many days back bills are looked for. */

@@ -4,7 +4,7 @@
  */
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
-import { row, rows, transaction } from './connect';
+import { oneRow, rows, transaction } from './connect';
 import { appendEvent } from './payment-events';
 import { markRecovered } from './temporal-stores';
 
@@ -48,8 +48,7 @@ const UNDELIVERED = `told_at >= :since AND told_at < :before AND told_by = 'sign
 
 /** Postgres' clock. */
 export async function readClock(db: Database): Promise<Date> {
-  const clock = await row<{ now: Date }>(db, `SELECT clock_timestamp() AS now`);
-  return (clock as { now: Date }).now;
+  return (await oneRow<{ now: Date }>(db, `SELECT clock_timestamp() AS now`)).now;
 }
 
 /**
@@ -93,8 +92,8 @@ export async function findMoved(db: Database, runs: readonly ShownRun[]): Promis
 }
 
 /** What {@link recover} would change. */
-export async function countRecoverable(db: Database, window: RecoveryWindow): Promise<Recovery> {
-  const counted = await row<Recovery>(
+export function countRecoverable(db: Database, window: RecoveryWindow): Promise<Recovery> {
+  return oneRow(
     db,
     `SELECT
        (SELECT CAST(count(*) AS integer) FROM :schema:.payments WHERE ${UNWATCHED}) AS unwatched,
@@ -103,7 +102,6 @@ export async function countRecoverable(db: Database, window: RecoveryWindow): Pr
        (SELECT CAST(count(*) AS integer) FROM :schema:.order_messages WHERE ${UNDELIVERED}) AS undelivered`,
     window,
   );
-  return counted as Recovery;
 }
 
 /**

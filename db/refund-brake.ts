@@ -1,5 +1,5 @@
 import type { Database } from './connect';
-import { row, rows } from './connect';
+import { oneRow, rows } from './connect';
 import { toFen } from './money';
 import type { RefundKind } from '../workflows/messages';
 
@@ -41,7 +41,7 @@ export async function passesBrake(trx: Database, { merchant, fen, brakeFen }: Br
 }
 
 async function sumOfThisHour(trx: Database, merchant: string | null): Promise<number> {
-  const sum = await row<{ amount: string }>(
+  const { amount } = await oneRow<{ amount: string }>(
     trx,
     `SELECT COALESCE(sum(r.amount), 0.00) AS amount
      FROM :schema:.refunds r JOIN :schema:.payments p USING (out_trade_no)
@@ -49,5 +49,5 @@ async function sumOfThisHour(trx: Database, merchant: string | null): Promise<nu
        AND r.status <> 'REFUSED' AND p.merchant IS NOT DISTINCT FROM CAST(:merchant AS text)`,
     { merchant },
   );
-  return toFen(sum?.amount ?? '0');
+  return toFen(amount);
 }

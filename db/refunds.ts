@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { RefundKind, RefundPaymentInput, RefundState, RefundStatus } from '../workflows/messages';
 import type { Database } from './connect';
-import { hasRow, row, rows } from './connect';
+import { hasRow, oneRow, row, rows } from './connect';
 import type { NewPaymentEvent } from './payment-events';
 import { refundsPaused } from './rules';
 import { storableJson, storableText } from './storable';
@@ -93,9 +93,9 @@ export type NewRefund = Pick<
  *
  * @throws DatabaseError unique_violation where the number is taken
  */
-export async function insertRefund(trx: Database, refund: NewRefund): Promise<Refund> {
+export function insertRefund(trx: Database, refund: NewRefund): Promise<Refund> {
   const { outTradeNo, outRequestNo, orderId, amount, kind, requestedBy } = refund;
-  const [inserted] = await rows<Refund>(
+  return oneRow(
     trx,
     `WITH told AS (
        INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
@@ -111,7 +111,6 @@ export async function insertRefund(trx: Database, refund: NewRefund): Promise<Re
       detail: storableJson({ outRequestNo, kind, amount }),
     },
   );
-  return inserted as Refund;
 }
 
 /** Inserts a gap in Alipay's sum that no refund here explains. It is DONE; only its number is not known. */

@@ -1,6 +1,6 @@
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
-import { hasRow, row, rows, transaction } from './connect';
+import { hasRow, oneRow, row, rows, transaction } from './connect';
 import { listMerchantIds } from './merchants';
 import { appendEvent } from './payment-events';
 
@@ -110,12 +110,12 @@ function refresh(trx: Database, seen: SeenStore): Promise<TemporalStore | undefi
   );
 }
 
-async function insert(
+function insert(
   trx: Database,
   seen: SeenStore,
   { takesOver }: { takesOver: boolean },
 ): Promise<TemporalStore> {
-  const inserted = await row<TemporalStore>(
+  return oneRow(
     trx,
     `INSERT INTO :schema:.temporal_stores AS s (namespace_id, address, namespace, merchants, seen_at, taken_over_at)
      VALUES (:namespaceId, :address, :namespace, :merchants, clock_timestamp(),
@@ -127,7 +127,6 @@ async function insert(
      RETURNING ${COLUMNS}`,
     { ...seen, takesOver },
   );
-  return inserted as TemporalStore;
 }
 
 function wasJustSeen(trx: Database, { namespaceId }: TemporalStore): Promise<boolean> {
