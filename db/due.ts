@@ -47,6 +47,20 @@ const ofEachMerchant = (select: (isTheirs: string) => string): string => `
 const doubled = (times: string, most: number): string =>
   `LEAST(power(2, LEAST(${times}, 16)), ${most}) * interval '1 minute'`;
 
+/**
+ * Notes that rows of a table are seen to now, and returns how often in a row that has been so; 0 where there is none any more.
+ * They are due again after a minute, then two, four … up to `most` minutes.
+ */
+async function claim(db: Database, table: string, where: string, key: object, most = 60): Promise<number> {
+  const claimed = await rows<{ attempts: number }>(
+    db,
+    `UPDATE :schema:.${table} SET attempts = attempts + 1, retry_at = now() + ${doubled('attempts', most)}
+     WHERE ${where} RETURNING attempts`,
+    key,
+  );
+  return Math.max(0, ...claimed.map(({ attempts }) => attempts));
+}
+
 /** When a payment is queried after its checkout. */
 export interface CheckPlan {
   /** Milliseconds to the first check of its run; null: its run makes none. */
@@ -306,19 +320,10 @@ export function findStandingRefunds(db: Database, scan: DueScan): Promise<DueRef
   );
 }
 
-/**
- * Notes that a refund's run is looked after now, and returns how many times in a row; 0 if the refund has ended. The next time is
- * due after a minute, then two, four … up to an hour, unless its run reports that it is at work.
- */
-export async function claimRefund(db: Database, { outTradeNo, outRequestNo }: DueRefund): Promise<number> {
-  const claimed = await row<{ attempts: number }>(
-    db,
-    `UPDATE :schema:.refunds SET attempts = attempts + 1, retry_at = now() + ${doubled('attempts', 60)}
-     WHERE out_trade_no = :outTradeNo AND out_request_no = :outRequestNo AND status IN ('REQUESTED', 'REVIEW')
-     RETURNING attempts`,
-    { outTradeNo, outRequestNo },
-  );
-  return claimed?.attempts ?? 0;
+/** {@link claim}: the run of a refund under way is looked after. The run itself may postpone the next time. */
+export function claimRefund(db: Database, refund: DueRefund): Promise<number> {
+  const where = `out_trade_no = :outTradeNo AND out_request_no = :outRequestNo AND status IN ('REQUESTED', 'REVIEW')`;
+  return claim(db, 'refunds', where, refund);
 }
 
 /** Orders with a message that is due to be delivered, the longest due first. */
@@ -333,19 +338,9 @@ export async function findUndeliveredOrders(db: Database, scan: DueScan): Promis
   return [...new Set(due.map(({ orderId }) => orderId))];
 }
 
-/**
- * Notes that an order's messages are delivered now, and returns how often that has been tried; 0 where all are. They are due
- * again after a minute, then two, four … up to ten.
- */
-export async function claimUndelivered(db: Database, orderId: string): Promise<number> {
-  const claimed = await rows<{ attempts: number }>(
-    db,
-    `UPDATE :schema:.order_messages SET attempts = attempts + 1, retry_at = now() + ${doubled('attempts', 10)}
-     WHERE order_id = :orderId AND told_at IS NULL RETURNING attempts`,
-    { orderId },
-  );
-  return Math.max(0, ...claimed.map(({ attempts }) => attempts));
-}
+/** {@link claim}: an order's messages are delivered. */
+export const claimUndelivered = (db: Database, orderId: string): Promise<number> =>
+  claim(db, 'order_messages', 'order_id = :orderId AND told_at IS NULL', { orderId }, 10);
 
 /** Notes that a caller delivers an order's messages and keeps trying: the follow-up leaves them alone for `ms`. */
 export async function postponeUndelivered(db: Database, orderId: string, ms: number): Promise<void> {
@@ -377,16 +372,6 @@ export async function findUnrecorded(db: Database, scan: DueScan): Promise<Unrec
   return [...new Map(due.map((payment) => [payment.outTradeNo, payment])).values()];
 }
 
-/**
- * Notes that a payment's run is woken for its unrecorded evidence now, and returns how often that has been done; 0 where all
- * is recorded. It is due again after a minute, then two, four … up to an hour.
- */
-export async function claimUnrecorded(db: Database, outTradeNo: string): Promise<number> {
-  const claimed = await rows<{ attempts: number }>(
-    db,
-    `UPDATE :schema:.evidence SET attempts = attempts + 1, retry_at = now() + ${doubled('attempts', 60)}
-     WHERE out_trade_no = :outTradeNo AND recorded_at IS NULL RETURNING attempts`,
-    { outTradeNo },
-  );
-  return Math.max(0, ...claimed.map(({ attempts }) => attempts));
-}
+/** {@link claim}: a payment's run is woken for its unrecorded evidence. */
+export const claimUnrecorded = (db: Database, outTradeNo: string): Promise<number> =>
+  claim(db, 'evidence', 'out_trade_no = :outTradeNo AND recorded_at IS NULL', { outTradeNo });
