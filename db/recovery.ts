@@ -104,6 +104,39 @@ export function countRecoverable(db: Database, window: RecoveryWindow): Promise<
   );
 }
 
+// One page each. A row that somebody writes at the same moment is skipped: what is written is known to the present store.
+
+const WATCH_AGAIN = `
+  UPDATE :schema:.payments SET next_check_at = ${OVERDUE}, revive_at = NULL, revivals = 0
+  WHERE out_trade_no IN (
+    SELECT out_trade_no FROM :schema:.payments WHERE ${UNWATCHED}
+    ORDER BY next_check_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
+  RETURNING out_trade_no`;
+
+const ATTEND_AGAIN = `
+  UPDATE :schema:.payments SET revive_at = :before, revivals = 0
+  WHERE out_trade_no IN (
+    SELECT out_trade_no FROM :schema:.payments WHERE ${UNATTENDED}
+    ORDER BY revive_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
+  RETURNING out_trade_no`;
+
+const REFUND_AGAIN = `
+  UPDATE :schema:.refunds SET retry_at = :before, attempts = 0
+  WHERE (out_trade_no, out_request_no) IN (
+    SELECT out_trade_no, out_request_no FROM :schema:.refunds WHERE ${STANDING_REFUND}
+    ORDER BY retry_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
+  RETURNING out_request_no`;
+
+const TELL_AGAIN = `
+  UPDATE :schema:.order_messages m SET
+    told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0,
+    retry_at = clock_timestamp() + (:done + page.n) * interval '1 second' / :perSecond
+  FROM (
+    SELECT id, row_number() OVER (ORDER BY told_at) AS n FROM (
+      SELECT id, told_at FROM :schema:.order_messages WHERE ${UNDELIVERED}
+      ORDER BY told_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED) due) page
+  WHERE m.id = page.id RETURNING m.id`;
+
 /**
  * Makes due what only the lost store knew, page by page, each page in a transaction. Safe to repeat, also by several processes
  * at once: what is already due stays as it is.
@@ -111,20 +144,19 @@ export function countRecoverable(db: Database, window: RecoveryWindow): Promise<
  * @param signal ends it between two pages, with its reason thrown
  */
 export async function recover(db: Database, window: RecoveryWindow, signal?: AbortSignal): Promise<Recovery> {
-  const byPages = async (act: (trx: Database, done: number) => Promise<number>): Promise<number> => {
+  const byPages = async (statement: string): Promise<number> => {
     let done = 0;
     for (let changed = -1; changed !== 0; done += changed) {
       signal?.throwIfAborted();
-      const before = done;
-      changed = await transaction(db, (trx) => act(trx, before));
+      const bindings = { ...window, done, page: PAGE, perSecond: RESULTS_PER_SECOND };
+      changed = (await transaction(db, (trx) => rows(trx, statement, bindings))).length;
     }
     return done;
   };
   return {
-    unwatched: await byPages((trx) => watchAgain(trx, window)),
-    unattended:
-      (await byPages((trx) => attendAgain(trx, window))) + (await byPages((trx) => refundAgain(trx, window))),
-    undelivered: await byPages((trx, done) => tellAgain(trx, window, done)),
+    unwatched: await byPages(WATCH_AGAIN),
+    unattended: (await byPages(ATTEND_AGAIN)) + (await byPages(REFUND_AGAIN)),
+    undelivered: await byPages(TELL_AGAIN),
   };
 }
 
@@ -142,61 +174,4 @@ export async function recoverStore(
   const { undelivered: left } = await countRecoverable(db, window);
   if (left === 0) await markRecovered(db, namespaceId);
   return recovered;
-}
-
-// A row that somebody writes at the same moment is skipped: what is written is known to the present store.
-
-async function watchAgain(trx: Database, window: RecoveryWindow): Promise<number> {
-  const changed = await rows(
-    trx,
-    `UPDATE :schema:.payments SET next_check_at = ${OVERDUE}, revive_at = NULL, revivals = 0
-     WHERE out_trade_no IN (
-       SELECT out_trade_no FROM :schema:.payments WHERE ${UNWATCHED}
-       ORDER BY next_check_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
-     RETURNING out_trade_no`,
-    { ...window, page: PAGE },
-  );
-  return changed.length;
-}
-
-async function attendAgain(trx: Database, window: RecoveryWindow): Promise<number> {
-  const changed = await rows(
-    trx,
-    `UPDATE :schema:.payments SET revive_at = :before, revivals = 0
-     WHERE out_trade_no IN (
-       SELECT out_trade_no FROM :schema:.payments WHERE ${UNATTENDED}
-       ORDER BY revive_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
-     RETURNING out_trade_no`,
-    { ...window, page: PAGE },
-  );
-  return changed.length;
-}
-
-async function refundAgain(trx: Database, window: RecoveryWindow): Promise<number> {
-  const changed = await rows(
-    trx,
-    `UPDATE :schema:.refunds SET retry_at = :before, attempts = 0
-     WHERE (out_trade_no, out_request_no) IN (
-       SELECT out_trade_no, out_request_no FROM :schema:.refunds WHERE ${STANDING_REFUND}
-       ORDER BY retry_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
-     RETURNING out_request_no`,
-    { ...window, page: PAGE },
-  );
-  return changed.length;
-}
-
-async function tellAgain(trx: Database, window: RecoveryWindow, done: number): Promise<number> {
-  const changed = await rows(
-    trx,
-    `UPDATE :schema:.order_messages m SET
-       told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0,
-       retry_at = clock_timestamp() + (:done + page.n) * interval '1 second' / :perSecond
-     FROM (
-       SELECT id, row_number() OVER (ORDER BY told_at) AS n FROM (
-         SELECT id, told_at FROM :schema:.order_messages WHERE ${UNDELIVERED}
-         ORDER BY told_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED) due) page
-     WHERE m.id = page.id RETURNING m.id`,
-    { ...window, done, page: PAGE, perSecond: RESULTS_PER_SECOND },
-  );
-  return changed.length;
 }
