@@ -6,6 +6,7 @@ import type { CloseBy, StoredPaymentStatus } from '../workflows/messages';
 import type { Database } from './connect';
 import { hasRow, row, rows } from './connect';
 import { ofMerchants } from './merchants';
+import type { Payment } from './payments';
 import type { Refund } from './refunds';
 import { merchantPaused } from './rules';
 
@@ -18,15 +19,7 @@ export interface DueScan {
 }
 
 /** What every kind of work needs to know of a payment. */
-export interface DuePayment {
-  outTradeNo: string;
-  orderId: string;
-  /** The id of a row of `merchants`; null where the row was inserted by hand. */
-  merchant: string | null;
-  /** Yuan. */
-  totalAmount: string;
-  status: StoredPaymentStatus;
-}
+export type DuePayment = Pick<Payment, 'outTradeNo' | 'orderId' | 'merchant' | 'totalAmount' | 'status'>;
 
 const PAYMENT = `
   p.out_trade_no AS "outTradeNo", p.order_id AS "orderId", p.merchant, p.total_amount AS "totalAmount", p.status`;

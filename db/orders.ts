@@ -1,6 +1,7 @@
 import type { CloseBy, ExpiredOrder, OrderStatus, SweepCursor } from '../workflows/messages';
 import type { Database } from './connect';
 import { hasRow, row, rows, transaction } from './connect';
+import type { DuePayment } from './due';
 import { ofMerchants } from './merchants';
 import type { NewOrderMessage } from './order-messages';
 import { messageId } from './order-messages';
@@ -36,11 +37,7 @@ export interface ClockedOrder extends Order {
   remainingMs: number;
 }
 
-export interface NewOrder {
-  id: string;
-  subject: string;
-  totalAmount: string;
-  closeBy: CloseBy;
+export interface NewOrder extends Pick<Order, 'id' | 'subject' | 'totalAmount' | 'closeBy'> {
   merchant: string;
   ttlMs: number;
 }
@@ -158,10 +155,7 @@ export interface OrderToClose extends Pick<ClockedOrder, 'status' | 'closeBy' | 
   payments: PaymentToClose[];
 }
 
-export interface PaymentToClose extends Pick<
-  Payment,
-  'outTradeNo' | 'orderId' | 'merchant' | 'totalAmount' | 'status'
-> {
+export interface PaymentToClose extends DuePayment {
   /** When its run makes the next check; null: it makes none. */
   nextCheckAt: Date | null;
 }

@@ -71,12 +71,8 @@ export function listPayments(
 /** Changes nothing where the number is taken. Call it with the order's row locked. `marginMs` before the order expires, Alipay stops taking the money. */
 export async function insertPayment(
   trx: Database,
-  payment: {
-    outTradeNo: string;
-    orderId: string;
+  payment: Pick<Payment, 'outTradeNo' | 'orderId' | 'product' | 'requestDigest'> & {
     merchant: string;
-    product: Product;
-    requestDigest: string | null;
     marginMs: number;
   },
 ): Promise<void> {

@@ -9,17 +9,12 @@ export interface SeenStore {
   namespaceId: string;
   address: string;
   namespace: string;
-  /** Ids of the merchants that this process has. */
+  /** Ids of the merchants that this process has; in a row, those of all processes. */
   merchants: readonly string[];
 }
 
 /** A row of `temporal_stores`, in camelCase. */
-export interface TemporalStore {
-  namespaceId: string;
-  address: string;
-  namespace: string;
-  merchants: string[];
-  firstSeenAt: Date;
+export interface TemporalStore extends SeenStore {
   seenAt: Date;
   /** When it took over from another store; null: it is the first. */
   takenOverAt: Date | null;
@@ -42,8 +37,8 @@ export type Sighting =
 export const UNSEEN_MS = 20_000;
 
 const COLUMNS = `
-  s.namespace_id AS "namespaceId", s.address, s.namespace, s.merchants, s.first_seen_at AS "firstSeenAt",
-  s.seen_at AS "seenAt", s.taken_over_at AS "takenOverAt", s.recovered_at AS "recoveredAt"`;
+  s.namespace_id AS "namespaceId", s.address, s.namespace, s.merchants, s.seen_at AS "seenAt",
+  s.taken_over_at AS "takenOverAt", s.recovered_at AS "recoveredAt"`;
 
 /** The store that was seen last: the one that workers serve, or have served. */
 export function findCurrentStore(db: Database): Promise<TemporalStore | undefined> {

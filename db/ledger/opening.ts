@@ -1,4 +1,4 @@
-import type { CloseBy, Product } from '../../workflows/messages';
+import type { Product } from '../../workflows/messages';
 import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
@@ -9,7 +9,7 @@ import { isOf, merchantId, registerMerchant, stampMerchant } from '../merchants'
 import { toFen } from '../money';
 import { owesEvidence } from '../evidence';
 import { findMerchantPause } from '../pauses';
-import type { ClockedOrder } from '../orders';
+import type { ClockedOrder, NewOrder } from '../orders';
 import { findOrder, insertOrder, lockOrder, repriceOrder } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
@@ -17,14 +17,10 @@ import { findPayment, findPaymentsOfOrder, insertPayment, supersedePayments } fr
 import { isHolding } from '../rules';
 import { heldOrder, otherMerchant, pausedMerchant, unknownOrder, unknownPayment } from './errors';
 
-export interface OrderToRegister {
+export interface OrderToRegister extends Omit<NewOrder, 'id' | 'merchant'> {
   orderId: string;
-  subject: string;
-  totalAmount: string;
-  closeBy: CloseBy;
   /** Who gets the money. */
   merchant: MerchantSettings;
-  ttlMs: number;
 }
 
 /**
