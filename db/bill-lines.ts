@@ -25,10 +25,12 @@ export interface BillLine {
   doneAt: Date;
 }
 
-/** The lines that count: those of the last load that was sealed. For `:sellerId` and `:date`. */
+/** A row of {@link Bill}. */
+export const BILL = `seller_id = :sellerId AND bill_date = CAST(:date AS date)`;
+
+/** The lines that count: those of the last load that was sealed. */
 export const LINES = `(
-  SELECT * FROM :schema:.bill_lines WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) AND load = (
-    SELECT load FROM :schema:.reconciliations WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date)))`;
+  SELECT * FROM :schema:.bill_lines WHERE ${BILL} AND load = (SELECT load FROM :schema:.reconciliations WHERE ${BILL}))`;
 
 /** Begins to load a bill, and returns the number of this attempt. The previous load counts until this one is sealed. */
 export async function beginLoad(db: Database, bill: Bill): Promise<number> {
@@ -58,7 +60,7 @@ export async function insertLines(
          CAST(:outRequestNo AS text[]), CAST(:amount AS numeric[]), CAST(:received AS numeric[]), CAST(:fee AS numeric[]),
          CAST(:doneAt AS timestamptz[])) AS brought)
      UPDATE :schema:.reconciliations SET lines = :lines
-     WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) AND loads = :load`,
+     WHERE ${BILL} AND loads = :load`,
     {
       ...bill,
       line: column('line'),
@@ -80,7 +82,7 @@ export async function sealLoad(db: Database, bill: Bill & { load: number }): Pro
   await rows(
     db,
     `UPDATE :schema:.reconciliations SET load = :load, updated_at = now()
-     WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) AND (load IS NULL OR load < :load)`,
+     WHERE ${BILL} AND (load IS NULL OR load < :load)`,
     bill,
   );
   for (let left = await findLeftLoad(db, bill); left; left = await findLeftLoad(db, bill)) {
@@ -125,8 +127,7 @@ async function deleteLines(db: Database, bill: Bill & { load: number }): Promise
   const { count } = await oneRow<{ count: number }>(
     db,
     `WITH old AS (
-       SELECT line FROM :schema:.bill_lines
-       WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) AND load = :load LIMIT 50000
+       SELECT line FROM :schema:.bill_lines WHERE ${BILL} AND load = :load LIMIT 50000
      ), gone AS (
        DELETE FROM :schema:.bill_lines l USING old
        WHERE l.seller_id = :sellerId AND l.bill_date = CAST(:date AS date) AND l.load = :load AND l.line = old.line
@@ -141,8 +142,7 @@ async function deleteLines(db: Database, bill: Bill & { load: number }): Promise
 export async function markForeign(db: Database, bill: Bill, outTradeNo: string): Promise<void> {
   await rows(
     db,
-    `UPDATE :schema:.bill_lines SET is_foreign = true
-     WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) AND out_trade_no = :outTradeNo`,
+    `UPDATE :schema:.bill_lines SET is_foreign = true WHERE ${BILL} AND out_trade_no = :outTradeNo`,
     { ...bill, outTradeNo },
   );
 }

@@ -1,6 +1,6 @@
 import type { DiscrepancyKind } from '../workflows/messages';
 import type { Bill } from './bill-lines';
-import { LINES } from './bill-lines';
+import { BILL, LINES } from './bill-lines';
 import type { Database } from './connect';
 import { hasRow, rows } from './connect';
 
@@ -36,8 +36,6 @@ export interface Comparison extends OwnBill {
   /** What our `out_trade_no` begin with; none: Alipay is queried about each line that is not known here. */
   prefixes: readonly string[];
 }
-
-const BILL = `seller_id = :sellerId AND bill_date = CAST(:date AS date)`;
 
 const MIDNIGHT = `(CAST(:date AS timestamp) AT TIME ZONE 'Asia/Shanghai')`;
 

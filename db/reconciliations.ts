@@ -6,6 +6,7 @@ import type {
   Sum,
 } from '../workflows/messages';
 import type { Bill } from './bill-lines';
+import { BILL } from './bill-lines';
 import type { Database } from './connect';
 import { oneRow, row, rows, slowTransaction } from './connect';
 import type { Comparison, KindFigures, LineFigures, OwnBill } from './discrepancies';
@@ -23,8 +24,6 @@ export interface ReconciliationRow extends BillState {
 const COLUMNS = `
   seller_id AS "sellerId", to_char(bill_date, 'YYYY-MM-DD') AS date, status, because, report, lines,
   updated_at AS "updatedAt"`;
-
-const BILL = `seller_id = :sellerId AND bill_date = CAST(:date AS date)`;
 
 export function findReconciliation(db: Database, bill: Bill): Promise<ReconciliationRow | undefined> {
   return row(db, `SELECT ${COLUMNS} FROM :schema:.reconciliations WHERE ${BILL}`, bill);
