@@ -49,31 +49,16 @@ export async function insertLines(
   bill: Bill & { load: number },
   lines: readonly BillLine[],
 ): Promise<void> {
-  const column = <K extends keyof BillLine>(name: K): BillLine[K][] => lines.map((line) => line[name]);
   await rows(
     db,
     `WITH inserted AS (
        INSERT INTO :schema:.bill_lines
          (seller_id, bill_date, load, line, kind, trade_no, out_trade_no, out_request_no, amount, received, fee, done_at)
-       SELECT :sellerId, CAST(:date AS date), :load, brought.* FROM unnest(
-         CAST(:line AS integer[]), CAST(:kind AS text[]), CAST(:tradeNo AS text[]), CAST(:outTradeNo AS text[]),
-         CAST(:outRequestNo AS text[]), CAST(:amount AS numeric[]), CAST(:received AS numeric[]), CAST(:fee AS numeric[]),
-         CAST(:doneAt AS timestamptz[])) AS brought)
-     UPDATE :schema:.reconciliations SET lines = :lines
-     WHERE ${BILL} AND loads = :load`,
-    {
-      ...bill,
-      line: column('line'),
-      kind: column('kind'),
-      tradeNo: column('tradeNo'),
-      outTradeNo: column('outTradeNo'),
-      outRequestNo: column('outRequestNo'),
-      amount: column('amount'),
-      received: column('received'),
-      fee: column('fee'),
-      doneAt: column('doneAt'),
-      lines: lines.at(-1)?.line ?? 0,
-    },
+       SELECT :sellerId, CAST(:date AS date), :load, brought.* FROM json_to_recordset(CAST(:lines AS json)) AS brought (
+         line integer, kind text, "tradeNo" text, "outTradeNo" text, "outRequestNo" text, amount numeric, received numeric,
+         fee numeric, "doneAt" timestamptz))
+     UPDATE :schema:.reconciliations SET lines = :last WHERE ${BILL} AND loads = :load`,
+    { ...bill, lines: JSON.stringify(lines), last: lines.at(-1)?.line ?? 0 },
   );
 }
 
