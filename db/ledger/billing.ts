@@ -20,7 +20,7 @@ import { unknownPayment } from './errors';
 import type { RefundRecorded } from './refunding';
 import { requireRefund } from './refunding';
 import { countIn } from './settling';
-import { settleRefunds } from './settling-refunds';
+import { PORTAL_REASON, settleRefunds } from './settling-refunds';
 
 /** Why a bill puts a payment up for review. */
 export type BillReason = (typeof REVIEW_REASONS)['billDiffers' | 'notInBill'];
@@ -69,15 +69,8 @@ export function recordBilledRefund(
     const known = await findRefund(trx, key);
     const isNamed = !known && (await nameGap(trx, key, amount));
     if (!known && !isNamed) {
-      const reason = 'made in the merchant portal';
-      await insertRefund(trx, {
-        ...key,
-        orderId: order.id,
-        amount: null,
-        kind: 'portal',
-        reason,
-        requestedBy: actor,
-      });
+      const portal = { kind: 'portal', amount: null, reason: PORTAL_REASON, requestedBy: actor } as const;
+      await insertRefund(trx, { ...key, orderId: order.id, ...portal });
     }
     const move = { from: ['REQUESTED', 'REVIEW', 'REFUSED'], to: 'DONE', amount } as const;
     const changed = isNamed || (await moveRefund(trx, key, move, { actor, event: 'refund-done' }));

@@ -15,7 +15,7 @@ import { decideClosed, decidePaid, movedMoney } from '../rules';
 import { unknownPayment } from './errors';
 import { readRecorded } from './recorded';
 import { settleOrder } from './settling';
-import type { RefundsTold, WholeRefund } from './settling-refunds';
+import type { RefundsSettled, RefundsTold, WholeRefund } from './settling-refunds';
 import { LATE_REASON, settleRefunds } from './settling-refunds';
 
 interface Word {
@@ -104,7 +104,7 @@ class BrokenEvidence extends Error {
 async function recordAll(
   db: Database,
   outTradeNo: string,
-  { read, policy, brakeFen }: RecordingRules,
+  rules: RecordingRules,
   faults: readonly EvidenceFault[],
 ): Promise<Omit<EvidenceRecording, 'faults'>> {
   const skipped = new Set(faults.map(({ evidenceId }) => evidenceId));
@@ -115,18 +115,16 @@ async function recordAll(
     const moves: StoredPaymentStatus[] = [];
     const refunds: Refund[] = [];
     for (const evidence of pieces) {
-      const word = readOrBreak(read, evidence);
+      const word = readOrBreak(rules.read, evidence);
       if (word.kind === 'nothing') continue;
-      const came = await recordWord(trx, { order, outTradeNo, evidence, word, policy, brakeFen });
+      const came = await recordWord(trx, { order, outTradeNo, evidence, word }, rules);
       moves.push(...came.moves);
       refunds.push(...came.refunds);
       if (came.moves.length === 0) continue;
       order = (await lockOrderOfPayment(trx, outTradeNo)) ?? order;
     }
-    await markRecorded(
-      trx,
-      pieces.map(({ id }) => id),
-    );
+    const ids = pieces.map(({ id }) => id);
+    await markRecorded(trx, ids);
     const recorded = await readRecorded(trx, outTradeNo);
     return { recorded: { ...recorded, ...(moves.length > 0 && { changed: true }) }, moves, refunds };
   });
@@ -145,14 +143,12 @@ interface Piece {
   outTradeNo: string;
   evidence: UnrecordedEvidence;
   word: PaidWord | ClosedWord;
-  policy: LatePaymentPolicy;
-  brakeFen: number | null;
 }
 
-/** Decides and writes. */
 async function recordWord(
   trx: Database,
-  { order, outTradeNo, evidence, word, policy, brakeFen }: Piece,
+  { order, outTradeNo, evidence, word }: Piece,
+  { policy, brakeFen }: RecordingRules,
 ): Promise<Pick<EvidenceRecording, 'moves' | 'refunds'>> {
   const payment = await findPayment(trx, outTradeNo);
   if (!payment) throw unknownPayment(outTradeNo);
@@ -168,11 +164,16 @@ async function recordWord(
     const moved = await apply(trx, decision, { payment, word, actor });
     const foundBy = evidence.kind === 'notification' ? NOTIFIED : evidence.askedBy;
     if (moved === 'PAID') await settleOrder(trx, order.id, payment, foundBy);
-    const moves = moved ? [moved] : [];
     const whole = moved === 'REFUNDING' ? wholeRefundFor(order) : undefined;
-    if (!whole && word.refundedAmount === undefined) return { moves, refunds: [] };
-    const settled = await settleRefunds(trx, outTradeNo, { actor, told: toldBy(word), whole, brakeFen });
-    return { moves: [...moves, ...(settled.moved ? [settled.moved] : [])], refunds: settled.refunds };
+    const told = toldBy(word);
+    const settled: RefundsSettled =
+      whole || told
+        ? await settleRefunds(trx, outTradeNo, { actor, told, whole, brakeFen })
+        : { refunds: [] };
+    return {
+      moves: [moved, settled.moved].filter((status) => status !== undefined),
+      refunds: settled.refunds,
+    };
   } catch (error) {
     throw isRefusedByPostgres(error) ? new BrokenEvidence(evidence.id, error) : error;
   }
@@ -181,10 +182,8 @@ async function recordWord(
 /** What has found a payment, where no question of ours has. */
 const NOTIFIED = 'notified';
 
-const toldBy = ({ refundedAmount, outRequestNo }: Word): RefundsTold | undefined =>
-  refundedAmount === undefined
-    ? undefined
-    : { cumulative: refundedAmount, ...(outRequestNo !== undefined && { outRequestNo }) };
+const toldBy = ({ refundedAmount: cumulative, outRequestNo }: Word): RefundsTold | undefined =>
+  cumulative === undefined ? undefined : { cumulative, outRequestNo };
 
 const wholeRefundFor = ({ status }: ClockedOrder): WholeRefund => ({
   kind: status === 'PAID' ? 'duplicate' : 'late',

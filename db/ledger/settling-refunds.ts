@@ -18,18 +18,19 @@ export type WholeRefund = Pick<NewRefund, 'reason' | 'requestedBy'> & {
 /** What Alipay reads of a refund that nobody gave a reason for. */
 export const LATE_REASON = 'payment of a settled order';
 
+export const PORTAL_REASON = 'made in the merchant portal';
+
 /** What Alipay reports of the refunds of a payment. */
 export interface RefundsTold {
   /** Yuan. */
   cumulative: string;
   /** Of the newest; undefined where Alipay does not say. */
-  outRequestNo?: string;
+  outRequestNo?: string | undefined;
 }
 
-/** What came of it. */
 export interface RefundsSettled {
   /** The status that the payment took, if it took one. */
-  moved?: StoredPaymentStatus;
+  moved?: StoredPaymentStatus | undefined;
   /** Refunds that are new, and need a run. */
   refunds: Refund[];
 }
@@ -68,10 +69,7 @@ export async function settleRefunds(
   const rest = await askForRest(trx, books, whole ?? tooLarge ?? unfinished(books, actor), brakeFen);
   const isBraked = rest === 'braked';
   const moved = await settlePayment(trx, await read(), { actor, isBraked });
-  return {
-    ...(moved && { moved }),
-    refunds: [named, isBraked ? undefined : rest].filter((refund) => refund !== undefined),
-  };
+  return { moved, refunds: [named, isBraked ? undefined : rest].filter((refund) => refund !== undefined) };
 }
 
 async function namePortalRefund(
@@ -83,8 +81,7 @@ async function namePortalRefund(
   const known = books.refunds.find((refund) => refund.outRequestNo === outRequestNo);
   if (known) return countRefused(trx, books, known);
   const { outTradeNo, orderId } = books.payment;
-  const reason = 'made in the merchant portal';
-  const portal = { kind: 'portal', amount: null, reason, requestedBy: 'alipay' } as const;
+  const portal = { kind: 'portal', amount: null, reason: PORTAL_REASON, requestedBy: 'alipay' } as const;
   return insertRefund(trx, { outTradeNo, orderId, outRequestNo, ...portal });
 }
 
@@ -101,12 +98,8 @@ async function explainGap(trx: Database, books: RefundBooks): Promise<void> {
   const { outTradeNo, orderId, refundSeen } = books.payment;
   const provisional = { outTradeNo, orderId, outRequestNo: `SEEN_${refundSeen}`, amount: toYuan(books.gap) };
   await insertProvisional(trx, provisional);
-  await appendEvent(trx, {
-    outTradeNo,
-    actor: 'alipay',
-    event: 'refund-seen',
-    detail: { amount: refundSeen },
-  });
+  const detail = { amount: refundSeen };
+  await appendEvent(trx, { outTradeNo, actor: 'alipay', event: 'refund-seen', detail });
   await countIn(trx, provisional);
 }
 
@@ -119,11 +112,8 @@ async function refuseTooLarge(
   const tooLarge = own.filter((refund) => isUnderWay(refund) && sumOf([refund]) > taken - done);
   for (const refund of tooLarge) {
     const move = { from: [refund.status], to: 'REFUSED', because: 'NOTHING_LEFT' } as const;
-    await moveRefund(trx, refund, move, {
-      actor,
-      event: 'refund-refused',
-      detail: { because: move.because },
-    });
+    const event = { actor, event: 'refund-refused', detail: { because: move.because } } as const;
+    await moveRefund(trx, refund, move, event);
   }
   const isWhole = payment.status === 'REFUNDING' && tooLarge.length > 0;
   return isWhole ? asWhole(tooLarge.at(-1), actor) : undefined;
