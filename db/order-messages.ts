@@ -29,19 +29,16 @@ export function messageId({ orderId, outTradeNo, status, amount, refund }: NewOr
 }
 
 /** Call it in the transaction of the change that the message reports. */
-export async function insertOrderMessage(
-  trx: Database,
-  { refund, ...message }: NewOrderMessage,
-): Promise<void> {
+export async function insertOrderMessage(trx: Database, message: NewOrderMessage): Promise<void> {
   await rows(
     trx,
     `INSERT INTO :schema:.order_messages (id, order_id, out_trade_no, status, amount, refund_id, refund_amount)
      VALUES (:id, :orderId, :outTradeNo, :status, :amount, :refundId, :refundAmount) ON CONFLICT (id) DO NOTHING`,
     {
-      id: messageId({ ...message, ...(refund && { refund }) }),
       ...message,
-      refundId: refund?.id ?? null,
-      refundAmount: refund?.amount ?? null,
+      id: messageId(message),
+      refundId: message.refund?.id ?? null,
+      refundAmount: message.refund?.amount ?? null,
     },
   );
 }

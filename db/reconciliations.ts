@@ -109,18 +109,12 @@ export function findDueBills(
   );
 }
 
+const NO_LINES = { count: 0, amount: '0.00', foreign: 0, foreignAmount: '0.00', fees: '0.00' };
+
 /** The report of a comparison: each line of the bill is matched, another application's, or a discrepancy. */
 function reportOf(lines: LineFigures[], kinds: KindFigures[]): BillReport {
   const of = (kind: LineFigures['kind']): LineFigures =>
-    lines.find((figures) => figures.kind === kind) ??
-    ({
-      kind,
-      count: 0,
-      amount: '0.00',
-      foreign: 0,
-      foreignAmount: '0.00',
-      fees: '0.00',
-    } satisfies LineFigures);
+    lines.find((figures) => figures.kind === kind) ?? { ...NO_LINES, kind };
   const [payments, refunds, other] = [of('payment'), of('refund'), of('other')];
   const billed = (isOfRefund: boolean): Sum =>
     sumOf(

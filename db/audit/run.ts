@@ -1,6 +1,7 @@
 import type { Database } from '../connect';
 import { oneRow, rows, snapshot } from '../connect';
 import { toFen, toYuan } from '../money';
+import type { AuditCheck } from './checks';
 import { AUDIT_CHECKS } from './checks';
 import type { Audited, Violation } from './violations';
 import { recordAudit } from './violations';
@@ -53,8 +54,7 @@ export async function auditBooks(
       await trx.raw(
         'SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off',
       );
-    for (const { name, sql } of AUDIT_CHECKS)
-      found.push(...(await runCheck(trx, { name, sql }, scope, settledMs)));
+    for (const check of AUDIT_CHECKS) found.push(...(await runCheck(trx, check, scope, settledMs)));
     return {
       orders: scope?.length ?? null,
       audited: { found, at, seenEvent, whole: isWhole } satisfies Audited,
@@ -104,7 +104,7 @@ async function findMoved(
 
 function runCheck(
   trx: Database,
-  { name, sql }: { name: string; sql: string },
+  { name, sql }: AuditCheck,
   scope: string[] | undefined,
   settledMs: number,
 ): Promise<Violation[]> {

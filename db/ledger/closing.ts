@@ -48,14 +48,9 @@ export async function closeOrderWithPayments(
     const payments = await findPaymentsOfOrder(trx, orderId);
     if (payments.some(isHolding)) return 'held';
     if (!sameSet(asked, payments.filter(isUnpaid))) return 'changed';
+    const outTradeNos = asked.map(({ outTradeNo }) => outTradeNo);
     // It may be of money, so its run records it first.
-    if (
-      await owesEvidence(
-        trx,
-        asked.map(({ outTradeNo }) => outTradeNo),
-      )
-    )
-      return 'changed';
+    if (await owesEvidence(trx, outTradeNos)) return 'changed';
 
     for (const payment of asked) {
       await closePayment(trx, payment, { actor, reason });

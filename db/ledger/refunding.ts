@@ -55,16 +55,12 @@ export async function requestRefund(db: Database, wanted: RefundToRequest): Prom
       if (order.paidBy === null) throw notPaid(orderId, order.status);
       const { payment, left } = await RefundBooks.read(trx, order.paidBy);
       const { outTradeNo, status } = payment;
-      if (isHolding(payment) || isInReview(payment)) {
-        throw heldOrder(
-          orderId,
-          `its payment ${outTradeNo} is ${isInReview(payment) ? 'in review' : status}`,
-        );
-      }
-      if (toFen(amount) > (status === 'PAID' ? left : 0))
-        throw tooLarge(wanted, status === 'PAID' ? left : 0);
-      const row = { outTradeNo, orderId, outRequestNo: refundId, amount, reason, requestedBy };
-      return insertRefund(trx, { ...row, kind: 'shop' });
+      const held = isInReview(payment) ? 'in review' : isHolding(payment) && status;
+      if (held) throw heldOrder(orderId, `its payment ${outTradeNo} is ${held}`);
+      const rest = status === 'PAID' ? left : 0;
+      if (toFen(amount) > rest) throw tooLarge(wanted, rest);
+      const refund = { outTradeNo, orderId, outRequestNo: refundId, amount, reason, requestedBy };
+      return insertRefund(trx, { ...refund, kind: 'shop' });
     });
   } catch (error) {
     // Another order's refund has taken the number in this moment; its own order was not locked here.
