@@ -101,7 +101,6 @@ export async function storeEvidence(db: Database, evidence: NewEvidence): Promis
  * is older than the evidence (it was restored from a backup by hand): it is owed again.
  */
 async function findAgain(db: Database, evidence: NewEvidence): Promise<EvidenceRef | undefined> {
-  const identity = identityOf(evidence);
   return row<EvidenceRef>(
     db,
     `WITH owed AS (
@@ -113,7 +112,7 @@ async function findAgain(db: Database, evidence: NewEvidence): Promise<EvidenceR
          AND p.out_trade_no = e.out_trade_no AND p.status IN ('UNPAID', 'CLOSED') RETURNING e.id)
      SELECT e.id, e.recorded_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM owed) AS "isRecorded"
      FROM :schema:.evidence e WHERE ${SAME}`,
-    { ...identity, ...signedColumns(evidence.signed), isNews: evidence.isNews },
+    { ...identityOf(evidence), ...signedColumns(evidence.signed), isNews: evidence.isNews },
   );
 }
 
@@ -129,7 +128,8 @@ const identityOf = ({ outTradeNo, kind, notifyId, signed }: NewEvidence) => ({
   digest: digestOf(signed.bytes),
 });
 
-const signedColumns = ({ bytes, signature, charset, keyFingerprint }: SignedBody) => ({
+/** As the tables keep it. */
+export const signedColumns = ({ bytes, signature, charset, keyFingerprint }: SignedBody) => ({
   body: bytes,
   signature,
   charset,

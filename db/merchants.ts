@@ -218,8 +218,8 @@ export async function correctMerchant(
   { id: from, sellerId, actor, reason }: MerchantCorrection,
 ): Promise<CorrectedMerchant> {
   const to = await transaction(db, async (trx) => {
-    const known = await row<Merchant>(trx, `SELECT ${COLUMNS} FROM :schema:.merchants m WHERE id = :from`, {
-      from,
+    const known = await row<Merchant>(trx, `SELECT ${COLUMNS} FROM :schema:.merchants m WHERE id = :id`, {
+      id: from,
     });
     if (!known) throw unknownMerchant(from);
     const corrected = await registerMerchant(trx, { ...known, sellerId });

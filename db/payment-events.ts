@@ -55,17 +55,12 @@ export interface NewPaymentEvent {
   detail?: object;
 }
 
-const COLUMNS = `id, out_trade_no AS "outTradeNo", at, actor, event, detail`;
-
-export async function appendEvent(
-  db: Database,
-  { outTradeNo, actor, event, detail = {} }: NewPaymentEvent,
-): Promise<void> {
+export async function appendEvent(db: Database, event: NewPaymentEvent): Promise<void> {
   await rows(
     db,
     `INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
      VALUES (:outTradeNo, :actor, :event, :detail)`,
-    { outTradeNo, actor, event, detail: storableJson(detail) },
+    { ...event, detail: storableJson(event.detail ?? {}) },
   );
 }
 
@@ -73,10 +68,9 @@ export async function appendEvent(
 export function findEvents(db: Database, outTradeNo: string): Promise<PaymentEvent[]> {
   return rows(
     db,
-    `SELECT ${COLUMNS} FROM :schema:.payment_events WHERE out_trade_no = :outTradeNo ORDER BY id`,
-    {
-      outTradeNo,
-    },
+    `SELECT id, out_trade_no AS "outTradeNo", at, actor, event, detail
+     FROM :schema:.payment_events WHERE out_trade_no = :outTradeNo ORDER BY id`,
+    { outTradeNo },
   );
 }
 

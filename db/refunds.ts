@@ -94,7 +94,7 @@ export type NewRefund = Pick<
  * @throws DatabaseError unique_violation where the number is taken
  */
 export function insertRefund(trx: Database, refund: NewRefund): Promise<Refund> {
-  const { outTradeNo, outRequestNo, orderId, amount, kind, requestedBy } = refund;
+  const { outRequestNo, kind, amount } = refund;
   return oneRow(
     trx,
     `WITH told AS (
@@ -105,7 +105,7 @@ export function insertRefund(trx: Database, refund: NewRefund): Promise<Refund> 
      VALUES (:outTradeNo, :outRequestNo, :orderId, :amount, :reason, :kind, 'REQUESTED', :requestedBy)
      RETURNING ${COLUMNS}`,
     {
-      ...{ outTradeNo, outRequestNo, orderId, amount, kind, requestedBy },
+      ...refund,
       event: kind === 'portal' ? 'refund-seen' : 'refund-requested',
       reason: storableText(refund.reason),
       detail: storableJson({ outRequestNo, kind, amount }),

@@ -1,6 +1,7 @@
 import type { Database } from './connect';
 import { hasRow, row, rows } from './connect';
 import type { SignedBody } from './evidence';
+import { signedColumns } from './evidence';
 import { storableJson, storableText } from './storable';
 import { PaymentError } from '../workflows/errors';
 
@@ -29,10 +30,7 @@ export function keepUnmatched(
       outTradeNo: storableText(outTradeNo),
       notifyId: storableText(notifyId),
       content: storableJson(fields),
-      body: signed.bytes,
-      signature: signed.signature,
-      charset: signed.charset,
-      keyFingerprint: signed.keyFingerprint,
+      ...signedColumns(signed),
     },
   );
 }
