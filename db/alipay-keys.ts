@@ -12,7 +12,6 @@ export interface StoredKey {
   certificateSn: string | null;
 }
 
-/** Keeps the keys that the settings have. */
 export async function rememberKeys(db: Database, keys: readonly StoredKey[]): Promise<void> {
   for (const key of keys) {
     await rows(

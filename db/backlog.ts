@@ -14,11 +14,9 @@ export interface Backlog {
   refundsInReview: number;
   /** Payments whose refund `REFUND_BRAKE` has stopped. */
   braked: number;
-  /** What a person has paused. */
   paused: number;
   /** Notifications of unknown payments that nobody has dealt with. */
   unmatched: number;
-  /** Discrepancies of daily bills that are open. */
   openDiscrepancies: number;
   /** Days of the last month on which money moved here, and whose bill has not been compared. */
   unreconciledDays: number;

@@ -145,10 +145,8 @@ const UNWATCHED = `interval '2 minutes'`;
 export interface UnwatchedPayment extends DuePayment {
   /** How many checks have been made since checkout. */
   checks: number;
-  /** When the next one was due. */
   nextCheckAt: Date;
   closeBy: CloseBy;
-  /** When its order expires. */
   expiresAt: Date;
 }
 
@@ -232,7 +230,6 @@ export interface ClosablePayment extends DuePayment {
 export interface LeftoverPayment extends ClosablePayment {
   /** Whether its order's time is over, by Postgres' clock. */
   expired: boolean;
-  /** Milliseconds until the order expires. */
   remainingMs: number;
 }
 

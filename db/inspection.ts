@@ -28,7 +28,6 @@ const NEEDED: Record<string, readonly Privilege[]> = {
   durable_alipay_migrations_lock: ['SELECT'],
 };
 
-/** The server's version and its clock. */
 export function readServer(db: Database): Promise<{ version: string; user: string; now: Date }> {
   return oneRow(
     db,

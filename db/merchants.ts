@@ -14,7 +14,6 @@ export interface MerchantSettings {
   gateway: string;
 }
 
-/** A row of `merchants`, in camelCase. */
 export interface Merchant extends MerchantSettings {
   id: string;
   registeredAt: Date;
@@ -26,10 +25,8 @@ export interface Merchant extends MerchantSettings {
 export const merchantId = ({ appId, sellerId }: Pick<MerchantSettings, 'appId' | 'sellerId'>): string =>
   `${appId}/${sellerId}`;
 
-/** The application's half of a merchant's id. */
 export const appOf = (merchant: string): string => merchant.slice(0, merchant.indexOf('/'));
 
-/** The seller's half of a merchant's id. */
 export const sellerOf = (merchant: string): string => merchant.slice(merchant.indexOf('/') + 1);
 
 /**
@@ -188,7 +185,6 @@ const COLUMNS = `
 export interface MerchantCorrection {
   /** `appId/sellerId`, as it is registered. */
   id: string;
-  /** The right one. */
   sellerId: string;
   actor: string;
   reason: string;

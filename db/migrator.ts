@@ -42,7 +42,6 @@ export async function migrateDown(db: Database, schema = 'public'): Promise<stri
   return names;
 }
 
-/** Names of the migrations that are pending. */
 export async function pendingMigrations(db: Database, schema = 'public'): Promise<string[]> {
   // In a schema that is not there yet knex would fail on making its own tables.
   if (!(await schemaExists(db, schema))) return MIGRATION_NAMES;

@@ -135,7 +135,6 @@ export function settle(
   );
 }
 
-/** Whether this is the payment that made its order PAID. */
 export function paidItsOrder(
   db: Database,
   payment: Pick<Payment, 'orderId' | 'outTradeNo'>,

@@ -27,7 +27,6 @@ export function listPauses(db: Database): Promise<Pause[]> {
   return rows(db, `SELECT ${COLUMNS} FROM :schema:.pauses ORDER BY since, what, merchant`);
 }
 
-/** The pause of a merchant, if it holds. */
 export function findMerchantPause(db: Database, merchant: string): Promise<Pause | undefined> {
   return row(db, `SELECT ${COLUMNS} FROM :schema:.pauses WHERE what = 'merchant' AND merchant = :merchant`, {
     merchant,

@@ -2,7 +2,6 @@ import type { Database } from './connect';
 import { hasRow, rows } from './connect';
 import { storableJson } from './storable';
 
-/** A row of `payment_events`, in camelCase. */
 export interface PaymentEvent {
   /** A bigint, as a string. */
   id: string;

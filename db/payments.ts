@@ -99,7 +99,6 @@ export interface PaymentChange {
   recheckInMs?: number | null;
 }
 
-/** What the timeline says of a change of status. */
 export type MoveEvent = Omit<NewPaymentEvent, 'outTradeNo'>;
 
 /**

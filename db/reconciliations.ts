@@ -14,7 +14,6 @@ import { countDiscrepancies, countLines, findDiscrepancies, hasMoved } from './d
 import { toFen, toYuan } from './money';
 import { storableJson, storableText } from './storable';
 
-/** A row of `reconciliations`, in camelCase. */
 export interface ReconciliationRow extends BillState {
   /** How many lines the load under way has brought so far. */
   lines: number;

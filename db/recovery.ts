@@ -46,7 +46,6 @@ const STANDING_REFUND = `status IN ('REQUESTED', 'REVIEW') AND retry_at > :befor
 
 const UNDELIVERED = `told_at >= :since AND told_at < :before AND told_by = 'signal'`;
 
-/** Postgres' clock. */
 export async function readClock(db: Database): Promise<Date> {
   return (await oneRow<{ now: Date }>(db, `SELECT clock_timestamp() AS now`)).now;
 }

@@ -6,7 +6,6 @@ import type { NewPaymentEvent } from './payment-events';
 import { refundsPaused } from './rules';
 import { storableJson, storableText } from './storable';
 
-/** A row of `refunds`, in camelCase. */
 export interface Refund extends RefundState {
   orderId: string;
   /** The shop's or the operator's. */

@@ -1,7 +1,6 @@
 import type { LatePaymentPolicy, OrderStatus, StoredPaymentStatus } from '../workflows/messages';
 import { readFen, toFen } from './money';
 
-/** Why a payment is in review. */
 export const REVIEW_REASONS = {
   amountDiffers: 'AMOUNT_DIFFERS',
   latePayment: 'LATE_PAYMENT',

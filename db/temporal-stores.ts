@@ -13,7 +13,6 @@ export interface SeenStore {
   merchants: readonly string[];
 }
 
-/** A row of `temporal_stores`, in camelCase. */
 export interface TemporalStore extends SeenStore {
   seenAt: Date;
   /** When it took over from another store; null: it is the first. */
@@ -70,7 +69,6 @@ export async function noteStore(db: Database, seen: SeenStore): Promise<Sighting
   });
 }
 
-/** Says that all which a take-over owes has been done. */
 export async function markRecovered(db: Database, namespaceId: string): Promise<void> {
   await rows(
     db,

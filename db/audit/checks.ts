@@ -14,7 +14,6 @@ export interface AuditCheck {
 
 const TAKEN = `COALESCE(p.paid_amount, p.total_amount)`;
 
-/** What went back by refunds that are DONE. */
 const DONE = `(SELECT COALESCE(sum(r.amount), 0) FROM :schema:.refunds r WHERE r.out_trade_no = p.out_trade_no AND r.status = 'DONE')`;
 
 /** What has gone back, outside Alipay too. */
@@ -58,7 +57,6 @@ const LOOK = 'Look at `payment show`; ask Alipay by `payment check`.';
 const BY_HAND =
   'Somebody has written into the tables: compare `payment show` with the merchant portal, and `audit --evidence`.';
 
-/** Every check. */
 export const AUDIT_CHECKS: readonly AuditCheck[] = [
   {
     name: 'paid-unexplained',

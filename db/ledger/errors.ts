@@ -1,7 +1,6 @@
 import { PaymentError } from '../../workflows/errors';
 import type { Pause } from '../pauses';
 
-/** ORDER_HELD, with the reason and what to do. */
 export function heldOrder(orderId: string, because: string): PaymentError {
   return new PaymentError(
     'ORDER_HELD',
@@ -17,7 +16,6 @@ export function unknownPayment(outTradeNo: string): PaymentError {
   return new PaymentError('PAYMENT_UNKNOWN', `There is no payment ${outTradeNo}. Check the outTradeNo.`);
 }
 
-/** MERCHANT_DIFFERS: the caller asks for another merchant than the row names. */
 export function otherMerchant(what: string, theirs: string | null, ours: string): PaymentError {
   return new PaymentError(
     'MERCHANT_DIFFERS',

@@ -115,7 +115,6 @@ export interface RefundEnd {
 /** A refund as it is now, and what followed from its end. */
 export interface RefundRecorded extends RefundsSettled {
   refund: Refund;
-  /** Whether this call changed its status. */
   changed: boolean;
 }
 

@@ -107,7 +107,6 @@ async function recordReturned(
   if (amount !== undefined) await tellRefund(trx, outTradeNo, { id: null, amount });
 }
 
-/** What an outcome writes beside the status. */
 function changeOf({ to, outside }: ReviewDecision, payment: Payment, fresh: FreshAnswer): PaymentChange {
   const paidAmount = takenBy(payment, fresh);
   switch (to) {
@@ -142,7 +141,6 @@ export function assertDecidable(payment: Payment, decision: ReviewDecision): voi
   if (verdict.kind === 'refused') throw refusedReview(decision, verdict.because);
 }
 
-/** REVIEW_REFUSED, with what Alipay or the row says instead. */
 export function refusedReview({ outTradeNo, to }: ReviewDecision, because: string): PaymentError {
   return new PaymentError('REVIEW_REFUSED', `${outTradeNo} cannot become ${to}: ${because}.`);
 }
