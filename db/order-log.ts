@@ -8,11 +8,6 @@ export function logMessage(db: Database, message: PaymentResult): Promise<boolea
     db,
     `INSERT INTO :schema:.order_log (message_id, order_id, out_trade_no, status)
      VALUES (:messageId, :orderId, :outTradeNo, :status) ON CONFLICT (message_id) DO NOTHING RETURNING message_id`,
-    {
-      messageId: message.messageId,
-      orderId: message.orderId,
-      outTradeNo: message.outTradeNo ?? null,
-      status: message.status,
-    },
+    { ...message, outTradeNo: message.outTradeNo ?? null },
   );
 }

@@ -155,17 +155,18 @@ async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: P
     return open.at(-1)?.outTradeNo ?? input.newOutTradeNo;
   }
   const known = await findPayment(trx, input.outTradeNo);
-  if (known && known.orderId !== input.orderId) throw takenOutTradeNo(input.outTradeNo);
-  if (known && !isOf(known.merchant, [ours])) {
+  if (!known) return input.outTradeNo;
+  if (known.orderId !== input.orderId) throw takenOutTradeNo(input.outTradeNo);
+  if (!isOf(known.merchant, [ours])) {
     throw otherMerchant(`Payment ${input.outTradeNo}`, known.merchant, ours);
   }
-  if (known && known.status !== 'UNPAID') {
+  if (known.status !== 'UNPAID') {
     throw new PaymentError(
       'PAYMENT_SETTLED',
       `Payment ${input.outTradeNo} is ${known.status}. Use a new outTradeNo, or leave it out.`,
     );
   }
-  if (known && known.supersededAt !== null) {
+  if (known.supersededAt !== null) {
     throw new PaymentError(
       'PAYMENT_SETTLED',
       `Payment ${input.outTradeNo} was opened at another price (${known.totalAmount} yuan), and is of no use any more. Use a ` +
@@ -173,14 +174,14 @@ async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: P
     );
   }
   // The row's product decides what is signed: a page's URL is no order string, which is what an app would take it for.
-  if (known && known.product !== input.product) {
+  if (known.product !== input.product) {
     throw new PaymentError(
       'OUT_TRADE_NO_TAKEN',
       `Payment ${input.outTradeNo} was opened with product ${known.product}, not ${input.product}. Repeat it, use a new ` +
         'outTradeNo, or leave it out.',
     );
   }
-  if (known && known.requestDigest !== digest) {
+  if (known.requestDigest !== digest) {
     throw new PaymentError(
       'OUT_TRADE_NO_TAKEN',
       `Payment ${input.outTradeNo} was opened with another buyer or other extra parameters, and Alipay takes no change ` +
