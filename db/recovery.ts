@@ -6,6 +6,7 @@ import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
 import { oneRow, rows, transaction } from './connect';
 import { appendEvent } from './payment-events';
+import { IS_HELD } from './rules';
 import { markRecovered } from './temporal-stores';
 
 /** How many rows are concerned. */
@@ -31,15 +32,18 @@ export interface RecoveryWindow {
 
 const PAGE = 1_000;
 
-/** Sent again all at once, the results would give the order service a day's work in a minute. */
-const RESULTS_PER_SECOND = 50;
+/**
+ * Sent again all at once, the results would give the order service a day's work in a minute, and keep the workers from the open
+ * payments. The newest come first: they are the likeliest to have been lost before the order service acted on them.
+ */
+const RESULTS_PER_SECOND = 20;
 
 const OVERDUE = `(CAST(:before AS timestamptz) - interval '3 minutes')`;
 
 const UNWATCHED = `status = 'UNPAID' AND next_check_at > ${OVERDUE} AND updated_at < :before`;
 
 // Without a time it is due already.
-const UNATTENDED = `(status IN ('REFUNDING', 'REVIEW') OR review_reason IS NOT NULL) AND revive_at > :before`;
+const UNATTENDED = `${IS_HELD} AND revive_at > :before`;
 
 // What a webhook has taken was never in the store.
 const STANDING_REFUND = `status IN ('REQUESTED', 'REVIEW') AND retry_at > :before`;
@@ -96,7 +100,7 @@ export function countRecoverable(db: Database, window: RecoveryWindow): Promise<
     db,
     `SELECT
        (SELECT CAST(count(*) AS integer) FROM :schema:.payments WHERE ${UNWATCHED}) AS unwatched,
-       (SELECT CAST(count(*) AS integer) FROM :schema:.payments WHERE ${UNATTENDED})
+       (SELECT CAST(count(*) AS integer) FROM :schema:.payments p WHERE ${UNATTENDED})
          + (SELECT CAST(count(*) AS integer) FROM :schema:.refunds WHERE ${STANDING_REFUND}) AS unattended,
        (SELECT CAST(count(*) AS integer) FROM :schema:.order_messages WHERE ${UNDELIVERED}) AS undelivered`,
     window,
@@ -115,7 +119,7 @@ const WATCH_AGAIN = `
 const ATTEND_AGAIN = `
   UPDATE :schema:.payments SET revive_at = :before, revivals = 0
   WHERE out_trade_no IN (
-    SELECT out_trade_no FROM :schema:.payments WHERE ${UNATTENDED}
+    SELECT out_trade_no FROM :schema:.payments p WHERE ${UNATTENDED}
     ORDER BY revive_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED)
   RETURNING out_trade_no`;
 
@@ -131,9 +135,9 @@ const TELL_AGAIN = `
     told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0,
     retry_at = clock_timestamp() + (:done + page.n) * interval '1 second' / :perSecond
   FROM (
-    SELECT id, row_number() OVER (ORDER BY told_at) AS n FROM (
+    SELECT id, row_number() OVER (ORDER BY told_at DESC) AS n FROM (
       SELECT id, told_at FROM :schema:.order_messages WHERE ${UNDELIVERED}
-      ORDER BY told_at LIMIT :page FOR NO KEY UPDATE SKIP LOCKED) due) page
+      ORDER BY told_at DESC LIMIT :page FOR NO KEY UPDATE SKIP LOCKED) due) page
   WHERE m.id = page.id RETURNING m.id`;
 
 /**
