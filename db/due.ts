@@ -8,7 +8,7 @@ import { hasRow, row, rows } from './connect';
 import { ofMerchants } from './merchants';
 import type { Payment } from './payments';
 import type { Refund } from './refunds';
-import { merchantPaused } from './rules';
+import { IS_HELD, merchantPaused } from './rules';
 
 /** How much to find, and whose. */
 export interface DueScan {
@@ -189,22 +189,24 @@ export async function postponeUnwatched(db: Database, outTradeNo: string): Promi
   );
 }
 
-/** A payment that a person or a refund is at: its run must be there, and agree with the row. */
+/** A payment that a person or a refund is at, or was: its run must agree with the row, and be there as long as it is held. */
 export interface UnattendedPayment extends DuePayment {
+  /** In REVIEW (also a PAID one) or REFUNDING. */
+  isHeld: boolean;
   /** What its run shows in `PaymentStatus`. */
   shown: StoredPaymentStatus;
   /** How often in a row its run has been looked after before. */
   revivals: number;
 }
 
-/** Payments in REVIEW (also PAID ones) or REFUNDING whose run is due to be looked after, the longest due first. */
+/** Payments whose run is due to be looked after, the longest due first. */
 export function findUnattended(db: Database, scan: DueScan): Promise<UnattendedPayment[]> {
   return rows(
     db,
-    `SELECT ${PAYMENT}, CASE WHEN p.review_reason IS NULL THEN p.status ELSE 'REVIEW' END AS shown, p.revivals
+    `SELECT ${PAYMENT}, CASE WHEN p.review_reason IS NULL THEN p.status ELSE 'REVIEW' END AS shown, p.revivals,
+       ${IS_HELD} AS "isHeld"
      FROM :schema:.payments p
-     WHERE (p.status IN ('REFUNDING', 'REVIEW') OR p.review_reason IS NOT NULL)
-       AND (p.revive_at IS NULL OR p.revive_at <= now()) AND ${ofMerchants('p')}
+     WHERE (p.status <> 'UNPAID' AND p.revive_at <= now() OR ${IS_HELD} AND p.revive_at IS NULL) AND ${ofMerchants('p')}
      ORDER BY p.revive_at NULLS FIRST LIMIT :limit`,
     scan,
   );
@@ -216,6 +218,16 @@ export async function postponeAttending(db: Database, outTradeNo: string): Promi
     db,
     `UPDATE :schema:.payments SET revivals = revivals + 1, revive_at = now() + ${doubled('revivals', 60)}
      WHERE out_trade_no = :outTradeNo`,
+    { outTradeNo },
+  );
+}
+
+/** Its run needs no looking after any more, unless it has moved to where it does meanwhile. */
+export async function endAttending(db: Database, outTradeNo: string): Promise<void> {
+  await rows(
+    db,
+    `UPDATE :schema:.payments p SET revive_at = NULL, revivals = 0
+     WHERE p.out_trade_no = :outTradeNo AND p.status <> 'UNPAID' AND NOT ${IS_HELD}`,
     { outTradeNo },
   );
 }

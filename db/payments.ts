@@ -3,7 +3,7 @@ import type { Database } from './connect';
 import { hasRow, row, rows } from './connect';
 import type { NewPaymentEvent } from './payment-events';
 import type { PaymentFacts } from './rules';
-import { IS_IN_REVIEW, isHolding } from './rules';
+import { IS_HELD, IS_IN_REVIEW, isHolding } from './rules';
 import { storableJson, storableText } from './storable';
 
 /** A row of `payments`, in camelCase. Amounts are yuan with two decimals. */
@@ -105,7 +105,7 @@ export type MoveEvent = Omit<NewPaymentEvent, 'outTradeNo'>;
  * The one way by which a payment's status changes: a compare-and-set, and in the same statement the event that records
  * it. False where the row was in none of `from`; then there is no event either. What is due of the payment follows its
  * status here, too: no check once it is settled, somebody to look after it while it is in review or being refunded, and
- * its order no longer held after that.
+ * once after that, since its run may not have heard of it; and its order no longer held.
  */
 export function movePayment(
   trx: Database,
@@ -134,7 +134,7 @@ export function movePayment(
        recheck_at = now() + CAST(:recheckInMs AS float8) * interval '1 millisecond',
        next_check_at = NULL,
        slow_check_at = NULL,
-       revive_at = CASE WHEN :isHeld THEN now() + interval '1 minute' END,
+       revive_at = CASE WHEN :isHeld OR ${IS_HELD} THEN now() + interval '1 minute' END,
        revivals = 0
      WHERE p.out_trade_no = :outTradeNo AND p.status = ANY(:from)
      RETURNING p.out_trade_no, p.order_id),

@@ -52,6 +52,9 @@ export const isInReview = ({
 
 export const IS_IN_REVIEW = `(p.status = 'REVIEW' OR (p.status = 'PAID' AND p.review_reason IS NOT NULL))`;
 
+/** A person or a refund is at it. */
+export const IS_HELD = `(${IS_HOLDING} OR p.review_reason IS NOT NULL)`;
+
 /** Alipay took money, or may have: whether it did need not be asked any more. */
 export const tookMoney = ({ status }: Pick<PaymentFacts, 'status'>): boolean =>
   status !== 'UNPAID' && status !== 'CLOSED';

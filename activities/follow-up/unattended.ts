@@ -1,5 +1,5 @@
 import type { UnattendedPayment } from '../../db/due';
-import { findUnattended, postponeAttending } from '../../db/due';
+import { endAttending, findUnattended, postponeAttending } from '../../db/due';
 import { resumeRefunds } from '../../db/ledger';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { KindReport } from '../../workflows/messages';
@@ -16,9 +16,13 @@ export function createAttendActivities(deps: FollowUpDependencies) {
   const { db, temporal, log } = deps;
 
   async function attend(runs: StuckRuns, payment: UnattendedPayment): Promise<boolean> {
-    const { outTradeNo, status, shown, revivals } = payment;
+    const { outTradeNo, status, shown, isHeld, revivals } = payment;
     const run = await runs.look(paymentWorkflowId(outTradeNo));
     if (run.is === 'stuck') return false;
+    if (!isHeld && (run.is === 'gone' || run.shown === shown)) {
+      await endAttending(db, outTradeNo);
+      return false;
+    }
     await postponeAttending(db, outTradeNo);
     if (status === 'REFUNDING') await startRefunds(deps, (await resumeRefunds(deps, outTradeNo)).refunds);
     if (run.is === 'gone') {
@@ -34,7 +38,8 @@ export function createAttendActivities(deps: FollowUpDependencies) {
   return {
     /**
      * Gives payments in REVIEW or REFUNDING a run where theirs is gone, and tells a run that shows another status to read the
-     * row. One that is REFUNDING without a refund under way gets one. Safe to repeat.
+     * row, also once they have left: whoever recorded that may have died before the run heard of it. One that is REFUNDING
+     * without a refund under way gets one. Safe to repeat.
      */
     async attendUnattended(): Promise<KindReport> {
       const due = await findUnattended(db, { merchants: deps.alipay.ids, limit: BATCH });

@@ -22,6 +22,7 @@ import * as noteOtherSellers from './20261129_note_other_sellers';
 import * as keepPauses from './20261129_keep_pauses';
 import * as timeResults from './20261129_time_results';
 import * as indexDueWorkByMerchant from './20261130_index_due_work_by_merchant';
+import * as lookAfterRunsOfSettledPayments from './20261130_look_after_runs_of_settled_payments';
 
 /** Every migration, oldest first. Append only: one that has run anywhere is never edited, renamed or moved. */
 export const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]> = [
@@ -48,6 +49,7 @@ export const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]
   ['20261129_keep_pauses', keepPauses],
   ['20261129_time_results', timeResults],
   ['20261130_index_due_work_by_merchant', indexDueWorkByMerchant],
+  ['20261130_look_after_runs_of_settled_payments', lookAfterRunsOfSettledPayments],
 ];
 
 /** Their names, oldest first. */

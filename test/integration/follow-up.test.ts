@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import { tellFromOutbox } from '../../activities/orders';
 import { storeAnswer } from '../../activities/payments';
+import { recordReview } from '../../db/ledger';
 import { insertOrderMessage } from '../../db/order-messages';
 import { FOLLOW_UP_SCHEDULE_ID, orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import { PAYMENT_STATUS } from '../../workflows/search-attributes';
@@ -349,6 +350,27 @@ describe('a payment in doubt whose run is there', () => {
     expect(await story.followUp()).toMatchObject({ unattended: ONE });
     expect(await signalsOf(outTradeNo, 'rowMoved')).toBe(1);
     await story.until(outTradeNo, 'REFUNDED');
+  });
+
+  it('and has not heard that the review is over is told, and looked after no more', async () => {
+    const { outTradeNo } = await inReview();
+    await rests(outTradeNo, 'REVIEW');
+    // As by a process that died before it told the run.
+    const decision = { outTradeNo, to: 'PAID', actor: 'anna', reason: 'r' } as const;
+    await recordReview(shop.db, decision, {
+      fresh: {
+        ...{ answer: 'paid', tradeStatus: 'TRADE_SUCCESS', wasPaid: true },
+        ...{ totalAmount: '12.31', isRefunded: false },
+      },
+      tradeNo: null,
+      recheckInMs: null,
+    });
+    await story.age('payments', outTradeNo, 'revive_at', 0);
+    expect(await story.followUp()).toMatchObject({ unattended: ONE });
+    await story.ended(outTradeNo);
+    await story.age('payments', outTradeNo, 'revive_at', 0);
+    expect(await story.followUp()).toMatchObject({ unattended: NOTHING });
+    expect(await attended(outTradeNo)).toEqual({ revivals: 0, minutes: null });
   });
 });
 

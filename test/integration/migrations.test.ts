@@ -32,6 +32,7 @@ const ALL = [
   '20261129_keep_pauses',
   '20261129_time_results',
   '20261130_index_due_work_by_merchant',
+  '20261130_look_after_runs_of_settled_payments',
 ];
 
 let url: string;
