@@ -1,8 +1,7 @@
-import type { Logger } from 'pino';
 import type { Audit } from '../db/audit';
 import { auditBooks } from '../db/audit';
-import type { Database } from '../db/connect';
 import type { AuditBooksInput, AuditReport } from '../workflows/messages';
+import type { ActivityDependencies } from './dependencies';
 
 /** What an audit found, in figures: it may be in history. */
 export function reportOf({ orders, found, yuan, seconds }: Audit): AuditReport {
@@ -11,7 +10,7 @@ export function reportOf({ orders, found, yuan, seconds }: Audit): AuditReport {
   return { orders, violations: found.length, byCheck, yuan, seconds: Math.round(seconds * 1_000) / 1_000 };
 }
 
-export function createAuditActivities({ db, log }: { db: Database; log: Logger }) {
+export function createAuditActivities({ db, log }: ActivityDependencies) {
   return {
     /** Holds the tables against the rules of the ledger, and writes down what it finds. Safe to repeat. */
     async auditTables(options: AuditBooksInput): Promise<AuditReport> {

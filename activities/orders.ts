@@ -1,28 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
-import type { Client } from '@temporalio/client';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Logger } from 'pino';
 import { PaymentError } from '../workflows/errors';
 import type { PaymentResult, PostActivities, Told } from '../workflows/messages';
 import { POST_PAUSE_MS } from '../workflows/messages';
-import type { Database } from '../db/connect';
 import { postponeUndelivered } from '../db/due';
 import { logMessage } from '../db/order-log';
 import type { LeasedMessage } from '../db/order-messages';
 import { leaseUndelivered, markTold, releaseLease } from '../db/order-messages';
-import type { Metrics } from './metrics';
+import type { ActivityDependencies } from './dependencies';
 import { signalOrder } from './order-workflow';
-import type { ResultReceiver } from './result-receiver';
 import { NotTaken } from './result-receiver';
-
-export interface OrderDependencies {
-  db: Database;
-  temporal: Client;
-  /** Where the shop takes results directly (`ORDER_SERVICE_URL`, `onResult`): no workflow is signalled. */
-  receiver?: ResultReceiver | undefined;
-  metrics: Pick<Metrics, 'told'>;
-}
 
 /** How much later than its next attempt the follow-up takes over from an activity, ms. */
 const OVERDUE_MS = 120_000;
@@ -30,7 +19,7 @@ const OVERDUE_MS = 120_000;
 /** After this many failed attempts (about 15 minutes of follow-ups), a person must look at the order service. */
 const ALERT_FROM = 5;
 
-export function createOrderActivities(deps: OrderDependencies & { log: Logger }) {
+export function createOrderActivities(deps: ActivityDependencies) {
   return {
     /**
      * Tells the order service all that it has not been told about one order. Safe to repeat.
@@ -52,7 +41,7 @@ export function createOrderActivities(deps: OrderDependencies & { log: Logger })
 }
 
 /** What a worker on queue `order-service` runs where the shop takes results directly. */
-export function createPostActivities(deps: OrderDependencies & { log: Logger }): PostActivities {
+export function createPostActivities(deps: ActivityDependencies): PostActivities {
   return {
     /**
      * Posts the results that the order service has not taken, oldest first. While this is retried, the follow-up leaves the
@@ -82,7 +71,7 @@ export function createPostActivities(deps: OrderDependencies & { log: Logger }):
 }
 
 /** The order service's side, which a shop replaces by its own. */
-export function createFulfillmentActivities({ db, log }: { db: Database; log: Logger }) {
+export function createFulfillmentActivities({ db, log }: ActivityDependencies) {
   return {
     /** Acts on one message, once: false where that was done before. */
     async actOnResult(message: PaymentResult): Promise<boolean> {
@@ -107,7 +96,7 @@ export interface Delivered {
  *
  * @throws NotTaken, or the error of Temporal's client
  */
-export async function tellFromOutbox(deps: OrderDependencies, orderId: string): Promise<Delivered> {
+export async function tellFromOutbox(deps: ActivityDependencies, orderId: string): Promise<Delivered> {
   deps.receiver?.assertReachable();
   for (let told = 0; ; told += 1) {
     const leased = await leaseUndelivered(deps.db, orderId);
@@ -118,7 +107,7 @@ export async function tellFromOutbox(deps: OrderDependencies, orderId: string): 
 }
 
 async function deliver(
-  { db, temporal, receiver, metrics }: OrderDependencies,
+  { db, temporal, receiver, metrics }: ActivityDependencies,
   { message, foundBy, paidAt }: LeasedMessage,
 ): Promise<{ hasMore: boolean }> {
   const { messageId } = message;
@@ -152,10 +141,7 @@ let unawaited = 0;
  * {@link tellFromOutbox} for callers that must not fail or wait long: false if it is not done after a second. It then continues,
  * and holds its lease: a shop that takes seconds over a result must not be handed it twice.
  */
-export async function tellOrder(
-  deps: OrderDependencies & { log: Logger },
-  orderId: string,
-): Promise<boolean> {
+export async function tellOrder(deps: ActivityDependencies, orderId: string): Promise<boolean> {
   if (unawaited >= MOST_UNAWAITED) return false;
   const telling = tellFromOutbox(deps, orderId).then(
     ({ busyMs }) => busyMs === 0,

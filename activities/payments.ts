@@ -1,5 +1,4 @@
-import type { Logger } from 'pino';
-import type { LatePaymentPolicy, Queried, QueryAlipayInput, Recorded } from '../workflows/messages';
+import type { Queried, QueryAlipayInput, Recorded } from '../workflows/messages';
 import { noteAnswer, noteCheck } from '../db/checks';
 import type { Database } from '../db/connect';
 import { storeEvidence } from '../db/evidence';
@@ -11,23 +10,13 @@ import { tookMoney } from '../db/rules';
 import { CERTIFICATE_UNKNOWN } from './alipay/answer';
 import { AlipayError } from './alipay/errors';
 import type { QueryAnswer } from './alipay/gateway';
-import type { AlipayGateways } from './alipay/gateways';
+import type { ActivityDependencies } from './dependencies';
 import { readEvidence } from './evidence';
-import type { Metrics } from './metrics';
-import type { OrderDependencies } from './orders';
 import { tellOrder } from './orders';
 import { startRefunds } from './refund-workflow';
 
 /** What the handout calls `checkAlipayPayment`. */
-export function createQueryActivities({
-  db,
-  alipay,
-  log,
-}: {
-  db: Database;
-  alipay: AlipayGateways;
-  log: Logger;
-}) {
+export function createQueryActivities({ db, alipay, log }: ActivityDependencies) {
   return {
     /**
      * Asks whether a payment was made: first our own table, then `alipay.trade.query` by `out_trade_no`. A check counts
@@ -111,16 +100,8 @@ export async function storeAnswer(
   return stored.id;
 }
 
-export interface RecordDependencies extends OrderDependencies {
-  log: Logger;
-  metrics: Metrics;
-  latePaymentPolicy: LatePaymentPolicy;
-  /** `REFUND_BRAKE`, fen; null: none. */
-  refundBrakeFen: number | null;
-}
-
 /** The writes that follow from what Alipay says. */
-export function createRecordActivities(deps: RecordDependencies) {
+export function createRecordActivities(deps: ActivityDependencies) {
   const { db, metrics, latePaymentPolicy: policy, refundBrakeFen: brakeFen } = deps;
   return {
     /**
@@ -162,7 +143,7 @@ export function createRecordActivities(deps: RecordDependencies) {
 
 /** Evidence that nobody understands is money that nobody has looked at. */
 function logFault(
-  { log }: RecordDependencies,
+  { log }: ActivityDependencies,
   outTradeNo: string,
   { evidenceId, error }: EvidenceFault,
 ): void {

@@ -1,5 +1,4 @@
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
-import type { Logger } from 'pino';
 import type { Database } from '../db/connect';
 import type { EvidenceWords } from '../db/evidence';
 import { storeEvidence } from '../db/evidence';
@@ -8,7 +7,6 @@ import { endRefund, readRecorded, recordUnproven, requireRefund, unknownPayment 
 import { toFen } from '../db/money';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
-import type { LedgerDependencies } from '../db/refund-brake';
 import type { Refund, SendingNote } from '../db/refunds';
 import {
   endTurn,
@@ -22,22 +20,14 @@ import {
 import { REVIEW_REASONS, amountToRefund } from '../db/rules';
 import type { RefundPaymentInput, RefundState } from '../workflows/messages';
 import { AlipayError } from './alipay/errors';
+import type { ActivityDependencies } from './dependencies';
 import { toFailure } from './failures';
 import type { AlipayGateway, RefundAnswer } from './alipay/gateway';
-import type { AlipayGateways } from './alipay/gateways';
 import type { SignedBody } from './alipay/signed-body';
-import type { Metrics } from './metrics';
-import type { OrderDependencies } from './orders';
 import { tellOrder } from './orders';
 import { storeAnswer, wasAsked } from './payments';
 import { tellRowMoved } from './payment-workflow';
 import { startRefunds } from './refund-workflow';
-
-export interface RefundDependencies extends OrderDependencies, LedgerDependencies {
-  alipay: AlipayGateways;
-  log: Logger;
-  metrics: Metrics;
-}
 
 /** Why a refund is not proven, when it is queried again, and after how many such answers it ends, and how. */
 interface Unproven {
@@ -79,7 +69,7 @@ const notNow = (subCode: string): Unproven => ({
 
 const ACTOR = 'refund';
 
-export function createRefundActivities(deps: RefundDependencies) {
+export function createRefundActivities(deps: ActivityDependencies) {
   const { db, alipay } = deps;
   return {
     /**
@@ -109,7 +99,7 @@ export function createRefundActivities(deps: RefundDependencies) {
 }
 
 async function attempt(
-  deps: RefundDependencies,
+  deps: ActivityDependencies,
   gateway: AlipayGateway,
   payment: Payment,
   refund: Refund,
@@ -128,7 +118,7 @@ type Proof = Pick<RefundEnd, 'amount' | 'cumulative'>;
 
 /** @throws AlipayError refused: only by the refund itself; a query that is refused proves nothing */
 async function seekProof(
-  deps: RefundDependencies,
+  deps: ActivityDependencies,
   gateway: AlipayGateway,
   payment: Payment,
   refund: Refund,
@@ -156,7 +146,7 @@ async function seekProof(
  * @throws ApplicationFailure ALIPAY_BUSY where another one has its turn, REFUNDS_PAUSED
  */
 async function inItsTurn(
-  { db }: RefundDependencies,
+  { db }: ActivityDependencies,
   gateway: AlipayGateway,
   refund: Refund,
   amount: string,
@@ -228,7 +218,7 @@ const LATER = ['SELLER_BALANCE_NOT_ENOUGH', 'REFUND_CHARGE_ERROR'];
  * given everything back, whoever asked for that.
  */
 async function afterRefusal(
-  deps: RefundDependencies,
+  deps: ActivityDependencies,
   gateway: AlipayGateway,
   payment: Payment,
   refund: Refund,
@@ -281,7 +271,7 @@ export async function storeProof(
 
 /** @throws ApplicationFailure ALIPAY_UNKNOWN (ask again, later) until it has been asked often enough */
 async function stillUnproven(
-  deps: RefundDependencies,
+  deps: ActivityDependencies,
   refund: Refund,
   { kind, subCode, mostAnswers, askAgainInMs, end }: Unproven,
 ): Promise<RefundRecorded> {
@@ -304,7 +294,7 @@ async function stillUnproven(
 
 /** @throws the error itself until answers have been unknown, or our configuration wrong, for a day */
 async function stillUnknown(
-  deps: LedgerDependencies,
+  deps: ActivityDependencies,
   refund: Refund,
   error: unknown,
 ): Promise<RefundRecorded> {
@@ -330,7 +320,7 @@ const NOT_ASKED_AGAIN_MS = 20_000;
 
 /** A portal refund that a notification named but Alipay does not know stays a gap in the sum. */
 const endUnproven = (
-  deps: LedgerDependencies,
+  deps: ActivityDependencies,
   refund: Refund,
   end: Unproven['end'],
 ): Promise<RefundRecorded> =>
@@ -346,7 +336,7 @@ const endUnproven = (
  * @throws PaymentError TEMPORAL_UNAVAILABLE: call it again
  */
 export async function follow(
-  deps: Omit<RefundDependencies, 'alipay'>,
+  deps: ActivityDependencies,
   { refund, refunds, moved, changed }: RefundRecorded,
 ): Promise<RefundState> {
   const { db, temporal, metrics } = deps;

@@ -25,14 +25,14 @@ import { findRefundsOfPayment } from '../db/refunds';
 import { isDecided, isWithdrawal, judgeRefund } from '../db/review-rules';
 import { amountToRefund } from '../db/rules';
 import { RECHECK_AFTER_MS } from './closing';
+import type { ActivityDependencies } from './dependencies';
 import { counted } from './metrics';
 import { isEvidence, storeAnswer } from './payments';
 import type { AlipayGateway } from './alipay/gateway';
 import { tellRefunds } from './refund-workflow';
-import type { RefundDependencies } from './refunds';
 import { follow, provenAmount } from './refunds';
 
-export function createReviewActivities(deps: RefundDependencies) {
+export function createReviewActivities(deps: ActivityDependencies) {
   const { db, alipay, metrics } = deps;
   return {
     /**
@@ -102,7 +102,7 @@ const NOTHING_ASKED: Consulted = {
 
 /** Asks Alipay about the trade and about our refunds of it, and stores what proves anything. */
 async function consult(
-  deps: RefundDependencies,
+  deps: ActivityDependencies,
   gateway: AlipayGateway,
   { outTradeNo }: Payment,
   { to }: ReviewDecision,
@@ -136,7 +136,7 @@ async function consult(
  * @throws PaymentError REVIEW_REFUSED where it does not agree with the decision
  */
 async function consultAboutRefund(
-  { db }: RefundDependencies,
+  { db }: ActivityDependencies,
   gateway: AlipayGateway,
   payment: Payment,
   { refund, decision }: { refund: Refund; decision: ResolveRefund & RefundPaymentInput },
@@ -158,7 +158,7 @@ async function consultAboutRefund(
 
 /** What Alipay has made meanwhile counts, whatever the decision will be. */
 async function proveRefunds(
-  deps: RefundDependencies,
+  deps: ActivityDependencies,
   gateway: AlipayGateway,
   outTradeNo: string,
 ): Promise<void> {

@@ -1,20 +1,13 @@
-import type { Logger } from 'pino';
-import type { Database } from '../../db/connect';
 import type { OwnBill } from '../../db/discrepancies';
 import { sellerOf } from '../../db/merchants';
-import type { AlipayGateways } from '../alipay/gateways';
 import { compareBill, findDueBills, noteNoBill } from '../../db/reconciliations';
 import type { BillOfMerchant, BillReport, BillState } from '../../workflows/messages';
+import type { ActivityDependencies } from '../dependencies';
 
-export interface BillDependencies {
-  db: Database;
-  log: Logger;
-  alipay: AlipayGateways;
-  billPrefixes: readonly string[];
-}
+type Dependencies = Pick<ActivityDependencies, 'db' | 'log' | 'alipay' | 'billPrefixes'>;
 
 /** What needs Postgres alone. */
-export function createBillActivities({ db, log, alipay, billPrefixes: prefixes }: BillDependencies) {
+export function createBillActivities({ db, log, alipay, billPrefixes: prefixes }: Dependencies) {
   const billOf = ({ merchant, date }: BillOfMerchant): OwnBill => {
     const sellerId = sellerOf(merchant);
     return { sellerId, date, isOwn: sellerId === alipay.own.settings.sellerId };

@@ -6,18 +6,16 @@ import type { Bill } from '../../db/bill-lines';
 import { beginLoad, deleteLoad, insertLines, sealLoad } from '../../db/bill-lines';
 import { sellerOf } from '../../db/merchants';
 import type { BillOfMerchant, DiscrepancyKind, KindReport } from '../../workflows/messages';
+import type { ActivityDependencies } from '../dependencies';
 import { openArchive } from './archive';
 import { downloadBill } from './download';
 import { checkSummary, readDetail } from './read-bill';
-import type { RepairDependencies } from './repairing';
 import { repairBill } from './repairing';
 
-export interface FetchDependencies extends Pick<RepairDependencies, 'db' | 'alipay'> {
-  billOrigins: readonly string[];
-}
+type Dependencies = Pick<ActivityDependencies, 'db' | 'alipay' | 'billOrigins'>;
 
 /** What asks Alipay. */
-export function createFetchActivities({ db, alipay, billOrigins }: FetchDependencies) {
+export function createFetchActivities({ db, alipay, billOrigins }: Dependencies) {
   /** Only once every line is in the table, and all adds up, the lines count. */
   async function load(bill: Bill & { load: number }, path: string): Promise<void> {
     const { cancellationSignal } = Context.current();
@@ -70,7 +68,7 @@ export function createFetchActivities({ db, alipay, billOrigins }: FetchDependen
 }
 
 /** What repairs what a comparison has found. */
-export function createRepairActivities(deps: RepairDependencies) {
+export function createRepairActivities(deps: ActivityDependencies) {
   return {
     /** Repairs the open discrepancies of these kinds, asking Alipay first; `left`: call it again. Safe to repeat. */
     repairBill({

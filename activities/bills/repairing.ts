@@ -14,14 +14,12 @@ import type { DiscrepancyKind, KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import type { QueryAnswer } from '../alipay/gateway';
 import { handOver } from '../closing';
+import type { ActivityDependencies } from '../dependencies';
 import { soon, wasAsked } from '../follow-up/dependencies';
 import { inLanes } from '../follow-up/in-lanes';
-import type { RefundDependencies } from '../refunds';
 import { follow, storeProof } from '../refunds';
 import { tellRefunds } from '../refund-workflow';
 import { revivePayment, tellRowMoved } from '../payment-workflow';
-
-export type RepairDependencies = RefundDependencies;
 
 /** So many are begun in one call at most. */
 const BATCH = 2_000;
@@ -36,7 +34,7 @@ const IN_BACKGROUND = { background: true } as const;
  * @throws AlipayError down, misconfigured
  */
 export async function repairBill(
-  deps: RepairDependencies,
+  deps: ActivityDependencies,
   bill: Bill,
   kinds: readonly DiscrepancyKind[],
 ): Promise<KindReport> {
@@ -58,7 +56,7 @@ export async function repairBill(
   return { ...report, left: report.left || isUndelivered };
 }
 
-function repair(deps: RepairDependencies, bill: Bill, discrepancy: Discrepancy): Promise<boolean> {
+function repair(deps: ActivityDependencies, bill: Bill, discrepancy: Discrepancy): Promise<boolean> {
   switch (discrepancy.kind) {
     case 'payment-unrecorded':
     case 'payment-late':
@@ -82,7 +80,7 @@ function repair(deps: RepairDependencies, bill: Bill, discrepancy: Discrepancy):
 }
 
 /** Evidence for the payment's own workflow; false where Alipay's answer says nothing of a payment. */
-async function confirm(deps: RepairDependencies, { outTradeNo }: Discrepancy): Promise<boolean> {
+async function confirm(deps: ActivityDependencies, { outTradeNo }: Discrepancy): Promise<boolean> {
   const payment = await requirePayment(deps, outTradeNo);
   const answer = await deps.alipay.of(payment).query(outTradeNo, IN_BACKGROUND);
   if (!provesPayment(answer)) return false;
@@ -93,7 +91,7 @@ async function confirm(deps: RepairDependencies, { outTradeNo }: Discrepancy): P
 const provesPayment = ({ answer, paidAt }: QueryAnswer): boolean => answer === 'paid' || paidAt !== null;
 
 /** Only the refund query proves its number and amount. If the refund was requested here, its run is told. */
-async function proveRefund(deps: RepairDependencies, discrepancy: Discrepancy): Promise<boolean> {
+async function proveRefund(deps: ActivityDependencies, discrepancy: Discrepancy): Promise<boolean> {
   const { outTradeNo, outRequestNo, billAmount: amount } = discrepancy;
   const payment = await requirePayment(deps, outTradeNo);
   // Its payment comes first: the order service hears of refunds only of what it knows to be paid.
@@ -110,7 +108,7 @@ async function proveRefund(deps: RepairDependencies, discrepancy: Discrepancy): 
 
 /** Finds out whose a payment is that is not here: Alipay knows which trades our applications have begun. */
 async function identify(
-  { db, alipay }: RepairDependencies,
+  { db, alipay }: ActivityDependencies,
   bill: Bill,
   { outTradeNo }: Discrepancy,
 ): Promise<boolean> {
@@ -128,7 +126,7 @@ async function identify(
 
 /** It stays open until a person has dealt with it: `unmatched resolve`. */
 async function keep(
-  db: RepairDependencies['db'],
+  db: ActivityDependencies['db'],
   bill: Bill,
   outTradeNo: string,
   { content, signed }: QueryAnswer,
@@ -140,7 +138,7 @@ async function keep(
 
 /** A person decides. Where Alipay's fresh answer differs from the row too, that is recorded first, and says more. */
 async function review(
-  deps: RepairDependencies,
+  deps: ActivityDependencies,
   { date }: Bill,
   { outTradeNo }: Discrepancy,
   reason: BillReason,
@@ -156,7 +154,7 @@ async function review(
   return false;
 }
 
-async function requirePayment({ db }: RepairDependencies, outTradeNo: string): Promise<Payment> {
+async function requirePayment({ db }: ActivityDependencies, outTradeNo: string): Promise<Payment> {
   const payment = await findPayment(db, outTradeNo);
   if (!payment) throw unknownPayment(outTradeNo);
   return payment;

@@ -15,21 +15,17 @@ import type {
 import { CLOSE_ORDER_TIMEOUT_MS } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import type { AlipayGateway } from '../alipay/gateway';
-import type { AlipayGateways } from '../alipay/gateways';
+import type { ActivityDependencies } from '../dependencies';
 import { keepProgress } from '../heartbeat';
 import { PROBE_OUT_TRADE_NO } from './at-alipay';
-import type { CloseRequest, ClosingDependencies, OrderOutcome } from './close-safely';
+import type { CloseRequest, OrderOutcome } from './close-safely';
 import { closeSafely } from './close-safely';
 
 export function createExpiryActivities({
   db,
   closeMarginMs,
   alipay,
-}: {
-  db: Database;
-  closeMarginMs: number;
-  alipay: AlipayGateways;
-}): Pick<PaymentsQueueActivities, 'findExpiredOrders'> {
+}: ActivityDependencies): Pick<PaymentsQueueActivities, 'findExpiredOrders'> {
   return {
     findExpiredOrders: ({ after, limit }) =>
       findExpiredOrders(db, { after, limit, timerGraceMs: 2 * closeMarginMs, merchants: alipay.ids }),
@@ -40,7 +36,7 @@ type ClosingActivities = Pick<AlipayQueueActivities, 'closeExpiredOrders' | 'can
 
 /** `orderTimeoutMs`: tests do not wait for so long. */
 export function createClosingActivities(
-  deps: ClosingDependencies,
+  deps: ActivityDependencies,
   { orderTimeoutMs = CLOSE_ORDER_TIMEOUT_MS }: { orderTimeoutMs?: number } = {},
 ): ClosingActivities {
   const withinItsTime = timeout(orderTimeoutMs, TimeoutStrategy.Aggressive);

@@ -1,5 +1,4 @@
 import { Context } from '@temporalio/activity';
-import type { Logger } from 'pino';
 import { closeOrderWithPayments, unknownOrder } from '../../db/ledger';
 import { findOrderToClose, holdOrder } from '../../db/orders';
 import type { HoldReason, OrderToClose, PaymentToClose } from '../../db/orders';
@@ -8,20 +7,11 @@ import { PaymentError } from '../../workflows/errors';
 import { paymentWorkflowId } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import type { AlipayGateways } from '../alipay/gateways';
-import type { Metrics } from '../metrics';
-import type { OrderDependencies } from '../orders';
+import type { ActivityDependencies } from '../dependencies';
 import { tellOrder } from '../orders';
 import { tellRowMoved } from '../payment-workflow';
 import type { Open, Settlement } from './at-alipay';
 import { askAlipay, closeAtAlipay, handOver } from './at-alipay';
-
-export interface ClosingDependencies extends OrderDependencies {
-  alipay: AlipayGateways;
-  log: Logger;
-  metrics: Metrics;
-  /** `SLOW_CHECKS`, ms after checkout. */
-  slowChecksMs: readonly number[];
-}
 
 /**
  * What became of one order.
@@ -71,7 +61,7 @@ const SIBLINGS_AT_ONCE = 10;
  *
  * @throws PaymentError ORDER_UNKNOWN
  */
-export async function closeSafely(deps: ClosingDependencies, request: CloseRequest): Promise<OrderOutcome> {
+export async function closeSafely(deps: ActivityDependencies, request: CloseRequest): Promise<OrderOutcome> {
   const { orderId, actor, reason, beforeExpiry = false, despiteOpenPages = false, dryRun = false } = request;
   const order = await findOrderToClose(deps.db, orderId);
   if (!order) throw unknownOrder(orderId);
@@ -125,7 +115,7 @@ const recheckOf = (verdict: Verdict | undefined): number | null =>
 
 /** All first questions come before any trade is closed. One verdict for each payment, in order. */
 async function judge(
-  deps: ClosingDependencies,
+  deps: ActivityDependencies,
   { expired, isPaused }: OrderToClose,
   payments: PaymentToClose[],
   { despiteOpenPages, dryRun }: { despiteOpenPages: boolean; dryRun: boolean },
@@ -154,7 +144,7 @@ async function judge(
 const CLOSABLE = { kind: 'closable', recheckInMs: null } as const;
 
 async function verdictOn(
-  deps: ClosingDependencies,
+  deps: ActivityDependencies,
   payment: PaymentToClose,
   question: () => Promise<Settlement | Open>,
   dryRun: boolean,
@@ -213,7 +203,7 @@ function rankOf(doubt: Doubt): number {
 }
 
 /** What could not be asked is left to the next sweep, without a pause. */
-async function hold({ db }: ClosingDependencies, orderId: string, doubt: Doubt): Promise<void> {
+async function hold({ db }: ActivityDependencies, orderId: string, doubt: Doubt): Promise<void> {
   switch (doubt.kind) {
     case 'rescued':
       return holdOrder(db, orderId, 'recording');
@@ -226,7 +216,7 @@ async function hold({ db }: ClosingDependencies, orderId: string, doubt: Doubt):
 }
 
 /** Runs that may still be watching the order's payments hear that nothing is left to watch. */
-async function tellRuns({ temporal, log }: ClosingDependencies, order: OrderToClose): Promise<void> {
+async function tellRuns({ temporal, log }: ActivityDependencies, order: OrderToClose): Promise<void> {
   const caller = Context.current().info.workflowExecution?.workflowId;
   const watched = order.payments.filter(
     ({ status, nextCheckAt, outTradeNo }) =>

@@ -1,28 +1,11 @@
-import type { Logger } from 'pino';
-import type { LedgerDependencies } from '../../db/refund-brake';
 import type { AlipayError } from '../alipay/errors';
-import type { AlipayGateways } from '../alipay/gateways';
-import type { OrderDependencies } from '../orders';
-
-/** What the follow-up reaches, and the settings that it needs. */
-export interface FollowUpDependencies extends OrderDependencies, LedgerDependencies {
-  alipay: AlipayGateways;
-  log: Logger;
-  /** `PAYMENT_CHECKS`. */
-  checks: number;
-  /** `PAYMENT_CHECK_INTERVAL`, ms. */
-  intervalMs: number;
-  /** `SLOW_CHECKS`, ms after checkout. */
-  slowChecksMs: readonly number[];
-  /** `EVIDENCE_RETENTION`, ms; undefined: evidence is kept. */
-  evidenceRetentionMs?: number | undefined;
-}
+import type { ActivityDependencies } from '../dependencies';
 
 const TEMPORAL_DEADLINE_MS = 5_000;
 
 /** A few calls of Temporal, which end after 5 s whatever happens. */
 export const soon = <T>(
-  { temporal }: Pick<FollowUpDependencies, 'temporal'>,
+  { temporal }: Pick<ActivityDependencies, 'temporal'>,
   call: () => Promise<T>,
 ): Promise<T> => temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, call);
 

@@ -1,5 +1,5 @@
 /** What is due by the rows alone, each kind in its own activity: none keeps another from being done. */
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { createLeftoverActivities } from './leftovers';
 import { createRecheckActivities } from './rechecks';
 import { createRefundFollowUp } from './refunds';
@@ -9,10 +9,8 @@ import { createTellActivities } from './undelivered';
 import { createWakeActivities } from './unrecorded';
 import { createWatchActivities } from './unwatched';
 
-export type { FollowUpDependencies } from './dependencies';
-
 /** The kinds that reach Postgres and Temporal only. */
-export const createFollowUpActivities = (deps: FollowUpDependencies) => ({
+export const createFollowUpActivities = (deps: ActivityDependencies) => ({
   ...createTellActivities(deps),
   ...createWakeActivities(deps),
   ...createWatchActivities(deps),
@@ -21,7 +19,7 @@ export const createFollowUpActivities = (deps: FollowUpDependencies) => ({
 });
 
 /** The kinds that ask Alipay. */
-export const createAskingFollowUpActivities = (deps: FollowUpDependencies) => ({
+export const createAskingFollowUpActivities = (deps: ActivityDependencies) => ({
   ...createSlowCheckActivities(deps),
   ...createLeftoverActivities(deps),
   ...createRecheckActivities(deps),

@@ -4,7 +4,7 @@ import { closeLeftover } from '../../db/ledger';
 import type { KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import { askAlipay, closeAtAlipay, handOver } from '../closing';
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { ASK_AGAIN_MS, wasAsked } from './dependencies';
 import { inLanesByMerchant } from './in-lanes';
 
@@ -22,7 +22,7 @@ function pauseOf(
   return isThere ? UNKNOWN_AGAIN_MS : Math.max(remainingMs, 0);
 }
 
-export function createLeftoverActivities(deps: FollowUpDependencies) {
+export function createLeftoverActivities(deps: ActivityDependencies) {
   const { db, alipay, log } = deps;
 
   async function close(payment: LeftoverPayment): Promise<boolean> {

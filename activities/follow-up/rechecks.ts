@@ -3,14 +3,14 @@ import { findRechecks, planPageCheck, setRecheck } from '../../db/due';
 import type { KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import { RECHECK_AFTER_MS, handOver } from '../closing';
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { ASK_AGAIN_MS, IN_BACKGROUND, wasAsked } from './dependencies';
 import { inLanesByMerchant } from './in-lanes';
 
 /** It bounds how many checkouts a second a shop may have: each payment that nobody came for is queried a day later. */
 const BATCH = 1_000;
 
-export function createRecheckActivities(deps: FollowUpDependencies) {
+export function createRecheckActivities(deps: ActivityDependencies) {
   const { db, alipay, log, slowChecksMs } = deps;
 
   async function recheck(payment: ClosablePayment): Promise<boolean> {

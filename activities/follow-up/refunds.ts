@@ -3,7 +3,7 @@ import { claimRefund, findStandingRefunds } from '../../db/due';
 import { refundWorkflowId } from '../../workflows/messages';
 import type { KindReport } from '../../workflows/messages';
 import { startRefund } from '../refund-workflow';
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { soon } from './dependencies';
 import { inLanes } from './in-lanes';
 import { StuckRuns } from './stuck-runs';
@@ -13,7 +13,7 @@ const BATCH = 1_000;
 /** A refund that needs a new run again and again has something that a person should look at. */
 const ALERT_FROM = 3;
 
-export function createRefundFollowUp(deps: FollowUpDependencies) {
+export function createRefundFollowUp(deps: ActivityDependencies) {
   const { db, temporal, log } = deps;
 
   async function start(runs: StuckRuns, refund: DueRefund): Promise<boolean> {

@@ -3,13 +3,13 @@ import { findSlowChecks, planSlowCheck } from '../../db/due';
 import type { KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import { handOver } from '../closing';
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { IN_BACKGROUND, wasAsked } from './dependencies';
 import { inLanesByMerchant } from './in-lanes';
 
 const BATCH = 2_000;
 
-export function createSlowCheckActivities(deps: FollowUpDependencies) {
+export function createSlowCheckActivities(deps: ActivityDependencies) {
   const { db, alipay, log, slowChecksMs } = deps;
 
   /** A turn is used up once Alipay was asked, whatever came of it; what could not be asked keeps it. */

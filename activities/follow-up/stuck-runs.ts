@@ -1,6 +1,6 @@
 import type { RunState } from '../payment-runs';
 import { PaymentRuns } from '../payment-runs';
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { soon } from './dependencies';
 
 /** How many runs one kind of a follow-up ends at most: if all runs of a build are stuck, they must not restart all at once. */
@@ -11,7 +11,7 @@ export class StuckRuns {
   readonly #runs: PaymentRuns;
   #ended = 0;
 
-  constructor(private readonly deps: FollowUpDependencies) {
+  constructor(private readonly deps: ActivityDependencies) {
     this.#runs = new PaymentRuns(deps.temporal);
   }
 

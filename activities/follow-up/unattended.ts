@@ -5,14 +5,14 @@ import { paymentWorkflowId } from '../../workflows/messages';
 import type { KindReport } from '../../workflows/messages';
 import { revivePayment, tellRowMoved } from '../payment-workflow';
 import { startRefunds } from '../refund-workflow';
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { soon } from './dependencies';
 import { inLanes } from './in-lanes';
 import { StuckRuns } from './stuck-runs';
 
 const BATCH = 1_000;
 
-export function createAttendActivities(deps: FollowUpDependencies) {
+export function createAttendActivities(deps: ActivityDependencies) {
   const { db, temporal, log } = deps;
 
   async function attend(runs: StuckRuns, payment: UnattendedPayment): Promise<boolean> {

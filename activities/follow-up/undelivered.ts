@@ -1,12 +1,12 @@
 import { claimUndelivered, findUndeliveredOrders } from '../../db/due';
 import type { KindReport } from '../../workflows/messages';
 import { logUndelivered, needsPerson, tellFromOutbox } from '../orders';
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { inLanes } from './in-lanes';
 
 const BATCH = 1_000;
 
-export function createTellActivities(deps: FollowUpDependencies) {
+export function createTellActivities(deps: ActivityDependencies) {
   const { db, log, receiver } = deps;
 
   async function tell(orderId: string): Promise<boolean> {

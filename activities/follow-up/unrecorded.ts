@@ -5,7 +5,7 @@ import { pruneUnmatched } from '../../db/unmatched-notifications';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { KindReport } from '../../workflows/messages';
 import { wakePayment } from '../payment-workflow';
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { soon } from './dependencies';
 import { inLanes } from './in-lanes';
 import { StuckRuns } from './stuck-runs';
@@ -18,7 +18,7 @@ const LOOK_FROM = 3;
 /** Evidence that is not recorded after so many wakings, half an hour, is poison: a person has to look at it. */
 const ALERT_FROM = 5;
 
-export function createWakeActivities(deps: FollowUpDependencies) {
+export function createWakeActivities(deps: ActivityDependencies) {
   const { db, temporal, log, evidenceRetentionMs } = deps;
 
   async function wake(runs: StuckRuns, payment: UnrecordedPayment): Promise<boolean> {

@@ -3,7 +3,7 @@ import { claimUnwatched, findUnwatched, postponeUnwatched } from '../../db/due';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { ConfirmPaymentInput, KindReport } from '../../workflows/messages';
 import { revivePayment } from '../payment-workflow';
-import type { FollowUpDependencies } from './dependencies';
+import type { ActivityDependencies } from '../dependencies';
 import { soon } from './dependencies';
 import { inLanes } from './in-lanes';
 import { StuckRuns } from './stuck-runs';
@@ -14,7 +14,7 @@ const BATCH = 1_000;
 /** A payment that needs a new run again and again has something that a person should look at. */
 const ALERT_FROM = 3;
 
-export function createWatchActivities(deps: FollowUpDependencies) {
+export function createWatchActivities(deps: ActivityDependencies) {
   const { db, temporal, log } = deps;
 
   async function watch(runs: StuckRuns, payment: UnwatchedPayment): Promise<boolean> {
@@ -49,7 +49,7 @@ export function createWatchActivities(deps: FollowUpDependencies) {
 
 /** The check that is overdue is made at once: its time is Postgres', since a worker's clock may be ahead of Temporal's. */
 function remainingChecks(
-  { checks, intervalMs }: FollowUpDependencies,
+  { checks, intervalMs }: ActivityDependencies,
   { outTradeNo, checks: checksMade, nextCheckAt, closeBy, expiresAt }: UnwatchedPayment,
 ): ConfirmPaymentInput {
   return {
