@@ -162,6 +162,10 @@ export async function updatePayment(
   );
 }
 
+/** A few calls of Temporal, which end after 5 s whatever happens. */
+export const soon = <T>(temporal: Client, call: () => Promise<T>): Promise<T> =>
+  temporal.withDeadline(Date.now() + 5_000, call);
+
 /** One call of Temporal ends after this. */
 const SIGNAL_DEADLINE_MS = 2_000;
 

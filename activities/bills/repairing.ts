@@ -15,11 +15,11 @@ import { AlipayError } from '../alipay/errors';
 import type { QueryAnswer } from '../alipay/gateway';
 import { handOver } from '../closing';
 import type { ActivityDependencies } from '../dependencies';
-import { soon, wasAsked } from '../follow-up/dependencies';
+import { wasAsked } from '../follow-up/asking';
 import { inLanes } from '../follow-up/in-lanes';
 import { follow, storeProof } from '../refunds';
 import { tellRefunds } from '../refund-workflow';
-import { revivePayment, tellRowMoved } from '../payment-workflow';
+import { revivePayment, soon, tellRowMoved } from '../payment-workflow';
 
 /** So many are begun in one call at most. */
 const BATCH = 2_000;
@@ -148,7 +148,7 @@ async function review(
   const answer = await alipay.of(payment).query(outTradeNo, IN_BACKGROUND);
   if (provesPayment(answer)) await handOver(deps, payment, answer, 'bill');
   if (await reviewByBill(db, outTradeNo, { date, reason })) {
-    await soon(deps, () => revivePayment(temporal, payment));
+    await soon(temporal, () => revivePayment(temporal, payment));
     await tellRowMoved(temporal, outTradeNo);
   }
   return false;

@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Database } from '../../db/connect';
 import type { AlipayGateway, QueryAnswer } from '../alipay/gateway';
 import type { PaymentIdentity } from '../payment-workflow';
-import { wakePayment } from '../payment-workflow';
+import { soon, wakePayment } from '../payment-workflow';
 import type { AskedBy } from '../payments';
 import { storeAnswer } from '../payments';
 
@@ -11,9 +11,6 @@ export const RECHECK_AFTER_MS = 25 * 3_600_000;
 
 /** An `out_trade_no` that no payment ever has: any verified answer about it means that the gateway is up. */
 export const PROBE_OUT_TRADE_NO = 'durable_alipay_probe';
-
-/** One call of Temporal ends after this. */
-const TEMPORAL_DEADLINE_MS = 5_000;
 
 /** What Alipay says of a payment that is to be closed. */
 export type Settlement =
@@ -94,7 +91,5 @@ export async function handOver(
   askedBy: AskedBy,
 ): Promise<void> {
   const eventId = await storeAnswer(db, payment.outTradeNo, askedBy, answer);
-  await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
-    wakePayment(temporal, payment, eventId),
-  );
+  await soon(temporal, () => wakePayment(temporal, payment, eventId));
 }

@@ -99,9 +99,9 @@ exports.BREAKS = {
     rule: 'money is found soon',
     edits: [
       {
-        file: 'activities/follow-up/slow-checks.ts',
-        from: 'const due = await findSlowChecks(db, { merchants: alipay.reachableIds, limit: BATCH });',
-        to: 'const due: DuePayment[] = await findSlowChecks(db, { merchants: [], limit: 0 });',
+        file: 'activities/follow-up/index.ts',
+        from: "each('slowChecks', 2_000, findSlowChecks, askSlowly)",
+        to: "each('slowChecks', 2_000, (db) => findSlowChecks(db, { merchants: [], limit: 0 }), askSlowly)",
       },
     ],
   },
