@@ -27,8 +27,7 @@ export function createQueryActivities({ db, alipay, log }: ActivityDependencies)
      * PAYMENT_UNKNOWN.
      */
     async queryAlipay({ outTradeNo, check, nextCheckInMs }: QueryAlipayInput): Promise<Queried> {
-      const payment = await findPayment(db, outTradeNo);
-      if (!payment) throw unknownPayment(outTradeNo);
+      const payment = await requirePayment(db, outTradeNo);
       if (tookMoney(payment)) return knownAs(payment);
       const gateway = alipay.of(payment);
       // A query that uses up no check leaves the plan of the next checks unchanged.
@@ -53,6 +52,13 @@ export function createQueryActivities({ db, alipay, log }: ActivityDependencies)
       return { answer, ...(tradeNo !== null && { tradeNo }), ...(totalAmount !== null && { totalAmount }) };
     },
   };
+}
+
+/** @throws PaymentError PAYMENT_UNKNOWN */
+export async function requirePayment(db: Database, outTradeNo: string): Promise<Payment> {
+  const payment = await findPayment(db, outTradeNo);
+  if (!payment) throw unknownPayment(outTradeNo);
+  return payment;
 }
 
 /** Unless that is certain not to be so: no connection was made, the circuit is open, or the quota is used up. */

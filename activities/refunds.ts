@@ -3,10 +3,9 @@ import type { Database } from '../db/connect';
 import type { EvidenceWords } from '../db/evidence';
 import { storeEvidence } from '../db/evidence';
 import type { RefundEnd, RefundRecorded } from '../db/ledger';
-import { endRefund, readRecorded, recordUnproven, requireRefund, unknownPayment } from '../db/ledger';
+import { endRefund, readRecorded, recordUnproven, requireRefund } from '../db/ledger';
 import { toFen } from '../db/money';
 import type { Payment } from '../db/payments';
-import { findPayment } from '../db/payments';
 import type { Refund, SendingNote } from '../db/refunds';
 import {
   endTurn,
@@ -25,7 +24,7 @@ import { toFailure } from './failures';
 import type { AlipayGateway, RefundAnswer } from './alipay/gateway';
 import type { SignedBody } from './alipay/signed-body';
 import { tellOrder } from './orders';
-import { storeAnswer, wasAsked } from './payments';
+import { requirePayment, storeAnswer, wasAsked } from './payments';
 import { tellRowMoved } from './payment-workflow';
 import { startRefunds } from './refund-workflow';
 
@@ -85,8 +84,7 @@ export function createRefundActivities(deps: ActivityDependencies) {
     async refundAtAlipay({ outTradeNo, outRequestNo }: RefundPaymentInput): Promise<RefundState> {
       const refund = await requireRefund(db, { outTradeNo, outRequestNo });
       if (refund.status !== 'REQUESTED') return follow(deps, { refund, refunds: [], changed: false });
-      const payment = await findPayment(db, outTradeNo);
-      if (!payment) throw unknownPayment(outTradeNo);
+      const payment = await requirePayment(db, outTradeNo);
       const gateway = alipay.of(payment);
       // Longer than the longest pause between tries that the workflow makes by itself.
       await noteAlive(db, refund, 600_000);

@@ -15,7 +15,6 @@ import {
   recordReview,
   refusedReview,
   requireRefund,
-  unknownPayment,
 } from '../db/ledger';
 import type { Payment } from '../db/payments';
 import { findPayment } from '../db/payments';
@@ -27,7 +26,7 @@ import { amountToRefund } from '../db/rules';
 import { RECHECK_AFTER_MS } from './closing';
 import type { ActivityDependencies } from './dependencies';
 import { counted } from './metrics';
-import { isEvidence, storeAnswer } from './payments';
+import { isEvidence, requirePayment, storeAnswer } from './payments';
 import type { AlipayGateway } from './alipay/gateway';
 import { tellRefunds } from './refund-workflow';
 import { follow, provenAmount } from './refunds';
@@ -46,8 +45,7 @@ export function createReviewActivities(deps: ActivityDependencies) {
     async resolveReview(decision: ResolveReview & { outTradeNo: string }): Promise<Decided> {
       const { outTradeNo, to } = decision;
       assertReference(decision);
-      const payment = await findPayment(db, outTradeNo);
-      if (!payment) throw unknownPayment(outTradeNo);
+      const payment = await requirePayment(db, outTradeNo);
       if (isDecided(payment, to)) return readRecorded(db, outTradeNo);
       assertDecidable(payment, decision);
       const gateway = alipay.of(payment);
@@ -76,8 +74,7 @@ export function createReviewActivities(deps: ActivityDependencies) {
       const { outTradeNo, to, actor, reason } = decision;
       const refund = await requireRefund(db, decision);
       if (refund.status === to) return follow(deps, { refund, refunds: [], changed: false });
-      const payment = await findPayment(db, outTradeNo);
-      if (!payment) throw unknownPayment(outTradeNo);
+      const payment = await requirePayment(db, outTradeNo);
       const gateway = alipay.of(payment);
       const agreed = isWithdrawal(refund, to)
         ? {}

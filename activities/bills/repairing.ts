@@ -3,10 +3,8 @@ import { markForeign } from '../../db/bill-lines';
 import type { Discrepancy } from '../../db/discrepancies';
 import { findToRepair, noteTried } from '../../db/discrepancies';
 import type { BillReason } from '../../db/ledger';
-import { recordBilledRefund, reviewByBill, unknownPayment } from '../../db/ledger';
+import { recordBilledRefund, reviewByBill } from '../../db/ledger';
 import { listMerchantIdsOf, sellerOf } from '../../db/merchants';
-import type { Payment } from '../../db/payments';
-import { findPayment } from '../../db/payments';
 import { REVIEW_REASONS, tookMoney } from '../../db/rules';
 import { keepUnmatched } from '../../db/unmatched-notifications';
 import { PaymentError } from '../../workflows/errors';
@@ -17,6 +15,7 @@ import { handOver } from '../closing';
 import type { ActivityDependencies } from '../dependencies';
 import { wasAsked } from '../follow-up/asking';
 import { inLanes } from '../follow-up/in-lanes';
+import { requirePayment } from '../payments';
 import { follow, storeProof } from '../refunds';
 import { tellRefunds } from '../refund-workflow';
 import { revivePayment, soon, tellRowMoved } from '../payment-workflow';
@@ -81,7 +80,7 @@ function repair(deps: ActivityDependencies, bill: Bill, discrepancy: Discrepancy
 
 /** Evidence for the payment's own workflow; false where Alipay's answer says nothing of a payment. */
 async function confirm(deps: ActivityDependencies, { outTradeNo }: Discrepancy): Promise<boolean> {
-  const payment = await requirePayment(deps, outTradeNo);
+  const payment = await requirePayment(deps.db, outTradeNo);
   const answer = await deps.alipay.of(payment).query(outTradeNo, IN_BACKGROUND);
   if (!provesPayment(answer)) return false;
   await handOver(deps, payment, answer, 'bill');
@@ -93,7 +92,7 @@ const provesPayment = ({ answer, paidAt }: QueryAnswer): boolean => answer === '
 /** Only the refund query proves its number and amount. If the refund was requested here, its run is told. */
 async function proveRefund(deps: ActivityDependencies, discrepancy: Discrepancy): Promise<boolean> {
   const { outTradeNo, outRequestNo, billAmount: amount } = discrepancy;
-  const payment = await requirePayment(deps, outTradeNo);
+  const payment = await requirePayment(deps.db, outTradeNo);
   // Its payment comes first: the order service hears of refunds only of what it knows to be paid.
   if (!tookMoney(payment)) return false;
   const gateway = deps.alipay.of(payment);
@@ -144,7 +143,7 @@ async function review(
   reason: BillReason,
 ): Promise<boolean> {
   const { db, alipay, temporal } = deps;
-  const payment = await requirePayment(deps, outTradeNo);
+  const payment = await requirePayment(deps.db, outTradeNo);
   const answer = await alipay.of(payment).query(outTradeNo, IN_BACKGROUND);
   if (provesPayment(answer)) await handOver(deps, payment, answer, 'bill');
   if (await reviewByBill(db, outTradeNo, { date, reason })) {
@@ -152,10 +151,4 @@ async function review(
     await tellRowMoved(temporal, outTradeNo);
   }
   return false;
-}
-
-async function requirePayment({ db }: ActivityDependencies, outTradeNo: string): Promise<Payment> {
-  const payment = await findPayment(db, outTradeNo);
-  if (!payment) throw unknownPayment(outTradeNo);
-  return payment;
 }
