@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
+import { BrokenCircuitError } from 'cockatiel';
 import { Webhook as Signer } from 'standardwebhooks';
 import type { PaymentResult } from '../workflows/messages';
 import type { Circuit } from './alipay/breaker';
-import { Breaker, CircuitOpen } from './alipay/breaker';
+import { Breaker } from './alipay/breaker';
 import type { HttpAnswer } from './alipay/transport';
 import { DeadlineExceeded, NotSent, Transport } from './alipay/transport';
 import type { Metrics } from './metrics';
@@ -67,7 +68,7 @@ export class Webhook implements ResultReceiver {
       await this.#breaker.run(() => this.#send(message));
       over('taken');
     } catch (error) {
-      if (error instanceof CircuitOpen) throw this.#notTried();
+      if (error instanceof BrokenCircuitError) throw this.#notTried();
       if (error instanceof NotTaken) over(error.code);
       throw error;
     }

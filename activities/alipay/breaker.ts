@@ -1,4 +1,4 @@
-import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
+import { CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { AlipayError } from './errors';
 
 /**
@@ -6,11 +6,6 @@ import { AlipayError } from './errors';
  * long an answer counts as a sign that this process has a network.
  */
 const BREAKER = { failures: 10, pauseMs: 10_000, vouchesMs: 60_000 };
-
-/** The call was not made: too many calls have failed in a row. */
-export class CircuitOpen extends Error {
-  override readonly name = 'CircuitOpen';
-}
 
 /** What others may know of a circuit, for example to take less work while it is open. */
 export interface Circuit {
@@ -32,7 +27,8 @@ export interface GatewayCircuit extends Circuit {
 /** Refuses calls while what they reach fails: the gateway, by an {@link AlipayError} that is an outage, or another thing. */
 export class Breaker implements GatewayCircuit {
   readonly #policy;
-  #probeAt: number | undefined;
+  /** Epoch ms; see {@link Circuit}. */
+  probeAt: number | undefined;
   #answeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(isOutage = (error: unknown): boolean => error instanceof AlipayError && error.outage) {
@@ -41,7 +37,7 @@ export class Breaker implements GatewayCircuit {
       breaker: new ConsecutiveBreaker(BREAKER.failures),
     });
     this.#policy.onStateChange((state) => {
-      this.#probeAt = state === CircuitState.Open ? Date.now() + BREAKER.pauseMs : undefined;
+      this.probeAt = state === CircuitState.Open ? Date.now() + BREAKER.pauseMs : undefined;
     });
     this.#policy.onSuccess(() => {
       this.#answeredAt = Date.now();
@@ -56,10 +52,6 @@ export class Breaker implements GatewayCircuit {
     return this.#policy.state !== CircuitState.Closed;
   }
 
-  get probeAt(): number | undefined {
-    return this.#probeAt;
-  }
-
   get hasJustAnswered(): boolean {
     return !this.isOpen && Date.now() - this.#answeredAt < BREAKER.vouchesMs;
   }
@@ -67,13 +59,9 @@ export class Breaker implements GatewayCircuit {
   /**
    * Makes the call unless the circuit is open.
    *
-   * @throws CircuitOpen, and what `make` throws
+   * @throws BrokenCircuitError, and what `make` throws
    */
-  async run<T>(make: () => Promise<T>): Promise<T> {
-    try {
-      return await this.#policy.execute(make);
-    } catch (error) {
-      throw error instanceof BrokenCircuitError ? new CircuitOpen() : error;
-    }
+  run<T>(make: () => Promise<T>): Promise<T> {
+    return this.#policy.execute(make);
   }
 }

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Span } from '@opentelemetry/api';
 import { SpanKind } from '@opentelemetry/api';
 import type { AlipaySdk } from 'alipay-sdk';
+import { BrokenCircuitError } from 'cockatiel';
 import { OUT_TRADE_NO_ATTRIBUTE, inSpan } from '../spans';
 import type { VerifiedAnswer } from './answer';
 import { readAnswer } from './answer';
-import { Breaker, CircuitOpen } from './breaker';
+import { Breaker } from './breaker';
 import type { AlipayErrorKind } from './errors';
 import { AlipayError } from './errors';
 import type { AlipayKeys } from './key';
@@ -46,27 +46,19 @@ const DEFAULT_MAX_WAIT_MS = 30_000;
 /** Makes calls: each waits for its slot, goes through the circuit breaker, is sent once, and verified. */
 export class AlipayCaller {
   readonly circuit = new Breaker();
-  readonly #sdk: AlipaySdk;
-  readonly #keys: AlipayKeys;
   readonly #transport: Transport;
-  readonly #common: Readonly<Record<string, string>>;
-  readonly #acquireSlot: AcquireSlot;
-  readonly #observe: ObserveCall;
 
-  constructor(parts: {
-    sdk: AlipaySdk;
-    keys: AlipayKeys;
-    timeoutMs: number;
-    common: Readonly<Record<string, string>>;
-    acquireSlot: AcquireSlot;
-    observe: ObserveCall;
-  }) {
-    this.#sdk = parts.sdk;
-    this.#keys = parts.keys;
+  constructor(
+    private readonly parts: {
+      sdk: AlipaySdk;
+      keys: AlipayKeys;
+      timeoutMs: number;
+      common: Readonly<Record<string, string>>;
+      acquireSlot: AcquireSlot;
+      observe: ObserveCall;
+    },
+  ) {
     this.#transport = new Transport(parts.timeoutMs);
-    this.#common = parts.common;
-    this.#acquireSlot = parts.acquireSlot;
-    this.#observe = parts.observe;
   }
 
   /**
@@ -81,9 +73,10 @@ export class AlipayCaller {
     // Outside of the breaker, too: what it throws says nothing about the gateway.
     if (options.beforeSending) await options.beforeSending();
     try {
-      return await this.circuit.run(() => this.#observed(request));
+      return await this.circuit.run(() => this.#ask(request));
     } catch (error) {
-      if (error instanceof CircuitOpen) throw this.#notAsked('down', 'too many calls have failed', request);
+      if (error instanceof BrokenCircuitError)
+        throw this.#notAsked('down', 'too many calls have failed', request);
       throw error;
     }
   }
@@ -94,56 +87,44 @@ export class AlipayCaller {
   ): Promise<void> {
     const lines: QuotaLine[] = background ? ['background', 'main'] : ['main'];
     for (const line of lines) {
-      const waitMs = await this.#acquireSlot(line, maxWaitMs);
+      const waitMs = await this.parts.acquireSlot(line, maxWaitMs);
       if (waitMs === undefined) throw this.#notAsked('no-quota', 'the quota is used up', request);
       if (waitMs > 0) await sleep(waitMs);
     }
   }
 
   #notAsked(kind: 'down' | 'no-quota', why: string, { method, outTradeNo }: AlipayRequest): AlipayError {
-    this.#observe({ method, outcome: kind, code: '', ms: 0 });
+    this.parts.observe({ method, outcome: kind, code: '', ms: 0 });
     return new AlipayError(kind, `not asked: ${why}`, { method, outTradeNo });
   }
 
-  async #observed(request: AlipayRequest): Promise<VerifiedAnswer> {
-    const startedAt = performance.now();
-    const over = (outcome: 'answered' | AlipayErrorKind, code = ''): void =>
-      this.#observe({
-        method: request.method,
-        outcome,
-        code,
-        ms: Math.round(performance.now() - startedAt),
-      });
-    try {
-      const answer = await this.#traced(request);
-      over('answered', answer.node['sub_code'] ?? answer.node['code']);
-      return answer;
-    } catch (error) {
-      if (error instanceof AlipayError) over(error.kind, error.subCode ?? error.code);
-      throw error;
-    }
-  }
-
   /** The span tells method, payment, outcome and codes: never what was sent or answered. */
-  #traced(request: AlipayRequest): Promise<VerifiedAnswer> {
-    const attributes = { [OUT_TRADE_NO_ATTRIBUTE]: request.outTradeNo, 'http.request.method': 'POST' };
-    return inSpan(request.method, { kind: SpanKind.CLIENT, attributes }, async (span) => {
+  #ask(request: AlipayRequest): Promise<VerifiedAnswer> {
+    const { method, outTradeNo } = request;
+    const startedAt = performance.now();
+    const attributes = { [OUT_TRADE_NO_ATTRIBUTE]: outTradeNo, 'http.request.method': 'POST' };
+    return inSpan(method, { kind: SpanKind.CLIENT, attributes }, async (span) => {
+      const over = (outcome: 'answered' | AlipayErrorKind, code?: string, subCode?: string): void => {
+        span.setAttributes({ 'alipay.outcome': outcome, 'alipay.code': code, 'alipay.sub_code': subCode });
+        const ms = Math.round(performance.now() - startedAt);
+        this.parts.observe({ method, outcome, code: subCode ?? code ?? '', ms });
+      };
       try {
         const answered = await this.#post(request);
         span.setAttribute('http.response.status_code', answered.status);
-        const answer = readAnswer(this.#keys, bodyOf(answered, request), request);
-        noteOutcome(span, 'answered', answer.node['code'], answer.node['sub_code']);
+        const answer = readAnswer(this.parts.keys, bodyOf(answered, request), request);
+        over('answered', answer.node['code'], answer.node['sub_code']);
         return answer;
       } catch (error) {
-        if (error instanceof AlipayError) noteOutcome(span, error.kind, error.code, error.subCode);
+        if (error instanceof AlipayError) over(error.kind, error.code, error.subCode);
         throw error;
       }
     });
   }
 
   async #post(request: AlipayRequest): Promise<HttpAnswer> {
-    const common = { ...request.common, ...this.#common };
-    const { url, form } = signedPost(this.#sdk, { ...request, common });
+    const common = { ...request.common, ...this.parts.common };
+    const { url, form } = signedPost(this.parts.sdk, { ...request, common });
     try {
       return await this.#transport.post(url, form);
     } catch (error) {
@@ -172,15 +153,4 @@ function reasonOf(cause: unknown): string {
   if (cause instanceof DeadlineExceeded) return ' in time';
   const { code } = (cause ?? {}) as { code?: unknown };
   return typeof code === 'string' && /^\w{1,64}$/.test(code) ? ` (${code})` : '';
-}
-
-function noteOutcome(
-  span: Span,
-  outcome: 'answered' | AlipayErrorKind,
-  code: string | undefined,
-  subCode: string | undefined,
-): void {
-  span.setAttribute('alipay.outcome', outcome);
-  if (code !== undefined) span.setAttribute('alipay.code', code);
-  if (subCode !== undefined) span.setAttribute('alipay.sub_code', subCode);
 }
