@@ -13,8 +13,9 @@ import { dayInBeijing } from './beijing';
 import { failureType, fieldsOf, isLike, requireInput } from './failures';
 import { reconciliationInWords } from './in-words';
 import type {
-  BillReport,
+  BillOfMerchant,
   BillState,
+  ComparedBill,
   DiscrepancyKind,
   ReconcileBillInput,
   ReconcileBillsInput,
@@ -85,7 +86,7 @@ export async function reconcileBills(input: ReconcileBillsInput): Promise<string
 
 /** One seller's, the oldest first: around midnight a payment may stand in the bill of the day before. */
 async function reconcileInTurn(
-  bills: readonly (Bill & { sellerId: string })[],
+  bills: readonly (BillOfMerchant & { sellerId: string })[],
   { repair }: ReconcileBillsInput,
 ): Promise<string[]> {
   const done: string[] = [];
@@ -117,13 +118,9 @@ const NO_BILL = {
   because: 'BILL_NOT_READY: Alipay has no bill of this day, yet or at all. The Schedule asks again.',
 } as const;
 
-type Compared = BillState & { report: BillReport };
-
-type Bill = Pick<ReconcileBillInput, 'merchant' | 'date'>;
-
 /** Fetches the bill; undefined once it is loaded. */
 async function whyNotLoaded(
-  bill: Bill,
+  bill: BillOfMerchant,
 ): Promise<{ status: 'NO_BILL' | 'FAILED'; because: string } | undefined> {
   try {
     return (await fetchOnce.fetchBill(bill)) ? undefined : NO_BILL;
@@ -139,7 +136,7 @@ async function whyNotLoaded(
 }
 
 /** Returns how many discrepancies should be gone. What cannot be done now is left to the next reconciliation. */
-async function repairAll(bill: Bill, kinds: readonly DiscrepancyKind[]): Promise<number> {
+async function repairAll(bill: BillOfMerchant, kinds: readonly DiscrepancyKind[]): Promise<number> {
   let done = 0;
   for (let call = 0; call < MOST_REPAIRS; call += 1) {
     try {
@@ -154,7 +151,7 @@ async function repairAll(bill: Bill, kinds: readonly DiscrepancyKind[]): Promise
   return done;
 }
 
-async function compareAgain(bill: Bill, expected: number): Promise<Compared> {
+async function compareAgain(bill: BillOfMerchant, expected: number): Promise<ComparedBill> {
   let compared = await compareWhole.compareBill(bill);
   for (const pause of PAUSES_MS) {
     if (compared.report.open <= expected) break;

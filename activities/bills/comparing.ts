@@ -1,7 +1,7 @@
 import type { OwnBill } from '../../db/discrepancies';
 import { sellerOf } from '../../db/merchants';
 import { compareBill, findDueBills, noteNoBill } from '../../db/reconciliations';
-import type { BillOfMerchant, BillReport, BillState } from '../../workflows/messages';
+import type { BillOfMerchant, BillState, ComparedBill } from '../../workflows/messages';
 import type { ActivityDependencies } from '../dependencies';
 
 type Dependencies = Pick<ActivityDependencies, 'db' | 'log' | 'alipay' | 'billPrefixes'>;
@@ -20,7 +20,7 @@ export function createBillActivities({ db, log, alipay, billPrefixes: prefixes }
     },
 
     /** Compares a loaded bill with the tables, in SQL, and writes the report. Safe to repeat. */
-    async compareBill(input: BillOfMerchant): Promise<BillState & { report: BillReport }> {
+    async compareBill(input: BillOfMerchant): Promise<ComparedBill> {
       const { sellerId, date, isOwn } = billOf(input);
       const report = await compareBill(db, { sellerId, date, isOwn, prefixes });
       return { sellerId, date, status: 'COMPARED', because: null, report };

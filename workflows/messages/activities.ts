@@ -1,6 +1,6 @@
 /** The activities' signatures, by queue: activities implement them, workflows proxy them. */
 import type { AuditBooksInput, AuditReport } from './audit';
-import type { BillOfMerchant, BillReport, BillState, DiscrepancyKind } from './bill';
+import type { BillOfMerchant, BillState, ComparedBill, DiscrepancyKind } from './bill';
 import type { KindReport } from './follow-up';
 import type { CloseOrderInput, ClosedOrder, PaymentResult, Told } from './order';
 import type { Decided, Queried, QueryAlipayInput, Recorded, ResolveReview } from './payment';
@@ -33,7 +33,7 @@ export interface PaymentsQueueActivities {
   /** Bills of the last days that are still to be compared, the oldest first. */
   findDueBills(): Promise<(BillOfMerchant & { sellerId: string })[]>;
   /** Compares a loaded bill with the tables, in SQL, and writes the report. */
-  compareBill(input: BillOfMerchant): Promise<BillState & { report: BillReport }>;
+  compareBill(input: BillOfMerchant): Promise<ComparedBill>;
   /** Notes that there is no bill, or that it cannot be used, and why. */
   noteNoBill(input: BillOfMerchant & { status: 'NO_BILL' | 'FAILED'; because: string }): Promise<BillState>;
   /** Follow-up: refunds that stand still get their run again. */

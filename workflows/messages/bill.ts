@@ -42,11 +42,15 @@ export const BILL_REPAIRS = {
 
 export type BillRepair = keyof typeof BILL_REPAIRS;
 
-export interface ReconcileBillInput {
+/** A seller's bill, and the merchant by which Alipay is asked for it. */
+export interface BillOfMerchant {
   /** `appId/sellerId`. A bill is a seller's, whatever its applications. */
   merchant: string;
   /** `yyyy-MM-dd`, a day in Beijing. */
   date: string;
+}
+
+export interface ReconcileBillInput extends BillOfMerchant {
   /** False: it only tells what it would do. */
   execute: boolean;
   /** What it may act on. Default `all`. */
@@ -98,13 +102,12 @@ export interface BillState {
   report: BillReport | null;
 }
 
+/** Of a bill that was compared. */
+export interface ComparedBill extends BillState {
+  report: BillReport;
+}
+
 /** The result of `reconcileBill`. */
 export interface Reconciliation extends BillState {
   executed: boolean;
-}
-
-/** A seller's bill, and the merchant by which Alipay is asked for it. */
-export interface BillOfMerchant {
-  merchant: string;
-  date: string;
 }
