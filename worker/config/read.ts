@@ -44,26 +44,13 @@ export type Config = Omit<Groups, 'merchants'> & {
 const TABLE = Object.entries<Variable>(VARIABLES);
 
 /** One variable, as the documentation lists it. */
-export interface EnvironmentVariable {
-  name: string;
-  group: Variable['group'];
-  default?: string;
-  required: boolean;
-  secret: boolean;
-  /** `NAME_FILE` may name a file that holds the value. */
-  orFile: boolean;
-  meaning: string;
-}
+export type EnvironmentVariable = Variable & { name: string; required: boolean };
 
 /** All variables, in the order in which a person meets them: for docs/settings.md and the CLI's help. */
 export const ENVIRONMENT: readonly EnvironmentVariable[] = TABLE.map(([name, variable]) => ({
+  ...variable,
   name,
-  group: variable.group,
-  default: variable.default,
   required: isRequired(variable),
-  secret: variable.secret ?? false,
-  orFile: variable.orFile ?? false,
-  meaning: variable.meaning,
 }));
 
 /** Checks across variables. Each runs only if the variables in `of` are valid. */
