@@ -1,4 +1,4 @@
-import type { Client, ScheduleOptions } from '@temporalio/client';
+import type { Client, ScheduleOptions, ScheduleOptionsAction } from '@temporalio/client';
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
 import { PaymentError } from '../workflows/errors';
 import type { BillRepair, ReconcileBillsInput, SweepInput } from '../workflows/messages';
@@ -42,78 +42,71 @@ const AUDIT_DETAILS =
   'Checks the tables against the rules of the ledger: every yuan that Alipay took is explained, and nothing contradicts ' +
   'anything else. It changes no payment. What it finds: `durable-alipay audit`.';
 
-/** One run at a time; and after an outage one, not a thousand. */
-const POLICIES = { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1 minute' } as const;
+/** A Schedule that starts a workflow on queue `payments`, one run at a time; and after an outage one, not a thousand. */
+const schedule = (
+  scheduleId: string,
+  spec: ScheduleOptions['spec'],
+  action: Omit<ScheduleOptionsAction, 'type' | 'workflowId' | 'taskQueue'>,
+  catchupWindow: '1 minute' | '1 day' = '1 minute',
+): ScheduleOptions => ({
+  scheduleId,
+  spec,
+  action: { type: 'startWorkflow', workflowId: scheduleId, taskQueue: TASK_QUEUES.payments, ...action },
+  policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow },
+});
 
 /** For the Web UI and for the server: every Schedule that this application has. */
-function schedulesBy({ cron, parallel, billRepair = 'safe' }: SweepSettings): ScheduleOptions[] {
-  return [
+const schedulesBy = ({ cron, parallel, billRepair = 'safe' }: SweepSettings): ScheduleOptions[] => [
+  schedule(
+    SWEEP_SCHEDULE_ID,
+    { cronExpressions: [cron] },
     {
-      scheduleId: SWEEP_SCHEDULE_ID,
-      spec: { cronExpressions: [cron] },
-      action: {
-        type: 'startWorkflow',
-        workflowType: WORKFLOWS.sweepExpiredOrders,
-        workflowId: SWEEP_SCHEDULE_ID,
-        taskQueue: TASK_QUEUES.payments,
-        args: [{ parallel, pageSize: SWEEP_PAGE_SIZE } satisfies SweepInput],
-        // A run that is stuck would otherwise keep every later one away.
-        workflowRunTimeout: '2 hours',
-        staticSummary: 'Close the orders that stayed unpaid',
-        staticDetails: SWEEP_DETAILS,
-      },
-      policies: POLICIES,
+      workflowType: WORKFLOWS.sweepExpiredOrders,
+      args: [{ parallel, pageSize: SWEEP_PAGE_SIZE } satisfies SweepInput],
+      // A run that is stuck would otherwise keep every later one away.
+      workflowRunTimeout: '2 hours',
+      staticSummary: 'Close the orders that stayed unpaid',
+      staticDetails: SWEEP_DETAILS,
     },
+  ),
+  schedule(
+    FOLLOW_UP_SCHEDULE_ID,
+    { cronExpressions: ['0/30 * * * * * *'] },
     {
-      scheduleId: FOLLOW_UP_SCHEDULE_ID,
-      spec: { cronExpressions: ['0/30 * * * * * *'] },
-      action: {
-        type: 'startWorkflow',
-        workflowType: WORKFLOWS.followUp,
-        workflowId: FOLLOW_UP_SCHEDULE_ID,
-        taskQueue: TASK_QUEUES.payments,
-        args: [{}],
-        workflowRunTimeout: '5 minutes',
-        staticSummary: 'Do what is due by the rows alone',
-        staticDetails: FOLLOW_UP_DETAILS,
-      },
-      policies: POLICIES,
+      workflowType: WORKFLOWS.followUp,
+      args: [{}],
+      workflowRunTimeout: '5 minutes',
+      staticSummary: 'Do what is due by the rows alone',
+      staticDetails: FOLLOW_UP_DETAILS,
     },
+  ),
+  schedule(
+    RECONCILE_SCHEDULE_ID,
+    // Alipay's bill of yesterday comes from 9:00 on. Until it is there, it is asked for again each hour.
+    { cronExpressions: ['0 0 10-22 * * * *'], timezone: 'Asia/Shanghai' },
     {
-      scheduleId: RECONCILE_SCHEDULE_ID,
-      // Alipay's bill of yesterday comes from 9:00 on. Until it is there, it is asked for again each hour.
-      spec: { cronExpressions: ['0 0 10-22 * * * *'], timezone: 'Asia/Shanghai' },
-      action: {
-        type: 'startWorkflow',
-        workflowType: WORKFLOWS.reconcileBills,
-        workflowId: RECONCILE_SCHEDULE_ID,
-        taskQueue: TASK_QUEUES.payments,
-        args: [{ repair: billRepair } satisfies ReconcileBillsInput],
-        // It waits for each bill's run, which may take as long.
-        workflowRunTimeout: '6 hours',
-        staticSummary: "Compare Alipay's bills with the tables",
-        staticDetails: RECONCILE_DETAILS,
-      },
-      policies: { ...POLICIES, catchupWindow: '1 day' },
+      workflowType: WORKFLOWS.reconcileBills,
+      args: [{ repair: billRepair } satisfies ReconcileBillsInput],
+      // It waits for each bill's run, which may take as long.
+      workflowRunTimeout: '6 hours',
+      staticSummary: "Compare Alipay's bills with the tables",
+      staticDetails: RECONCILE_DETAILS,
     },
+    '1 day',
+  ),
+  schedule(
+    AUDIT_SCHEDULE_ID,
+    // Beside the hour, when other things start.
+    { cronExpressions: ['0 7 * * * * *'] },
     {
-      scheduleId: AUDIT_SCHEDULE_ID,
-      // Beside the hour, when other things start.
-      spec: { cronExpressions: ['0 7 * * * * *'] },
-      action: {
-        type: 'startWorkflow',
-        workflowType: WORKFLOWS.auditBooks,
-        workflowId: AUDIT_SCHEDULE_ID,
-        taskQueue: TASK_QUEUES.payments,
-        args: [{}],
-        workflowRunTimeout: '50 minutes',
-        staticSummary: 'Hold the tables against the rules of the ledger',
-        staticDetails: AUDIT_DETAILS,
-      },
-      policies: POLICIES,
+      workflowType: WORKFLOWS.auditBooks,
+      args: [{}],
+      workflowRunTimeout: '50 minutes',
+      staticSummary: 'Hold the tables against the rules of the ledger',
+      staticDetails: AUDIT_DETAILS,
     },
-  ];
-}
+  ),
+];
 
 /**
  * Creates the Schedules, and brings existing ones up to date; a pause stays. With `keepExisting` these stay as they are: an
