@@ -1,18 +1,17 @@
 import { defineSignal, log, proxyActivities, proxyLocalActivities, setHandler } from '@temporalio/workflow';
-import { locallyOrUntilDone } from './effects';
 import { fieldsOf, isLike, requireInput } from './failures';
 import type { FulfillOrderInput, OrderServiceQueueActivities, PaymentResult } from './messages';
 import { SIGNALS, TASK_QUEUES } from './messages';
+import { firstLocally } from './proxies';
 
-const locally = proxyLocalActivities<OrderServiceQueueActivities>({
-  startToCloseTimeout: '1s',
-  retry: { maximumAttempts: 1 },
-});
-const untilDone = proxyActivities<OrderServiceQueueActivities>({
-  taskQueue: TASK_QUEUES.orderService,
-  startToCloseTimeout: '15s',
-  retry: { initialInterval: '1s', maximumInterval: '1 minute' },
-});
+const locallyOrUntilDone = firstLocally<OrderServiceQueueActivities>(
+  proxyLocalActivities({ startToCloseTimeout: '1s', retry: { maximumAttempts: 1 } }),
+  proxyActivities({
+    taskQueue: TASK_QUEUES.orderService,
+    startToCloseTimeout: '15s',
+    retry: { initialInterval: '1s', maximumInterval: '1 minute' },
+  }),
+);
 
 const paymentResultSignal = defineSignal<[PaymentResult]>(SIGNALS.paymentResult);
 
@@ -34,11 +33,7 @@ export async function fulfillOrder(input: FulfillOrderInput): Promise<{ orderId:
   let acted = 0;
   for (let message = inbox.shift(); message; message = inbox.shift()) {
     const result = message;
-    const first = await locallyOrUntilDone(
-      () => locally.actOnResult(result),
-      () => untilDone.actOnResult(result),
-    );
-    if (first) acted += 1;
+    if (await locallyOrUntilDone((on) => on.actOnResult(result))) acted += 1;
   }
   return { orderId, acted };
 }

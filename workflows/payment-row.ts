@@ -1,7 +1,6 @@
 import { workflowInfo } from '@temporalio/workflow';
-import { locallyOrUntilDone } from './effects';
-import type { Recorded, StoredPaymentStatus } from './messages';
-import { locally, untilDone } from './proxies';
+import type { PaymentsQueueActivities, Recorded, StoredPaymentStatus } from './messages';
+import { locallyOrUntilDone, untilDone } from './proxies';
 
 /**
  * What a run knows about its payment's row, and what it does to it: one thing at a time, because only the loop calls it.
@@ -28,19 +27,15 @@ export class PaymentRow {
   hasEvidence = false;
   /** Whether it says, or may say, something that this run does not know. */
   hasMoved: boolean;
-  #isKnown: boolean;
+  isKnown: boolean;
 
   /** `isKnown`: a checkout has just made or found it UNPAID, so it need not be read. */
   constructor(facts: { outTradeNo: string; isKnown: boolean; mayBeLocal: boolean; onChange: () => void }) {
     this.#outTradeNo = facts.outTradeNo;
     this.#mayBeLocal = facts.mayBeLocal;
     this.#onChange = facts.onChange;
-    this.#isKnown = facts.isKnown;
+    this.isKnown = facts.isKnown;
     this.hasMoved = !facts.isKnown;
-  }
-
-  get isKnown(): boolean {
-    return this.#isKnown;
   }
 
   get isOpen(): boolean {
@@ -75,39 +70,21 @@ export class PaymentRow {
   /** Records what Alipay said and is not recorded yet, and tells the order service. */
   async recordAndTell(): Promise<void> {
     this.hasEvidence = false;
-    const where = { outTradeNo: this.#outTradeNo };
-    this.adopt(
-      await this.#do(
-        () => locally.recordAndTell(where),
-        () => untilDone.recordAndTell(where),
-      ),
-    );
+    this.adopt(await this.#do((on) => on.recordAndTell({ outTradeNo: this.#outTradeNo })));
   }
 
   async read(): Promise<void> {
     this.hasMoved = false;
-    const where = { outTradeNo: this.#outTradeNo };
-    this.adopt(
-      await this.#do(
-        () => locally.readPayment(where),
-        () => untilDone.readPayment(where),
-      ),
-    );
+    this.adopt(await this.#do((on) => on.readPayment({ outTradeNo: this.#outTradeNo })));
   }
 
   /** Says in it when the next check is due; null: this run makes no more. */
   async planCheck(inMs: number | null): Promise<void> {
-    const plan = { outTradeNo: this.#outTradeNo, inMs };
-    this.adopt(
-      await this.#do(
-        () => locally.planCheck(plan),
-        () => untilDone.planCheck(plan),
-      ),
-    );
+    this.adopt(await this.#do((on) => on.planCheck({ outTradeNo: this.#outTradeNo, inMs })));
   }
 
   adopt({ status, reviewReason, orderId, undelivered }: Recorded): void {
-    this.#isKnown = true;
+    this.isKnown = true;
     this.status = status;
     this.reviewReason = reviewReason;
     this.orderId = orderId;
@@ -115,8 +92,8 @@ export class PaymentRow {
     this.#onChange();
   }
 
-  #do<T>(local: () => Promise<T>, normal: () => Promise<T>): Promise<T> {
+  #do(call: (on: PaymentsQueueActivities) => Promise<Recorded>): Promise<Recorded> {
     const isLocal = this.#mayBeLocal && !this.isUpdating && workflowInfo().historyLength !== this.#updatedAt;
-    return isLocal ? locallyOrUntilDone(local, normal) : normal();
+    return isLocal ? locallyOrUntilDone(call) : call(untilDone);
   }
 }

@@ -1,5 +1,6 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { ErrorCode } from './errors';
+import { isFinal } from './failures';
 import type { AlipayQueueActivities, PaymentsQueueActivities, PostActivities } from './messages';
 import { POST_PAUSE_MS, TASK_QUEUES, chunkTimeoutMs } from './messages';
 
@@ -15,7 +16,7 @@ const final = (...codes: ErrorCode[]): string[] => codes;
  * A read or an idempotent write of Postgres, and telling the order service: inside a workflow task that happens anyway,
  * tried once. It stays within 80 % of WORKFLOW_TASK_TIMEOUT_MS: from there on the SDK asks the server for more time.
  */
-export const locally = proxyLocalActivities<PaymentsQueueActivities>({
+const locally = proxyLocalActivities<PaymentsQueueActivities>({
   startToCloseTimeout: '2500ms',
   retry: { maximumAttempts: 1 },
 });
@@ -26,6 +27,21 @@ export const untilDone = proxyActivities<PaymentsQueueActivities>({
   startToCloseTimeout: '15s',
   retry: { initialInterval: '1s', maximumInterval: '1 minute' },
 });
+
+/** Calls an activity locally, and where that does not work, as a normal one. */
+export const firstLocally =
+  <A>(local: A, normal: A) =>
+  async <T>(call: (activities: A) => Promise<T>): Promise<T> => {
+    try {
+      return await call(local);
+    } catch (error) {
+      if (isFinal(error)) throw error;
+      return call(normal);
+    }
+  };
+
+/** {@link locally}, else {@link untilDone}. */
+export const locallyOrUntilDone = firstLocally<PaymentsQueueActivities>(locally, untilDone);
 
 /** The order service may be told later by the follow-up, so this ends. */
 export const tellForAMinute = proxyActivities<PaymentsQueueActivities>({
