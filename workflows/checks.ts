@@ -7,45 +7,32 @@ const LONGEST_POSTPONEMENT = 5;
 
 /** The checks of one run: how many there are, how many were made, and when the next one is due. */
 export class Checks {
-  #allowed: number;
-  #made: number;
+  allowed: number;
+  made: number;
   #intervalMs: number;
   #nextAt: number;
   #postponements = 0;
-  /** When the order expires: from then on the sweep looks after it. */
-  readonly #expiresAt: number;
+  /** When the order expires, epoch ms: from then on the sweep looks after it. Infinity where the run does not know it. */
+  readonly expiresAt: number;
 
   constructor({ checks, checksMade, intervalMs, firstCheckAt, deadline }: ConfirmPaymentInput) {
-    this.#allowed = checks;
+    this.allowed = checks;
     // Starters in other languages send null or an empty text for what is left out.
-    this.#made = checksMade || 0;
+    this.made = checksMade || 0;
     this.#intervalMs = intervalMs || 0;
-    this.#expiresAt = deadline ? Date.parse(deadline) : Infinity;
+    this.expiresAt = deadline ? Date.parse(deadline) : Infinity;
     // From the checkout on, not from when a worker first took it up.
     this.#nextAt = firstCheckAt
       ? Date.parse(firstCheckAt)
       : workflowInfo().startTime.getTime() + this.#intervalMs;
   }
 
-  get allowed(): number {
-    return this.#allowed;
-  }
-
-  get made(): number {
-    return this.#made;
-  }
-
   get remain(): boolean {
-    return this.#made < this.#allowed;
+    return this.made < this.allowed;
   }
 
   get isPostponed(): boolean {
     return this.#postponements > 0;
-  }
-
-  /** Epoch ms; Infinity where the run does not know it. */
-  get expiresAt(): number {
-    return this.#expiresAt;
   }
 
   /** ISO 8601. */
@@ -60,12 +47,12 @@ export class Checks {
 
   /** Milliseconds from check number `check` to the one after it; null: it is the last. */
   afterCheck(check: number): number | null {
-    return check < this.#allowed ? this.#intervalMs : null;
+    return check < this.allowed ? this.#intervalMs : null;
   }
 
   /** Check number `check` was made. */
   count(check: number): void {
-    this.#made = check;
+    this.made = check;
     this.#postponements = 0;
     this.#nextAt = Date.now() + this.#intervalMs;
   }
@@ -78,15 +65,15 @@ export class Checks {
     const pauseMs = this.#intervalMs * Math.min(2 ** this.#postponements, LONGEST_POSTPONEMENT);
     this.#postponements += 1;
     this.#nextAt = Date.now() + pauseMs;
-    if (this.#nextAt > this.#expiresAt) this.#allowed = this.#made;
+    if (this.#nextAt > this.expiresAt) this.allowed = this.made;
     return this.remain ? pauseMs : null;
   }
 
   /** The buyer is at the cashier again: a new round, unless checks remain. True where it begins. */
   startOver(checkout: CheckedOut): boolean {
     if (this.remain || !isCheckout(checkout)) return false;
-    this.#allowed = checkout.checks;
-    this.#made = 0;
+    this.allowed = checkout.checks;
+    this.made = 0;
     this.#intervalMs = checkout.intervalMs;
     this.#nextAt = Date.now() + checkout.intervalMs;
     return true;
@@ -95,8 +82,8 @@ export class Checks {
   /** The input of a run that goes on with them. */
   asInput(): Required<Pick<ConfirmPaymentInput, 'checks' | 'checksMade' | 'intervalMs' | 'firstCheckAt'>> {
     return {
-      checks: this.#allowed,
-      checksMade: this.#made,
+      checks: this.allowed,
+      checksMade: this.made,
       intervalMs: this.#intervalMs,
       firstCheckAt: this.nextAt,
     };

@@ -1,5 +1,6 @@
 import { fieldsOf, isCount, isLike, requireInput } from './failures';
-import type { CheckedOut, ConfirmPaymentInput, ResolveReview, ReviewOutcome } from './messages';
+import type { CheckedOut, ConfirmPaymentInput, ResolveReview } from './messages';
+import { REVIEW_OUTCOMES } from './messages';
 
 /** Beyond it lie times that no Date can hold. */
 const LONGEST_INTERVAL_MS = 365 * 24 * 3_600_000;
@@ -29,20 +30,12 @@ export function isCheckout(sent: CheckedOut): boolean {
   return isCount(checks, 1) && isInterval(intervalMs);
 }
 
-const OUTCOMES: Record<ReviewOutcome, true> = {
-  PAID: true,
-  REFUNDING: true,
-  REFUNDED: true,
-  CLOSED: true,
-  REVIEW: true,
-};
-
 /** @throws ApplicationFailure INVALID_INPUT */
 export function assertDecision(decision: ResolveReview): void {
   const { to, actor, reason, outside, because } = fieldsOf(decision);
   requireInput(
-    typeof to === 'string' && Object.hasOwn(OUTCOMES, to),
-    `to: one of ${Object.keys(OUTCOMES).join(', ')}`,
+    (REVIEW_OUTCOMES as readonly unknown[]).includes(to),
+    `to: one of ${REVIEW_OUTCOMES.join(', ')}`,
   );
   requireInput(isLike(/\S/, actor), 'actor: who decides');
   requireInput(isLike(/\S/, reason), 'reason: why');

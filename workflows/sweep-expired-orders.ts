@@ -8,7 +8,6 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { locallyOrUntilDone } from './effects';
 import { failureType, fieldsOf, isCount, requireInput } from './failures';
 import { sweepInWords } from './in-words';
 import type {
@@ -22,7 +21,7 @@ import type {
 } from './messages';
 import { QUERIES, chunkTimeoutMs } from './messages';
 import { measureSweep } from './metrics';
-import { closeExpired, locally, untilDone } from './proxies';
+import { closeExpired, locallyOrUntilDone } from './proxies';
 
 /** One activity closes at most so many orders, so that no history grows with each single order. */
 const LARGEST_CHUNK = 10;
@@ -144,10 +143,7 @@ class Sweep {
     }
     const { parallel, pageSize } = this.#input;
     const where = { after: this.#after, limit: pageSize };
-    const page = await locallyOrUntilDone(
-      () => locally.findExpiredOrders(where),
-      () => untilDone.findExpiredOrders(where),
-    );
+    const page = await locallyOrUntilDone((on) => on.findExpiredOrders(where));
     this.#pages += 1;
     this.#areAllRead = page.length < pageSize;
     const size = Math.min(LARGEST_CHUNK, Math.ceil(page.length / parallel));
@@ -167,7 +163,9 @@ class Sweep {
       if (isCancellation(error)) throw error;
       const progress = progressIn(error);
       if (failureType(error) === 'ALIPAY_DOWN' && !(await this.#isAlipayUp())) {
-        this.#stopForGateway();
+        // A dead gateway is asked no more: the next sweep tries again.
+        this.#report.gatewayDown = true;
+        this.#stop = 'gateway-down';
         return progress;
       }
       return { ...progress, failed: [...progress.failed, ...orderIds.slice(progress.done)] };
@@ -178,12 +176,6 @@ class Sweep {
   async #isAlipayUp(): Promise<boolean> {
     if (this.#stop === 'gateway-down') return false;
     return (this.#probing ??= probe().finally(() => (this.#probing = undefined)));
-  }
-
-  /** A dead gateway is asked no more: the next sweep tries again. */
-  #stopForGateway(): void {
-    this.#report.gatewayDown = true;
-    this.#stop = 'gateway-down';
   }
 
   #note({ closed, rescued, held, failed }: ChunkReport): void {
