@@ -1,6 +1,6 @@
 import type { Audit } from '../db/audit';
 import { auditBooks } from '../db/audit';
-import type { AuditBooksInput, AuditReport } from '../workflows/messages';
+import type { AuditReport, PaymentsQueueActivities } from '../workflows/messages';
 import type { ActivityDependencies } from './dependencies';
 
 /** What an audit found, in figures: it may be in history. */
@@ -10,10 +10,12 @@ export function reportOf({ orders, found, yuan, seconds }: Audit): AuditReport {
   return { orders, violations: found.length, byCheck, yuan, seconds: Math.round(seconds * 1_000) / 1_000 };
 }
 
-export function createAuditActivities({ db, log }: ActivityDependencies) {
+export function createAuditActivities({
+  db,
+  log,
+}: ActivityDependencies): Pick<PaymentsQueueActivities, 'auditTables'> {
   return {
-    /** Holds the tables against the rules of the ledger, and writes down what it finds. Safe to repeat. */
-    async auditTables(options: AuditBooksInput): Promise<AuditReport> {
+    async auditTables(options) {
       const report = reportOf(await auditBooks(db, options));
       const { violations, byCheck, yuan } = report;
       if (violations > 0)

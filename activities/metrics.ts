@@ -1,7 +1,6 @@
 import type { MetricMeter } from '@temporalio/common';
 import { noopMetricMeter } from '@temporalio/common';
 import type { ObserveMerchantCall } from './alipay/gateway';
-import type { Recorded } from '../workflows/messages';
 import type { StoredPaymentStatus } from '../workflows/messages';
 
 /** What activities count. Names and labels are documented in docs/observability.md. */
@@ -16,12 +15,6 @@ export interface Metrics {
 
 /** A histogram of seconds; see `worker/telemetry.ts` for its buckets. */
 export const PAID_TO_TOLD = 'durable_alipay_paid_to_told';
-
-/** Counts what was recorded, where it changed anything; passes it on. */
-export function counted(metrics: Metrics, recorded: Recorded): Recorded {
-  if (recorded.changed) metrics.settled(recorded.status);
-  return recorded;
-}
 
 /** Counts on the SDK's own meter, so that one endpoint serves Temporal's metrics and ours. */
 export function createMetrics(meter: MetricMeter = noopMetricMeter): Metrics {

@@ -3,7 +3,11 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Logger } from 'pino';
 import { PaymentError } from '../workflows/errors';
-import type { PaymentResult, PostActivities, Told } from '../workflows/messages';
+import type {
+  OrderServiceQueueActivities,
+  PaymentsQueueActivities,
+  PostActivities,
+} from '../workflows/messages';
 import { POST_PAUSE_MS } from '../workflows/messages';
 import { postponeUndelivered } from '../db/due';
 import { logMessage } from '../db/order-log';
@@ -19,14 +23,11 @@ const OVERDUE_MS = 120_000;
 /** After this many failed attempts (about 15 minutes of follow-ups), a person must look at the order service. */
 const ALERT_FROM = 5;
 
-export function createOrderActivities(deps: ActivityDependencies) {
+export function createOrderActivities(
+  deps: ActivityDependencies,
+): Pick<PaymentsQueueActivities, 'tellOrderService'> {
   return {
-    /**
-     * Tells the order service all that it has not been told about one order. Safe to repeat.
-     *
-     * Fails with TEMPORAL_UNAVAILABLE where it is a workflow; a result that the shop does not take directly is `isLeft`.
-     */
-    async tellOrderService({ orderId }: { orderId: string }): Promise<Told> {
+    async tellOrderService({ orderId }) {
       try {
         const { told, busyMs } = await tellFromOutbox(deps, orderId);
         if (busyMs > 0) throw isBeingTold(orderId, busyMs);
@@ -43,13 +44,7 @@ export function createOrderActivities(deps: ActivityDependencies) {
 /** What a worker on queue `order-service` runs where the shop takes results directly. */
 export function createPostActivities(deps: ActivityDependencies): PostActivities {
   return {
-    /**
-     * Posts the results that the order service has not taken, oldest first. While this is retried, the follow-up leaves the
-     * order to it. Safe to repeat.
-     *
-     * Fails with ORDER_SERVICE_DOWN, ORDER_SERVICE_REFUSED, ORDER_SERVICE_GONE, ORDER_SERVICE_UNFIT.
-     */
-    async postResults({ orderId }): Promise<number> {
+    async postResults({ orderId }) {
       const { attempt } = Context.current().info;
       const pauseMs = Math.min(POST_PAUSE_MS.first * 2 ** (attempt - 1), POST_PAUSE_MS.longest);
       await postponeUndelivered(deps.db, orderId, pauseMs + OVERDUE_MS);
@@ -71,10 +66,9 @@ export function createPostActivities(deps: ActivityDependencies): PostActivities
 }
 
 /** The order service's side, which a shop replaces by its own. */
-export function createFulfillmentActivities({ db, log }: ActivityDependencies) {
+export function createFulfillmentActivities({ db, log }: ActivityDependencies): OrderServiceQueueActivities {
   return {
-    /** Acts on one message, once: false where that was done before. */
-    async actOnResult(message: PaymentResult): Promise<boolean> {
+    async actOnResult(message) {
       const first = await logMessage(db, message);
       const { messageId, orderId, outTradeNo, status } = message;
       log.info({ messageId, orderId, outTradeNo, status, repeated: !first }, 'payment result for order');

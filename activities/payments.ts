@@ -1,4 +1,4 @@
-import type { Queried, QueryAlipayInput, Recorded } from '../workflows/messages';
+import type { AlipayQueueActivities, PaymentsQueueActivities, Queried } from '../workflows/messages';
 import { noteAnswer, noteCheck } from '../db/checks';
 import type { Database } from '../db/connect';
 import { storeEvidence } from '../db/evidence';
@@ -16,17 +16,13 @@ import { tellOrder } from './orders';
 import { startRefunds } from './refund-workflow';
 
 /** What the handout calls `checkAlipayPayment`. */
-export function createQueryActivities({ db, alipay, log }: ActivityDependencies) {
+export function createQueryActivities({
+  db,
+  alipay,
+  log,
+}: ActivityDependencies): Pick<AlipayQueueActivities, 'queryAlipay'> {
   return {
-    /**
-     * Asks whether a payment was made: first our own table, then `alipay.trade.query` by `out_trade_no`. A check counts
-     * once Alipay was asked, whatever came of it; one that could not be asked uses up nothing. An unknown answer is a
-     * result. Safe to repeat.
-     *
-     * Fails with ALIPAY_DOWN or ALIPAY_BUSY (nothing was asked), ALIPAY_MISCONFIGURED, ALIPAY_REFUSED, MERCHANT_UNKNOWN,
-     * PAYMENT_UNKNOWN.
-     */
-    async queryAlipay({ outTradeNo, check, nextCheckInMs }: QueryAlipayInput): Promise<Queried> {
+    async queryAlipay({ outTradeNo, check, nextCheckInMs }) {
       const payment = await requirePayment(db, outTradeNo);
       if (tookMoney(payment)) return knownAs(payment);
       const gateway = alipay.of(payment);
@@ -107,16 +103,12 @@ export async function storeAnswer(
 }
 
 /** The writes that follow from what Alipay says. */
-export function createRecordActivities(deps: ActivityDependencies) {
+export function createRecordActivities(
+  deps: ActivityDependencies,
+): Pick<PaymentsQueueActivities, 'recordAndTell' | 'readPayment' | 'planCheck'> {
   const { db, metrics, latePaymentPolicy: policy, refundBrakeFen: brakeFen } = deps;
   return {
-    /**
-     * Records all evidence about a payment that is not recorded yet, then tells the order service what it has not been
-     * told. Failing to tell is `undelivered`, never an error; a refund that comes of it is started. Safe to repeat.
-     *
-     * Fails with PAYMENT_UNKNOWN.
-     */
-    async recordAndTell({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
+    async recordAndTell({ outTradeNo }) {
       const { recorded, moves, refunds, faults } = await recordEvidence(db, outTradeNo, {
         read: readEvidence,
         policy,
@@ -129,18 +121,9 @@ export function createRecordActivities(deps: ActivityDependencies) {
       return { ...recorded, undelivered: !(await tellOrder(deps, recorded.orderId)) };
     },
 
-    /** What the row says. Fails with PAYMENT_UNKNOWN. */
-    readPayment({ outTradeNo }: { outTradeNo: string }): Promise<Recorded> {
-      return readRecorded(db, outTradeNo);
-    },
+    readPayment: ({ outTradeNo }) => readRecorded(db, outTradeNo),
 
-    /**
-     * Notes in the row when the next check is due, or, with null, that this run makes no more; returns what the row says.
-     * Safe to repeat.
-     *
-     * Fails with PAYMENT_UNKNOWN.
-     */
-    async planCheck({ outTradeNo, inMs }: { outTradeNo: string; inMs: number | null }): Promise<Recorded> {
+    async planCheck({ outTradeNo, inMs }) {
       await noteCheck(db, outTradeNo, { check: 0, nextCheckInMs: inMs });
       return readRecorded(db, outTradeNo);
     },

@@ -17,7 +17,7 @@ import {
   takeTurn,
 } from '../db/refunds';
 import { REVIEW_REASONS, amountToRefund } from '../db/rules';
-import type { RefundPaymentInput, RefundState } from '../workflows/messages';
+import type { AlipayQueueActivities, RefundState } from '../workflows/messages';
 import { AlipayError } from './alipay/errors';
 import type { ActivityDependencies } from './dependencies';
 import { toFailure } from './failures';
@@ -68,20 +68,12 @@ const notNow = (subCode: string): Unproven => ({
 
 const ACTOR = 'refund';
 
-export function createRefundActivities(deps: ActivityDependencies) {
+export function createRefundActivities(
+  deps: ActivityDependencies,
+): Pick<AlipayQueueActivities, 'refundAtAlipay'> {
   const { db, alipay } = deps;
   return {
-    /**
-     * Asks for a refund that is REQUESTED, under its fixed number, and believes it only when proven: by the refund query of
-     * this number with this amount, or by `fund_change=Y` where nothing was given back before. What Alipay refuses is
-     * REFUSED; what it does not prove in the end, or does not answer for a day, goes to a person. One made in the merchant
-     * portal is only queried. Safe to repeat.
-     *
-     * Fails with ALIPAY_UNKNOWN, ALIPAY_BUSY (another refund of the trade has its turn; try again), REFUNDS_PAUSED (nothing new is
-     * sent, what was sent is proven; try again), REFUND_UNKNOWN, MERCHANT_UNKNOWN, TEMPORAL_UNAVAILABLE (its end is recorded, and
-     * told by the next try), and the failures of any call.
-     */
-    async refundAtAlipay({ outTradeNo, outRequestNo }: RefundPaymentInput): Promise<RefundState> {
+    async refundAtAlipay({ outTradeNo, outRequestNo }) {
       const refund = await requireRefund(db, { outTradeNo, outRequestNo });
       if (refund.status !== 'REQUESTED') return follow(deps, { refund, refunds: [], changed: false });
       const payment = await requirePayment(db, outTradeNo);

@@ -1,7 +1,6 @@
 import type {
-  Decided,
+  AlipayQueueActivities,
   RefundPaymentInput,
-  RefundState,
   ResolveRefund,
   ResolveReview,
 } from '../workflows/messages';
@@ -25,24 +24,17 @@ import { isDecided, isWithdrawal, judgeRefund } from '../db/review-rules';
 import { amountToRefund } from '../db/rules';
 import { RECHECK_AFTER_MS } from './closing';
 import type { ActivityDependencies } from './dependencies';
-import { counted } from './metrics';
 import { isEvidence, requirePayment, storeAnswer } from './payments';
 import type { AlipayGateway } from './alipay/gateway';
 import { tellRefunds } from './refund-workflow';
 import { follow, provenAmount } from './refunds';
 
-export function createReviewActivities(deps: ActivityDependencies) {
+export function createReviewActivities(
+  deps: ActivityDependencies,
+): Pick<AlipayQueueActivities, 'resolveReview' | 'resolveRefund'> {
   const { db, alipay, metrics } = deps;
   return {
-    /**
-     * Carries out a person's decision about a payment in review, or to refund one that is PAID, if what Alipay answers now
-     * agrees with it; or stops a refund, for which nothing is asked. Where the buyer could still pay what is to be CLOSED, the
-     * trade is closed first. Safe to repeat.
-     *
-     * Fails with REVIEW_REFUSED (the message says what contradicts it), INVALID_INPUT, PAYMENT_UNKNOWN, MERCHANT_UNKNOWN,
-     * and the failures of any call.
-     */
-    async resolveReview(decision: ResolveReview & { outTradeNo: string }): Promise<Decided> {
+    async resolveReview(decision) {
       const { outTradeNo, to } = decision;
       assertReference(decision);
       const payment = await requirePayment(db, outTradeNo);
@@ -59,18 +51,12 @@ export function createReviewActivities(deps: ActivityDependencies) {
       }
       if (recorded === 'close-first') throw refusedReview(decision, 'Alipay has not closed its trade');
       await tellRefunds(deps, await findRefundsOfPayment(db, outTradeNo));
+      if (recorded.changed) metrics.settled(recorded.status);
       const { answer } = consulted.fresh;
-      return { ...counted(metrics, recorded), ...(consulted !== NOTHING_ASKED && { answer }) };
+      return { ...recorded, ...(consulted !== NOTHING_ASKED && { answer }) };
     },
 
-    /**
-     * Carries out a person's decision about a refund in REVIEW, if what Alipay answers now agrees with it; or withdraws one of the
-     * shop's that was never sent, for which nothing is asked. Safe to repeat.
-     *
-     * Fails with REVIEW_REFUSED (the message says what contradicts it), REFUND_UNKNOWN, MERCHANT_UNKNOWN, and the failures of
-     * any call.
-     */
-    async resolveRefund(decision: ResolveRefund & RefundPaymentInput): Promise<RefundState> {
+    async resolveRefund(decision) {
       const { outTradeNo, to, actor, reason } = decision;
       const refund = await requireRefund(db, decision);
       if (refund.status === to) return follow(deps, { refund, refunds: [], changed: false });

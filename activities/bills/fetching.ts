@@ -5,17 +5,19 @@ import { Context } from '@temporalio/activity';
 import type { Bill } from '../../db/bill-lines';
 import { beginLoad, deleteLoad, insertLines, sealLoad } from '../../db/bill-lines';
 import { sellerOf } from '../../db/merchants';
-import type { BillOfMerchant, DiscrepancyKind, KindReport } from '../../workflows/messages';
+import type { AlipayQueueActivities } from '../../workflows/messages';
 import type { ActivityDependencies } from '../dependencies';
 import { openArchive } from './archive';
 import { downloadBill } from './download';
 import { checkSummary, readDetail } from './read-bill';
-import { repairBill } from './repairing';
 
 type Dependencies = Pick<ActivityDependencies, 'db' | 'alipay' | 'billOrigins'>;
 
-/** What asks Alipay. */
-export function createFetchActivities({ db, alipay, billOrigins }: Dependencies) {
+export function createFetchActivities({
+  db,
+  alipay,
+  billOrigins,
+}: Dependencies): Pick<AlipayQueueActivities, 'fetchBill'> {
   /** Only once every line is in the table, and all adds up, the lines count. */
   async function load(bill: Bill & { load: number }, path: string): Promise<void> {
     const { cancellationSignal } = Context.current();
@@ -34,13 +36,7 @@ export function createFetchActivities({ db, alipay, billOrigins }: Dependencies)
   }
 
   return {
-    /**
-     * Fetches a bill and loads it; its lines count once they are complete and add up. Safe to repeat: each attempt has lines
-     * of its own.
-     *
-     * False: there is none, yet or at all. Fails with BILL_UNREADABLE, BILL_NOT_TIED, CONFIG_INVALID, MERCHANT_UNKNOWN, and the failures of any call.
-     */
-    async fetchBill({ merchant, date }: BillOfMerchant): Promise<boolean> {
+    async fetchBill({ merchant, date }) {
       const gateway = alipay.of({ outTradeNo: `bill of ${date}`, merchant });
       const address = await gateway.billAddress(date);
       if (address === 'none') return false;
@@ -63,20 +59,6 @@ export function createFetchActivities({ db, alipay, billOrigins }: Dependencies)
       }
       await sealLoad(db, bill);
       return true;
-    },
-  };
-}
-
-/** What repairs what a comparison has found. */
-export function createRepairActivities(deps: ActivityDependencies) {
-  return {
-    /** Repairs the open discrepancies of these kinds, asking Alipay first; `left`: call it again. Safe to repeat. */
-    repairBill({
-      merchant,
-      date,
-      kinds,
-    }: BillOfMerchant & { kinds: readonly DiscrepancyKind[] }): Promise<KindReport> {
-      return repairBill(deps, { sellerId: sellerOf(merchant), date }, kinds);
     },
   };
 }

@@ -1,3 +1,4 @@
 /** The daily bill: fetched and loaded, compared in SQL, repaired by the usual paths. */
-export { createFetchActivities, createRepairActivities } from './fetching';
 export { createBillActivities } from './comparing';
+export { createFetchActivities } from './fetching';
+export { createRepairActivities } from './repairing';

@@ -8,7 +8,7 @@ import { listMerchantIdsOf, sellerOf } from '../../db/merchants';
 import { REVIEW_REASONS, tookMoney } from '../../db/rules';
 import { keepUnmatched } from '../../db/unmatched-notifications';
 import { PaymentError } from '../../workflows/errors';
-import type { DiscrepancyKind, KindReport } from '../../workflows/messages';
+import type { AlipayQueueActivities, DiscrepancyKind, KindReport } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import type { QueryAnswer } from '../alipay/gateway';
 import { handOver } from '../closing';
@@ -26,13 +26,21 @@ const BATCH = 2_000;
 /** Buyers who are at the cashier now come first. */
 const IN_BACKGROUND = { background: true } as const;
 
+export function createRepairActivities(
+  deps: ActivityDependencies,
+): Pick<AlipayQueueActivities, 'repairBill'> {
+  return {
+    repairBill: ({ merchant, date, kinds }) => repairAll(deps, { sellerId: sellerOf(merchant), date }, kinds),
+  };
+}
+
 /**
  * Repairs open discrepancies, each once per comparison. The bill is only a hint: Alipay is queried about each, and its answer is
  * recorded by the usual path. `done`: how many should be gone at the next comparison.
  *
  * @throws AlipayError down, misconfigured
  */
-export async function repairBill(
+async function repairAll(
   deps: ActivityDependencies,
   bill: Bill,
   kinds: readonly DiscrepancyKind[],

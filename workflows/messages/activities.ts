@@ -11,14 +11,20 @@ import type { ChunkReport, ExpiredOrder, SweepCursor } from './sweep';
 export interface PaymentsQueueActivities {
   /**
    * Records all evidence about a payment that is not recorded yet, then tells the order service what it has not been told.
-   * Failing to tell is `undelivered`, never an error. Fails with PAYMENT_UNKNOWN.
+   * Failing to tell is `undelivered`, never an error; a refund that comes of it is started. Fails with PAYMENT_UNKNOWN.
    */
   recordAndTell(input: { outTradeNo: string }): Promise<Recorded>;
   /** What the row says. Fails with PAYMENT_UNKNOWN. */
   readPayment(input: { outTradeNo: string }): Promise<Recorded>;
-  /** Notes in the row when the next check is due, or, with null, that this run makes no more; returns what the row says. */
+  /**
+   * Notes in the row when the next check is due, or, with null, that this run makes no more; returns what the row says. Fails with
+   * PAYMENT_UNKNOWN.
+   */
   planCheck(input: { outTradeNo: string; inMs: number | null }): Promise<Recorded>;
-  /** Tells the order service all that it has not been told about one order. */
+  /**
+   * Tells the order service all that it has not been told about one order. Fails with TEMPORAL_UNAVAILABLE where that is a
+   * workflow; a result that the shop does not take directly is `isLeft`.
+   */
   tellOrderService(input: { orderId: string }): Promise<Told>;
   /** One page of expired UNPAID orders that are due, oldest first, by Postgres' clock. */
   findExpiredOrders(input: { after: SweepCursor | null; limit: number }): Promise<ExpiredOrder[]>;
@@ -45,9 +51,9 @@ export interface PaymentsQueueActivities {
 /** What a worker on queue `alipay` runs: all that calls the gateway. All are safe to repeat. */
 export interface AlipayQueueActivities {
   /**
-   * Asks whether a payment was made: first our own table, then `alipay.trade.query`. An unknown answer is a result, not
-   * an error. Fails with ALIPAY_DOWN, ALIPAY_BUSY (nothing was asked), ALIPAY_MISCONFIGURED, ALIPAY_REFUSED,
-   * MERCHANT_UNKNOWN, PAYMENT_UNKNOWN.
+   * Asks whether a payment was made: first our own table, then `alipay.trade.query`. A check counts once Alipay was asked,
+   * whatever came of it; one that could not be asked uses up nothing. An unknown answer is a result, not an error. Fails with
+   * ALIPAY_DOWN, ALIPAY_BUSY (nothing was asked), ALIPAY_MISCONFIGURED, ALIPAY_REFUSED, MERCHANT_UNKNOWN, PAYMENT_UNKNOWN.
    */
   queryAlipay(input: QueryAlipayInput): Promise<Queried>;
   /**
@@ -60,13 +66,27 @@ export interface AlipayQueueActivities {
   /** Cancels an order for the shop. Fails with ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD, ALIPAY_DOWN, MERCHANT_UNKNOWN. */
   cancelOrder(input: CloseOrderInput): Promise<ClosedOrder>;
   /**
-   * Asks for a refund that is REQUESTED, and returns where it stands once it is proven, refused or given to a person. Fails
-   * with ALIPAY_UNKNOWN and ALIPAY_BUSY (try again), REFUND_UNKNOWN, and the failures of any call.
+   * Asks for a refund that is REQUESTED, under its fixed number, and believes it only when proven: by the refund query of this
+   * number with this amount, or by `fund_change=Y` where nothing was given back before. What Alipay refuses is REFUSED; what it
+   * does not prove in the end, or does not answer for a day, goes to a person. One made in the merchant portal is only queried.
+   *
+   * Fails with ALIPAY_UNKNOWN, ALIPAY_BUSY (another refund of the trade has its turn; try again), REFUNDS_PAUSED (nothing new is
+   * sent, what was sent is proven; try again), REFUND_UNKNOWN, MERCHANT_UNKNOWN, TEMPORAL_UNAVAILABLE (its end is recorded, and
+   * told by the next try), and the failures of any call.
    */
   refundAtAlipay(input: RefundPaymentInput): Promise<RefundState>;
-  /** Carries out a person's decision about a refund, if Alipay's fresh answer agrees. Fails with REVIEW_REFUSED, REFUND_UNKNOWN. */
+  /**
+   * Carries out a person's decision about a refund in REVIEW, if what Alipay answers now agrees with it; or withdraws one of the
+   * shop's that was never sent, for which nothing is asked. Fails with REVIEW_REFUSED (the message says what contradicts it),
+   * REFUND_UNKNOWN, MERCHANT_UNKNOWN, and the failures of any call.
+   */
   resolveRefund(input: ResolveRefund & RefundPaymentInput): Promise<RefundState>;
-  /** Carries out a person's decision, if Alipay's fresh answer agrees. Fails with REVIEW_REFUSED, PAYMENT_UNKNOWN. */
+  /**
+   * Carries out a person's decision about a payment in review, or to refund one that is PAID, if what Alipay answers now agrees
+   * with it; or stops a refund, for which nothing is asked. Where the buyer could still pay what is to be CLOSED, the trade is
+   * closed first. Fails with REVIEW_REFUSED (the message says what contradicts it), INVALID_INPUT, PAYMENT_UNKNOWN,
+   * MERCHANT_UNKNOWN, and the failures of any call.
+   */
   resolveReview(input: ResolveReview & { outTradeNo: string }): Promise<Decided>;
   /** Follow-up: slow checks of payments still open. */
   askSlowly(): Promise<KindReport>;
@@ -86,8 +106,9 @@ export interface AlipayQueueActivities {
 /** What a worker on queue `order-service` runs where the shop takes results directly: by webhook, or in the worker's process. */
 export interface PostActivities {
   /**
-   * Posts the results of an order that its order service has not taken; returns how many. Fails with ORDER_SERVICE_DOWN,
-   * ORDER_SERVICE_REFUSED, ORDER_SERVICE_GONE, ORDER_SERVICE_UNFIT.
+   * Posts the results of an order that its order service has not taken, oldest first; returns how many. While it is retried, the
+   * follow-up leaves the order to it. Fails with ORDER_SERVICE_DOWN, ORDER_SERVICE_REFUSED, ORDER_SERVICE_GONE,
+   * ORDER_SERVICE_UNFIT.
    */
   postResults(input: { orderId: string }): Promise<number>;
 }
