@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { buildHttpServer } from '../../client/http';
 import type { Checkout } from '../../client';
 import type { Tracing } from '../../worker/tracing';
-import { startTracing } from '../../worker/tracing';
+import { startTracing, tracedWorkflowModules } from '../../worker/tracing';
 import { paymentWorkflowId } from '../../workflows/messages';
 import type { CollectedSpan, Shop } from '../support';
 import { Collector, openShop, waitFor, workflowBundle } from '../support';
@@ -279,7 +279,9 @@ describe('tracing that is switched while payments are under way', () => {
     await ended(outTradeNo);
     const replays = Worker.runReplayHistories(
       {
-        workflowBundle: await workflowBundle({ workflowInterceptorModules: replayed()?.workflowModules }),
+        workflowBundle: await workflowBundle({
+          workflowInterceptorModules: replayed() && tracedWorkflowModules(),
+        }),
         sinks: replayed()?.worker.sinks ?? {},
       },
       runs(),

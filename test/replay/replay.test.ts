@@ -10,7 +10,7 @@ import { parsePayloadKeys } from '../../worker/payload-keys';
 import { WORKFLOWS } from '../../workflows/messages';
 import { pino } from 'pino';
 import type { Tracing } from '../../worker/tracing';
-import { startTracing } from '../../worker/tracing';
+import { startTracing, tracedWorkflowModules } from '../../worker/tracing';
 import { Collector, workflowBundle } from '../support';
 import type { RecordedHistory } from './histories';
 import { recordedHistories } from './histories';
@@ -35,7 +35,7 @@ async function replay(
       workflowBundle: await workflowBundle({
         workflowsPath,
         failureConverterPath,
-        workflowInterceptorModules: tracing?.workflowModules,
+        workflowInterceptorModules: tracing && tracedWorkflowModules(),
       }),
       dataConverter,
       sinks: tracing?.worker.sinks ?? {},

@@ -21,6 +21,7 @@ import { parsePrivateKey } from '../../worker/keys';
 import { dataConverterWith } from '../../worker/payload-codec';
 import { parsePayloadKeys } from '../../worker/payload-keys';
 import type { Tracing } from '../../worker/tracing';
+import { tracedWorkflowModules } from '../../worker/tracing';
 import { ALL_QUEUES, createWorkers } from '../../worker/worker';
 import type { Sandbox, SandboxOptions } from '../../sandbox';
 import { startSandbox } from '../../sandbox';
@@ -183,7 +184,7 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
         dataConverter,
         workflowBundle: await workflowBundle({
           failureConverterPath: dataConverter.failureConverterPath,
-          workflowInterceptorModules: tracing?.workflowModules,
+          workflowInterceptorModules: tracing && tracedWorkflowModules(),
         }),
         queues: options.queues ?? ALL_QUEUES,
       });

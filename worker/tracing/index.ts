@@ -11,8 +11,6 @@ export { clientTracing } from './client';
 export interface Tracing {
   client: Pick<ClientOptions, 'interceptors'>;
   worker: Pick<WorkerOptions, 'interceptors' | 'sinks'>;
-  /** Modules that belong into the bundle of workflow code. */
-  workflowModules: string[];
   /** Sends what is left, for 3 s at most. */
   stop(): Promise<void>;
 }
@@ -61,7 +59,6 @@ export async function startTracing(
         ),
       },
     },
-    workflowModules: tracedWorkflowModules(),
     stop: () => provider.stop(),
   };
 }

@@ -10,12 +10,8 @@ import { BEGUN_IN_WORKFLOW } from '../../workflows/messages';
  * kept or not by its id: every process decides the same about every part of it.
  */
 export class WorkflowTraces {
-  readonly #keeps: (traceId: string) => boolean;
-
   /** @param keeps whether traces of this id are kept: {@link rootSampling} */
-  constructor(keeps: (traceId: string) => boolean) {
-    this.#keeps = keeps;
-  }
+  constructor(private readonly keeps: (traceId: string) => boolean) {}
 
   /** A propagator by which activities, and what they call, hear of the decision. */
   decidingIn(propagator: TextMapPropagator): TextMapPropagator {
@@ -34,7 +30,7 @@ export class WorkflowTraces {
         fn: (info, spans) => {
           const kept = spans.filter(
             ({ parentSpanId, spanContext: { traceId, traceState } }) =>
-              (parentSpanId !== undefined && !traceState?.includes(MARK)) || this.#keeps(traceId),
+              (parentSpanId !== undefined && !traceState?.includes(MARK)) || this.keeps(traceId),
           );
           return sink.export.fn(info, kept);
         },
@@ -45,7 +41,7 @@ export class WorkflowTraces {
   #decide(extracted: Context): Context {
     const parent = trace.getSpanContext(extracted);
     if (!parent?.traceState?.get(BEGUN_IN_WORKFLOW.key)) return extracted;
-    const traceFlags = this.#keeps(parent.traceId) ? TraceFlags.SAMPLED : TraceFlags.NONE;
+    const traceFlags = this.keeps(parent.traceId) ? TraceFlags.SAMPLED : TraceFlags.NONE;
     return trace.setSpanContext(extracted, { ...parent, traceFlags });
   }
 }
