@@ -160,8 +160,8 @@ export const token = text(1_024).regex(
 );
 
 /** What `parse` reads. It throws KeyFault, whose message says what is wrong and does not show the key. */
-export function key<T>(parse: (value: string) => T): z.ZodType<T, string> {
-  return text(KEY_TEXT).transform((value, context) => {
+export function key<T>(parse: (value: string) => T, longest = KEY_TEXT): z.ZodType<T, string> {
+  return text(longest).transform((value, context) => {
     try {
       return parse(value);
     } catch (error) {
@@ -181,23 +181,17 @@ export function file<T>(parse: (bytes: Buffer) => T): z.ZodType<T, string> {
 
 /** {@link file} of each file, where commas stand between several. */
 export function files<T>(parse: (bytes: Buffer) => T): z.ZodType<T[], string> {
-  return text(PATHS).transform((value, context) => {
+  return key((value) => {
     const paths = value.split(',').map((path) => path.trim());
-    try {
-      return paths.map((path) => {
-        try {
-          return parse(readFileSync(path));
-        } catch (error) {
-          const which = paths.length === 1 ? '' : `names ${path}, which `;
-          throw new KeyFault(`${which}${faultOf(error)}`, { cause: error });
-        }
-      });
-    } catch (error) {
-      if (!(error instanceof KeyFault)) throw error;
-      context.addIssue(error.message);
-      return z.NEVER;
-    }
-  });
+    return paths.map((path) => {
+      try {
+        return parse(readFileSync(path));
+      } catch (error) {
+        const which = paths.length === 1 ? '' : `names ${path}, which `;
+        throw new KeyFault(`${which}${faultOf(error)}`, { cause: error });
+      }
+    });
+  }, PATHS);
 }
 
 /** @throws what is neither a KeyFault nor the system's */
