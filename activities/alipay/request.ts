@@ -1,6 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { AlipaySdk } from 'alipay-sdk';
 import { toBeijing } from './beijing';
+import type { GatewaySettings } from './gateway';
 
 /** One call of a method of Alipay's, before it is signed. */
 export interface AlipayRequest {
@@ -13,18 +14,12 @@ export interface AlipayRequest {
 }
 
 /** Who signs, and by what. */
-export interface Signer {
-  gateway: string;
-  appId: string;
-  /** The application's RSA key, PKCS1 PEM. */
-  privateKey: string;
-  /** In certificate mode all three, PEM; each request then names the serial numbers of the first two. */
-  appCert?: string | undefined;
-  rootCert?: string | undefined;
-  alipayCerts?: readonly string[] | undefined;
-}
+type Signer = Pick<
+  GatewaySettings,
+  'gateway' | 'appId' | 'privateKey' | 'appCert' | 'rootCert' | 'alipayCerts'
+>;
 
-/** alipay-sdk as the signer of requests. */
+/** alipay-sdk as the signer of requests. In certificate mode each request names the serial numbers of `appCert` and `rootCert`. */
 export function signerFor({ gateway, appId, privateKey, appCert, rootCert, alipayCerts }: Signer): AlipaySdk {
   const certificates = appCert !== undefined && {
     appCertContent: appCert,
