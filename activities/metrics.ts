@@ -18,33 +18,15 @@ export const PAID_TO_TOLD = 'durable_alipay_paid_to_told';
 
 /** Counts on the SDK's own meter, so that one endpoint serves Temporal's metrics and ours. */
 export function createMetrics(meter: MetricMeter = noopMetricMeter): Metrics {
-  const settled = meter.createCounter(
-    'durable_alipay_payments_settled',
-    undefined,
-    'Payments by the status they took',
-  );
-  const calls = meter.createCounter(
-    'durable_alipay_gateway_calls',
-    undefined,
-    'Calls of Alipay, by outcome and code',
-  );
-  const latency = meter.createHistogram(
-    'durable_alipay_gateway_latency',
-    'int',
-    'ms',
-    'Time of one call of Alipay',
-  );
-  const posts = meter.createCounter(
-    'durable_alipay_webhook_posts',
-    undefined,
-    'Results posted to the order service, by outcome',
-  );
-  const postLatency = meter.createHistogram(
-    'durable_alipay_webhook_latency',
-    'int',
-    'ms',
-    'Time that the order service took over a result',
-  );
+  const counter = (name: string, description: string) =>
+    meter.createCounter(`durable_alipay_${name}`, undefined, description);
+  const histogramMs = (name: string, description: string) =>
+    meter.createHistogram(`durable_alipay_${name}`, 'int', 'ms', description);
+  const settled = counter('payments_settled', 'Payments by the status they took');
+  const calls = counter('gateway_calls', 'Calls of Alipay, by outcome and code');
+  const latency = histogramMs('gateway_latency', 'Time of one call of Alipay');
+  const posts = counter('webhook_posts', 'Results posted to the order service, by outcome');
+  const postLatency = histogramMs('webhook_latency', 'Time that the order service took over a result');
   const told = meter.createHistogram(
     PAID_TO_TOLD,
     'float',
