@@ -1,7 +1,6 @@
 /** What everything is called: queues, workflows, messages, search attributes, Schedules, and the ids of runs. */
 import type { RefundKind, RefundPaymentInput } from './refund';
 
-/** The task queues. */
 export const TASK_QUEUES = {
   /** Workflows, and activities that reach Postgres and Temporal only. */
   payments: 'payments',
@@ -14,7 +13,6 @@ export const TASK_QUEUES = {
   orderService: 'order-service',
 } as const;
 
-/** The name of a task queue. */
 export type TaskQueue = (typeof TASK_QUEUES)[keyof typeof TASK_QUEUES];
 
 /**
@@ -23,7 +21,6 @@ export type TaskQueue = (typeof TASK_QUEUES)[keyof typeof TASK_QUEUES];
  */
 export const WORKFLOW_TASK_TIMEOUT_MS = 4_000;
 
-/** The types of the workflows. */
 export const WORKFLOWS = {
   confirmPayment: 'confirmPayment',
   fulfillOrder: 'fulfillOrder',
@@ -36,7 +33,6 @@ export const WORKFLOWS = {
   refundPayment: 'refundPayment',
 } as const;
 
-/** The names of the signals. */
 export const SIGNALS = {
   alipayNotified: 'alipayNotified',
   checkedOut: 'checkedOut',
@@ -44,17 +40,14 @@ export const SIGNALS = {
   paymentResult: 'paymentResult',
 } as const;
 
-/** The names of the queries. */
 export const QUERIES = { payment: 'payment', progress: 'progress' } as const;
 
-/** The names of the updates. */
 export const UPDATES = {
   checkNow: 'checkNow',
   resolveReview: 'resolveReview',
   resolveRefund: 'resolveRefund',
 } as const;
 
-/** The name of an update. */
 export type UpdateName = (typeof UPDATES)[keyof typeof UPDATES];
 
 /** The search attributes, all of type Keyword. */
@@ -67,16 +60,9 @@ export const SEARCH_ATTRIBUTES = {
 /** In the memo of a run whose namespace lacks the search attributes: it sets none, for the server would refuse its task. */
 export const UNSEARCHABLE = 'unsearchable';
 
-/** The Schedule that starts `sweepExpiredOrders`. */
 export const SWEEP_SCHEDULE_ID = 'sweep-expired-orders';
-
-/** The Schedule that starts `followUp`. */
 export const FOLLOW_UP_SCHEDULE_ID = 'follow-up';
-
-/** The Schedule that starts `reconcileBills`. */
 export const RECONCILE_SCHEDULE_ID = 'reconcile-bills';
-
-/** The Schedule that starts `auditBooks`. */
 export const AUDIT_SCHEDULE_ID = 'audit-books';
 
 /** The workflow that confirms the payment `outTradeNo`. */
