@@ -3,11 +3,7 @@ import { z } from 'zod';
 import { duration, LONGEST_ORDER } from '../worker/config';
 import { dayInBeijing } from '../workflows/beijing';
 import { PaymentError } from '../workflows/errors';
-import type { MerchantCorrection } from '../db/merchants';
-import type { MessageDecision } from '../db/order-messages';
 import { OWN_REFUND_NUMBER } from '../db/refunds';
-import type { UnmatchedResolution } from '../db/unmatched-notifications';
-import type { ResolveRefund, ResolveReview } from '../workflows/messages';
 import { REVIEW_OUTCOMES } from '../workflows/messages';
 
 // What callers may say, checked before anything is written. The limits of ids, subject and amount are Alipay's.
@@ -20,22 +16,20 @@ const LONGEST_TEXT = 1_024;
 /** How many unknown fields are named in a refusal: a body has room for thousands. */
 const NAMES_SHOWN = 10;
 
-const orderId = z
-  .string('is missing or not a string')
-  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -');
+const missing = 'is missing or not a string';
 
-const outTradeNo = z
-  .string('is missing or not a string')
-  .regex(/^[A-Za-z0-9_]{1,64}$/, 'must be 1 to 64 letters, digits or _');
+const orderId = z.string(missing).regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -');
+
+const outTradeNo = z.string(missing).regex(/^[A-Za-z0-9_]{1,64}$/, 'must be 1 to 64 letters, digits or _');
 
 const subject = z
-  .string('is missing or not a string')
+  .string(missing)
   .refine((text) => text.trim().length > 0, 'must not be blank')
   .max(256, 'must have at most 256 characters')
   .regex(/^\P{Cc}*$/u, 'must not contain control characters');
 
 const totalAmount = z
-  .string('is missing or not a string: write "12.30", with the quotes')
+  .string(`${missing}: write "12.30", with the quotes`)
   .regex(/^\d{1,9}(\.\d{1,2})?$/, {
     error: 'must be yuan like "12.30": digits with at most two decimals',
     abort: true,
@@ -44,9 +38,14 @@ const totalAmount = z
   .refine((text) => Big(text).lte(HIGHEST_AMOUNT), `must be at most ${HIGHEST_AMOUNT}`)
   .transform((text) => Big(text).toFixed(2));
 
-const expiresIn = z.string('is not a string like "30m"').refine((text) => {
-  return duration('1ms', LONGEST_ORDER).safeParse(text).success;
-}, `must be a duration like "30m", at most ${LONGEST_ORDER}`);
+const orderDuration = duration('1ms', LONGEST_ORDER);
+
+const expiresIn = z
+  .string('is not a string like "30m"')
+  .refine(
+    (text) => orderDuration.safeParse(text).success,
+    `must be a duration like "30m", at most ${LONGEST_ORDER}`,
+  );
 
 const returnUrl = z
   .string('is not a string')
@@ -65,9 +64,7 @@ const order = {
   merchant: z.string('is not a string').max(32, 'must have at most 32 characters').optional(),
 };
 
-const orderInput = z.strictObject(order);
-
-const PRODUCTS = ['page', 'wap', 'precreate', 'app', 'jsapi'] as const;
+export const PRODUCTS = ['page', 'wap', 'precreate', 'app', 'jsapi'] as const;
 
 /** Set by the checkout itself; `seller_id` is the merchant's: a payment to another seller would never be believed. */
 const NOT_EXTRA = [
@@ -101,243 +98,200 @@ const extra = z
       context.addIssue(`${split.join(', ')} must be URL-encoded: "&name=" splits notifications`);
   });
 
-const checkoutInput = z
-  .strictObject({
-    ...order,
-    outTradeNo: outTradeNo.optional(),
-    product: z.enum(PRODUCTS, `must be one of ${PRODUCTS.join(', ')}`).optional(),
-    buyerOpenId: z
-      .string('is not a string')
-      .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters')
-      .optional(),
-    extra: extra.optional(),
-    returnUrl: returnUrl.optional(),
-    reprice: z.boolean('must be true or false').optional(),
-  })
-  .superRefine(({ product, buyerOpenId, extra: values = {} }, context) => {
-    const isNamed = buyerOpenId !== undefined || 'buyer_id' in values || 'op_buyer_open_id' in values;
-    if (product === 'jsapi' && !isNamed)
-      context.addIssue({
-        code: 'custom',
-        path: ['buyerOpenId'],
-        message: 'is missing: jsapi needs the buyer',
-      });
-    if (product !== 'jsapi' && buyerOpenId !== undefined)
-      context.addIssue({ code: 'custom', path: ['buyerOpenId'], message: 'is for product jsapi alone' });
-  });
-
 const note = (longest: number) =>
   z
-    .string('is missing or not a string')
+    .string(missing)
     .trim()
     .min(1, 'must not be blank')
     .max(longest, `must have at most ${longest} characters`)
     .regex(/^\P{Cc}*$/u, 'must not contain control characters');
 
+const whoAndWhy = { actor: note(64), reason: note(256) };
+
+const flag = z.boolean('must be true or false').optional();
+
 const refundId = z
-  .string('is missing or not a string')
+  .string(missing)
   .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -')
   .refine(
     (text) => !OWN_REFUND_NUMBER.test(text),
     'must not begin with LATE_ or OPERATOR_, which are our own',
   );
 
-const refundInput = z.strictObject({
-  orderId,
-  refundId,
-  amount: totalAmount,
-  reason: note(256).optional(),
-  actor: note(64).optional(),
-});
-
-const refundDecision = z.strictObject({
-  to: z.enum(['DONE', 'REFUSED'], 'must be DONE or REFUSED'),
-  actor: note(64),
-  reason: note(256),
-});
-
-const closeInput = z.strictObject({
-  orderId,
-  actor: note(64),
-  reason: note(256),
-  ifPaidLater: z.literal('refund', 'must be "refund"').optional(),
-});
-
-const decision = z.strictObject({
-  to: z.enum(REVIEW_OUTCOMES, 'must be PAID, REFUNDING, REFUNDED, CLOSED or REVIEW'),
-  actor: note(64),
-  reason: note(256),
-  outside: z.strictObject({ reference: note(256) }).optional(),
-  because: note(100).optional(),
-});
+/** What a person can decide about a refund, and about many payments at once. */
+export const REFUND_OUTCOMES = ['DONE', 'REFUSED'] as const;
+export const LIST_OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as const;
 
 const merchantName = z
-  .string('is missing or not a string')
+  .string(missing)
   .regex(/^\S{1,64}$/, 'must be the name of a merchant, or its id as `merchant list` shows it');
-
-const pausing = z
-  .strictObject({
-    what: z.enum(['refunds', 'merchant'], 'must be "refunds" or "merchant"'),
-    merchant: merchantName.optional(),
-    actor: note(64),
-    reason: note(256),
-  })
-  .refine(({ what, merchant }) => what === 'refunds' || merchant !== undefined, {
-    path: ['merchant'],
-    error: 'is missing',
-  });
-
-const listDecision = z.strictObject({
-  because: note(100),
-  merchant: merchantName.optional(),
-  to: z.enum(['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'], 'must be PAID, REFUNDING, REFUNDED or CLOSED'),
-  actor: note(64),
-  reason: note(256),
-  limit: z
-    .int('must be a whole number')
-    .min(1, 'must be 1 or more')
-    .max(10_000, 'must be at most 10000')
-    .optional(),
-  dryRun: z.boolean('must be true or false').optional(),
-});
-
-const HIGHEST_BIGINT = 2n ** 63n - 1n;
-
-const resolution = z.strictObject({
-  id: z
-    .string('is missing or not a string')
-    .regex(/^[1-9]\d{0,18}$/, { error: 'must be a number as `unmatched list` shows it', abort: true })
-    .refine((text) => BigInt(text) <= HIGHEST_BIGINT, 'is too large'),
-  actor: note(64),
-  reason: note(256),
-});
-
-const correction = z.strictObject({
-  id: z
-    .string('is missing or not a string')
-    .max(64, 'must have at most 64 characters')
-    .regex(/^[^/]+\/[^/]+$/, 'must be appId/sellerId, as `merchant list` shows it'),
-  sellerId: z
-    .string('is missing or not a string')
-    .regex(/^[A-Za-z0-9]{1,28}$/, 'must be 1 to 28 letters or digits'),
-  actor: note(64),
-  reason: note(256),
-});
 
 /** It may end in the number of a refund made in the merchant portal: any characters. */
 const messageId = z
-  .string('is missing or not a string')
+  .string(missing)
   .regex(/^\P{Cc}{1,200}$/u, 'must be the id of a result, as `order show` lists it');
 
-const resending = z.strictObject({
-  orderId,
-  messageId: messageId.optional(),
-  actor: note(64),
-  reason: note(256),
-});
-
-const skipping = z.strictObject({ orderId, messageId, actor: note(64), reason: note(256) });
+const HIGHEST_BIGINT = 2n ** 63n - 1n;
 
 /** The day of the newest bill that there can be. */
 export const yesterdayInBeijing = (): string => dayInBeijing(Date.now() - 86_400_000);
 
-const billDate = z.iso
-  .date('must be a day like 2026-11-28')
-  .refine((date) => date <= yesterdayInBeijing(), 'must be a day that is over in Beijing');
+export const parseOrderInput = parserOf(z.strictObject(order));
 
-const recovery = z.strictObject({
-  since: z.iso
-    .datetime({ offset: true, error: 'must be a time with its zone, like "2026-11-24T10:00:00Z"' })
-    .transform((text) => new Date(text)),
-  actor: note(64),
-  dryRun: z.boolean('must be true or false').optional(),
-});
+export const parseCheckoutInput = parserOf(
+  z
+    .strictObject({
+      ...order,
+      outTradeNo: outTradeNo.optional(),
+      product: z.enum(PRODUCTS, `must be one of ${PRODUCTS.join(', ')}`).optional(),
+      buyerOpenId: z
+        .string('is not a string')
+        .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters')
+        .optional(),
+      extra: extra.optional(),
+      returnUrl: returnUrl.optional(),
+      reprice: flag,
+    })
+    .superRefine(({ product, buyerOpenId, extra: values = {} }, context) => {
+      const refuse = (message: string): void =>
+        context.addIssue({ code: 'custom', path: ['buyerOpenId'], message });
+      const isNamed = buyerOpenId !== undefined || 'buyer_id' in values || 'op_buyer_open_id' in values;
+      if (product === 'jsapi' && !isNamed) refuse('is missing: jsapi needs the buyer');
+      if (product !== 'jsapi' && buyerOpenId !== undefined) refuse('is for product jsapi alone');
+    }),
+);
 
-/** An order as its shop registers it. `totalAmount` has two decimals now; `expiresIn` reads by {@link parseDuration}. */
-export type ParsedOrderInput = z.output<typeof orderInput>;
+export const parseCloseInput = parserOf(
+  z.strictObject({
+    orderId,
+    ...whoAndWhy,
+    ifPaidLater: z.literal('refund', 'must be "refund"').optional(),
+  }),
+);
 
-/** A checkout: the order, and which payment of it. */
-export type ParsedCheckoutInput = z.output<typeof checkoutInput>;
+export const parseRefundInput = parserOf(
+  z.strictObject({
+    orderId,
+    refundId,
+    amount: totalAmount,
+    reason: note(256).optional(),
+    actor: note(64).optional(),
+  }),
+);
 
-/** A shop's cancellation, and who and why. */
-export type ParsedCloseInput = z.output<typeof closeInput>;
+export const parseRefundDecision = parserOf(
+  z.strictObject({ to: z.enum(REFUND_OUTCOMES, 'must be DONE or REFUSED'), ...whoAndWhy }),
+);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseOrderInput = (input: unknown): ParsedOrderInput => parse(orderInput, input);
+export const parseDecision = parserOf(
+  z.strictObject({
+    to: z.enum(REVIEW_OUTCOMES, 'must be PAID, REFUNDING, REFUNDED, CLOSED or REVIEW'),
+    ...whoAndWhy,
+    outside: z.strictObject({ reference: note(256) }).optional(),
+    because: note(100).optional(),
+  }),
+);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseCheckoutInput = (input: unknown): ParsedCheckoutInput => parse(checkoutInput, input);
+export const parseListDecision = parserOf(
+  z.strictObject({
+    because: note(100),
+    merchant: merchantName.optional(),
+    to: z.enum(LIST_OUTCOMES, 'must be PAID, REFUNDING, REFUNDED or CLOSED'),
+    ...whoAndWhy,
+    limit: z
+      .int('must be a whole number')
+      .min(1, 'must be 1 or more')
+      .max(10_000, 'must be at most 10000')
+      .optional(),
+    dryRun: flag,
+  }),
+);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseCloseInput = (input: unknown): ParsedCloseInput => parse(closeInput, input);
+export const parsePause = parserOf(
+  z
+    .strictObject({
+      what: z.enum(['refunds', 'merchant'], 'must be "refunds" or "merchant"'),
+      merchant: merchantName.optional(),
+      ...whoAndWhy,
+    })
+    .refine(({ what, merchant }) => what === 'refunds' || merchant !== undefined, {
+      path: ['merchant'],
+      error: 'is missing',
+    }),
+);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseDecision = (input: unknown): ResolveReview => parse(decision, input);
+export const parseResolution = parserOf(
+  z.strictObject({
+    id: z
+      .string(missing)
+      .regex(/^[1-9]\d{0,18}$/, { error: 'must be a number as `unmatched list` shows it', abort: true })
+      .refine((text) => BigInt(text) <= HIGHEST_BIGINT, 'is too large'),
+    ...whoAndWhy,
+  }),
+);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseListDecision = (input: unknown): z.output<typeof listDecision> =>
-  parse(listDecision, input);
+export const parseCorrection = parserOf(
+  z.strictObject({
+    id: z
+      .string(missing)
+      .max(64, 'must have at most 64 characters')
+      .regex(/^[^/]+\/[^/]+$/, 'must be appId/sellerId, as `merchant list` shows it'),
+    sellerId: z.string(missing).regex(/^[A-Za-z0-9]{1,28}$/, 'must be 1 to 28 letters or digits'),
+    ...whoAndWhy,
+  }),
+);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parsePause = (input: unknown): z.output<typeof pausing> => parse(pausing, input);
+export const parseResending = parserOf(
+  z.strictObject({ orderId, messageId: messageId.optional(), ...whoAndWhy }),
+);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseResolution = (input: unknown): UnmatchedResolution => parse(resolution, input);
+export const parseSkipping = parserOf(z.strictObject({ orderId, messageId, ...whoAndWhy }));
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseCorrection = (input: unknown): MerchantCorrection => parse(correction, input);
+export const parseRecovery = parserOf(
+  z.strictObject({
+    since: z.iso
+      .datetime({ offset: true, error: 'must be a time with its zone, like "2026-11-24T10:00:00Z"' })
+      .transform((text) => new Date(text)),
+    actor: note(64),
+    dryRun: flag,
+  }),
+);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseResending = (input: unknown): z.output<typeof resending> => parse(resending, input);
+export const parseOrderId = fieldParser('orderId', orderId);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseSkipping = (input: unknown): MessageDecision => parse(skipping, input);
+export const parseOutTradeNo = fieldParser('outTradeNo', outTradeNo);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseRecovery = (input: unknown): z.output<typeof recovery> => parse(recovery, input);
+/** Also one that begins with LATE_ or OPERATOR_: a person may look at our own. */
+export const parseRefundId = fieldParser(
+  'refundId',
+  z.string().min(1, 'is empty').max(64, 'has more than 64 characters'),
+);
 
-/**
- * A day in Beijing that is over, `yyyy-MM-dd`.
- *
- * @throws PaymentError INVALID_INPUT
- */
-export const parseBillDate = (text: string): string =>
-  parse(z.object({ date: billDate }), { date: text }).date;
+/** A day in Beijing that is over, `yyyy-MM-dd`. */
+export const parseBillDate = fieldParser(
+  'date',
+  z.iso
+    .date('must be a day like 2026-11-28')
+    .refine((date) => date <= yesterdayInBeijing(), 'must be a day that is over in Beijing'),
+);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseRefundInput = (input: unknown): z.output<typeof refundInput> => parse(refundInput, input);
+/** A duration with its unit, like `30m`, in milliseconds; at most 15 days. */
+export const parseDuration = fieldParser('duration', orderDuration);
 
-/** @throws PaymentError INVALID_INPUT that names every fault */
-export const parseRefundDecision = (input: unknown): ResolveRefund => parse(refundDecision, input);
-
-/** @throws PaymentError INVALID_INPUT */
-export const parseRefundId = (text: unknown): string =>
-  parse(z.object({ refundId: z.string().min(1, 'is empty').max(64, 'has more than 64 characters') }), {
-    refundId: text,
-  }).refundId;
-
-/** @throws PaymentError INVALID_INPUT */
-export const parseOrderId = (text: unknown): string =>
-  parse(z.object({ orderId }), { orderId: text }).orderId;
-
-/** @throws PaymentError INVALID_INPUT */
-export const parseOutTradeNo = (text: unknown): string =>
-  parse(z.object({ outTradeNo }), { outTradeNo: text }).outTradeNo;
-
-/**
- * A duration with its unit, like `30m`, in milliseconds; at most 15 days.
- *
- * @throws PaymentError INVALID_INPUT
- */
-export function parseDuration(text: string): number {
-  return parse(z.object({ duration: duration('1ms', LONGEST_ORDER) }), { duration: text }).duration;
+/** What parses a field alone. */
+function fieldParser<T>(name: string, field: z.ZodType<T>): (value: unknown) => T {
+  const parse = parserOf(z.object({ [name]: field }));
+  return (value) => parse({ [name]: value })[name] as T;
 }
 
-function parse<T>(schema: z.ZodType<T>, input: unknown): T {
-  refuseLongTexts(input);
-  const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  throw new PaymentError('INVALID_INPUT', parsed.error.issues.map(describe).join('; '));
+/** What parses an input. It throws a PaymentError INVALID_INPUT that names every fault. */
+function parserOf<T>(schema: z.ZodType<T>): (input: unknown) => T {
+  return (input) => {
+    refuseLongTexts(input);
+    const parsed = schema.safeParse(input);
+    if (parsed.success) return parsed.data;
+    throw new PaymentError('INVALID_INPUT', parsed.error.issues.map(describe).join('; '));
+  };
 }
 
 function refuseLongTexts(input: unknown): void {

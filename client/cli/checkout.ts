@@ -1,22 +1,8 @@
 import { InvalidArgumentError, Option } from 'commander';
-import type { CloseBy, Product } from '../../workflows/messages';
-import { parseCheckoutInput } from '../input';
+import { PRODUCTS, parseCheckoutInput } from '../input';
 import type { CliCommand } from './command';
 import { ORDER_ID, unredacted } from './command';
 import { fields } from './screen';
-
-interface CheckoutOptions {
-  amount: string;
-  subject: string;
-  expiresIn?: string;
-  closeBy?: CloseBy;
-  outTradeNo?: string;
-  product?: Product;
-  merchant?: string;
-  buyerOpenId?: string;
-  extra?: unknown;
-  reprice?: boolean;
-}
 
 /** @throws InvalidArgumentError */
 function parseJson(text: string): unknown {
@@ -41,13 +27,7 @@ export const CHECKOUT: CliCommand = {
     new Option('--expires-in <duration>', 'how long it may stay unpaid, like 30m (default: ORDER_TTL)'),
     new Option('--close-by <who>', 'who closes it when it expires').choices(['sweep', 'timer']),
     new Option('--out-trade-no <id>', 'use this payment number instead of a new one'),
-    new Option('--product <kind>', 'the kind of cashier').choices([
-      'page',
-      'wap',
-      'precreate',
-      'app',
-      'jsapi',
-    ]),
+    new Option('--product <kind>', 'the kind of cashier').choices(PRODUCTS),
     new Option('--merchant <name>', 'which merchant takes the money, by its name in MERCHANTS_FILE'),
     new Option('--buyer-open-id <id>', 'the buyer in the mini program, for jsapi'),
     new Option('--extra <json>', "Alipay's optional parameters by their own names, as an object").argParser(
@@ -62,7 +42,7 @@ export const CHECKOUT: CliCommand = {
     'checkout A-1001 --amount 9.90 --subject "Green tea" --reprice',
     `checkout A-1003 --amount 99 --subject "Phone" --product app --extra '{"extend_params": {"hb_fq_num": "3"}}'`,
   ],
-  act: async ({ payments }, orderId: string, { amount, ...options }: CheckoutOptions) => {
+  act: async ({ payments }, orderId: string, { amount, ...options }: { amount: string }) => {
     const input = parseCheckoutInput({ orderId, totalAmount: amount, ...options });
     return unredacted(await payments.checkout(input), (paint, shown) =>
       fields(paint, [

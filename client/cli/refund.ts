@@ -1,6 +1,6 @@
 import { Argument, Option } from 'commander';
 import type { RefundStatus, ResolveRefund } from '../../workflows/messages';
-import { parseRefundId } from '../input';
+import { REFUND_OUTCOMES, parseRefundId } from '../input';
 import type { RefundView } from '../index';
 import type { CliGroup, WhoAndWhy } from './command';
 import { LIMIT, WHO_AND_WHY, answer } from './command';
@@ -8,8 +8,6 @@ import type { Paint } from './screen';
 import { distance, fields, status, table, when } from './screen';
 
 const STATUSES = ['REQUESTED', 'DONE', 'REFUSED', 'REVIEW'] as const satisfies RefundStatus[];
-
-const OUTCOMES = ['DONE', 'REFUSED'] as const satisfies ResolveRefund['to'][];
 
 const REFUND_ID = new Argument('<refundId>', 'the number of the refund');
 
@@ -66,7 +64,7 @@ export const REFUND: CliGroup = {
       ].join('\n'),
       arguments: [REFUND_ID],
       options: [
-        new Option('--to <status>', 'what it becomes').choices(OUTCOMES).makeOptionMandatory(),
+        new Option('--to <status>', 'what it becomes').choices(REFUND_OUTCOMES).makeOptionMandatory(),
         ...WHO_AND_WHY,
       ],
       examples: [

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { ReviewOutcome } from '../../workflows/messages';
 import { REVIEW_OUTCOMES } from '../../workflows/messages';
-import { parseOutTradeNo } from '../input';
+import { LIST_OUTCOMES, parseOutTradeNo } from '../input';
 import type { ListDecided, ListDecision, Payment } from '../index';
 import type { CliGroup, WhoAndWhy } from './command';
 import { LIMIT, OUT_TRADE_NO, WHO_AND_WHY, answer, wholeNumber } from './command';
@@ -10,8 +10,6 @@ import type { ExitCode } from './exit';
 import { describeState } from './payment';
 import type { Paint } from './screen';
 import { distance, status, table } from './screen';
-
-const ALL_OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as const satisfies ListDecision['to'][];
 
 interface DecisionOptions extends WhoAndWhy {
   to: ReviewOutcome;
@@ -87,7 +85,7 @@ export const REVIEW: CliGroup = {
           'those with this reason, as `review list` shows it',
         ).makeOptionMandatory(),
         new Option('--merchant <merchant>', 'only those of this merchant, by its name or id'),
-        new Option('--to <status>', 'what they become').choices(ALL_OUTCOMES).makeOptionMandatory(),
+        new Option('--to <status>', 'what they become').choices(LIST_OUTCOMES).makeOptionMandatory(),
         new Option('--limit <n>', 'how many, the longest waiting first; refused ones do not count')
           .argParser(wholeNumber(1, 10_000))
           .default(1_000),
