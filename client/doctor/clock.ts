@@ -14,7 +14,7 @@ const FAIL_MS = 60_000;
  * @param whose like `Postgres'`
  * @throws Fault where they are more than a minute apart
  */
-export function compareClocks(whose: string, theirs: Date, ours: number): Found<true> {
+export function compareClocks(whose: string, theirs: Date, ours: number): Found {
   const offMs = ours - theirs.getTime();
   const says =
     Math.abs(offMs) < 1_000
@@ -22,5 +22,5 @@ export function compareClocks(whose: string, theirs: Date, ours: number): Found<
       : `this machine's clock is ${ms(Math.abs(offMs))} ${offMs > 0 ? 'ahead of' : 'behind'} ${whose}`;
   const advice = 'Set both clocks by NTP (timedatectl set-ntp true).';
   if (Math.abs(offMs) > FAIL_MS) throw new Fault(says, advice);
-  return { says, value: true, ...(Math.abs(offMs) > WARN_MS && { advice }) };
+  return { says, ...(Math.abs(offMs) > WARN_MS && { advice }) };
 }

@@ -10,15 +10,9 @@ import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 
 /** Each part of the environment that can be read, whatever the others are. */
-export interface Settings {
-  database: Config['database'] | undefined;
-  /** The environment's own merchant first. */
-  merchants: Config['merchants'] | undefined;
-  orderService: Config['orderService'] | undefined;
-  sweep: Config['sweep'] | undefined;
-  payloads: Config['payloads'] | undefined;
-  temporal: ReturnType<typeof readTemporalConfig> | undefined;
-}
+export type Settings = Partial<Pick<Config, 'database' | 'merchants' | 'orderService' | 'sweep' | 'payloads'>> & {
+  temporal?: ReturnType<typeof readTemporalConfig>;
+};
 
 /** Reports every fault of the environment at once, and returns the parts that are usable. */
 export async function examineEnvironment(exam: Examination, env: NodeJS.ProcessEnv): Promise<Settings> {
@@ -32,7 +26,7 @@ export async function examineEnvironment(exam: Examination, env: NodeJS.ProcessE
         'Fix these variables; `durable-alipay --help` says what each means.',
       );
     }
-    return { says: `${ENVIRONMENT.length} variables, each sound`, value: true };
+    return { says: `${ENVIRONMENT.length} variables, each sound` };
   });
   return {
     database: groupOf(env, 'database'),
@@ -62,19 +56,18 @@ export async function examineKeys(
 }
 
 /** The check of the environment has seen that they belong together and are valid now. */
-function testCertificates(alipay: MerchantConfig): Found<true> {
+function testCertificates(alipay: MerchantConfig): Found {
   const days = Math.min(
     ...expiringCertificates(alipay, Number.POSITIVE_INFINITY).map(({ daysLeft }) => daysLeft),
   );
   const soon = expiringCertificates(alipay);
   return {
     says: `certificate mode; the certificates are valid for ${days} days more`,
-    value: true,
     ...(soon.length > 0 && { advice: soon.map(({ advice }) => advice).join(' ') }),
   };
 }
 
-function testKeys(alipay: MerchantConfig): Found<true> {
+function testKeys(alipay: MerchantConfig): Found {
   const form = signedForm(signerFor(alipay), {
     method: 'alipay.trade.query',
     bizContent: { outTradeNo: PROBE_OUT_TRADE_NO },
@@ -87,7 +80,7 @@ function testKeys(alipay: MerchantConfig): Found<true> {
     );
   }
   const bits = own.asymmetricKeyDetails?.modulusLength ?? 0;
-  return { says: `a test signature verifies (RSA2, ${bits} bits)`, value: true };
+  return { says: `a test signature verifies (RSA2, ${bits} bits)` };
 }
 
 function verifies(form: URLSearchParams, key: ReturnType<typeof createPublicKey>): boolean {

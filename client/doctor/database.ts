@@ -73,13 +73,13 @@ function placeOf(url: string): string {
   return `${hostname || 'localhost'}:${port || '5432'}${pathname}`;
 }
 
-async function compareClock(db: Database, now: () => number): Promise<Found<true>> {
+async function compareClock(db: Database, now: () => number): Promise<Found> {
   const before = now();
   const server = await readServer(db);
   return compareClocks("Postgres'", server.now, (before + now()) / 2);
 }
 
-async function testIsolation(db: Database): Promise<Found<true>> {
+async function testIsolation(db: Database): Promise<Found> {
   const { byDefault, inTransaction } = await readIsolation(db);
   if (inTransaction !== 'read committed') {
     throw new Fault(
@@ -87,12 +87,11 @@ async function testIsolation(db: Database): Promise<Found<true>> {
       'Let DATABASE_URL lead to Postgres without what changes BEGIN in between: an order could be closed beside a payment.',
     );
   }
-  if (byDefault === 'read committed') return { says: 'READ COMMITTED', value: true };
+  if (byDefault === 'read committed') return { says: 'READ COMMITTED' };
   const { user } = await readServer(db);
   return {
     says: `READ COMMITTED in transactions, but the default of user ${user} is ${byDefault}`,
     advice: `Run: ALTER ROLE "${user}" SET default_transaction_isolation = 'read committed'. Until then statements that meet run twice.`,
-    value: true,
   };
 }
 
@@ -106,9 +105,9 @@ async function findSchema(db: Database, schema: string): Promise<Found<string>> 
   return { says: `schema ${schema} holds ${found} of ${of} tables`, value: schema };
 }
 
-async function testRights(db: Database, schema: string): Promise<Found<true>> {
+async function testRights(db: Database, schema: string): Promise<Found> {
   const missing = await findMissingRights(db, schema);
-  if (missing.length === 0) return { says: 'the user may do all that is needed', value: true };
+  if (missing.length === 0) return { says: 'the user may do all that is needed' };
   const { user } = await readServer(db);
   throw new Fault(
     `user ${user} lacks ${missing.join(', ')}`,
@@ -118,23 +117,22 @@ async function testRights(db: Database, schema: string): Promise<Found<true>> {
 }
 
 /** Whether the order service takes what it is told. */
-async function testResults(db: Database): Promise<Found<true>> {
+async function testResults(db: Database): Promise<Found> {
   const { count, orderId, lastError } = await findOwed(db);
-  if (count === 0) return { says: 'the order service has taken all', value: true };
+  if (count === 0) return { says: 'the order service has taken all' };
   return {
     says: `the order service has not taken ${count}${lastError === null ? '' : `. ${lastError}`}`,
     advice:
       orderId === null
         ? "Look into the workers' log."
         : `See: durable-alipay order show ${orderId}; docs/shop.md tells what each fault means.`,
-    value: true,
   };
 }
 
 /** What a person has paused, and may have forgotten. */
-async function testPauses(db: Database): Promise<Found<true>> {
+async function testPauses(db: Database): Promise<Found> {
   const pauses = await listPauses(db);
-  if (pauses.length === 0) return { says: 'nothing is paused', value: true };
+  if (pauses.length === 0) return { says: 'nothing is paused' };
   const each = pauses.map(({ what, merchant, actor, reason, since }) => {
     const it =
       what === 'merchant' ? `merchant ${merchant ?? ''}` : `refunds of ${merchant ?? 'all merchants'}`;
@@ -143,20 +141,18 @@ async function testPauses(db: Database): Promise<Found<true>> {
   return {
     says: `paused: ${each.join('; ')}`,
     advice: 'When its cause is gone: durable-alipay resume refunds|merchant <name> --reason "…"',
-    value: true,
   };
 }
 
-async function testMigrations(db: Database, schema: string): Promise<Found<true>> {
+async function testMigrations(db: Database, schema: string): Promise<Found> {
   const pending = await pendingMigrations(db, schema);
   const newer = await unknownMigrations(db, schema);
   if (pending.length === 0 && newer.length > 0) {
     return {
       says: `schema ${schema} is newer than this program: ${newer.join(', ')} is unknown here`,
       advice: 'Fine during a rollout. After it, install the version of durable-alipay that migrated it.',
-      value: true,
     };
   }
-  if (pending.length === 0) return { says: 'none is pending', value: true };
+  if (pending.length === 0) return { says: 'none is pending' };
   throw new Fault(`schema ${schema} lacks ${pending.join(', ')}`, `${MIGRATE}.`);
 }

@@ -16,15 +16,14 @@ interface Version {
  *
  * @throws Fault where no worker serves the current or ramping version of a queue, or a version to which runs are pinned
  */
-export async function testDeployment(home: Home): Promise<Found<true>> {
+export async function testDeployment(home: Home): Promise<Found> {
   const queues = await Promise.all(Object.values(TASK_QUEUES).map((queue) => versionsOf(home, queue)));
   const served = new Set(queues.flatMap(({ polled }) => polled));
   const wanted = [...new Set(queues.flatMap(({ routed }) => routed))];
   if (wanted.length === 0) {
-    if (served.size === 0) return { says: 'workers are not versioned', value: true };
+    if (served.size === 0) return { says: 'workers are not versioned' };
     return {
       says: `${[...served].join(', ')} polls and is not current: it gets nothing to do`,
-      value: true,
       advice: 'Run: temporal worker deployment set-current-version (docs/upgrades.md)',
     };
   }
@@ -43,7 +42,7 @@ export async function testDeployment(home: Home): Promise<Found<true>> {
       'Start workers of that build until they are done, or move the runs (docs/upgrades.md).',
     );
   }
-  return { says: `current: ${wanted.join(', ')}`, value: true };
+  return { says: `current: ${wanted.join(', ')}` };
 }
 
 /** Where the tasks of a queue are sent, and as what workers poll it. */

@@ -15,9 +15,10 @@ export interface Finding {
 }
 
 /** What a check has found, and what it hands to those that need it. */
-export interface Found<T> {
+export interface Found<T = true> {
   says: string;
-  value: T;
+  /** Default: true. */
+  value?: T;
   /** Makes it a warning. */
   advice?: string;
   /** Lets go of the value; called when the examination is over, or where the value came after the deadline. */
@@ -70,7 +71,7 @@ export class Examination {
     }
     try {
       const found = await this.#inTime(async () => look(premises as Given<Premises>));
-      const { says, value, advice = null, release } = found;
+      const { says, value = true as T, advice = null, release } = found;
       if (release) this.#releases.push(release);
       this.#note({ check: name, verdict: advice === null ? 'ok' : 'warning', says, advice });
       return value;

@@ -19,6 +19,14 @@ const IN_CERTIFICATE_MODE = [
     'key that was taken out of a certificate is not enough.',
 ] as const;
 
+const NO_PUBLIC_KEY = [
+  'Alipay has no public key of this application',
+  `Upload the public half of ALIPAY_PRIVATE_KEY ${OPEN_PLATFORM} (openssl rsa -in key.pem -pubout).`,
+] as const;
+
+const WAIT =
+  'Wait: payments are not lost meanwhile. If it stays so, look at the way to the gateway (proxy, egress rules).';
+
 /** What Alipay's refusals mean, by `sub_code`. */
 const REFUSALS: Record<string, readonly [says: string, advice: string]> = {
   'isv.invalid-app-id': [
@@ -29,14 +37,8 @@ const REFUSALS: Record<string, readonly [says: string, advice: string]> = {
     'Alipay cannot verify our signature: ALIPAY_PRIVATE_KEY is not the one whose public half it has',
     `Upload its public half ${OPEN_PLATFORM} (openssl rsa -in key.pem -pubout), or set the key that belongs there.`,
   ],
-  'isv.missing-signature-config': [
-    'Alipay has no public key of this application',
-    `Upload the public half of ALIPAY_PRIVATE_KEY ${OPEN_PLATFORM} (openssl rsa -in key.pem -pubout).`,
-  ],
-  'isv.missing-signature-key': [
-    'Alipay has no public key of this application',
-    `Upload the public half of ALIPAY_PRIVATE_KEY ${OPEN_PLATFORM} (openssl rsa -in key.pem -pubout).`,
-  ],
+  'isv.missing-signature-config': NO_PUBLIC_KEY,
+  'isv.missing-signature-key': NO_PUBLIC_KEY,
   'isv.missing-app-cert-sn': IN_CERTIFICATE_MODE,
   'isv.missing-alipay-root-cert-sn': IN_CERTIFICATE_MODE,
   'isv.app-cert-not-exist': [
@@ -92,10 +94,7 @@ async function reach(gateway: string): Promise<Found<{ date: string | null }>> {
   const { host } = new URL(gateway);
   const response = await fetchOrFault(gateway, { what: `the gateway ${host}`, variable: 'ALIPAY_GATEWAY' });
   if (response.status >= 500) {
-    throw new Fault(
-      `${host} answers HTTP ${response.status}`,
-      'Wait: payments are not lost meanwhile. If it stays so, look at the way to the gateway (proxy, egress rules).',
-    );
+    throw new Fault(`${host} answers HTTP ${response.status}`, WAIT);
   }
   if (response.status !== 200) {
     throw new Fault(
@@ -106,16 +105,16 @@ async function reach(gateway: string): Promise<Found<{ date: string | null }>> {
   return { says: `${host} answers`, value: { date: response.headers.get('date') } };
 }
 
-function compareClock({ date }: { date: string | null }, now: () => number): Found<true> {
+function compareClock({ date }: { date: string | null }, now: () => number): Found {
   const theirs = new Date(date ?? Number.NaN);
   if (Number.isNaN(theirs.getTime())) {
-    return { says: "the gateway's answer has no date: not compared", value: true };
+    return { says: "the gateway's answer has no date: not compared" };
   }
   return compareClocks("Alipay's", theirs, now());
 }
 
 /** Nobody ever paid this number; a verified "no such trade" is the answer of a gateway that is up. */
-async function probe(config: MerchantConfig): Promise<Found<true>> {
+async function probe(config: MerchantConfig): Promise<Found> {
   const gateway = new AlipayGateway({ ...config, timeoutMs: Math.min(config.timeoutMs, ANSWER_MS) });
   try {
     await gateway.query(PROBE_OUT_TRADE_NO);
@@ -123,19 +122,17 @@ async function probe(config: MerchantConfig): Promise<Found<true>> {
     if (!(error instanceof AlipayError)) throw error;
     return meaningOf(error, config.appCert === undefined ? 'ALIPAY_PUBLIC_KEY' : 'ALIPAY_PUBLIC_CERT_FILE');
   }
-  return { says: 'the gateway takes our signature, and its answers verify', value: true };
+  return { says: 'the gateway takes our signature, and its answers verify' };
 }
 
 /** @throws Fault unless the answer shows that the gateway is up */
-function meaningOf(error: AlipayError, trusted: string): Found<true> {
+function meaningOf(error: AlipayError, trusted: string): Found {
   const { kind, subCode, code, throttled } = error;
   const what = error.message.replace(/^\S+ \S+ /, '');
-  if (kind === 'refused')
-    return { says: `the gateway answers, signed: ${subCode ?? code ?? ''}`, value: true };
+  if (kind === 'refused') return { says: `the gateway answers, signed: ${subCode ?? code ?? ''}` };
   if (throttled) {
     return {
       says: 'Alipay throttles our calls',
-      value: true,
       advice: 'Set ALIPAY_MAX_RPS below what Alipay allows this application.',
     };
   }
@@ -159,8 +156,5 @@ function meaningOf(error: AlipayError, trusted: string): Found<true> {
       'Look the code up in the open platform’s list of public error codes (公共错误码).',
     );
   }
-  throw new Fault(
-    `no answer to believe: ${what}`,
-    'Wait: payments are not lost meanwhile. If it stays so, look at the way to the gateway (proxy, egress rules).',
-  );
+  throw new Fault(`no answer to believe: ${what}`, WAIT);
 }

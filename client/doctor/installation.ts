@@ -32,21 +32,20 @@ export async function examineInstallation(
 }
 
 /** Whether Alipay's notifications arrive, by what has been recorded. */
-async function testArrivals(db: Database): Promise<Found<true>> {
+async function testArrivals(db: Database): Promise<Found> {
   const { foundByAskingAlone: found } = await readBacklog(db);
-  if (found === 0) return { says: 'none is missing, by the payments of this hour', value: true };
+  if (found === 0) return { says: 'none is missing, by the payments of this hour' };
   return {
     says: `no notification has come for an hour, and ${found} payments were found by asking`,
     advice:
       'Alipay does not reach ALIPAY_NOTIFY_URL. Look at its certificate chain (the intermediate certificates, too), at a CDN or ' +
       'firewall that answers in its place, at an http:// address that redirects; then: durable-alipay doctor --notify.',
-    value: true,
   };
 }
 
-async function testMerchants(db: Database, ours: readonly string[]): Promise<Found<true>> {
+async function testMerchants(db: Database, ours: readonly string[]): Promise<Found> {
   const known = await listMerchants(db);
-  if (known.length === 0) return { says: 'none yet: the first order registers its own', value: true };
+  if (known.length === 0) return { says: 'none yet: the first order registers its own' };
   const others = known.filter((merchant) => !ours.includes(merchant.id) && merchant.correctedTo === null);
   if (!known.some(({ id }) => ours.includes(id))) {
     throw new Fault(
@@ -56,20 +55,19 @@ async function testMerchants(db: Database, ours: readonly string[]): Promise<Fou
     );
   }
   const held = known.filter(({ id, openPayments }) => !ours.includes(id) && openPayments > 0);
-  if (held.length === 0) return { says: `the environment has ${ours.join(', ')}`, value: true };
+  if (held.length === 0) return { says: `the environment has ${ours.join(', ')}` };
   return {
     says: `not in this environment: ${held.map(inWords).join(', ')}`,
     advice:
       'This process does not ask Alipay about those payments: run a worker with that merchant, or correct it by ' +
       'durable-alipay merchant set.',
-    value: true,
   };
 }
 
 /** No answer of Alipay names the seller before a payment; a genuine notification does. */
-async function testSellers(db: Database, ours: readonly string[]): Promise<Found<true>> {
+async function testSellers(db: Database, ours: readonly string[]): Promise<Found> {
   const [wrong] = await findOtherSellers(db, ours);
-  if (!wrong) return { says: 'no notification has named another seller', value: true };
+  if (!wrong) return { says: 'no notification has named another seller' };
   const { appId, sellerId, otherSeller } = wrong;
   throw new Fault(
     `Alipay has notified of a payment by application ${appId} to seller ${otherSeller}, and the environment has ${sellerId}`,
@@ -85,9 +83,9 @@ async function testStore(
   db: Database,
   { connection, namespace }: Home,
   ours: readonly string[],
-): Promise<Found<true>> {
+): Promise<Found> {
   const current = await findCurrentStore(db);
-  if (!current) return { says: 'no worker has started yet', value: true };
+  if (!current) return { says: 'no worker has started yet' };
   const { namespaceInfo } = await connection.workflowService.describeNamespace({ namespace });
   const unseenMs = (await readClock(db)).getTime() - current.seenAt.getTime();
   const seen = `seen ${ms(Math.max(unseenMs, 0))} ago`;
@@ -102,15 +100,13 @@ async function testStore(
   return {
     says: `the last worker served another Temporal store: ${where}`,
     advice: 'If that store was lost, start a worker: it takes over. If not, correct TEMPORAL_ADDRESS.',
-    value: true,
   };
 }
 
-function judgeCurrent({ takenOverAt, recoveredAt }: TemporalStore, seen: string): Found<true> {
-  if (takenOverAt === null || recoveredAt !== null) return { says: `workers serve it, ${seen}`, value: true };
+function judgeCurrent({ takenOverAt, recoveredAt }: TemporalStore, seen: string): Found {
+  if (takenOverAt === null || recoveredAt !== null) return { says: `workers serve it, ${seen}` };
   return {
     says: `it took over at ${takenOverAt.toISOString()}, and not all that the lost one knew is due again yet`,
     advice: 'Workers go on with it; if it stays so, look for STORE_NOT_RECOVERED in their log.',
-    value: true,
   };
 }

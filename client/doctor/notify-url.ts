@@ -30,15 +30,14 @@ const PUBLIC = 'Set ALIPAY_NOTIFY_URL to an https:// address that the whole inte
  *
  * @throws Fault if it cannot, or if others could eavesdrop
  */
-export function testAddress(notifyUrl: string, gateway: string): Found<true> {
+export function testAddress(notifyUrl: string, gateway: string): Found {
   const { protocol, hostname } = new URL(notifyUrl);
   if (isLoopback(hostname)) {
     if (isLoopback(new URL(gateway).hostname)) {
-      return { says: `${notifyUrl} is on this machine, as the gateway is`, value: true };
+      return { says: `${notifyUrl} is on this machine, as the gateway is` };
     }
     return {
       says: `${notifyUrl} is on this machine: no notification of Alipay arrives there`,
-      value: true,
       advice: `The delay queue and the sweep find each payment without it, later. ${PUBLIC}`,
     };
   }
@@ -47,7 +46,7 @@ export function testAddress(notifyUrl: string, gateway: string): Found<true> {
   }
   if (isPrivate(hostname))
     throw new Fault(`${notifyUrl} is in a private network: Alipay cannot reach it`, PUBLIC);
-  return { says: `${notifyUrl} can be reached from outside, by its looks`, value: true };
+  return { says: `${notifyUrl} can be reached from outside, by its looks` };
 }
 
 function isLoopback(hostname: string): boolean {
@@ -61,7 +60,7 @@ function isPrivate(hostname: string): boolean {
 }
 
 /** Our own server refuses what Alipay has not signed, with exactly this word. */
-async function testEndpoint(notifyUrl: string): Promise<Found<true>> {
+async function testEndpoint(notifyUrl: string): Promise<Found> {
   const { status, body } = await fetchOrFault(notifyUrl, {
     what: notifyUrl,
     variable: 'ALIPAY_NOTIFY_URL',
@@ -69,7 +68,7 @@ async function testEndpoint(notifyUrl: string): Promise<Found<true>> {
     body: new URLSearchParams({ out_trade_no: 'durable_alipay_doctor', trade_status: 'TRADE_SUCCESS' }),
   });
   if (status === 200 && body === 'fail') {
-    return { says: 'the address answers an unsigned notification with `fail`', value: true };
+    return { says: 'the address answers an unsigned notification with `fail`' };
   }
   if (status === 200 && body === 'success') {
     throw new Fault(

@@ -48,9 +48,9 @@ async function testSchedule(temporal: Client, name: keyof typeof PAUSED, id: str
 }
 
 /** What the last sweep says, if one has run. */
-export async function testLastSweep(temporal: Client): Promise<Found<true>> {
+export async function testLastSweep(temporal: Client): Promise<Found> {
   const last = await readable(() => orUndefined(() => reportSweep(temporal)));
-  return last ? judgeSweep(last) : { says: 'none has run yet', value: true };
+  return last ? judgeSweep(last) : { says: 'none has run yet' };
 }
 
 /**
@@ -58,7 +58,7 @@ export async function testLastSweep(temporal: Client): Promise<Found<true>> {
  *
  * @throws Fault where it failed
  */
-export function judgeSweep({ workflowId, status, report, failure }: LastSweep): Found<true> {
+export function judgeSweep({ workflowId, status, report, failure }: LastSweep): Found {
   if (failure !== null) {
     throw new Fault(
       `${workflowId} is ${status}: ${failure}`,
@@ -68,18 +68,16 @@ export function judgeSweep({ workflowId, status, report, failure }: LastSweep): 
   if (report?.gatewayDown) {
     return {
       says: `${workflowId} found the gateway down`,
-      value: true,
       advice: 'The next sweep probes it again; see the checks of the gateway below.',
     };
   }
   if (report && report.failed > 0) {
     return {
       says: `${workflowId} left ${report.failed} orders that broke: ${report.failedIds.join(' ')}`,
-      value: true,
       advice: "Look into the worker's log for these orders; the next sweep tries them again.",
     };
   }
-  return { says: `${workflowId} is ${status}`, value: true };
+  return { says: `${workflowId} is ${status}` };
 }
 
 /** @throws Fault where PAYLOAD_KEYS is not what the workers have */

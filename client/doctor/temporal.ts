@@ -121,36 +121,30 @@ async function findNamespace(home: Home): Promise<Found<Home>> {
   return { says: `${namespace} exists`, value: home };
 }
 
-async function testRetention({ connection, namespace }: Home): Promise<Found<true>> {
+async function testRetention({ connection, namespace }: Home): Promise<Found> {
   const { config } = await connection.workflowService.describeNamespace({ namespace });
   const hours = Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) / 3_600;
   const says = `histories are kept for ${hours >= 48 ? `${Math.round(hours / 24)} days` : `${hours} hours`}`;
-  if (hours >= LEAST_RETENTION_HOURS) return { says, value: true };
+  if (hours >= LEAST_RETENTION_HOURS) return { says };
   return {
     says: `${says}: the Web UI does not show older payments`,
-    value: true,
     advice: `Run: temporal operator namespace update --namespace ${namespace} --retention 30d`,
   };
 }
 
-async function testAttributes({ connection, namespace }: Home): Promise<Found<true>> {
+async function testAttributes({ connection, namespace }: Home): Promise<Found> {
   const names = Object.values(SEARCH_ATTRIBUTES);
   const found = await findSearchAttributes(connection, namespace);
   if (!found) {
     return {
       says: 'this user may not list the search attributes',
-      value: true,
       advice: `Where they are not, run: ${howToRegister(namespace, names)}`,
     };
   }
   const { missing, odd } = found;
   if (missing.length > 0) {
     if ((found.others?.length ?? 0) >= MOST_KEYWORDS) {
-      return {
-        says: noRoom(namespace, missing, found.others ?? []),
-        value: true,
-        advice: 'See the command above.',
-      };
+      return { says: noRoom(namespace, missing, found.others ?? []), advice: 'See the command above.' };
     }
     throw new Fault(
       `not registered: ${missing.join(', ')}`,
@@ -163,10 +157,10 @@ async function testAttributes({ connection, namespace }: Home): Promise<Found<tr
       'Every workflow task fails at them. Remove and create them anew, as Keyword, or use another namespace.',
     );
   }
-  return { says: `registered: ${names.join(', ')}`, value: true };
+  return { says: `registered: ${names.join(', ')}` };
 }
 
-async function testQueues(home: Home, webhook: string | undefined): Promise<Found<true>> {
+async function testQueues(home: Home, webhook: string | undefined): Promise<Found> {
   // Whether the shop takes results in its workers' process (onResult) is in no setting.
   const inProcess = webhook === undefined && (await takesInProcess(home));
   const toServe = servedWith(webhook !== undefined || inProcess);
@@ -188,10 +182,9 @@ async function testQueues(home: Home, webhook: string | undefined): Promise<Foun
     );
   }
   const says = `workers poll ${toServe.map(([queue]) => queue).join(', ')}`;
-  if (webhook !== undefined)
-    return { says: `${says}; results go to ${new URL(webhook).origin}`, value: true };
-  if (inProcess) return { says: `${says}; results go to onResult of the shop's own process`, value: true };
+  if (webhook !== undefined) return { says: `${says}; results go to ${new URL(webhook).origin}` };
+  if (inProcess) return { says: `${says}; results go to onResult of the shop's own process` };
   const { builtIn, others } = await orderServices(home);
-  if (builtIn.length > 0 && others.length > 0) return { ...bothServe(others), value: true };
-  return { says, value: true };
+  if (builtIn.length > 0 && others.length > 0) return { ...bothServe(others) };
+  return { says };
 }
