@@ -21,13 +21,11 @@ import type { Part } from './cli/parts';
 import { PAUSE, RESUME } from './cli/pause';
 import { PAYMENT } from './cli/payment';
 import { RECONCILE } from './cli/reconcile';
-import { drawBillBar } from './cli/reconcile-bar';
 import { RECOVER } from './cli/recover';
 import { REVIEW } from './cli/review';
 import { REFUND } from './cli/refund';
 import { columns, painter } from './cli/screen';
 import { SWEEP } from './cli/sweep';
-import { drawSweepBar } from './cli/sweep-bar';
 import { UNMATCHED } from './cli/unmatched';
 import type * as CodecServer from './codec-server';
 import type * as Doctor from './doctor';
@@ -74,8 +72,7 @@ export async function runCli(args: readonly string[], world: CliWorld): Promise<
     say: (line) => {
       if (!json) world.out(`${line(paint)}\n`);
     },
-    drawBar: () => (json || !terminal ? undefined : drawSweepBar(terminal)),
-    drawBillBar: () => (json || !terminal ? undefined : drawBillBar(terminal)),
+    terminal: json ? undefined : terminal,
   };
   const program = buildProgram(
     world,

@@ -4,11 +4,9 @@ import { Argument, InvalidArgumentError, Option } from 'commander';
 import { redact } from '../../worker/log';
 import type { Diagnose } from '../doctor';
 import type { PaymentClient } from '../payment-client';
-import type { WatchSweep } from '../sweep';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
 import type { Part } from './parts';
-import type { BillBar } from './reconcile-bar';
 import { visibleData } from './screen';
 import type { Paint } from './screen';
 
@@ -21,9 +19,8 @@ export interface Cli {
   serveCodec: () => Promise<void>;
   /** Prints a line before the answer; not with `--json`. */
   say: (line: (paint: Paint) => string) => void;
-  /** A bar where one can be drawn: on a terminal, without `--json`. */
-  drawBar: () => SweepBar | undefined;
-  drawBillBar: () => BillBar | undefined;
+  /** Where a bar can be drawn; absent with `--json` too. */
+  terminal: NodeJS.WriteStream | undefined;
 }
 
 /** The same, and a client, which is closed after the command. */
@@ -90,12 +87,6 @@ export function unredacted<T>(
   exitCode: ExitCode = EXIT.ok,
 ): Answer {
   return { data, text: (paint) => text(paint, visibleData(data)), exitCode };
-}
-
-/** Something that shows how far a sweep is, until it is stopped. */
-export interface SweepBar {
-  watch: WatchSweep;
-  stop: () => void;
 }
 
 /** Adds a command or a group to the program. `run` carries out what a command does. */

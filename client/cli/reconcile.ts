@@ -3,8 +3,10 @@ import { Argument, Option } from 'commander';
 import { DISCREPANCIES_IN_WORDS } from '../../workflows/in-words';
 import type { BillReport, BillState, DiscrepancyKind } from '../../workflows/messages';
 import { DISCREPANCY_KINDS } from '../../workflows/messages';
-import type { ReconciliationReport } from '../index';
+import type { ReconciliationReport, WatchBill } from '../index';
 import { reconciliationPage } from '../reconciliation-page';
+import type { BarOf } from './bar';
+import { withBar } from './bar';
 import type { Answer, CliGroup, ConnectedCli } from './command';
 import { answer, wholeNumber } from './command';
 import { EXIT } from './exit';
@@ -87,19 +89,28 @@ export const RECONCILE: CliGroup = {
 };
 
 async function runOnce(
-  { payments, drawBillBar }: ConnectedCli,
+  { payments, terminal }: ConnectedCli,
   date: string | undefined,
   { merchant, execute = false, preview = false }: Options,
 ): Promise<Answer> {
-  const bar = drawBillBar();
-  try {
-    const which = { date, execute: execute && !preview, ...(merchant && { merchant }) };
-    const done = await payments.reconcile.run(which, bar?.watch);
-    return answer(done, describeState, exitCodeOf(done));
-  } finally {
-    bar?.stop();
-  }
+  const which = { date, execute: execute && !preview, ...(merchant && { merchant }) };
+  const done = await withBar(terminal, BAR, (watch) => payments.reconcile.run(which, watch));
+  return answer(done, describeState, exitCodeOf(done));
 }
+
+/** How many lines there are is known at the end only: the bar is always a batch short of full. */
+const BATCH = 5_000;
+
+const BAR: BarOf<WatchBill> = {
+  format: '{bar} {value} lines | {duration_formatted}',
+  watch: (bar) => {
+    bar.start(BATCH, 0);
+    return (row) => {
+      bar.setTotal((row?.lines ?? 0) + BATCH);
+      bar.update(row?.lines ?? 0);
+    };
+  },
+};
 
 function exitCodeOf({ status, report }: BillState): ExitCode {
   if (status === 'NO_BILL') return EXIT.dependencyDown;

@@ -1,6 +1,8 @@
 import { Argument, Option } from 'commander';
 import type { SweepReport } from '../../workflows/messages';
-import type { LastSweep, ReportOptions, WatchSweep } from '../index';
+import type { LastSweep, WatchSweep } from '../index';
+import type { BarOf } from './bar';
+import { withBar } from './bar';
 import type { Answer, CliGroup, ConnectedCli } from './command';
 import { answer, wholeNumber } from './command';
 import { EXIT } from './exit';
@@ -81,15 +83,13 @@ export const SWEEP: CliGroup = {
       options: [new Option('--follow', 'wait for the end; on a terminal a bar shows how far it is')],
       examples: ['sweep report', 'sweep report --follow', 'sweep report --json | jq .report.heldIds'],
       act: async (cli, workflowId: string | undefined, options: { follow?: boolean }) => {
-        const report = (watch?: WatchSweep): Promise<LastSweep> => {
-          const which: ReportOptions = {
+        const report = (watch?: WatchSweep): Promise<LastSweep> =>
+          cli.payments.sweep.report({
             ...options,
             ...(workflowId && { workflowId }),
             ...(watch && { watch }),
-          };
-          return cli.payments.sweep.report(which);
-        };
-        const last = await (options.follow ? withBar(cli, report) : report());
+          });
+        const last = await (options.follow ? withBar(cli.terminal, BAR, report) : report());
         return answer(last, describeSweep, exitCodeOfSweep(last));
       },
     },
@@ -97,7 +97,7 @@ export const SWEEP: CliGroup = {
 };
 
 async function sweepOnce(cli: ConnectedCli, options: RunOptions): Promise<Answer> {
-  const report = await withBar(cli, (watch) => cli.payments.sweep.run(options, watch));
+  const report = await withBar(cli.terminal, BAR, (watch) => cli.payments.sweep.run(options, watch));
   return answer(
     report,
     (paint, shown) => describeReport(paint, shown, options.dryRun),
@@ -105,14 +105,26 @@ async function sweepOnce(cli: ConnectedCli, options: RunOptions): Promise<Answer
   );
 }
 
-async function withBar<T>({ drawBar }: ConnectedCli, act: (watch?: WatchSweep) => Promise<T>): Promise<T> {
-  const bar = drawBar();
-  try {
-    return await act(bar?.watch);
-  } finally {
-    bar?.stop();
-  }
-}
+/** Its total grows with each page that is read. */
+const BAR: BarOf<WatchSweep> = {
+  format: '{bar} {value}/{total} orders: {tally} | {duration_formatted}',
+  watch: (bar) => {
+    bar.start(0, 0, { tally: 'starting' });
+    let takenUp = false;
+    return (_workflowId, report) => {
+      if (!report) {
+        // Later, a query without an answer means a busy worker: the last report stays.
+        if (!takenUp) bar.update({ tally: 'no worker has taken it up yet' });
+        return;
+      }
+      takenUp = true;
+      const { scanned, closed, rescued, held, failed } = report;
+      bar.setTotal(scanned);
+      const tally = `${closed} closed, ${rescued} rescued, ${held} held, ${failed} failed`;
+      bar.update(closed + rescued + held + failed, { tally });
+    };
+  },
+};
 
 function describeSweep(
   paint: Paint,
