@@ -41,6 +41,10 @@ export const pausesOf = (deps: Pick<ClientDependencies, 'db' | 'alipay'>): Pause
   list: () => explained(() => listPauses(deps.db)),
 });
 
+/** What is paused. */
+export const pauseInWords = ({ what, merchant }: Pause): string =>
+  what === 'merchant' ? `merchant ${merchant ?? ''}` : `refunds of ${merchant ?? 'all merchants'}`;
+
 async function decisionOf(
   deps: Pick<ClientDependencies, 'db' | 'alipay'>,
   input: PauseInput,

@@ -1,13 +1,14 @@
 import { Option } from 'commander';
 import type { ProofAudit } from '../../activities/proofs';
 import { PROOF_FAULTS } from '../../activities/proofs';
+import type { Violation } from '../../db/audit';
 import { AUDIT_CHECKS } from '../../db/audit';
 import type { AuditResult } from '../index';
 import type { CliCommand } from './command';
 import { answer } from './command';
 import { EXIT } from './exit';
 import type { Paint } from './screen';
-import { distance, fields, table } from './screen';
+import { distance, fields, tableOf } from './screen';
 
 interface Options {
   recent?: boolean;
@@ -53,22 +54,21 @@ function describe(paint: Paint, { orders, violations, yuan, seconds, found }: Au
           ['Means', check.means],
           ['To do', check.remedy],
         ]),
-        table(
+        violationTable(
           paint,
-          ['ORDER', 'PAYMENT', 'YUAN', 'AGE'],
-          found
-            .filter(({ name }) => name === check.name)
-            .map(({ orderId, outTradeNo, amount, since }) => [
-              orderId,
-              outTradeNo || '-',
-              amount,
-              distance(new Date(since), new Date()),
-            ]),
+          found.filter(({ name }) => name === check.name),
         ),
       ].join('\n'),
     ),
   ].join('\n\n');
 }
+
+const violationTable = tableOf<Violation>({
+  ORDER: ({ orderId }) => orderId,
+  PAYMENT: ({ outTradeNo }) => outTradeNo || null,
+  YUAN: ({ amount }) => amount,
+  AGE: ({ since }) => distance(since),
+});
 
 function describeProofs(paint: Paint, { payments, proven, unprovable, faults, keys }: ProofAudit): string {
   const counted = fields(paint, [
@@ -84,18 +84,16 @@ function describeProofs(paint: Paint, { payments, proven, unprovable, faults, ke
   const found = [...new Set(faults.map(({ fault }) => fault))];
   return [
     `${paint('red', `${faults.length} rows or pieces of evidence are not as Alipay signed them`)}\n${counted}`,
-    table(
-      paint,
-      ['FAULT', 'ORDER', 'PAYMENT', 'EVIDENCE', 'SAYS', 'AGE'],
-      faults.map(({ fault, orderId, outTradeNo, evidenceId, says, since }) => [
-        fault,
-        orderId,
-        outTradeNo,
-        evidenceId ?? '-',
-        says,
-        distance(new Date(since), new Date()),
-      ]),
-    ),
+    faultTable(paint, faults),
     found.map((fault) => `${paint('bold', fault)}: ${PROOF_FAULTS[fault]}`).join('\n'),
   ].join('\n\n');
 }
+
+const faultTable = tableOf<ProofAudit['faults'][number]>({
+  FAULT: ({ fault }) => fault,
+  ORDER: ({ orderId }) => orderId,
+  PAYMENT: ({ outTradeNo }) => outTradeNo,
+  EVIDENCE: ({ evidenceId }) => evidenceId,
+  SAYS: ({ says }) => says,
+  AGE: ({ since }) => distance(since),
+});

@@ -2,11 +2,22 @@ import { Argument, Option } from 'commander';
 import type { ListedMerchant } from '../index';
 import type { CliGroup, WhoAndWhy } from './command';
 import { WHO_AND_WHY, answer } from './command';
-import type { Paint } from './screen';
-import { fields, table, when } from './screen';
+import { fields, tableOf, when } from './screen';
 
 const CORRECTION =
   'merchant set 2021000000000000/2088000000000000 --seller-id 2088000000000001 --reason "typing error"';
+
+const merchantTable = tableOf<ListedMerchant>(
+  {
+    MERCHANT: ({ id }) => id,
+    HERE: ({ configured }, paint) => (configured ? paint('green', 'yes') : paint('yellow', 'no')),
+    'OPEN PAYMENTS': ({ openPayments }) => String(openPayments),
+    GATEWAY: ({ gateway }) => gateway,
+    REGISTERED: ({ registeredAt }) => when(registeredAt),
+    'CORRECTED TO': ({ correctedTo }) => correctedTo,
+  },
+  'no merchant yet: the first order registers its own',
+);
 
 export const MERCHANT: CliGroup = {
   kind: 'group',
@@ -46,19 +57,3 @@ export const MERCHANT: CliGroup = {
     },
   ],
 };
-
-function merchantTable(paint: Paint, merchants: readonly ListedMerchant[]): string {
-  if (merchants.length === 0) return 'no merchant yet: the first order registers its own';
-  return table(
-    paint,
-    ['MERCHANT', 'HERE', 'OPEN PAYMENTS', 'GATEWAY', 'REGISTERED', 'CORRECTED TO'],
-    merchants.map((m) => [
-      m.id,
-      m.configured ? paint('green', 'yes') : paint('yellow', 'no'),
-      String(m.openPayments),
-      m.gateway,
-      when(m.registeredAt) ?? '',
-      m.correctedTo ?? '-',
-    ]),
-  );
-}

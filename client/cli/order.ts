@@ -5,7 +5,17 @@ import type { CliGroup, WhoAndWhy } from './command';
 import { ORDER_ID, WHO_AND_WHY, answer } from './command';
 import { paymentTable } from './payment';
 import type { Paint } from './screen';
-import { fields, status, table, when } from './screen';
+import { fields, status, tableOf, when } from './screen';
+
+const resultTable = tableOf<OrderMessage>(
+  {
+    RESULT: ({ messageId }) => messageId,
+    SINCE: ({ createdAt }) => when(createdAt),
+    TOLD: ({ toldAt, toldBy }) => (toldBy === 'nobody' ? 'skipped' : (when(toldAt) ?? 'not yet')),
+    'LAST FAULT': ({ lastError }) => lastError,
+  },
+  'nothing to tell the order service yet',
+);
 
 export const ORDER: CliGroup = {
   kind: 'group',
@@ -84,26 +94,10 @@ export const ORDER: CliGroup = {
       options: WHO_AND_WHY,
       examples: ['order skip A-1001 PAID-A1001x1 --reason "booked by hand"'],
       act: async ({ payments }, orderId: string, messageId: string, options: WhoAndWhy) =>
-        answer(await payments.skipResult({ orderId, messageId, ...options }), (paint, shown) =>
-          resultTable(paint, [shown]),
-        ),
+        answer(await payments.skipResult({ orderId, messageId, ...options }), resultTable),
     },
   ],
 };
-
-function resultTable(paint: Paint, results: readonly OrderMessage[]): string {
-  if (results.length === 0) return 'nothing to tell the order service yet';
-  return table(
-    paint,
-    ['RESULT', 'SINCE', 'TOLD', 'LAST FAULT'],
-    results.map(({ messageId, createdAt, toldAt, toldBy, lastError }) => [
-      messageId,
-      when(createdAt) ?? '',
-      toldBy === 'nobody' ? 'skipped' : (when(toldAt) ?? 'not yet'),
-      lastError ?? '-',
-    ]),
-  );
-}
 
 function describeOrder(paint: Paint, order: Order): string {
   return fields(paint, [

@@ -1,15 +1,29 @@
 import { Argument, Option } from 'commander';
 import type { Pause } from '../index';
+import { pauseInWords } from '../pauses';
 import type { CliGroup, WhoAndWhy } from './command';
 import { WHO_AND_WHY, answer } from './command';
 import type { Paint } from './screen';
-import { table, when } from './screen';
+import { tableOf, when } from './screen';
 
 const MERCHANT = new Argument('<merchant>', 'its name (`default`, or as in MERCHANTS_FILE) or its id');
 
 const OF_MERCHANT = new Option('--merchant <merchant>', 'only those of this merchant, by its name or id');
 
 type RefundOptions = WhoAndWhy & { merchant?: string };
+
+const pauseTable = tableOf<Pause>(
+  {
+    PAUSED: (pause, paint) => paint('yellow', pauseInWords(pause)),
+    SINCE: ({ since }) => when(since),
+    BY: ({ actor }) => actor,
+    REASON: ({ reason }) => reason,
+  },
+  'nothing is paused',
+);
+
+const resumed = (paint: Paint, pause: Pause): string =>
+  `${paint('bold', pauseInWords(pause))}: resumed. Paused by ${pause.actor} since ${when(pause.since)}: ${pause.reason}`;
 
 export const PAUSE: CliGroup = {
   kind: 'group',
@@ -36,9 +50,7 @@ export const PAUSE: CliGroup = {
         'pause refunds --merchant teahouse --reason "its account is being checked" --json',
       ],
       act: async ({ payments }, options: RefundOptions) =>
-        answer(await payments.pauses.pause({ what: 'refunds', ...options }), (paint, shown) =>
-          pauseTable(paint, [shown]),
-        ),
+        answer(await payments.pauses.pause({ what: 'refunds', ...options }), pauseTable),
     },
     {
       kind: 'connected',
@@ -51,9 +63,7 @@ export const PAUSE: CliGroup = {
       options: WHO_AND_WHY,
       examples: ['pause merchant default --reason "wrong prices"'],
       act: async ({ payments }, merchant: string, options: WhoAndWhy) =>
-        answer(await payments.pauses.pause({ what: 'merchant', merchant, ...options }), (paint, shown) =>
-          pauseTable(paint, [shown]),
-        ),
+        answer(await payments.pauses.pause({ what: 'merchant', merchant, ...options }), pauseTable),
     },
     {
       kind: 'connected',
@@ -101,23 +111,3 @@ export const RESUME: CliGroup = {
     },
   ],
 };
-
-const nameOf = ({ what, merchant }: Pause): string =>
-  what === 'merchant' ? `merchant ${merchant ?? ''}` : `refunds of ${merchant ?? 'all merchants'}`;
-
-const resumed = (paint: Paint, pause: Pause): string =>
-  `${paint('bold', nameOf(pause))}: resumed. Paused by ${pause.actor} since ${when(pause.since) ?? ''}: ${pause.reason}`;
-
-function pauseTable(paint: Paint, pauses: readonly Pause[]): string {
-  if (pauses.length === 0) return 'nothing is paused';
-  return table(
-    paint,
-    ['PAUSED', 'SINCE', 'BY', 'REASON'],
-    pauses.map((pause) => [
-      paint('yellow', nameOf(pause)),
-      when(pause.since) ?? '',
-      pause.actor,
-      pause.reason,
-    ]),
-  );
-}

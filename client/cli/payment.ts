@@ -11,7 +11,7 @@ import type { Dossier } from './dossier';
 import { writeDossier } from './dossier';
 import { describeRefund } from './refund';
 import type { Paint } from './screen';
-import { distance, fields, status, table, when } from './screen';
+import { distance, fields, status, tableOf, when } from './screen';
 import { timeline } from './timeline';
 
 const STATUSES = [
@@ -33,6 +33,21 @@ interface ListOptions {
   order?: string;
   limit: number;
 }
+
+export const paymentTable = tableOf<Payment>(
+  {
+    PAYMENT: (p) => p.outTradeNo,
+    ORDER: (p) => p.orderId,
+    AMOUNT: (p) => p.totalAmount,
+    REFUNDED: (p) => (Number(p.refundedAmount) === 0 ? '' : p.refundedAmount),
+    STATUS: (p, paint) =>
+      status(paint, p.status) + (p.reviewReason !== null && p.status !== 'REVIEW' ? paint('red', ' !') : ''),
+    CHECKS: (p) => String(p.checks),
+    PRODUCT: (p) => p.product,
+    AGE: (p) => distance(p.createdAt),
+  },
+  'no payments',
+);
 
 export const PAYMENT: CliGroup = {
   kind: 'group',
@@ -104,7 +119,7 @@ export const PAYMENT: CliGroup = {
         'payment list --limit 1000 --json',
       ],
       act: async ({ payments }, { order: orderId, ...filter }: ListOptions) =>
-        answer(await payments.payments({ ...filter, orderId }), (paint, shown) => paymentTable(paint, shown)),
+        answer(await payments.payments({ ...filter, orderId }), paymentTable),
     },
     {
       kind: 'connected',
@@ -168,25 +183,6 @@ export function describeState(paint: Paint, state: PaymentState): string {
     ['Alipay says', state.lastAnswer],
     ['Next check', when(state.nextCheckAt)],
   ]);
-}
-
-/** Payments as a table. */
-export function paymentTable(paint: Paint, payments: readonly Payment[], now = new Date()): string {
-  if (payments.length === 0) return 'no payments';
-  return table(
-    paint,
-    ['PAYMENT', 'ORDER', 'AMOUNT', 'REFUNDED', 'STATUS', 'CHECKS', 'PRODUCT', 'AGE'],
-    payments.map((p) => [
-      p.outTradeNo,
-      p.orderId,
-      p.totalAmount,
-      Number(p.refundedAmount) === 0 ? '' : p.refundedAmount,
-      status(paint, p.status) + (p.reviewReason !== null && p.status !== 'REVIEW' ? paint('red', ' !') : ''),
-      String(p.checks),
-      p.product,
-      distance(p.createdAt, now),
-    ]),
-  );
 }
 
 /** What is known of a payment's workflow. */

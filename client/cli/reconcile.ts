@@ -13,7 +13,7 @@ import { EXIT } from './exit';
 import type { ExitCode } from './exit';
 import { scheduleCommands } from './schedule';
 import type { Paint } from './screen';
-import { fields, table } from './screen';
+import { fields, tableOf } from './screen';
 
 interface Options {
   merchant?: string;
@@ -142,33 +142,38 @@ function figures({ bill, matched, foreign }: BillReport): [string, string][] {
 }
 
 function kindsOf(paint: Paint, { discrepancies }: BillReport): string {
-  const found = DISCREPANCY_KINDS.flatMap((kind) => {
-    const one = discrepancies[kind];
-    return one
-      ? [[labelOf(kind), String(one.found), String(one.repaired), String(one.open), one.openAmount]]
-      : [];
-  });
-  return found.length === 0 ? '' : table(paint, ['DISCREPANCY', 'FOUND', 'REPAIRED', 'OPEN', 'YUAN'], found);
-}
-
-const labelOf = (kind: DiscrepancyKind): string => DISCREPANCIES_IN_WORDS[kind];
-
-function describeReport(paint: Paint, report: ReconciliationReport): string {
-  const rows = report.found.map(
-    ({ kind, outTradeNo, outRequestNo, tradeNo, billAmount, ourAmount, goneAt }) => [
-      labelOf(kind),
-      outTradeNo,
-      outRequestNo || '-',
-      tradeNo ?? '-',
-      billAmount ?? '-',
-      ourAmount ?? '-',
-      goneAt ? 'repaired' : paint('red', 'open'),
-    ],
-  );
-  const list = table(
+  return kindTable(
     paint,
-    ['DISCREPANCY', 'PAYMENT', 'REFUND', 'ALIPAY TRADE', 'BILL', 'HERE', 'STATE'],
-    rows,
+    DISCREPANCY_KINDS.flatMap((kind) => {
+      const counted = discrepancies[kind];
+      return counted ? { kind, ...counted } : [];
+    }),
   );
-  return [describeState(paint, report), rows.length > 0 && list].filter(Boolean).join('\n\n');
 }
+
+const kindTable = tableOf<{
+  kind: DiscrepancyKind;
+  found: number;
+  repaired: number;
+  open: number;
+  openAmount: string;
+}>({
+  DISCREPANCY: ({ kind }) => DISCREPANCIES_IN_WORDS[kind],
+  FOUND: ({ found }) => String(found),
+  REPAIRED: ({ repaired }) => String(repaired),
+  OPEN: ({ open }) => String(open),
+  YUAN: ({ openAmount }) => openAmount,
+});
+
+const discrepancyTable = tableOf<ReconciliationReport['found'][number]>({
+  DISCREPANCY: ({ kind }) => DISCREPANCIES_IN_WORDS[kind],
+  PAYMENT: ({ outTradeNo }) => outTradeNo,
+  REFUND: ({ outRequestNo }) => outRequestNo || null,
+  'ALIPAY TRADE': ({ tradeNo }) => tradeNo,
+  BILL: ({ billAmount }) => billAmount,
+  HERE: ({ ourAmount }) => ourAmount,
+  STATE: ({ goneAt }, paint) => (goneAt ? 'repaired' : paint('red', 'open')),
+});
+
+const describeReport = (paint: Paint, report: ReconciliationReport): string =>
+  [describeState(paint, report), discrepancyTable(paint, report.found)].filter(Boolean).join('\n\n');

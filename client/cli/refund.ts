@@ -5,7 +5,7 @@ import type { RefundView } from '../index';
 import type { CliGroup, WhoAndWhy } from './command';
 import { LIMIT, WHO_AND_WHY, answer } from './command';
 import type { Paint } from './screen';
-import { distance, fields, status, table, when } from './screen';
+import { distance, fields, status, tableOf, when } from './screen';
 
 const STATUSES = ['REQUESTED', 'DONE', 'REFUSED', 'REVIEW'] as const satisfies RefundStatus[];
 
@@ -16,6 +16,20 @@ interface ListOptions {
   order?: string;
   limit: number;
 }
+
+const refundTable = tableOf<RefundView>(
+  {
+    REFUND: ({ refundId }) => refundId,
+    ORDER: ({ orderId }) => orderId,
+    PAYMENT: ({ outTradeNo }) => outTradeNo,
+    AMOUNT: ({ amount }) => amount,
+    STATUS: (refund, paint) => status(paint, refund.status),
+    BECAUSE: ({ because }) => because ?? '',
+    KIND: ({ kind }) => kind,
+    AGE: ({ requestedAt }) => distance(requestedAt),
+  },
+  'no refunds',
+);
 
 export const REFUND: CliGroup = {
   kind: 'group',
@@ -38,10 +52,7 @@ export const REFUND: CliGroup = {
       ],
       examples: ['refund list --status REVIEW', 'refund list --order A-1001 --json'],
       act: async ({ payments }, { order: orderId, ...filter }: ListOptions) =>
-        answer(
-          await payments.refunds({ ...filter, ...(orderId !== undefined && { orderId }) }),
-          (paint, shown) => refundTable(paint, shown),
-        ),
+        answer(await payments.refunds({ ...filter, ...(orderId !== undefined && { orderId }) }), refundTable),
     },
     {
       kind: 'connected',
@@ -91,22 +102,4 @@ export function describeRefund(paint: Paint, refund: RefundView): string {
     ['Asked for', when(refund.requestedAt)],
     ['Done', when(refund.doneAt)],
   ]);
-}
-
-function refundTable(paint: Paint, refunds: readonly RefundView[], now = new Date()): string {
-  if (refunds.length === 0) return 'no refunds';
-  return table(
-    paint,
-    ['REFUND', 'ORDER', 'PAYMENT', 'AMOUNT', 'STATUS', 'BECAUSE', 'KIND', 'AGE'],
-    refunds.map((refund) => [
-      refund.refundId,
-      refund.orderId,
-      refund.outTradeNo,
-      refund.amount ?? '-',
-      status(paint, refund.status),
-      refund.because ?? '',
-      refund.kind,
-      distance(refund.requestedAt, now),
-    ]),
-  );
 }

@@ -2,19 +2,43 @@ import { Option } from 'commander';
 import type { ReviewOutcome } from '../../workflows/messages';
 import { REVIEW_OUTCOMES } from '../../workflows/messages';
 import { LIST_OUTCOMES, parseOutTradeNo } from '../input';
-import type { ListDecided, ListDecision, Payment } from '../index';
+import type { ListDecided, ListDecision, ListedDecision, Payment } from '../index';
 import type { CliGroup, WhoAndWhy } from './command';
 import { LIMIT, OUT_TRADE_NO, WHO_AND_WHY, answer, wholeNumber } from './command';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
 import { describeState } from './payment';
 import type { Paint } from './screen';
-import { distance, status, table } from './screen';
+import { distance, status, tableOf } from './screen';
 
 interface DecisionOptions extends WhoAndWhy {
   to: ReviewOutcome;
   outside?: string;
 }
+
+const reviewTable = tableOf<Payment>(
+  {
+    PAYMENT: (p) => p.outTradeNo,
+    ORDER: (p) => p.orderId,
+    AMOUNT: (p) => p.totalAmount,
+    PAID: (p) => p.paidAmount,
+    STATUS: (p, paint) => status(paint, p.status),
+    REASON: (p, paint) => paint('red', p.reviewReason ?? 'not recorded'),
+    SINCE: (p) => distance(p.updatedAt),
+  },
+  'nothing to review',
+);
+
+const decisionTable = tableOf<ListedDecision>(
+  {
+    PAYMENT: (p) => p.outTradeNo,
+    ORDER: (p) => p.orderId,
+    AMOUNT: (p) => p.amount,
+    OUTCOME: (p, paint) => paint(p.why === null ? 'green' : 'red', p.outcome),
+    WHY: (p) => p.why ?? '',
+  },
+  'nothing to review for this reason',
+);
 
 export const REVIEW: CliGroup = {
   kind: 'group',
@@ -35,7 +59,7 @@ export const REVIEW: CliGroup = {
       options: [LIMIT],
       examples: ['review list', 'review list --json | jq -r .[].outTradeNo'],
       act: async ({ payments }, options: { limit: number }) =>
-        answer(await payments.reviews(options), (paint, shown) => reviewTable(paint, shown)),
+        answer(await payments.reviews(options), reviewTable),
     },
     {
       kind: 'connected',
@@ -113,38 +137,8 @@ function describeDecided(
   paint: Paint,
   { dryRun, done, refused, failed, amount, hasMore, payments }: ListDecided,
 ): string {
-  if (payments.length === 0) return 'nothing to review for this reason';
+  const shown = decisionTable(paint, payments);
+  if (payments.length === 0) return shown;
   const sum = `${done} ${dryRun ? 'would be decided' : 'decided'} (${amount} yuan), ${refused} refused, ${failed} failed`;
-  return [
-    table(
-      paint,
-      ['PAYMENT', 'ORDER', 'AMOUNT', 'OUTCOME', 'WHY'],
-      payments.map((p) => [
-        p.outTradeNo,
-        p.orderId,
-        p.amount,
-        paint(p.why === null ? 'green' : 'red', p.outcome),
-        p.why ?? '',
-      ]),
-    ),
-    '',
-    `${sum}${hasMore ? '; there are more' : ''}${dryRun ? '. Nothing was asked or written.' : ''}`,
-  ].join('\n');
-}
-
-function reviewTable(paint: Paint, payments: readonly Payment[], now = new Date()): string {
-  if (payments.length === 0) return 'nothing to review';
-  return table(
-    paint,
-    ['PAYMENT', 'ORDER', 'AMOUNT', 'PAID', 'STATUS', 'REASON', 'SINCE'],
-    payments.map((p) => [
-      p.outTradeNo,
-      p.orderId,
-      p.totalAmount,
-      p.paidAmount ?? '-',
-      status(paint, p.status),
-      paint('red', p.reviewReason ?? 'not recorded'),
-      distance(p.updatedAt, now),
-    ]),
-  );
+  return `${shown}\n\n${sum}${hasMore ? '; there are more' : ''}${dryRun ? '. Nothing was asked or written.' : ''}`;
 }

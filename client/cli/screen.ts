@@ -61,9 +61,24 @@ export function status(paint: Paint, text: string): string {
   return style ? paint(style, text) : text;
 }
 
-/** Columns as wide as their widest cell, the header dimmed. */
-export function table(paint: Paint, header: readonly string[], rows: readonly (readonly string[])[]): string {
-  return columns([header.map((title) => paint('dim', title)), ...rows]);
+/**
+ * Shows rows, or one, as a table.
+ *
+ * @param cells what stands in each column, by its title; null is a dash
+ * @param none what to say where there are no rows
+ */
+export function tableOf<Row>(
+  cells: Readonly<Record<string, (row: Row, paint: Paint) => string | null>>,
+  none = '',
+): (paint: Paint, rows: Row | readonly Row[]) => string {
+  return (paint, shown) => {
+    const rows = (Array.isArray(shown) ? shown : [shown]) as readonly Row[];
+    if (rows.length === 0) return none;
+    return columns([
+      Object.keys(cells).map((title) => paint('dim', title)),
+      ...rows.map((row) => Object.values(cells).map((cell) => cell(row, paint) ?? '-')),
+    ]);
+  };
 }
 
 /** A name and a value on each line; what has no value is left out. */
@@ -102,13 +117,16 @@ export function utc(time: Date | string): string {
 }
 
 /** How long ago, or how long until: `3m`. */
-export function distance(time: Date | string, now: Date): string {
+export function distance(time: Date | string, now = new Date()): string {
   return ms(Math.abs(now.getTime() - new Date(time).getTime()));
 }
 
-/** `2026-11-24 10:26:01 (3m ago)`, UTC; undefined where there is no time. */
-export function when(time: Date | string | null, now = new Date()): string | undefined {
-  if (time === null) return undefined;
+/** `2026-11-24 10:26:01 (3m ago)`, UTC; null where there is no time. */
+export function when(time: Date | string): string;
+export function when(time: Date | string | null): string | null;
+export function when(time: Date | string | null): string | null {
+  if (time === null) return null;
+  const now = new Date();
   const far = distance(time, now);
   return `${utc(time)} (${new Date(time) > now ? `in ${far}` : `${far} ago`})`;
 }

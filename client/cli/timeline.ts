@@ -20,16 +20,12 @@ interface Moment {
 }
 
 /** The history of a payment, oldest first: what was recorded, how its workflow ran, and what that will do next. */
-export function timeline(
-  paint: Paint,
-  { events, runs = [], state }: PaymentHistory,
-  now = new Date(),
-): string {
+export function timeline(paint: Paint, { events, runs = [], state }: PaymentHistory): string {
   const past = [...events.map(recorded), ...runs.flatMap(ran)]
     // A stable sort: what was recorded in one millisecond stays in its order.
     .sort((a, b) => a.at.getTime() - b.at.getTime())
     .map((moment) => line(paint, moment));
-  const next = state?.nextCheckAt ? [nextCheck(paint, new Date(state.nextCheckAt), now)] : [];
+  const next = state?.nextCheckAt ? [nextCheck(paint, new Date(state.nextCheckAt))] : [];
   const lines = [...past, ...next];
   return lines.length === 0 ? 'nothing recorded yet' : columns(lines);
 }
@@ -38,8 +34,8 @@ function line(paint: Paint, { at, what, who, detail }: Moment): string[] {
   return [paint('dim', utc(at)), paint('bold', what), who, detail];
 }
 
-function nextCheck(paint: Paint, at: Date, now: Date): string[] {
-  const due = at > now ? `in ${distance(at, now)}` : 'due';
+function nextCheck(paint: Paint, at: Date): string[] {
+  const due = at > new Date() ? `in ${distance(at)}` : 'due';
   return [paint('dim', utc(at)), paint('cyan', 'next check'), 'workflow', due];
 }
 

@@ -2,8 +2,20 @@ import { Argument, Option } from 'commander';
 import type { UnmatchedNotification } from '../index';
 import type { CliGroup, WhoAndWhy } from './command';
 import { LIMIT, WHO_AND_WHY, answer } from './command';
-import type { Paint } from './screen';
-import { table, when } from './screen';
+import { tableOf, when } from './screen';
+
+const unmatchedTable = tableOf<UnmatchedNotification>(
+  {
+    ID: (n) => n.id,
+    PAYMENT: (n) => n.outTradeNo,
+    'ALIPAY TRADE': (n) => n.tradeNo,
+    STATUS: (n) => n.tradeStatus,
+    AMOUNT: (n) => n.totalAmount,
+    ARRIVED: (n) => when(n.at),
+    RESOLVED: (n) => (n.resolvedBy === null ? 'no' : `by ${n.resolvedBy}: ${n.resolution ?? ''}`),
+  },
+  'nothing unmatched',
+);
 
 /** Money without an order: like a review, something that only a person can settle. */
 export const UNMATCHED: CliGroup = {
@@ -38,26 +50,7 @@ export const UNMATCHED: CliGroup = {
         'unmatched resolve 7 --reason "order A-1001 was registered again" --actor li --json',
       ],
       act: async ({ payments }, id: string, options: WhoAndWhy) =>
-        answer(await payments.resolveUnmatched({ id, ...options }), (paint, shown) =>
-          unmatchedTable(paint, [shown]),
-        ),
+        answer(await payments.resolveUnmatched({ id, ...options }), unmatchedTable),
     },
   ],
 };
-
-function unmatchedTable(paint: Paint, notifications: readonly UnmatchedNotification[]): string {
-  if (notifications.length === 0) return 'nothing unmatched';
-  return table(
-    paint,
-    ['ID', 'PAYMENT', 'ALIPAY TRADE', 'STATUS', 'AMOUNT', 'ARRIVED', 'RESOLVED'],
-    notifications.map((n) => [
-      n.id,
-      n.outTradeNo,
-      n.tradeNo ?? '-',
-      n.tradeStatus ?? '-',
-      n.totalAmount ?? '-',
-      when(n.at) ?? '',
-      n.resolvedBy === null ? 'no' : `by ${n.resolvedBy}: ${n.resolution ?? ''}`,
-    ]),
-  );
-}

@@ -6,6 +6,7 @@ import { countTables, findMissingRights, readIsolation, readServer } from '../..
 import { listPauses } from '../../db/pauses';
 import { pendingMigrations, unknownMigrations } from '../../db/migrator';
 import { findOwed } from '../../db/order-messages';
+import { pauseInWords } from '../pauses';
 import { compareClocks } from './clock';
 import type { Settings } from './configuration';
 import type { Examination, Found } from './examination';
@@ -133,11 +134,10 @@ async function testResults(db: Database): Promise<Found> {
 async function testPauses(db: Database): Promise<Found> {
   const pauses = await listPauses(db);
   if (pauses.length === 0) return { says: 'nothing is paused' };
-  const each = pauses.map(({ what, merchant, actor, reason, since }) => {
-    const it =
-      what === 'merchant' ? `merchant ${merchant ?? ''}` : `refunds of ${merchant ?? 'all merchants'}`;
-    return `${it}, since ${since.toISOString()} by ${actor} (${reason})`;
-  });
+  const each = pauses.map(
+    (pause) =>
+      `${pauseInWords(pause)}, since ${pause.since.toISOString()} by ${pause.actor} (${pause.reason})`,
+  );
   return {
     says: `paused: ${each.join('; ')}`,
     advice: 'When its cause is gone: durable-alipay resume refunds|merchant <name> --reason "…"',
