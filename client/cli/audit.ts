@@ -17,7 +17,6 @@ interface Options {
 }
 
 export const AUDIT: CliCommand = {
-  kind: 'connected',
   name: 'audit',
   summary: 'check the tables against the rules of the ledger',
   description:

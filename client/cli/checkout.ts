@@ -14,7 +14,6 @@ function parseJson(text: string): unknown {
 }
 
 export const CHECKOUT: CliCommand = {
-  kind: 'connected',
   name: 'checkout',
   summary: 'register an order if it is new, and get the address where it is paid',
   description:

@@ -37,11 +37,11 @@ interface CommandHelp {
   summary: string;
   /** In the command's own help. Default: the summary. */
   description?: string;
-  /** Without `durable-alipay`. */
-  examples: readonly string[];
 }
 
 interface CommandInput extends CommandHelp {
+  /** Without `durable-alipay`. The first is an example of the command's group, too. */
+  examples: readonly [string, ...string[]];
   arguments?: readonly Argument[];
   options?: readonly Option[];
 }
@@ -49,7 +49,7 @@ interface CommandInput extends CommandHelp {
 /** One command: what its help says, what it takes, and what it does. */
 export type CliCommand = CommandInput &
   (
-    | { kind: 'connected'; act: Act<ConnectedCli> }
+    | { kind?: undefined; act: Act<ConnectedCli> }
     | { kind: 'alone'; act: Act<Cli> }
     /** A program of its own, which may read its options itself. */
     | { kind: 'part'; name: Part; ownOptions?: true }
@@ -57,7 +57,6 @@ export type CliCommand = CommandInput &
 
 /** A group of commands, like `payment`. */
 export interface CliGroup extends CommandHelp {
-  kind: 'group';
   commands: readonly CliCommand[];
 }
 
@@ -95,17 +94,15 @@ export function addTo(
   command: CliCommand | CliGroup,
   run: (command: CliCommand, given: unknown[]) => Promise<void>,
 ): void {
-  const { name, summary, description = '', examples } = command;
+  const { name, summary, description = `${capitalised(summary)}.` } = command;
   // Made by the parent, whose settings it inherits.
-  const added = parent
-    .command(name)
-    .summary(summary)
-    .description(description || `${capitalised(summary)}.`);
-  added.addHelpText('after', examplesHelp(examples));
-  if (command.kind === 'group') {
+  const added = parent.command(name).summary(summary).description(description);
+  if ('commands' in command) {
+    added.addHelpText('after', examplesHelp(command.commands.map(({ examples: [first] }) => first)));
     for (const inner of command.commands) addTo(added, inner, run);
     return;
   }
+  added.addHelpText('after', examplesHelp(command.examples));
   if (command.kind === 'part' && command.ownOptions) {
     added.helpOption(false).allowUnknownOption().allowExcessArguments();
   }

@@ -8,16 +8,13 @@ import type { Paint } from './screen';
 import { fields } from './screen';
 
 export const FOLLOW_UP: CliGroup = {
-  kind: 'group',
   name: 'follow-up',
   summary: 'do the work that the tables show to be due: the Schedule, one run',
   description:
     'The follow-up finds what was lost: results that were not told, evidence that was not recorded, payments that ' +
     'nobody watches. `sweep install` installs its Schedule.',
-  examples: ['follow-up run', 'follow-up pause --reason "the gateway is down"'],
   commands: [
     {
-      kind: 'connected',
       name: 'run',
       summary: 'follow up once, now, and wait for the end',
       description: 'Does what is due once, beside the Schedule, and says how much of each kind.',

@@ -4,9 +4,6 @@ import type { CliGroup, WhoAndWhy } from './command';
 import { WHO_AND_WHY, answer } from './command';
 import { fields, tableOf, when } from './screen';
 
-const CORRECTION =
-  'merchant set 2021000000000000/2088000000000000 --seller-id 2088000000000001 --reason "typing error"';
-
 const merchantTable = tableOf<ListedMerchant>(
   {
     MERCHANT: ({ id }) => id,
@@ -20,13 +17,10 @@ const merchantTable = tableOf<ListedMerchant>(
 );
 
 export const MERCHANT: CliGroup = {
-  kind: 'group',
   name: 'merchant',
   summary: 'whose payments these are: list the merchants, correct a seller id',
-  examples: ['merchant list', CORRECTION],
   commands: [
     {
-      kind: 'connected',
       name: 'list',
       summary: 'every merchant of this database',
       description:
@@ -36,7 +30,6 @@ export const MERCHANT: CliGroup = {
       act: async ({ payments }) => answer(await payments.merchants(), merchantTable),
     },
     {
-      kind: 'connected',
       name: 'set',
       summary: 'correct the seller id of a merchant',
       description:
@@ -44,7 +37,9 @@ export const MERCHANT: CliGroup = {
         'ALIPAY_SELLER_ID in every process, and start them again. It is safe to repeat: an interrupted one goes on.',
       arguments: [new Argument('<id>', 'appId/sellerId, as `merchant list` shows it')],
       options: [new Option('--seller-id <id>', 'the right one').makeOptionMandatory(), ...WHO_AND_WHY],
-      examples: [CORRECTION],
+      examples: [
+        'merchant set 2021000000000000/2088000000000000 --seller-id 2088000000000001 --reason "typing error"',
+      ],
       act: async ({ payments }, id: string, options: WhoAndWhy & { sellerId: string }) =>
         answer(await payments.correctMerchant({ id, ...options }), (paint, shown) =>
           fields(paint, [

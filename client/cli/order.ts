@@ -18,13 +18,10 @@ const resultTable = tableOf<OrderMessage>(
 );
 
 export const ORDER: CliGroup = {
-  kind: 'group',
   name: 'order',
   summary: 'look at an order, close it, or have its results told again',
-  examples: ['order show A-1001', 'order close A-1001 --reason "sold out"'],
   commands: [
     {
-      kind: 'connected',
       name: 'show',
       summary: 'one order, its payments, and what its order service was told',
       arguments: [ORDER_ID],
@@ -46,7 +43,6 @@ export const ORDER: CliGroup = {
       },
     },
     {
-      kind: 'connected',
       name: 'close',
       summary: 'close an unpaid order, at Alipay first',
       description:
@@ -68,7 +64,6 @@ export const ORDER: CliGroup = {
         answer(await payments.closeOrder(parseCloseInput({ orderId, ...options })), describeOrder),
     },
     {
-      kind: 'connected',
       name: 'resend',
       summary: 'tell its order service again',
       description:
@@ -84,7 +79,6 @@ export const ORDER: CliGroup = {
         ),
     },
     {
-      kind: 'connected',
       name: 'skip',
       summary: 'tell one of its results to nobody',
       description:

@@ -26,19 +26,12 @@ const resumed = (paint: Paint, pause: Pause): string =>
   `${paint('bold', pauseInWords(pause))}: resumed. Paused by ${pause.actor} since ${when(pause.since)}: ${pause.reason}`;
 
 export const PAUSE: CliGroup = {
-  kind: 'group',
   name: 'pause',
   summary: 'switches for a bad day: stop refunds, stop a merchant, list what is stopped',
   description:
     'A pause holds in every process and survives restarts, until somebody resumes. `doctor` and an alert remind you of it.',
-  examples: [
-    'pause refunds --reason "a bug in the shop"',
-    'pause merchant default --reason "wrong prices"',
-    'pause list',
-  ],
   commands: [
     {
-      kind: 'connected',
       name: 'refunds',
       summary: 'send no refund for now, no matter who asks',
       description:
@@ -53,7 +46,6 @@ export const PAUSE: CliGroup = {
         answer(await payments.pauses.pause({ what: 'refunds', ...options }), pauseTable),
     },
     {
-      kind: 'connected',
       name: 'merchant',
       summary: 'no checkout and no close for a merchant',
       description:
@@ -66,7 +58,6 @@ export const PAUSE: CliGroup = {
         answer(await payments.pauses.pause({ what: 'merchant', merchant, ...options }), pauseTable),
     },
     {
-      kind: 'connected',
       name: 'list',
       summary: 'what is paused, by whom, and why',
       examples: ['pause list', 'pause list --json | jq length'],
@@ -76,16 +67,10 @@ export const PAUSE: CliGroup = {
 };
 
 export const RESUME: CliGroup = {
-  kind: 'group',
   name: 'resume',
   summary: 'end a pause of refunds or of a merchant',
-  examples: [
-    'resume refunds --reason "the bug is fixed"',
-    'resume merchant default --reason "prices are right"',
-  ],
   commands: [
     {
-      kind: 'connected',
       name: 'refunds',
       summary: 'let refunds go on',
       description:
@@ -99,7 +84,6 @@ export const RESUME: CliGroup = {
         answer(await payments.pauses.resume({ what: 'refunds', ...options }), resumed),
     },
     {
-      kind: 'connected',
       name: 'merchant',
       summary: 'let a merchant sell again',
       description: 'Checkouts are taken at once. What expired meanwhile is closed within some minutes.',

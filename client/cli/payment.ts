@@ -50,13 +50,10 @@ export const paymentTable = tableOf<Payment>(
 );
 
 export const PAYMENT: CliGroup = {
-  kind: 'group',
   name: 'payment',
   summary: 'look at payments, ask Alipay about one, refund one',
-  examples: ['payment list --status REVIEW', 'payment show A1001x1', 'payment check A1001x1'],
   commands: [
     {
-      kind: 'connected',
       name: 'show',
       summary: 'one payment: its state and its history',
       description:
@@ -81,7 +78,6 @@ export const PAYMENT: CliGroup = {
       },
     },
     {
-      kind: 'connected',
       name: 'dossier',
       summary: 'write a zip that proves one payment to anybody',
       description:
@@ -95,7 +91,6 @@ export const PAYMENT: CliGroup = {
         answer(await writeDossier(payments, parseOutTradeNo(given), out), describeDossier),
     },
     {
-      kind: 'connected',
       name: 'check',
       summary: 'ask Alipay about one payment now',
       description: 'Asks Alipay at once and records the answer. It uses up none of the scheduled checks.',
@@ -105,7 +100,6 @@ export const PAYMENT: CliGroup = {
         answer(await payments.checkNow(parseOutTradeNo(given)), describeState),
     },
     {
-      kind: 'connected',
       name: 'list',
       summary: 'payments, the newest first',
       options: [
@@ -122,7 +116,6 @@ export const PAYMENT: CliGroup = {
         answer(await payments.payments({ ...filter, orderId }), paymentTable),
     },
     {
-      kind: 'connected',
       name: 'refund',
       summary: 'refund a payment, all of it or a part',
       description:

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { Argument, Option } from 'commander';
 import { DISCREPANCIES_IN_WORDS } from '../../workflows/in-words';
-import type { BillReport, BillState, DiscrepancyKind } from '../../workflows/messages';
+import type { BillReport, BillState, DiscrepancyKind, KindOfDiscrepancy } from '../../workflows/messages';
 import { DISCREPANCY_KINDS } from '../../workflows/messages';
 import type { ReconciliationReport, WatchBill } from '../index';
 import { reconciliationPage } from '../reconciliation-page';
@@ -26,15 +26,12 @@ const DATE = new Argument('[date]', 'a day in Beijing that is over (yyyy-MM-dd);
 const MERCHANT = new Option('--merchant <id>', "appId/sellerId; default: the environment's");
 
 export const RECONCILE: CliGroup = {
-  kind: 'group',
   name: 'reconcile',
   summary: "Alipay's daily bill against the tables: compare, repair, report",
   description:
     'A Schedule does it each day at 10:00 in Beijing, and each hour until the bill is there. `sweep install` installs it.',
-  examples: ['reconcile preview', 'reconcile run 2026-11-28 --execute', 'reconcile report --html bill.html'],
   commands: [
     {
-      kind: 'connected',
       name: 'run',
       summary: 'fetch a bill and compare it now; --execute repairs',
       description:
@@ -52,7 +49,6 @@ export const RECONCILE: CliGroup = {
       act: runOnce,
     },
     {
-      kind: 'connected',
       name: 'preview',
       summary: 'the same as `reconcile run --preview`',
       arguments: [DATE],
@@ -61,7 +57,6 @@ export const RECONCILE: CliGroup = {
       act: runOnce,
     },
     {
-      kind: 'connected',
       name: 'report',
       summary: 'what the last reconciliation of a bill has found',
       arguments: [DATE],
@@ -151,13 +146,7 @@ function kindsOf(paint: Paint, { discrepancies }: BillReport): string {
   );
 }
 
-const kindTable = tableOf<{
-  kind: DiscrepancyKind;
-  found: number;
-  repaired: number;
-  open: number;
-  openAmount: string;
-}>({
+const kindTable = tableOf<KindOfDiscrepancy & { kind: DiscrepancyKind }>({
   DISCREPANCY: ({ kind }) => DISCREPANCIES_IN_WORDS[kind],
   FOUND: ({ found }) => String(found),
   REPAIRED: ({ repaired }) => String(repaired),

@@ -4,7 +4,6 @@ import { ACTOR, answer } from './command';
 import { fields } from './screen';
 
 export const RECOVER: CliCommand = {
-  kind: 'connected',
   name: 'recover',
   summary: "restore what a backup of Temporal's store does not know",
   description:

@@ -32,17 +32,10 @@ const refundTable = tableOf<RefundView>(
 );
 
 export const REFUND: CliGroup = {
-  kind: 'group',
   name: 'refund',
   summary: 'money that goes back: list refunds, look at one, decide one',
-  examples: [
-    'refund list --status REVIEW',
-    'refund show R-17',
-    'payment refund A1001x1 --amount 3.00 --reason "broken"',
-  ],
   commands: [
     {
-      kind: 'connected',
       name: 'list',
       summary: 'refunds, the newest first',
       options: [
@@ -55,7 +48,6 @@ export const REFUND: CliGroup = {
         answer(await payments.refunds({ ...filter, ...(orderId !== undefined && { orderId }) }), refundTable),
     },
     {
-      kind: 'connected',
       name: 'show',
       summary: 'one refund: where it stands',
       arguments: [REFUND_ID],
@@ -64,7 +56,6 @@ export const REFUND: CliGroup = {
         answer(await payments.refundStatus(parseRefundId(given)), describeRefund),
     },
     {
-      kind: 'connected',
       name: 'resolve',
       summary: 'decide what became of a refund in review',
       description: [

@@ -41,17 +41,10 @@ const decisionTable = tableOf<ListedDecision>(
 );
 
 export const REVIEW: CliGroup = {
-  kind: 'group',
   name: 'review',
   summary: 'what waits for a person: list it, decide it',
-  examples: [
-    'review list',
-    'review resolve A1001x1 --to REFUNDING --reason "the amount differs"',
-    'review resolve-all --because REFUND_BRAKE --to REFUNDING --reason "a real rush" --dry-run',
-  ],
   commands: [
     {
-      kind: 'connected',
       name: 'list',
       summary: 'payments that wait for a decision, the longest waiting first',
       description:
@@ -62,7 +55,6 @@ export const REVIEW: CliGroup = {
         answer(await payments.reviews(options), reviewTable),
     },
     {
-      kind: 'connected',
       name: 'resolve',
       summary: 'decide what becomes of a payment in review',
       description: [
@@ -96,7 +88,6 @@ export const REVIEW: CliGroup = {
       },
     },
     {
-      kind: 'connected',
       name: 'resolve-all',
       summary: 'decide all payments that are in review for one reason',
       description:

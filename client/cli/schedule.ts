@@ -19,7 +19,6 @@ export function scheduleCommands(schedule: keyof typeof GROUPS, { runs, effect }
   const group = GROUPS[schedule];
   return [
     {
-      kind: 'connected',
       name: 'pause',
       summary: `stop the Schedule from starting ${runs}`,
       description: `Pauses the Schedule. ${effect}`,
@@ -29,7 +28,6 @@ export function scheduleCommands(schedule: keyof typeof GROUPS, { runs, effect }
         answer(await payments[schedule].pause(`${actor}: ${reason}`), describeSchedule),
     },
     {
-      kind: 'connected',
       name: 'resume',
       summary: `let the Schedule start ${runs} again`,
       options: WHO_AND_WHY,

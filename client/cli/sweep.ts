@@ -23,13 +23,10 @@ const PACE = [
 ];
 
 export const SWEEP: CliGroup = {
-  kind: 'group',
   name: 'sweep',
   summary: 'close what stayed unpaid: the Schedule, one run, the last report',
-  examples: ['sweep install', 'sweep dry-run', 'sweep report --follow'],
   commands: [
     {
-      kind: 'connected',
       name: 'install',
       summary: 'create the Schedules, or bring them up to date',
       description:
@@ -47,7 +44,6 @@ export const SWEEP: CliGroup = {
         ),
     },
     {
-      kind: 'connected',
       name: 'run',
       summary: 'sweep once, now, and wait for the end',
       description:
@@ -57,7 +53,6 @@ export const SWEEP: CliGroup = {
       act: sweepOnce,
     },
     {
-      kind: 'connected',
       name: 'dry-run',
       summary: 'show what a sweep would do',
       description:
@@ -71,7 +66,6 @@ export const SWEEP: CliGroup = {
       effect: 'A sweep that runs goes on; what expires meanwhile waits, unpaid and open.',
     }),
     {
-      kind: 'connected',
       name: 'report',
       summary: 'what the last sweep did',
       description:
@@ -81,7 +75,7 @@ export const SWEEP: CliGroup = {
         new Argument('[workflowId]', 'another sweep than the last scheduled one, such as one by hand'),
       ],
       options: [new Option('--follow', 'wait for the end; on a terminal a bar shows how far it is')],
-      examples: ['sweep report', 'sweep report --follow', 'sweep report --json | jq .report.heldIds'],
+      examples: ['sweep report --follow', 'sweep report', 'sweep report --json | jq .report.heldIds'],
       act: async (cli, workflowId: string | undefined, options: { follow?: boolean }) => {
         const report = (watch?: WatchSweep): Promise<LastSweep> =>
           cli.payments.sweep.report({

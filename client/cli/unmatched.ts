@@ -19,13 +19,10 @@ const unmatchedTable = tableOf<UnmatchedNotification>(
 
 /** Money without an order: like a review, something that only a person can settle. */
 export const UNMATCHED: CliGroup = {
-  kind: 'group',
   name: 'unmatched',
   summary: 'genuine notifications of payments that are not here: list them, mark them as dealt with',
-  examples: ['unmatched list', 'unmatched resolve 7 --reason "refunded in the merchant portal"'],
   commands: [
     {
-      kind: 'connected',
       name: 'list',
       summary: 'those that wait for a person, the newest first',
       description:
@@ -37,7 +34,6 @@ export const UNMATCHED: CliGroup = {
         answer(await payments.unmatched(options), unmatchedTable),
     },
     {
-      kind: 'connected',
       name: 'resolve',
       summary: 'mark one as dealt with, and say how',
       description:
