@@ -25,30 +25,25 @@ export interface Proofs {
 }
 
 /** Whether the books prove themselves. It changes no payment. */
-export interface Audits {
+export type Audits = ReturnType<typeof auditsOf>;
+
+export const auditsOf = ({ db, alipay }: Pick<ClientDependencies, 'db' | 'alipay'>) => ({
   /**
    * Checks the tables against the rules of the ledger now, in one snapshot; by default all orders. What it finds is stored for
    * the metrics, as after a scheduled audit.
    */
-  run(options?: AuditOptions): Promise<AuditResult>;
+  run: (options: AuditOptions = {}): Promise<AuditResult> =>
+    explained(async () => {
+      const audit = await auditBooks(db, { whole: true, ...options });
+      return { ...reportOf(audit), found: audit.found };
+    }),
   /** Verifies again what Alipay signed for each payment that counts as paid, and compares the row with it. */
-  evidence(options?: ProofOptions): Promise<ProofAudit>;
+  evidence: (options?: ProofOptions): Promise<ProofAudit> =>
+    explained(() => auditProofs(db, alipay.keys, options)),
   /** What is stored of one payment, and Alipay's keys. */
-  proofs(outTradeNo: string): Promise<Proofs>;
-}
-
-export function auditsOf({ db, alipay }: Pick<ClientDependencies, 'db' | 'alipay'>): Audits {
-  return {
-    run: (options = {}) =>
-      explained(async () => {
-        const audit = await auditBooks(db, { whole: true, ...options });
-        return { ...reportOf(audit), found: audit.found };
-      }),
-    evidence: (options) => explained(() => auditProofs(db, alipay.keys, options)),
-    proofs: (outTradeNo) =>
-      explained(async () => ({
-        evidence: await findEvidence(db, outTradeNo),
-        keys: [...alipay.keys, ...(await listKeys(db)).filter(isItself)],
-      })),
-  };
-}
+  proofs: (outTradeNo: string): Promise<Proofs> =>
+    explained(async () => ({
+      evidence: await findEvidence(db, outTradeNo),
+      keys: [...alipay.keys, ...(await listKeys(db)).filter(isItself)],
+    })),
+});

@@ -3,7 +3,7 @@
  * Types of what workflows say (`PaymentState`, `ResolveReview` …) are in `durable-alipay/messages`.
  */
 export * from './payment-client';
-export type { FollowUps, Reconciliations, ScheduleControl, Sweeps } from './controls';
+export type { FollowUps } from './follow-up';
 export type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
 export type { Recovery } from '../db/recovery';
 export type { MessageDecision, OrderMessage } from '../db/order-messages';
@@ -15,12 +15,12 @@ export type { NotifyAnswer } from './notifications';
 export type { PauseInput, Pauses } from './pauses';
 export type { RefundInput, RefundView } from './refunds';
 export type { UnmatchedNotification, UnmatchedResolution } from '../db/unmatched-notifications';
-export type { ReconciliationReport, WatchBill, WhichBill } from './reconciliations';
+export type { ReconciliationReport, Reconciliations, WatchBill, WhichBill } from './reconciliations';
 export type { ReconciliationRow } from '../db/reconciliations';
 export type { ListDecided, ListDecision, ListedDecision } from './review-lists';
-export type { ScheduleState } from './schedules';
+export type { ScheduleControl, ScheduleState } from './schedules';
 export type { AuditResult, Audits, Proofs } from './audits';
-export type { InstalledSchedules, LastSweep, ReportOptions, SweepChanges, WatchSweep } from './sweep';
+export type { InstalledSchedules, LastSweep, ReportOptions, SweepChanges, Sweeps, WatchSweep } from './sweep';
 export type { Checkout, CheckoutInput, OrderInput } from './checkout';
 export type { PaymentSettings } from './dependencies';
 export type { Health, ListedMerchant, PaymentRun } from './operations';

@@ -1,17 +1,13 @@
-import type { Client } from '@temporalio/client';
-import type { Logger } from 'pino';
-import type { Database } from '../db/connect';
 import { storeEvidence } from '../db/evidence';
 import { appOf, noteOtherSeller } from '../db/merchants';
 import { findPayment } from '../db/payments';
 import { isNews } from '../db/rules';
 import { keepUnmatched } from '../db/unmatched-notifications';
-import type { AlipayGateways } from '../activities/alipay/gateways';
 import type { NotificationBody, NotificationRead } from '../activities/alipay/notification';
 import { meaningOf, readNotification } from '../activities/alipay/notification';
 import { readSignedFields } from '../activities/alipay/signed-body';
 import { wakePayment } from '../activities/payment-workflow';
-import type { Observer } from './observer';
+import type { ClientDependencies } from './dependencies';
 
 /** The only two answers that Alipay understands; after anything but `success` it repeats the notification for 25 hours. */
 export type NotifyAnswer = 'success' | 'fail';
@@ -20,13 +16,7 @@ type GenuineNotification = Extract<NotificationRead, { kind: 'genuine' }>;
 
 type RefusedNotification = Extract<NotificationRead, { kind: 'refused' }>;
 
-export interface NotificationDependencies {
-  db: Database;
-  alipay: AlipayGateways;
-  temporal: Client;
-  log: Logger;
-  observer: Observer;
-}
+export type NotificationDependencies = Omit<ClientDependencies, 'settings'>;
 
 /**
  * Takes one notification from Alipay. Stores it if it is genuine, and returns `success` once Temporal holds the signal to

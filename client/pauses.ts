@@ -1,4 +1,3 @@
-import type { Database } from '../db/connect';
 import { registerMerchant, requireMerchantId } from '../db/merchants';
 import type { Pause, PauseDecision, PauseKind } from '../db/pauses';
 import { listPauses, pause, resume } from '../db/pauses';
@@ -16,48 +15,41 @@ export interface PauseInput {
 }
 
 /** The switches for a bad day. They are rows in Postgres: every process obeys from its next statement on, and after restarts. */
-export interface Pauses {
+export type Pauses = ReturnType<typeof pausesOf>;
+
+type Dependencies = Pick<ClientDependencies, 'db' | 'alipay'>;
+
+export const pausesOf = (deps: Dependencies) => ({
   /**
    * Pauses refunds (nothing new is given back; what was sent is still proven) or a merchant (no checkout, no close; checks and
    * notifications go on). What is paused already stays as it is.
    *
    * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant
    */
-  pause(input: PauseInput): Promise<Pause>;
+  pause: (input: PauseInput): Promise<Pause> =>
+    explained(async () => pause(deps.db, await decisionOf(deps, input))),
   /**
    * Ends a pause: what waited goes on within a minute, closing within two.
    *
    * @throws PaymentError INVALID_INPUT, NOT_FOUND where it is not paused
    */
-  resume(input: PauseInput): Promise<Pause>;
+  resume: (input: PauseInput): Promise<Pause> =>
+    explained(async () => resume(deps.db, await decisionOf(deps, input))),
   /** The pauses in force, the oldest first. */
-  list(): Promise<Pause[]>;
-}
-
-/** {@link Pauses} of a client. */
-export const pausesOf = (deps: Pick<ClientDependencies, 'db' | 'alipay'>): Pauses => ({
-  pause: (input) => explained(async () => pause(deps.db, await decisionOf(deps, input))),
-  resume: (input) => explained(async () => resume(deps.db, await decisionOf(deps, input))),
-  list: () => explained(() => listPauses(deps.db)),
+  list: (): Promise<Pause[]> => explained(() => listPauses(deps.db)),
 });
 
 /** What is paused. */
 export const pauseInWords = ({ what, merchant }: Pause): string =>
   what === 'merchant' ? `merchant ${merchant ?? ''}` : `refunds of ${merchant ?? 'all merchants'}`;
 
-async function decisionOf(
-  deps: Pick<ClientDependencies, 'db' | 'alipay'>,
-  input: PauseInput,
-): Promise<PauseDecision> {
+async function decisionOf(deps: Dependencies, input: PauseInput): Promise<PauseDecision> {
   const { merchant, ...said } = parsePause(input);
   return { ...said, merchant: merchant === undefined ? null : await merchantIdOf(deps, merchant) };
 }
 
 /** A merchant that this process has may have no order yet, and so no row. */
-export async function merchantIdOf(
-  { db, alipay }: { db: Database } & Pick<ClientDependencies, 'alipay'>,
-  nameOrId: string,
-): Promise<string> {
+export async function merchantIdOf({ db, alipay }: Dependencies, nameOrId: string): Promise<string> {
   const own = alipay.all.find(({ settings }) => settings.name === nameOrId);
   return own ? registerMerchant(db, own.settings) : requireMerchantId(db, nameOrId);
 }

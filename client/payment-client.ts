@@ -31,10 +31,10 @@ import type { Audits } from './audits';
 import { auditsOf } from './audits';
 import type { Checkout, CheckoutInput, OrderInput } from './checkout';
 import { checkOut, registerOrder } from './checkout';
-import type { FollowUps, Reconciliations, Sweeps } from './controls';
-import { followUpsOf, reconciliationsOf, sweepsOf } from './controls';
 import type { ClientDependencies } from './dependencies';
 import { callTemporal, explained } from './dependencies';
+import type { FollowUps } from './follow-up';
+import { followUpsOf } from './follow-up';
 import {
   parseCloseInput,
   parseCorrection,
@@ -64,12 +64,16 @@ import {
 } from './operations';
 import type { Pauses } from './pauses';
 import { pausesOf } from './pauses';
+import type { Reconciliations } from './reconciliations';
+import { reconciliationsOf } from './reconciliations';
 import { recoverRestored } from './recovery';
 import type { RefundInput, RefundView } from './refunds';
 import { askForRefund, refundOf, refundsOf, settleRefund } from './refunds';
 import { resend, resultsOf, skip } from './results';
 import type { ListDecided, ListDecision } from './review-lists';
 import { decideList } from './review-lists';
+import type { Sweeps } from './sweep';
+import { sweepsOf } from './sweep';
 
 /** What a {@link PaymentClient} is made of; {@link PaymentClient.connect} makes it by the environment. */
 export type PaymentClientDependencies = Omit<ClientDependencies, 'observer'> & {

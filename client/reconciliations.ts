@@ -1,19 +1,19 @@
-import { WorkflowFailedError, WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
-import type { Database } from '../db/connect';
+import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
 import type { Discrepancy } from '../db/discrepancies';
 import { listDiscrepancies } from '../db/discrepancies';
-import { sellerOf } from '../db/merchants';
+import { merchantId, sellerOf } from '../db/merchants';
 import type { ReconciliationRow } from '../db/reconciliations';
-import { findReconciliation } from '../db/reconciliations';
+import { findReconciliation, listReconciliations } from '../db/reconciliations';
 import { RECONCILE_DETAILS } from '../worker/schedules';
 import { PaymentError } from '../workflows/errors';
 import type { ReconcileBillInput, Reconciliation } from '../workflows/messages';
-import { TASK_QUEUES, WORKFLOWS, reconcileWorkflowId } from '../workflows/messages';
+import { RECONCILE_SCHEDULE_ID, TASK_QUEUES, WORKFLOWS, reconcileWorkflowId } from '../workflows/messages';
 import type { reconcileBill } from '../workflows/reconcile-bill';
+import { lookUntil, resultByHand } from './by-hand';
 import type { ClientDependencies } from './dependencies';
-import { callTemporal } from './dependencies';
+import { callTemporal, explained } from './dependencies';
 import { parseBillDate, yesterdayInBeijing } from './input';
-import { lookUntil } from './watching';
+import { scheduleControl } from './schedules';
 
 /** Which bill; by default yesterday's, of the merchant that this process is configured with. */
 export interface WhichBill {
@@ -32,44 +32,54 @@ export interface ReconciliationReport extends ReconciliationRow {
 /** Called about twice a second with the progress of a reconciliation. */
 export type WatchBill = (row: ReconciliationRow | undefined) => void;
 
-type Dependencies = Pick<ClientDependencies, 'temporal' | 'db'>;
+/** Alipay's daily bills against the tables: once resumed, the Schedule makes up for the last week. */
+export type Reconciliations = ReturnType<typeof reconciliationsOf>;
 
-type BillOfMerchant = WhichBill & { merchant: string };
+type Dependencies = Pick<ClientDependencies, 'temporal' | 'db' | 'alipay'>;
 
-/**
- * Compares a bill with the tables now, and waits for the end.
- *
- * @throws PaymentError INVALID_INPUT, INTERNAL where the workflow failed
- */
-export async function runReconciliation(
-  deps: Dependencies,
-  { date = yesterdayInBeijing(), merchant, execute }: BillOfMerchant & { execute: boolean },
-  watch?: WatchBill,
-): Promise<Reconciliation> {
-  const input = { merchant, date: parseBillDate(date), execute };
-  const first = await resultOf(deps, input, watch);
-  // It may have met a run that only looks.
-  return execute && !first.executed ? resultOf(deps, input, watch) : first;
-}
-
-/**
- * What the last reconciliation of a bill has found.
- *
- * @throws PaymentError INVALID_INPUT, NOT_FOUND where there was none
- */
-export async function readReconciliation(
-  db: Database,
-  { date = yesterdayInBeijing(), merchant, limit = 500 }: BillOfMerchant & { limit?: number },
-): Promise<ReconciliationReport> {
-  const bill = { sellerId: sellerOf(merchant), date: parseBillDate(date) };
-  const row = await findReconciliation(db, bill);
-  if (!row) {
-    throw new PaymentError(
-      'NOT_FOUND',
-      `The bill of ${date} has not been reconciled. Run: durable-alipay reconcile preview ${date}`,
-    );
-  }
-  return { ...row, found: await listDiscrepancies(db, bill, { limit }) };
+export function reconciliationsOf(deps: Dependencies) {
+  const { db, temporal } = deps;
+  const own = merchantId(deps.alipay.own.settings);
+  return {
+    /**
+     * Compares a bill with the tables now, and waits for the end; with `execute` it repairs what it can, by the usual paths.
+     *
+     * @throws PaymentError INVALID_INPUT, INTERNAL where the workflow failed
+     */
+    run: (
+      { date = yesterdayInBeijing(), merchant = own, execute }: WhichBill & { execute: boolean },
+      watch?: WatchBill,
+    ): Promise<Reconciliation> =>
+      explained(async () => {
+        const input = { merchant, date: parseBillDate(date), execute };
+        const first = await resultOf(deps, input, watch);
+        // It may have met a run that only looks.
+        return execute && !first.executed ? resultOf(deps, input, watch) : first;
+      }),
+    /**
+     * What the last reconciliation of a bill has found.
+     *
+     * @throws PaymentError INVALID_INPUT, NOT_FOUND where there was none
+     */
+    report: ({
+      date = yesterdayInBeijing(),
+      merchant = own,
+      limit = 500,
+    }: WhichBill & { limit?: number } = {}): Promise<ReconciliationReport> =>
+      explained(async () => {
+        const bill = { sellerId: sellerOf(merchant), date: parseBillDate(date) };
+        const row = await findReconciliation(db, bill);
+        if (row) return { ...row, found: await listDiscrepancies(db, bill, { limit }) };
+        throw new PaymentError(
+          'NOT_FOUND',
+          `The bill of ${date} has not been reconciled. Run: durable-alipay reconcile preview ${date}`,
+        );
+      }),
+    /** The last reconciliations, newest day first. */
+    list: ({ limit = 31 }: { limit?: number } = {}): Promise<ReconciliationRow[]> =>
+      explained(() => listReconciliations(db, limit)),
+    ...scheduleControl(temporal, RECONCILE_SCHEDULE_ID),
+  };
 }
 
 async function resultOf(
@@ -90,15 +100,6 @@ async function resultOf(
     }),
   );
   const ending = handle.result();
-  try {
-    if (watch) await lookUntil(ending, async () => watch(await findReconciliation(db, bill)));
-    return await ending;
-  } catch (error) {
-    if (!(error instanceof WorkflowFailedError)) throw error;
-    throw new PaymentError(
-      'INTERNAL',
-      `${handle.workflowId} failed: ${error.cause?.message ?? error.message}`,
-      { cause: error },
-    );
-  }
+  if (watch) await lookUntil(ending, async () => watch(await findReconciliation(db, bill)));
+  return resultByHand(handle.workflowId, ending);
 }

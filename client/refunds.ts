@@ -4,7 +4,7 @@ import type { Database } from '../db/connect';
 import { requestRefund, unknownRefund } from '../db/ledger';
 import type { Refund, RefundFilter } from '../db/refunds';
 import { findRefundByNumber, listRefunds } from '../db/refunds';
-import type { RefundKind, RefundStatus, ResolveRefund } from '../workflows/messages';
+import type { ResolveRefund } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
 import { awaitWorker } from './dependencies';
 import { parseRefundDecision, parseRefundInput } from './input';
@@ -23,25 +23,15 @@ export interface RefundInput {
   actor?: string;
 }
 
+/** What only the ledger needs of a refund. */
+type Internal = 'outRequestNo' | 'provisional' | 'askedAt' | 'justAsked';
+
 /** A refund, whoever asked for it. */
-export interface RefundView {
+export interface RefundView extends Omit<Refund, Internal> {
   /** Its `out_request_no` at Alipay. */
   refundId: string;
-  orderId: string;
-  outTradeNo: string;
-  /** Yuan; null where it was made in the merchant portal and Alipay has not said yet how much. */
-  amount: string | null;
-  status: RefundStatus;
-  kind: RefundKind;
-  reason: string;
-  /** Why it is REFUSED or in REVIEW: Alipay's code, or ours. */
-  because: string | null;
-  requestedBy: string;
-  requestedAt: Date;
-  doneAt: Date | null;
 }
 
-/** What only the ledger needs stays here. */
 const viewOf = (refund: Refund): RefundView => {
   const { outRequestNo: refundId, provisional, askedAt, justAsked, ...shown } = refund;
   return { refundId, ...shown };

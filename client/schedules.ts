@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import type { Client, ScheduleHandle } from '@temporalio/client';
 import { ScheduleNotFoundError } from '@temporalio/client';
 import { PaymentError } from '../workflows/errors';
+import { explained } from './dependencies';
 
 /** A Schedule as it is. */
 export interface ScheduleState {
@@ -24,28 +24,6 @@ export const readSchedule = (temporal: Client, scheduleId: string): Promise<Sche
   callSchedule(temporal, scheduleId, stateOf);
 
 /**
- * Stops a Schedule from starting runs; a run under way goes on.
- *
- * @throws PaymentError NOT_FOUND where the Schedule is not installed
- */
-export const pauseSchedule = (temporal: Client, scheduleId: string, note: string): Promise<ScheduleState> =>
-  callSchedule(temporal, scheduleId, async (handle) => {
-    await handle.pause(note);
-    return stateOf(handle);
-  });
-
-/**
- * Lets a Schedule start runs again.
- *
- * @throws PaymentError NOT_FOUND where the Schedule is not installed
- */
-export const resumeSchedule = (temporal: Client, scheduleId: string, note: string): Promise<ScheduleState> =>
-  callSchedule(temporal, scheduleId, async (handle) => {
-    await handle.unpause(note);
-    return stateOf(handle);
-  });
-
-/**
  * The id of the workflow that a Schedule started last, if it has started one.
  *
  * @throws PaymentError NOT_FOUND where the Schedule is not installed
@@ -56,9 +34,32 @@ export const lastWorkflowId = (temporal: Client, scheduleId: string): Promise<st
     return info.recentActions.at(-1)?.action.workflow.workflowId;
   });
 
-/** A workflow id for a run by hand, beside a Schedule's own. */
-export const idByHand = (scheduleId: string): string =>
-  `${scheduleId}-by-hand-${new Date().toISOString()}-${randomBytes(3).toString('hex')}`;
+/** What can be done about a Schedule. */
+export type ScheduleControl = ReturnType<typeof scheduleControl>;
+
+export function scheduleControl(temporal: Client, scheduleId: string) {
+  const change = (act: (handle: ScheduleHandle) => Promise<void>): Promise<ScheduleState> =>
+    explained(() =>
+      callSchedule(temporal, scheduleId, async (handle) => {
+        await act(handle);
+        return stateOf(handle);
+      }),
+    );
+  return {
+    /**
+     * Stops the Schedule from starting runs; a run under way goes on. `note` says who and why.
+     *
+     * @throws PaymentError NOT_FOUND where the Schedule is not installed
+     */
+    pause: (note: string) => change((handle) => handle.pause(note)),
+    /**
+     * Lets the Schedule start runs again. `note` says who and why.
+     *
+     * @throws PaymentError NOT_FOUND where the Schedule is not installed
+     */
+    resume: (note: string) => change((handle) => handle.unpause(note)),
+  };
+}
 
 async function callSchedule<T>(
   temporal: Client,

@@ -1,6 +1,5 @@
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
-import type { SweepSettings } from '../worker/schedules';
 import { SWEEP_DETAILS, SWEEP_PAGE_SIZE, installSchedules } from '../worker/schedules';
 import { PaymentError } from '../workflows/errors';
 import type { SweepInput, SweepReport } from '../workflows/messages';
@@ -14,10 +13,11 @@ import {
   WORKFLOWS,
 } from '../workflows/messages';
 import type { sweepExpiredOrders } from '../workflows/sweep-expired-orders';
-import { callTemporal } from './dependencies';
+import { idByHand, lookUntil } from './by-hand';
+import type { ClientDependencies } from './dependencies';
+import { callTemporal, explained } from './dependencies';
 import type { ScheduleState } from './schedules';
-import { idByHand, lastWorkflowId, readSchedule } from './schedules';
-import { lookUntil } from './watching';
+import { lastWorkflowId, readSchedule, scheduleControl } from './schedules';
 
 /** One sweep: how it stands or ended. */
 export interface LastSweep {
@@ -67,60 +67,61 @@ const LOOK_MS = 3_000;
 
 type SweepHandle = WorkflowHandle<typeof sweepExpiredOrders>;
 
-/** Creates the Schedules of the sweep, the follow-up, the daily bill and the audit, or brings them up to date; a pause stays. */
-export async function installSweep(temporal: Client, settings: SweepSettings): Promise<InstalledSchedules> {
-  await temporal.withDeadline(Date.now() + INSTALL_MS, () => installSchedules(temporal, settings));
-  const [sweep, followUp, reconcile, audit] = await Promise.all([
-    nextRuns(temporal, SWEEP_SCHEDULE_ID),
-    nextRuns(temporal, FOLLOW_UP_SCHEDULE_ID),
-    nextRuns(temporal, RECONCILE_SCHEDULE_ID),
-    nextRuns(temporal, AUDIT_SCHEDULE_ID),
-  ]);
-  return { ...sweep, followUp, reconcile, audit };
-}
+/** The sweep. While it is paused, expired orders stay unpaid and open. */
+export type Sweeps = ReturnType<typeof sweepsOf>;
+
+export const sweepsOf = ({ temporal, settings }: Pick<ClientDependencies, 'temporal' | 'settings'>) => ({
+  /** Creates the Schedules of the sweep, the follow-up, the daily bill and the audit, or brings them up to date; a pause stays. */
+  install: (): Promise<InstalledSchedules> =>
+    explained(async () => {
+      await temporal.withDeadline(Date.now() + INSTALL_MS, () => installSchedules(temporal, settings.sweep));
+      const [sweep, followUp, reconcile, audit] = await Promise.all([
+        nextRuns(temporal, SWEEP_SCHEDULE_ID),
+        nextRuns(temporal, FOLLOW_UP_SCHEDULE_ID),
+        nextRuns(temporal, RECONCILE_SCHEDULE_ID),
+        nextRuns(temporal, AUDIT_SCHEDULE_ID),
+      ]);
+      return { ...sweep, followUp, reconcile, audit };
+    }),
+  /**
+   * Sweeps once, now, beside the Schedule, and waits for the end (a continued run's too). What is left out defaults to the
+   * Schedule's.
+   *
+   * @throws PaymentError INTERNAL where the sweep failed
+   */
+  run: (
+    { parallel = settings.sweep.parallel, pageSize = SWEEP_PAGE_SIZE, dryRun }: SweepChanges = {},
+    watch?: WatchSweep,
+  ): Promise<SweepReport> =>
+    explained(async () => {
+      const handle = await callTemporal(temporal, () =>
+        temporal.workflow.start<typeof sweepExpiredOrders>(WORKFLOWS.sweepExpiredOrders, {
+          workflowId: idByHand(SWEEP_SCHEDULE_ID),
+          taskQueue: TASK_QUEUES.payments,
+          args: [{ parallel, pageSize, ...(dryRun && { dryRun }) }],
+          staticSummary: dryRun ? 'Dry run of the sweep' : 'Sweep by hand',
+          staticDetails: SWEEP_DETAILS,
+        }),
+      );
+      const { report, status, failure } = await ended(temporal, handle, watch);
+      if (report) return report;
+      throw new PaymentError('INTERNAL', `The sweep ${handle.workflowId} is ${status}: ${failure ?? ''}`);
+    }),
+  /**
+   * What the last scheduled sweep, or the one named, did or has done so far.
+   *
+   * @throws PaymentError NOT_FOUND where there is no such sweep
+   */
+  report: (options?: ReportOptions): Promise<LastSweep> => explained(() => reportSweep(temporal, options)),
+  ...scheduleControl(temporal, SWEEP_SCHEDULE_ID),
+});
 
 async function nextRuns(temporal: Client, id: string): Promise<InstalledSchedule> {
   const { scheduleId, nextTimes } = await readSchedule(temporal, id);
   return { scheduleId, nextTimes };
 }
 
-/**
- * Sweeps once, now, beside the Schedule, and waits for the end (a continued run's too).
- *
- * @throws PaymentError INTERNAL where the sweep failed
- */
-export async function runSweep(
-  temporal: Client,
-  { parallel }: SweepSettings,
-  { dryRun, ...pace }: SweepChanges = {},
-  watch?: WatchSweep,
-): Promise<SweepReport> {
-  const handle = await callTemporal(temporal, () =>
-    temporal.workflow.start<typeof sweepExpiredOrders>(WORKFLOWS.sweepExpiredOrders, {
-      workflowId: idByHand(SWEEP_SCHEDULE_ID),
-      taskQueue: TASK_QUEUES.payments,
-      args: [
-        {
-          parallel: pace.parallel ?? parallel,
-          pageSize: pace.pageSize ?? SWEEP_PAGE_SIZE,
-          ...(dryRun && { dryRun }),
-        },
-      ],
-      staticSummary: dryRun ? 'Dry run of the sweep' : 'Sweep by hand',
-      staticDetails: SWEEP_DETAILS,
-    }),
-  );
-  const { report, status, failure } = await ended(temporal, handle, watch);
-  if (report) return report;
-  throw new PaymentError('INTERNAL', `The sweep ${handle.workflowId} is ${status}: ${failure ?? ''}`);
-}
-
-/**
- * What the last scheduled sweep, or the one named, did or has done so far; with `follow` at its end, a continued
- * run's too.
- *
- * @throws PaymentError NOT_FOUND where there is no such sweep
- */
+/** {@link Sweeps.report} by any client of Temporal; with `follow` at the end, a continued run's too. */
 export async function reportSweep(
   temporal: Client,
   { workflowId, follow = false, watch }: ReportOptions = {},

@@ -71,7 +71,7 @@ export const RECONCILE: CliGroup = {
         date: string | undefined,
         { html, limit, merchant }: Options & { html?: string; limit: number },
       ) => {
-        const report = await payments.reconcile.report({ date, limit, ...(merchant && { merchant }) });
+        const report = await payments.reconcile.report({ date, limit, merchant });
         if (html !== undefined) writeFileSync(html, reconciliationPage(report));
         return answer(report, describeReport, exitCodeOf(report));
       },
@@ -88,7 +88,7 @@ async function runOnce(
   date: string | undefined,
   { merchant, execute = false, preview = false }: Options,
 ): Promise<Answer> {
-  const which = { date, execute: execute && !preview, ...(merchant && { merchant }) };
+  const which = { date, execute: execute && !preview, merchant };
   const done = await withBar(terminal, BAR, (watch) => payments.reconcile.run(which, watch));
   return answer(done, describeState, exitCodeOf(done));
 }
