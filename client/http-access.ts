@@ -38,18 +38,13 @@ const ADDED_BY_PROXIES = /^(forwarded|x-forwarded-.*|x-real-ip|via)$/;
  * @param name the variable that would hold the token
  */
 export function requireLocal(name: string): Hook {
-  return refuseWhere(({ headers, raw }) => {
+  return refuseWhere(name, 'only programs of this machine are served', ({ headers, raw }) => {
     const { host = '' } = headers;
-    if (Object.keys(headers).some((header) => ADDED_BY_PROXIES.test(header))) {
-      return `it comes through a proxy, and without a token only programs of this machine are served; ${remedy(name)}`;
-    }
+    if (Object.keys(headers).some((header) => ADDED_BY_PROXIES.test(header)))
+      return 'it comes through a proxy';
     // nginx with nothing but `proxy_pass` speaks HTTP/1.0 and adds no header.
-    if (raw.httpVersion === '1.0') {
-      return `it speaks HTTP/1.0, as a proxy does, and without a token only programs of this machine are served; ${remedy(name)}`;
-    }
-    if (host.length > LONGEST_LOOPBACK || !LOOPBACK.test(host)) {
-      return `its Host is no loopback address, and without a token only programs of this machine are served; ${remedy(name)}`;
-    }
+    if (raw.httpVersion === '1.0') return 'it speaks HTTP/1.0, as a proxy does';
+    if (host.length > LONGEST_LOOPBACK || !LOOPBACK.test(host)) return 'its Host is no loopback address';
     return undefined;
   });
 }
@@ -61,22 +56,28 @@ export function requireLocal(name: string): Hook {
  * @param name the variable that would hold the token
  */
 export function refuseOtherPages(name: string): Hook {
-  return refuseWhere(({ headers }) => {
+  return refuseWhere(name, 'any page could', ({ headers }) => {
     const { origin, host = '' } = headers;
     const site = headers['sec-fetch-site'];
     const own = origin === undefined || origin === `http://${host}`;
     const direct = site === undefined || site === 'same-origin' || site === 'none';
-    if (own && direct) return undefined;
-    return `a page of another origin sent it, and without a token any page could; ${remedy(name)}`;
+    return own && direct ? undefined : 'a page of another origin sent it';
   });
 }
 
-const remedy = (name: string): string =>
-  `set ${name} (openssl rand -hex 32) and send the header "Authorization: Bearer <${name}>"`;
-
-function refuseWhere(faultOf: (request: FastifyRequest) => string | undefined): Hook {
+function refuseWhere(
+  name: string,
+  otherwise: string,
+  faultOf: (request: FastifyRequest) => string | undefined,
+): Hook {
   return (request, _reply, done) => {
     const fault = faultOf(request);
-    done(fault === undefined ? undefined : new PaymentError('FORBIDDEN', `the request is refused: ${fault}`));
+    if (fault === undefined) {
+      done();
+      return;
+    }
+    const remedy = `set ${name} (openssl rand -hex 32) and send the header "Authorization: Bearer <${name}>"`;
+    const message = `the request is refused: ${fault}, and without a token ${otherwise}; ${remedy}`;
+    done(new PaymentError('FORBIDDEN', message));
   };
 }
