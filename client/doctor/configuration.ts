@@ -10,7 +10,9 @@ import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 
 /** Each part of the environment that can be read, whatever the others are. */
-export type Settings = Partial<Pick<Config, 'database' | 'merchants' | 'orderService' | 'sweep' | 'payloads'>> & {
+export type Settings = Partial<
+  Pick<Config, 'database' | 'merchants' | 'orderService' | 'sweep' | 'payloads'>
+> & {
   temporal?: ReturnType<typeof readTemporalConfig>;
 };
 

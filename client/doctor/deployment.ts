@@ -5,12 +5,6 @@ import { QUEUE_TYPES, describeQueue } from '../../worker/pollers';
 import type { Found } from './examination';
 import { Fault } from './examination';
 
-/** One build of one Worker Deployment. */
-interface Version {
-  deploymentName: string;
-  buildId: string;
-}
-
 /**
  * Whether workers serve the builds that runs are sent to. Without Worker Versioning there is nothing to find.
  *
@@ -49,18 +43,18 @@ export async function testDeployment(home: Home): Promise<Found> {
 async function versionsOf(home: Home, queue: TaskQueue): Promise<{ routed: string[]; polled: string[] }> {
   const found = await Promise.all(QUEUE_TYPES.map((type) => describeQueue(home, queue, type)));
   const routed = found.flatMap(({ versioningInfo }) => [
-    nameOf(versioningInfo?.currentDeploymentVersion),
-    nameOf(versioningInfo?.rampingDeploymentVersion),
+    ...nameOf(versioningInfo?.currentDeploymentVersion),
+    ...nameOf(versioningInfo?.rampingDeploymentVersion),
   ]);
-  const polled = found
-    .flatMap(({ pollers }) => pollers)
-    .map(({ deploymentOptions }) => nameOf(deploymentOptions));
-  return { routed: routed.filter((name) => name !== ''), polled: polled.filter((name) => name !== '') };
+  const pollers = found.flatMap((queueOfType) => queueOfType.pollers);
+  return { routed, polled: pollers.flatMap(({ deploymentOptions }) => nameOf(deploymentOptions)) };
 }
 
-/** As the search attribute `TemporalWorkerDeploymentVersion` has it; empty for what is not versioned. */
-function nameOf(version: Partial<{ [K in keyof Version]: string | null }> | null | undefined): string {
-  return version?.deploymentName && version.buildId ? `${version.deploymentName}:${version.buildId}` : '';
+/** As the search attribute `TemporalWorkerDeploymentVersion` has it; none for what is not versioned. */
+function nameOf(
+  version: { deploymentName?: string | null; buildId?: string | null } | null | undefined,
+): string[] {
+  return version?.deploymentName && version.buildId ? [`${version.deploymentName}:${version.buildId}`] : [];
 }
 
 /** The runs that are pinned to builds of which no worker is left, in words. */
@@ -73,12 +67,12 @@ async function findStranded(
     namespace,
     deploymentName,
   });
-  const versions = (workerDeploymentInfo?.versionSummaries ?? []).map(({ deploymentVersion }) =>
+  const versions = (workerDeploymentInfo?.versionSummaries ?? []).flatMap(({ deploymentVersion }) =>
     nameOf(deploymentVersion),
   );
   const counted = await Promise.all(
     versions
-      .filter((version) => version !== '' && !served.has(version))
+      .filter((version) => !served.has(version))
       .map(async (version) => {
         const query = `TemporalWorkerDeploymentVersion = "${version}" AND ExecutionStatus = "Running"`;
         const { count } = await connection.workflowService.countWorkflowExecutions({ namespace, query });
