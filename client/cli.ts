@@ -8,7 +8,6 @@ import { visibleLines } from '../worker/visible';
 import { PaymentError } from '../workflows/errors';
 import { AUDIT } from './cli/audit';
 import { CHECKOUT } from './cli/checkout';
-import { CODEC } from './cli/codec';
 import type { Answer, Cli, CliCommand, CliPayments } from './cli/command';
 import { addTo, examplesHelp } from './cli/command';
 import { DOCTOR } from './cli/doctor';
@@ -16,7 +15,7 @@ import { EXIT, EXIT_HELP, exitCodeOf, faultOf } from './cli/exit';
 import { FOLLOW_UP } from './cli/follow-up';
 import { MERCHANT } from './cli/merchant';
 import { ORDER } from './cli/order';
-import { PART_MODULES, PARTS } from './cli/parts';
+import { CODEC, PART_MODULES, PARTS } from './cli/parts';
 import type { Part } from './cli/parts';
 import { PAUSE, RESUME } from './cli/pause';
 import { PAYMENT } from './cli/payment';
@@ -65,14 +64,14 @@ export async function runCli(args: readonly string[], world: CliWorld): Promise<
 
   let exitCode: number = EXIT.ok;
   const paint = painter(world.colourful);
-  const { diagnose, serveCodec, terminal } = world;
+  const { diagnose, serveCodec } = world;
   const cli: Cli = {
     diagnose,
     serveCodec,
     say: (line) => {
       if (!json) world.out(`${line(paint)}\n`);
     },
-    terminal: json ? undefined : terminal,
+    terminal: json ? undefined : world.terminal,
   };
   const program = buildProgram(
     world,
@@ -146,30 +145,14 @@ function environmentHelp(): string {
   );
 }
 
-function connect(): Promise<CliPayments> {
-  // Loaded late, so that help and usage errors come at once; by require, because import() finds no TypeScript.
-  const { PaymentClient } = createRequire(__filename)('./payment-client') as typeof Client;
-  // Standard output belongs to the answer.
-  return PaymentClient.connect(process.env, {
-    log: createLogger({ name: 'cli', destination: process.stderr }),
-  });
-}
-
-function diagnose(options: Doctor.DiagnosisOptions): Promise<Doctor.Finding[]> {
-  const doctor = createRequire(__filename)('./doctor') as typeof Doctor;
-  return doctor.diagnose(process.env, options);
-}
-
-function serveCodec(): Promise<void> {
-  const server = createRequire(__filename)('./codec-server') as typeof CodecServer;
-  return server.serveCodec(process.env);
-}
+/** Loads late, so that help and usage errors come at once; by require, because import() finds no TypeScript. */
+const load = createRequire(__filename);
 
 /** A part runs when it is loaded, with the arguments after its name. */
 function startPart(part: Part, peers: Record<string, string>): void {
   process.argv.splice(process.argv.indexOf(part), 1);
   try {
-    createRequire(__filename)(PART_MODULES[part]);
+    load(PART_MODULES[part]);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const missing = Object.entries(peers).find(([name]) => message.includes(`'${name}'`));
@@ -191,10 +174,14 @@ export async function main(packageRoot: string): Promise<void> {
   ) as { version: string; peerDependencies: Record<string, string> };
   const exitCode = await runCli(process.argv.slice(2), {
     version,
-    connect,
+    connect: () =>
+      (load('./payment-client') as typeof Client).PaymentClient.connect(process.env, {
+        // Standard output belongs to the answer.
+        log: createLogger({ name: 'cli', destination: process.stderr }),
+      }),
     start: (part) => startPart(part, peerDependencies),
-    diagnose,
-    serveCodec,
+    diagnose: (options) => (load('./doctor') as typeof Doctor).diagnose(process.env, options),
+    serveCodec: () => (load('./codec-server') as typeof CodecServer).serveCodec(process.env),
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     colourful: process.stdout.isTTY && process.stdout.hasColors(),
