@@ -125,6 +125,19 @@ export const OUT_TRADE_NO = new Argument('<outTradeNo>', 'the payment number');
 
 export const LIMIT = new Option('--limit <n>', 'how many').argParser(wholeNumber(1, 10_000)).default(50);
 
+/** What narrows a list of payments or refunds. */
+export interface ListOptions<Status> {
+  status?: Status;
+  order?: string;
+  limit: number;
+}
+
+export const listOptions = (statuses: readonly string[]): readonly Option[] => [
+  new Option('--status <status>', 'only those with this status').choices(statuses),
+  new Option('--order <orderId>', 'only those of this order'),
+  LIMIT,
+];
+
 /** Parses an option that is a whole number. */
 export function wholeNumber(lowest: number, highest: number) {
   return (text: string): number => {

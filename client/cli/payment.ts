@@ -5,8 +5,8 @@ import type { PaymentState, StoredPaymentStatus } from '../../workflows/messages
 import { paymentWorkflowId } from '../../workflows/messages';
 import { parseOutTradeNo } from '../input';
 import type { Payment, PaymentRun } from '../index';
-import type { CliGroup, CliPayments, WhoAndWhy } from './command';
-import { LIMIT, OUT_TRADE_NO, WHO_AND_WHY, answer } from './command';
+import type { CliGroup, CliPayments, ListOptions, WhoAndWhy } from './command';
+import { OUT_TRADE_NO, WHO_AND_WHY, answer, listOptions } from './command';
 import type { Dossier } from './dossier';
 import { writeDossier } from './dossier';
 import { describeRefund } from './refund';
@@ -26,12 +26,6 @@ const STATUSES = [
 interface RefundOptions extends WhoAndWhy {
   amount?: string;
   refundId?: string;
-}
-
-interface ListOptions {
-  status?: StoredPaymentStatus;
-  order?: string;
-  limit: number;
 }
 
 export const paymentTable = tableOf<Payment>(
@@ -102,17 +96,13 @@ export const PAYMENT: CliGroup = {
     {
       name: 'list',
       summary: 'payments, the newest first',
-      options: [
-        new Option('--status <status>', 'only those with this status').choices(STATUSES),
-        new Option('--order <orderId>', 'only those of this order'),
-        LIMIT,
-      ],
+      options: listOptions(STATUSES),
       examples: [
         'payment list --status REVIEW',
         'payment list --order A-1001',
         'payment list --limit 1000 --json',
       ],
-      act: async ({ payments }, { order: orderId, ...filter }: ListOptions) =>
+      act: async ({ payments }, { order: orderId, ...filter }: ListOptions<StoredPaymentStatus>) =>
         answer(await payments.payments({ ...filter, orderId }), paymentTable),
     },
     {

@@ -2,20 +2,14 @@ import { Argument, Option } from 'commander';
 import type { RefundStatus, ResolveRefund } from '../../workflows/messages';
 import { REFUND_OUTCOMES, parseRefundId } from '../input';
 import type { RefundView } from '../index';
-import type { CliGroup, WhoAndWhy } from './command';
-import { LIMIT, WHO_AND_WHY, answer } from './command';
+import type { CliGroup, ListOptions, WhoAndWhy } from './command';
+import { WHO_AND_WHY, answer, listOptions } from './command';
 import type { Paint } from './screen';
 import { distance, fields, status, tableOf, when } from './screen';
 
 const STATUSES = ['REQUESTED', 'DONE', 'REFUSED', 'REVIEW'] as const satisfies RefundStatus[];
 
 const REFUND_ID = new Argument('<refundId>', 'the number of the refund');
-
-interface ListOptions {
-  status?: RefundStatus;
-  order?: string;
-  limit: number;
-}
 
 const refundTable = tableOf<RefundView>(
   {
@@ -38,14 +32,10 @@ export const REFUND: CliGroup = {
     {
       name: 'list',
       summary: 'refunds, the newest first',
-      options: [
-        new Option('--status <status>', 'only those with this status').choices(STATUSES),
-        new Option('--order <orderId>', 'only those of this order'),
-        LIMIT,
-      ],
+      options: listOptions(STATUSES),
       examples: ['refund list --status REVIEW', 'refund list --order A-1001 --json'],
-      act: async ({ payments }, { order: orderId, ...filter }: ListOptions) =>
-        answer(await payments.refunds({ ...filter, ...(orderId !== undefined && { orderId }) }), refundTable),
+      act: async ({ payments }, { order: orderId, ...filter }: ListOptions<RefundStatus>) =>
+        answer(await payments.refunds({ ...filter, orderId }), refundTable),
     },
     {
       name: 'show',
