@@ -53,12 +53,7 @@ export function buildHttpServer({
   metrics,
   ...limits
 }: HttpServerOptions): FastifyInstance {
-  const app = createApp({
-    log,
-    bodyLimit: BODY_LIMIT,
-    handlerTimeout: HANDLER_TIMEOUT_MS,
-    ...(metrics && { metrics }),
-  });
+  const app = createApp({ log, metrics, bodyLimit: BODY_LIMIT, handlerTimeout: HANDLER_TIMEOUT_MS });
   allowEmptyJson(app);
 
   void app.register(helmet);

@@ -69,6 +69,7 @@ import { reconciliationsOf } from './reconciliations';
 import { recoverRestored } from './recovery';
 import type { RefundInput, RefundView } from './refunds';
 import { askForRefund, refundOf, refundsOf, settleRefund } from './refunds';
+import type { Resending } from './results';
 import { resend, resultsOf, skip } from './results';
 import type { ListDecided, ListDecision } from './review-lists';
 import { decideList } from './review-lists';
@@ -101,8 +102,8 @@ export class PaymentClient {
   readonly pauses: Pauses;
   readonly #deps: ClientDependencies;
 
-  constructor(deps: PaymentClientDependencies) {
-    this.#deps = { observer: NO_OBSERVER, ...deps };
+  constructor({ observer = NO_OBSERVER, ...deps }: PaymentClientDependencies) {
+    this.#deps = { observer, ...deps };
     this.sweep = sweepsOf(deps);
     this.followUp = followUpsOf(deps);
     this.reconcile = reconciliationsOf(deps);
@@ -136,7 +137,7 @@ export class PaymentClient {
       alipay: openGateways(db, config.merchants),
       settings: { ...config.payments, sweep: config.sweep },
       log: log ?? createLogger({ name: 'client', env }),
-      ...(observer && { observer }),
+      observer,
     });
   }
 
@@ -371,12 +372,7 @@ export class PaymentClient {
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND
    */
-  resendResults(input: {
-    orderId: string;
-    messageId?: string;
-    actor: string;
-    reason: string;
-  }): Promise<OrderMessage[]> {
+  resendResults(input: Resending): Promise<OrderMessage[]> {
     return explained(() => resend(this.#deps.db, parseResending(input)));
   }
 

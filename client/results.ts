@@ -11,11 +11,11 @@ export async function resultsOf(db: Database, orderId: string): Promise<OrderMes
   return listOrderMessages(db, orderId);
 }
 
+/** Which results of an order are told again: one, or all. */
+export type Resending = Omit<MessageDecision, 'messageId'> & { messageId?: string };
+
 /** @throws PaymentError ORDER_UNKNOWN, NOT_FOUND */
-export async function resend(
-  db: Database,
-  resending: Parameters<typeof resendOrderMessages>[1],
-): Promise<OrderMessage[]> {
+export async function resend(db: Database, resending: Resending): Promise<OrderMessage[]> {
   const resent = await resendOrderMessages(db, resending);
   if (resent.length > 0) return resent;
   await resultsOf(db, resending.orderId);
@@ -41,13 +41,7 @@ export async function skip(db: Database, decision: MessageDecision): Promise<Ord
   );
 }
 
-const unknownResult = ({
-  orderId,
-  messageId,
-}: {
-  orderId: string;
-  messageId?: string | undefined;
-}): PaymentError =>
+const unknownResult = ({ orderId, messageId }: Pick<Resending, 'orderId' | 'messageId'>): PaymentError =>
   new PaymentError(
     'NOT_FOUND',
     messageId === undefined

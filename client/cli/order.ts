@@ -73,10 +73,7 @@ export const ORDER: CliGroup = {
       options: [new Option('--message <id>', 'this result alone, as `order show` lists it'), ...WHO_AND_WHY],
       examples: ['order resend A-1001 --reason "the shop lost it"'],
       act: async ({ payments }, orderId: string, { message, ...options }: WhoAndWhy & { message?: string }) =>
-        answer(
-          await payments.resendResults({ orderId, ...(message && { messageId: message }), ...options }),
-          resultTable,
-        ),
+        answer(await payments.resendResults({ orderId, messageId: message, ...options }), resultTable),
     },
     {
       name: 'skip',

@@ -78,11 +78,7 @@ export const SWEEP: CliGroup = {
       examples: ['sweep report --follow', 'sweep report', 'sweep report --json | jq .report.heldIds'],
       act: async (cli, workflowId: string | undefined, options: { follow?: boolean }) => {
         const report = (watch?: WatchSweep): Promise<LastSweep> =>
-          cli.payments.sweep.report({
-            ...options,
-            ...(workflowId && { workflowId }),
-            ...(watch && { watch }),
-          });
+          cli.payments.sweep.report({ ...options, workflowId, watch });
         const last = await (options.follow ? withBar(cli.terminal, BAR, report) : report());
         return answer(last, describeSweep, exitCodeOfSweep(last));
       },
