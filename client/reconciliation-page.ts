@@ -4,10 +4,7 @@ import { DISCREPANCIES_IN_WORDS } from '../workflows/in-words';
 import { DISCREPANCY_KINDS } from '../workflows/messages';
 import type { ReconciliationReport } from './reconciliations';
 
-interface Words {
-  en: string;
-  zh: string;
-}
+const both = (en: string, zh: string): string => `${en} <span lang="zh">${zh}</span>`;
 
 const IN_CHINESE: Readonly<Record<DiscrepancyKind, string>> = {
   'payment-unrecorded': '支付宝已收款，本地未付',
@@ -24,16 +21,13 @@ const IN_CHINESE: Readonly<Record<DiscrepancyKind, string>> = {
   'not-understood': '其他业务类型',
 };
 
-const wordsFor = (kind: DiscrepancyKind): Words => ({
-  en: DISCREPANCIES_IN_WORDS[kind],
-  zh: IN_CHINESE[kind],
-});
+const wordsFor = (kind: DiscrepancyKind): string => both(DISCREPANCIES_IN_WORDS[kind], IN_CHINESE[kind]);
 
-const STATUS_WORDS: Readonly<Record<ReconciliationReport['status'], Words>> = {
-  LOADING: { en: 'not finished', zh: '处理中' },
-  COMPARED: { en: 'compared', zh: '已核对' },
-  NO_BILL: { en: 'no bill', zh: '无账单' },
-  FAILED: { en: 'not usable', zh: '账单不可用' },
+const STATUS_WORDS: Readonly<Record<ReconciliationReport['status'], string>> = {
+  LOADING: both('not finished', '处理中'),
+  COMPARED: both('compared', '已核对'),
+  NO_BILL: both('no bill', '无账单'),
+  FAILED: both('not usable', '账单不可用'),
 };
 
 /** One page that an accountant can read and print: matched, repaired, open, to the fen; English and Chinese. */
@@ -47,20 +41,20 @@ h1{font-size:1.4rem;margin:0}small{color:#555}table{border-collapse:collapse;wid
 th,td{text-align:left;padding:.2rem .6rem;border-bottom:1px solid #ccc}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .open{font-weight:600}@media print{body{margin:0;max-width:none}tr{break-inside:avoid}}
 </style></head><body>
-<h1>${both({ en: 'Reconciliation', zh: '对账单核对' })} ${escape(date)}</h1>
-<p>${both({ en: 'Seller', zh: '商户' })}: ${escape(sellerId)}<br>
-${both({ en: 'Status', zh: '状态' })}: ${both(STATUS_WORDS[status])}${because === null ? '' : ` (${escape(because)})`}<br>
+<h1>${both('Reconciliation', '对账单核对')} ${escape(date)}</h1>
+<p>${both('Seller', '商户')}: ${escape(sellerId)}<br>
+${both('Status', '状态')}: ${STATUS_WORDS[status]}${because === null ? '' : ` (${escape(because)})`}<br>
 <small>${escape(updatedAt.toISOString())}</small></p>
 ${
   figures === null
     ? ''
     : [
         sums([
-          [{ en: 'Payments in the bill', zh: '账单收款' }, figures.bill.payments],
-          [{ en: 'Payments matched', zh: '收款相符' }, figures.matched.payments],
-          [{ en: 'Refunds in the bill', zh: '账单退款' }, figures.bill.refunds],
-          [{ en: 'Refunds matched', zh: '退款相符' }, figures.matched.refunds],
-          [{ en: 'Other applications', zh: '其他应用' }, figures.foreign],
+          [both('Payments in the bill', '账单收款'), figures.bill.payments],
+          [both('Payments matched', '收款相符'), figures.matched.payments],
+          [both('Refunds in the bill', '账单退款'), figures.bill.refunds],
+          [both('Refunds matched', '退款相符'), figures.matched.refunds],
+          [both('Other applications', '其他应用'), figures.foreign],
         ]),
         kinds(figures.discrepancies),
       ].join('\n')
@@ -70,65 +64,59 @@ ${list(report.found)}
 `;
 }
 
-const both = ({ en, zh }: Words): string => `${en} <span lang="zh">${zh}</span>`;
-
-function sums(lines: readonly [Words, Sum][]): string {
-  const body = lines.map(([words, { count, amount }]) => row([both(words)], [String(count), amount]));
-  return tableOf(['', number({ en: 'Count', zh: '笔数' }), number({ en: 'Yuan', zh: '金额（元）' })], body);
+function sums(lines: readonly [string, Sum][]): string {
+  const body = lines.map(([words, { count, amount }]) => row([words], [String(count), amount]));
+  return tableOf(['<th></th>', number('Count', '笔数'), number('Yuan', '金额（元）')], body);
 }
 
 function kinds(found: NonNullable<ReconciliationReport['report']>['discrepancies']): string {
   const body = DISCREPANCY_KINDS.flatMap((kind) => {
     const one = found[kind];
-    if (!one) return [];
-    const { found: all, repaired, open, openAmount } = one;
-    return [row([both(wordsFor(kind))], [all, repaired, open, openAmount].map(String))];
+    return one
+      ? [row([wordsFor(kind)], [one.found, one.repaired, one.open, one.openAmount].map(String))]
+      : [];
   });
-  if (body.length === 0) return `<p>${both({ en: 'No discrepancies.', zh: '没有差异。' })}</p>`;
-  const heads = [
-    { en: 'Found', zh: '发现' },
-    { en: 'Repaired', zh: '已修复' },
-    { en: 'Open', zh: '未解决' },
-    { en: 'Open, yuan', zh: '未解决（元）' },
-  ];
-  return tableOf([head({ en: 'Discrepancy', zh: '差异' }), ...heads.map(number)], body);
+  if (body.length === 0) return `<p>${both('No discrepancies.', '没有差异。')}</p>`;
+  return tableOf(
+    [
+      head('Discrepancy', '差异'),
+      number('Found', '发现'),
+      number('Repaired', '已修复'),
+      number('Open', '未解决'),
+      number('Open, yuan', '未解决（元）'),
+    ],
+    body,
+  );
 }
 
 function list(found: readonly Discrepancy[]): string {
   if (found.length === 0) return '';
-  const body = found.map(({ kind, outTradeNo, outRequestNo, tradeNo, billAmount, ourAmount, goneAt }) =>
-    row(
-      [
-        both(wordsFor(kind)),
-        ...[outTradeNo, outRequestNo, tradeNo ?? ''].map(escape),
-        goneAt
-          ? both({ en: 'repaired', zh: '已修复' })
-          : `<span class="open">${both({ en: 'open', zh: '未解决' })}</span>`,
-      ],
-      [billAmount ?? '–', ourAmount ?? '–'],
-    ),
+  const body = found.map(({ kind, outTradeNo, outRequestNo, tradeNo, billAmount, ourAmount, goneAt }) => {
+    const state = goneAt ? both('repaired', '已修复') : `<span class="open">${both('open', '未解决')}</span>`;
+    const ids = [outTradeNo, outRequestNo, tradeNo ?? ''].map(escape);
+    return row([wordsFor(kind), ...ids, state], [billAmount ?? '–', ourAmount ?? '–']);
+  });
+  return tableOf(
+    [
+      head('Discrepancy', '差异'),
+      head('Payment', '商户订单号'),
+      head('Refund', '退款请求号'),
+      head('Alipay', '支付宝交易号'),
+      head('State', '状态'),
+      number('Bill', '账单'),
+      number('Here', '本地'),
+    ],
+    body,
   );
-  const heads = [
-    { en: 'Discrepancy', zh: '差异' },
-    { en: 'Payment', zh: '商户订单号' },
-    { en: 'Refund', zh: '退款请求号' },
-    { en: 'Alipay', zh: '支付宝交易号' },
-    { en: 'State', zh: '状态' },
-  ];
-  const numbers = [
-    { en: 'Bill', zh: '账单' },
-    { en: 'Here', zh: '本地' },
-  ];
-  return tableOf([...heads.map(head), ...numbers.map(number)], body);
 }
 
-const head = (words: Words): string => `<th>${both(words)}</th>`;
-const number = (words: Words): string => `<th class="n">${both(words)}</th>`;
+const head = (en: string, zh: string): string => `<th>${both(en, zh)}</th>`;
+const number = (en: string, zh: string): string => `<th class="n">${both(en, zh)}</th>`;
 
 const row = (cells: readonly string[], numbers: readonly string[]): string =>
   `<tr>${cells.map((cell) => `<td>${cell}</td>`).join('')}${numbers.map((cell) => `<td class="n">${cell}</td>`).join('')}</tr>`;
 
 const tableOf = (heads: readonly string[], body: readonly string[]): string =>
-  `<table><thead><tr>${heads.map((cell) => cell || '<th></th>').join('')}</tr></thead><tbody>${body.join('\n')}</tbody></table>`;
+  `<table><thead><tr>${heads.join('')}</tr></thead><tbody>${body.join('\n')}</tbody></table>`;
 
 const escape = (text: string): string => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
