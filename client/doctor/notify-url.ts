@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import type { MerchantConfig } from '../../worker/config';
+import { networkOf } from '../../worker/config/networks';
 import { checkOf } from './configuration';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
@@ -23,6 +23,9 @@ export async function examineNotifyUrl(
   );
 }
 
+/** A name that only a local network knows. */
+const LOCAL_NAME = /^[^.:]+$|\.(local|internal|lan|test)$/i;
+
 const PUBLIC = 'Set ALIPAY_NOTIFY_URL to an https:// address that the whole internet reaches.';
 
 /**
@@ -32,8 +35,9 @@ const PUBLIC = 'Set ALIPAY_NOTIFY_URL to an https:// address that the whole inte
  */
 export function testAddress(notifyUrl: string, gateway: string): Found {
   const { protocol, hostname } = new URL(notifyUrl);
-  if (isLoopback(hostname)) {
-    if (isLoopback(new URL(gateway).hostname)) {
+  const network = networkOf(notifyUrl);
+  if (network === 'loopback') {
+    if (networkOf(gateway) === 'loopback') {
       return { says: `${notifyUrl} is on this machine, as the gateway is` };
     }
     return {
@@ -44,19 +48,9 @@ export function testAddress(notifyUrl: string, gateway: string): Found {
   if (protocol !== 'https:') {
     throw new Fault(`${notifyUrl} is not https: anybody on the way can read about the buyers`, PUBLIC);
   }
-  if (isPrivate(hostname))
+  if (network === 'private' || LOCAL_NAME.test(hostname))
     throw new Fault(`${notifyUrl} is in a private network: Alipay cannot reach it`, PUBLIC);
   return { says: `${notifyUrl} can be reached from outside, by its looks` };
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\./.test(hostname);
-}
-
-function isPrivate(hostname: string): boolean {
-  if (isIP(hostname) === 4) return /^(10|192\.168|172\.(1[6-9]|2\d|3[01])|169\.254)\./.test(hostname);
-  if (hostname.startsWith('[')) return /^\[f[cde]/i.test(hostname);
-  return !hostname.includes('.') || /\.(local|internal|lan|test)$/i.test(hostname);
 }
 
 /** Our own server refuses what Alipay has not signed, with exactly this word. */

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
-import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
-import { findSearchAttributes, howToRegister, noRoom } from '../../worker/search-attributes';
+import { Client, Connection } from '@temporalio/client';
+import { CODES, codeOf, findSearchAttributes, howToRegister, noRoom } from '../../worker/search-attributes';
 import type { TaskQueue } from '../../workflows/messages';
 import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
 import { dataConverterWith } from '../../worker/payload-codec';
@@ -26,9 +26,6 @@ const LEAST_RETENTION_HOURS = 72;
 
 /** The server's default. */
 const MOST_KEYWORDS = 10;
-
-/** As gRPC numbers it. */
-const NOT_FOUND = 5;
 
 /** What must be served: `order-service` by `fulfillOrder` alone where a shop has its own worker, by activities where it takes results directly. */
 const servedWith = (directly: boolean): readonly (readonly [TaskQueue, readonly QueueType[]])[] => [
@@ -111,7 +108,7 @@ async function findNamespace(home: Home): Promise<Found<Home>> {
   try {
     await connection.workflowService.describeNamespace({ namespace });
   } catch (error) {
-    if (!isGrpcServiceError(error) || (error.code as number) !== NOT_FOUND) throw error;
+    if (codeOf(error) !== CODES.notFound) throw error;
     throw new Fault(
       `there is no namespace ${namespace}`,
       `Run: temporal operator namespace create --namespace ${namespace} --retention 30d; or fix TEMPORAL_NAMESPACE.`,
@@ -185,6 +182,6 @@ async function testQueues(home: Home, webhook: string | undefined): Promise<Foun
   if (webhook !== undefined) return { says: `${says}; results go to ${new URL(webhook).origin}` };
   if (inProcess) return { says: `${says}; results go to onResult of the shop's own process` };
   const { builtIn, others } = await orderServices(home);
-  if (builtIn.length > 0 && others.length > 0) return { ...bothServe(others) };
+  if (builtIn.length > 0 && others.length > 0) return bothServe(others);
   return { says };
 }
