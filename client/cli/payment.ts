@@ -14,14 +14,7 @@ import type { Paint } from './screen';
 import { distance, fields, status, tableOf, when } from './screen';
 import { timeline } from './timeline';
 
-const STATUSES = [
-  'UNPAID',
-  'PAID',
-  'CLOSED',
-  'REFUNDING',
-  'REFUNDED',
-  'REVIEW',
-] as const satisfies StoredPaymentStatus[];
+const STATUSES: StoredPaymentStatus[] = ['UNPAID', 'PAID', 'CLOSED', 'REFUNDING', 'REFUNDED', 'REVIEW'];
 
 interface RefundOptions extends WhoAndWhy {
   amount?: string;

@@ -7,7 +7,7 @@ import { WHO_AND_WHY, answer, listOptions } from './command';
 import type { Paint } from './screen';
 import { distance, fields, status, tableOf, when } from './screen';
 
-const STATUSES = ['REQUESTED', 'DONE', 'REFUSED', 'REVIEW'] as const satisfies RefundStatus[];
+const STATUSES: RefundStatus[] = ['REQUESTED', 'DONE', 'REFUSED', 'REVIEW'];
 
 const REFUND_ID = new Argument('<refundId>', 'the number of the refund');
 
