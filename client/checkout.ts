@@ -126,7 +126,15 @@ export function checkOut(deps: ClientDependencies, input: CheckoutInput): Promis
       plan: { firstCheckInMs: checks > 0 ? intervalMs : null, slowChecksMs },
     });
     span.setAttribute(OUT_TRADE_NO_ATTRIBUTE, payment.outTradeNo);
-    await watch(deps, order, payment);
+    await callTemporal(deps.temporal, () =>
+      watchPayment(deps.temporal, payment, {
+        outTradeNo: payment.outTradeNo,
+        checks,
+        intervalMs,
+        closeBy: order.closeBy,
+        deadline: order.expiresAt.toISOString(),
+      }),
+    );
     // The buyer must not be able to pay before the payment is watched.
     const url = await paymentUrl(gateway, order, payment, { buyerOpenId, extra, returnUrl });
     return {
@@ -138,23 +146,6 @@ export function checkOut(deps: ClientDependencies, input: CheckoutInput): Promis
       ...(order.subject !== orderInput.subject && { keptSubject: order.subject }),
     };
   });
-}
-
-async function watch(
-  { temporal, settings }: ClientDependencies,
-  order: ClockedOrder,
-  payment: Payment,
-): Promise<void> {
-  const { checks, intervalMs } = settings;
-  await callTemporal(temporal, () =>
-    watchPayment(temporal, payment, {
-      outTradeNo: payment.outTradeNo,
-      checks,
-      intervalMs,
-      closeBy: order.closeBy,
-      deadline: order.expiresAt.toISOString(),
-    }),
-  );
 }
 
 async function paymentUrl(

@@ -1,3 +1,4 @@
+import type { Client } from '@temporalio/client';
 import { WorkflowFailedError, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import { readReturn } from '../activities/alipay/return';
@@ -97,7 +98,7 @@ export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInp
 async function runClose(deps: ClientDependencies, input: CloseOrderInput): Promise<void> {
   const { orderId } = input;
   try {
-    await awaitWorker(deps.temporal, CLOSE_MS, () =>
+    await carryOut(deps.temporal, CLOSE_MS, () =>
       deps.temporal.workflow.execute<typeof closeOrder>(WORKFLOWS.closeOrder, {
         workflowId: closeWorkflowId(orderId),
         workflowIdConflictPolicy: 'USE_EXISTING',
@@ -108,8 +109,7 @@ async function runClose(deps: ClientDependencies, input: CloseOrderInput): Promi
       }),
     );
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) throw goneRun(error);
-    throw error instanceof WorkflowFailedError ? fromFailure(error.cause) : error;
+    throw error instanceof WorkflowNotFoundError ? goneRun(error) : error;
   }
 }
 
@@ -163,12 +163,16 @@ async function update(
   args: [] | [ResolveReview],
 ): Promise<PaymentState> {
   const payment = await requirePayment(deps, outTradeNo);
+  return carryOut(deps.temporal, UPDATE_MS, () => updatePayment(deps.temporal, payment, name, args));
+}
+
+/** Has a workflow do something, and waits for it; what it fails with becomes an error of the interface. */
+export async function carryOut<T>(temporal: Client, withinMs: number, call: () => Promise<T>): Promise<T> {
   try {
-    return await awaitWorker(deps.temporal, UPDATE_MS, () =>
-      updatePayment(deps.temporal, payment, name, args),
-    );
+    return await awaitWorker(temporal, withinMs, call);
   } catch (error) {
-    throw error instanceof WorkflowUpdateFailedError ? fromFailure(error.cause) : error;
+    if (!(error instanceof WorkflowFailedError || error instanceof WorkflowUpdateFailedError)) throw error;
+    throw fromFailure(error.cause);
   }
 }
 

@@ -1,4 +1,3 @@
-import { WorkflowUpdateFailedError } from '@temporalio/client';
 import { decideRefund, startRefunds } from '../activities/refund-workflow';
 import type { Database } from '../db/connect';
 import { requestRefund, unknownRefund } from '../db/ledger';
@@ -6,9 +5,8 @@ import type { Refund, RefundFilter } from '../db/refunds';
 import { findRefundByNumber, listRefunds } from '../db/refunds';
 import type { ResolveRefund } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
-import { awaitWorker } from './dependencies';
 import { parseRefundDecision, parseRefundInput } from './input';
-import { UPDATE_MS, fromFailure } from './operations';
+import { UPDATE_MS, carryOut } from './operations';
 
 /** What a shop wants to give back. */
 export interface RefundInput {
@@ -62,11 +60,7 @@ export async function settleRefund(
 ): Promise<RefundView> {
   const wanted = parseRefundDecision(decision);
   const refund = await requireByNumber(deps.db, refundId);
-  try {
-    await awaitWorker(deps.temporal, UPDATE_MS, () => decideRefund(deps.temporal, refund, wanted));
-  } catch (error) {
-    throw error instanceof WorkflowUpdateFailedError ? fromFailure(error.cause) : error;
-  }
+  await carryOut(deps.temporal, UPDATE_MS, () => decideRefund(deps.temporal, refund, wanted));
   return refundOf(deps, refundId);
 }
 
