@@ -56,10 +56,10 @@ describe('docs/money.md', () => {
     TIERS.map((tier) => join('test', tier, `${name}.test.ts`)).filter((path) => existsSync(join(ROOT, path)));
   const page = read('docs/money.md');
   const paragraphs = page.split(/\n\n/).filter((text) => text.startsWith('Tests: '));
-  const bugs = [...page.matchAll(/^\| (P\d+) .*\| ([^|]+) \|$/gm)].map(([, bug, here = '']) => ({
-    bug,
-    here,
-  }));
+  const [, list = ''] = page.split('\n## Bugs of others\n');
+  const bugs = [...(list.split('\n## ')[0] ?? '').matchAll(/^- (.+?): (.+)$/gm)].map(
+    ([, bug, here = '']) => ({ bug, here }),
+  );
   const oneLine = (text: string): string => text.replaceAll("\\'", "'").replaceAll(/\s+/g, ' ');
 
   /** `file: _words of a title_, _more_; another file`, up to the paragraph's end. */
@@ -99,7 +99,7 @@ describe('docs/money.md', () => {
     const uncovered = bugs.filter(({ here }) => {
       const files =
         here
-          .split(/[;:]/)[0]
+          .split(';')[0]
           ?.split(', ')
           .map((file) => file.trim()) ?? [];
       return files[0] !== 'cannot occur' && !files.every((file) => pathsOf(file).length > 0);
