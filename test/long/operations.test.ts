@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { AUDIT_SCHEDULE_ID, SWEEP_SCHEDULE_ID, paymentWorkflowId } from '../../workflows/messages';
+import { AUDIT_SCHEDULE_ID, SWEEP_SCHEDULE_ID } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, temporalCli, waitFor } from '../support';
 import type { ManualCommand } from './manual';
@@ -19,13 +19,9 @@ const ROOT = join(__dirname, '..', '..');
 const PAGE = readFileSync(join(ROOT, 'docs', 'operations.md'), 'utf8');
 const COMMANDS = commandsOf(PAGE);
 
-/** The page only names these, or they are the beginning of another. All others that it only names are on it in full elsewhere. */
+/** Commands that are run although they are the beginning of another; others that the page only names are on it in full elsewhere. */
 const IN_FULL: Readonly<Record<string, string>> = {
   'npx durable-alipay audit': 'npx durable-alipay audit',
-  'temporal workflow start --cron …':
-    'temporal workflow start -w by-cron --type sweepExpiredOrders -t payments --cron \'@every 1h\' --input \'{"parallel":1,"pageSize":1}\'',
-  'temporal schedule create':
-    'temporal schedule create -s by-hand --cron \'0 0 1 1 *\' -w by-hand --type sweepExpiredOrders -t payments --input \'{"parallel":1,"pageSize":1}\'',
 };
 
 /** It serves until it is stopped: codec-endpoint.test.ts has it. */
@@ -122,7 +118,6 @@ async function letTimePass(): Promise<void> {
 class Chapter {
   /** The workflow that the last command was about, where the page names none. */
   workflowId = '';
-  #others = 0;
 
   constructor(
     readonly number: number,
@@ -156,12 +151,6 @@ class Chapter {
     // A run that answers has its first workflow task behind it.
     await shop.payments.status(outTradeNo);
     return outTradeNo;
-  }
-
-  /** A payment that the page does not speak of. */
-  another(): Promise<string> {
-    this.#others += 1;
-    return this.waiting(`A-${1100 + this.#others}`);
   }
 
   async paid(order: string): Promise<string> {
@@ -208,7 +197,6 @@ class Chapter {
   /** The command with what the page leaves to its reader. */
   async filled(line: string): Promise<string> {
     let filled = this.own(IN_FULL[line] ?? line);
-    if (/ (ID|Q|N)\b/.test(filled)) filled = await this.#translated(filled);
     if (filled.includes('-w …')) {
       this.workflowId = filled.includes('refundAtAlipay')
         ? refundOf(await this.refundWaits('A-1005'))
@@ -217,28 +205,6 @@ class Chapter {
     }
     const aSweep = /\bsweep-expired-orders-\d\S+/;
     return aSweep.test(filled) ? filled.replace(aSweep, await lastSweep()) : filled;
-  }
-
-  /** A line of the table for those who come from tctl. */
-  async #translated(line: string): Promise<string> {
-    const outTradeNo = await this.another();
-    const isStart = line.includes('--type TYPE');
-    this.workflowId = isStart ? `by-hand-${outTradeNo}` : paymentWorkflowId(outTradeNo);
-    const query = `OutTradeNo="${outTradeNo}"`;
-    await waitFor(async () => (await shop.temporal.workflow.count(query)).count === 1, {
-      what: 'the visibility store to know the new run',
-    });
-    const input = isStart ? { outTradeNo, checks: 0, intervalMs: 0 } : { checks: 3, intervalMs: 60_000 };
-    return line
-      .replace(' ID', ` ${this.workflowId}`)
-      .replace('--query Q', `--query '${query}'`)
-      .replace('-t Q', '-t payments')
-      .replace('TYPE', 'confirmPayment')
-      .replace('--name NAME', '--name checkedOut')
-      .replace(' JSON', ` '${JSON.stringify(input)}'`)
-      .replace(' R', " 'a test'")
-      .replace('--name N', '--name MadeByHand')
-      .replace('namespace create N', 'namespace create test-made-by-hand');
   }
 }
 
@@ -277,13 +243,6 @@ const ends =
       what: `the run to be ${status}`,
     });
   };
-
-/** Its run has been replaced by another. */
-const startsAgain: Effect = async ({ workflowId }) => {
-  await waitFor(async () => (await shop.temporal.workflow.count(`WorkflowId="${workflowId}"`)).count === 2, {
-    what: 'a second run',
-  });
-};
 
 const isPaused =
   (paused: boolean, note: string): Effect =>
@@ -350,8 +309,6 @@ const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
   [/list .*sweepExpiredOrders/, prints(/Completed +sweep-expired-orders-/)],
   [/result -w sweep-expired-orders/, prints(/"gatewayDown":false/)],
   [/--name progress/, prints(/"gatewayDown":false/)],
-  [/start -w sweep-by-cron/, async () => expect(await statusOfRun('sweep-by-cron')).toBe('RUNNING')],
-  [/terminate -w sweep-by-cron/, async () => expect(await statusOfRun('sweep-by-cron')).toBe('TERMINATED')],
   [/sweep report/, prints(/^Status +COMPLETED$/, /^Gateway +up/)],
   [/describe -w refund-LATE_A1004x2/, prints(/Type +refundAtAlipay/, /Attempt +2/)],
   [
@@ -375,10 +332,6 @@ const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
       expect(await story.events(chapter.own('A1004x1'), 'told')).toHaveLength(1);
     },
   ],
-  [/workflow cancel -w ID/, ends('CANCELLED')],
-  [/workflow terminate (-w ID|--query Q)/, ends('TERMINATED')],
-  [/workflow start -t Q/, ends('COMPLETED')],
-  [/workflow reset -w ID/, startsAgain],
   [/task-queue describe/, prints(/^Pollers:/, /activity .*@/)],
 ];
 
@@ -424,16 +377,7 @@ describe('docs/operations.md', () => {
   it('is tried on every command that it shows', () => {
     expect(COMMANDS.length).toBeGreaterThan(50);
     const named = COMMANDS.filter((command) => !isRun(command)).map(({ line }) => line);
-    expect(named).toEqual([
-      'npx durable-alipay …',
-      'temporal workflow …',
-      ENDLESS,
-      'temporal workflow describe',
-      'temporal workflow execute …',
-      'temporal schedule …',
-      'temporal activity pause',
-      'temporal workflow update …',
-    ]);
+    expect(named).toEqual(['npx durable-alipay …', ENDLESS, 'temporal workflow …']);
     // An effect of no command is a slip.
     expect(EFFECTS.filter(([pattern]) => !COMMANDS.some(({ line }) => pattern.test(line)))).toEqual([]);
   });
