@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 
 const ROOT = join(__dirname, '..', '..');
-const PAGES = ['', 'docs', 'deploy', 'sandbox'].flatMap((folder) =>
+const PAGES = ['', 'docs', 'deploy', 'sandbox', 'test'].flatMap((folder) =>
   readdirSync(join(ROOT, folder))
     .filter((name) => name.endsWith('.md'))
     .map((name) => join(folder, name)),
@@ -56,9 +56,11 @@ describe('docs/money.md', () => {
     TIERS.map((tier) => join('test', tier, `${name}.test.ts`)).filter((path) => existsSync(join(ROOT, path)));
   const page = read('docs/money.md');
   const paragraphs = page.split(/\n\n/).filter((text) => text.startsWith('Tests: '));
-  const [, list = ''] = page.split('\n## Bugs of others\n');
-  const bugs = [...(list.split('\n## ')[0] ?? '').matchAll(/^- (.+?): (.+)$/gm)].map(
-    ([, bug, here = '']) => ({ bug, here }),
+  const bugs = [...read('test/bugs-of-others.md').matchAll(/^- (.+?): (.+)$/gm)].map(
+    ([, bug, here = '']) => ({
+      bug,
+      here,
+    }),
   );
   const oneLine = (text: string): string => text.replaceAll("\\'", "'").replaceAll(/\s+/g, ' ');
 
