@@ -239,26 +239,6 @@ describe('unmatched resolve', () => {
     expect(await listed()).not.toContainEqual(expect.objectContaining({ outTradeNo: 'restored3' }));
   });
 
-  it('can be done by the SQL that docs/operations.md gives', async () => {
-    const docs = readFileSync(join(__dirname, '..', '..', 'docs', 'operations.md'), 'utf8');
-    const section = docs.split('## Money without an order')[1]?.split('\n## ')[0] ?? '';
-    const [list = '', update = ''] = [...section.matchAll(/ -c "([^"]+)"/g)].map(([, sql = '']) => sql);
-    await shop.alipay.control.notify('restored4', {}, env['ALIPAY_NOTIFY_URL']);
-    const { id = '' } =
-      (await shop.sql<{ id: string; out_trade_no: string }>(list)).find(
-        (one) => one.out_trade_no === 'restored4',
-      ) ?? {};
-
-    await shop.sql(update.replace(/id = \d+/, `id = ${id}`));
-    expect(await listed('--all')).toContainEqual(
-      expect.objectContaining({ id, resolvedBy: 'li', resolution: 'refunded in the portal' }),
-    );
-    const [event] = await shop.sql(
-      `SELECT detail FROM payment_events WHERE event = 'unmatched-resolved' AND detail ->> 'id' = '${id}'`,
-    );
-    expect(event).toMatchObject({ detail: { outTradeNo: 'restored4', reason: 'refunded in the portal' } });
-  });
-
   it.each([
     ['999999', 3, 'NOTIFICATION_UNKNOWN'],
     ['9223372036854775808', 2, 'INVALID_INPUT'],
