@@ -275,15 +275,6 @@ const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
   [/resolveReview/, becomes('A1003x1', 'REFUNDED')],
   [/payment refund A1001x1/, prints(/^Refund +R-17$/, /^Amount +3\.00$/)],
   [/refund show R-17/, prints(/^Payment +A1001x1$/)],
-  [
-    /INSERT INTO refunds/,
-    async () => expect(await shop.payments.refundStatus('R-18')).toMatchObject({ status: 'REQUESTED' }),
-  ],
-  [
-    /INSERT INTO payment_events \(out_trade_no/,
-    async (chapter) =>
-      expect(await story.events(chapter.own('A1003x1'), 'note')).toMatchObject([{ actor: 'li' }]),
-  ],
   [/closeOrder/, closes],
   [/order close A-1002/, closes],
   [/schedule describe/, prints(/OverlapPolicy +Skip/, /CatchupWindow +1m 0s/, /Paused +false/)],

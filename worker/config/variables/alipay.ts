@@ -96,7 +96,7 @@ export const ALIPAY = {
     group: 'alipay',
     field: 'returnUrl',
     example: 'https://shop.example/thanks',
-    meaning: 'where the cashier sends the buyer back to',
+    meaning: 'where the cashier sends the buyer',
     kind: httpUrl.optional(),
   },
   ALIPAY_TIMEOUT: {
@@ -117,7 +117,7 @@ export const ALIPAY = {
     group: 'merchants',
     field: 'entries',
     example: '/etc/shop/merchants.yaml',
-    meaning: 'more merchants, in YAML: the name and ALIPAY_* settings of each',
+    meaning: 'more merchants, in YAML',
     kind: file(parseMerchantsFile).optional(),
   },
 } as const satisfies Record<string, Variable>;

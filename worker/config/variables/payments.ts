@@ -36,7 +36,7 @@ export const PAYMENTS = {
     field: 'slowChecksMs',
     default: '5m,10m,20m,40m,80m,160m,320m,640m',
     blankIsValue: true,
-    meaning: 'when an open payment is checked again, counted from its checkout; empty or `none`: never',
+    meaning: 'when an open payment is checked again, from its checkout on; `none`: never',
     kind: ascendingDurations(LONGEST_ORDER, 32),
   },
   ORDER_TTL: {
@@ -79,7 +79,7 @@ export const PAYMENTS = {
     group: 'orderService',
     field: 'url',
     example: 'https://shop.example/payment-results',
-    meaning: 'webhook that results are posted to; unset: a workflow is told',
+    meaning: 'webhook that takes results; unset: a workflow is told',
     kind: webhookUrl.optional(),
   },
   ORDER_SERVICE_SECRET: {

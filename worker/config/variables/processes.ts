@@ -32,7 +32,7 @@ export const PROCESSES = {
     group: 'http',
     field: 'port',
     default: '3000',
-    meaning: 'its port; 0: any free one',
+    meaning: 'its port; 0: any',
     kind: port,
   },
   API_TOKEN: {
@@ -61,14 +61,14 @@ export const PROCESSES = {
     group: 'codec',
     field: 'host',
     default: '127.0.0.1',
-    meaning: 'address of `durable-alipay codec`, which decrypts for the Web UI and `temporal`',
+    meaning: 'address of `durable-alipay codec`',
     kind: host,
   },
   CODEC_PORT: {
     group: 'codec',
     field: 'port',
     default: '8234',
-    meaning: 'its port; 0: any free one',
+    meaning: 'its port; 0: any',
     kind: port,
   },
   CODEC_TOKEN: {
@@ -105,27 +105,26 @@ export const PROCESSES = {
     group: 'metrics',
     field: 'address',
     example: '127.0.0.1:9464',
-    meaning: "IP address:port of this process's Prometheus metrics (`/metrics`); unset: none",
+    meaning: "IP address:port of this process's Prometheus metrics; unset: none",
     kind: address.optional(),
   },
   HTTPS_PROXY: {
     group: 'proxy',
     example: 'http://proxy.internal:3128',
-    meaning:
-      'HTTP proxy to Alipay and ORDER_SERVICE_URL; for http:// addresses HTTP_PROXY; also in lower case',
+    meaning: 'HTTP proxy to Alipay and ORDER_SERVICE_URL; for http:// addresses HTTP_PROXY',
     kind: httpUrl.optional(),
   },
   NO_PROXY: {
     group: 'proxy',
     example: 'localhost,.internal',
-    meaning: 'hosts reached without it: names, suffixes, `:port`, `*`; name Temporal here',
+    meaning: 'hosts reached without it: names, suffixes, `:port`, `*`',
     kind: text(4_096).optional(),
   },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     group: 'tracing',
     field: 'collector',
     example: 'http://localhost:4318',
-    meaning: 'OpenTelemetry collector of traces (OTLP over HTTP, at /v1/traces); unset: none',
+    meaning: 'OpenTelemetry collector (OTLP over HTTP); unset: no traces',
     kind: httpUrl.optional(),
   },
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
@@ -138,7 +137,7 @@ export const PROCESSES = {
   OTEL_SERVICE_NAME: {
     group: 'tracing',
     example: 'shop-payments',
-    meaning: 'this process in traces; unset: `durable-alipay-worker`, `durable-alipay-server`',
+    meaning: 'this process in traces; unset: `durable-alipay-worker` or `-server`',
     kind: word(255).optional(),
   },
   OTEL_TRACES_SAMPLER: {

@@ -13,7 +13,7 @@ export const STORES = {
     group: 'build',
     field: 'deploymentName',
     example: 'durable-alipay',
-    meaning: 'Worker Deployment of versioned workers; goes with a build id',
+    meaning: 'Worker Deployment of versioned workers',
     kind: text(200)
       .regex(/^(?!__)[^\s.:]+$/, 'is not one word of up to 200 characters without dots and colons')
       .optional(),
@@ -22,7 +22,7 @@ export const STORES = {
     group: 'build',
     field: 'buildId',
     example: '1.4.0',
-    meaning: "this build's id there; another one for each build",
+    meaning: "this build's id there",
     kind: text(200)
       .regex(/^(?!__)[^\s:]+$/, 'is not one word of up to 200 characters without colons')
       .optional(),
@@ -50,7 +50,7 @@ export const STORES = {
     group: 'database',
     field: 'pooler',
     example: 'transaction',
-    meaning: '`transaction` if DATABASE_URL is a pooler in transaction mode, like PgBouncer',
+    meaning: '`transaction` behind a pooler in transaction mode',
     kind: oneOf(['transaction']).optional(),
   },
 } as const satisfies Record<string, Variable>;
