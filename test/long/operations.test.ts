@@ -296,7 +296,6 @@ const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
   [/--pause/, isPaused(true, 'maintenance at Alipay')],
   [/--unpause/, isPaused(false, 'Alipay is back')],
   [/schedule trigger/, sweepsMore],
-  [/schedule backfill/, sweepsMore],
   [/list .*sweepExpiredOrders/, prints(/Completed +sweep-expired-orders-/)],
   [/result -w sweep-expired-orders/, prints(/"gatewayDown":false/)],
   [/--name progress/, prints(/"gatewayDown":false/)],
