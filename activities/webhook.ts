@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { BrokenCircuitError } from 'cockatiel';
 import { Webhook as Signer } from 'standardwebhooks';
 import type { PaymentResult } from '../workflows/messages';
-import type { Circuit } from './alipay/breaker';
 import { Breaker } from './alipay/breaker';
 import type { HttpAnswer } from './alipay/transport';
 import { DeadlineExceeded, NotSent, Transport } from './alipay/transport';
@@ -38,11 +37,6 @@ export class Webhook implements ResultReceiver {
     this.#url = new URL(url);
     this.#signers = secrets.map((secret) => new Signer(secret));
     this.#metrics = metrics;
-  }
-
-  /** Whether this process reaches the order service. */
-  get circuit(): Circuit {
-    return this.#breaker;
   }
 
   /**
@@ -86,7 +80,7 @@ export class Webhook implements ResultReceiver {
       'webhook-signature': this.#signers.map((signer) => signer.sign(id, now, body)).join(' '),
     };
     try {
-      this.#judge(await this.#transport.post(this.#url, body, { headers }), id);
+      this.#judge(await this.#transport.post(this.#url, body, headers), id);
     } catch (cause) {
       if (cause instanceof NotTaken) throw cause;
       throw this.#not('ORDER_SERVICE_DOWN', `${whyNoAnswer(cause)}, asked to take ${id}`, { cause });

@@ -7,7 +7,7 @@ import type { SignedBody } from './signed-body';
 import { readSignedFields } from './signed-body';
 
 /** The fields of the node `<method>_response`, by Alipay's own names. */
-export type AnswerNode = Record<string, string | undefined>;
+export type AnswerNode = Record<string, string>;
 
 /** An answer that Alipay signed, of class `ok` or `business`. */
 export interface VerifiedAnswer {

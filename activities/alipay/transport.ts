@@ -58,11 +58,7 @@ export class Transport {
    * @throws NotSent where no connection was made: the server knows nothing of the request
    * @throws DeadlineExceeded, or undici's error: the server may have acted
    */
-  post(
-    url: URL,
-    body: string,
-    { headers = FORM }: { headers?: Record<string, string> } = {},
-  ): Promise<HttpAnswer> {
+  post(url: URL, body: string, headers: Record<string, string> = FORM): Promise<HttpAnswer> {
     return new Promise((resolve, reject) => {
       // Set when the request begins to go out.
       let sending: Dispatcher.DispatchController | undefined;

@@ -136,9 +136,8 @@ async function keep(
   db: ActivityDependencies['db'],
   bill: Bill,
   outTradeNo: string,
-  { content, signed }: QueryAnswer,
+  { content: fields, signed }: QueryAnswer,
 ): Promise<false> {
-  const fields = Object.fromEntries(Object.entries(content).map(([name, value]) => [name, value ?? '']));
   await keepUnmatched(db, { outTradeNo, notifyId: `bill-${bill.date}`, fields, signed });
   return false;
 }

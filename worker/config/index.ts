@@ -3,4 +3,3 @@ export { ENVIRONMENT, readConfig } from './read';
 export { OWN_NAME } from './merchants';
 export type { Config, ConfigGroup, EnvironmentVariable, MerchantConfig } from './read';
 export { LONGEST_ORDER } from './variables';
-export type { LogFormat, LogLevel } from './variables';

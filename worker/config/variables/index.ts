@@ -5,7 +5,6 @@ import { STORES } from './stores';
 
 export { CERTIFICATES } from './alipay';
 export { LONGEST_ORDER } from './payments';
-export type { LogFormat, LogLevel } from './processes';
 export type { Variable } from './variable';
 
 /** Every variable and every default. They are written in this folder and nowhere else. */

@@ -3,10 +3,8 @@ import { address, host, httpUrl, key, oneOf, origins, port, ratio, text, token, 
 import type { Variable } from './variable';
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 const LOG_FORMATS = ['json', 'pretty'] as const;
-export type LogFormat = (typeof LOG_FORMATS)[number];
 
 const SAMPLERS = [
   'always_on',
