@@ -32,13 +32,10 @@ export class Ticket {
 
 /** One question at a time: a check, or a `checkNow`, which joins one in flight. A notification ends it. */
 export class Asking {
-  readonly #outTradeNo: string;
   #current: { check: number; work: Beside<Asked>; ticket: Ticket } | undefined;
   #wanted: Ticket | undefined;
 
-  constructor(outTradeNo: string) {
-    this.#outTradeNo = outTradeNo;
-  }
+  constructor(private readonly outTradeNo: string) {}
 
   /** Whether a question is in flight, or its answer waits for the loop. */
   get isUnderWay(): boolean {
@@ -61,7 +58,7 @@ export class Asking {
 
   /** Puts the question; `check` 0 uses up none. */
   start({ check, nextCheckInMs }: Omit<QueryAlipayInput, 'outTradeNo'>): void {
-    const question = { outTradeNo: this.#outTradeNo, check, nextCheckInMs };
+    const question = { outTradeNo: this.outTradeNo, check, nextCheckInMs };
     const ticket = this.#wanted ?? new Ticket();
     this.#wanted = undefined;
     this.#current = { check, ticket, work: new Beside(() => ask(question)) };

@@ -67,7 +67,7 @@ class PaymentRun {
     this.#outTradeNo = outTradeNo;
     this.#checks = new Checks(input);
     this.#asking = new Asking(outTradeNo);
-    this.#deadline = new Deadline({ isOurs: closeBy === 'timer', expiresAt: this.#checks.expiresAt });
+    this.#deadline = new Deadline(closeBy === 'timer', this.#checks.expiresAt);
     this.#row = new PaymentRow({
       outTradeNo,
       isKnown: checks > 0 && !firstCheckAt,

@@ -9,19 +9,17 @@ const GRACE_MS = 1_000;
 
 /** Closes an order when its time is over, by the same path as the sweep, which takes over what could not be closed. */
 export class Deadline {
-  readonly #expiresAt: number;
   #closing: Beside<ChunkReport> | undefined;
-  /** Whether this run closes the order; else the sweep does. */
-  isOurs: boolean;
 
-  constructor({ isOurs, expiresAt }: { isOurs: boolean; expiresAt: number }) {
-    this.isOurs = isOurs;
-    this.#expiresAt = expiresAt;
-  }
+  /** `isOurs`: this run closes the order; else the sweep does. */
+  constructor(
+    public isOurs: boolean,
+    private readonly expiresAt: number,
+  ) {}
 
   /** Milliseconds until the order is to be closed. */
   get dueInMs(): number {
-    return this.#expiresAt + GRACE_MS - Date.now();
+    return this.expiresAt + GRACE_MS - Date.now();
   }
 
   /** Starts closing, once, and returns whether it is over. */

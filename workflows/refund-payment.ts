@@ -63,7 +63,8 @@ class RefundRun {
     const { status } = this.state;
     if (this.#decisions.areWaiting) await this.#decide();
     else if (this.#hasMoved || status === 'REQUESTED') await this.#ask();
-    else if (status === 'REVIEW' && historyIsLong() && allHandlersFinished()) await this.#goOnAsNew();
+    else if (status === 'REVIEW' && historyIsLong() && allHandlersFinished())
+      await continueAsNew<typeof refundPayment>(this.#input);
     else if (status === 'REVIEW') await this.#waitForPerson();
     else if (!allHandlersFinished()) await condition(allHandlersFinished);
     else return false;
@@ -101,10 +102,6 @@ class RefundRun {
     const isDue = (): boolean => this.#hasMoved || this.#decisions.areWaiting;
     const heard = await condition(isDue, LOOK_EVERY, { summary: 'look whether it is decided' });
     if (!heard) this.#hasMoved = true;
-  }
-
-  async #goOnAsNew(): Promise<void> {
-    await continueAsNew<typeof refundPayment>(this.#input);
   }
 
   #adopt(state: RefundState): void {

@@ -5,12 +5,9 @@ import { postForDays, tellForAMinute } from './proxies';
 
 /** Tells the order service, beside the loop of a run, what could not be told at once. */
 export class Telling {
-  readonly #onEnd: () => void;
   #telling: Beside<void> | undefined;
 
-  constructor(onEnd: () => void) {
-    this.#onEnd = onEnd;
-  }
+  constructor(private readonly onEnd: () => void) {}
 
   get isUnderWay(): boolean {
     return this.#telling !== undefined && !this.#telling.isOver;
@@ -19,7 +16,7 @@ export class Telling {
   start(row: PaymentRow): void {
     row.undelivered = false;
     const { orderId } = row;
-    this.#telling = new Beside(() => tell(orderId).finally(this.#onEnd));
+    this.#telling = new Beside(() => tell(orderId).finally(this.onEnd));
   }
 }
 
