@@ -54,9 +54,6 @@ export const DEFAULT_QUEUES: readonly TaskQueue[] = [TASK_QUEUES.payments, TASK_
  */
 const SHUTDOWN_GRACE = '20 seconds';
 
-/** A cached workflow costs about 1.5 MB; one that is not cached is replayed at its next event. */
-const CACHED_WORKFLOWS = 600;
-
 /**
  * How long a run's next task waits for the worker that has the run in its cache, before any worker may take it: a killed
  * one never comes (default: 10 s). A busy one that is late by so much only replays.
@@ -98,8 +95,8 @@ export interface WorkersOptions {
   workflowBundle?: WorkflowBundleOption;
   /** Where there are traces; a bundle that is given holds its modules already. */
   tracing?: Tracing;
-  /** How many runs each worker keeps in memory, at least 1. Tests keep few, so that most tasks begin with a replay. */
-  cachedWorkflows?: number;
+  /** `MAX_CACHED_WORKFLOWS`. Tests keep few, so that most tasks begin with a replay. Default: as many as the SDK likes. */
+  maxCachedWorkflows?: number;
 }
 
 /** One worker for each queue, in this process. Whoever creates them runs them. */
@@ -112,7 +109,7 @@ export async function createWorkers({
   build,
   workflowBundle,
   tracing,
-  cachedWorkflows = CACHED_WORKFLOWS,
+  maxCachedWorkflows,
 }: WorkersOptions): Promise<Worker[]> {
   const runsWorkflows = queues.some(
     (queue) => queue === TASK_QUEUES.payments || (queue === TASK_QUEUES.orderService && !deps.receiver),
@@ -130,7 +127,7 @@ export async function createWorkers({
         identity: IDENTITY,
         shutdownGraceTime: SHUTDOWN_GRACE,
         ...tracing?.worker,
-        maxCachedWorkflows: cachedWorkflows,
+        maxCachedWorkflows,
         ...buildOptions(build),
         ...queueOptions(queue, deps, bundle),
       }),
@@ -207,6 +204,7 @@ export async function runWorkers({
         'sweep',
         'payloads',
         'build',
+        'worker',
         'log',
       ] as const),
       ...(['bills', 'metrics', 'tracing'] as const),
@@ -263,6 +261,7 @@ export async function runWorkers({
         dataConverter,
         build: config.build,
         tracing,
+        ...config.worker,
         ...(workflowBundle && { workflowBundle }),
       });
       log.info({ queues, namespace, address, ...buildInWords(config.build) }, 'worker ready');

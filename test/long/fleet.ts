@@ -13,7 +13,7 @@ export interface Crew {
   stop(): Promise<void>;
 }
 
-type CrewOptions = Pick<WorkersOptions, 'build' | 'queues' | 'cachedWorkflows'> & { bundle: BundleName };
+type CrewOptions = Pick<WorkersOptions, 'build' | 'queues' | 'maxCachedWorkflows'> & { bundle: BundleName };
 
 /** Workers of several builds beside each other, for a shop opened with `queues: []`. */
 export class Fleet {
@@ -22,7 +22,12 @@ export class Fleet {
   constructor(private readonly shop: Shop) {}
 
   /** Starts the workers of one build. They keep few runs in memory, so that nearly every task begins with a replay. */
-  async start({ bundle, cachedWorkflows = 2, queues = ALL_QUEUES, ...options }: CrewOptions): Promise<Crew> {
+  async start({
+    bundle,
+    maxCachedWorkflows = 2,
+    queues = ALL_QUEUES,
+    ...options
+  }: CrewOptions): Promise<Crew> {
     const { namespace, deps } = this.shop;
     const connection = await NativeConnection.connect({ address: temporalAddress() });
     const workflowBundle = await BUNDLES[bundle]();
@@ -31,7 +36,7 @@ export class Fleet {
       namespace,
       deps,
       workflowBundle,
-      cachedWorkflows,
+      maxCachedWorkflows,
       queues,
       ...options,
     });

@@ -38,7 +38,7 @@ afterAll(async () => {
 
 async function deploy(buildId: string, bundle: BundleName): Promise<void> {
   const version = { deploymentName: 'durable-alipay', buildId };
-  crews.set(buildId, await fleet.start({ bundle, build: version, cachedWorkflows: 50 }));
+  crews.set(buildId, await fleet.start({ bundle, build: version, maxCachedWorkflows: 50 }));
   await waitFor(() => operator.type(describeVersion(buildId)).then(servesAll), {
     what: `${buildId} to be known on every queue`,
     timeoutMs: 60_000,
@@ -87,7 +87,7 @@ async function buildsOfRun(workflowId: string): Promise<string[]> {
 
 describe('Worker Versioning', () => {
   it('is taken up while payments are under way, and waits until it is told to begin', async () => {
-    const plain = await fleet.start({ bundle: 'present', cachedWorkflows: 50 });
+    const plain = await fleet.start({ bundle: 'present', maxCachedWorkflows: 50 });
     const before = await sleeping();
     await deploy('1.4.0', 'present');
     const beside = await sleeping();
@@ -213,7 +213,7 @@ describe('Worker Versioning', () => {
 
   it('is given up in the same way', async () => {
     const versioned = await sleeping();
-    const plain = await fleet.start({ bundle: 'present', cachedWorkflows: 50 });
+    const plain = await fleet.start({ bundle: 'present', maxCachedWorkflows: 50 });
     await operator.type(`temporal worker deployment set-current-version ${NAMED} --unversioned --yes`);
     const free = await sleeping();
     await paid(versioned);
@@ -231,7 +231,7 @@ describe('Worker Versioning', () => {
       bundle: 'present',
       queues: [payments, alipay],
       build: version,
-      cachedWorkflows: 50,
+      maxCachedWorkflows: 50,
     });
     await waitFor(
       () =>

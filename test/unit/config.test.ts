@@ -103,6 +103,7 @@ describe('the environment', () => {
       sweep: { cron: '0/30 * * * * * *', parallel: 50, billRepair: 'safe' },
       bills: { billOrigins: ['https://dwbillcenter.alipay.com'], billPrefixes: [] },
       build: {},
+      worker: { maxCachedWorkflows: 300 },
       http: { host: '127.0.0.1', port: 3000 },
       payloads: { keys: [] },
       codec: {
@@ -160,6 +161,7 @@ describe('the environment', () => {
     ['EVIDENCE_RETENTION', '400d'],
     ['DATABASE_POOLER', 'transaction'],
     ['ALIPAY_TIMEOUT', '20s'],
+    ['MAX_CACHED_WORKFLOWS', '2'],
     ['HOST', '::1'],
     ['PORT', '0'],
     ['PAYLOAD_KEYS', `2026-11:${KEY}`],
@@ -218,6 +220,7 @@ describe('the environment', () => {
     ['EVIDENCE_RETENTION', '0s', 'is not between 1s and 20y'],
     ['DATABASE_POOLER', 'session', 'is not transaction'],
     ['ALIPAY_TIMEOUT', '21s', 'is not between 50ms and 20s'],
+    ['MAX_CACHED_WORKFLOWS', '1', 'is not a whole number from 2 to 100000'],
     ['PORT', '65536', 'is not a whole number from 0 to 65535'],
     ['API_TOKEN', 'too-short', 'is shorter than 16 characters'],
     ['CODEC_TOKEN', 'too-short', 'is shorter than 16 characters'],

@@ -1,5 +1,18 @@
 import { parsePayloadKeys } from '../../payload-keys';
-import { address, host, httpUrl, key, oneOf, origins, port, ratio, text, token, word } from '../kinds';
+import {
+  address,
+  host,
+  httpUrl,
+  key,
+  oneOf,
+  origins,
+  port,
+  ratio,
+  text,
+  token,
+  wholeNumber,
+  word,
+} from '../kinds';
 import type { Variable } from './variable';
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -17,8 +30,16 @@ const SAMPLERS = [
 
 const A_TOKEN = '16 or more random characters, as from: openssl rand -hex 32';
 
-/** Where the processes listen, and what they say. */
+/** Where the processes listen, what they say, and how much a worker keeps in memory. */
 export const PROCESSES = {
+  MAX_CACHED_WORKFLOWS: {
+    group: 'worker',
+    field: 'maxCachedWorkflows',
+    default: '300',
+    meaning:
+      'workflows that a worker keeps in memory, for each queue; others are replayed at their next event',
+    kind: wholeNumber(2, 100_000),
+  },
   HOST: {
     group: 'http',
     field: 'host',
