@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { ClientBase } from 'pg';
+import { Client } from 'pg';
 import type { AlipayGateway } from '../../../activities/alipay/gateway';
 import { readEvidence } from '../../../activities/evidence';
 import { storeAnswer } from '../../../activities/payments';
@@ -143,7 +144,11 @@ export async function act(trx: Database, message: PaymentResult): Promise<void> 
   });
 }
 
-/** The connection that a transaction of knex runs on, for a library that brings its own statements. */
-export function connectionOf(trx: Database): Promise<ClientBase> {
-  return (trx.client as { acquireConnection(): Promise<ClientBase> }).acquireConnection();
+/**
+ * The connection that a transaction of knex runs on, for a library that brings its own statements. It gets pg's own `query`:
+ * the application's, which cancels late statements, takes only what knex gives.
+ */
+export async function connectionOf(trx: Database): Promise<ClientBase> {
+  const connection = await (trx.client as { acquireConnection(): Promise<Client> }).acquireConnection();
+  return Object.create(connection, { query: { value: Client.prototype.query.bind(connection) } }) as Client;
 }
