@@ -7,6 +7,8 @@ export interface Contender {
   name: string;
   version: string;
   db: Database;
+  /** What hears notifications, where its worker does not. */
+  http: Service | undefined;
   /** What else works for it beside its worker and PostgreSQL. */
   server: Service | undefined;
   checkOut(orderId: string): Promise<CheckedOut>;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Service } from '../../../dev/services';
 import { cpuSeconds, memoryOf } from '../cpu';
 import { atRate, inLanes } from '../pace';
@@ -5,7 +6,7 @@ import type { Progress } from '../row';
 import { quantile } from '../statistics';
 import type { Rig } from '../rig';
 import type { Contender } from './contender';
-import { countAskedAgain, latenesses, watch } from './witness';
+import { countAskedAgain, latenesses, untilTold, watch } from './witness';
 import type { Seen } from './witness';
 
 /** Checkouts at the same time where all come at once. */
@@ -27,7 +28,7 @@ export interface Sizes {
   killed: number;
 }
 
-export type Parts = Record<'worker' | 'server' | 'postgres' | 'all', number>;
+export type Parts = Record<'worker' | 'http' | 'server' | 'postgres' | 'all', number>;
 
 /** What one contender did. */
 export interface Result {
@@ -139,7 +140,7 @@ export async function measureContender(
 type Begin = (count: number, act: (index: number) => Promise<unknown>) => Promise<void>;
 
 async function runOnce(
-  { alipay, postgres }: Rig,
+  rig: Rig,
   contender: Contender,
   worker: Service,
   {
@@ -156,13 +157,9 @@ async function runOnce(
     onTold: ((told: number) => void) | undefined;
   },
 ): Promise<Seen & { seconds: number; cpu: Parts }> {
+  const { alipay } = rig;
   await alipay.clearJournal();
-  const read = (): Omit<Parts, 'all'> => ({
-    worker: worker.ended() === undefined ? cpuSeconds(worker.pid) : Number.NaN,
-    server: contender.server ? cpuSeconds(contender.server.pid) : 0,
-    postgres: cpuSeconds(postgres.pid),
-  });
-  const before = read();
+  const stopMeter = meterParts(rig, contender, worker);
   const startedAt = Date.now();
   const addresses = new Map<string, string>();
   let advanced = 0;
@@ -183,16 +180,79 @@ async function runOnce(
       addresses.set(outTradeNo, paymentUrl);
     }),
   ]);
-  const after = read();
-  const perPayment = (part: keyof typeof before): number => ((after[part] - before[part]) * 1000) / count;
-  const cpu = {
-    worker: perPayment('worker'),
-    server: perPayment('server'),
-    postgres: perPayment('postgres'),
+  const cpu = stopMeter(count);
+  return { ...seen, seconds: (Math.max(...seen.toldAt) - startedAt) / 1000, cpu };
+}
+
+/** Begins to measure a contender; the answer ends it, and says what each of `count` payments took. */
+function meterParts({ postgres }: Rig, contender: Contender, worker: Service): (count: number) => Parts {
+  const ofService = (service: Service | undefined): number => (service ? cpuSeconds(service.pid) : 0);
+  const read = (): Omit<Parts, 'all'> => ({
+    worker: worker.ended() === undefined ? cpuSeconds(worker.pid) : Number.NaN,
+    http: ofService(contender.http),
+    server: ofService(contender.server),
+    postgres: cpuSeconds(postgres.pid),
+  });
+  const before = read();
+  return (count) => {
+    const after = read();
+    const perPayment = (part: keyof typeof before): number => ((after[part] - before[part]) * 1000) / count;
+    const cpu = {
+      worker: perPayment('worker'),
+      http: perPayment('http'),
+      server: perPayment('server'),
+      postgres: perPayment('postgres'),
+    };
+    return { ...cpu, all: cpu.worker + cpu.http + cpu.server + cpu.postgres };
   };
-  return {
-    ...seen,
-    seconds: (Math.max(...seen.toldAt) - startedAt) / 1000,
-    cpu: { ...cpu, all: cpu.worker + cpu.server + cpu.postgres },
-  };
+}
+
+export interface NotifiedSizes {
+  perSecond: number;
+  /** Before the first check, which never comes. */
+  intervalMs: number;
+  /** From checkout to payment. */
+  payAfterMs: number;
+  /** In steady state, which begins when the checks of the first ones would have been due. */
+  measuredMs: number;
+}
+
+/** What one contender did with payments that are notified. */
+export interface Notified {
+  name: string;
+  count: number;
+  cpu: Parts;
+  lost: number;
+  toldAgain: number;
+}
+
+export const notifiedOf = ({ perSecond, intervalMs, measuredMs }: NotifiedSizes): number =>
+  Math.round((perSecond * (intervalMs + measuredMs)) / 1000);
+
+/** One contender, whose payments are notified before their first check. */
+export async function measureNotified(
+  rig: Rig,
+  contender: Contender,
+  sizes: NotifiedSizes,
+  progress: Progress,
+): Promise<Notified> {
+  const { perSecond, intervalMs, payAfterMs, measuredMs } = sizes;
+  const count = notifiedOf(sizes);
+  const worker = await contender.startWorker();
+  const living = atRate(count, perSecond, async (index) => {
+    const { paymentUrl } = await contender.checkOut(`notified-${index}`);
+    await sleep(payAfterMs);
+    await rig.alipay.pay(paymentUrl);
+    progress.advance();
+  });
+  living.catch(() => undefined);
+  await sleep(intervalMs);
+  const stopMeter = meterParts(rig, contender, worker);
+  await sleep(measuredMs);
+  const cpu = stopMeter((perSecond * measuredMs) / 1000);
+  await living;
+  const lost = count - (await untilTold(contender, 'notified-', count));
+  const toldAgain = await contender.toldAgain();
+  await worker.stop();
+  return { name: contender.name, count, cpu, lost, toldAgain };
 }

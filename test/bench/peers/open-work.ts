@@ -11,16 +11,21 @@ export interface Means {
   alipay: AlipayGateway;
   databaseUrl: string;
   intervalMs: number;
+  /** Where it hears of payments. */
+  http: { host: string; port: number };
 }
 
 /** Opens the database and the gateway client of the environment. */
 export function openMeans(env: NodeJS.ProcessEnv, maxConnections = CONNECTIONS): Means {
-  const { database, alipay, payments } = readConfig(env, { needs: ['database', 'alipay', 'payments'] });
+  const { database, alipay, payments, http } = readConfig(env, {
+    needs: ['database', 'alipay', 'payments', 'http'],
+  });
   const db = openDatabase({ ...database, maxConnections });
   return {
     db,
     alipay: openGateway(db, { name: 'default', ...alipay }),
     databaseUrl: database.url,
     intervalMs: payments.intervalMs,
+    http,
   };
 }

@@ -2,6 +2,7 @@ import { row } from '../../../db/connect';
 import type { Database } from '../../../db/connect';
 import { migrateUp } from '../../../db/migrator';
 import { createDatabase } from '../../../dev/postgres';
+import { freePorts } from '../../support/free-ports';
 import type { Rig } from '../rig';
 import type { Contender } from './contender';
 import type { Means } from './open-work';
@@ -14,8 +15,13 @@ export async function openPeer(
   connect: (means: Means) => Promise<Pick<Contender, 'checkOut'> & { close(): Promise<unknown> }>,
 ): Promise<Contender> {
   const databaseUrl = await createDatabase(rig.postgresUrl, name.replace('-', '_'));
-  const env = { ...rig.env, DATABASE_URL: databaseUrl };
-  const means = openMeans(env, CLIENT_CONNECTIONS);
+  const [port] = await freePorts(1);
+  const own = {
+    DATABASE_URL: databaseUrl,
+    PORT: String(port),
+    ALIPAY_NOTIFY_URL: `http://127.0.0.1:${port}/alipay/notify`,
+  };
+  const means = openMeans({ ...rig.env, ...own }, CLIENT_CONNECTIONS);
   await migrateUp(means.db);
   let started = 0;
   let client: Awaited<ReturnType<typeof connect>> | undefined;
@@ -23,6 +29,7 @@ export async function openPeer(
     name,
     version,
     db: means.db,
+    http: undefined,
     server: undefined,
     async checkOut(orderId) {
       if (!client) throw new Error('The worker makes the tables: start it first');
@@ -32,7 +39,7 @@ export async function openPeer(
       const worker = await rig.startProcess({
         name: `${name}-worker-${(started += 1)}`,
         file,
-        env: { DATABASE_URL: databaseUrl },
+        env: own,
         ready: (service) =>
           service.tail(50).includes('ready') ? Promise.resolve() : Promise.reject(new Error('not ready')),
       });

@@ -14,6 +14,7 @@ export function openApplication(rig: Rig): Contender {
     name: 'durable-alipay',
     version: `Temporal SDK ${versionOf('@temporalio/worker')}`,
     db: rig.db,
+    http: rig.server,
     server: rig.temporalServer,
     checkOut: (orderId) => rig.payments.checkout({ orderId, ...THE_TEA }),
     async startWorker() {

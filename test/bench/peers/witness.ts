@@ -72,6 +72,18 @@ export async function watch(
   return { toldAt, late, lost: count - toldAt.length - late };
 }
 
+/** Waits until so many orders are told, and returns how many are when no more seem to come. */
+export async function untilTold({ db }: Contender, prefix: string, count: number): Promise<number> {
+  let told = await findTold(db, prefix);
+  for (let changedAt = Date.now(); told.length < count && Date.now() - changedAt < PATIENCE_MS;) {
+    await sleep(LOOK_MS);
+    const now = await findTold(db, prefix);
+    if (now.length > told.length) changedAt = Date.now();
+    told = now;
+  }
+  return told.length;
+}
+
 async function findUnpaid(db: Contender['db'], prefix: string, checks: number): Promise<string[]> {
   const found = await rows<{ outTradeNo: string }>(
     db,

@@ -2,17 +2,21 @@ import { randomBytes } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import { Client } from 'pg';
 import type { AlipayGateway } from '../../../activities/alipay/gateway';
+import type { NotificationBody, NotificationRead } from '../../../activities/alipay/notification';
+import { meaningOf, readNotification } from '../../../activities/alipay/notification';
 import { readEvidence } from '../../../activities/evidence';
 import { storeAnswer } from '../../../activities/payments';
 import { noteAnswer } from '../../../db/checks';
 import type { Database } from '../../../db/connect';
 import { rows } from '../../../db/connect';
+import { storeEvidence } from '../../../db/evidence';
 import { openPayment, recordEvidence, registerOrder } from '../../../db/ledger';
 import { logMessage } from '../../../db/order-log';
 import { markTold } from '../../../db/order-messages';
 import { appendEvent } from '../../../db/payment-events';
 import type { Payment } from '../../../db/payments';
 import { findPayment } from '../../../db/payments';
+import { isNews } from '../../../db/rules';
 import type { PaymentResult } from '../../../workflows/messages';
 import { THE_TEA } from '../row';
 
@@ -102,6 +106,37 @@ export async function record(
     return [];
   }
   await storeAnswer(trx, outTradeNo, check, asked);
+  return settle(trx, outTradeNo);
+}
+
+export type Genuine = Extract<NotificationRead, { kind: 'genuine' }>;
+
+/** A notification that Alipay has signed for this merchant; of others here are none. */
+export function verified(alipay: AlipayGateway, body: NotificationBody): Genuine | undefined {
+  const read = readNotification([alipay.verifier], body);
+  return read.kind === 'genuine' ? read : undefined;
+}
+
+/** What {@link record} does with an answer, for a notification; it also says which check waits. */
+export async function recordNotified(
+  trx: Database,
+  { notification, signed }: Genuine,
+): Promise<{ waiting: number; messages: PaymentResult[] }> {
+  const { outTradeNo, notifyId, tradeStatus, totalAmount } = notification;
+  const payment = await findPayment(trx, outTradeNo);
+  if (!payment) throw new Error(`No payment ${outTradeNo}`);
+  await storeEvidence(trx, {
+    outTradeNo,
+    kind: 'notification',
+    notifyId,
+    signed,
+    isNews: isNews(payment, { kind: meaningOf(notification), ...notification }),
+    says: { tradeStatus, totalAmount },
+  });
+  return { waiting: payment.checks + 1, messages: await settle(trx, outTradeNo) };
+}
+
+async function settle(trx: Database, outTradeNo: string): Promise<PaymentResult[]> {
   const { recorded } = await recordEvidence(trx, outTradeNo, {
     read: readEvidence,
     policy: 'refund',

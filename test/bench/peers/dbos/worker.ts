@@ -1,11 +1,12 @@
 import { DBOS } from '@dbos-inc/dbos-sdk';
 import type { PaymentResult } from '../../../../workflows/messages';
+import { hearNotifications } from '../hear';
 import type { Means } from '../open-work';
 import { openMeans } from '../open-work';
-import type { Asked } from '../work';
-import { act, ask, CHECKS, CONNECTIONS, record, undelivered } from '../work';
+import type { Asked, Genuine } from '../work';
+import { act, ask, CHECKS, CONNECTIONS, record, recordNotified, undelivered } from '../work';
 import type { PaymentInput } from './names';
-import { APPLICATION, QUEUE, SCHEMA, WORKFLOW } from './names';
+import { APPLICATION, QUEUE, SCHEMA, WORKFLOW, workflowId } from './names';
 
 // The peer's worker process: takes payments from the queue, and keeps each as a running workflow until its end.
 
@@ -28,7 +29,8 @@ async function checkOnce({ db, alipay }: Means, outTradeNo: string, check: numbe
   return { answer: asked.answer, messages };
 }
 
-function register(means: Means): void {
+/** Registers the workflows. Returns what takes a notification, which may come again until that has ended. */
+function register(means: Means): (genuine: Genuine) => Promise<void> {
   /** The order service, a workflow whose id is the message's: DBOS starts it once. */
   const fulfillOrder = DBOS.registerWorkflow(
     async (message: PaymentResult): Promise<void> => {
@@ -36,6 +38,12 @@ function register(means: Means): void {
     },
     { name: 'fulfillOrder' },
   );
+
+  const tell = async (messages: PaymentResult[]): Promise<void> => {
+    for (const message of messages) {
+      await DBOS.startWorkflow(fulfillOrder, { workflowID: message.messageId })(message);
+    }
+  };
 
   DBOS.registerWorkflow(
     async ({ outTradeNo, intervalMs, checkedOutAt }: PaymentInput): Promise<string> => {
@@ -47,9 +55,7 @@ function register(means: Means): void {
           name: `check ${check}`,
           ...RETRIES,
         });
-        for (const message of messages) {
-          await DBOS.startWorkflow(fulfillOrder, { workflowID: message.messageId })(message);
-        }
+        await tell(messages);
         if (answer === 'paid' || answer === 'settled') return answer;
         dueAt = Date.now() + intervalMs;
       }
@@ -57,6 +63,12 @@ function register(means: Means): void {
     },
     { name: WORKFLOW },
   );
+
+  return async (genuine) => {
+    const { messages } = await means.db.transaction((trx) => recordNotified(trx, genuine));
+    await tell(messages);
+    await DBOS.cancelWorkflow(workflowId(genuine.notification.outTradeNo));
+  };
 }
 
 async function main(): Promise<void> {
@@ -68,10 +80,11 @@ async function main(): Promise<void> {
     systemDatabasePoolSize: CONNECTIONS,
     logLevel: 'warn',
   });
-  register(means);
+  const take = register(means);
   await DBOS.launch();
   // No limit of its own: a workflow that sleeps would take a place in it.
   await DBOS.registerQueue(QUEUE);
+  await hearNotifications(means, take);
   process.once('SIGTERM', () => {
     void DBOS.shutdown()
       .then(() => means.db.destroy())

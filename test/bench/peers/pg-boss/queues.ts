@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import PgBoss from 'pg-boss';
 import type { ClientBase } from 'pg';
 import type { PaymentResult } from '../../../../workflows/messages';
@@ -57,11 +58,16 @@ export async function sendCheck(
   dueAt: Date,
 ): Promise<void> {
   await boss.send(QUEUES.checks, check, {
+    id: checkId(check),
     startAfter: dueAt,
     singletonKey: check.outTradeNo,
     db: through(connection),
   });
 }
+
+/** A UUID by which a check can be cancelled. */
+export const checkId = ({ outTradeNo, check }: Check): string =>
+  createHash('md5').update(`${outTradeNo}/${check}`).digest('hex');
 
 /** pg-boss' own statements on another's connection. */
 export const through = (connection: ClientBase): PgBoss.Db => ({

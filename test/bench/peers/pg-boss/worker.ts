@@ -1,13 +1,18 @@
+import type { ClientBase } from 'pg';
 import type PgBoss from 'pg-boss';
+import type { PaymentResult } from '../../../../workflows/messages';
+import { hearNotifications } from '../hear';
 import type { Means } from '../open-work';
 import { openMeans } from '../open-work';
-import { act, ask, CHECKS, connectionOf, record } from '../work';
+import type { Genuine } from '../work';
+import { act, ask, CHECKS, connectionOf, record, recordNotified } from '../work';
 import type { Check, Told } from './queues';
 import {
   CHECK_WORKERS,
   CHECKING,
   QUEUES,
   TELLING,
+  checkId,
   createBoss,
   createQueues,
   sendCheck,
@@ -27,9 +32,7 @@ async function check({ db, alipay, intervalMs }: Means, boss: PgBoss, job: PgBos
     const connection = await connectionOf(trx);
     if (asked !== 'settled') {
       const messages = await record(trx, { outTradeNo, check: number }, asked);
-      for (const message of messages) {
-        await boss.send(QUEUES.orders, message, { singletonKey: message.messageId, db: through(connection) });
-      }
+      await sendMessages(boss, connection, messages);
       if (asked.answer !== 'paid' && number < CHECKS) {
         const dueAt = new Date(Date.now() + intervalMs);
         await sendCheck(boss, connection, { outTradeNo, check: number + 1 }, dueAt);
@@ -37,6 +40,23 @@ async function check({ db, alipay, intervalMs }: Means, boss: PgBoss, job: PgBos
     }
     await boss.complete(QUEUES.checks, job.id, {}, { db: through(connection) });
   });
+}
+
+/** A notification: what it proves, the job that follows and the end of the waiting check are one transaction. */
+async function take({ db }: Means, boss: PgBoss, genuine: Genuine): Promise<void> {
+  await db.transaction(async (trx) => {
+    const { waiting, messages } = await recordNotified(trx, genuine);
+    const connection = await connectionOf(trx);
+    await sendMessages(boss, connection, messages);
+    const { outTradeNo } = genuine.notification;
+    await boss.cancel(QUEUES.checks, checkId({ outTradeNo, check: waiting }), { db: through(connection) });
+  });
+}
+
+async function sendMessages(boss: PgBoss, connection: ClientBase, messages: PaymentResult[]): Promise<void> {
+  for (const message of messages) {
+    await boss.send(QUEUES.orders, message, { singletonKey: message.messageId, db: through(connection) });
+  }
 }
 
 async function tell({ db }: Means, boss: PgBoss, job: PgBoss.Job<Told>): Promise<void> {
@@ -74,6 +94,7 @@ async function main(): Promise<void> {
     TELLING,
     each<Told>(boss, QUEUES.orders, (job) => tell(means, boss, job)),
   );
+  await hearNotifications(means, (genuine) => take(means, boss, genuine));
   process.once('SIGTERM', () => {
     void boss
       .stop({ graceful: true, wait: true, timeout: 10_000 })
