@@ -10,6 +10,7 @@ import { readReport, writePlots } from './plots';
 import { lookAtMachine, machineLine, table } from './report';
 import type { Outcome } from './report';
 import type { Bench, Progress, Row } from './row';
+import { cache } from './rows/cache';
 import { checkout } from './rows/checkout';
 import { cluster } from './rows/cluster';
 import { cost } from './rows/cost';
@@ -34,6 +35,7 @@ const ROWS: readonly Row[] = [
   checkout,
   lateness,
   sleepers,
+  cache,
   notify,
   webhook,
   sweep,

@@ -28,6 +28,8 @@ import { PACKAGED, buildPackage } from './package';
 export interface RigOptions {
   /** Settings of the application for this row, by environment as everywhere. */
   env?: Record<string, string>;
+  /** The same for its workers alone. */
+  workerEnv?: Record<string, string>;
   /** Worker processes to begin with. @defaultValue 1 */
   workers?: number;
   /** Whether the HTTP server runs too. @defaultValue false */
@@ -116,6 +118,7 @@ export async function openRig(
 async function start(
   {
     env: own = {},
+    workerEnv = {},
     workers: wanted = 1,
     server = false,
     cluster: onCluster = false,
@@ -186,9 +189,13 @@ async function start(
   };
   let started = 0;
   const startWorker = (queues: readonly TaskQueue[] = ALL_QUEUES): Promise<Service> =>
-    run(`worker-${(started += 1)}`, [PACKAGED.worker, '--queues', queues.join()], (it) =>
-      seen(it, temporal, queues),
-    );
+    startProcess({
+      name: `worker-${(started += 1)}`,
+      file: PACKAGED.worker,
+      args: ['--queues', queues.join()],
+      env: workerEnv,
+      ready: (it) => seen(it, temporal, queues),
+    });
   const startBareWorker = (): Promise<Service> =>
     run('bare-worker', [PACKAGED.bareWorker], (it) =>
       seen(it, temporal, [BARE_QUEUES.payments, BARE_QUEUES.orderService]),
