@@ -14,7 +14,7 @@ const common = {
   testEnvironment: '<rootDir>/test/support/environment.ts',
   transform: {
     '\\.ts$': [
-      '@swc/jest',
+      '<rootDir>/test/support/measuring/instrument.js',
       {
         jsc: { parser: { syntax: 'typescript' }, target: 'es2022', keepClassNames: true },
         module: { type: 'commonjs' },
@@ -64,8 +64,9 @@ module.exports = {
   testSequencer: '<rootDir>/test/support/sequencer.js',
   // A busy machine takes many times as long over a test as one that has nothing else to do.
   testTimeout: 120 * SECONDS,
-  // `npm test -- --coverage`: of what decides about money. The workflows run in an isolate that jest does not see.
-  collectCoverageFrom: ['{activities,db}/**/*.ts'],
+  // `npm run coverage`: of what decides about money, in the tests' processes and in their workers' sandboxes.
+  collectCoverageFrom: ['{activities,db,workflows}/**/*.ts'],
+  coverageReporters: ['text-summary', 'json', 'html'],
   // Half of a test is waiting: one more than the two cores that they are meant for.
   maxWorkers: 3,
   // A worker process that has grown by bundling and native runtimes is replaced between two files.

@@ -5,6 +5,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { WorkflowBundlePath } from '@temporalio/worker';
 import { KEYWORD } from '../../worker/search-attributes';
 import { SEARCH_ATTRIBUTES } from '../../workflows/messages';
+import { measured } from './measuring';
 import { surroundings } from './surroundings';
 
 /** `host:port` of the real Temporal server of this run. */
@@ -50,9 +51,11 @@ export async function workflowBundle({
   const options = { workflowsPath, failureConverterPath, workflowInterceptorModules };
   const name = createHash('sha256').update(JSON.stringify(options)).digest('hex');
   const codePath = join(surroundings('bundles'), `${name}.js`);
+  const measuring = measured();
   if (!existsSync(codePath)) {
     const { bundleWorkflowCode, DefaultLogger } = await import('@temporalio/worker');
-    const { code } = await bundleWorkflowCode({ ...options, logger: new DefaultLogger('ERROR') });
+    const logger = new DefaultLogger('ERROR');
+    const { code } = await bundleWorkflowCode({ ...options, ...measuring, logger });
     // Two test processes may do this at once.
     writeFileSync(`${codePath}.${process.pid}`, code);
     renameSync(`${codePath}.${process.pid}`, codePath);
