@@ -50,7 +50,7 @@ export const listedAs = ({ outTradeNo, orderId, status }: Omit<PaymentIdentity, 
 /** What a run that {@link whereSearchable} starts without search attributes is told instead. */
 export const UNLISTED = { memo: { [UNSEARCHABLE]: true } };
 
-function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, searchable = true) {
+function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, searchable: boolean) {
   return {
     workflowId: paymentWorkflowId(payment.outTradeNo),
     taskQueue: TASK_QUEUES.payments,

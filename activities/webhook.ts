@@ -135,7 +135,7 @@ const webhookId = ({ messageId }: PaymentResult): string =>
 
 function whyNoAnswer(cause: unknown): string {
   if (cause instanceof DeadlineExceeded) return 'did not answer in time';
-  const { code } = ((cause instanceof NotSent ? cause.cause : cause) ?? {}) as { code?: unknown };
+  const { code } = (cause instanceof NotSent ? cause.cause : cause) as { code?: unknown };
   const reason = typeof code === 'string' ? ` (${code})` : '';
   return cause instanceof NotSent ? `cannot be reached${reason}` : `broke off the connection${reason}`;
 }

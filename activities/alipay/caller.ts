@@ -151,6 +151,6 @@ function bodyOf({ status, body }: HttpAnswer, { method, outTradeNo }: AlipayRequ
 /** The system's name of the failure, such as ECONNREFUSED. */
 function reasonOf(cause: unknown): string {
   if (cause instanceof DeadlineExceeded) return ' in time';
-  const { code } = (cause ?? {}) as { code?: unknown };
+  const { code } = cause as { code?: unknown };
   return typeof code === 'string' && /^\w{1,64}$/.test(code) ? ` (${code})` : '';
 }

@@ -291,5 +291,5 @@ function refused(
   { method, outTradeNo }: { method: string; outTradeNo: string },
   { code, sub_code: subCode }: AnswerNode,
 ): AlipayError {
-  return new AlipayError('refused', `${code ?? ''} ${subCode ?? ''}`, { method, outTradeNo, code, subCode });
+  return new AlipayError('refused', [code, subCode].join(' '), { method, outTradeNo, code, subCode });
 }

@@ -216,7 +216,7 @@ function readBytes(body: Buffer): RawForm | NotificationFault {
     .filter((pair) => pair !== '');
   return formOf(
     pairs.map((pair) => {
-      const [name = ''] = pair.split('=', 1);
+      const [name] = pair.split('=', 1) as [string];
       return [percentDecoded(name), percentDecoded(pair.slice(name.length + 1))];
     }),
   );

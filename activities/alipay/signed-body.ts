@@ -57,7 +57,7 @@ function formFields(bytes: Buffer, decode: (part: Buffer) => string): Array<[str
     .toString('latin1')
     .split(FIELD_BORDER)
     .map((field) => {
-      const [name = ''] = field.split('=', 1);
+      const [name] = field.split('=', 1) as [string];
       return [name, decode(Buffer.from(field.slice(name.length + 1), 'latin1'))];
     });
 }

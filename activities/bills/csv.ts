@@ -18,7 +18,7 @@ export async function* linesOf(file: AsyncIterable<Buffer>): AsyncGenerator<stri
   let rest = '';
   for await (const chunk of file) {
     const lines = (rest + decode(decoder, chunk)).split('\n');
-    rest = lines.pop() ?? '';
+    rest = lines.pop() as string;
     if (rest.length > LONGEST_LINE) throw unreadable('it has a line without an end');
     yield lines.map(withoutReturn);
   }

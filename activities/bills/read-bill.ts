@@ -1,5 +1,5 @@
 import type { BillLine } from '../../db/bill-lines';
-import { toYuan } from '../../db/money';
+import { toFen, toYuan } from '../../db/money';
 import { PaymentError } from '../../workflows/errors';
 import { Columns, fenOf, linesOf } from './csv';
 import { unreadable } from './download';
@@ -176,7 +176,7 @@ function add({ payments, refunds }: BillTotals, { kind, received }: BillLine): v
   if (kind === 'other') return;
   const total = kind === 'payment' ? payments : refunds;
   total.count += 1;
-  total.fen += fenOf(received) ?? 0;
+  total.fen += toFen(received);
 }
 
 function footOf(sheet: Sheet): BillTotals {

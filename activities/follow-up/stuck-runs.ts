@@ -110,4 +110,4 @@ const nameOf = ({
 }: {
   deploymentName?: string | null;
   buildId?: string | null;
-}): string => `${deploymentName ?? ''}:${buildId ?? ''}`;
+}): string => [deploymentName, buildId].join(':');
