@@ -136,9 +136,48 @@ describe('the detail of a bill', () => {
     ]);
   });
 
+  it('is read to its end where that has no line break, and where its lines end otherwise', async () => {
+    const written = new TextDecoder('gbk').decode(detail());
+    const changed = encodeGbk(written.replaceAll('\r\n', '\n').trimEnd());
+    expect(await read(changed)).toEqual(await read(detail()));
+    const cut = written.slice(0, written.indexOf('#导出时间')).trimEnd();
+    expect(await read(encodeGbk(cut))).toEqual(await read(detail()));
+  });
+
+  it('of a day on which nothing was sold has no lines', async () => {
+    const foot = [
+      '#交易合计：0笔，商家实收共0.00元，商家优惠共0.00元',
+      '#退款合计：0笔，商家实收退款共0.00元，商家优惠退款共0.00元',
+    ];
+    const nothing = { count: 0, fen: 0 };
+    expect(await read(detail({ lines: [], foot }))).toEqual({
+      lines: [],
+      totals: { payments: nothing, refunds: nothing },
+    });
+  });
+
+  it('is handed on in parts where it is long', async () => {
+    const foot = [
+      '#交易合计：5000笔，商家实收共61500.00元，商家优惠共0.00元',
+      '#退款合计：0笔，商家实收退款共0.00元，商家优惠退款共0.00元',
+    ];
+    const long = detail({ lines: Array<string>(5_000).fill(line()), foot });
+    const end = long.lastIndexOf('#-----');
+    const parts: number[] = [];
+    for await (const lines of readDetail(Readable.from([long.subarray(0, end), long.subarray(end)]), BILL))
+      parts.push(lines.length);
+    expect(parts).toEqual([5_000]);
+  });
+
+  it('without a fee in a line has none', async () => {
+    const { lines } = await read(detail({ lines: [line().replace('-0.07', ''), REFUND] }));
+    expect(lines[0]?.fee).toBe('0.00');
+  });
+
   it.each([
     ["another account's", { account: '[20880000000000010156]' }, /another account/],
     ["another day's", { from: '2019年09月15日' }, /another day/],
+    ['without its day', { from: '' }, /another day/],
     ['without a column', { header: HEADER.replace('订单金额（元）,', '') }, /no column 订单金额\(元\)/],
     ['that ends early', { end: '', foot: [] }, /end is missing/],
     ['without its totals', { foot: [] }, /totals are missing/],
@@ -149,6 +188,10 @@ describe('the detail of a bill', () => {
       code: 'BILL_UNREADABLE',
       message: expect.stringMatching(why) as unknown,
     });
+  });
+
+  it('of no bytes is refused', async () => {
+    await expect(read(Buffer.alloc(0))).rejects.toThrow(/it is empty/);
   });
 
   it('in another encoding is refused', async () => {
@@ -211,10 +254,11 @@ describe('the archive', () => {
   async function archive(
     files: Record<string, Buffer>,
     change: (zip: Buffer) => Buffer = (zip) => zip,
+    inBytes: (name: string) => Buffer = encodeGbk,
   ): Promise<string> {
     const chunks: Buffer[] = [];
     const entries = Object.entries(files).map(([name, content]) => ({
-      name: encodeGbk(name),
+      name: inBytes(name),
       content: [content],
     }));
     for await (const chunk of zipOf(entries)) chunks.push(chunk);
@@ -236,6 +280,20 @@ describe('the archive', () => {
     expect(await readAll(await opened.detail())).toEqual(detail());
     expect(await readAll(await opened.summary())).toEqual(summary());
     opened.close();
+  });
+
+  it('may have its names in UTF-8, where it says so', async () => {
+    const saysSo = (zip: Buffer): Buffer => {
+      for (let at = 0; (at = zip.indexOf('PK\x01\x02', at, 'latin1')) >= 0; at += 4)
+        zip.writeUInt16LE(zip.readUInt16LE(at + 8) | 0x800, at + 8);
+      return zip;
+    };
+    const opened = await openArchive(await archive(GOOD, saysSo, (name) => Buffer.from(name)));
+    expect(await readAll(await opened.summary())).toEqual(summary());
+    opened.close();
+    const unsaid = await openArchive(await archive(GOOD, undefined, (name) => Buffer.from(name)));
+    expect(() => unsaid.detail()).toThrow(/no detail/);
+    unsaid.close();
   });
 
   it.each([
@@ -298,6 +356,7 @@ describe('the download', () => {
       else if (url === '/page') response.end('<html>下载超时</html>');
       else if (url === '/gone') response.writeHead(404).end();
       else if (url === '/drip') response.write('PK\x03\x04');
+      else if (url === '/broken') response.write('PK\x03\x04', () => response.destroy());
       else response.end(Buffer.concat([Buffer.from('PK\x03\x04', 'latin1'), Buffer.alloc(10_000)]));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -321,6 +380,7 @@ describe('the download', () => {
     ['one that is gone', '/gone', {}, /HTTP 404/],
     ['one that leads elsewhere', '/moved', {}, /HTTP 302/],
     ['more than is allowed', '/zip', { maxBytes: 5_000 }, /more than 5000 bytes/],
+    ['an answer that breaks off', '/broken', {}, /the download broke off/],
     ['an answer that does not end', '/drip', { deadlineMs: 300 }, /within 300 ms/],
   ])('refuses %s', async (_what, path, options, why) => {
     await expect(download(path, options)).rejects.toMatchObject({
