@@ -99,7 +99,7 @@ async function attempt(
     if (proof) return await endRefund(deps, refund, { actor: ACTOR, to: 'DONE', ...proof });
   } catch (error) {
     if (!(error instanceof AlipayError) || error.kind !== 'refused') throw error;
-    return afterRefusal(deps, gateway, payment, refund, error.subCode ?? error.code ?? 'UNKNOWN');
+    return afterRefusal(deps, gateway, payment, refund, error.subCode ?? 'UNKNOWN');
   }
   return stillUnproven(deps, refund, NO_PROOF);
 }

@@ -19,7 +19,7 @@ export function classify(code: string | undefined, subCode: string | undefined):
 }
 
 /** `alipay.trade.close` returns these if the trade is not WAIT_BUYER_PAY: it may be paid. Ask again. */
-export const NOT_CLOSABLE = new Set([
+export const NOT_CLOSABLE: ReadonlySet<string | undefined> = new Set([
   'ACQ.TRADE_STATUS_ERROR',
   'ACQ.REASON_TRADE_STATUS_INVALID',
   'ACQ.REASON_ILLEGAL_STATUS',

@@ -165,7 +165,7 @@ export class AlipayGateway {
     const { node } = await this.#caller.call(request, options);
     if (node['code'] === '10000') return 'closed';
     if (node['sub_code'] === TRADE_NOT_EXIST) return 'not-exist';
-    if (NOT_CLOSABLE.has(node['sub_code'] ?? '')) return 'ask-again';
+    if (NOT_CLOSABLE.has(node['sub_code'])) return 'ask-again';
     throw refused(request, node);
   }
 
@@ -231,7 +231,7 @@ export class AlipayGateway {
     };
     const { node } = await this.#caller.call(request, options);
     if (node['code'] !== '10000') {
-      if (NO_BILL.test(node['sub_code'] ?? '')) return 'none';
+      if (NO_BILL.test(String(node['sub_code']))) return 'none';
       throw refused(request, node);
     }
     if (node['bill_file_code'] === 'EMPTY_DATA_WITH_BILL_FILE') return 'empty';

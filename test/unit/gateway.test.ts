@@ -296,9 +296,11 @@ async function relay(change: (answer: string) => string | Buffer) {
   return { gateway: address, altered: () => altered };
 }
 
+const another = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
 /** Another Alipay with a key of its own, which signs the same node to every call. */
 async function signing(node: string | Buffer, { method = 'alipay.trade.query' } = {}) {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { privateKey, publicKey } = another;
   const bytes = Buffer.from(node);
   const signature = sign('RSA-SHA256', bytes, privateKey).toString('base64');
   const name = `${method.replaceAll('.', '_')}_response`;
@@ -346,6 +348,48 @@ describe('a query', () => {
   ] as const)('%s is %s, never an answer', async (mode, expected) => {
     await sandbox.control.fault({ mode });
     expect(await outcomeOf(alipay.query('T'))).toBe(expected);
+  });
+});
+
+describe('a genuine answer that says less than it should', () => {
+  const CODE_ALONE = JSON.stringify({ code: '40004' });
+
+  it('a query whose trade_status is new is unknown', async () => {
+    const node = { code: '10000', out_trade_no: 'T', trade_status: 'TRADE_FROZEN' };
+    const other = await signing(JSON.stringify(node));
+    await expect(other.alipay.query('T')).rejects.toMatchObject({ kind: 'unknown', outage: false });
+  });
+
+  it.each(METHODS)('%s that is refused without a sub_code is unknown', async (method) => {
+    const other = await signing(CODE_ALONE, { method });
+    alipay = other.alipay;
+    await expect(CALLS[method].make('T')).rejects.toMatchObject({ kind: 'unknown', code: '40004' });
+  });
+
+  it('a refund query that names no amount proves none where none was asked for', async () => {
+    const node = JSON.stringify({ code: '10000', refund_status: 'REFUND_SUCCESS', out_trade_no: 'T' });
+    const other = await signing(node, { method: 'alipay.trade.fastpay.refund.query' });
+    expect(await other.alipay.refundQuery({ outTradeNo: 'T', outRequestNo: 'R' })).toBeUndefined();
+  });
+
+  it.each([
+    ['an address', { bill_download_url: 'https://bills.example/1' }, { url: 'https://bills.example/1' }],
+    ['that nothing moved', { bill_file_code: 'EMPTY_DATA_WITH_BILL_FILE' }, 'empty'],
+    ['that there is none', { code: '40004', sub_code: 'isp.bill_not_exist' }, 'none'],
+  ])('a bill: it says %s', async (_what, said, expected) => {
+    const node = JSON.stringify({ code: '10000', ...said });
+    const other = await signing(node, { method: 'alipay.data.dataservice.bill.downloadurl.query' });
+    expect(await other.alipay.billAddress('2026-11-24')).toEqual(expected);
+  });
+
+  it.each([
+    ['no address', { code: '10000' }, 'unknown'],
+    ['a refusal without a sub_code', { code: '40004' }, 'unknown'],
+    ['a refusal that says nothing of bills', { code: '40004', sub_code: 'isp.no_right' }, 'refused'],
+  ])('a bill: %s is no answer', async (_what, said, kind) => {
+    const method = 'alipay.data.dataservice.bill.downloadurl.query';
+    const other = await signing(JSON.stringify(said), { method });
+    await expect(other.alipay.billAddress('2026-11-24')).rejects.toMatchObject({ kind });
   });
 });
 
@@ -446,6 +490,19 @@ describe('wrong keys', () => {
 
   it('an unknown application is misconfigured, though Alipay says so unsigned', async () => {
     expect(await outcomeOf(gateway({ appId: '2021999999999999' }).query('T'))).toBe('misconfigured');
+  });
+});
+
+describe('the token of a merchant who lets us act for it', () => {
+  it('goes with each call', async () => {
+    const tokens: unknown[] = [];
+    const address = await served((request, response) => {
+      tokens.push(new URL(request.url ?? '', 'http://alipay').searchParams.get('app_auth_token'));
+      response.end();
+    });
+    alipay = gateway({ gateway: address, appAuthToken: 'token-1' });
+    for (const method of METHODS) expect(await outcomeOf(CALLS[method].make('T'))).toBe('unknown outage');
+    expect(tokens).toEqual(METHODS.map(() => 'token-1'));
   });
 });
 
