@@ -6,6 +6,7 @@ import type { AlipayErrorKind } from '../../activities/alipay/errors';
 import { AlipayError } from '../../activities/alipay/errors';
 import type { QueryAnswer } from '../../activities/alipay/gateway';
 import type { AlipayGateways } from '../../activities/alipay/gateways';
+import { createRepairActivities } from '../../activities/bills/repairing';
 import { createClosingActivities } from '../../activities/closing';
 import { closeSafely } from '../../activities/closing/close-safely';
 import { askSlowly, closeUnpaid, recheck } from '../../activities/follow-up/asking';
@@ -14,6 +15,7 @@ import { attend, giveRun, wake, watch } from '../../activities/follow-up/waking'
 import { createQueryActivities, storeAnswer } from '../../activities/payments';
 import { pause, resume } from '../../db/pauses';
 import { merchantId } from '../../db/merchants';
+import type { DiscrepancyKind } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { inActivity, openShop } from '../support';
 import { Story } from './story';
@@ -391,4 +393,86 @@ describe('an order that is to be closed', () => {
     const request = { orderId, actor: 'shop', reason: 'r', beforeExpiry: true };
     expect(await inActivity(() => closeSafely(deps, request))).toMatchObject({ kind });
   });
+});
+
+describe('where a bill and the tables disagree', () => {
+  let day = 0;
+
+  /** One such place, and its remedy. */
+  async function repaired(kind: DiscrepancyKind, gateway: object, columns = 'checks = 0') {
+    const payment = await paymentWith(columns);
+    const { outTradeNo } = payment;
+    day += 1;
+    const date = `2026-01-${String(day).padStart(2, '0')}`;
+    const merchant = merchantId(shop.gateway.settings);
+    const [, sellerId] = merchant.split('/');
+    await shop.sql(
+      `INSERT INTO reconciliations (seller_id, bill_date) VALUES (:sellerId, CAST(:date AS date))`,
+      { sellerId, date },
+    );
+    await shop.sql(
+      `INSERT INTO discrepancies (seller_id, bill_date, kind, out_trade_no, out_request_no, seen)
+       VALUES (:sellerId, CAST(:date AS date), :kind, :outTradeNo, 'R', 1)`,
+      { sellerId, date, kind, outTradeNo },
+    );
+    const { repairBill } = createRepairActivities(facing(gateway));
+    const [ended] = await Promise.allSettled([
+      inActivity(() => repairBill({ merchant, date, kinds: [kind] })),
+    ]);
+    const [row] = await shop.sql<{ tried: number }>(
+      `SELECT tried FROM discrepancies WHERE out_trade_no = :outTradeNo`,
+      { outTradeNo },
+    );
+    return { outTradeNo, ended, hasBeenTried: row?.tried === 1 };
+  }
+  const report = (done: number, failed = 0) => ({
+    status: 'fulfilled',
+    value: { done, failed, left: false },
+  });
+
+  it.each([
+    ['is not understood', error('unknown')],
+    ['is a refusal', error('refused')],
+    ['is followed by our own fault', new TypeError('no')],
+  ])('the remedy counts as tried where the answer %s', async (_what, thrown) => {
+    const tried = await repaired('payment-unrecorded', { query: () => Promise.reject(thrown) });
+    expect(tried).toMatchObject({ ended: report(0, 1), hasBeenTried: true });
+  });
+
+  it.each(['down', 'misconfigured'] as const)('it does not where the gateway is %s', async (kind) => {
+    const thrown = error(kind);
+    const tried = await repaired('payment-unrecorded', { query: () => Promise.reject(thrown) });
+    expect(tried).toMatchObject({ ended: { status: 'rejected', reason: thrown }, hasBeenTried: false });
+  });
+
+  it('a payment that Alipay does not know of is not taken for paid', async () => {
+    const tried = await repaired('payment-late', { query: () => said('not-exist') });
+    expect(tried).toMatchObject({ ended: report(0), hasBeenTried: true });
+    expect(await evidenceOf(tried.outTradeNo)).toEqual([]);
+  });
+
+  const PAID = `status = 'PAID', paid_amount = 12.30`;
+
+  it('a refund that Alipay does not prove is not recorded', async () => {
+    const refundQuery = () => Promise.resolve(undefined);
+    const tried = await repaired('refund-unrecorded', { refundQuery }, PAID);
+    expect(tried).toMatchObject({ ended: report(0), hasBeenTried: true });
+    expect(await shop.payments.payment(tried.outTradeNo)).toMatchObject({ refundedAmount: '0.00' });
+  });
+
+  it('a payment that the bill has otherwise comes before a person, whatever Alipay says now', async () => {
+    const tried = await repaired('payment-differs', { query: () => said('not-exist') }, PAID);
+    expect(tried).toMatchObject({ ended: report(0), hasBeenTried: true });
+    expect(await evidenceOf(tried.outTradeNo)).toEqual([]);
+    expect(await shop.payments.payment(tried.outTradeNo)).toMatchObject({
+      ...{ status: 'PAID', reviewReason: 'BILL_DIFFERS' },
+    });
+  });
+
+  it.each(['payment-doubled', 'refund-doubled', 'not-understood'] as const)(
+    '%s is left to a person: nothing is asked',
+    async (kind) => {
+      expect(await repaired(kind, {})).toMatchObject({ ended: report(0), hasBeenTried: true });
+    },
+  );
 });

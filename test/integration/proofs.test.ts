@@ -168,6 +168,124 @@ describe('what somebody writes into the tables is named', () => {
     await expect(shop.sql(`UPDATE alipay_keys SET public_key = 'x'`)).rejects.toThrow('append-only');
   });
 
+  describe('or what somebody has signed by a key that counts', () => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+    const { fingerprint, pem } = new AlipayKey(publicKey);
+    beforeAll(async () => {
+      await rememberKeys(shop.db, [{ fingerprint, publicKey: pem, certificate: null, certificateSn: null }]);
+    });
+
+    interface Signed {
+      kind: 'notification' | 'answer' | 'refund';
+      /** Beside `out_trade_no`. */
+      says: Record<string, string | undefined>;
+      pruned?: boolean;
+    }
+
+    /** A payment with these columns and this evidence, and what the audit says of it. */
+    async function judged(columns: string, ...evidence: Signed[]) {
+      const { outTradeNo } = await notified.checkOut();
+      await shop.sql(update('payments', columns), { p: outTradeNo });
+      for (const { kind, says, pruned = false } of evidence) {
+        const fields = Object.entries({ out_trade_no: outTradeNo, ...says }).filter(([, value]) => value);
+        const body = Buffer.from(
+          kind === 'notification'
+            ? fields.map(([name, value]) => `${name}=${value}`).join('&')
+            : JSON.stringify(Object.fromEntries(fields)),
+        );
+        await shop.sql(
+          `INSERT INTO evidence (out_trade_no, kind, notify_id, body, digest, signature, charset, key_fingerprint, recorded_at, pruned_at)
+           VALUES (:outTradeNo, :kind, CASE WHEN :kind = 'notification' THEN 'n' END, :body, :digest, :signature, 'utf-8', :fingerprint, now(),
+             CASE WHEN CAST(:pruned AS boolean) THEN now() END)`,
+          {
+            ...{ outTradeNo, kind, fingerprint, pruned },
+            body: pruned ? null : body,
+            digest: createHash('sha256').update(body).digest(),
+            signature: pruned ? null : sign('RSA-SHA256', body, privateKey).toString('base64'),
+          },
+        );
+      }
+      const audit = await prove({ trust: [fingerprint] });
+      await shop.sql(`DELETE FROM evidence WHERE out_trade_no = :outTradeNo`, { outTradeNo });
+      await shop.sql(update('payments', `status = 'CLOSED', paid_amount = NULL, refunded_amount = 0`), {
+        p: outTradeNo,
+      });
+      const faults = audit.faults.filter((one) => one.outTradeNo === outTradeNo);
+      return { faults: faults.map(({ fault, says }) => [fault, says]), unprovable: audit.unprovable };
+    }
+
+    const PAID = `status = 'PAID', paid_amount = 12.30`;
+    const WORD = { trade_status: 'TRADE_SUCCESS', total_amount: '12.30' };
+    const ANSWER: Signed = { kind: 'answer', says: WORD };
+
+    it.each<[string, string, Signed[], string[][]]>([
+      [
+        'a notification for another merchant',
+        PAID,
+        [{ kind: 'notification', says: { ...WORD, app_id: 'A', seller_id: '1' } }],
+        [
+          ['other-merchant', 'A/1'],
+          ['payment-unproven', 'PAID'],
+        ],
+      ],
+      [
+        'an answer that names no payment',
+        PAID,
+        [{ kind: 'answer', says: { ...WORD, out_trade_no: undefined } }],
+        [
+          ['other-payment', 'none'],
+          ['payment-unproven', 'PAID'],
+        ],
+      ],
+      [
+        'an answer that names no amount',
+        PAID,
+        [{ kind: 'answer', says: { trade_status: 'TRADE_SUCCESS' } }],
+        [['amount-differs', '12.30, signed: ']],
+      ],
+      ['the amount, of a row that names none', `status = 'PAID', paid_amount = NULL`, [ANSWER], []],
+      [
+        'the amount, of one that is being refunded',
+        `status = 'REFUNDING', paid_amount = 12.30`,
+        [ANSWER],
+        [],
+      ],
+      [
+        'another amount than a row is being refunded that names none',
+        `status = 'REFUNDING', paid_amount = NULL`,
+        [{ kind: 'answer', says: { ...WORD, total_amount: '12.31' } }],
+        [['amount-differs', '12.30, signed: 12.31']],
+      ],
+      [
+        'a refund that names neither the trade nor a number',
+        `${PAID}, refunded_amount = 1`,
+        [
+          ANSWER,
+          {
+            kind: 'refund',
+            says: { out_trade_no: undefined, refund_status: 'REFUND_SUCCESS', refund_amount: '1.00' },
+          },
+        ],
+        [],
+      ],
+      [
+        'a refund that names no amount',
+        `${PAID}, refunded_amount = 1`,
+        [ANSWER, { kind: 'refund', says: { refund_status: 'REFUND_SUCCESS' } }],
+        [['refund-unproven', '1.00, signed: 0.00']],
+      ],
+    ])('%s', async (_what, columns, evidence, faults) => {
+      expect((await judged(columns, ...evidence)).faults).toEqual(faults);
+    });
+
+    it('and what went back is unprovable, and no fault, where its evidence was pruned', async () => {
+      const before = (await prove()).unprovable;
+      const refund: Signed = { kind: 'refund', says: {}, pruned: true };
+      const after = await judged(`${PAID}, refunded_amount = 1`, ANSWER, refund);
+      expect(after).toEqual({ faults: [], unprovable: before + 1 });
+    });
+  });
+
   it('what was pruned is unprovable, and no fault', async () => {
     const { outTradeNo } = await paid();
     const before = await prove();
