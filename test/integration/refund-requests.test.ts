@@ -297,6 +297,66 @@ describe('one try', () => {
     expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(2);
   });
 
+  it('is refused after it was made: its query proves it, and it is DONE', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    await shop.alipay.control.fault({
+      ...{ mode: 'ACQ.TRADE_NOT_ALLOW_REFUND', method: 'alipay.trade.refund', outTradeNo },
+      ...{ when: 'after', times: 1 },
+    });
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+    expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(1);
+    expect(await shop.payments.payment(outTradeNo)).toMatchObject({ refundedAmount: '3.00' });
+  });
+
+  describe('that ten answers do not prove', () => {
+    const nineAnswers = (refundId: string): Promise<unknown> =>
+      shop.sql(`UPDATE refunds SET unproven = 9 WHERE out_request_no = :refundId`, { refundId });
+
+    it('comes before a person', async () => {
+      const { orderId, outTradeNo } = await paidOrder();
+      await ask(orderId, '2.30');
+      await hands.refund(outTradeNo);
+      const { refundId } = await ask(orderId, '3.00');
+      await endTurn(outTradeNo);
+      await shop.alipay.control.refunds({ visibleAfterMs: 3_600_000 });
+      await nineAnswers(refundId);
+      expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'REVIEW' });
+      expect(await shop.payments.refundStatus(refundId)).toMatchObject({ because: 'REFUND_NOT_PROVEN' });
+    });
+
+    it('and was named by a notification alone, is REFUSED: it is not asked for here', async () => {
+      const { orderId, outTradeNo } = await paidOrder();
+      await shop.sql(
+        `INSERT INTO refunds (out_trade_no, out_request_no, order_id, reason, kind, status, requested_by)
+         VALUES (:outTradeNo, :refundId, :orderId, 'made in the merchant portal', 'portal', 'REQUESTED', 'alipay')`,
+        { outTradeNo, orderId, refundId: `P_${outTradeNo}` },
+      );
+      const refundId = `P_${outTradeNo}`;
+      await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+      await nineAnswers(refundId);
+      expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'REFUSED' });
+      expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toEqual([]);
+    });
+
+    it('of a late payment, of which Alipay has less left than we know, is REFUSED, and says so', async () => {
+      const { orderId, outTradeNo } = await paidOrder();
+      const refundId = `LATE_${outTradeNo}`;
+      await shop.sql(
+        `INSERT INTO refunds (out_trade_no, out_request_no, order_id, amount, reason, kind, status, requested_by)
+         VALUES (:outTradeNo, :refundId, :orderId, 3, 'r', 'late', 'REQUESTED', 'ledger')`,
+        { outTradeNo, orderId, refundId },
+      );
+      const mode = 'ACQ.REASON_TRADE_REFUND_FEE_ERR';
+      await shop.alipay.control.fault({ mode, method: 'alipay.trade.refund', outTradeNo });
+      await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+      await nineAnswers(refundId);
+      await endTurn(outTradeNo);
+      expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'REFUSED' });
+      expect((await shop.payments.refunds({ orderId }))[0]).toMatchObject({ because: mode });
+    });
+  });
+
   it('nobody knows what Alipay did: it stays REQUESTED, and keeps its room', async () => {
     const { orderId, outTradeNo } = await paidOrder();
     const { refundId } = await ask(orderId, '12.30');
@@ -523,6 +583,59 @@ describe('a refund that waits for a person, while all of its payment has gone ba
       detail: { trade_status: 'TRADE_CLOSED' },
     });
     expect(await hasUnrecorded(outTradeNo)).toBe(false);
+  });
+});
+
+describe('a refund about which a person decides', () => {
+  const decide = (
+    { outTradeNo, outRequestNo }: { outTradeNo: string; outRequestNo: string },
+    to: 'DONE' | 'REFUSED',
+    deps = shop.deps,
+  ): Promise<RefundState> => {
+    const decision = { outTradeNo, outRequestNo, to, actor: 'anna', reason: 'looked at the portal' };
+    return inActivity(() => createAlipayQueueActivities(deps).resolveRefund(decision));
+  };
+
+  async function inReview() {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId: outRequestNo } = await ask(orderId, '3.00');
+    await shop.sql(
+      `UPDATE refunds SET status = 'REVIEW', asked_at = now() - interval '1 hour' WHERE out_request_no = :outRequestNo`,
+      { outRequestNo },
+    );
+    return { orderId, outTradeNo, outRequestNo };
+  }
+
+  it('is REFUSED where Alipay has not made it, however often that is said', async () => {
+    const refund = await inReview();
+    for (let i = 0; i < 2; i += 1)
+      expect(await decide(refund, 'REFUSED')).toMatchObject({ status: 'REFUSED' });
+    expect(await story.standing(refund.orderId)).toBe('PAID: PAID');
+    await ask(refund.orderId, '12.30');
+  });
+
+  it('is not DONE where Alipay has not made it', async () => {
+    const refund = await inReview();
+    await expect(decide(refund, 'DONE')).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
+    expect(await shop.payments.refundStatus(refund.outRequestNo)).toMatchObject({ status: 'REVIEW' });
+  });
+
+  it('stays DONE where it was made while Alipay was asked', async () => {
+    const refund = await inReview();
+    const slow = new AlipayGateway(shop.gateway.settings);
+    const query = slow.query.bind(slow);
+    slow.query = async (...question) => {
+      await shop.sql(
+        `UPDATE refunds SET status = 'DONE', done_at = now() WHERE out_request_no = :outRequestNo`,
+        refund,
+      );
+      return query(...question);
+    };
+    const deps = { ...shop.deps, alipay: new AlipayGateways([slow]) };
+    await expect(decide(refund, 'REFUSED', deps)).rejects.toMatchObject({
+      type: 'REVIEW_REFUSED',
+      message: expect.stringContaining('it is DONE meanwhile') as unknown,
+    });
   });
 });
 

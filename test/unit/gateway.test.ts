@@ -250,6 +250,16 @@ describe('a forged node beside a genuine, signed one', () => {
     expect(between.altered()).toBe(1);
   });
 
+  it.each(['{}', '[]', '1', 'null', '{"alipay_trade_query_response":"paid"}'])(
+    'and %s has no node to believe',
+    async (answer) => {
+      const between = await relay(() => answer);
+      const asked = gateway({ gateway: between.gateway }).query('T');
+      await expect(asked).rejects.toMatchObject({ kind: 'unknown', outage: true });
+      await expect(asked).rejects.toThrow('answer without a response node');
+    },
+  );
+
   it('and a code that is none reaches no message', async () => {
     const between = await relay(() =>
       JSON.stringify({ alipay_trade_query_response: { code: 40004, sub_code: '<b>call 138 0013 8000</b>' } }),
@@ -833,6 +843,24 @@ describe('the common circuit of two merchants, one of them cut off', () => {
     jest.spyOn(Date, 'now').mockReturnValue(answeredAt + 60_000);
     expect(both.circuit).toMatchObject({ isOpen: true, probeAt: alipay.circuit.probeAt });
     expect(both.reachableIds).toEqual(both.ids);
+  });
+});
+
+describe('the common circuit of two merchants', () => {
+  const PROBING = { isOpen: true, probeAt: undefined, hasJustAnswered: false };
+  const ANSWERED = { isOpen: false, probeAt: undefined, hasJustAnswered: true };
+  const gatewayWith = (no: string, circuit: AlipayGateway['circuit']) =>
+    Object.assign(gateway({ name: no, sellerId: `208800000000000${no}` }), { circuit });
+
+  it('has no probe to wait for while both are closed', () => {
+    const both = new AlipayGateways([gatewayWith('1', ANSWERED), gatewayWith('2', ANSWERED)]);
+    expect(both.circuit).toMatchObject({ isOpen: false, probeAt: undefined });
+    expect(both.reachableIds).toEqual(both.ids);
+  });
+
+  it('leaves out the one whose probe is under way', () => {
+    const both = new AlipayGateways([gatewayWith('1', PROBING), gatewayWith('2', ANSWERED)]);
+    expect(both.reachableIds).toEqual([both.ids[1]]);
   });
 });
 

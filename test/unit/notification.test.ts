@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, createSign, createVerify, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
+import { readEvidence } from '../../activities/evidence';
 import { AlipayKeys } from '../../activities/alipay/key';
 import type { NotificationBody } from '../../activities/alipay/notification';
 import {
@@ -144,6 +145,39 @@ describe('a signature', () => {
   });
 });
 
+describe('one that leaves out whom it is for', () => {
+  const without = (name: string): Buffer => {
+    const { [name]: _gone, ...fields } = FIELDS;
+    return formOf(sign(fields));
+  };
+
+  it('is refused, where that is the application', () => {
+    expect(verdict(without('app_id'))).toBe('NOTIFICATION_OF_ANOTHER_APP');
+  });
+
+  it('is refused, where that is the seller', () => {
+    expect(readNotification([verifier], without('seller_id'))).toEqual({
+      ...{ kind: 'refused', code: 'NOTIFICATION_OF_ANOTHER_SELLER', outTradeNo: 'T1' },
+      paidTo: { merchant: verifier.merchant, sellerId: '' },
+    });
+  });
+
+  it('is refused, where there is no merchant at all', () => {
+    expect(readNotification([], formOf(sign(FIELDS)))).toMatchObject({ code: 'NOTIFICATION_FORGED' });
+  });
+
+  it('is forged, not of an unknown certificate, where it names one and the merchant has a key alone', () => {
+    const named = { ...sign(FIELDS, { by: ours.privateKey }), alipay_cert_sn: 'a1' };
+    expect(verdict(formOf(named))).toBe('NOTIFICATION_FORGED');
+  });
+});
+
+describe("Alipay's keys", () => {
+  it('are a public key or certificates: there is no verifying without', () => {
+    expect(() => new AlipayKeys({})).toThrow(TypeError);
+  });
+});
+
 describe('what a genuine one proves', () => {
   it('is the signed bytes, their signature, and the key that made it', () => {
     const fields = sign(FIELDS);
@@ -170,6 +204,16 @@ describe('what a genuine one proves', () => {
       refundedAmount: '2.30',
       paidAt: new Date('2026-11-24T03:59:59Z'),
     });
+  });
+
+  it('says nothing where it has no fields, and as evidence nothing while the buyer may still pay', () => {
+    expect(notificationOf({})).toEqual({
+      ...{ notifyId: '', outTradeNo: '', tradeNo: null, tradeStatus: '', totalAmount: '' },
+      ...{ refundedAmount: undefined, paidAt: null },
+    });
+    const bytes = Buffer.from(canonical({ ...FIELDS, trade_status: 'WAIT_BUYER_PAY' }));
+    const evidence = { id: '1', kind: 'notification', bytes, charset: 'utf-8' } as const;
+    expect(readEvidence(evidence)).toEqual({ kind: 'nothing' });
   });
 
   it('counts empty fields as absent', () => {

@@ -43,6 +43,15 @@ describe('a result that is handed to a function of the shop', () => {
     });
   });
 
+  it('is not taken where it throws what is no error, and of that only its type is told', async () => {
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a shop may do so
+    const handler = new ResultHandler(() => Promise.reject('the buyer Li is unknown'));
+    await expect(handler.post(RESULT)).rejects.toMatchObject({
+      code: 'ORDER_SERVICE_DOWN',
+      message: 'onResult failed (string), asked to take PAID-P1. It is told again.',
+    });
+  });
+
   it('is not taken where it does not end; it hears of that, and is called again', async () => {
     const signals: AbortSignal[] = [];
     const handler = new ResultHandler(
