@@ -212,7 +212,7 @@ describe('what a genuine one proves', () => {
       ...{ refundedAmount: undefined, paidAt: null },
     });
     const bytes = Buffer.from(canonical({ ...FIELDS, trade_status: 'WAIT_BUYER_PAY' }));
-    const evidence = { id: '1', kind: 'notification', bytes, charset: 'utf-8' } as const;
+    const evidence = { id: '1', kind: 'notification', bytes, charset: 'utf-8', askedBy: null } as const;
     expect(readEvidence(evidence)).toEqual({ kind: 'nothing' });
   });
 
