@@ -6,6 +6,8 @@ import type { AlipayErrorKind } from '../../activities/alipay/errors';
 import { AlipayError } from '../../activities/alipay/errors';
 import type { QueryAnswer } from '../../activities/alipay/gateway';
 import type { AlipayGateways } from '../../activities/alipay/gateways';
+import { openGateway } from '../../activities/alipay/open';
+import { createFetchActivities } from '../../activities/bills/fetching';
 import { createRepairActivities } from '../../activities/bills/repairing';
 import { createClosingActivities } from '../../activities/closing';
 import { closeSafely } from '../../activities/closing/close-safely';
@@ -13,6 +15,7 @@ import { askSlowly, closeUnpaid, recheck } from '../../activities/follow-up/aski
 import type { StuckRuns } from '../../activities/follow-up/stuck-runs';
 import { attend, giveRun, wake, watch } from '../../activities/follow-up/waking';
 import { createQueryActivities, storeAnswer } from '../../activities/payments';
+import { createReviewActivities } from '../../activities/reviews';
 import { pause, resume } from '../../db/pauses';
 import { merchantId } from '../../db/merchants';
 import type { DiscrepancyKind } from '../../workflows/messages';
@@ -475,4 +478,54 @@ describe('where a bill and the tables disagree', () => {
       expect(await repaired(kind, {})).toMatchObject({ ended: report(0), hasBeenTried: true });
     },
   );
+});
+
+describe('the bill of a day', () => {
+  const fetched = (date: string, address: 'none' | 'empty') =>
+    inActivity(() => {
+      const { fetchBill } = createFetchActivities(facing({ billAddress: () => Promise.resolve(address) }));
+      return fetchBill({ merchant: merchantId(shop.gateway.settings), date });
+    });
+  const loads = (date: string) =>
+    shop.sql(`SELECT load FROM reconciliations WHERE bill_date = CAST(:date AS date)`, { date });
+
+  it('on which nothing moved counts as fetched, without a line', async () => {
+    expect(await fetched('2025-06-01', 'empty')).toBe(true);
+    expect(await loads('2025-06-01')).toEqual([{ load: 1 }]);
+  });
+
+  it('that is not there yet does not', async () => {
+    expect(await fetched('2025-06-02', 'none')).toBe(false);
+    expect(await loads('2025-06-02')).toEqual([]);
+  });
+});
+
+describe('a review that a person ends as CLOSED', () => {
+  it('goes on where Alipay does not close the trade', async () => {
+    const { outTradeNo } = await paymentWith(`status = 'REVIEW', review_reason = 'r'`);
+    const waiting = { tradeStatus: 'WAIT_BUYER_PAY', tradeNo: 'T', totalAmount: '12.30' };
+    const close = jest.fn(() => Promise.resolve('ask-again'));
+    const deps = facing({ query: async () => ({ ...(await said('waiting')), ...waiting }), close });
+    const decision = { outTradeNo, to: 'CLOSED', actor: 'anna', reason: 'r' } as const;
+    await expect(createReviewActivities(deps).resolveReview(decision)).rejects.toMatchObject({
+      code: 'REVIEW_REFUSED',
+      message: expect.stringContaining('Alipay has not closed its trade') as unknown,
+    });
+    expect(close).toHaveBeenCalledTimes(1);
+    expect(await story.status(outTradeNo)).toBe('REVIEW');
+  });
+});
+
+describe('ALIPAY_MAX_RPS', () => {
+  it('holds for all processes of an application together', async () => {
+    // One call in a hundred seconds: a busy machine must not let the second one pass.
+    const settings = { ...shop.gateway.settings, maxRps: 0.01 };
+    const [one, another] = [openGateway(shop.db, settings), openGateway(shop.db, settings)];
+    expect(await one.query('T')).toMatchObject({ answer: 'not-exist' });
+    await expect(another.query('T', { maxWaitMs: 0 })).rejects.toMatchObject({ kind: 'no-quota' });
+    // And for no call of a gateway without it.
+    expect(await openGateway(shop.db, shop.gateway.settings).query('T')).toMatchObject({
+      answer: 'not-exist',
+    });
+  });
 });
