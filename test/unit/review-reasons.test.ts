@@ -6,23 +6,30 @@ import { paymentInWords } from '../../workflows/in-words';
 
 const PAGE = readFileSync(join(__dirname, '..', '..', 'docs', 'operations.md'), 'utf8');
 
+const inReview = (reviewReason: string | null): string =>
+  paymentInWords({
+    outTradeNo: 'A1001x1',
+    status: 'REVIEW',
+    checks: 0,
+    nextCheckAt: null,
+    lastAnswer: null,
+    checksAllowed: 0,
+    reviewReason,
+    undelivered: false,
+    postponed: false,
+    expiresAt: null,
+    closesOrder: false,
+  });
+
 it.each(Object.values(REVIEW_REASONS))(
   '%s is told to a person in words, and stands in the manual',
   (reason) => {
-    const words = paymentInWords({
-      outTradeNo: 'A1001x1',
-      status: 'REVIEW',
-      checks: 0,
-      nextCheckAt: null,
-      lastAnswer: null,
-      checksAllowed: 0,
-      reviewReason: `${reason} ACQ.WHY`,
-      undelivered: false,
-      postponed: false,
-      expiresAt: null,
-      closesOrder: false,
-    });
-    expect(words).toMatch(/\*\*A person must decide:\*\* \w.+\. \(`/);
+    expect(inReview(`${reason} ACQ.WHY`)).toMatch(/\*\*A person must decide:\*\* \w.+\. \(`/);
     expect(PAGE).toContain(`\n| \`${reason}\` `);
   },
 );
+
+it('a row that names no reason, or an unknown one, is a decision all the same', () => {
+  expect(inReview(null)).toContain('**A person must decide:**  (`no reason given`)');
+  expect(inReview('BY_HAND')).toContain('**A person must decide:**  (`BY_HAND`)');
+});

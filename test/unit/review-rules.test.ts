@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { FreshAnswer, Proposal, Verdict } from '../../db/review-rules';
-import { isDecided, judge } from '../../db/review-rules';
+import type { FreshAnswer, FreshRefund, Proposal, Verdict } from '../../db/review-rules';
+import { isDecided, judge, judgeRefund, leftToReturn, takenBy } from '../../db/review-rules';
 import type { PaymentFacts } from '../../db/rules';
 import { REVIEW_REASONS, isInReview } from '../../db/rules';
 import type { OrderStatus, ReviewOutcome, StoredPaymentStatus } from '../../workflows/messages';
@@ -257,4 +257,83 @@ it('a trade that the buyer could still pay is closed at Alipay first', () => {
   };
   const order = { order: 'UNPAID' as OrderStatus, paidItsOrder: false };
   expect(verdictOf({ payment: facts('REVIEW'), order, fresh }, 'CLOSED')).toEqual({ kind: 'close-first' });
+});
+
+describe('what Alipay took', () => {
+  const paid: FreshAnswer = {
+    answer: 'paid',
+    tradeStatus: 'TRADE_SUCCESS',
+    wasPaid: true,
+    totalAmount: '12.31',
+    isRefunded: false,
+  };
+
+  it("is Alipay's newest word, of a trade that was paid; else what the row has", () => {
+    const known = facts('REVIEW', { paidAmount: '12.29' });
+    expect(takenBy(known, paid)).toBe('12.31');
+    expect(takenBy(known, { ...paid, answer: 'closed' })).toBe('12.31');
+    for (const fresh of [
+      { ...paid, totalAmount: null },
+      { ...paid, totalAmount: '0.00' },
+      { ...paid, answer: 'closed' as const, wasPaid: false },
+    ])
+      expect(takenBy(known, fresh)).toBe('12.29');
+  });
+
+  it('is left to return but for what has gone back', () => {
+    expect(leftToReturn(facts('REVIEW', { refundedAmount: '2.30' }), { ...paid, totalAmount: null })).toBe(
+      '10.00',
+    );
+    expect(leftToReturn(facts('REVIEW', { refundedAmount: '12.31' }), paid)).toBeUndefined();
+  });
+
+  it.each(['PAID', 'REFUNDING'] as const)('is needed for %s: without an amount it is refused', (to) => {
+    for (const totalAmount of [null, 'much']) {
+      const fresh = { ...paid, totalAmount };
+      const one = {
+        payment: facts('REVIEW'),
+        order: { order: 'UNPAID', paidItsOrder: false } as const,
+        fresh,
+      };
+      expect(verdictOf(one, to)).toEqual({ kind: 'refused', because: 'Alipay names no amount' });
+    }
+  });
+});
+
+describe('a refund in review', () => {
+  const inReview = { status: 'REVIEW', amount: '2.30', justAsked: false } as const;
+  const silent: FreshRefund = { isProven: false, allWentBack: false, left: 1_230 };
+  const refusal = (because: string): Verdict => ({ kind: 'refused', because });
+
+  it('is DONE where Alipay proves it, or all went back and it is not more than the rest', () => {
+    expect(judgeRefund(inReview, 'DONE', { ...silent, isProven: true })).toEqual({ kind: 'accepted' });
+    expect(judgeRefund(inReview, 'DONE', { ...silent, allWentBack: true })).toEqual({ kind: 'accepted' });
+    for (const [refund, fresh] of [
+      [inReview, silent],
+      [inReview, { ...silent, allWentBack: true, left: 229 }],
+      [
+        { ...inReview, amount: null },
+        { ...silent, allWentBack: true },
+      ],
+    ] as const)
+      expect(judgeRefund(refund, 'DONE', fresh)).toEqual(refusal('Alipay does not say that it was made'));
+  });
+
+  it('is REFUSED only where Alipay does not prove it, a minute after it was asked for', () => {
+    expect(judgeRefund(inReview, 'REFUSED', silent)).toEqual({ kind: 'accepted' });
+    expect(judgeRefund(inReview, 'REFUSED', { ...silent, isProven: true })).toEqual(
+      refusal('Alipay says that it was made; resolve to DONE'),
+    );
+    expect(judgeRefund({ ...inReview, justAsked: true }, 'REFUSED', silent)).toMatchObject({
+      kind: 'refused',
+      because: expect.stringContaining('wait a minute') as unknown,
+    });
+  });
+
+  it.each(['REQUESTED', 'DONE', 'REFUSED'] as const)('only: one that is %s is not decided', (status) => {
+    for (const to of ['DONE', 'REFUSED'] as const)
+      expect(judgeRefund({ ...inReview, status }, to, { ...silent, isProven: to === 'DONE' })).toEqual(
+        refusal(`it is ${status}, not in review`),
+      );
+  });
 });

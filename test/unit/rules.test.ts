@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
+import { messageId } from '../../db/order-messages';
+import { OWN_REFUND_NUMBER, ownRefundNumber } from '../../db/refunds';
 import type { ClosedTrade, Decision, PaymentFacts, Standing } from '../../db/rules';
 import { decideClosed, decidePaid, isNews } from '../../db/rules';
 import type { LatePaymentPolicy, OrderStatus, StoredPaymentStatus } from '../../workflows/messages';
@@ -245,4 +247,37 @@ describe('what may be news', () => {
     expect(isNews(factsOf('REVIEW'), paid)).toBe(true);
     expect(isNews(factsOf('REFUNDING'), paid)).toBe(true);
   });
+});
+
+describe('the number of a refund that we decide upon ourselves', () => {
+  it('says who decided, and which of its payment it is', () => {
+    expect(ownRefundNumber('operator', 'P1', 1)).toBe('OPERATOR_P1');
+    expect(ownRefundNumber('late', 'P1', 1)).toBe('LATE_P1');
+    expect(ownRefundNumber('duplicate', 'P1', 2)).toBe('LATE2_P1');
+  });
+
+  it('has at most the 64 characters that Alipay takes, and is another one for each payment', () => {
+    const longest = ['a', 'b'].map((last) => `${'x'.repeat(63)}${last}`);
+    const numbers = longest.flatMap((outTradeNo) => [
+      ownRefundNumber('late', outTradeNo, 1),
+      ownRefundNumber('operator', outTradeNo, 12),
+    ]);
+    expect(new Set(numbers).size).toBe(4);
+    for (const number of numbers) {
+      expect(number.length).toBeLessThanOrEqual(64);
+      expect(number).toMatch(OWN_REFUND_NUMBER);
+    }
+    expect(ownRefundNumber('late', longest[0] ?? '', 1)).toBe(numbers[0]);
+  });
+});
+
+it("a result's id says what is told: of which payment, or of which order where there is none", () => {
+  const told = { orderId: 'A-1', outTradeNo: 'P1', amount: '12.30' } as const;
+  const refund = { id: 'R-17', amount: '2.30' };
+  expect(messageId({ ...told, status: 'CLOSED' })).toBe('CLOSED-A-1');
+  expect(messageId({ ...told, status: 'PAID' })).toBe('PAID-P1');
+  expect(messageId({ ...told, status: 'PARTIALLY_REFUNDED', refund })).toBe('REFUND-P1-R-17');
+  expect(messageId({ ...told, status: 'REFUNDED', refund: { ...refund, id: null } })).toBe('REFUND-P1-12.30');
+  expect(messageId({ ...told, outTradeNo: null, status: 'PAID' })).toBe('PAID-A-1');
+  expect(messageId({ ...told, outTradeNo: null, status: 'REFUNDED', refund })).toBe('REFUND-A-1-R-17');
 });
