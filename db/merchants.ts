@@ -86,7 +86,7 @@ export function assertOurs(
   if (isOf(merchant, merchants)) return;
   throw new PaymentError(
     'MERCHANT_UNKNOWN',
-    `Payment ${outTradeNo} belongs to merchant ${merchant ?? ''}, and this process has only ${merchants.join(', ')}. ` +
+    `Payment ${outTradeNo} belongs to merchant ${String(merchant)}, and this process has only ${merchants.join(', ')}. ` +
       'Nothing was asked. Configure that merchant here, or correct it: durable-alipay merchant set.',
   );
 }

@@ -37,12 +37,12 @@ export async function migrateUp(db: Database, schema = 'public'): Promise<string
 }
 
 /** Reverts every migration; returns their names. All data is lost. */
-export async function migrateDown(db: Database, schema = 'public'): Promise<string[]> {
+export async function migrateDown(db: Database, schema: string): Promise<string[]> {
   const [, names] = (await db.migrate.rollback(config(schema), true)) as [number, string[]];
   return names;
 }
 
-export async function pendingMigrations(db: Database, schema = 'public'): Promise<string[]> {
+export async function pendingMigrations(db: Database, schema: string): Promise<string[]> {
   // In a schema that is not there yet knex would fail on making its own tables.
   if (!(await schemaExists(db, schema))) return MIGRATION_NAMES;
   const [, pending] = (await db.migrate.list(config(schema))) as [unknown[], Array<[string, unknown]>];
@@ -50,7 +50,7 @@ export async function pendingMigrations(db: Database, schema = 'public'): Promis
 }
 
 /** Names of the migrations that the database has and this code does not know: a newer version has migrated it. */
-export async function unknownMigrations(db: Database, schema = 'public'): Promise<string[]> {
+export async function unknownMigrations(db: Database, schema: string): Promise<string[]> {
   const [done] = (await db.migrate.list(config(schema))) as [Array<{ name: string }>, unknown];
   return done.map(({ name }) => name).filter((name) => !MIGRATION_NAMES.includes(name));
 }

@@ -90,8 +90,9 @@ function endPause(
       { what, merchant },
     );
     if (!ended) {
-      const it = what === 'refunds' ? `Refunds${merchant === null ? '' : ` of ${merchant}`}` : merchant;
-      throw new PaymentError('NOT_FOUND', `${it ?? ''}: not paused. See: durable-alipay pause list`);
+      const it =
+        what === 'refunds' ? `Refunds${merchant === null ? '' : ` of ${merchant}`}` : String(merchant);
+      throw new PaymentError('NOT_FOUND', `${it}: not paused. See: durable-alipay pause list`);
     }
     await appendEvent(trx, { outTradeNo: null, actor, event: 'resumed', detail: { what, merchant, reason } });
     return [ended, ...others];

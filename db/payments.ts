@@ -99,7 +99,7 @@ export interface PaymentChange {
   recheckInMs?: number | null;
 }
 
-export type MoveEvent = Omit<NewPaymentEvent, 'outTradeNo'>;
+export type MoveEvent = Required<Omit<NewPaymentEvent, 'outTradeNo'>>;
 
 /**
  * The one way by which a payment's status changes: a compare-and-set, and in the same statement the event that records
@@ -111,7 +111,7 @@ export function movePayment(
   trx: Database,
   outTradeNo: string,
   { from, to }: { from: readonly StoredPaymentStatus[]; to: StoredPaymentStatus },
-  { actor, event, detail = {} }: MoveEvent,
+  { actor, event, detail }: MoveEvent,
   change: PaymentChange = {},
 ): Promise<boolean> {
   return hasRow(

@@ -19,7 +19,7 @@ export function unknownPayment(outTradeNo: string): PaymentError {
 export function otherMerchant(what: string, theirs: string | null, ours: string): PaymentError {
   return new PaymentError(
     'MERCHANT_DIFFERS',
-    `${what} belongs to merchant ${theirs ?? ''}, not to ${ours}. ` +
+    `${what} belongs to merchant ${String(theirs)}, not to ${ours}. ` +
       'Name its merchant, use a new id, or set ALIPAY_APP_ID and ALIPAY_SELLER_ID of that merchant.',
   );
 }

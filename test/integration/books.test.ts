@@ -28,7 +28,7 @@ import {
   registerMerchant,
   requireMerchantId,
 } from '../../db/merchants';
-import { findOrder } from '../../db/orders';
+import { findOrder, findOrderToClose } from '../../db/orders';
 import { listPauses, pause, resume } from '../../db/pauses';
 import { findPayment, listPayments, listReviews } from '../../db/payments';
 import { recoverByHand } from '../../db/recovery';
@@ -185,7 +185,8 @@ describe('what is not here', () => {
     expect(await sql(`SELECT 1 FROM payment_events WHERE out_trade_no = 'nowhere'`)).toEqual([]);
   });
 
-  it('is no leftover, and nothing to watch or to wait for', async () => {
+  it('is nothing to close, to watch or to wait for', async () => {
+    expect(await findOrderToClose(db, 'nowhere')).toBeUndefined();
     expect(await closeLeftover(db, { outTradeNo: 'nowhere', recheckInMs: null }, 'sweep')).toBe(false);
     expect(await claimUnwatched(db, 'nowhere')).toBe(0);
     expect(await isUnknownForADay(db, NOWHERE)).toBe(false);

@@ -33,8 +33,8 @@ describe('a worker of before, beside a schema that the next release has expanded
     // Also after a restart, as by a node that goes: it knows less than the schema, and lacks nothing.
     await shop.stopWorkers();
     await checkDatabase(shop.db, 'public', shop.deps.log);
-    expect(await pendingMigrations(shop.db)).toEqual([]);
-    expect(await unknownMigrations(shop.db)).toEqual(['29990101_add_vouchers']);
+    expect(await pendingMigrations(shop.db, 'public')).toEqual([]);
+    expect(await unknownMigrations(shop.db, 'public')).toEqual(['29990101_add_vouchers']);
     await shop.startWorkers();
     await payments.comeToRest();
     for (const orderId of payments.orderIds) {
