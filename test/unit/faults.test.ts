@@ -1,7 +1,9 @@
+import { EventEmitter } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import { DatabaseError } from 'pg';
 import { toFailure } from '../../activities/failures';
 import { explain } from '../../client/dependencies';
+import { nameCauseOfTimeouts } from '../../db/connection';
 import { databaseError, databaseFault } from '../../db/faults';
 
 /** As Postgres or a pooler sends it. */
@@ -60,6 +62,7 @@ describe('what is wrong with the database', () => {
     ['connections', told('08P01', 'no more connections allowed (max_client_conn)')],
     ['connections', told('08P01', 'query_wait_timeout')],
     ['pool', waitedInVain()],
+    ['pool', Object.assign(new Error('Knex: Timeout'), { name: 'KnexTimeoutError' })],
     ['credentials', waitedInVain(told('28P01'))],
     ['silent', waitedInVain(new Error('timeout expired'))],
     ['unmigrated', told('42P01', `${SQL} - relation "b" does not exist`)],
@@ -112,5 +115,32 @@ describe('what is wrong with the database', () => {
       'Postgres refuses a statement (22P02). This is a bug, or somebody changed a row or the schema by hand.';
     expect(explain(error)).toMatchObject({ code: 'INTERNAL', message });
     expect(toFailure(error)).toMatchObject({ type: 'INTERNAL', message });
+  });
+});
+
+describe('whoever waits for a connection in vain', () => {
+  const refused = system('ECONNREFUSED');
+  const waited = (pool: EventEmitter, error: Error): Error => {
+    pool.emit('acquireFail', 1, error);
+    return error;
+  };
+
+  it('is told why none could be made, until one is', () => {
+    const pool = new EventEmitter();
+    nameCauseOfTimeouts(pool);
+    expect(waited(pool, new Error('timed out')).cause).toBeUndefined();
+    pool.emit('createFail', 1, refused);
+    expect(waited(pool, new Error('timed out')).cause).toBe(refused);
+    pool.emit('createSuccess');
+    expect(waited(pool, new Error('timed out')).cause).toBeUndefined();
+  });
+
+  it('is told nothing where that is the error itself, or has a cause of its own', () => {
+    const pool = new EventEmitter();
+    nameCauseOfTimeouts(pool);
+    pool.emit('createFail', 1, refused);
+    expect(waited(pool, refused).cause).toBeUndefined();
+    const own = new Error('timed out', { cause: SQL });
+    expect(waited(pool, own).cause).toBe(SQL);
   });
 });
