@@ -1,10 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { ApplicationFailure } from '@temporalio/common';
+import { Context } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { followUp } from '../../workflows';
 import { FOLLOW_UP_KINDS, TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
 import type { FollowUpReport, KindReport } from '../../workflows/messages';
+import { waitFor } from '../support';
 import type { Stage } from './stage';
 import { openStage } from './stage';
+import { Held } from './world';
 
 const NOTHING: KindReport = { done: 0, failed: 0, left: false };
 
@@ -59,6 +62,24 @@ describe('a follow-up', () => {
         : Promise.resolve({ ...NOTHING, done: 5 });
     };
     expect(await followUpOnce()).toMatchObject({ slowChecks: { done: 5 } });
+  });
+
+  it('that is cancelled ends, and takes no kind for broken', async () => {
+    let begun = 0;
+    const cancelled = new Held();
+    stage.world.onKind = async () => {
+      begun += 1;
+      await cancelled.reply();
+      // By its beat an activity hears of it.
+      Context.current().heartbeat();
+      return Context.current().cancelled;
+    };
+    const end = followUpOnce().catch((error: unknown) => error);
+    await waitFor(() => begun === FOLLOW_UP_KINDS.length, { what: 'every kind to be under way' });
+    await stage.environment.client.workflow.getHandle(`follow-up-${runs}`).cancel();
+    cancelled.release('unknown');
+
+    expect(await end).toMatchObject({ cause: expect.any(CancelledFailure) as unknown });
   });
 
   it('gives each kind a minute, its retries included', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { ApplicationFailure, WorkflowFailedError } from '@temporalio/client';
+import { Context } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure, WorkflowFailedError } from '@temporalio/client';
 import type { sweepExpiredOrders } from '../../workflows';
 import type { SweepInput, SweepReport } from '../../workflows/messages';
 import { TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
@@ -7,7 +8,7 @@ import { waitFor } from '../support';
 import type { Stage } from './stage';
 import { openStage } from './stage';
 import type { Chunk } from './world';
-import { alipayFailure } from './world';
+import { Held, alipayFailure } from './world';
 
 let stage: Stage;
 let sweeps = 0;
@@ -180,6 +181,19 @@ describe('a sweep', () => {
     expect(new Set(handedOut()).size).toBe(20);
   });
 
+  it('takes a probe that breaks for a dead gateway', async () => {
+    expire(40);
+    stage.world.isUp = new Error('broken');
+    stage.world.onChunk = () => Promise.reject(alipayFailure('down'));
+
+    expect(await sweep({ parallel: 1, pageSize: 20 })).toMatchObject({
+      gatewayDown: true,
+      closed: 0,
+      failed: 0,
+    });
+    expect(stage.world.probes).toBe(3);
+  });
+
   it('goes on where the probe finds the gateway up: what is left of that chunk has failed', async () => {
     const ids = expire(30);
     const done = { done: 4, closed: ids.slice(0, 3), rescued: [], held: ids.slice(3, 4), failed: [] };
@@ -267,6 +281,25 @@ describe('a sweep', () => {
     expect([...new Set(handedOut())].sort()).toEqual(ids);
     const { runId } = await stage.environment.client.workflow.getHandle(handle.workflowId).describe();
     expect(runId).not.toBe(handle.firstExecutionRunId);
+  });
+
+  it('that is cancelled hands out no more, and reports no order as failed', async () => {
+    expire(20);
+    const cancelled = new Held();
+    stage.world.onChunk = async () => {
+      await cancelled.reply();
+      // By its beat an activity hears of it.
+      Context.current().heartbeat();
+      return Context.current().cancelled;
+    };
+    const handle = await start({ parallel: 1, pageSize: 20 });
+    const end = handle.result().catch((error: unknown) => error);
+    await cancelled.begun;
+    await handle.cancel();
+    cancelled.release('unknown');
+
+    expect(await end).toMatchObject({ cause: expect.any(CancelledFailure) as unknown });
+    expect(stage.world.chunks).toHaveLength(1);
   });
 });
 

@@ -7,6 +7,7 @@ import { PaymentError } from '../../workflows/errors';
 import type {
   AlipayQueueActivities,
   Answer,
+  AuditBooksInput,
   BillOfMerchant,
   BillReport,
   BillState,
@@ -103,13 +104,18 @@ export class FakeBill {
   /** So many comparisons do not show yet what was repaired. */
   late = 0;
   readonly fetched: string[] = [];
+  /** What happens while it is fetched. */
+  onFetch: (bill: BillOfMerchant) => Promise<void> = () => Promise.resolve();
+  /** By what every call fails once `repairs` are made. */
+  repairFailure: Error | undefined;
   #shown = 0;
   #repaired = false;
 
-  fetch({ date }: BillOfMerchant): boolean {
-    this.fetched.push(date);
+  async fetch(bill: BillOfMerchant): Promise<boolean> {
+    this.fetched.push(bill.date);
     const failure = this.failures.shift();
     if (failure) throw failure;
+    await this.onFetch(bill);
     return this.isThere;
   }
 
@@ -128,10 +134,11 @@ export class FakeBill {
   }
 
   repair(): KindReport {
+    if (this.repairs.length === 0 && this.repairFailure) throw this.repairFailure;
     const done = this.repairs.shift() ?? 0;
     this.open -= done;
     this.#repaired = true;
-    return { done, failed: 0, left: this.repairs.length > 0 };
+    return { done, failed: 0, left: this.repairs.length > 0 || this.repairFailure !== undefined };
   }
 }
 
@@ -163,13 +170,14 @@ export class FakeWorld {
   expired: ExpiredOrder[] = [];
   /** What closing a chunk does beside closing; may throw. */
   onChunk: (chunk: Chunk) => Promise<Partial<ChunkReport>> = () => Promise.resolve({});
-  /** Whether Alipay is found up by the sweep's probe. */
-  isUp = true;
+  /** Whether Alipay is found up by the sweep's probe, or by what the probe fails. */
+  isUp: boolean | Error = true;
   probes = 0;
   /** What one kind of due work brings; may throw. */
   onKind: (kind: string) => Promise<KindReport> = () => Promise.resolve({ done: 0, failed: 0, left: false });
   dueBills: { merchant: string; sellerId: string; date: string }[] = [];
-  readonly bill = new FakeBill();
+  bill = new FakeBill();
+  readonly audited: AuditBooksInput[] = [];
   readonly orders = new Map<string, OrderStatus | 'HELD'>();
   readonly #payments = new Map<string, FakePayment>();
   readonly #refunds = new Map<string, FakeRefund>();
@@ -231,7 +239,10 @@ export class FakeWorld {
       wakeUnrecorded: () => this.onKind('unrecorded'),
       watchUnwatched: () => this.onKind('unwatched'),
       attendUnattended: () => this.onKind('unattended'),
-      auditTables: () => Promise.resolve({ orders: 0, violations: 0, byCheck: {}, yuan: '0.00', seconds: 0 }),
+      auditTables: (input) => {
+        this.audited.push(input);
+        return Promise.resolve({ orders: 0, violations: 0, byCheck: {}, yuan: '0.00', seconds: 0 });
+      },
       findDueBills: () => Promise.resolve(this.dueBills),
       compareBill: (bill) => this.#attempt(() => this.bill.compare(bill)),
       noteNoBill: ({ date, status, because }) =>
@@ -301,7 +312,8 @@ export class FakeWorld {
 
   #probe(): Promise<boolean> {
     this.probes += 1;
-    return Promise.resolve(this.isUp);
+    const { isUp } = this;
+    return isUp instanceof Error ? Promise.reject(isUp) : Promise.resolve(isUp);
   }
 
   async #refund(outRequestNo: string): Promise<RefundState> {
