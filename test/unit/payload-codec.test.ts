@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import type { Payload } from '@temporalio/common';
-import { defaultPayloadConverter } from '@temporalio/common';
+import { ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
 import fc from 'fast-check';
+import { failureConverter } from '../../workflows/failure-converter';
 import { EncryptionCodec, keyIdOf } from '../../worker/payload-codec';
 import { parsePayloadKeys } from '../../worker/payload-keys';
 
@@ -120,4 +121,31 @@ describe('the codec of payloads', () => {
     expect(await none.encode([plain])).toEqual([plain]);
     await expect(none.decode([await sealed()])).rejects.toThrow(/PAYLOAD_KEYS is not set\. Add that key/);
   });
+});
+
+describe('a failure where payloads are encrypted', () => {
+  const written = (error: unknown) => failureConverter.errorToFailure(error, defaultPayloadConverter);
+
+  it('keeps its message and its stack for the codec; its type is told in clear', () => {
+    const failure = written(ApplicationFailure.create({ type: 'ORDER_PAID', message: 'order A-1 is paid' }));
+    expect(failure.applicationFailureInfo?.type).toBe('ORDER_PAID');
+    expect(JSON.stringify({ ...failure, encodedAttributes: null })).not.toContain('A-1');
+    expect(failure.encodedAttributes).toBeTruthy();
+  });
+
+  it.each(['PAYLOAD_KEY_UNKNOWN', 'PAYLOAD_UNREADABLE'])(
+    'is readable without a key where it is %s, by its type or its name',
+    (code) => {
+      const message = 'the key 3f21 is not here';
+      for (const error of [
+        Object.assign(new Error(message), { type: code }),
+        Object.assign(new Error(message), { name: code }),
+      ])
+        expect(written(error)).toMatchObject({
+          message,
+          stackTrace: '',
+          applicationFailureInfo: { type: code },
+        });
+    },
+  );
 });
