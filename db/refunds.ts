@@ -318,7 +318,7 @@ const PAUSE = `interval '3 seconds'`;
  * nobody gets one: they would wait for slots under the quota that payments need.
  */
 export async function takeTurn(db: Database, outTradeNo: string): Promise<Turn> {
-  const turn = await row<{ isPaused: boolean; until: string | null; waitMs: number }>(
+  const turn = await oneRow<{ isPaused: boolean; until: string | null; waitMs: number }>(
     db,
     `WITH paused AS (
        SELECT ${refundsPaused('p.merchant')} AS holds FROM :schema:.payments p WHERE p.out_trade_no = :outTradeNo
@@ -332,9 +332,9 @@ export async function takeTurn(db: Database, outTradeNo: string): Promise<Turn> 
      FROM :schema:.payments WHERE out_trade_no = :outTradeNo`,
     { outTradeNo },
   );
-  if (turn?.isPaused) return 'paused';
-  if (turn?.until) return { until: turn.until };
-  return { waitMs: Math.max(0, turn?.waitMs ?? 0) };
+  if (turn.isPaused) return 'paused';
+  if (turn.until !== null) return { until: turn.until };
+  return { waitMs: Math.max(0, turn.waitMs) };
 }
 
 /** Ends a turn, unless it had ended by itself and is somebody else's now. */

@@ -96,7 +96,7 @@ const REASONS: Readonly<Record<string, string>> = {
 function whatToDecide({ reviewReason }: PaymentFacts): string[] {
   const reason = reviewReason ?? 'no reason given';
   return [
-    `**A person must decide:** ${REASONS[reason.split(' ')[0] ?? ''] ?? ''} (\`${reason}\`)`,
+    `**A person must decide:** ${REASONS[reason.replace(/ .*/s, '')] ?? ''} (\`${reason}\`)`,
     'To decide: More Actions, Send an Update, `resolveReview`, with the data',
     '`{"to": "PAID", "actor": "your name", "reason": "why"}`',
     `- \`PAID\`: keep the money

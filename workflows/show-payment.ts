@@ -13,9 +13,9 @@ export function showPayment(facts: PaymentFacts): void {
 
 /** Sets the search attributes, where they differ and the namespace has them. */
 export function showInLists(outTradeNo: string, status: string): void {
-  const { typedSearchAttributes: shown, memo = {} } = workflowInfo();
+  const { typedSearchAttributes: shown, memo } = workflowInfo();
   const differs = shown.get(OUT_TRADE_NO) !== outTradeNo || shown.get(PAYMENT_STATUS) !== status;
-  if (!differs || memo[UNSEARCHABLE]) return;
+  if (!differs || memo?.[UNSEARCHABLE]) return;
   upsertSearchAttributes([
     { key: OUT_TRADE_NO, value: outTradeNo },
     { key: PAYMENT_STATUS, value: status },

@@ -129,10 +129,11 @@ class Sweep {
 
   #handOut(chunk: ExpiredOrder[]): string[] {
     this.#chunks.shift();
-    const [first, last] = [chunk[0], chunk.at(-1)];
-    if (last) this.#after = { expiresAt: last.expiresAt, orderId: last.id };
+    for (const { id: orderId, expiresAt } of chunk) {
+      this.#after = { expiresAt, orderId };
+      this.#report.oldest ??= expiresAt;
+    }
     this.#report.scanned += chunk.length;
-    this.#report.oldest ??= first?.expiresAt ?? null;
     return chunk.map(({ id }) => id);
   }
 
