@@ -4,7 +4,7 @@ import { loadAppCertificate, serialOf, spki } from './certificates';
 import type { CertificateFiles, Certificates } from './certificates';
 import { loadAppKeys, type AppKeys, type SandboxKeys } from './keys';
 import type { Merchant } from './notification';
-import type { Order, Payee } from './trades';
+import type { Order, Payee } from './trade';
 import type { Params } from './wire';
 
 /** One more account beside the first: another application, or another seller whom an ISV's application acts for. */

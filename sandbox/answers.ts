@@ -3,7 +3,7 @@ import { invalid, missing } from './early';
 import type { FaultMode } from './faults';
 import { businessError, tradeNode } from './methods';
 import { readYuan, yuan } from './money';
-import type { Trade } from './trades';
+import type { Trade } from './trade';
 import {
   encodeText,
   isKnownCharset,

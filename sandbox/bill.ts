@@ -1,7 +1,7 @@
 import { beijingTime } from './beijing';
 import { encodeGbk } from './gbk';
 import { yuan } from './money';
-import type { Trade } from './trades';
+import type { Trade } from './trade';
 import { zipOf } from './zip';
 
 /** What may be wrong with the bills, and how large they are. */

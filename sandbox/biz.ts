@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readBeijingTime } from './beijing';
 import { readYuan } from './money';
 import { Refusal } from './refusal';
-import { expiryOfTimeout, type Order, type Product, type TradeIds } from './trades';
+import { expiryOfTimeout, type Order, type Product, type TradeIds } from './trade';
 import { isSignType, type Params } from './wire';
 
 /** A parsed `biz_content`. */

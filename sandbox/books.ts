@@ -1,5 +1,6 @@
 import { Refusal } from './refusal';
-import type { Order, Trade, TradeEvent, TradeListener, Trades } from './trades';
+import type { Order, Trade, TradeEvent } from './trade';
+import type { TradeListener, Trades } from './trades';
 
 /** Which order: by its number, and by its seller where several have one of that number. */
 export interface OrderRef {

@@ -1,5 +1,5 @@
 import type { Language } from './language';
-import type { TradeStatus } from './trades';
+import type { TradeStatus } from './trade';
 
 /** The cashier's texts in one language. */
 export interface CashierWords {

@@ -7,7 +7,7 @@ import type { Language } from './language';
 import { yuan } from './money';
 import type { Merchant } from './notification';
 import type { Refusal } from './refusal';
-import { payableUntil, type Order, type Trade } from './trades';
+import { payableUntil, type Order, type Trade } from './trade';
 import { escapeHtml, signContent, signText } from './wire';
 
 /** Longer values than this are not set into a line of the page. */

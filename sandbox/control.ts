@@ -19,8 +19,9 @@ import { Refusal } from './refusal';
 import { plant, type Seed } from './seed';
 import type { Store } from './store';
 import { viewOf, type TradeView } from './trade-view';
-import { refundedFen, type Trade, type TradeEvent, type Trades } from './trades';
-import type { TradeStatus } from './trades';
+import { refundedFen, type Trade, type TradeEvent } from './trade';
+import { type Trades } from './trades';
+import type { TradeStatus } from './trade';
 
 /** One line of the sandbox's books: integer fen. */
 export interface LedgerLine {

@@ -11,7 +11,8 @@ import type { CallEntry, Journal } from './journal';
 import type { Language } from './language';
 import { decide, isServerMethod, orderFor, type Decision, type MethodContext } from './methods';
 import { Refusal } from './refusal';
-import { payableUntil, type Order, type Trade, type Trades } from './trades';
+import { payableUntil, type Order, type Trade } from './trade';
+import { type Trades } from './trades';
 import {
   nodeName,
   readRequest,

@@ -4,7 +4,7 @@ import { FORGERIES, forgedForm, type ForgeKind } from './forge';
 import { formOf, inventedFields, noticeFields, signNotice } from './notification';
 import type { DeliveryOutcome, Notice, Notifier } from './notifier';
 import { Refusal } from './refusal';
-import type { Order } from './trades';
+import type { Order } from './trade';
 
 /** What came of a notification that was sent by hand. */
 export interface HandDelivery {

@@ -38,7 +38,7 @@ export { KEY_FILES } from './keys';
 export { RETRY_PAUSES_MS, type NotifierFaults } from './notifier';
 export { Refusal } from './refusal';
 export type { TradeView } from './trade-view';
-export type { Product, TradeStatus } from './trades';
+export type { Product, TradeStatus } from './trade';
 
 /** The application id of a sandbox that was given none. */
 export const DEFAULT_APP_ID = '2021000000000000';

@@ -4,8 +4,9 @@ import type { Certificates } from './certificates';
 import { readIds, readOrder, readRefund, requireAuthCode, requireBuyer, text, type Biz } from './biz';
 import { yuan } from './money';
 import { Refusal, subMessage } from './refusal';
-import { refundedFen, type Order, type Payee, type Product, type Refund } from './trades';
-import type { Trade, TradeEvent, Trades } from './trades';
+import { refundedFen, type Order, type Payee, type Product, type Refund } from './trade';
+import type { Trade, TradeEvent } from './trade';
+import type { Trades } from './trades';
 import type { Params, ResponseNode } from './wire';
 
 /** The one buyer who pays in this sandbox. */

@@ -2,7 +2,7 @@ import { randomUUID, type KeyObject } from 'node:crypto';
 import { beijingTime } from './beijing';
 import { BUYER } from './methods';
 import { yuan } from './money';
-import { refundedFen, type Order, type Payee, type Refund, type Trade } from './trades';
+import { refundedFen, type Order, type Payee, type Refund, type Trade } from './trade';
 import { encodeText, isSignType, isUtf8, signContent, signText, type Params, type SignType } from './wire';
 
 /** Who signs, and for whom. */

@@ -6,7 +6,7 @@ import type { Clock } from './clock';
 import type { Journal } from './journal';
 import { formOf, noticeFields, signNotice } from './notification';
 import { Refusal } from './refusal';
-import type { Trade, TradeEvent } from './trades';
+import type { Trade, TradeEvent } from './trade';
 import type { Params } from './wire';
 
 /** The pauses between the eight deliveries of one notification at scale 1, ms: 4m, 10m, 10m, 1h, 2h, 6h, 15h. */

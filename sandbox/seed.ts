@@ -6,7 +6,8 @@ import type { Books } from './books';
 import { orderFor } from './methods';
 import { readYuan } from './money';
 import { Refusal } from './refusal';
-import type { Payee, Trades } from './trades';
+import type { Payee } from './trade';
+import type { Trades } from './trades';
 
 /** One order of a seed, in the state that it is to have. */
 export const seedOrder = z.strictObject({

@@ -15,7 +15,7 @@ import { dirname } from 'node:path';
 import type { BookEvent } from './books';
 import type { ClockEvent } from './clock';
 import type { NoticeEvent } from './notifier';
-import type { Payee } from './trades';
+import type { Payee } from './trade';
 
 /** One line of the state file. */
 export type StoredEvent = BookEvent | NoticeEvent | ClockEvent;

@@ -1,5 +1,5 @@
 import { yuan } from './money';
-import { refundedFen, type Product, type Trade, type TradeStatus } from './trades';
+import { refundedFen, type Product, type Trade, type TradeStatus } from './trade';
 
 /** A trade as the control API shows it: times ISO 8601, money in yuan. */
 export interface TradeView {

@@ -1,105 +1,11 @@
 import { randomInt } from 'node:crypto';
-import { beijingTime, endOfBeijingDay } from './beijing';
+import { beijingTime } from './beijing';
 import { Refusal } from './refusal';
-import type { SignType } from './wire';
-
-/**
- * How the buyer gets to the cashier: a computer's browser, a phone's browser, a QR code, an app, a mini program, or
- * not at all: the shop scans his bar code.
- */
-export type Product = 'page' | 'wap' | 'precreate' | 'app' | 'jsapi' | 'barcode';
-
-/** A trade's status at Alipay. */
-export type TradeStatus = 'WAIT_BUYER_PAY' | 'TRADE_SUCCESS' | 'TRADE_FINISHED' | 'TRADE_CLOSED';
-
-/** Who is paid, and through which application: what an order remembers of its account. */
-export interface Payee {
-  /** The application that calls, and that notifications name. */
-  appId: string;
-  /** The seller's own application; `appId` where that is it. */
-  authAppId: string;
-  sellerId: string;
-}
-
-/** A signed pay request whose cashier was opened. Not yet a trade: Alipay's query knows nothing of it. */
-export interface Order {
-  outTradeNo: string;
-  product: Product;
-  totalFen: number;
-  subject: string;
-  body?: string;
-  passbackParams?: string;
-  /** Absolute end of payment, epoch ms; wins over `timeoutExpress`. */
-  timeExpire?: number;
-  /** `30m`, `2h`, `15d` or `1c`, counted from the scan. */
-  timeoutExpress?: string;
-  /** End of an unscanned QR code, epoch ms. */
-  linkExpires?: number;
-  notifyUrl?: string;
-  returnUrl?: string;
-  /** In which its notifications come, as its request did. Default UTF-8. */
-  charset?: string;
-  /** By which its notifications are signed. Default RSA2. */
-  signType?: SignType;
-  /** The request's business content in one fixed form: reopening must repeat it. */
-  content: string;
-  /** The unguessable last part of the cashier page's address. */
-  cashierId: string;
-  /** For whom it was made. Default: the first account. */
-  payee?: Payee;
-  /** Set when it is opened, epoch ms. */
-  openedAt?: number;
-}
-
-/** One refund of a trade. */
-export interface Refund {
-  outRequestNo: string;
-  fen: number;
-  at: number;
-}
-
-/** A trade: what exists at Alipay from the buyer's scan on. */
-export interface Trade {
-  order: Order;
-  tradeNo: string;
-  status: TradeStatus;
-  createdAt: number;
-  expiresAt: number;
-  paidAt?: number;
-  /** Paid, and its notification was lost on purpose. */
-  undelivered?: boolean;
-  closedAt?: number;
-  finishedAt?: number;
-  refunds: Refund[];
-}
-
-/** Everything that ever changes here. The state file is a list of these, and replaying them is the state. */
-export type TradeEvent =
-  | { type: 'opened'; at: number; order: Order }
-  | { type: 'scanned'; at: number; outTradeNo: string; tradeNo: string; expiresAt: number }
-  | { type: 'paid'; at: number; outTradeNo: string; notify: boolean }
-  | { type: 'closed'; at: number; outTradeNo: string; by: 'merchant' | 'timeout' }
-  | { type: 'refunded'; at: number; outTradeNo: string; outRequestNo: string; fen: number }
-  | { type: 'finished'; at: number; outTradeNo: string; notify: boolean };
-
-/** Either id finds a trade; where both are given, `tradeNo` wins, as at Alipay. */
-export interface TradeIds {
-  outTradeNo?: string;
-  tradeNo?: string;
-}
+import type { Order, Trade, TradeEvent, TradeIds, TradeStatus } from './trade';
+import { outTradeNoOf, payableUntil, refundedFen, tradeExpiry } from './trade';
 
 /** Called after each change that was committed. */
 export type TradeListener = (event: TradeEvent, trade: Trade | undefined, how?: 'quietly') => void;
-
-const DEFAULT_TIMEOUT: Record<Product, string> = {
-  page: '15d',
-  wap: '15d',
-  precreate: '3h',
-  app: '15d',
-  jsapi: '15d',
-  barcode: '3h',
-};
-const UNIT_MS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
  * One seller's books at Alipay. Synchronous throughout: a decision and its commit happen in one turn of the event loop, so a race of
@@ -370,35 +276,6 @@ export class Trades {
     const tradeNo = `${day}22001${String(randomInt(2 ** 47)).padStart(15, '0')}`;
     return this.#outTradeNoByTradeNo.has(tradeNo) ? this.#newTradeNo(at) : tradeNo;
   }
-}
-
-/** The order that an event is about. */
-export function outTradeNoOf(event: TradeEvent): string {
-  return event.type === 'opened' ? event.order.outTradeNo : event.outTradeNo;
-}
-
-/** The sum of a trade's refunds. @returns fen */
-export function refundedFen(trade: Trade): number {
-  return trade.refunds.reduce((sum, refund) => sum + refund.fen, 0);
-}
-
-/** When an order that nobody scanned stops being payable, epoch ms. */
-export function payableUntil(order: Order): number {
-  return Math.min(order.timeExpire ?? Infinity, order.linkExpires ?? Infinity);
-}
-
-/** Reads `timeout_express`: 1m to 15d, or `1c`, the end of the day. @returns epoch ms, or undefined when malformed */
-export function expiryOfTimeout(express: string, from: number): number | undefined {
-  if (express === '1c') return endOfBeijingDay(from);
-  const [, count, unit] = /^(\d{1,5})([mhd])$/.exec(express) ?? [];
-  if (count === undefined || unit === undefined) return undefined;
-  const length = Number(count) * (UNIT_MS[unit] ?? 0);
-  return length >= 60_000 && length <= 15 * 86_400_000 ? from + length : undefined;
-}
-
-function tradeExpiry(order: Order, at: number): number {
-  if (order.timeExpire !== undefined) return order.timeExpire;
-  return expiryOfTimeout(order.timeoutExpress ?? DEFAULT_TIMEOUT[order.product], at) ?? at;
 }
 
 function refuseUnlessWaiting(trade: Trade): void {

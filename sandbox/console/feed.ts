@@ -4,7 +4,7 @@ import type { JournalEntry } from '../journal';
 import { yuan } from '../money';
 import { viewOf } from '../trade-view';
 import type { OrderRef } from '../books';
-import { outTradeNoOf, type Order } from '../trades';
+import { outTradeNoOf, type Order } from '../trade';
 
 /** How many orders and how many journal entries a console shows. */
 const SHOWN_MAX = 200;

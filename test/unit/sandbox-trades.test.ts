@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { Trades, type Order, type TradeEvent } from '../../sandbox/trades';
+import { type Order, type TradeEvent } from '../../sandbox/trade';
+import { Trades } from '../../sandbox/trades';
 
 const NOON = Date.parse('2026-11-24T04:00:00Z');
 let now = NOON;
