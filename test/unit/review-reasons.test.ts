@@ -29,7 +29,7 @@ it.each(Object.values(REVIEW_REASONS))(
   },
 );
 
-it('a row that names no reason, or an unknown one, is a decision all the same', () => {
+it('a row with no reason, or an unknown one, still needs a decision', () => {
   expect(inReview(null)).toContain('**A person must decide:**  (`no reason given`)');
   expect(inReview('BY_HAND')).toContain('**A person must decide:**  (`BY_HAND`)');
 });
