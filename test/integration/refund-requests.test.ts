@@ -58,6 +58,17 @@ const hasUnrecorded = async (outTradeNo: string): Promise<boolean> => {
 const endTurn = (outTradeNo: string): Promise<unknown> =>
   shop.sql(`UPDATE payments SET refund_turn_until = NULL WHERE out_trade_no = :outTradeNo`, { outTradeNo });
 
+/** A second refund is asked for, its turn has come, and Alipay's query does not show it for an hour. */
+async function secondRefundNotVisible(): Promise<{ outTradeNo: string; refundId: string }> {
+  const { orderId, outTradeNo } = await paidOrder();
+  await ask(orderId, '2.30');
+  await hands.refund(outTradeNo);
+  const { refundId } = await ask(orderId, '3.00');
+  await endTurn(outTradeNo);
+  await shop.alipay.control.refunds({ visibleAfterMs: 3_600_000 });
+  return { outTradeNo, refundId };
+}
+
 describe('a refund that a shop asks for', () => {
   it('gives back a part, then the rest: the order is told of each, and the payment is REFUNDED by the last', async () => {
     const { orderId, outTradeNo } = await paidOrder();
@@ -224,12 +235,7 @@ describe('one try', () => {
   });
 
   it('is proven by its own query where something was given back before: the answer tells a sum', async () => {
-    const { orderId, outTradeNo } = await paidOrder();
-    await ask(orderId, '2.30');
-    await hands.refund(outTradeNo);
-    const { refundId } = await ask(orderId, '3.00');
-    await endTurn(outTradeNo);
-    await shop.alipay.control.refunds({ visibleAfterMs: 3_600_000 });
+    const { outTradeNo, refundId } = await secondRefundNotVisible();
     await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({
       type: 'ALIPAY_UNKNOWN',
       nextRetryDelay: 10_000,
@@ -314,12 +320,7 @@ describe('one try', () => {
       shop.sql(`UPDATE refunds SET unproven = 9 WHERE out_request_no = :refundId`, { refundId });
 
     it('comes before a person', async () => {
-      const { orderId, outTradeNo } = await paidOrder();
-      await ask(orderId, '2.30');
-      await hands.refund(outTradeNo);
-      const { refundId } = await ask(orderId, '3.00');
-      await endTurn(outTradeNo);
-      await shop.alipay.control.refunds({ visibleAfterMs: 3_600_000 });
+      const { outTradeNo, refundId } = await secondRefundNotVisible();
       await nineAnswers(refundId);
       expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'REVIEW' });
       expect(await shop.payments.refundStatus(refundId)).toMatchObject({ because: 'REFUND_NOT_PROVEN' });
