@@ -15,6 +15,7 @@ import { checkout } from './rows/checkout';
 import { cluster } from './rows/cluster';
 import { cost } from './rows/cost';
 import { lateness } from './rows/lateness';
+import { notified } from './rows/notified';
 import { notify } from './rows/notify';
 import { peers } from './rows/peers';
 import { quota } from './rows/quota';
@@ -22,7 +23,6 @@ import { recovery } from './rows/recovery';
 import { sleepers } from './rows/sleepers';
 import { sweep } from './rows/sweep';
 import { throughput } from './rows/throughput';
-import { webhook } from './rows/webhook';
 import { openRig } from './rig';
 import type { Rig } from './rig';
 import { builtTemporalPrograms } from '../support/cluster/programs';
@@ -37,7 +37,7 @@ const ROWS: readonly Row[] = [
   sleepers,
   cache,
   notify,
-  webhook,
+  notified,
   sweep,
   quota,
   recovery,

@@ -11,7 +11,7 @@ import { checkOutAndPay } from '../shop';
 import { verify } from '../verify';
 import type { Rig } from '../rig';
 
-const SENDERS = 32;
+export const SENDERS = 32;
 
 export const notify: Row = {
   name: 'notify',
