@@ -368,7 +368,8 @@ export class PaymentClient {
   }
 
   /**
-   * Makes the next follow-up send the results of an order, or one of them, again, with their old ids.
+   * Makes the next follow-up send the results of an order, or one of them, again, with their old ids. A skipped result is sent
+   * only where its `messageId` is given.
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND
    */

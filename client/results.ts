@@ -11,15 +11,20 @@ export async function resultsOf(db: Database, orderId: string): Promise<OrderMes
   return listOrderMessages(db, orderId);
 }
 
-/** Which results of an order are told again: one, or all. */
+/** Which results of an order are told again: one, or all that nobody has skipped. */
 export type Resending = Omit<MessageDecision, 'messageId'> & { messageId?: string };
 
 /** @throws PaymentError ORDER_UNKNOWN, NOT_FOUND */
 export async function resend(db: Database, resending: Resending): Promise<OrderMessage[]> {
   const resent = await resendOrderMessages(db, resending);
   if (resent.length > 0) return resent;
-  await resultsOf(db, resending.orderId);
-  throw unknownResult(resending);
+  const { orderId, messageId } = resending;
+  const results = await resultsOf(db, orderId);
+  if (messageId !== undefined || results.length === 0) throw unknownResult(resending);
+  throw new PaymentError(
+    'NOT_FOUND',
+    `Every result of order ${orderId} was skipped. Name the one to send: durable-alipay order resend ${orderId} --message <id>`,
+  );
 }
 
 /** @throws PaymentError ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD, ORDER_SERVICE_BUSY */

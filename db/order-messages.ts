@@ -199,7 +199,10 @@ const DECIDED = (event: 'skipped' | 'resent'): string => `
     FROM changed)
   SELECT * FROM changed`;
 
-/** Has an order's results, or one of them, told again with their old ids: due now. Returns them. */
+/**
+ * Has an order's results, or one of them, told again with their old ids: due now. Returns them. What a person has skipped is
+ * told again only by its id: that person may have done in the shop what it says.
+ */
 export function resendOrderMessages(
   db: Database,
   { messageId: id, ...decision }: Omit<MessageDecision, 'messageId'> & { messageId?: string | undefined },
@@ -208,7 +211,8 @@ export function resendOrderMessages(
     db,
     `WITH changed AS (
        UPDATE :schema:.order_messages SET told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0, retry_at = now(), last_error = NULL
-       WHERE order_id = :orderId AND id = COALESCE(CAST(:id AS text), id) RETURNING ${SHOWN}) ${DECIDED('resent')}`,
+       WHERE order_id = :orderId AND (id = :id OR CAST(:id AS text) IS NULL AND told_by IS DISTINCT FROM 'nobody')
+       RETURNING ${SHOWN}) ${DECIDED('resent')}`,
     { ...decision, id: id ?? null },
   );
 }

@@ -68,10 +68,14 @@ export const ORDER: CliGroup = {
       summary: 'tell its order service again',
       description:
         'Makes the next follow-up, within 30 s, send the results of an order, or one of them, again. Their ids stay the ' +
-        'same, so an order service that has acted on them does not act again.',
+        'same, so an order service that has acted on them does not act again. A skipped result, which the order service ' +
+        'never took, is sent only with --message.',
       arguments: [ORDER_ID],
       options: [new Option('--message <id>', 'this result alone, as `order show` lists it'), ...WHO_AND_WHY],
-      examples: ['order resend A-1001 --reason "the shop lost it"'],
+      examples: [
+        'order resend A-1001 --reason "the shop lost it"',
+        'order resend A-1001 --message PAID-A1001x1 --reason "it was skipped by mistake"',
+      ],
       act: async ({ payments }, orderId: string, { message, ...options }: WhoAndWhy & { message?: string }) =>
         answer(await payments.resendResults({ orderId, messageId: message, ...options }), resultTable),
     },

@@ -275,6 +275,41 @@ describe('an order service that does not take a result', () => {
     ).rejects.toMatchObject({ code: 'ORDER_UNKNOWN' });
   });
 
+  it('is sent no result again that a person has skipped, unless that one is named', async () => {
+    const { orderId, outTradeNo, messageId } = await paidOrder();
+    await story.ended(outTradeNo);
+    const who = { orderId, actor: 'li', reason: 'a test' };
+    const refund = `REFUND-${outTradeNo}-1.00`;
+    await insertOrderMessage(shop.db, { orderId, outTradeNo, status: 'REFUNDED', amount: '1.00' });
+    await shop.payments.skipResult({ ...who, messageId: refund });
+
+    const resent = await shop.payments.resendResults(who);
+    expect(resent.map((one) => one.messageId)).toEqual([messageId]);
+    await tellFromOutbox(shop.deps, orderId);
+    expect(idsOf(orderId)).toEqual([messageId, messageId]);
+    expect(await shop.payments.results(orderId)).toMatchObject([{ toldBy: 'webhook' }, { toldBy: 'nobody' }]);
+
+    expect(await shop.payments.resendResults({ ...who, messageId: refund })).toMatchObject([
+      { messageId: refund, toldBy: null },
+    ]);
+    await tellFromOutbox(shop.deps, orderId);
+    expect(idsOf(orderId)).toEqual([messageId, messageId, refund]);
+  });
+
+  it('is sent nothing where every result was skipped, and a person reads which option sends one', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    const messageId = `PAID-${outTradeNo}`;
+    await insertOrderMessage(shop.db, { orderId, outTradeNo, status: 'PAID', amount: '12.30' });
+    const who = { orderId, actor: 'li', reason: 'a test' };
+    await shop.payments.skipResult({ ...who, messageId });
+    await expect(shop.payments.resendResults(who)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining('was skipped') as unknown,
+    });
+    expect(await shop.payments.results(orderId)).toMatchObject([{ toldBy: 'nobody' }]);
+    await story.terminate(outTradeNo);
+  });
+
   it('calls for a person at once where it refuses, and from the fifth attempt on where it is down', async () => {
     const log = pino({ level: 'silent' });
     const [warned, called] = [jest.spyOn(log, 'warn'), jest.spyOn(log, 'error')];
