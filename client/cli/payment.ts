@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { Option } from 'commander';
 import { PaymentError } from '../../workflows/errors';
 import type { PaymentState, StoredPaymentStatus } from '../../workflows/messages';
@@ -105,12 +104,12 @@ export const PAYMENT: CliGroup = {
         'Refunds what is left of a payment, whether it is PAID or in REVIEW. Alipay is asked first: a payment that it ' +
         'did not receive is not refunded (exit code 4). The payment is REFUNDING, and REFUNDED once Alipay has proven ' +
         'it; `payment show` shows which.\n\n' +
-        'With --amount, refunds a part of the payment that paid its order; the payment stays PAID, and `refund show` ' +
-        'shows when the refund is DONE. To repeat it, give the same --refund-id, or it is another refund.',
+        'With --amount and --refund-id, refunds a part of the payment that paid its order; the payment stays PAID, and ' +
+        '`refund show` shows when the refund is DONE. Repeat a failed command as it is: one --refund-id is one refund.',
       arguments: [OUT_TRADE_NO],
       options: [
-        new Option('--amount <yuan>', 'only so much, like 3.00'),
-        new Option('--refund-id <id>', 'with --amount: the number of the refund; generated if left out'),
+        new Option('--amount <yuan>', 'only so much, like 3.00; with --refund-id'),
+        new Option('--refund-id <id>', 'with --amount: a number of your own for this refund, like R-17'),
         ...WHO_AND_WHY,
       ],
       examples: [
@@ -120,13 +119,19 @@ export const PAYMENT: CliGroup = {
       ],
       act: async ({ payments }, given: string, { amount, refundId, actor, reason }: RefundOptions) => {
         const outTradeNo = parseOutTradeNo(given);
-        if (amount === undefined) {
+        if (amount === undefined && refundId === undefined) {
           const decision = { to: 'REFUNDING', actor, reason } as const;
           return answer(await payments.resolveReview(outTradeNo, decision), describeState);
         }
+        if (amount === undefined || refundId === undefined) {
+          throw new PaymentError(
+            'INVALID_INPUT',
+            'give --amount and --refund-id together to refund a part, or neither to refund all that is left',
+          );
+        }
         const { orderId } = await payments.payment(outTradeNo);
         await assertPaidBy(payments, orderId, outTradeNo);
-        const refund = { orderId, refundId: refundId ?? randomUUID(), amount, reason, actor };
+        const refund = { orderId, refundId, amount, reason, actor };
         return answer(await payments.refund(refund), describeRefund);
       },
     },

@@ -802,6 +802,15 @@ describe('payment refund', () => {
     expect(asked).toEqual([['resolveReview', ['P1', { to: 'REFUNDING', actor: 'li', reason: 'sold out' }]]]);
     expect(out).toMatch(/^Status +REFUNDING$/m);
   });
+
+  it.each([
+    ['an amount without a number: repeated, it would be a second refund', ['--amount', '3.00']],
+    ['a number without an amount, which would refund all', ['--refund-id', 'R-17']],
+  ])('refuses %s', async (_what, options) => {
+    const { code, asked, err } = await run(['payment', 'refund', 'P1', '--reason', 'broken', ...options]);
+    expect({ code, asked }).toEqual({ code: 2, asked: [] });
+    expect(err).toMatch(/^INVALID_INPUT: .*--amount and --refund-id together/);
+  });
 });
 
 describe('review', () => {
