@@ -3,7 +3,7 @@ import type { Discrepancy } from '../db/discrepancies';
 import { listDiscrepancies } from '../db/discrepancies';
 import { merchantId, sellerOf } from '../db/merchants';
 import type { ReconciliationRow } from '../db/reconciliations';
-import { findReconciliation, listReconciliations } from '../db/reconciliations';
+import { findReconciliation } from '../db/reconciliations';
 import { RECONCILE_DETAILS } from '../worker/schedules';
 import { PaymentError } from '../workflows/errors';
 import type { ReconcileBillInput, Reconciliation } from '../workflows/messages';
@@ -75,9 +75,6 @@ export function reconciliationsOf(deps: Dependencies) {
           `The bill of ${date} has not been reconciled. Run: durable-alipay reconcile preview ${date}`,
         );
       }),
-    /** The last reconciliations, newest day first. */
-    list: ({ limit = 31 }: { limit?: number } = {}): Promise<ReconciliationRow[]> =>
-      explained(() => listReconciliations(db, limit)),
     ...scheduleControl(temporal, RECONCILE_SCHEDULE_ID),
   };
 }

@@ -28,15 +28,6 @@ export function findReconciliation(db: Database, bill: Bill): Promise<Reconcilia
   return row(db, `SELECT ${COLUMNS} FROM :schema:.reconciliations WHERE ${BILL}`, bill);
 }
 
-/** Newest day first. */
-export function listReconciliations(db: Database, limit: number): Promise<ReconciliationRow[]> {
-  return rows(
-    db,
-    `SELECT ${COLUMNS} FROM :schema:.reconciliations ORDER BY bill_date DESC, seller_id LIMIT :limit`,
-    { limit },
-  );
-}
-
 /**
  * Compares a loaded bill with the tables and writes the report, in one transaction. The same bill and the same tables give
  * the same report.

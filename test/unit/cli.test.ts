@@ -380,7 +380,6 @@ async function run(
     reconcile: {
       run: (which, watch) => answer('run', RECONCILED)(...(watch ? [which, watch] : [which])),
       report: answer('report', BILL_REPORT),
-      list: answer('list', []),
       pause: answer('pause', { ...SCHEDULE, paused: true, note: 'li: maintenance', nextTimes: [] }),
       resume: answer('resume', SCHEDULE),
     },
@@ -650,7 +649,6 @@ describe('what strangers have written into a row', () => {
     reconcile: {
       run: () => Promise.resolve({ ...RECONCILED, because: of('odd') }),
       report: () => Promise.resolve({ ...BILL_REPORT, found: [{ ...FOUND, outTradeNo: of('P1') }] }),
-      list: () => Promise.resolve([]),
       pause: () => Promise.resolve({ ...SCHEDULE, note: of('li') }),
       resume: () => Promise.resolve({ ...SCHEDULE, note: of('li') }),
     },
