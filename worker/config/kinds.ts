@@ -92,7 +92,7 @@ export function duration(shortest: ms.StringValue, longest: ms.StringValue): z.Z
 export function ascendingDurations(longest: ms.StringValue, most: number): z.ZodType<number[], string> {
   const one = duration('1ms', longest);
   return text(most * (DURATION + 2)).transform((value, context) => {
-    if (value === '' || value === 'none') return [];
+    if (value === 'none') return [];
     const parts = value.split(',').map((part) => part.trim());
     if (parts.length > most) context.addIssue(`has ${parts.length} durations, more than ${most}`);
     const read = parts.map((part) => ({ part, ...one.safeParse(part) }));

@@ -271,9 +271,9 @@ function readVariable(env: NodeJS.ProcessEnv, name: string, variable: Variable):
 function rawValue(
   env: NodeJS.ProcessEnv,
   name: string,
-  { blankIsValue, orFile, default: preset }: Variable,
+  { orFile, default: preset }: Variable,
 ): Reading<string | undefined> {
-  const direct = blankIsValue ? env[name]?.trim() : env[name]?.trim() || undefined;
+  const direct = env[name]?.trim() || undefined;
   const file = orFile ? env[`${name}_FILE`]?.trim() : undefined;
   if (!file) return { value: direct ?? preset };
   if (direct) return { fault: `and ${name}_FILE are both set; keep one of them` };

@@ -35,7 +35,6 @@ export const PAYMENTS = {
     group: 'payments',
     field: 'slowChecksMs',
     default: '5m,10m,20m,40m,80m,160m,320m,640m',
-    blankIsValue: true,
     meaning: 'when an open payment is checked again, from its checkout on; `none`: never',
     kind: ascendingDurations(LONGEST_ORDER, 32),
   },

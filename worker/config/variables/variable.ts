@@ -18,8 +18,6 @@ export interface Variable {
   unless?: readonly string[];
   /** `NAME_FILE` may name a file that holds the value. */
   orFile?: boolean;
-  /** A blank value counts as one, and not as unset. */
-  blankIsValue?: boolean;
   /** What it may hold; absent: somebody else validates it. */
   kind?: z.ZodType<unknown, string | undefined>;
 }
