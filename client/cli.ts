@@ -167,8 +167,9 @@ function startPart(part: Part, peers: Record<string, string>): void {
 
 /** The program: arguments, streams and exit code of this process. */
 export async function main(packageRoot: string): Promise<void> {
-  // `… | head` closes the pipe early; that is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  // `… | head` closes the pipe early; that is no failure of a command that answers.
+  const leave = (error: NodeJS.ErrnoException): void => process.exit(error.code === 'EPIPE' ? 0 : 1);
+  process.stdout.on('error', leave);
   const { version, peerDependencies } = JSON.parse(
     readFileSync(join(packageRoot, 'package.json'), 'utf8'),
   ) as { version: string; peerDependencies: Record<string, string> };
@@ -179,7 +180,11 @@ export async function main(packageRoot: string): Promise<void> {
         // Standard output belongs to the answer.
         log: createLogger({ name: 'cli', destination: process.stderr }),
       }),
-    start: (part) => startPart(part, peerDependencies),
+    start: (part) => {
+      // A worker that cannot log has failed: whatever runs it must start it again.
+      process.stdout.off('error', leave);
+      startPart(part, peerDependencies);
+    },
     diagnose: (options) => (load('./doctor') as typeof Doctor).diagnose(process.env, options),
     serveCodec: () => (load('./codec-server') as typeof CodecServer).serveCodec(process.env),
     out: (text) => process.stdout.write(text),
