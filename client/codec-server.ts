@@ -43,6 +43,7 @@ export type JsonPayload = z.infer<typeof PAYLOAD>;
 /**
  * The codec endpoint of Temporal's Web UI and CLI, not listening yet: `POST …/decode` and `POST …/encode` take and
  * return `{payloads: [{metadata, data}]}` in base64. Anyone who may call it can read everything, so it is not the shop's server.
+ * Behind a proxy it needs a token: nothing tells every request that a proxy brings from one of this machine.
  *
  * @see https://github.com/temporalio/samples-go/blob/main/codec-server/protocol.md
  */

@@ -32,8 +32,9 @@ const LONGEST_LOOPBACK = 32;
 const ADDED_BY_PROXIES = /^(forwarded|x-forwarded-.*|x-real-ip|via)$/;
 
 /**
- * A hook for a server on loopback without a token: it admits only direct requests to a loopback name. A proxy
- * on the same machine would let the whole world in, and a page whose host name points to this machine uses that name.
+ * A hook for a server on loopback without a token: it refuses what shows that it comes from elsewhere. A proxy on the same machine
+ * would let the whole world in, and a page whose host name points to this machine uses that name. A proxy may show nothing,
+ * so this is only the second guard: the configuration demands a token where it can tell that there is one.
  *
  * @param name the variable that would hold the token
  */
@@ -42,7 +43,7 @@ export function requireLocal(name: string): Hook {
     const { host = '' } = headers;
     if (Object.keys(headers).some((header) => ADDED_BY_PROXIES.test(header)))
       return 'it comes through a proxy';
-    // nginx with nothing but `proxy_pass` speaks HTTP/1.0 and adds no header.
+    // An nginx older than 1.29.7 with nothing but `proxy_pass`, which adds no header. A newer one speaks HTTP/1.1.
     if (raw.httpVersion === '1.0') return 'it speaks HTTP/1.0, as a proxy does';
     if (host.length > LONGEST_LOOPBACK || !LOOPBACK.test(host)) return 'its Host is no loopback address';
     return undefined;

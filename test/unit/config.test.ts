@@ -27,7 +27,7 @@ const GOOD = {
   ALIPAY_PRIVATE_KEY: privatePem('pkcs8'),
   ALIPAY_PUBLIC_KEY: publicPem('spki'),
   ALIPAY_SELLER_ID: '2088000000000001',
-  ALIPAY_NOTIFY_URL: 'https://shop.example/alipay/notify',
+  ALIPAY_NOTIFY_URL: 'http://127.0.0.1:3000/alipay/notify',
 };
 
 /** The faults that are found where `changes` are made to a sound environment; undefined takes a variable away. */
@@ -325,6 +325,31 @@ describe('the environment', () => {
     expect(faultsOf({ CODEC_HOST: '0.0.0.0', CODEC_TOKEN: 'x'.repeat(16) })).toEqual([]);
   });
 
+  it.each([
+    ['a name', 'https://shop.example/alipay/notify'],
+    ['a name that a proxy of this machine may have', 'http://shop.localdomain/alipay/notify'],
+    ['an address of the network', 'http://192.168.1.2/alipay/notify'],
+  ])(
+    'wants a token where Alipay comes in by %s: a server on loopback is then behind a proxy',
+    (_what, url) => {
+      const server = ['http', 'merchants'] as const;
+      const told = faultsOf({ ALIPAY_NOTIFY_URL: url });
+      expect(told).toEqual([
+        expect.stringMatching(
+          /^ {2}- API_TOKEN is not set, but ALIPAY_NOTIFY_URL is outside .*; set 16 or more random characters/,
+        ),
+      ]);
+      expect(faultsOf({ ALIPAY_NOTIFY_URL: url, HOST: '0.0.0.0' })).toHaveLength(1);
+      const env = { ...GOOD, ALIPAY_NOTIFY_URL: url };
+      expect(() => readConfig(env, { needs: server })).toThrow('API_TOKEN is not set');
+      expect(readConfig({ ...env, API_TOKEN: 'x'.repeat(16) }, { needs: server }).http.host).toBe(
+        '127.0.0.1',
+      );
+      // Workers, the command line, and a shop that takes notifications in a server of its own.
+      expect(readConfig(env, { needs: ['merchants'] }).merchants).toHaveLength(1);
+    },
+  );
+
   it('shows no secret, whatever is wrong', () => {
     const secrets = {
       DATABASE_URL: 'mysql://shop:hunter2@db/shop',
@@ -345,7 +370,12 @@ describe('the environment', () => {
 describe('the webhook of a shop without Temporal', () => {
   const SECRET = `whsec_${randomBytes(32).toString('base64')}`;
   const URL = 'https://shop.example/payment-results';
-  const both = { ORDER_SERVICE_URL: URL, ORDER_SERVICE_SECRET: SECRET };
+  const both = {
+    ORDER_SERVICE_URL: URL,
+    ORDER_SERVICE_SECRET: SECRET,
+    ALIPAY_NOTIFY_URL: 'https://shop.example/alipay/notify',
+    API_TOKEN: 'x'.repeat(16),
+  };
 
   it.each([
     ['one secret', both],

@@ -154,4 +154,14 @@ describe('the doctor', () => {
     expect(findings[0]?.says).toContain('DATABASE_URL is not set');
     expect(new Set(findings.slice(1).map(({ verdict }) => verdict))).toEqual(new Set(['skipped', 'fault']));
   });
+
+  it('wants no API_TOKEN of a shop that takes notifications in a server of its own', async () => {
+    const told = async (env: NodeJS.ProcessEnv) => {
+      const [environment] = await diagnose({ TEMPORAL_ADDRESS: '127.0.0.1:9', ...env }, { deadlineMs: 100 });
+      return environment?.says;
+    };
+    const ALIPAY_NOTIFY_URL = 'https://shop.example/alipay/notify';
+    expect(await told({ ALIPAY_NOTIFY_URL })).not.toContain('API_TOKEN');
+    expect(await told({ ALIPAY_NOTIFY_URL, HOST: '0.0.0.0' })).toContain('API_TOKEN is not set');
+  });
 });

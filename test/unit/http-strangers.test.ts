@@ -51,7 +51,7 @@ describe('a server on loopback without a token', () => {
     expect(payments.heard).toEqual([]);
   });
 
-  it('refuses HTTP/1.0, which nginx speaks where it is told nothing but proxy_pass', async () => {
+  it('refuses HTTP/1.0, which an older nginx speaks where it is told nothing but proxy_pass', async () => {
     const app = serverOf(shop());
     await app.listen({ host: '127.0.0.1', port: 0 });
     const answer = await say(app, 'POST /orders/A-1/close HTTP/1.0\r\nHost: 127.0.0.1:3000\r\n\r\n');

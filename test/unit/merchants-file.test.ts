@@ -85,6 +85,15 @@ describe('MERCHANTS_FILE', () => {
     ]);
   });
 
+  it('wants a token for a server on loopback where notifications of one merchant come from outside', () => {
+    const env = { ...ENVIRONMENT, ALIPAY_NOTIFY_URL: 'http://127.0.0.1:3000/alipay/notify' };
+    const yaml = `${BOOKS}  ALIPAY_NOTIFY_URL: https://books.example/alipay/notify\n`;
+    const server = (MERCHANTS_FILE: string) => () =>
+      readConfig({ ...env, MERCHANTS_FILE }, { needs: ['merchants', 'http'] });
+    expect(server(inFile('books.yaml', BOOKS))).not.toThrow();
+    expect(server(inFile('outside.yaml', yaml))).toThrow('API_TOKEN is not set, but ALIPAY_NOTIFY_URL');
+  });
+
   it('may leave an id longer than any number exact', () => {
     const [, books] = read(BOOKS.replace('2088000000000001', '208800000000000100000000001'));
     expect(books?.sellerId).toBe('208800000000000100000000001');

@@ -97,6 +97,21 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
           `set ${VARIABLES.API_TOKEN.example}, or HOST=127.0.0.1`,
   },
   {
+    // A proxy or tunnel brings Alipay's notifications to a server on loopback, and no header tells what it brings from what a
+    // program of this machine sends.
+    of: ['API_TOKEN', 'HOST', 'ALIPAY_NOTIFY_URL'],
+    fault: ({ API_TOKEN, HOST, ALIPAY_NOTIFY_URL, MERCHANTS_FILE }) => {
+      const ofOthers = Object.values(MERCHANTS_FILE ?? {}).map((entry) => entry['ALIPAY_NOTIFY_URL'] ?? '');
+      const urls = [ALIPAY_NOTIFY_URL, ...ofOthers.filter((url) => URL.canParse(url))];
+      return API_TOKEN !== undefined ||
+        !isLoopback(HOST) ||
+        urls.every((url) => networkOf(url) === 'loopback')
+        ? undefined
+        : 'is not set, but ALIPAY_NOTIFY_URL is outside this machine: the way by which Alipay comes in is open to anybody, ' +
+            `who could refund and close orders; set ${VARIABLES.API_TOKEN.example}`;
+    },
+  },
+  {
     of: ['CODEC_TOKEN', 'CODEC_HOST'],
     fault: ({ CODEC_TOKEN, CODEC_HOST }) =>
       CODEC_TOKEN !== undefined || isLoopback(CODEC_HOST)

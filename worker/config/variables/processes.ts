@@ -60,7 +60,7 @@ export const PROCESSES = {
     secret: true,
     orFile: true,
     example: A_TOKEN,
-    meaning: 'its bearer token; or API_TOKEN_FILE; required unless HOST is loopback',
+    meaning: 'its bearer token; or API_TOKEN_FILE; required unless HOST and ALIPAY_NOTIFY_URL are loopback',
     kind: token.optional(),
   },
   PAYLOAD_KEYS: {
@@ -96,7 +96,8 @@ export const PROCESSES = {
     secret: true,
     orFile: true,
     example: A_TOKEN,
-    meaning: 'its bearer token; or CODEC_TOKEN_FILE; required unless CODEC_HOST is loopback',
+    meaning:
+      'its bearer token; or CODEC_TOKEN_FILE; required behind a proxy, and unless CODEC_HOST is loopback',
     kind: token.optional(),
   },
   CODEC_CORS_ORIGINS: {
