@@ -32,7 +32,7 @@ func start(t *testing.T) (url string, told setup) {
 	free.Close()
 	command := os.Getenv("ALIPAY_SANDBOX")
 	if command == "" {
-		command = "npx alipay-sandbox"
+		command = "npx --no-install alipay-sandbox"
 	}
 	words := append(strings.Fields(command), "--port", fmt.Sprint(port), "--dir", t.TempDir())
 	process := exec.Command(words[0], words[1:]...)

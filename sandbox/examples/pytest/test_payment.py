@@ -17,7 +17,7 @@ class Sandbox:
             free.bind(('127.0.0.1', 0))
             port = free.getsockname()[1]
         self.url = 'http://127.0.0.1:%d' % port
-        command = shlex.split(os.environ.get('ALIPAY_SANDBOX', 'npx alipay-sandbox'))
+        command = shlex.split(os.environ.get('ALIPAY_SANDBOX', 'npx --no-install alipay-sandbox'))
         self.process = subprocess.Popen(command + ['--port', str(port), '--dir', folder], stdout=subprocess.DEVNULL)
         for _ in range(300):
             try:

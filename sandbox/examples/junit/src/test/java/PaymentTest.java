@@ -33,7 +33,7 @@ class PaymentTest {
       port = free.getLocalPort();
     }
     url = "http://127.0.0.1:" + port;
-    String command = System.getenv().getOrDefault("ALIPAY_SANDBOX", "npx alipay-sandbox");
+    String command = System.getenv().getOrDefault("ALIPAY_SANDBOX", "npx --no-install alipay-sandbox");
     List<String> words = new ArrayList<>(List.of(command.split(" ")));
     words.addAll(List.of("--port", "" + port, "--dir", Files.createTempDirectory("alipay").toString()));
     sandbox = new ProcessBuilder(words).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
