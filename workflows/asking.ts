@@ -42,6 +42,11 @@ export class Asking {
     return this.#current !== undefined;
   }
 
+  /** The number of the check in flight; 0 where there is none. */
+  get check(): number {
+    return this.#current?.check ?? 0;
+  }
+
   get isOver(): boolean {
     return this.#current?.work.isOver ?? false;
   }

@@ -12,6 +12,8 @@ export class Checks {
   #intervalMs: number;
   #nextAt: number;
   #postponements = 0;
+  /** A checkout that came while the last check was in flight. */
+  #kept: CheckedOut | undefined;
   /** When the order expires, epoch ms: from then on the sweep looks after it. Infinity where the run does not know it. */
   readonly expiresAt: number;
 
@@ -69,14 +71,25 @@ export class Checks {
     return this.remain ? pauseMs : null;
   }
 
-  /** The buyer is at the cashier again: a new round, unless checks remain. True where it begins. */
-  startOver(checkout: CheckedOut): boolean {
+  /**
+   * The buyer is at the cashier again: a new round, unless checks remain. True where it begins. While check `inFlight` is the
+   * last one, its answer decides: {@link startKeptRound}.
+   */
+  startOver(checkout: CheckedOut, inFlight = 0): boolean {
+    if (inFlight > 0 && this.afterCheck(inFlight) === null) this.#kept = checkout;
     if (this.remain || !isCheckout(checkout)) return false;
     this.allowed = checkout.checks;
     this.made = 0;
     this.#intervalMs = checkout.intervalMs;
     this.#nextAt = Date.now() + checkout.intervalMs;
     return true;
+  }
+
+  /** The check in flight has ended: begins the round of a buyer who came meanwhile. True where it begins. */
+  startKeptRound(): boolean {
+    const checkout = this.#kept;
+    this.#kept = undefined;
+    return checkout !== undefined && this.startOver(checkout);
   }
 
   /** The input of a run that goes on with them. */

@@ -144,7 +144,7 @@ class PaymentRun {
   }
 
   #startOver(checkout: CheckedOut): void {
-    if (this.#checks.startOver(checkout)) this.#gaveUp = false;
+    if (this.#checks.startOver(checkout, this.#asking.check)) this.#gaveUp = false;
     this.#show();
   }
 
@@ -162,6 +162,9 @@ class PaymentRun {
       if (answer === 'postponed') await this.#postpone(check);
       else await this.#takeAnswer(check, answer);
     });
+    // Noting the last check has erased what that checkout had planned in the row.
+    const isNewRound = this.#row.isOpen && this.#checks.startKeptRound();
+    if (isNewRound) await this.#row.planCheck(this.#checks.dueInMs);
     this.#show();
   }
 

@@ -335,6 +335,19 @@ export const SCENARIOS: Record<string, Scenario> = {
   'payment-checked-out-again': checkedOut({ replies: ['not-exist', 'paid'] }, (studio) =>
     watchPayment(studio.client, payment, { outTradeNo, checks: 3, intervalMs: INTERVAL }),
   ),
+  'payment-checked-out-during-last-check': (studio) => {
+    const held = new Held();
+    const scenario = checkedOut(
+      { replies: [held.reply, 'paid'] },
+      async () => {
+        await held.begun;
+        await watchPayment(studio.client, payment, { outTradeNo, checks: 3, intervalMs: INTERVAL });
+        held.release('waiting');
+      },
+      { checks: 1 },
+    );
+    return scenario(studio);
+  },
   'payment-check-now': checkedOut({ replies: ['waiting', 'not-exist', 'paid'] }, async (studio) => {
     await checkNow(studio);
   }),

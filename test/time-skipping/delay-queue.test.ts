@@ -5,7 +5,7 @@ import type { Stage } from './stage';
 import { toFailure } from '../../activities/failures';
 import { PaymentError } from '../../workflows/errors';
 import { MINUTE, openStage } from './stage';
-import { alipayFailure } from './world';
+import { Held, alipayFailure } from './world';
 
 /** How often the server gives one ask to a worker. */
 const ATTEMPTS = 6;
@@ -204,6 +204,56 @@ describe('a gateway that cannot be asked', () => {
 
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: 1 });
     expect([...new Set(askedAfter())]).toEqual([60, 120]);
+  });
+});
+
+describe('a buyer who is at the cashier again while the last check is in flight', () => {
+  const CHECKOUT = { checks: 3, intervalMs: MINUTE };
+
+  it('gets a new round after it, which the row knows', async () => {
+    const held = new Held();
+    const { row, handle, checksAsked, askedAfter } = await stage.startPayment({
+      replies: ['waiting', 'waiting', held.reply, 'waiting'],
+    });
+    const ended = handle.result();
+    await held.begun;
+    await handle.signal(SIGNALS.checkedOut, CHECKOUT);
+    held.release('waiting');
+
+    expect(await ended).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
+    expect(checksAsked()).toEqual([1, 2, 3, 1, 2, 3]);
+    expect(askedAfter()).toEqual([60, 120, 180, 240, 300, 360]);
+    // The answer has erased what the checkout planned.
+    expect(row.plans).toEqual([MINUTE]);
+  });
+
+  it('has the last check still to come where it was postponed', async () => {
+    const held = new Held();
+    const { row, handle, checksAsked } = await stage.startPayment(
+      { replies: [held.reply, 'waiting'] },
+      { checks: 1 },
+    );
+    const ended = handle.result();
+    await held.begun;
+    await handle.signal(SIGNALS.checkedOut, CHECKOUT);
+    held.fail(alipayFailure('no-quota'));
+
+    expect(await ended).toMatchObject({ status: 'UNCONFIRMED', checks: 1 });
+    expect(checksAsked()).toEqual([1, 1]);
+    expect(row.plans).toEqual([MINUTE]);
+  });
+
+  it('is asked about no more where that check finds the payment', async () => {
+    const held = new Held();
+    const { row, handle, checksAsked } = await stage.startPayment({ replies: [held.reply] }, { checks: 1 });
+    const ended = handle.result();
+    await held.begun;
+    await handle.signal(SIGNALS.checkedOut, CHECKOUT);
+    held.release('paid');
+
+    expect(await ended).toMatchObject({ status: 'PAID', checks: 1, nextCheckAt: null });
+    expect(checksAsked()).toEqual([1]);
+    expect(row.plans).toEqual([]);
   });
 });
 

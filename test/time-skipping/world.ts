@@ -74,12 +74,14 @@ export const alipayFailure = (kind: AlipayErrorKind): ApplicationFailure =>
 export class Held {
   #begin!: () => void;
   #answer!: (answer: Answer) => void;
+  #fail!: (failure: ApplicationFailure) => void;
   /** Resolves when the ask is in flight. */
   readonly begun = new Promise<void>((resolve) => {
     this.#begin = resolve;
   });
-  readonly #answered = new Promise<Answer>((resolve) => {
+  readonly #answered = new Promise<Answer>((resolve, reject) => {
     this.#answer = resolve;
+    this.#fail = reject;
   });
 
   readonly reply = (): Promise<Answer> => {
@@ -89,6 +91,10 @@ export class Held {
 
   release(answer: Answer): void {
     this.#answer(answer);
+  }
+
+  fail(failure: ApplicationFailure): void {
+    this.#fail(failure);
   }
 }
 

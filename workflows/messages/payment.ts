@@ -51,7 +51,7 @@ export interface AlipayNotified {
   eventId: string;
 }
 
-/** Signal: the buyer went to the cashier (again). Ignored while checks remain. */
+/** Signal: the buyer went to the cashier (again). Ignored while checks remain after the one in flight. */
 export interface CheckedOut {
   checks: number;
   intervalMs: number;
