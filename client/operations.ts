@@ -133,15 +133,23 @@ export async function runsOf(deps: ClientDependencies, outTradeNo: string): Prom
   return runs.sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime());
 }
 
-/** What a payment's workflow says of it, or its row where no workflow can answer. */
+/** A payment's row, and what its workflow alone knows, where one can answer: of an open payment how the checks stand. */
 export async function statusOf(deps: ClientDependencies, outTradeNo: string): Promise<PaymentState> {
+  const run = await stateOfRun(deps, outTradeNo);
+  // Read last, and it wins: a run that has ended answers for ever what it knew then.
   const { status, checks } = await requirePayment(deps, outTradeNo);
+  if (!run) return { outTradeNo, status, checks, nextCheckAt: null, lastAnswer: null };
+  if (status !== 'UNPAID') return { ...run, status, nextCheckAt: null };
+  return { ...run, status: run.status === 'UNCONFIRMED' ? run.status : status };
+}
+
+async function stateOfRun(deps: ClientDependencies, outTradeNo: string): Promise<PaymentState | undefined> {
   const handle = deps.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
   try {
     return await callTemporal(deps.temporal, () => handle.query<PaymentState>(QUERIES.payment));
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError) && !isUnavailable(explain(error))) throw error;
-    return { outTradeNo, status, checks, nextCheckAt: null, lastAnswer: null };
+    return undefined;
   }
 }
 

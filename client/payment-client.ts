@@ -300,7 +300,8 @@ export class PaymentClient {
   }
 
   /**
-   * A payment's state: as its workflow says, or as the row says where no workflow can answer.
+   * A payment's state: its row's, and of an open payment what its workflow knows of the checks, where one can answer.
+   * UNCONFIRMED: the row is UNPAID, and its checks are over.
    *
    * @throws PaymentError PAYMENT_UNKNOWN
    */

@@ -43,7 +43,7 @@ export const PAYMENT: CliGroup = {
       name: 'show',
       summary: 'one payment: its state and its history',
       description:
-        'Shows the row in the database, what the workflow says of itself, and the timeline of both.',
+        'Shows the row in the database, how the checks of its workflow stand, and the timeline of both.',
       arguments: [OUT_TRADE_NO],
       examples: ['payment show A1001x1', 'payment show A1001x1 --json | jq .payment.status'],
       act: async ({ payments }, given: string) => {
@@ -218,7 +218,7 @@ function describeWorkflow(
   const checks = `${state.checks} ${state.checks === 1 ? 'check' : 'checks'}`;
   return [
     ['Workflow', `${paymentWorkflowId(state.outTradeNo)} ${runs.at(-1)?.status ?? 'not kept any more'}`],
-    ['It says', `${status(paint, state.status)}, ${checks}, ${answer}`],
+    ['State', `${status(paint, state.status)}, ${checks}, ${answer}`],
     ['Next check', when(state.nextCheckAt)],
   ];
 }

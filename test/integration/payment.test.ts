@@ -62,6 +62,31 @@ describe('a buyer who pays', () => {
   });
 });
 
+describe('a status that is asked for once the run has ended', () => {
+  it('is the one of the row, though the run ended PAID and the money has gone back', async () => {
+    const { orderId, outTradeNo } = await checkOut();
+    await shop.alipay.control.pay(outTradeNo);
+    expect(await resultOf(outTradeNo)).toMatchObject({ status: 'PAID' });
+    await shop.payments.refund({ orderId, refundId: 'R-1', amount: '12.30', reason: 'a broken pot' });
+    await waitFor(async () => (await shop.payments.payment(outTradeNo)).status === 'REFUNDED', {
+      what: 'the money to go back',
+    });
+    expect(await shop.payments.status(outTradeNo)).toMatchObject({ status: 'REFUNDED', nextCheckAt: null });
+  });
+
+  it('is UNCONFIRMED while the row is open, and CLOSED once the sweep has closed it', async () => {
+    const { orderId, outTradeNo } = await checkOut({}, shop.clientWith({ checks: 1 }));
+    await resultOf(outTradeNo);
+    expect(await shop.payments.status(outTradeNo)).toMatchObject({
+      status: 'UNCONFIRMED',
+      nextCheckAt: null,
+    });
+    await shop.sql(`UPDATE orders SET expires_at = now() WHERE id = :orderId`, { orderId });
+    await shop.payments.sweep.run();
+    expect(await shop.payments.status(outTradeNo)).toMatchObject({ status: 'CLOSED', nextCheckAt: null });
+  });
+});
+
 describe('a buyer who never pays', () => {
   it('is asked about three times and no fourth, and the run gives up with the row still open', async () => {
     const { outTradeNo } = await checkOut();

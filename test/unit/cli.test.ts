@@ -762,7 +762,7 @@ describe('payment show', () => {
     expect(out).toMatch(/^Status +REVIEW$/m);
     expect(out).toMatch(/^Review +the amount differs$/m);
     expect(out).toMatch(/^Workflow +payment-P1 RUNNING$/m);
-    expect(out).toMatch(/^It says +REVIEW, 1 check, last answer: waiting$/m);
+    expect(out).toMatch(/^State +REVIEW, 1 check, last answer: waiting$/m);
     const [, story = ''] = out.split('Timeline (UTC)\n');
     expect(
       story
