@@ -44,7 +44,10 @@ export interface CheckoutInput extends OrderInput {
    * Amounts in them are strings. Parameters that the checkout sets itself are refused.
    */
   extra?: Record<string, unknown>;
-  /** Where the cashier sends the buyer back to (`page`, `wap`), at most 256 characters. Default: `ALIPAY_RETURN_URL`. */
+  /**
+   * Where the cashier sends the buyer back to (`page`, `wap`), at most 256 characters. Alipay adds parameters; yours must
+   * have other names. Default: `ALIPAY_RETURN_URL`.
+   */
   returnUrl?: string;
   /**
    * Where the order has another price, it gets `totalAmount`, and its open payments are superseded: no checkout returns them

@@ -1,5 +1,6 @@
 import Big from 'big.js';
 import { z } from 'zod';
+import { leavesNamesToAlipay } from '../activities/alipay/return';
 import { duration, LONGEST_ORDER } from '../worker/config';
 import { dayInBeijing } from '../workflows/beijing';
 import { PaymentError } from '../workflows/errors';
@@ -50,10 +51,11 @@ const expiresIn = z
 const returnUrl = z
   .string('is not a string')
   .max(256, { error: 'must have at most 256 characters', abort: true })
-  .refine(
-    (text) => URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol),
-    'must be an http:// or https:// URL',
-  );
+  .refine((text) => URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol), {
+    error: 'must be an http:// or https:// URL',
+    abort: true,
+  })
+  .refine(leavesNamesToAlipay, 'has a parameter of a name that Alipay adds: rename it');
 
 const order = {
   orderId,

@@ -205,6 +205,12 @@ export function readForm(body: NotificationBody): RawForm | NotificationFault {
 }
 
 function readBytes(body: Buffer): RawForm | NotificationFault {
+  const pairs = readPairs(body);
+  return typeof pairs === 'string' ? pairs : formOf(pairs);
+}
+
+/** Names and values as they come: of any name, and in any number. */
+export function readPairs(body: Buffer): Array<[string, string]> | NotificationFault {
   if (body.length === 0) return 'NOTIFICATION_EMPTY';
   if (body.length > MAX_BYTES) return 'NOTIFICATION_TOO_LARGE';
   let fields = 1;
@@ -214,12 +220,10 @@ function readBytes(body: Buffer): RawForm | NotificationFault {
     .toString('latin1')
     .split('&')
     .filter((pair) => pair !== '');
-  return formOf(
-    pairs.map((pair) => {
-      const [name] = pair.split('=', 1) as [string];
-      return [percentDecoded(name), percentDecoded(pair.slice(name.length + 1))];
-    }),
-  );
+  return pairs.map((pair) => {
+    const [name] = pair.split('=', 1) as [string];
+    return [percentDecoded(name), percentDecoded(pair.slice(name.length + 1))];
+  });
 }
 
 /** To bytes, not to characters: `decodeURIComponent` and `URLSearchParams` would take every charset for UTF-8. */
@@ -246,7 +250,7 @@ function readParsed(body: Record<string, unknown>): RawForm | NotificationFault 
 }
 
 /** Names are as narrow as {@link FIELD_BORDER} takes them, or a border could hide in a name. */
-function formOf(entries: Array<[string, string]>): RawForm | NotificationFault {
+export function formOf(entries: Array<[string, string]>): RawForm | NotificationFault {
   const form = new Map(entries);
   if (form.size === 0) return 'NOTIFICATION_EMPTY';
   const areNames = [...form.keys()].every((name) => /^[A-Za-z0-9_]{1,64}$/.test(name));

@@ -1,5 +1,5 @@
 import type { NotificationVerifier } from './notification';
-import { candidatesFor, proofBy, readForm } from './notification';
+import { candidatesFor, formOf, proofBy, readPairs } from './notification';
 import { readSignedFields } from './signed-body';
 
 /** What Alipay adds to a return URL and signs. A shop may add parameters of its own, which are not signed. */
@@ -19,6 +19,10 @@ const ALIPAYS = new Set([
   'version',
 ]);
 
+/** Whether a return URL can be told from what Alipay adds to it: no parameter of its own has a name of Alipay's. */
+export const leavesNamesToAlipay = (url: string): boolean =>
+  [...new URL(url).searchParams.keys()].every((name) => !ALIPAYS.has(name));
+
 /**
  * The payment whose cashier a buyer returns from, or undefined if Alipay has not signed the address for one of these
  * applications and its seller. It proves no payment: it comes from a browser, and may come again. (Alipay: "前台回跳".)
@@ -26,9 +30,10 @@ const ALIPAYS = new Set([
  * @param query as it stands in the URL
  */
 export function readReturn(verifiers: readonly NotificationVerifier[], query: string): string | undefined {
-  const form = readForm(query);
+  const pairs = readPairs(Buffer.from(query));
+  if (typeof pairs === 'string') return undefined;
+  const form = formOf(pairs.filter(([name]) => ALIPAYS.has(name)));
   if (typeof form === 'string') return undefined;
-  for (const name of form.keys()) if (!ALIPAYS.has(name)) form.delete(name);
   const proof = proofBy(candidatesFor(form, verifiers), form, 'utf-8');
   if (!proof) return undefined;
   const { verifier, signed } = proof;

@@ -186,6 +186,13 @@ describe('the environment', () => {
     ['DATABASE_SCHEMA', 'pg_shop', 'is not a schema name'],
     ['ALIPAY_GATEWAY', 'openapi.alipay.com', 'is not an http:// or https:// URL'],
     ['ALIPAY_NOTIFY_URL', 'ftp://shop.example', 'is not an http:// or https:// URL'],
+    ['ALIPAY_RETURN_URL', 'shop.example', 'is not an http:// or https:// URL'],
+    [
+      'ALIPAY_RETURN_URL',
+      'https://shop.example/?sign=1',
+      'must have no parameter of a name that Alipay adds',
+    ],
+    ['ORDER_SERVICE_URL', 'shop.example', 'is not an http:// or https:// URL'],
     ['ALIPAY_SELLER_ID', '2'.repeat(29), 'has more than 28 characters'],
     ['ALIPAY_SELLER_ID', '2088 1', 'is not one word of up to 28 characters'],
     ['ALIPAY_TIMEOUT', '5', 'is not a duration with its unit'],

@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, createSign, createVerify, generateKeyPairSync } from 'node:crypto';
+import { createHash, createPublicKey, createSign, createVerify } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
 import { readEvidence } from '../../activities/evidence';
@@ -14,21 +14,9 @@ import { readSignedFields } from '../../activities/alipay/signed-body';
 import type { NotificationDependencies } from '../../client/notifications';
 import { handleNotification } from '../../client/notifications';
 import type { Observer } from '../../client/observer';
+import { alipay, pair, verifier } from '../support/verifying';
 
-const pair = () =>
-  generateKeyPairSync('rsa', {
-    modulusLength: 2048,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
-  });
-const alipay = pair();
 const ours = pair();
-const verifier = {
-  merchant: 'A/1',
-  appId: '2021000000000000',
-  sellerId: '2088000000000000',
-  keys: new AlipayKeys({ publicKey: alipay.publicKey }),
-};
 
 type Fields = Record<string, string>;
 

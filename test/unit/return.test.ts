@@ -1,21 +1,8 @@
-import { createSign, generateKeyPairSync } from 'node:crypto';
+import { createSign } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import { AlipayKeys } from '../../activities/alipay/key';
 import { readReturn } from '../../activities/alipay/return';
-
-const pair = () =>
-  generateKeyPairSync('rsa', {
-    modulusLength: 2048,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
-  });
-const alipay = pair();
-const verifier = {
-  merchant: 'A/1',
-  appId: '2021000000000000',
-  sellerId: '2088000000000000',
-  keys: new AlipayKeys({ publicKey: alipay.publicKey }),
-};
+import { parseCheckoutInput } from '../../client/input';
+import { alipay, pair, verifier } from '../support/verifying';
 
 const FIELDS = {
   app_id: verifier.appId,
@@ -33,13 +20,13 @@ const FIELDS = {
 /** The query of a return URL; `own`: the shop's parameters in it, which Alipay does not sign. */
 function returning(
   changes: Partial<typeof FIELDS> = {},
-  { by = alipay.privateKey, own = {} }: { by?: string; own?: Record<string, string> } = {},
+  { by = alipay.privateKey, own = [] }: { by?: string; own?: [string, string][] } = {},
 ): string {
   const fields: Record<string, string> = { ...FIELDS, ...changes };
   const names = Object.keys(fields).sort();
   const signed = names.map((name) => `${name}=${fields[name]}`).join('&');
   const sign = createSign('RSA-SHA256').update(signed).sign(by, 'base64');
-  return new URLSearchParams({ ...own, ...fields, sign_type: 'RSA2', sign }).toString();
+  return new URLSearchParams([...own, ...Object.entries({ ...fields, sign_type: 'RSA2', sign })]).toString();
 }
 
 const read = (query: string): string | undefined => readReturn([verifier], query);
@@ -50,7 +37,16 @@ describe('the address that a buyer returns to', () => {
   });
 
   it("may hold the shop's own parameters, which Alipay does not sign", () => {
-    expect(read(returning({}, { own: { lang: 'zh', order: 'A-1' } }))).toBe('T1');
+    const own: [string, string][] = [
+      ['lang', 'zh'],
+      ['order-id', 'A-1'],
+      ['order[id]', '1'],
+      ['utm.source', 'alipay'],
+      ['tag', 'a'],
+      ['tag', 'b'],
+    ];
+    expect(read(returning({}, { own }))).toBe('T1');
+    expect(read(`${returning()}&order-id=A-1&tag=a&tag=b&&=`)).toBe('T1');
   });
 
   it.each([
@@ -61,7 +57,27 @@ describe('the address that a buyer returns to', () => {
     ['that names no payment', returning({ out_trade_no: '' })],
     ['without a query', ''],
     ['that names a parameter twice', `${returning()}&out_trade_no=T2`],
+    ['that names one twice, encoded', `out%5Ftrade_no=T2&${returning()}`],
+    ["that has the shop's parameters only", 'order-id=A-1'],
   ])('%s names none', (_what, query) => {
     expect(read(query)).toBeUndefined();
   });
+});
+
+describe('the address that a checkout gives', () => {
+  const checkout = { orderId: 'A-1', subject: 'A pot of tea', totalAmount: '12.30' };
+
+  it('may have parameters of any other names than those that Alipay adds', () => {
+    const returnUrl = 'https://shop.example/back?order-id=A-1&order[id]=1&tag=a&tag=b';
+    expect(parseCheckoutInput({ ...checkout, returnUrl })).toMatchObject({ returnUrl });
+  });
+
+  it.each(['method=fast', 'lang=zh&timestamp=1', 'out%5Ftrade_no=T1', 'sign'])(
+    'is refused with ?%s: nobody could tell that from what Alipay adds',
+    (query) => {
+      expect(() => parseCheckoutInput({ ...checkout, returnUrl: `https://shop.example/?${query}` })).toThrow(
+        expect.objectContaining({ code: 'INVALID_INPUT' }),
+      );
+    },
+  );
 });

@@ -107,10 +107,10 @@ export function ascendingDurations(longest: ms.StringValue, most: number): z.Zod
 
 export const port = wholeNumber(0, 65_535);
 
-export const httpUrl = text(URL_TEXT).refine(
-  (value) => ['http:', 'https:'].includes(protocolOf(value)),
-  'is not an http:// or https:// URL',
-);
+export const httpUrl = text(URL_TEXT).refine((value) => ['http:', 'https:'].includes(protocolOf(value)), {
+  error: 'is not an http:// or https:// URL',
+  abort: true,
+});
 
 export const databaseUrl = text(URL_TEXT).refine(
   (value) => ['postgres:', 'postgresql:'].includes(protocolOf(value)),

@@ -1,3 +1,4 @@
+import { leavesNamesToAlipay } from '../../../activities/alipay/return';
 import { parseAlipayCertificate, parseAppCertificate, parseRootCertificates } from '../../certificates';
 import { parsePrivateKey, parsePublicKey } from '../../keys';
 import { parseMerchantsFile } from '../merchants';
@@ -97,7 +98,7 @@ export const ALIPAY = {
     field: 'returnUrl',
     example: 'https://shop.example/thanks',
     meaning: 'where the cashier sends the buyer',
-    kind: httpUrl.optional(),
+    kind: httpUrl.refine(leavesNamesToAlipay, 'must have no parameter of a name that Alipay adds').optional(),
   },
   ALIPAY_TIMEOUT: {
     group: 'alipay',
