@@ -11,7 +11,7 @@ import type {
 import { POST_PAUSE_MS } from '../workflows/messages';
 import { postponeUndelivered } from '../db/due';
 import { logMessage } from '../db/order-log';
-import type { LeasedMessage } from '../db/order-messages';
+import type { FailedDelivery, LeasedMessage, Unleased } from '../db/order-messages';
 import { leaseUndelivered, markTold, releaseLease } from '../db/order-messages';
 import type { ActivityDependencies } from './dependencies';
 import { signalOrder } from './order-workflow';
@@ -29,9 +29,9 @@ export function createOrderActivities(
   return {
     async tellOrderService({ orderId }) {
       try {
-        const { told, busyMs } = await tellFromOutbox(deps, orderId);
-        if (busyMs > 0) throw isBeingTold(orderId, busyMs);
-        return { told, isLeft: false };
+        const { told, busyMs, isPaused = false } = await tellFromOutbox(deps, orderId);
+        if (busyMs > 0 && !isPaused) throw isBeingTold(orderId, busyMs);
+        return { told, isLeft: isPaused };
       } catch (error) {
         if (!(error instanceof NotTaken)) throw error;
         logUndelivered(deps.log, orderId, error);
@@ -77,10 +77,9 @@ export function createFulfillmentActivities({ db, log }: ActivityDependencies): 
   };
 }
 
-/** What a call has told, and how long a result that another call is handing over may take it, ms; 0: nothing is left. */
-export interface Delivered {
+/** What a call has told, and why it has not told all. */
+export interface Delivered extends Unleased {
   told: number;
-  busyMs: number;
 }
 
 /**
@@ -94,7 +93,7 @@ export async function tellFromOutbox(deps: ActivityDependencies, orderId: string
   deps.receiver?.assertReachable();
   for (let told = 0; ; told += 1) {
     const leased = await leaseUndelivered(deps.db, orderId);
-    if ('busyMs' in leased) return { told, busyMs: leased.busyMs };
+    if ('busyMs' in leased) return { told, ...leased };
     const { hasMore } = await deliver(deps, leased);
     if (!hasMore) return { told: told + 1, busyMs: 0 };
   }
@@ -111,7 +110,7 @@ async function deliver(
   } catch (error) {
     const why = error instanceof PaymentError ? `${error.code}: ${error.message}` : 'TEMPORAL_UNAVAILABLE';
     // Best effort: without it the lease ends by itself.
-    await releaseLease(db, messageId, why).catch(() => undefined);
+    await releaseLease(db, messageId, { why, ...afterwards(error) }).catch(() => undefined);
     throw error;
   }
   const { toldAt, hasMore } = await markTold(db, messageId, receiver?.kind ?? 'signal');
@@ -120,6 +119,14 @@ async function deliver(
     metrics.told({ path: foundBy, seconds: Math.max(0, toldAt.getTime() - paidAt.getTime()) / 1_000 });
   }
   return { hasMore };
+}
+
+/** An order service that was reached is left alone for a while, whoever would tell it; one that was not is another worker's to try. */
+function afterwards(error: unknown): Pick<FailedDelivery, 'mayAct' | 'pauseMs'> {
+  if (!(error instanceof NotTaken)) return { mayAct: true, pauseMs: 0 };
+  const { outcome, retryAfterMs = 0 } = error;
+  const pauseMs = outcome === 'unsent' ? 0 : Math.max(POST_PAUSE_MS.first, retryAfterMs);
+  return { mayAct: outcome === 'unknown', pauseMs };
 }
 
 /** How long other work waits for the order service, ms. */
@@ -156,11 +163,11 @@ export async function tellOrder(deps: ActivityDependencies, orderId: string): Pr
   return false;
 }
 
-/** Another call hands over a result of this order: that takes it `busyMs` at most, unless its process dies. */
+/** Another call hands over a result of this order, or its order service is left alone, for `busyMs` at most. */
 const isBeingTold = (orderId: string, busyMs: number): ApplicationFailure =>
   ApplicationFailure.create({
     type: 'ORDER_SERVICE_BUSY',
-    message: `A result of order ${orderId} is being handed over by another call.`,
+    message: `A result of order ${orderId} is being handed over by another call, or was not taken a moment ago.`,
     nextRetryDelay: Math.ceil(busyMs) + 1,
     category: ApplicationFailureCategory.BENIGN,
   });

@@ -48,7 +48,8 @@ async function within(work: Promise<void>, ms: number, messageId: string): Promi
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(new NotTaken('ORDER_SERVICE_DOWN', `onResult did not end in time, asked to take ${messageId}`));
+      const message = `onResult did not end in time, asked to take ${messageId}`;
+      reject(new NotTaken('ORDER_SERVICE_DOWN', message, { outcome: 'unknown' }));
     }, ms);
   });
   try {

@@ -83,7 +83,8 @@ export class Webhook implements ResultReceiver {
       this.#judge(await this.#transport.post(this.#url, body, headers), id);
     } catch (cause) {
       if (cause instanceof NotTaken) throw cause;
-      throw this.#not('ORDER_SERVICE_DOWN', `${whyNoAnswer(cause)}, asked to take ${id}`, { cause });
+      const outcome = cause instanceof NotSent ? 'unsent' : 'unknown';
+      throw this.#not('ORDER_SERVICE_DOWN', `${whyNoAnswer(cause)}, asked to take ${id}`, { outcome, cause });
     }
   }
 
@@ -96,6 +97,8 @@ export class Webhook implements ResultReceiver {
     }
     if (status === 429 || status >= 500) {
       throw this.#not('ORDER_SERVICE_DOWN', answered, {
+        // A proxy says that it has no answer; the shop behind it may still act.
+        outcome: status === 502 || status === 504 ? 'unknown' : 'refused',
         retryAfterMs: readRetryAfter(headers['retry-after']),
       });
     }

@@ -349,7 +349,7 @@ export async function postponeUndelivered(db: Database, orderId: string, ms: num
   await rows(
     db,
     `UPDATE :schema:.order_messages SET attempts = attempts + 1,
-       retry_at = now() + CAST(:ms AS float8) * interval '1 millisecond'
+       retry_at = GREATEST(now() + CAST(:ms AS float8) * interval '1 millisecond', not_before)
      WHERE order_id = :orderId AND told_at IS NULL`,
     { orderId, ms },
   );

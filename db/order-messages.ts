@@ -73,50 +73,67 @@ export interface LeasedMessage {
 /** Longer than one delivery may take: a webhook has 10 s. */
 const LEASE = `interval '15 seconds'`;
 
+/** Why nothing of an order is to be delivered now. */
+export interface Unleased {
+  /** For how long at most, ms; 0: nothing is undelivered. */
+  busyMs: number;
+  /** No caller delivers it: the order service has not taken it a moment ago, or has asked for a pause. */
+  isPaused?: true;
+}
+
 /**
- * Leases the oldest undelivered message of an order to one caller; or says for how long another caller may still deliver it, ms,
- * 0 if nothing is undelivered.
+ * Leases the oldest undelivered message of an order to one caller, unless another one has it, or the order service is left alone.
  *
  * A lease, not a lock in a transaction: that would hold a connection while the order service is slow, and a few slow
  * deliveries would keep everything else from Postgres. All callers lease the same row first, the oldest undelivered one, so
  * that an order's messages leave one after the other, in the order of `seq`.
  */
-export async function leaseUndelivered(
-  db: Database,
-  orderId: string,
-): Promise<LeasedMessage | { busyMs: number }> {
+export async function leaseUndelivered(db: Database, orderId: string): Promise<LeasedMessage | Unleased> {
   const leased = await row<MessageRow & Omit<LeasedMessage, 'message'>>(
     db,
     `WITH leased AS (
        UPDATE :schema:.order_messages SET leased_until = clock_timestamp() + ${LEASE}
        WHERE id = (SELECT id FROM :schema:.order_messages
            WHERE order_id = :orderId AND told_at IS NULL ORDER BY seq LIMIT 1)
-         AND told_at IS NULL AND (leased_until IS NULL OR leased_until <= clock_timestamp())
+         AND told_at IS NULL AND COALESCE(GREATEST(leased_until, not_before) <= clock_timestamp(), true)
        RETURNING *)
      SELECT ${COLUMNS}, m.found_by AS "foundBy", p.callback_time AS "paidAt" FROM leased m ${JOINED}`,
     { orderId },
   );
-  if (!leased) return { busyMs: await leaseLeft(db, orderId) };
+  if (!leased) return whyUnleased(db, orderId);
   const { foundBy, paidAt, ...message } = leased;
   return { message: resultOf(message), foundBy, paidAt };
 }
 
-async function leaseLeft(db: Database, orderId: string): Promise<number> {
-  const busy = await row<{ ms: number }>(
+async function whyUnleased(db: Database, orderId: string): Promise<Unleased> {
+  const next = await row<{ busyMs: number; isPaused: boolean }>(
     db,
-    `SELECT CAST(GREATEST(EXTRACT(EPOCH FROM leased_until - clock_timestamp()) * 1000, 1) AS float8) AS ms
+    `SELECT COALESCE(not_before > clock_timestamp(), false) AS "isPaused", CAST(GREATEST(
+       EXTRACT(EPOCH FROM GREATEST(leased_until, not_before) - clock_timestamp()) * 1000, 1) AS float8) AS "busyMs"
      FROM :schema:.order_messages WHERE order_id = :orderId AND told_at IS NULL ORDER BY seq LIMIT 1`,
     { orderId },
   );
-  return busy?.ms ?? 0;
+  return { busyMs: next?.busyMs ?? 0, ...(next?.isPaused === true && { isPaused: true }) };
 }
 
-/** Releases a lease after a failed delivery, so that the next attempt need not wait for it to expire, and stores the reason. */
-export async function releaseLease(db: Database, id: string, why: string): Promise<void> {
+/** How a delivery has failed. */
+export interface FailedDelivery {
+  why: string;
+  /** The order service may still be acting on it. */
+  mayAct: boolean;
+  /** For how long it is not to be handed over again, by anybody. */
+  pauseMs: number;
+}
+
+/** Ends a lease after a failed delivery, so that the next attempt need not wait for it to expire, and stores the reason. */
+export async function releaseLease(db: Database, id: string, failed: FailedDelivery): Promise<void> {
+  const until = `clock_timestamp() + CAST(:pauseMs AS float8) * interval '1 millisecond'`;
   await rows(
     db,
-    `UPDATE :schema:.order_messages SET leased_until = NULL, last_error = :why WHERE id = :id AND told_at IS NULL`,
-    { id, why },
+    `UPDATE :schema:.order_messages SET leased_until = CASE WHEN :mayAct THEN clock_timestamp() END,
+       not_before = ${until}, retry_at = GREATEST(retry_at, ${until}), last_error = :why
+     WHERE id = :id AND told_at IS NULL`,
+    { id, ...failed },
   );
 }
 
@@ -217,9 +234,12 @@ export function resendOrderMessages(
   );
 }
 
+/** How long after a lease the shop may still act on what nobody knows the outcome of. */
+const MAY_ACT = `interval '1 minute'`;
+
 /**
- * Gives up an undelivered result, so that later ones of its order are told. Undefined if it has been told already, or is being
- * delivered: the shop may be acting on it, and the person who skips it must not act beside it.
+ * Gives up an undelivered result, so that later ones of its order are told. Undefined if it has been told already, is being
+ * delivered, or was a moment ago: the shop may be acting on it, and the person who skips it must not act beside it.
  */
 export function skipOrderMessage(db: Database, decision: MessageDecision): Promise<OrderMessage | undefined> {
   return row(
@@ -227,7 +247,7 @@ export function skipOrderMessage(db: Database, decision: MessageDecision): Promi
     `WITH changed AS (
        UPDATE :schema:.order_messages SET told_at = now(), told_by = 'nobody', leased_until = NULL
        WHERE order_id = :orderId AND id = :messageId AND told_at IS NULL
-         AND (leased_until IS NULL OR leased_until <= clock_timestamp()) RETURNING ${SHOWN}) ${DECIDED('skipped')}`,
+         AND (leased_until IS NULL OR leased_until <= clock_timestamp() - ${MAY_ACT}) RETURNING ${SHOWN}) ${DECIDED('skipped')}`,
     decision,
   );
 }

@@ -23,6 +23,7 @@ import * as keepPauses from './20261129_keep_pauses';
 import * as timeResults from './20261129_time_results';
 import * as indexDueWorkByMerchant from './20261130_index_due_work_by_merchant';
 import * as lookAfterRunsOfSettledPayments from './20261130_look_after_runs_of_settled_payments';
+import * as pauseTelling from './20261130_pause_telling';
 
 /** Every migration, oldest first. Append only: one that has run anywhere is never edited, renamed or moved. */
 export const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]> = [
@@ -50,6 +51,7 @@ export const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]
   ['20261129_time_results', timeResults],
   ['20261130_index_due_work_by_merchant', indexDueWorkByMerchant],
   ['20261130_look_after_runs_of_settled_payments', lookAfterRunsOfSettledPayments],
+  ['20261130_pause_telling', pauseTelling],
 ];
 
 /** Their names, oldest first. */

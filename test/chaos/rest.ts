@@ -68,7 +68,7 @@ export async function bringForward(db: World['db']): Promise<void> {
     `UPDATE payments SET next_check_at = now() - interval '3 minutes'
      WHERE status = 'UNPAID' AND next_check_at < now() - interval '10 seconds'`,
     `UPDATE orders SET held_until = now() WHERE held_until > now() AND held_until < 'infinity'`,
-    `UPDATE order_messages SET retry_at = now() WHERE told_at IS NULL AND retry_at > now()`,
+    `UPDATE order_messages SET retry_at = now(), not_before = NULL WHERE told_at IS NULL AND retry_at > now()`,
     `UPDATE refunds SET retry_at = now() WHERE status IN ('REQUESTED', 'REVIEW') AND retry_at > now()`,
     `UPDATE evidence SET retry_at = now() WHERE recorded_at IS NULL AND retry_at > now()`,
   ])

@@ -72,10 +72,13 @@ describe('what the order service was not told', () => {
     expect(await recording).toMatchObject({ status: 'PAID', undelivered: true });
     await waitFor(
       async () => {
-        const [row] = await shop.sql(`SELECT leased_until FROM order_messages WHERE order_id = :orderId`, {
-          orderId,
-        });
-        return row?.['leased_until'] === null;
+        const [row] = await shop.sql(
+          `SELECT leased_until <= now() AS over FROM order_messages WHERE order_id = :orderId`,
+          {
+            orderId,
+          },
+        );
+        return row?.['over'] === true;
       },
       { what: 'the lease to be given back' },
     );

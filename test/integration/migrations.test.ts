@@ -33,6 +33,7 @@ const ALL = [
   '20261129_time_results',
   '20261130_index_due_work_by_merchant',
   '20261130_look_after_runs_of_settled_payments',
+  '20261130_pause_telling',
 ];
 
 let url: string;

@@ -80,7 +80,7 @@ describe('a result', () => {
   });
 
   it('that is refused by an error stays owed, and comes again under its id until it is taken', async () => {
-    const { orderId, messageId } = await paidOrder(3);
+    const { orderId, messageId } = await paidOrder(2);
     await waitFor(async () => (await shop.payments.results(orderId))[0]?.lastError != null, {
       what: 'the fault to be named',
     });
@@ -89,17 +89,17 @@ describe('a result', () => {
     expect(owed?.lastError).toMatch(/^ORDER_SERVICE_DOWN: onResult failed \(Error\)/);
     expect(owed?.lastError).not.toContain('database of the shop');
     await untilTold(orderId);
-    expect(idsOf(orderId)).toEqual(Array<string>(4).fill(messageId));
+    expect(idsOf(orderId)).toEqual(Array<string>(3).fill(messageId));
     expect(await shop.payments.results(orderId)).toMatchObject([{ toldBy: 'process', lastError: null }]);
   });
 
   it('waits for the ones before it of the same order', async () => {
-    // Behind the third refusal there is a pause, in which the second result comes.
-    const { orderId, outTradeNo, messageId } = await paidOrder(3);
+    // Behind the refusal there is a pause, in which the second result comes.
+    const { orderId, outTradeNo, messageId } = await paidOrder(1);
     await story.until(outTradeNo, 'PAID');
     await insertOrderMessage(shop.db, { orderId, outTradeNo, status: 'REFUNDED', amount: '12.30' });
     await untilTold(orderId);
-    expect(idsOf(orderId)).toEqual([...Array<string>(4).fill(messageId), `REFUND-${outTradeNo}-12.30`]);
+    expect(idsOf(orderId)).toEqual([messageId, messageId, `REFUND-${outTradeNo}-12.30`]);
   });
 
   it('that the shop takes seconds over is handed over once, and what came meanwhile right after it', async () => {
@@ -115,6 +115,26 @@ describe('a result', () => {
     // Sooner than the follow-up, which this shop has none of.
     expect(Date.now() - startedAt).toBeLessThan(30_000);
     expect(idsOf(orderId)).toEqual([`PAID-${outTradeNo}`, `REFUND-${outTradeNo}-12.30`]);
+  });
+
+  it('that the shop took too long over is not skipped for a minute: it may still act on it', async () => {
+    const orderId = 'very-slow-shop';
+    slow.set(orderId, 12_000);
+    const { outTradeNo } = await story.checkOut({ orderId });
+    await story.pay(outTradeNo, { notify: true });
+    await waitFor(async () => (await shop.payments.results(orderId))[0]?.lastError != null, {
+      what: 'the patience to end',
+      timeoutMs: 30_000,
+    });
+    const messageId = `PAID-${outTradeNo}`;
+    const skip = () => shop.payments.skipResult({ orderId, messageId, actor: 'li', reason: 'by hand' });
+    await expect(skip()).rejects.toMatchObject({ code: 'ORDER_SERVICE_BUSY' });
+    await story.terminate(outTradeNo);
+    await shop.sql(
+      `UPDATE order_messages SET leased_until = leased_until - interval '1 minute' WHERE id = :messageId`,
+      { messageId },
+    );
+    expect(await skip()).toMatchObject({ toldBy: 'nobody' });
   });
 
   it('of a close by the sweep is handed over too', async () => {

@@ -349,6 +349,46 @@ describe('an order service that does not take a result', () => {
   });
 });
 
+describe('an order service that wants to be left alone', () => {
+  const retryInSeconds = async (messageId: string): Promise<number> => {
+    const [row] = await shop.sql<{ seconds: number }>(
+      `SELECT CAST(EXTRACT(EPOCH FROM retry_at - now()) AS float8) AS seconds FROM order_messages WHERE id = :messageId`,
+      { messageId },
+    );
+    return row?.seconds ?? 0;
+  };
+
+  it('for ten minutes is posted once until then, by the run and by the follow-up', async () => {
+    const { orderId, outTradeNo, messageId } = await paidOrder({
+      status: 429,
+      headers: { 'retry-after': '600' },
+    });
+    await waitFor(async () => (await activitiesOf(outTradeNo)).includes('postResults on order-service'), {
+      what: 'queue order-service to take over',
+    });
+    await waitFor(async () => (await messageOf(messageId))?.attempts === 1, { what: 'it to try' });
+    expect(await retryInSeconds(messageId)).toBeGreaterThan(570);
+    // Two minutes later, as far as the follow-up knows, and one that overlooks when it is due.
+    await shop.sql(`UPDATE order_messages SET retry_at = now() WHERE id = :messageId`, { messageId });
+    await story.followUp();
+    expect(await tellFromOutbox(shop.deps, orderId)).toMatchObject({ told: 0, isPaused: true });
+    expect(idsOf(orderId)).toEqual([messageId]);
+
+    answers.delete(orderId);
+    await shop.sql(`UPDATE order_messages SET not_before = now() WHERE id = :messageId`, { messageId });
+    expect(await tellFromOutbox(shop.deps, orderId)).toMatchObject({ told: 1 });
+    await story.terminate(outTradeNo);
+  });
+
+  it('for no time that it names is posted again after five seconds, not at once', async () => {
+    const { orderId, outTradeNo } = await paidOrder({ status: 503 });
+    await waitFor(() => postsOf(orderId).length === 2, { what: 'the second post', timeoutMs: 30_000 });
+    const [first = fail(), second = fail()] = postsOf(orderId).map(({ at }) => at);
+    expect(second - first).toBeGreaterThanOrEqual(4_900);
+    await story.terminate(outTradeNo);
+  });
+});
+
 describe('a worker that does not reach the order service', () => {
   it('stops trying after ten posts, and leaves tries and leases to others', async () => {
     const webhook = new Webhook({ url: 'http://127.0.0.1:9/', secrets }, { webhook: () => undefined });

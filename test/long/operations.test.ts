@@ -109,7 +109,7 @@ const statusOfRun = async (workflowId: string): Promise<string> =>
 
 /** "(a minute later)": a follow-up has come by when it was due. */
 async function letTimePass(): Promise<void> {
-  await shop.sql(`UPDATE order_messages SET retry_at = now() WHERE told_at IS NULL`);
+  await shop.sql(`UPDATE order_messages SET retry_at = now(), not_before = NULL WHERE told_at IS NULL`);
   await shop.sql(`UPDATE payments SET revive_at = now() WHERE revive_at IS NOT NULL`);
   await shop.payments.followUp.run();
 }

@@ -54,7 +54,7 @@ async function judge({ orderIds, witness, promises, goesOn = true }: Left): Prom
 /** Whatever is owed to the order service is told; what it has not acted on by then never reached it. */
 async function tellAll(orderIds: readonly string[]): Promise<void> {
   await shop.sql(
-    `UPDATE order_messages SET retry_at = now(), leased_until = NULL WHERE told_at IS NULL AND order_id = ANY(:orderIds)`,
+    `UPDATE order_messages SET retry_at = now(), leased_until = NULL, not_before = NULL WHERE told_at IS NULL AND order_id = ANY(:orderIds)`,
     { orderIds },
   );
   await stage.hands.followUp();
