@@ -1,4 +1,4 @@
-import type { AlipayQueueActivities, PaymentsQueueActivities, Queried } from '../workflows/messages';
+import type { AlipayQueueActivities, PaymentsQueueActivities } from '../workflows/messages';
 import { noteAnswer, noteCheck } from '../db/checks';
 import type { Database } from '../db/connect';
 import { storeEvidence } from '../db/evidence';
@@ -24,7 +24,7 @@ export function createQueryActivities({
   return {
     async queryAlipay({ outTradeNo, check, nextCheckInMs }) {
       const payment = await requirePayment(db, outTradeNo);
-      if (tookMoney(payment)) return knownAs(payment);
+      if (tookMoney(payment)) return { answer: 'paid' };
       const gateway = alipay.of(payment);
       // A query that uses up no check leaves the plan of the next checks unchanged.
       const made = { check, nextCheckInMs: check > 0 ? nextCheckInMs : undefined };
@@ -39,13 +39,10 @@ export function createQueryActivities({
           log.error({ outTradeNo, code: error.code, alert: true }, error.message);
         return { answer: 'unknown' };
       }
-      const { answer, tradeNo, totalAmount } = asked;
-      if (!isEvidence(asked)) {
-        await noteAnswer(db, outTradeNo, answer, made);
-        return { answer };
-      }
-      await storeAnswer(db, outTradeNo, check, asked, made.nextCheckInMs);
-      return { answer, ...(tradeNo !== null && { tradeNo }), ...(totalAmount !== null && { totalAmount }) };
+      const { answer } = asked;
+      if (isEvidence(asked)) await storeAnswer(db, outTradeNo, check, asked, made.nextCheckInMs);
+      else await noteAnswer(db, outTradeNo, answer, made);
+      return { answer };
     },
   };
 }
@@ -60,10 +57,6 @@ export async function requirePayment(db: Database, outTradeNo: string): Promise<
 /** Unless that is certain not to be so: no connection was made, the circuit is open, or the quota is used up. */
 export const wasAsked = (error: unknown): boolean =>
   !(error instanceof AlipayError) || (error.kind !== 'down' && error.kind !== 'no-quota');
-
-function knownAs({ tradeNo, paidAmount, totalAmount }: Payment): Queried {
-  return { answer: 'paid', ...(tradeNo !== null && { tradeNo }), totalAmount: paidAmount ?? totalAmount };
-}
 
 export const isEvidence = ({ answer }: QueryAnswer): boolean => answer === 'paid' || answer === 'closed';
 

@@ -428,7 +428,7 @@ describe('one check', () => {
   it('made again because its answer was lost is the same check', async () => {
     const { outTradeNo } = await paidUnheard();
     await ask(outTradeNo, 1, 60_000);
-    expect(await ask(outTradeNo, 1, 60_000)).toMatchObject({ answer: 'paid', totalAmount: '12.30' });
+    expect(await ask(outTradeNo, 1, 60_000)).toEqual({ answer: 'paid' });
     expect(await rowOf(outTradeNo)).toMatchObject({ checks: 1 });
     expect(await evidenceOf(outTradeNo)).toHaveLength(1);
   });
@@ -437,7 +437,7 @@ describe('one check', () => {
     const { outTradeNo } = await paidUnheard();
     await hands.check(outTradeNo);
     const before = await story.calls(outTradeNo);
-    expect(await ask(outTradeNo, 2, 60_000)).toMatchObject({ answer: 'paid', totalAmount: '12.30' });
+    expect(await ask(outTradeNo, 2, 60_000)).toEqual({ answer: 'paid' });
     expect(await story.calls(outTradeNo)).toEqual(before);
     expect(await rowOf(outTradeNo)).toMatchObject({ checks: 0, next_check_at: null });
   });

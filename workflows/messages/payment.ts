@@ -96,9 +96,6 @@ export interface Decided extends Recorded {
 /** What one check found. */
 export interface Queried {
   answer: Answer;
-  tradeNo?: string;
-  /** Yuan. */
-  totalAmount?: string;
 }
 
 /** One question about a payment. */
