@@ -58,15 +58,15 @@ export class Columns {
   }
 
   /**
-   * The cells of a line. A product's name (商品名称) may hold commas: it ends where the two times after it begin.
-   * What is too much after that belongs to the remark (备注), the last.
+   * The cells of a line. A product's name (商品名称) may hold commas, and times: it ends where the last two times stand that
+   * leave a cell for each column behind them. What is too much after that belongs to the remark (备注), the last.
    */
   cells(line: string): string[] {
     const cells = line.split(',');
     const [name, times] = [this.at('商品名称'), this.at('创建时间')];
     if (cells.length > this.#titles.length && times === name + 1) {
       const most = times + cells.length - this.#titles.length;
-      for (let at = times; at <= most; at += 1) {
+      for (let at = most; at >= times; at -= 1) {
         if (timeOf(cells[at]) && timeOf(cells[at + 1])) return [...cells.slice(0, times), ...cells.slice(at)];
       }
     }

@@ -155,10 +155,11 @@ function lineOf(columns: Columns, text: string, line: number): BillLine {
   const at = columns.time(cells, '完成时间');
   const outTradeNo = columns.text(cells, '商户订单号');
   const tradeNo = columns.text(cells, '支付宝交易号');
-  if (amount === undefined || received === undefined || !at || !outTradeNo || !tradeNo) {
+  const kind = KINDS[columns.text(cells, '业务类型')] ?? 'other';
+  const isNamed = tradeNo !== '' && (outTradeNo !== '' || kind === 'other');
+  if (amount === undefined || received === undefined || !at || !isNamed) {
     throw unreadable(`line ${line} is not understood`);
   }
-  const kind = KINDS[columns.text(cells, '业务类型')] ?? 'other';
   return {
     line,
     kind,

@@ -112,18 +112,29 @@ describe('the detail of a bill', () => {
     expect(totals).toEqual({ payments: { count: 1, fen: 1_230 }, refunds: { count: 1, fen: -230 } });
   });
 
-  it.each(['红茶,绿茶', '19" 显示器', '"引号', ',,,', '2019-09-16 10:55:16 的茶', '#1 茶'])(
-    'survives the name of a product: %s',
-    async (name) => {
-      const { lines } = await read(detail({ lines: [line(name, { remark: '少糖,热' }), REFUND] }));
+  it.each([
+    ...['红茶,绿茶', '19" 显示器', '"引号', ',,,', '2019-09-16 10:55:16 的茶', '#1 茶'],
+    '茶,2019-09-16 10:55:16,2019-09-16 10:55:17',
+  ])('survives the name of a product: %s', async (name) => {
+    for (const remark of ['', '少糖,热']) {
+      const { lines } = await read(detail({ lines: [line(name, { remark }), REFUND] }));
       expect(lines[0]).toMatchObject({
         outTradeNo: 'A1001x1',
         amount: '12.30',
         outRequestNo: null,
         fee: '-0.07',
+        doneAt: new Date('2019-09-16T02:56:48Z'),
       });
-    },
-  );
+    }
+  });
+
+  it('keeps a line of an unknown kind that names no order, and refuses a payment that names none', async () => {
+    const nameless = (kind: string) => line('x', { kind }).replace('A1001x1', '');
+    const { lines } = await read(detail({ lines: [line(), REFUND, nameless('转账')] }));
+    expect(lines[2]).toMatchObject({ kind: 'other', outTradeNo: '' });
+    for (const kind of ['交易', '退款'])
+      await expect(read(detail({ lines: [nameless(kind)] }))).rejects.toThrow(/line 1 is not understood/);
+  });
 
   it('is read by the names of its columns, wherever they stand, and keeps a kind that it does not know', async () => {
     const header = HEADER.replaceAll('（元）', '(元)').replace('服务费(元),分润(元)', '分润(元),服务费(元)');
