@@ -125,11 +125,11 @@ const claimedCode = (code: unknown): string | undefined =>
 function verifiedAnswer(
   keys: AlipayKeys,
   raw: Buffer,
-  { name, sign, certSn }: Claim,
+  { name, sign }: Claim,
   charset: string,
 ): VerifiedAnswer | undefined {
   if (sign === undefined) return undefined;
-  const signed = keys.verify(signedNode(raw, name), sign, charset, certSn);
+  const signed = keys.verify(signedNode(raw, name), sign, charset);
   if (!signed) return undefined;
   try {
     return { node: readSignedFields('answer', signed.bytes, charset), signed };

@@ -38,15 +38,12 @@ export class AlipayKey {
   }
 }
 
-/**
- * What verifies Alipay's signatures: its public key or, in certificate mode, the keys of its certificates, each known by its
- * serial number (`alipay_cert_sn`).
- */
+/** What verifies Alipay's signatures: its public key or, in certificate mode, the keys of its certificates. */
 export class AlipayKeys {
   /** Each as it is kept. */
   readonly kept: readonly StoredKey[];
   readonly #all: readonly AlipayKey[];
-  readonly #bySn: ReadonlyMap<string, AlipayKey> | undefined;
+  readonly #serials: ReadonlySet<string> | undefined;
 
   /** @throws TypeError where there is neither */
   constructor({
@@ -57,9 +54,8 @@ export class AlipayKeys {
     alipayCerts?: readonly string[] | undefined;
   }) {
     const certificates = alipayCerts?.map((pem) => new X509Certificate(pem));
-    this.#bySn =
-      certificates && new Map(certificates.map((one) => [serialOf(one), new AlipayKey(one.publicKey)]));
-    if (this.#bySn) this.#all = [...this.#bySn.values()];
+    this.#serials = certificates && new Set(certificates.map(serialOf));
+    if (certificates) this.#all = certificates.map((one) => new AlipayKey(one.publicKey));
     else if (publicKey !== undefined) this.#all = [new AlipayKey(publicKey)];
     else throw new TypeError("neither Alipay's public key nor its certificates");
     this.kept = this.#all.map((key) => {
@@ -77,19 +73,18 @@ export class AlipayKeys {
 
   /** Whether the certificate is one of these. An application in key mode has none, and is sent no serial numbers. */
   knows(sn: string): boolean {
-    return this.#bySn?.has(sn) ?? true;
+    return this.#serials?.has(sn) ?? true;
   }
 
   /**
-   * Returns the body if Alipay signed exactly these bytes, undefined if not.
+   * Returns the body if Alipay signed exactly these bytes, by any of these keys; undefined if not. Which certificate it names
+   * (`alipay_cert_sn`) is no matter: no signature covers that, and Alipay renews its certificate with the same key.
    *
    * @param signature base64
-   * @param sn of the certificate that it names; where it names none, any may have signed
    */
-  verify(bytes: Buffer, signature: string, charset: string, sn?: string): SignedBody | undefined {
-    const keys = this.#bySn && sn !== undefined ? [this.#bySn.get(sn)] : this.#all;
-    for (const key of keys) {
-      const signed = key?.verify(bytes, signature, charset);
+  verify(bytes: Buffer, signature: string, charset: string): SignedBody | undefined {
+    for (const key of this.#all) {
+      const signed = key.verify(bytes, signature, charset);
       if (signed) return signed;
     }
     return undefined;

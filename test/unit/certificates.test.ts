@@ -290,7 +290,13 @@ describe('the gateway in certificate mode', () => {
       alipayCerts,
     });
 
-    it('takes answers by either, where both are set, and the signing key is chosen by the serial number', async () => {
+    it('takes answers by the new one at once, since its key is the same', async () => {
+      const gateway = gatewayWith(before);
+      await renewing.control.rotateCertificate({ newKey: false });
+      await expect(gateway.query('nobody')).resolves.toMatchObject({ answer: 'not-exist' });
+    });
+
+    it('takes answers by either key, where both are set, and says which certificate is missing', async () => {
       const observed: string[] = [];
       const gateway = new AlipayGateway(
         { name: 'default', ...settingsOf(), ...before },
