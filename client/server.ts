@@ -1,7 +1,7 @@
 import { collectDefaultMetrics } from 'prom-client';
 import { createLogger, messageOf } from '../worker/log';
 import type { Logger } from '../worker/log';
-import { warnOfCertificates } from '../worker/certificates';
+import { watchCertificates } from '../worker/certificates';
 import { readConfig } from '../worker/config';
 import { startTracing } from '../worker/tracing';
 import { PaymentError } from '../workflows/errors';
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     ],
   });
   const log = createLogger({ name: 'server' });
-  for (const merchant of merchants) warnOfCertificates(merchant, log);
+  watchCertificates(merchants, log);
   const counts = metrics.address === undefined ? undefined : createServerMetrics();
   const tracing = await startTracing(collector, { service: 'durable-alipay-server', log });
   const payments = await PaymentClient.connect(process.env, { log, observer: counts });

@@ -92,16 +92,29 @@ export function expiringCertificates(
   return all.filter((certificate) => certificate.daysLeft < withinDays);
 }
 
-/** Warns of {@link expiringCertificates}, for a process that starts. */
-export function warnOfCertificates(alipay: Parameters<typeof expiringCertificates>[0], log: Logger): void {
-  for (const { variable, daysLeft: days, advice } of expiringCertificates(alipay)) {
-    log.warn({ code: 'CERTIFICATE_EXPIRES', variable, daysLeft: days, alert: true }, advice);
-  }
+const DAY_MS = 86_400_000;
+
+/** Warns of {@link expiringCertificates} of these merchants now, and once a day until the returned function is called. */
+export function watchCertificates(
+  merchants: readonly Parameters<typeof expiringCertificates>[0][],
+  log: Logger,
+): () => void {
+  const warn = (): void => {
+    const expiring = merchants.flatMap((one) => expiringCertificates(one));
+    for (const { variable, daysLeft: days, advice } of expiring) {
+      log.warn({ code: 'CERTIFICATE_EXPIRES', variable, daysLeft: days, alert: true }, advice);
+    }
+  };
+  warn();
+  const timer = setInterval(warn, DAY_MS).unref();
+  return () => {
+    clearInterval(timer);
+  };
 }
 
 /** Negative once it has expired. */
 function daysLeft(certificate: string, now: number): number {
-  return Math.floor((Date.parse(new X509Certificate(certificate).validTo) - now) / 86_400_000);
+  return Math.floor((Date.parse(new X509Certificate(certificate).validTo) - now) / DAY_MS);
 }
 
 function leafOf(file: Buffer, what: string): X509Certificate {

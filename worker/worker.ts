@@ -20,7 +20,7 @@ import { openDatabase } from '../db/connect';
 import { PaymentError } from '../workflows/errors';
 import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
-import { warnOfCertificates } from './certificates';
+import { watchCertificates } from './certificates';
 import type { Config } from './config';
 import { readConfig } from './config';
 import { buildInWords, buildOptions } from './build';
@@ -212,10 +212,10 @@ export async function runWorkers({
   });
   assertOneReceiver(onResult, config.orderService);
   installTelemetry(log, config.metrics);
-  for (const merchant of config.merchants) warnOfCertificates(merchant, log);
   const { connectionOptions, namespace = 'default' } = readTemporalConfig(env);
   const tracing = await startTracing(config.tracing, { service: 'durable-alipay-worker', log });
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
+  const stopWatchingCertificates = watchCertificates(config.merchants, log);
   try {
     await checkDatabase(db, config.database.schema, log);
     const meter = Runtime.instance().metricMeter;
@@ -272,6 +272,7 @@ export async function runWorkers({
       await connection.close();
     }
   } finally {
+    stopWatchingCertificates();
     await db.destroy();
     await tracing?.stop();
   }

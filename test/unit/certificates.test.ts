@@ -2,7 +2,8 @@ import { X509Certificate, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { pino } from 'pino';
 import { CERTIFICATE_UNKNOWN } from '../../activities/alipay/answer';
 import type { GatewaySettings } from '../../activities/alipay/gateway';
 import { AlipayGateway } from '../../activities/alipay/gateway';
@@ -11,7 +12,7 @@ import { readNotification } from '../../activities/alipay/notification';
 import { signerFor } from '../../activities/alipay/request';
 import type { Sandbox } from '../../sandbox';
 import { startSandbox } from '../../sandbox';
-import { expiringCertificates } from '../../worker/certificates';
+import { expiringCertificates, watchCertificates } from '../../worker/certificates';
 import { readConfig } from '../../worker/config';
 import { PaymentError } from '../../workflows/errors';
 import { listen } from '../support/listener';
@@ -206,6 +207,28 @@ describe('the settings of certificate mode', () => {
       );
       expect(faultsOf({ ALIPAY_PUBLIC_CERT_FILE: both })).toEqual([]);
     });
+  });
+
+  it('are warned of each day, by a process that runs for long too', () => {
+    const expiry = Date.parse(new X509Certificate(files.app).validTo);
+    jest.useFakeTimers({ now: expiry - 30.5 * 86_400_000 });
+    const told: number[] = [];
+    const log = pino(
+      {},
+      { write: (text: string) => void told.push((JSON.parse(text) as { daysLeft: number }).daysLeft) },
+    );
+    const stop = watchCertificates([settingsOf()], log);
+    try {
+      expect(told).toEqual([]);
+      jest.advanceTimersByTime(2 * 86_400_000);
+      expect(told).toEqual([29, 29, 28, 28]);
+      stop();
+      jest.advanceTimersByTime(86_400_000);
+      expect(told).toHaveLength(4);
+    } finally {
+      stop();
+      jest.useRealTimers();
+    }
   });
 
   it('tell 30 days before a certificate expires, of Alipay’s by the one that lasts longest', () => {
