@@ -62,11 +62,25 @@ const SEALED = `(
     ON sealed.seller_id = l.seller_id AND sealed.bill_date = l.bill_date AND sealed.load = l.load
   WHERE l.seller_id = :sellerId)`;
 
-/** Whether a time must be in this bill or the previous one; if that one is not loaded, without the first hour. */
+/**
+ * Until when the last bill before this one was compared, if all days between are without a bill, as they should be; or null. The
+ * lines of bills that are older than a month may have been deleted.
+ */
+const COMPARED_UNTIL = `(
+  SELECT (last.day + interval '23 hours') AT TIME ZONE 'Asia/Shanghai' FROM (
+    SELECT max(bill_date) AS day FROM :schema:.reconciliations
+    WHERE seller_id = :sellerId AND bill_date < CAST(:date AS date) AND bill_date > CAST(:date AS date) - 31
+      AND load IS NOT NULL) last
+  WHERE CAST(:date AS date) - last.day - 1 = (SELECT count(*) FROM :schema:.reconciliations quiet
+    WHERE quiet.seller_id = :sellerId AND quiet.bill_date > last.day AND quiet.bill_date < CAST(:date AS date)
+      AND quiet.status = 'NO_BILL' AND NOT quiet.moved))`;
+
+/**
+ * Whether a time must be in this bill or an earlier one. Beside a day whose bill is still to come, or cannot be used, without the
+ * first hour: that may be in it.
+ */
 const isOfDay = (time: string): string => `${time} < ${MIDNIGHT} + interval '23 hours'
-    AND ${time} >= ${MIDNIGHT} + CASE WHEN EXISTS (SELECT 1 FROM :schema:.reconciliations
-        WHERE seller_id = :sellerId AND bill_date = CAST(:date AS date) - 1 AND load IS NOT NULL)
-      THEN interval '-1 hour' ELSE interval '1 hour' END`;
+    AND ${time} >= COALESCE(${COMPARED_UNTIL}, ${MIDNIGHT} + interval '1 hour')`;
 
 const NUMBER = `COALESCE(l.out_request_no, l.out_trade_no)`;
 

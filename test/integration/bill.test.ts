@@ -61,12 +61,15 @@ async function refundUnheard(outTradeNo: string, amount: string): Promise<void> 
   await shop.alipay.control.notifier({});
 }
 
-/** It was paid on the bill's day, at noon. */
-const paidAtNoon = (outTradeNo: string) =>
+/** It was paid then, in Beijing. */
+const paidAt = (outTradeNo: string, time: string) =>
   shop.sql(
-    `UPDATE payments SET callback_time = CAST(:noon AS timestamp) AT TIME ZONE 'Asia/Shanghai' WHERE out_trade_no = :outTradeNo`,
-    { outTradeNo, noon: `${date} 12:00:00` },
+    `UPDATE payments SET callback_time = CAST(:time AS timestamp) AT TIME ZONE 'Asia/Shanghai' WHERE out_trade_no = :outTradeNo`,
+    { outTradeNo, time },
   );
+
+/** It was paid on the bill's day, at noon. */
+const paidAtNoon = (outTradeNo: string) => paidAt(outTradeNo, `${date} 12:00:00`);
 
 describe('the worst day', () => {
   it('every other net is gone, and the bill alone brings the books right, to the fen', async () => {
@@ -363,6 +366,34 @@ describe('what is not in the tables, or not in the bill', () => {
     expect((await shop.payments.payment(outTradeNo)).reviewReason).toBeNull();
     await forget(outTradeNo);
   });
+
+  it.each([
+    ['on which nothing was sold', { notReady: true }, 'NO_BILL', 2],
+    ['whose bill cannot be used', { foreign: 1, wrongTotals: true }, 'FAILED', 0],
+  ])(
+    'payments around midnight, beside a day %s, are looked for once that is known',
+    async (_what, faults, status, absent) => {
+      const [first, between, last] = ['2025-11-10', '2025-11-11', '2025-11-12'] as const;
+      const [before, after] = [await missed(), await missed()];
+      await reconcile();
+      const both = [before.outTradeNo, after.outTradeNo];
+      for (const outTradeNo of both) await story.until(outTradeNo, 'PAID');
+      await paidAt(before.outTradeNo, `${first} 23:30:00`);
+      await paidAt(after.outTradeNo, `${last} 00:30:00`);
+      const compare = (of: string) => shop.payments.reconcile.run({ date: of, execute: false });
+
+      await bills({ foreign: 1, missing: both });
+      await reconcile(false);
+      await compare(first);
+      await bills({ ...faults, missing: both });
+      expect(await compare(between)).toMatchObject({ status });
+      await bills({ foreign: 1, missing: both });
+      expect((await compare(last)).report?.discrepancies['payment-absent']?.open ?? 0).toBe(absent);
+      await shop.sql(`DELETE FROM discrepancies WHERE bill_date < '2026-01-01'`);
+      await shop.sql(`DELETE FROM reconciliations WHERE bill_date < '2026-01-01'`);
+      await forget(...both);
+    },
+  );
 
   it('a line that appears twice is reported, and counted once', async () => {
     const { outTradeNo } = await missed();
