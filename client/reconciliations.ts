@@ -7,7 +7,13 @@ import { findReconciliation } from '../db/reconciliations';
 import { RECONCILE_DETAILS } from '../worker/schedules';
 import { PaymentError } from '../workflows/errors';
 import type { ReconcileBillInput, Reconciliation } from '../workflows/messages';
-import { RECONCILE_SCHEDULE_ID, TASK_QUEUES, WORKFLOWS, reconcileWorkflowId } from '../workflows/messages';
+import {
+  RECONCILE_RUN_TIMEOUT,
+  RECONCILE_SCHEDULE_ID,
+  TASK_QUEUES,
+  WORKFLOWS,
+  reconcileWorkflowId,
+} from '../workflows/messages';
 import type { reconcileBill } from '../workflows/reconcile-bill';
 import { lookUntil, resultByHand } from './by-hand';
 import type { ClientDependencies } from './dependencies';
@@ -92,6 +98,7 @@ async function resultOf(
       args: [input],
       workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
       workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+      workflowRunTimeout: RECONCILE_RUN_TIMEOUT,
       staticSummary: `Bill of ${input.date}${input.execute ? '' : ', preview'}`,
       staticDetails: RECONCILE_DETAILS,
     }),

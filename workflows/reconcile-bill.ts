@@ -21,7 +21,7 @@ import type {
   ReconcileBillsInput,
   Reconciliation,
 } from './messages';
-import { BILL_REPAIRS, reconcileWorkflowId } from './messages';
+import { BILL_REPAIRS, RECONCILE_RUN_TIMEOUT, reconcileWorkflowId } from './messages';
 import { compareWhole, fetchOnce, repairSome, untilDone } from './proxies';
 
 /** Each call repairs what it can in 20 s. */
@@ -97,7 +97,7 @@ async function reconcileInTurn(
         workflowId,
         workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
         parentClosePolicy: ParentClosePolicy.ABANDON,
-        workflowRunTimeout: '6 hours',
+        workflowRunTimeout: RECONCILE_RUN_TIMEOUT,
         args: [{ merchant, date, execute: repair !== 'none', repair }],
         staticSummary: `Bill of ${date}`,
       });

@@ -3,6 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import { createAlipayQueueActivities } from '../../activities';
 import { toFen } from '../../db/money';
 import type { Reconciliation } from '../../workflows/messages';
+import { reconcileWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { inActivity, openShop, waitFor } from '../support';
 import { Story } from './story';
@@ -500,6 +501,19 @@ describe('a bill', () => {
     expect(await loads()).toHaveLength(1);
     for (const table of ['bill_lines', 'reconciliations'])
       await shop.sql(`DELETE FROM ${table} WHERE bill_date < '2026-01-01'`);
+  });
+
+  it('that is started by hand ends within 6 hours, as the Schedule has it: it keeps a seller’s later bills waiting', async () => {
+    await shop.stopWorkers();
+    const end = reconcile(false).catch((error: unknown) => error);
+    const handle = shop.temporal.workflow.getHandle(
+      reconcileWorkflowId({ sellerId: shop.alipay.sellerId, date }),
+    );
+    const { raw } = await waitFor(() => handle.describe().catch(() => undefined), { what: 'the run' });
+    await handle.terminate();
+    expect(Number(raw.executionConfig?.workflowRunTimeout?.seconds)).toBe(6 * 3_600);
+    expect(await end).toMatchObject({ code: 'INTERNAL' });
+    await shop.startWorkers();
   });
 
   it.each([['2026-02-30'], ['tomorrow'], ['2999-01-01'], ['']])('of %s is refused', async (wrong) => {

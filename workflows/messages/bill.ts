@@ -50,6 +50,9 @@ export interface BillOfMerchant {
   date: string;
 }
 
+/** A run of a bill ends within this: while it is under way, later bills of its seller wait. */
+export const RECONCILE_RUN_TIMEOUT = '6 hours';
+
 export interface ReconcileBillInput extends BillOfMerchant {
   /** False: it only tells what it would do. */
   execute: boolean;
