@@ -186,16 +186,22 @@ export async function findDiscrepancies(
   );
 }
 
-/** Open ones whose remedy has not been tried since the last comparison, the oldest first. */
+/**
+ * Open ones whose remedy has not been tried since the last comparison, the oldest first. Those of a payment whose merchant this
+ * process does not have are left to another; whose an unknown one is, is what its remedy asks.
+ */
 export function findToRepair(
   db: Database,
   bill: Bill,
-  search: { kinds: readonly DiscrepancyKind[]; limit: number },
+  search: { kinds: readonly DiscrepancyKind[]; merchants: readonly string[]; limit: number },
 ): Promise<Discrepancy[]> {
   return rows(
     db,
     `SELECT ${COLUMNS} FROM :schema:.discrepancies d
-     WHERE ${BILL} AND gone_at IS NULL AND kind = ANY(:kinds) AND tried < seen ORDER BY id LIMIT :limit`,
+     WHERE ${BILL} AND gone_at IS NULL AND kind = ANY(:kinds) AND tried < seen
+       AND (kind IN ('payment-unknown', 'refund-unknown') OR NOT EXISTS (SELECT 1 FROM :schema:.payments p
+         WHERE p.out_trade_no = d.out_trade_no AND p.merchant <> ALL(:merchants)))
+     ORDER BY id LIMIT :limit`,
     { ...bill, ...search },
   );
 }

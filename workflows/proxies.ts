@@ -108,7 +108,10 @@ export const closeExpired = proxyActivities<AlipayQueueActivities>({
   retry: { initialInterval: '1s', backoffCoefficient: 1, maximumAttempts: 8 },
 });
 
-/** A bill of a million lines takes two minutes. What came in part, or late, is asked for again; what does not add up is not. */
+/**
+ * A bill of a million lines takes two minutes. What came in part, or late, is asked for again; what does not add up is not. A
+ * worker without its merchant leaves it to another.
+ */
 export const fetchOnce = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '20 minutes',
@@ -117,7 +120,7 @@ export const fetchOnce = proxyActivities<AlipayQueueActivities>({
     initialInterval: '2s',
     maximumInterval: '1 minute',
     maximumAttempts: 5,
-    nonRetryableErrorTypes: final('ALIPAY_MISCONFIGURED', 'MERCHANT_UNKNOWN'),
+    nonRetryableErrorTypes: final('ALIPAY_MISCONFIGURED'),
   },
   cancellationType: ActivityCancellationType.TRY_CANCEL,
   summary: 'fetch the bill',

@@ -30,7 +30,11 @@ export function createRepairActivities(
   deps: ActivityDependencies,
 ): Pick<AlipayQueueActivities, 'repairBill'> {
   return {
-    repairBill: ({ merchant, date, kinds }) => repairAll(deps, { sellerId: sellerOf(merchant), date }, kinds),
+    async repairBill({ merchant, date, kinds }) {
+      // A worker without the bill's merchant leaves all of it to another.
+      deps.alipay.of({ outTradeNo: `bill of ${date}`, merchant });
+      return repairAll(deps, { sellerId: sellerOf(merchant), date }, kinds);
+    },
   };
 }
 
@@ -45,8 +49,8 @@ async function repairAll(
   bill: Bill,
   kinds: readonly DiscrepancyKind[],
 ): Promise<KindReport> {
-  const { db, log } = deps;
-  const due = await findToRepair(db, bill, { kinds, limit: BATCH });
+  const { db, log, alipay } = deps;
+  const due = await findToRepair(db, bill, { kinds, merchants: alipay.ids, limit: BATCH });
   let isUndelivered = false;
   const report = await inLanes(log, { kind: 'bill', due, limit: BATCH }, async (discrepancy) => {
     try {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
-import { createAlipayQueueActivities } from '../../activities';
+import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
+import { AlipayGateway } from '../../activities/alipay/gateway';
+import { AlipayGateways } from '../../activities/alipay/gateways';
 import { toFen } from '../../db/money';
 import type { Reconciliation } from '../../workflows/messages';
 import { reconcileWorkflowId } from '../../workflows/messages';
@@ -156,6 +158,28 @@ describe('a payment that every other net has missed', () => {
     await story.until(outTradeNo, 'REFUNDED');
     const [line] = (await shop.alipay.control.ledger()).filter((one) => one.outTradeNo === outTradeNo);
     expect(line).toMatchObject({ paidFen: 1_230, refundedFen: 1_230 });
+    await forget(outTradeNo);
+  });
+
+  it('is left to a worker that has its merchant', async () => {
+    const { outTradeNo } = await missed();
+    await reconcile(false);
+    const [ours = ''] = shop.deps.alipay.ids;
+    const repair = (merchant: string, of: { appId?: string; sellerId?: string } = {}) => {
+      const alipay = new AlipayGateways([new AlipayGateway({ ...shop.gateway.settings, ...of })]);
+      const input = { merchant, date, kinds: ['payment-unrecorded'] } as const;
+      return inActivity(() => createAlipayQueueActivities({ ...shop.deps, alipay }).repairBill(input));
+    };
+    const theirs = { appId: '2021000000000003', sellerId: '2088000000000003' };
+    await expect(repair(ours, theirs)).rejects.toMatchObject({
+      type: 'MERCHANT_UNKNOWN',
+      nonRetryable: false,
+    });
+    const { appId } = theirs;
+    const nothing = { done: 0, failed: 0, left: false };
+    expect(await repair(`${appId}/${shop.alipay.sellerId}`, { appId })).toEqual(nothing);
+    expect(await repair(ours)).toEqual({ done: 1, failed: 0, left: false });
+    await story.until(outTradeNo, 'PAID');
     await forget(outTradeNo);
   });
 
@@ -522,12 +546,12 @@ describe('a bill', () => {
     });
   });
 
-  it('of a merchant that this process does not have is not asked for', async () => {
-    const other = '2021000000000001/2088000000000001';
-    const found = await shop.payments.reconcile.run({ date, merchant: other, execute: true });
-    expect(found).toMatchObject({
-      status: 'FAILED',
-      because: expect.stringMatching(/^MERCHANT_UNKNOWN: /) as unknown,
+  it('of a merchant that this process does not have is not asked for: another process may have it', async () => {
+    const merchant = '2021000000000001/2088000000000001';
+    const activities = createAlipayQueueActivities(shop.deps);
+    await expect(inActivity(() => activities.fetchBill({ merchant, date }))).rejects.toMatchObject({
+      type: 'MERCHANT_UNKNOWN',
+      nonRetryable: false,
     });
   });
 
@@ -538,7 +562,8 @@ describe('a bill', () => {
     await paidAtNoon(outTradeNo);
     await shop.sql(`UPDATE payments SET merchant = NULL WHERE out_trade_no = :outTradeNo`, { outTradeNo });
     const [sellerId, merchant] = ['2088000000000002', '2021000000000002/2088000000000002'];
-    await shop.payments.reconcile.run({ date, merchant, execute: false });
+    const noBill = { merchant, date, status: 'NO_BILL', because: '' } as const;
+    await createPaymentsQueueActivities(shop.deps).noteNoBill(noBill);
     expect(
       await shop.sql(`SELECT moved FROM reconciliations WHERE seller_id = :sellerId`, { sellerId }),
     ).toEqual([{ moved: false }]);

@@ -58,6 +58,13 @@ describe('a bill', () => {
     expect(done).toMatchObject({ status: 'COMPARED', executed: true, report: { open: 1 } });
   });
 
+  it('that a worker without its merchant cannot fetch is fetched by another', async () => {
+    stage.world.bill.failures.push(
+      ApplicationFailure.create({ type: 'MERCHANT_UNKNOWN', message: "another worker's" }),
+    );
+    expect(await (await reconcile('2026-05-02')).result()).toMatchObject({ status: 'COMPARED' });
+  });
+
   it('that cannot be fetched is noted with the reason, for the next run', async () => {
     const refused = ApplicationFailure.create({
       type: 'MERCHANT_UNKNOWN',
