@@ -24,6 +24,7 @@ import * as timeResults from './20261129_time_results';
 import * as indexDueWorkByMerchant from './20261130_index_due_work_by_merchant';
 import * as lookAfterRunsOfSettledPayments from './20261130_look_after_runs_of_settled_payments';
 import * as pauseTelling from './20261130_pause_telling';
+import * as indexPaidBy from './20261130_index_paid_by';
 
 /** Every migration, oldest first. Append only: one that has run anywhere is never edited, renamed or moved. */
 export const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]> = [
@@ -52,6 +53,7 @@ export const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]
   ['20261130_index_due_work_by_merchant', indexDueWorkByMerchant],
   ['20261130_look_after_runs_of_settled_payments', lookAfterRunsOfSettledPayments],
   ['20261130_pause_telling', pauseTelling],
+  ['20261130_index_paid_by', indexPaidBy],
 ];
 
 /** Their names, oldest first. */

@@ -3,7 +3,7 @@
 --
 --   psql "$DATABASE_URL" --set ON_ERROR_STOP=1 --file deploy/sql/archive.sql
 --
--- It blocks writers of payment_events while it runs.
+-- It blocks writers of payment_events while it deletes; if a statement takes 10 s then, nothing is archived: run it again.
 
 CREATE TABLE IF NOT EXISTS archived_orders (
   id text PRIMARY KEY,
@@ -25,8 +25,10 @@ CREATE TEMP VIEW archivable AS
       WHERE p.order_id = o.id AND e.recorded_at IS NULL);
 CREATE TEMP TABLE batch ON COMMIT DROP AS
   SELECT o.id FROM orders o WHERE o.id IN (SELECT id FROM archivable LIMIT 1000) FOR UPDATE OF o;
--- Locked now: without those that changed meanwhile.
-DELETE FROM batch WHERE id NOT IN (SELECT id FROM archivable);
+SELECT count(*) AS locked_payments FROM (
+  SELECT FROM payments p JOIN batch b ON b.id = p.order_id FOR UPDATE OF p) locked;
+-- Locked now: without those that changed meanwhile. Looked up one by one: a join would read all orders again.
+DELETE FROM batch b WHERE (SELECT a.id FROM archivable a WHERE a.id = b.id) IS NULL;
 INSERT INTO archived_orders (id, record)
   SELECT o.id, to_jsonb(o) || jsonb_build_object(
     'payments', (SELECT jsonb_agg(p ORDER BY p.created_at) FROM payments p WHERE p.order_id = o.id),
@@ -37,6 +39,7 @@ INSERT INTO archived_orders (id, record)
     'refunds', (SELECT jsonb_agg(r ORDER BY r.requested_at) FROM refunds r WHERE r.order_id = o.id),
     'messages', (SELECT jsonb_agg(m ORDER BY m.seq) FROM order_messages m WHERE m.order_id = o.id))
   FROM orders o JOIN batch USING (id);
+SET LOCAL statement_timeout = '10s';
 ALTER TABLE payment_events DISABLE TRIGGER payment_events_append_only;
 DELETE FROM payment_events WHERE out_trade_no IN (SELECT out_trade_no FROM payments JOIN batch b ON b.id = order_id);
 ALTER TABLE payment_events ENABLE TRIGGER payment_events_append_only;

@@ -34,6 +34,7 @@ const ALL = [
   '20261130_index_due_work_by_merchant',
   '20261130_look_after_runs_of_settled_payments',
   '20261130_pause_telling',
+  '20261130_index_paid_by',
 ];
 
 let url: string;
@@ -145,6 +146,21 @@ describe('migrations in a schema of their own', () => {
     } finally {
       await Promise.all(processes.map((one) => one.destroy()));
     }
+  });
+
+  it('index each foreign key to payments and orders, of which archiving deletes', async () => {
+    const keys = await rows<{ key: string; isIndexed: boolean }>(
+      db,
+      `SELECT c.conrelid::regclass || '.' || a.attname AS key, EXISTS (
+         SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indkey[0] = c.conkey[1] AND i.indisvalid
+           AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = '(' || a.attname || ' IS NOT NULL)')) AS "isIndexed"
+       FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+       WHERE c.contype = 'f' AND c.connamespace = CAST(:schema AS regnamespace)
+         AND c.confrelid IN ('orders'::regclass, 'payments'::regclass)`,
+      { schema: SCHEMA },
+    );
+    expect(keys.length).toBeGreaterThanOrEqual(5);
+    expect(keys.filter(({ isIndexed }) => !isIndexed)).toEqual([]);
   });
 
   it('say in the database what each table is for', async () => {

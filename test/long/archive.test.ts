@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { transaction } from '../../db/connect';
+import { rows, transaction } from '../../db/connect';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from '../integration/story';
@@ -173,12 +173,15 @@ describe('archiving', () => {
     expect(await story.standing(unpaid.orderId)).toBe('CLOSED: CLOSED');
   });
 
-  it('leaves an order that changes while it is being archived', async () => {
+  it.each([
+    ['order', 'SELECT FROM orders WHERE id = :orderId FOR UPDATE'],
+    ['payment', 'SELECT FROM payments WHERE out_trade_no = :outTradeNo FOR UPDATE'],
+  ])('leaves an order whose %s changes while it is being archived', async (_what, lock) => {
     const { orderId, outTradeNo } = await paid();
     await age(orderId);
     let archiving: Promise<unknown> | undefined;
     await transaction(shop.db, async (trx) => {
-      await trx.raw('SELECT FROM orders WHERE id = ? FOR UPDATE', [orderId]);
+      await rows(trx, lock, { orderId, outTradeNo });
       archiving = Promise.resolve(archive());
       await waitFor(async () => (await shop.sql(`SELECT FROM pg_locks WHERE NOT granted`)).length > 0, {
         what: 'the archive to wait for the lock',
