@@ -77,3 +77,26 @@ export async function findMissingRights(db: Database, schema: string): Promise<s
   );
   return missing.map((one) => one.missing);
 }
+
+/** An index of the application's tables that no query uses, and what to do about it. */
+export interface BrokenIndex {
+  says: string;
+  todo: string;
+}
+
+/** What CREATE or REINDEX INDEX CONCURRENTLY has left where it failed. Until it is done, one under way looks the same. */
+export async function findBrokenIndexes(db: Database, schema: string): Promise<BrokenIndex[]> {
+  const found = await rows<{ name: string; index: string; isLeftover: boolean }>(
+    db,
+    `SELECT i.relname AS name, format('%I.%I', n.nspname, i.relname) AS index,
+       i.relname ~ '_cc(new|old)[0-9]*$' AS "isLeftover"
+     FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+       JOIN pg_namespace n ON n.oid = t.relnamespace
+     WHERE NOT x.indisvalid AND n.nspname = :schema AND t.relname = ANY(:names) ORDER BY i.relname`,
+    { schema, names: Object.keys(NEEDED) },
+  );
+  return found.map(({ name, index, isLeftover }) => ({
+    says: `index ${name} is not whole: it is being built, or that has failed`,
+    todo: `Unless pg_stat_progress_create_index shows it, run: ${isLeftover ? 'DROP' : 'REINDEX'} INDEX CONCURRENTLY ${index};`,
+  }));
+}

@@ -1,6 +1,8 @@
 import type { Knex } from 'knex';
+import { PaymentError } from '../workflows/errors';
 import { hasRow } from './connect';
 import type { Database } from './connect';
+import { findBrokenIndexes } from './inspection';
 import { MIGRATION_NAMES, migrationsIn } from './migrations';
 
 const config = (schema: string): Knex.MigratorConfig => ({
@@ -24,6 +26,7 @@ const NO_TIMEOUTS = `
  * Brings the schema to the newest state; returns the names of the migrations that ran. Several processes may do so
  * at once: the advisory lock makes them take turns, where knex's own lock would make all but one fail.
  *
+ * @throws PaymentError CONFIG_INVALID where an index that was created by hand is not whole: migrations take it as it is
  * @param db - opened with `queryTimeoutMs: 0`, or an index that takes long to build is cut
  */
 export async function migrateUp(db: Database, schema = 'public'): Promise<string[]> {
@@ -32,6 +35,8 @@ export async function migrateUp(db: Database, schema = 'public'): Promise<string
     await lock.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
     await createSchema(db, schema);
     const [, names] = (await db.migrate.latest(config(schema))) as [number, string[]];
+    const [broken] = await findBrokenIndexes(db, schema);
+    if (broken) throw new PaymentError('CONFIG_INVALID', `${broken.says}. ${broken.todo}`);
     return names;
   });
 }

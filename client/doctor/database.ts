@@ -2,7 +2,13 @@ import type { Config } from '../../worker/config';
 import type { Database } from '../../db/connect';
 import { openDatabase } from '../../db/connect';
 import { databaseFault } from '../../db/faults';
-import { countTables, findMissingRights, readIsolation, readServer } from '../../db/inspection';
+import {
+  countTables,
+  findBrokenIndexes,
+  findMissingRights,
+  readIsolation,
+  readServer,
+} from '../../db/inspection';
 import { listPauses } from '../../db/pauses';
 import { pendingMigrations, unknownMigrations } from '../../db/migrator';
 import { findOwed } from '../../db/order-messages';
@@ -146,6 +152,7 @@ async function testPauses(db: Database): Promise<Found> {
 
 async function testMigrations(db: Database, schema: string): Promise<Found> {
   const pending = await pendingMigrations(db, schema);
+  const [broken] = await findBrokenIndexes(db, schema);
   const newer = await unknownMigrations(db, schema);
   if (pending.length === 0 && newer.length > 0) {
     return {
@@ -153,6 +160,7 @@ async function testMigrations(db: Database, schema: string): Promise<Found> {
       advice: 'Fine during a rollout. After it, install the version of durable-alipay that migrated it.',
     };
   }
+  if (pending.length === 0 && broken) return { says: broken.says, advice: broken.todo };
   if (pending.length === 0) return { says: 'none is pending' };
   throw new Fault(`schema ${schema} lacks ${pending.join(', ')}`, `${MIGRATE}.`);
 }

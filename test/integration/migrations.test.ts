@@ -138,6 +138,20 @@ describe('migrations in a schema of their own', () => {
     expect(await pendingMigrations(db, SCHEMA)).toEqual([]);
   });
 
+  it('refuse an index that was begun by hand and is not whole, and say what to do', async () => {
+    const mark = (isValid: boolean) =>
+      rows(db, `UPDATE pg_index SET indisvalid = :isValid WHERE indexrelid = 'payments_newest'::regclass`, {
+        isValid,
+      });
+    await mark(false);
+    await expect(migrateUp(db, SCHEMA)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('REINDEX INDEX CONCURRENTLY shop_1.payments_newest;') as unknown,
+    });
+    await mark(true);
+    expect(await migrateUp(db, SCHEMA)).toEqual([]);
+  });
+
   it('may be run by several processes at once, also the first time', async () => {
     const processes = Array.from({ length: 5 }, () => openDatabase({ url, schema: 'shop_2' }));
     try {

@@ -226,6 +226,14 @@ describe('on a whole shop', () => {
       { migrations: /newer than this program/ },
     ],
     [
+      'an index that is not whole',
+      withBrokenIndex,
+      {
+        migrations:
+          /index orders_paid_by is not whole.* → .*REINDEX INDEX CONCURRENTLY public.orders_paid_by/,
+      },
+    ],
+    [
       'a user who may not write',
       readingUser,
       { rights: /user reader\w* lacks .*INSERT on payments.* → .*GRANT SELECT, INSERT, UPDATE/ },
@@ -470,6 +478,15 @@ async function withNewerMigration(): Promise<Env> {
   await query(
     DATABASE_URL,
     `INSERT INTO durable_alipay_migrations (name, batch, migration_time) VALUES ('99990101_later', 9, now())`,
+  );
+  return { DATABASE_URL };
+}
+
+async function withBrokenIndex(): Promise<Env> {
+  const DATABASE_URL = await freshDatabase();
+  await query(
+    DATABASE_URL,
+    `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'orders_paid_by'::regclass`,
   );
   return { DATABASE_URL };
 }
