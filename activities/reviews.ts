@@ -35,10 +35,10 @@ export function createReviewActivities(
   const { db, alipay, metrics } = deps;
   return {
     async resolveReview(decision) {
-      const { outTradeNo, to } = decision;
+      const { outTradeNo } = decision;
       assertReference(decision);
       const payment = await requirePayment(db, outTradeNo);
-      if (isDecided(payment, to)) return readRecorded(db, outTradeNo);
+      if (isDecided(payment, decision)) return readRecorded(db, outTradeNo);
       assertDecidable(payment, decision);
       const gateway = alipay.of(payment);
 

@@ -1,8 +1,10 @@
 import type { OrderStatus, ResolveRefund, ReviewOutcome } from '../workflows/messages';
 import { readFen, toFen, toYuan } from './money';
+import type { Payment } from './payments';
 import type { Refund } from './refunds';
 import type { PaymentFacts } from './rules';
 import { REVIEW_REASONS, amountToRefund, isInReview, isKnownPaid } from './rules';
+import { storableText } from './storable';
 
 // What a person may decide about a payment.
 
@@ -43,9 +45,17 @@ const ACCEPTED: Verdict = { kind: 'accepted' };
 const CLOSE_FIRST: Verdict = { kind: 'close-first' };
 const refused = (because: string): Verdict => ({ kind: 'refused', because });
 
-/** Whether what a person wants is so already: a lost answer makes them, or Temporal, say it again. */
-export const isDecided = (payment: PaymentFacts, to: ReviewOutcome): boolean =>
-  payment.status === to && (to === 'REVIEW' || payment.reviewReason === null);
+/**
+ * Whether what a person wants is so already: a lost answer makes them, or Temporal, say it again. Another reference is another
+ * transfer, which nobody has recorded.
+ */
+export function isDecided(
+  payment: PaymentFacts & Pick<Payment, 'outsideReference'>,
+  { to, outside }: Pick<Proposal, 'to' | 'outside'>,
+): boolean {
+  if (outside && storableText(outside.reference) !== payment.outsideReference) return false;
+  return payment.status === to && (to === 'REVIEW' || payment.reviewReason === null);
+}
 
 /** A code of Alipay's behind the reason may be left out. */
 const isInReviewFor = (payment: PaymentFacts, because: string): boolean =>

@@ -46,7 +46,7 @@ export async function recordReview(
     const order = await lockOrderOfPayment(trx, outTradeNo);
     const payment = await findPayment(trx, outTradeNo);
     if (!order || !payment) throw unknownPayment(outTradeNo);
-    if (isDecided(payment, to)) return readRecorded(trx, outTradeNo);
+    if (isDecided(payment, decision)) return readRecorded(trx, outTradeNo);
     const proposal = {
       to,
       outside,

@@ -430,6 +430,20 @@ describe('a late payment that Alipay refunds no more', () => {
       { detail: { to: 'REFUNDED', outside: outside.reference } },
     ]);
     expect(await story.standing(orderId)).toBe('CLOSED: REFUNDED');
+
+    // The answer was lost, and another person has paid it back by the bank, too.
+    expect(await decide(outTradeNo, 'REFUNDED', { outside })).toMatchObject({ status: 'REFUNDED' });
+    const twice = decide(outTradeNo, 'REFUNDED', { outside: { reference: 'ICBC 20261129-18' } });
+    await expect(twice).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
+    expect(await story.events(outTradeNo, 'review-resolved')).toHaveLength(2);
+  });
+
+  it('is not paid back outside where Alipay has given it back already', async () => {
+    const { outTradeNo } = await inReview('refunded at the portal');
+    expect(await decide(outTradeNo, 'REFUNDED')).toMatchObject({ status: 'REFUNDED' });
+    await expect(decide(outTradeNo, 'REFUNDED', { outside })).rejects.toMatchObject({
+      type: 'REVIEW_REFUSED',
+    });
   });
 
   it('is not paid back outside where Alipay would still refund it', async () => {

@@ -180,6 +180,10 @@ describe('what waits for a person', () => {
 });
 
 describe('what waits for nobody', () => {
+  const row = (status: StoredPaymentStatus, more: Partial<PaymentFacts> = {}) => ({
+    ...facts(status, more),
+    outsideReference: null,
+  });
   const settled = EVERYTHING.filter(({ payment }) => !isInReview(payment) && payment.status !== 'REFUNDING');
 
   it('may only be refunded, if it is PAID and Alipay has the money', () => {
@@ -192,9 +196,20 @@ describe('what waits for nobody', () => {
 
   it('is decided already where it is what a person wants', () => {
     for (const to of ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const) {
-      expect(isDecided(facts(to), to)).toBe(true);
+      expect(isDecided(row(to), { to })).toBe(true);
     }
-    expect(isDecided(facts('PAID', { reviewReason: 'AMOUNT_DIFFERS' }), 'PAID')).toBe(false);
+    expect(isDecided(row('PAID', { reviewReason: 'AMOUNT_DIFFERS' }), { to: 'PAID' })).toBe(false);
+  });
+
+  it.each([
+    ['the same reference', 'ICBC 1', 'ICBC 1', true],
+    ['the same reference, as Postgres could hold it', 'ICBC \0', 'ICBC \uFFFD', true],
+    ['another reference', 'ICBC 2', 'ICBC 1', false],
+    ['a reference where Alipay gave it back', 'ICBC 1', null, false],
+  ])('is paid back outside already with %s: %j, recorded %j: %s', (_, reference, outsideReference, so) => {
+    expect(
+      isDecided({ ...facts('REFUNDED'), outsideReference }, { to: 'REFUNDED', outside: { reference } }),
+    ).toBe(so);
   });
 });
 
