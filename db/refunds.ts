@@ -8,7 +8,7 @@ import { storableJson, storableText } from './storable';
 
 export interface Refund extends RefundState {
   orderId: string;
-  /** The shop's or the operator's. */
+  /** What Alipay is sent, and shows to the buyer: the shop's words, or ours. Why a person decided is in `payment_events`. */
   reason: string;
   kind: RefundKind;
   /** Why it is REFUSED or in REVIEW: Alipay's code, or ours. */

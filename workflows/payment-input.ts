@@ -38,7 +38,7 @@ export function assertDecision(decision: ResolveReview): void {
     `to: one of ${REVIEW_OUTCOMES.join(', ')}`,
   );
   requireInput(isLike(/\S/, actor), 'actor: who decides');
-  requireInput(isLike(/\S/, reason), 'reason: why');
+  requireInput(isLike(/^(?=.*\S)\P{Cc}{1,256}$/u, reason), 'reason: why, one line of 1 to 256 characters');
   const { reference } = fieldsOf(outside as ResolveReview['outside']);
   requireInput(
     outside === undefined || outside === null || (to === 'REFUNDED' && isLike(/\S/, reference)),

@@ -16,7 +16,7 @@ import { unknownPayment } from './errors';
 import { readRecorded } from './recorded';
 import { settleOrder } from './settling';
 import type { RefundsSettled, RefundsTold, WholeRefund } from './settling-refunds';
-import { LATE_REASON, settleRefunds } from './settling-refunds';
+import { settleRefunds } from './settling-refunds';
 
 interface Word {
   tradeNo: string | null;
@@ -187,7 +187,6 @@ const toldBy = ({ refundedAmount: cumulative, outRequestNo }: Word): RefundsTold
 
 const wholeRefundFor = ({ status }: ClockedOrder): WholeRefund => ({
   kind: status === 'PAID' ? 'duplicate' : 'late',
-  reason: LATE_REASON,
   requestedBy: 'policy',
 });
 

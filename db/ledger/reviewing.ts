@@ -82,7 +82,7 @@ export async function recordReview(
     }
     await moveWholeRefunds(trx, outTradeNo, { actor, stop: to === 'REVIEW' });
     if (to === 'REFUNDING') {
-      const whole = { kind: 'operator', reason, requestedBy: actor } as const;
+      const whole = { kind: 'operator', requestedBy: actor } as const;
       await settleRefunds(trx, outTradeNo, { actor, whole, brakeFen: null });
     }
     if (to === 'REFUNDED') await recordReturned(trx, decision, payment, fresh);

@@ -10,13 +10,20 @@ import { REVIEW_REASONS, isSettledByRefunds } from '../rules';
 import { RefundBooks, sumOf } from './refund-books';
 import { countIn } from './settling';
 
-/** Why all that was taken is to be given back. */
-export type WholeRefund = Pick<NewRefund, 'reason' | 'requestedBy'> & {
+/** Who wants all that was taken to be given back. */
+export type WholeRefund = Pick<NewRefund, 'requestedBy'> & {
   kind: 'operator' | 'late' | 'duplicate';
 };
 
-/** What Alipay reads of a refund that nobody gave a reason for. */
-export const LATE_REASON = 'payment of a settled order';
+/**
+ * What the buyer reads at Alipay of a refund of all that was taken. What a person writes of it is for the shop alone, and stays
+ * in `payment_events`.
+ */
+const WORDS: Record<WholeRefund['kind'], string> = {
+  operator: 'refunded by the seller',
+  late: 'payment of a settled order',
+  duplicate: 'payment of a settled order',
+};
 
 export const PORTAL_REASON = 'made in the merchant portal';
 
@@ -106,9 +113,10 @@ async function explainGap(trx: Database, books: RefundBooks): Promise<void> {
 /** Alipay never gives back more than it took. Returns what asked for all of it, if that was among them. */
 async function refuseTooLarge(
   trx: Database,
-  { payment, own, taken, done }: RefundBooks,
+  books: RefundBooks,
   actor: string,
 ): Promise<WholeRefund | undefined> {
+  const { payment, own, taken, done } = books;
   const tooLarge = own.filter((refund) => isUnderWay(refund) && sumOf([refund]) > taken - done);
   for (const refund of tooLarge) {
     const move = { from: [refund.status], to: 'REFUSED', because: 'NOTHING_LEFT' } as const;
@@ -116,20 +124,21 @@ async function refuseTooLarge(
     await moveRefund(trx, refund, move, event);
   }
   const isWhole = payment.status === 'REFUNDING' && tooLarge.length > 0;
-  return isWhole ? asWhole(tooLarge.at(-1), actor) : undefined;
+  return isWhole ? wholeAgain(books, actor) : undefined;
 }
 
 /** All is to go back, and everything requested has gone back, but something is left. */
-const unfinished = ({ payment, refunds, own }: RefundBooks, actor: string): WholeRefund | undefined =>
-  payment.status === 'REFUNDING' && !refunds.some(isUnderWay) && own.every(({ status }) => status === 'DONE')
-    ? asWhole(own.at(-1), actor)
-    : undefined;
+function unfinished(books: RefundBooks, actor: string): WholeRefund | undefined {
+  const { payment, refunds, own } = books;
+  const isOver = !refunds.some(isUnderWay) && own.every(({ status }) => status === 'DONE');
+  return payment.status === 'REFUNDING' && isOver ? wholeAgain(books, actor) : undefined;
+}
 
-const asWhole = (last: Refund | undefined, requestedBy: string): WholeRefund => ({
-  kind: last?.kind === 'operator' || last?.kind === 'duplicate' ? last.kind : 'late',
-  reason: last?.reason ?? LATE_REASON,
-  requestedBy,
-});
+/** The rest is asked for as all of it was. */
+function wholeAgain({ own }: RefundBooks, requestedBy: string): WholeRefund {
+  const whole = own.findLast(({ kind }) => kind !== 'shop')?.kind;
+  return { kind: whole === 'operator' || whole === 'duplicate' ? whole : 'late', requestedBy };
+}
 
 async function askForRest(
   trx: Database,
@@ -145,7 +154,8 @@ async function askForRest(
   if (isAutomatic(whole.kind) && !(await passesBrake(trx, { merchant, fen: rest, brakeFen })))
     return 'braked';
   const outRequestNo = freeNumber(whole.kind, books);
-  return insertRefund(trx, { outTradeNo, orderId, outRequestNo, amount: toYuan(rest), ...whole });
+  const reason = WORDS[whole.kind];
+  return insertRefund(trx, { outTradeNo, orderId, outRequestNo, amount: toYuan(rest), reason, ...whole });
 }
 
 /** Whoever refunds in the merchant portal may use any number. */

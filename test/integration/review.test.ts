@@ -3,7 +3,7 @@ import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../.
 import { storeAnswer } from '../../activities/payments';
 import { insertRefund } from '../../db/refunds';
 import type { Decided, ResolveReview, ReviewOutcome } from '../../workflows/messages';
-import { paymentWorkflowId } from '../../workflows/messages';
+import { UPDATES, paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { inActivity, openShop, waitFor } from '../support';
 import { Story } from './story';
@@ -69,6 +69,16 @@ async function inReview(state: TradeState) {
     no: checkout.outTradeNo,
   });
   return checkout;
+}
+
+/** What the buyer reads of each refund that Alipay was asked for. */
+async function wordsAtAlipay(outTradeNo: string): Promise<unknown[]> {
+  const journal = await shop.alipay.control.journal();
+  return journal.flatMap((entry) =>
+    entry.kind === 'call' && entry.method === REFUND && entry.outTradeNo === outTradeNo
+      ? [entry.bizContent?.['refund_reason']]
+      : [],
+  );
 }
 
 /** The message about an operator's refund. */
@@ -508,6 +518,38 @@ describe('a person, by the running workflow', () => {
     expect((await shop.alipay.control.trade(outTradeNo))?.refundedAmount).toBe('12.30');
     expect(await story.standing(orderId)).toBe('UNPAID: REFUNDED');
   });
+
+  it('writes the reason for the shop: the buyer reads words of ours at Alipay', async () => {
+    const { outTradeNo } = await otherAmount();
+    await shop.payments.resolveReview(outTradeNo, {
+      to: 'REFUNDING',
+      actor: 'anna',
+      reason: 'looks like fraud',
+    });
+    await story.until(outTradeNo, 'REFUNDED');
+    expect(await wordsAtAlipay(outTradeNo)).toEqual(['refunded by the seller']);
+    expect(await story.events(outTradeNo, 'review-resolved')).toMatchObject([
+      { actor: 'anna', detail: { reason: 'looks like fraud' } },
+    ]);
+  });
+
+  it.each([
+    ['of 300 characters', 'x'.repeat(300)],
+    ['with a line break', 'one\ntwo'],
+  ])(
+    'cannot give a reason %s by the bare update; recorded by an older run, it still refunds',
+    async (_, reason) => {
+      const { outTradeNo } = await otherAmount();
+      const decision: ResolveReview = { to: 'REFUNDING', actor: 'anna', reason };
+      const handle = shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
+      await expect(handle.executeUpdate(UPDATES.resolveReview, { args: [decision] })).rejects.toMatchObject({
+        cause: { type: 'INVALID_INPUT' },
+      });
+      expect(await decide(outTradeNo, 'REFUNDING', { reason })).toMatchObject({ status: 'REFUNDING' });
+      await story.until(outTradeNo, 'REFUNDED');
+      expect(await wordsAtAlipay(outTradeNo)).toEqual(['refunded by the seller']);
+    },
+  );
 
   it('is told that Alipay does not agree, and it stays in review', async () => {
     const { outTradeNo } = await otherAmount();
