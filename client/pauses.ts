@@ -1,4 +1,4 @@
-import { registerMerchant, requireMerchantId } from '../db/merchants';
+import { currentMerchantId, registerMerchant, requireMerchantId } from '../db/merchants';
 import type { Pause, PauseDecision, PauseKind } from '../db/pauses';
 import { listPauses, pause, resume } from '../db/pauses';
 import type { ClientDependencies } from './dependencies';
@@ -48,8 +48,9 @@ async function decisionOf(deps: Dependencies, input: PauseInput): Promise<PauseD
   return { ...said, merchant: merchant === undefined ? null : await merchantIdOf(deps, merchant) };
 }
 
-/** A merchant that this process has may have no order yet, and so no row. */
+/** A merchant that this process has may have no order yet, and so no row. One that was corrected goes by its new id. */
 export async function merchantIdOf({ db, alipay }: Dependencies, nameOrId: string): Promise<string> {
   const own = alipay.all.find(({ settings }) => settings.name === nameOrId);
-  return own ? registerMerchant(db, own.settings) : requireMerchantId(db, nameOrId);
+  const id = await (own ? registerMerchant(db, own.settings) : requireMerchantId(db, nameOrId));
+  return currentMerchantId(db, id);
 }

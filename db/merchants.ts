@@ -167,6 +167,26 @@ export async function requireMerchantId(db: Database, nameOrId: string): Promise
   );
 }
 
+/** The id that a merchant has now, however often it was corrected. */
+export async function currentMerchantId(db: Database, id: string): Promise<string> {
+  const current = await row<{ id: string }>(
+    db,
+    `WITH RECURSIVE named AS (
+       SELECT id, corrected_to FROM :schema:.merchants WHERE id = :id
+       UNION SELECT m.id, m.corrected_to FROM named JOIN :schema:.merchants m ON m.id = named.corrected_to)
+     SELECT id FROM named WHERE corrected_to IS NULL`,
+    { id },
+  );
+  return current?.id ?? id;
+}
+
+/** In SQL: the rows `id` of a merchant's own id, by the binding `merchant`, and of those that were corrected to it; null: of null. */
+export const ALL_ITS_IDS = `(
+  WITH RECURSIVE known AS (
+    SELECT CAST(:merchant AS text) AS id
+    UNION SELECT m.id FROM known JOIN :schema:.merchants m ON m.corrected_to = known.id)
+  SELECT id FROM known)`;
+
 /** The ids of one seller's merchants, whichever process has them. */
 export async function listMerchantIdsOf(db: Database, sellerId: string): Promise<string[]> {
   const found = await rows<{ id: string }>(

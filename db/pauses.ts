@@ -1,6 +1,7 @@
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
 import { row, rows, transaction } from './connect';
+import { ALL_ITS_IDS } from './merchants';
 import { releaseOrders } from './orders';
 import { appendEvent } from './payment-events';
 
@@ -33,16 +34,21 @@ export function findMerchantPause(db: Database, merchant: string): Promise<Pause
   });
 }
 
-/** Pauses it, and says who and why; what is paused already stays as it is. Returns what holds now. */
+/**
+ * Pauses it, and says who and why; what is paused already stays as it is. Returns what holds now. A merchant that was corrected is
+ * paused under its former ids too: not all rows may be stamped anew, nor all processes restarted.
+ */
 export function pause(db: Database, decision: PauseDecision): Promise<Pause> {
   const { what, merchant, actor, reason } = decision;
   return transaction(db, async (trx) => {
-    const paused = await row<Pause>(
+    const inserted = await rows<Pause>(
       trx,
-      `INSERT INTO :schema:.pauses (what, merchant, actor, reason) VALUES (:what, :merchant, :actor, :reason)
+      `INSERT INTO :schema:.pauses (what, merchant, actor, reason)
+       SELECT :what, id, :actor, :reason FROM ${ALL_ITS_IDS} known
        ON CONFLICT DO NOTHING RETURNING ${COLUMNS}`,
       { what, merchant, actor, reason },
     );
+    const paused = inserted.find((one) => one.merchant === merchant);
     if (paused) {
       await appendEvent(trx, {
         outTradeNo: null,
@@ -62,7 +68,7 @@ export function pause(db: Database, decision: PauseDecision): Promise<Pause> {
 }
 
 /**
- * Ends a pause, and says who and why. One of a merchant that was corrected meanwhile ends by the merchant's new id.
+ * Ends a pause, and says who and why. One of a merchant that was corrected ends under all its ids.
  *
  * @throws PaymentError NOT_FOUND where it is not paused
  */
@@ -83,18 +89,19 @@ function endPause(
   { what, merchant, actor, reason }: PauseDecision,
 ): Promise<[ended: Pause, ...Pause[]]> {
   return transaction(db, async (trx) => {
-    const [ended, ...others] = await rows<Pause>(
+    const all = await rows<Pause>(
       trx,
-      `DELETE FROM :schema:.pauses WHERE what = :what AND (merchant IS NOT DISTINCT FROM CAST(:merchant AS text)
-         OR merchant IN (SELECT id FROM :schema:.merchants WHERE corrected_to = :merchant)) RETURNING ${COLUMNS}`,
+      `DELETE FROM :schema:.pauses WHERE what = :what
+         AND (merchant IN ${ALL_ITS_IDS} OR (merchant IS NULL AND CAST(:merchant AS text) IS NULL)) RETURNING ${COLUMNS}`,
       { what, merchant },
     );
+    const ended = all.find((one) => one.merchant === merchant) ?? all[0];
     if (!ended) {
       const it =
         what === 'refunds' ? `Refunds${merchant === null ? '' : ` of ${merchant}`}` : String(merchant);
       throw new PaymentError('NOT_FOUND', `${it}: not paused. See: durable-alipay pause list`);
     }
     await appendEvent(trx, { outTradeNo: null, actor, event: 'resumed', detail: { what, merchant, reason } });
-    return [ended, ...others];
+    return [ended, ...all.filter((one) => one !== ended)];
   });
 }

@@ -514,6 +514,60 @@ describe('a try that sends nothing', () => {
     expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
   });
 
+  it('since refunds are paused after it was sent: it is queried behind the checks of buyers, and more and more seldom', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    await shop.alipay.control.refunds({ balance: '2.99' });
+    await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+    await shop.payments.pauses.pause({ what: 'refunds', ...WHO });
+    const lines: QuotaLine[] = [];
+    const gateway = gatewayWith({}, (line) => {
+      lines.push(line);
+      return Promise.resolve(0);
+    });
+    const delays: number[] = [];
+    for (const minutes of [0, 2, 60]) {
+      await shop.sql(
+        `UPDATE refunds SET asked_at = now() - :minutes * interval '1 minute' WHERE out_request_no = :refundId`,
+        { minutes, refundId },
+      );
+      const paused = attemptBy(gateway, outTradeNo, refundId).catch((error: unknown) => error);
+      const { type, nextRetryDelay } = (await paused) as { type: string; nextRetryDelay: number };
+      expect(type).toBe('REFUNDS_PAUSED');
+      delays.push(Math.floor(nextRetryDelay / 10_000));
+    }
+    expect(delays).toEqual([1, 12, 60]);
+    expect(lines).toEqual(['background', 'main', 'background', 'main', 'background', 'main']);
+  });
+
+  it('since refunds of its merchant were paused by an id that was corrected twice; all its ids are resumed', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    const { appId, sellerId } = shop.gateway.settings;
+    const [first, second, now] = ['2088000000000008', '2088000000000009', sellerId].map(
+      (id) => `${appId}/${id}`,
+    );
+    await shop.sql(
+      `INSERT INTO merchants (id, name, app_id, seller_id, gateway, corrected_to) VALUES
+         (:first, 'was', :appId, '2088000000000008', 'https://x', :second),
+         (:second, 'was', :appId, '2088000000000009', 'https://x', :now)`,
+      { appId, first, second, now },
+    );
+    const { pauses } = shop.payments;
+    expect(await pauses.pause({ what: 'refunds', merchant: first ?? '', ...WHO })).toMatchObject({
+      merchant: now,
+    });
+    await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'REFUNDS_PAUSED' });
+    expect(new Set((await pauses.list()).map(({ merchant }) => merchant))).toEqual(
+      new Set([first, second, now]),
+    );
+    expect(await pauses.resume({ what: 'refunds', merchant: second ?? '', ...WHO })).toMatchObject({
+      merchant: now,
+    });
+    expect(await pauses.list()).toEqual([]);
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+  });
+
   it('since it was withdrawn while it waited for its slot', async () => {
     const { orderId, outTradeNo } = await paidOrder();
     const { refundId } = await ask(orderId, '3.00');
