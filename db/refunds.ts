@@ -242,6 +242,15 @@ export async function noteAsked(db: Database, key: RefundPaymentInput): Promise<
   return isPaused ? 'paused' : { askedAt, before };
 }
 
+/** It was sent, although the row does not say when. */
+export async function noteSent(trx: Database, key: RefundPaymentInput): Promise<void> {
+  await rows(
+    trx,
+    `UPDATE :schema:.refunds SET asked_at = clock_timestamp() WHERE ${SAME} AND asked_at IS NULL`,
+    key,
+  );
+}
+
 /** Nothing was sent after all: takes a note back, unless somebody has noted another time since. */
 export async function takeBackAsked(
   db: Database,

@@ -5,7 +5,14 @@ import { appendEvent } from '../payment-events';
 import { movePayment, raiseRefundSeen } from '../payments';
 import { isAutomatic, passesBrake } from '../refund-brake';
 import type { NewRefund, Refund } from '../refunds';
-import { insertProvisional, insertRefund, isUnderWay, moveRefund, ownRefundNumber } from '../refunds';
+import {
+  insertProvisional,
+  insertRefund,
+  isUnderWay,
+  moveRefund,
+  noteSent,
+  ownRefundNumber,
+} from '../refunds';
 import { REVIEW_REASONS, isSettledByRefunds } from '../rules';
 import { RefundBooks, sumOf } from './refund-books';
 import { countIn } from './settling';
@@ -86,15 +93,19 @@ async function namePortalRefund(
 ): Promise<Refund | undefined> {
   if (outRequestNo === undefined || books.gap <= 0) return undefined;
   const known = books.refunds.find((refund) => refund.outRequestNo === outRequestNo);
-  if (known) return countRefused(trx, books, known);
+  if (known) return heedOwn(trx, books, known);
   const { outTradeNo, orderId } = books.payment;
   const portal = { kind: 'portal', amount: null, reason: PORTAL_REASON, requestedBy: 'alipay' } as const;
   return insertRefund(trx, { outTradeNo, orderId, outRequestNo, ...portal });
 }
 
-/** If Alipay names a refund of ours that was thought not to be made, and its sum has room for it, it was made. */
-async function countRefused(trx: Database, { gap }: RefundBooks, refund: Refund): Promise<undefined> {
-  if (refund.status !== 'REFUSED' || refund.kind === 'portal' || sumOf([refund]) > gap) return undefined;
+/**
+ * If Alipay names a refund of ours, and its sum has room for it, it was made, although the row says that it was refused. One under
+ * way was sent, although a failover of Postgres may have lost the note of that: it is queried before it is sent again.
+ */
+async function heedOwn(trx: Database, { gap }: RefundBooks, refund: Refund): Promise<undefined> {
+  if (refund.kind === 'portal' || sumOf([refund]) > gap) return undefined;
+  if (isUnderWay(refund)) await noteSent(trx, refund);
   const event = { actor: 'alipay', event: 'refund-done' } as const;
   if (await moveRefund(trx, refund, { from: ['REFUSED'], to: 'DONE' }, event)) await countIn(trx, refund);
   return undefined;

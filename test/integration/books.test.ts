@@ -33,6 +33,7 @@ import { listPauses, pause, resume } from '../../db/pauses';
 import { findPayment, listPayments, listReviews } from '../../db/payments';
 import { recoverByHand } from '../../db/recovery';
 import { findRefundsOfPayment, isUnknownForADay, listRefunds } from '../../db/refunds';
+import { isWithdrawal } from '../../db/review-rules';
 import { keepUnmatched, listUnmatched, resolveUnmatched } from '../../db/unmatched-notifications';
 import { freshDatabase } from '../support';
 
@@ -96,12 +97,17 @@ const record = (outTradeNo: string, word: AlipayWord) =>
 /** Alipay says that it was paid; `cumulative`: and so much given back. */
 async function paidWord(
   outTradeNo: string,
-  { totalAmount = '12.30', cumulative }: { totalAmount?: string; cumulative?: string } = {},
+  {
+    totalAmount = '12.30',
+    cumulative,
+    outRequestNo,
+  }: { totalAmount?: string; cumulative?: string; outRequestNo?: string } = {},
 ) {
   await answer(outTradeNo);
   return record(outTradeNo, {
     ...{ kind: 'paid', tradeNo: `2026${outTradeNo}`, totalAmount, at: null, content: {} },
     ...(cumulative !== undefined && { refundedAmount: cumulative }),
+    ...(outRequestNo !== undefined && { outRequestNo }),
   });
 }
 
@@ -142,6 +148,17 @@ const refundOf = (orderId: string, amount: string) =>
     ...{ orderId, refundId: newId(), amount, reason: 'one cup was broken', requestedBy: 'shop' },
     merchants: [MERCHANT],
   });
+
+/** A person decides; Alipay has just said that it took so much. */
+const decide = (outTradeNo: string, to: 'PAID' | 'REFUNDING', totalAmount = '12.31') =>
+  recordReview(
+    db,
+    { outTradeNo, to, ...WHO },
+    {
+      fresh: { answer: 'paid', tradeStatus: 'TRADE_SUCCESS', wasPaid: true, totalAmount, isRefunded: false },
+      ...{ tradeNo: null, recheckInMs: null },
+    },
+  );
 
 describe('what is not here', () => {
   const NOWHERE = { outTradeNo: 'nowhere', outRequestNo: 'R-0' };
@@ -394,20 +411,32 @@ describe('a refund that a shop asks for', () => {
   });
 });
 
-describe("a person's decision", () => {
-  const fresh = {
-    answer: 'paid',
-    tradeStatus: 'TRADE_SUCCESS',
-    wasPaid: true,
-    totalAmount: '12.31',
-  } as const;
-  const decide = (outTradeNo: string, to: 'PAID' | 'REFUNDING') =>
-    recordReview(
-      db,
-      { outTradeNo, to, ...WHO },
-      { fresh: { ...fresh, isRefunded: false }, tradeNo: null, recheckInMs: null },
-    );
+describe('a refund of the shop whose sending the row has lost', () => {
+  it('was sent where Alipay names it: it counts once, and is not withdrawn unasked', async () => {
+    const { orderId, outTradeNo } = await paid();
+    const refund = await refundOf(orderId, '3.00');
+    const { outRequestNo } = refund;
+    expect(refund.askedAt).toBeNull();
+    await paidWord(outTradeNo, { cumulative: '3.00', outRequestNo });
+    const sent = await requireRefund(db, refund);
+    expect(sent).toMatchObject({ status: 'REQUESTED', askedAt: expect.any(Date) as unknown });
+    expect(isWithdrawal(sent, 'REFUSED')).toBe(false);
+    await endRefund(ledger, refund, { actor: 'query', to: 'DONE' });
+    expect(await refundsOf(outTradeNo)).toEqual([[outRequestNo, 'DONE', '3.00']]);
+    expect(await findPayment(db, outTradeNo)).toMatchObject({ status: 'PAID', refundedAmount: '3.00' });
+  });
+});
 
+describe('a refund that Alipay names by a number of ours and of a smaller amount', () => {
+  it('is not ours: the rest goes back under another number', async () => {
+    const { outTradeNo, refund } = await late();
+    const { outRequestNo } = refund;
+    const { refunds } = await paidWord(outTradeNo, { cumulative: '1.00', outRequestNo });
+    expect(refunds).toMatchObject([{ outRequestNo: `LATE2_${outTradeNo}`, amount: '11.30' }]);
+  });
+});
+
+describe("a person's decision", () => {
   it('to keep the money that Alipay refuses to give back: the order is PAID, and hears of no refund', async () => {
     const { orderId, outTradeNo } = await opened();
     await paidWord(outTradeNo, { totalAmount: '12.31' });
