@@ -176,9 +176,11 @@ const NOT_FINAL = [
   'TRADE_STATUS_ERROR',
 ];
 
+/** By a code of Alipay's own: what a person or the ledger has refused, Alipay may still make. */
 function isFinalRefusal(reviewReason: string | null): boolean {
-  const [reason, code] = reviewReason?.split(' ') ?? [];
-  return reason === REVIEW_REASONS.refundRefused && !NOT_FINAL.some((word) => code?.endsWith(word));
+  const [reason, code = ''] = reviewReason?.split(' ') ?? [];
+  const isAlipays = reason === REVIEW_REASONS.refundRefused && code.includes('ACQ.');
+  return isAlipays && !NOT_FINAL.some((word) => code.endsWith(word));
 }
 
 /** What Alipay answers a moment before a person's decision about a refund. */

@@ -240,6 +240,11 @@ describe('money paid back outside Alipay', () => {
   it.each([
     ['LATE_PAYMENT', paid, /would still refund/],
     ['REFUND_REFUSED ACQ.SELLER_BALANCE_NOT_ENOUGH', paid, /would still refund/],
+    ['REFUND_REFUSED', paid, /would still refund/],
+    ['REFUND_REFUSED DECIDED', paid, /would still refund/],
+    ['REFUND_REFUSED DECIDED_OTHERWISE', paid, /would still refund/],
+    ['REFUND_REFUSED NOTHING_LEFT', paid, /would still refund/],
+    ['REFUND_REFUSED UNKNOWN', paid, /would still refund/],
     ['REFUND_NOT_PROVEN', paid, /would still refund/],
     ['AMOUNT_DIFFERS', { ...paid, tradeStatus: 'TRADE_FINISHED' }, /has not refused/],
     [
