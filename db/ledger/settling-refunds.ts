@@ -141,9 +141,13 @@ async function refuseTooLarge(
 /** All is to go back, and everything requested has gone back, but something is left. */
 function unfinished(books: RefundBooks, actor: string): WholeRefund | undefined {
   const { payment, refunds, own } = books;
-  const isOver = !refunds.some(isUnderWay) && own.every(({ status }) => status === 'DONE');
+  const isOver = !refunds.some(isUnderWay) && own.every((one) => one.status === 'DONE' || wasWithdrawn(one));
   return payment.status === 'REFUNDING' && isOver ? wholeAgain(books, actor) : undefined;
 }
+
+/** A part that the shop asked for, and that Alipay never was: it goes back with the rest. */
+const wasWithdrawn = ({ status, kind, askedAt }: Refund): boolean =>
+  status === 'REFUSED' && kind === 'shop' && askedAt === null;
 
 /** The rest is asked for as all of it was. */
 function wholeAgain({ own }: RefundBooks, requestedBy: string): WholeRefund {

@@ -436,6 +436,31 @@ describe('a refund that Alipay names by a number of ours and of a smaller amount
   });
 });
 
+describe('a part that is withdrawn while all of its payment is to go back', () => {
+  it('goes back with the rest', async () => {
+    const { orderId, outTradeNo } = await paid();
+    const part = await refundOf(orderId, '3.00');
+    await decide(outTradeNo, 'REFUNDING', '12.30');
+    const withdrawn = { actor: 'li', to: 'REFUSED', because: 'DECIDED', decision: 'a bad day' } as const;
+    await endRefund(ledger, part, withdrawn);
+    const first = { outTradeNo, outRequestNo: `OPERATOR_${outTradeNo}` };
+    const { refunds } = await endRefund(ledger, first, { actor: 'query', to: 'DONE' });
+    expect(refunds).toMatchObject([
+      {
+        outRequestNo: `OPERATOR2_${outTradeNo}`,
+        amount: '3.00',
+        kind: 'operator',
+        reason: 'refunded by the seller',
+      },
+    ]);
+    expect(await findPayment(db, outTradeNo)).toMatchObject({ status: 'REFUNDING', refundedAmount: '9.30' });
+    const [rest] = refunds;
+    if (!rest) throw new Error('no refund of the rest');
+    await endRefund(ledger, rest, { actor: 'query', to: 'DONE' });
+    expect(await findPayment(db, outTradeNo)).toMatchObject({ status: 'REFUNDED', refundedAmount: '12.30' });
+  });
+});
+
 describe("a person's decision", () => {
   it('to keep the money that Alipay refuses to give back: the order is PAID, and hears of no refund', async () => {
     const { orderId, outTradeNo } = await opened();
