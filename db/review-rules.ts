@@ -31,7 +31,7 @@ export interface Proposal {
   paidItsOrder: boolean;
   /** It was opened at another price than the order has. */
   isSuperseded: boolean;
-  /** A refund is under way, or was stopped a moment ago: the call that makes it may still be on its way to Alipay. */
+  /** A refund is under way, or was stopped or asked for a moment ago: the call that makes it may still be on its way to Alipay. */
   refundMayCome: boolean;
 }
 
@@ -107,7 +107,7 @@ const withAmount = ({ totalAmount }: FreshAnswer): Verdict =>
   readFen(totalAmount ?? undefined) === undefined ? refused('Alipay names no amount') : ACCEPTED;
 
 const MAY_COME = refused(
-  'a refund of it is under way, or was stopped less than a minute ago, and may still be made; wait a minute',
+  'a refund of it is under way, or was stopped or asked for less than a minute ago, and may still be made; wait a minute',
 );
 
 function judgePaid(

@@ -56,7 +56,9 @@ export async function recordReview(
       isSuperseded: isSuperseded(payment, order),
       refundMayCome:
         (await wasRefundStopped(trx, outTradeNo)) ||
-        (await findRefundsOfPayment(trx, outTradeNo)).some((refund) => refund.status === 'REQUESTED'),
+        (await findRefundsOfPayment(trx, outTradeNo)).some(
+          ({ status, justAsked }) => status === 'REQUESTED' || (status === 'REVIEW' && justAsked),
+        ),
     };
     const verdict = judge(payment, proposal, fresh);
     if (verdict.kind === 'refused') throw refusedReview(decision, verdict.because);

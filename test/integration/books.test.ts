@@ -461,6 +461,31 @@ describe('a part that is withdrawn while all of its payment is to go back', () =
   });
 });
 
+describe('a refund in review that Alipay was asked for less than a minute ago', () => {
+  it('may still be made, so that its payment cannot be PAID', async () => {
+    const { outTradeNo } = await opened();
+    await paidWord(outTradeNo, { totalAmount: '12.31' });
+    await decide(outTradeNo, 'REFUNDING');
+    const refund = { outTradeNo, outRequestNo: `OPERATOR_${outTradeNo}` };
+    const asked = (ago: string) =>
+      sql(
+        `UPDATE refunds SET asked_at = clock_timestamp() - CAST(:ago AS interval) WHERE out_request_no = :outRequestNo`,
+        {
+          ...refund,
+          ago,
+        },
+      );
+    await asked('0 seconds');
+    await endRefund(ledger, refund, { actor: 'refund', to: 'REVIEW', because: 'REFUND_NOT_PROVEN' });
+    await expect(decide(outTradeNo, 'PAID')).rejects.toMatchObject({
+      code: 'REVIEW_REFUSED',
+      message: expect.stringContaining('wait a minute') as unknown,
+    });
+    await asked('61 seconds');
+    expect(await decide(outTradeNo, 'PAID')).toMatchObject({ status: 'PAID' });
+  });
+});
+
 describe("a person's decision", () => {
   it('to keep the money that Alipay refuses to give back: the order is PAID, and hears of no refund', async () => {
     const { orderId, outTradeNo } = await opened();
