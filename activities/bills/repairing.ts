@@ -13,7 +13,7 @@ import { AlipayError } from '../alipay/errors';
 import type { QueryAnswer } from '../alipay/gateway';
 import { handOver } from '../closing';
 import type { ActivityDependencies } from '../dependencies';
-import { wasAsked } from '../follow-up/asking';
+import { usedUpTurn } from '../follow-up/asking';
 import { inLanes } from '../follow-up/in-lanes';
 import { requirePayment } from '../payments';
 import { follow, storeProof } from '../refunds';
@@ -60,7 +60,7 @@ async function repairAll(
     } catch (error) {
       // What could not be asked is left to another worker, or to the next call; so is a run that was not told.
       if (error instanceof PaymentError && error.code === 'TEMPORAL_UNAVAILABLE') isUndelivered = true;
-      else if (!(error instanceof AlipayError) || wasAsked(error)) await noteTried(db, discrepancy.id);
+      else if (!(error instanceof AlipayError) || usedUpTurn(error)) await noteTried(db, discrepancy.id);
       throw error;
     }
   });

@@ -15,7 +15,7 @@ const ASK_AGAIN_MS = 3_600_000;
 const UNKNOWN_AGAIN_MS = 60_000;
 
 /** Whether Alipay was asked, so that the turn is used up; what could not be asked, or is our own fault, keeps it. */
-export const wasAsked = ({ kind }: AlipayError): boolean => kind === 'unknown' || kind === 'refused';
+export const usedUpTurn = ({ kind }: AlipayError): boolean => kind === 'unknown' || kind === 'refused';
 
 /** Asks about a payment that stays open after its checks. A turn is used up once Alipay was asked, whatever came of it. */
 export async function askSlowly(deps: ActivityDependencies, payment: DuePayment): Promise<boolean> {
@@ -27,7 +27,7 @@ export async function askSlowly(deps: ActivityDependencies, payment: DuePayment)
       await handOver(deps, payment, answer, 'slow-check');
     }
   } catch (error) {
-    if (error instanceof AlipayError && wasAsked(error)) await planSlowCheck(db, outTradeNo, slowChecksMs);
+    if (error instanceof AlipayError && usedUpTurn(error)) await planSlowCheck(db, outTradeNo, slowChecksMs);
     throw error;
   }
   await planSlowCheck(db, outTradeNo, slowChecksMs);
@@ -58,7 +58,7 @@ export async function closeUnpaid(deps: ActivityDependencies, payment: LeftoverP
         return false;
     }
   } catch (error) {
-    if (error instanceof AlipayError && wasAsked(error)) await setRecheck(db, outTradeNo, UNKNOWN_AGAIN_MS);
+    if (error instanceof AlipayError && usedUpTurn(error)) await setRecheck(db, outTradeNo, UNKNOWN_AGAIN_MS);
     throw error;
   }
 }
@@ -94,7 +94,7 @@ export async function recheck(deps: ActivityDependencies, payment: ClosablePayme
     }
     return true;
   } catch (error) {
-    if (error instanceof AlipayError && wasAsked(error)) await setRecheck(db, outTradeNo, ASK_AGAIN_MS);
+    if (error instanceof AlipayError && usedUpTurn(error)) await setRecheck(db, outTradeNo, ASK_AGAIN_MS);
     throw error;
   }
 }
