@@ -18,6 +18,7 @@ import {
 } from '../db/refunds';
 import { REVIEW_REASONS, amountToRefund } from '../db/rules';
 import type { AlipayQueueActivities, RefundState } from '../workflows/messages';
+import type { CallOptions } from './alipay/caller';
 import { AlipayError } from './alipay/errors';
 import type { ActivityDependencies } from './dependencies';
 import { toFailure } from './failures';
@@ -106,6 +107,9 @@ async function attempt(
 
 type Proof = Pick<RefundEnd, 'amount' | 'cumulative'>;
 
+/** While refunds are paused, a thousand that were sent before would else put off the checks of buyers. */
+const BEHIND_BUYERS = { background: true, maxWaitMs: 15_000 } as const;
+
 /** @throws AlipayError refused: only by the refund itself; a query that is refused proves nothing */
 async function seekProof(
   deps: ActivityDependencies,
@@ -114,7 +118,7 @@ async function seekProof(
   refund: Refund,
 ): Promise<Proof | undefined> {
   const mayBeMade = refund.askedAt !== null || refund.kind === 'portal';
-  const earlier = mayBeMade ? await provenAmount(deps.db, gateway, refund) : undefined;
+  const earlier = mayBeMade ? await provenAmount(deps.db, gateway, refund, BEHIND_BUYERS) : undefined;
   if (earlier !== undefined) return { amount: earlier };
   if (refund.amount === null || refund.kind === 'portal') return undefined;
   const answer = await inItsTurn(deps, gateway, refund, refund.amount);
@@ -186,12 +190,17 @@ const notItsTurn = ({ outTradeNo, outRequestNo }: Refund, waitMs: number): Appli
 const TURN_LOOK_MS = 3_000;
 const TURN_SPREAD_MS = 1_000;
 
-/** A refund goes on so soon after refunds are resumed. */
+/** A refund that was never sent goes on so soon after refunds are resumed. */
 const PAUSED_AGAIN_MS = 15_000;
+
+/** One that was sent before is queried after a pause as long as the time since then, and at most so long. */
+const SENT_AGAIN_MS = 600_000;
 
 /** While refunds are paused, it waits, uses nothing up, and shows that its run is alive. If it was sent before, it is queried. */
 async function whilePaused(db: Database, refund: Refund): Promise<ApplicationFailure> {
-  const nextRetryDelay = PAUSED_AGAIN_MS + Math.ceil(Math.random() * TURN_SPREAD_MS);
+  const sinceSent = refund.askedAt === null ? 0 : Date.now() - refund.askedAt.getTime();
+  const pauseMs = Math.min(Math.max(sinceSent, PAUSED_AGAIN_MS), SENT_AGAIN_MS);
+  const nextRetryDelay = pauseMs + Math.ceil(Math.random() * TURN_SPREAD_MS);
   await noteAlive(db, refund, nextRetryDelay, { isPaused: true });
   return ApplicationFailure.create({
     type: 'REFUNDS_PAUSED',
@@ -240,8 +249,9 @@ export async function provenAmount(
   db: Database,
   gateway: AlipayGateway,
   refund: Refund,
+  options?: CallOptions,
 ): Promise<string | undefined> {
-  const proof = await gateway.refundQuery(refund).catch((error: unknown) => {
+  const proof = await gateway.refundQuery(refund, options).catch((error: unknown) => {
     if (error instanceof AlipayError && error.kind === 'refused') return undefined;
     throw error;
   });

@@ -29,7 +29,7 @@ export const pausesOf = (deps: Dependencies) => ({
   pause: (input: PauseInput): Promise<Pause> =>
     explained(async () => pause(deps.db, await decisionOf(deps, input))),
   /**
-   * Ends a pause: what waited goes on within a minute, closing within two.
+   * Ends a pause: what waited goes on within a minute, closing within two, a refund that was sent before within ten.
    *
    * @throws PaymentError INVALID_INPUT, NOT_FOUND where it is not paused
    */

@@ -74,7 +74,8 @@ export const RESUME: CliGroup = {
       name: 'refunds',
       summary: 'let refunds go on',
       description:
-        'Waiting refunds continue within a minute. With --merchant it ends the pause of one merchant, without it that of all.',
+        'Waiting refunds continue within a minute, those that were already sent within ten. With --merchant it ends the pause ' +
+        'of one merchant, without it that of all.',
       options: [OF_MERCHANT, ...WHO_AND_WHY],
       examples: [
         'resume refunds --reason "the bug is fixed"',

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createAlipayQueueActivities } from '../../activities';
-import type { AcquireSlot } from '../../activities/alipay/caller';
+import type { AcquireSlot, QuotaLine } from '../../activities/alipay/caller';
 import type { GatewaySettings } from '../../activities/alipay/gateway';
 import { AlipayGateway } from '../../activities/alipay/gateway';
 import { AlipayGateways } from '../../activities/alipay/gateways';
