@@ -227,7 +227,7 @@ export function resendOrderMessages(
   return rows(
     db,
     `WITH changed AS (
-       UPDATE :schema:.order_messages SET told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0, retry_at = now(), last_error = NULL
+       UPDATE :schema:.order_messages SET told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0, retry_at = now(), not_before = NULL, last_error = NULL
        WHERE order_id = :orderId AND (id = :id OR CAST(:id AS text) IS NULL AND told_by IS DISTINCT FROM 'nobody')
        RETURNING ${SHOWN}) ${DECIDED('resent')}`,
     { ...decision, id: id ?? null },

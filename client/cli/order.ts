@@ -68,7 +68,7 @@ export const ORDER: CliGroup = {
       summary: 'tell its order service again',
       description:
         'Makes the next follow-up, within 30 s, send the results of an order, or one of them, again. Their ids stay the ' +
-        'same, so an order service that has acted on them does not act again. A skipped result, which the order service ' +
+        'same, so an order service that has acted on them does not act again. A pause that it asked for ends. A skipped result, which the order service ' +
         'never took, is sent only with --message.',
       arguments: [ORDER_ID],
       options: [new Option('--message <id>', 'this result alone, as `order show` lists it'), ...WHO_AND_WHY],

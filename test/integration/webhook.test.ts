@@ -97,8 +97,13 @@ const untilTold = (messageId: string): Promise<unknown> =>
     timeoutMs: 60_000,
   });
 
+/** As after the pause that follows a result which was not taken. */
+const pauseIsOver = (orderId: string): Promise<unknown> =>
+  shop.sql(`UPDATE order_messages SET not_before = NULL WHERE order_id = :orderId`, { orderId });
+
 /** Tells an order's results: true where the shop refused one as expected, false where there was none to be leased. */
 async function isRefused(orderId: string, says: RegExp): Promise<boolean> {
+  await pauseIsOver(orderId);
   try {
     expect(await tellFromOutbox(shop.deps, orderId)).toMatchObject({ told: 0 });
     return false;
@@ -317,13 +322,15 @@ describe('an order service that does not take a result', () => {
     // The run posts too: while it has the lease, this attempt has nothing to post.
     const attempt = (orderId: string, number: number) =>
       waitFor(
-        () =>
-          new MockActivityEnvironment({ attempt: number })
+        async () => {
+          await pauseIsOver(orderId);
+          return new MockActivityEnvironment({ attempt: number })
             .run(() => activities.postResults({ orderId }))
             .then(
               () => false,
               (failure: unknown) => (failure as { type?: string }).type !== 'ORDER_SERVICE_BUSY',
-            ),
+            );
+        },
         { what: 'the lease to be free', timeoutMs: 30_000 },
       );
 
@@ -375,8 +382,10 @@ describe('an order service that wants to be left alone', () => {
     expect(idsOf(orderId)).toEqual([messageId]);
 
     answers.delete(orderId);
-    await shop.sql(`UPDATE order_messages SET not_before = now() WHERE id = :messageId`, { messageId });
-    expect(await tellFromOutbox(shop.deps, orderId)).toMatchObject({ told: 1 });
+    // A person knows that it can be posted now.
+    await shop.payments.resendResults({ orderId, actor: 'li', reason: 'the shop is back' });
+    await story.followUp();
+    expect((await messageOf(messageId))?.told_by).toBe('webhook');
     await story.terminate(outTradeNo);
   });
 
