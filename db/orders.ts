@@ -6,6 +6,7 @@ import { ofMerchants } from './merchants';
 import type { NewOrderMessage } from './order-messages';
 import { messageId } from './order-messages';
 import type { Payment } from './payments';
+import type { PriceFacts } from './rules';
 import { IS_HOLDING, merchantPaused } from './rules';
 
 /** A row of `orders`, in camelCase. Amounts are yuan with two decimals. */
@@ -147,14 +148,14 @@ export function paidItsOrder(
 }
 
 /** What closing an order takes to know of it. */
-export interface OrderToClose extends Pick<ClockedOrder, 'status' | 'closeBy' | 'expired'> {
+export interface OrderToClose extends Pick<ClockedOrder, 'status' | 'totalAmount' | 'closeBy' | 'expired'> {
   /** Its merchant is paused: it is asked about, and not closed. */
   isPaused: boolean;
   /** Oldest first. */
   payments: PaymentToClose[];
 }
 
-export interface PaymentToClose extends DuePayment {
+export interface PaymentToClose extends DuePayment, PriceFacts {
   /** When its run makes the next check; null: it makes none. */
   nextCheckAt: Date | null;
 }
@@ -162,11 +163,13 @@ export interface PaymentToClose extends DuePayment {
 /** An order with its payments, as they are at one moment. It locks nothing. */
 export async function findOrderToClose(db: Database, orderId: string): Promise<OrderToClose | undefined> {
   const found = await rows<
-    PaymentToClose & Pick<OrderToClose, 'closeBy' | 'expired' | 'isPaused'> & { orderStatus: OrderStatus }
+    PaymentToClose &
+      Pick<OrderToClose, 'closeBy' | 'expired' | 'isPaused'> & { orderStatus: OrderStatus; price: string }
   >(
     db,
-    `SELECT o.status AS "orderStatus", o.close_by AS "closeBy", now() >= o.expires_at AS expired, o.id AS "orderId",
-       p.out_trade_no AS "outTradeNo", p.total_amount AS "totalAmount", p.status, p.merchant,
+    `SELECT o.status AS "orderStatus", o.total_amount AS price, o.close_by AS "closeBy", now() >= o.expires_at AS expired,
+       o.id AS "orderId", p.out_trade_no AS "outTradeNo", p.total_amount AS "totalAmount", p.accepted_amount AS "acceptedAmount",
+       p.paid_amount AS "paidAmount", p.superseded_at AS "supersededAt", p.status, p.merchant,
        p.next_check_at AS "nextCheckAt", ${merchantPaused('COALESCE(o.merchant, p.merchant)')} AS "isPaused"
      FROM :schema:.orders o LEFT JOIN :schema:.payments p ON p.order_id = o.id
      WHERE o.id = :orderId ORDER BY p.created_at, p.out_trade_no`,
@@ -176,8 +179,8 @@ export async function findOrderToClose(db: Database, orderId: string): Promise<O
   if (!first) return undefined;
   // An order without payments is one row of nulls.
   const payments = found.filter(({ outTradeNo }) => (outTradeNo as string | null) !== null);
-  const { orderStatus: status, closeBy, expired, isPaused } = first;
-  return { status, closeBy, expired, isPaused, payments };
+  const { orderStatus: status, price: totalAmount, closeBy, expired, isPaused } = first;
+  return { status, totalAmount, closeBy, expired, isPaused, payments };
 }
 
 /**

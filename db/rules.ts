@@ -115,12 +115,18 @@ export type Decision =
   /** A PAID row keeps its status; the reason is written beside it. */
   | { kind: 'flag'; reason: ReviewReason };
 
+/** What {@link decidePaid} has to know of a payment. */
+export type PriceFacts = Pick<
+  PaymentFacts,
+  'status' | 'totalAmount' | 'acceptedAmount' | 'paidAmount' | 'supersededAt'
+>;
+
 /**
  * Alipay says that the payment was made, with `paidAmount` yuan. First, a payment that is settled stays what it is: a
  * lost workflow task records again, and must not take the order's own payment for a duplicate.
  */
 export function decidePaid(
-  { order, payment }: Standing,
+  { order, payment }: Pick<Standing, 'order'> & { payment: PriceFacts },
   paidAmount: string,
   policy: LatePaymentPolicy,
 ): Decision {
@@ -146,7 +152,7 @@ export function decidePaid(
 }
 
 /** The amount that Alipay's word must name to be no surprise. Of a payment being refunded it is what was paid. */
-function expectedAmount({ status, totalAmount, acceptedAmount, paidAmount }: PaymentFacts): string {
+function expectedAmount({ status, totalAmount, acceptedAmount, paidAmount }: PriceFacts): string {
   if (status === 'REFUNDING' && paidAmount !== null) return paidAmount;
   return acceptedAmount ?? totalAmount;
 }

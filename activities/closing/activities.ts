@@ -85,7 +85,7 @@ export function createClosingActivities(
         case 'settled':
           return settledOrder(deps.db, orderId);
         case 'rescued':
-          throw paidOrder(orderId);
+          throw outcome.paysOrder ? paidOrder(orderId) : heldOrder(orderId, movedBy(outcome.outTradeNo));
         case 'held':
           throw heldOrder(orderId, outcome.because);
         case 'foreign':
@@ -148,6 +148,9 @@ async function settledOrder(db: Database, orderId: string): Promise<ClosedOrder>
   if (order.status === 'PAID') throw paidOrder(orderId);
   return { orderId, status: order.status };
 }
+
+const movedBy = (outTradeNo: string): string =>
+  `Alipay has moved money for its payment ${outTradeNo}, which does not pay it; that is being recorded`;
 
 const paidOrder = (orderId: string): PaymentError =>
   new PaymentError('ORDER_PAID', `Order ${orderId} is paid: it cannot be closed. Refund it instead.`);

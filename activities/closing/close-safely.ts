@@ -2,10 +2,11 @@ import { Context } from '@temporalio/activity';
 import { closeOrderWithPayments, unknownOrder } from '../../db/ledger';
 import { findOrderToClose, holdOrder } from '../../db/orders';
 import type { HoldReason, OrderToClose, PaymentToClose } from '../../db/orders';
-import { isHolding } from '../../db/rules';
+import { decidePaid, isHolding } from '../../db/rules';
 import { PaymentError } from '../../workflows/errors';
 import { paymentWorkflowId } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
+import type { QueryAnswer } from '../alipay/gateway';
 import type { AlipayGateways } from '../alipay/gateways';
 import type { ActivityDependencies } from '../dependencies';
 import { tellOrder } from '../orders';
@@ -16,7 +17,7 @@ import { askAlipay, closeAtAlipay, handOver } from './at-alipay';
 /**
  * What became of one order.
  * - `rescued`: Alipay took the money (or the trade ended in a way that a person must see); the payment's own
- *   workflow has been told and records it.
+ *   workflow has been told and records it. `paysOrder`: the order becomes PAID by it, and is held otherwise.
  * - `down`: this process cannot reach Alipay; another one may.
  * - `foreign`: a payment is of a merchant that this process does not have.
  * - `held`: left open, and queried again after a pause.
@@ -25,7 +26,7 @@ import { askAlipay, closeAtAlipay, handOver } from './at-alipay';
 export type OrderOutcome =
   | { kind: 'closed' }
   | { kind: 'settled' }
-  | { kind: 'rescued' }
+  | { kind: 'rescued'; outTradeNo: string; paysOrder: boolean }
   | { kind: 'down'; error: AlipayError }
   | { kind: 'foreign'; error: PaymentError }
   | { kind: 'held'; because: string };
@@ -116,12 +117,13 @@ const recheckOf = (verdict: Verdict | undefined): number | null =>
 /** All first questions come before any trade is closed. One verdict for each payment, in order. */
 async function judge(
   deps: ActivityDependencies,
-  { expired, isPaused }: OrderToClose,
+  order: OrderToClose,
   payments: PaymentToClose[],
   { despiteOpenPages, dryRun }: { despiteOpenPages: boolean; dryRun: boolean },
 ): Promise<Verdict[]> {
+  const { expired, isPaused } = order;
   const ask = (payment: PaymentToClose, question: () => Promise<Settlement | Open>) =>
-    verdictOn(deps, payment, question, dryRun);
+    verdictOn(deps, { order, payment }, question, dryRun);
   const first = await eachOf(payments, (payment) =>
     ask(payment, () =>
       askAlipay(deps.alipay.of(payment), payment.outTradeNo, { expired: expired || despiteOpenPages }),
@@ -145,16 +147,21 @@ const CLOSABLE = { kind: 'closable', recheckInMs: null } as const;
 
 async function verdictOn(
   deps: ActivityDependencies,
-  payment: PaymentToClose,
+  standing: { order: OrderToClose; payment: PaymentToClose },
   question: () => Promise<Settlement | Open>,
   dryRun: boolean,
 ): Promise<Verdict | Open> {
+  const { payment } = standing;
   try {
     const settlement = await question();
     if (settlement.kind === 'held') return { ...settlement, waitsFor: 'trade' };
     if (settlement.kind !== 'evidence') return settlement;
     if (!dryRun) await handOver(deps, payment, settlement.answer, 'sweep');
-    return { kind: 'rescued' };
+    return {
+      kind: 'rescued',
+      outTradeNo: payment.outTradeNo,
+      paysOrder: paysOrder(standing, settlement.answer),
+    };
   } catch (error) {
     if (error instanceof PaymentError && error.code === 'MERCHANT_UNKNOWN') {
       const { orderId, outTradeNo, merchant } = payment;
@@ -165,6 +172,16 @@ async function verdictOn(
     if (error.kind === 'down' && !isItsOwnOutage(deps.alipay, payment)) return { kind: 'down', error };
     return { kind: 'held', because: error.message, waitsFor: 'answer' };
   }
+}
+
+/** Whether recording this answer will make the order PAID; the policy for late payments plays no part in that. */
+function paysOrder(
+  standing: { order: OrderToClose; payment: PaymentToClose },
+  { answer, totalAmount }: QueryAnswer,
+): boolean {
+  if (answer !== 'paid') return false;
+  const decision = decidePaid(standing, totalAmount ?? '', 'review');
+  return decision.kind === 'move' && decision.to === 'PAID';
 }
 
 /**
@@ -198,6 +215,8 @@ function worstOf(verdicts: Verdict[]): Doubt | undefined {
 }
 
 function rankOf(doubt: Doubt): number {
+  // Whatever else has moved money, this settles the order.
+  if (doubt.kind === 'rescued' && doubt.paysOrder) return -1;
   const key = doubt.kind === 'held' ? doubt.waitsFor : doubt.kind;
   return ['rescued', 'down', 'foreign', 'answer', 'pause', 'trade', 'decision'].indexOf(key);
 }

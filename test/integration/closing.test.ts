@@ -390,6 +390,41 @@ describe('the shop cancels an order', () => {
     expect(await story.standing(orderId)).toBe('PAID: PAID');
   });
 
+  it('whose buyer has paid at a price that it no longer has: held, not paid, and the money goes back', async () => {
+    const { orderId, outTradeNo } = await expired('away', { expire: false });
+    await story.checkOut({ orderId, totalAmount: '8.00', reprice: true });
+    await story.pay(outTradeNo);
+    await expect(cancel(orderId)).rejects.toMatchObject({ code: 'ORDER_HELD', status: 409 });
+    await story.until(outTradeNo, 'REFUNDED');
+    expect(await story.standing(orderId)).toBe('UNPAID: REFUNDED, UNPAID');
+  });
+
+  it('whose buyer has paid at the old price in one tab, and at the new one in another: refused', async () => {
+    const { orderId, outTradeNo } = await expired('away', { expire: false });
+    const other = await story.checkOut({ orderId, totalAmount: '8.00', reprice: true });
+    await story.pay(outTradeNo);
+    await story.pay(other.outTradeNo);
+    await expect(cancel(orderId)).rejects.toMatchObject({ code: 'ORDER_PAID', status: 409 });
+    await story.until(other.outTradeNo, 'PAID');
+  });
+
+  it('of which Alipay took another amount: held for a person', async () => {
+    const { orderId, outTradeNo } = await expired('away', { expire: false });
+    await story.payTooMuch(outTradeNo);
+    await expect(cancel(orderId)).rejects.toMatchObject({ code: 'ORDER_HELD', status: 409 });
+    await story.until(outTradeNo, 'REVIEW');
+    expect(await story.standing(orderId)).toBe('UNPAID: REVIEW');
+    await story.terminate(outTradeNo);
+  });
+
+  it('whose trade was paid and then closed: held for a person', async () => {
+    const { orderId, outTradeNo } = await expired('paid', { expire: false });
+    await shop.gateway.refund({ outTradeNo, outRequestNo: 'by-hand', amount: '12.30', reason: 'by hand' });
+    await expect(cancel(orderId)).rejects.toMatchObject({ code: 'ORDER_HELD', status: 409 });
+    await story.until(outTradeNo, 'REVIEW');
+    await story.terminate(outTradeNo);
+  });
+
   it('that does not exist: 404', async () => {
     await expect(cancel('nobody')).rejects.toMatchObject({ code: 'ORDER_UNKNOWN', status: 404 });
   });
