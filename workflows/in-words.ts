@@ -148,14 +148,11 @@ export function auditInWords({ orders, violations, byCheck, yuan }: AuditReport)
 }
 
 /** What a sweep has done so far, or did. */
-export function sweepInWords(
-  report: SweepReport,
-  { over, dryRun }: { over: boolean; dryRun: boolean },
-): string {
+export function sweepInWords(report: SweepReport, { over }: { over: boolean }): string {
   const { scanned, closed, rescued, held, failed } = report;
   return paragraphs(
     `**${over ? 'Done' : 'At work'}**, ${report.seconds} s.`,
-    dryRun && '**Dry run:** nothing is changed; this is what a sweep would do.',
+    report.dryRun && '**Dry run:** nothing is changed; this is what a sweep would do.',
     `${scanned} expired orders looked at: **${closed} closed**, ${rescued} rescued, ${held} held, ${failed} failed.`,
     report.gatewayDown && '**Gateway down:** nothing more is asked; the next sweep tries again.',
     report.next && 'More are left: the next tick goes on from here.',

@@ -53,7 +53,7 @@ export async function sweepExpiredOrders(input: SweepInput): Promise<SweepReport
   await sweep.closeExpired();
   if (sweep.goesOn) await continueAsNew<typeof sweepExpiredOrders>({ ...input, progress: sweep.progress });
   const report = sweep.end();
-  measureSweep(report, Date.now());
+  if (!report.dryRun) measureSweep(report, Date.now());
   return report;
 }
 
@@ -76,7 +76,7 @@ class Sweep {
   constructor(input: SweepInput) {
     this.#input = input;
     this.#startedAt = input.progress?.startedAt ?? this.#runStartedAt;
-    this.#report = input.progress?.report ?? emptyReport();
+    this.#report = input.progress?.report ?? emptyReport(input);
     this.#after = input.progress?.after ?? this.#whereTheLastTickEnded();
     this.#show();
   }
@@ -199,7 +199,7 @@ class Sweep {
 
   /** What a person sees in the Web UI. */
   #show(over = false): void {
-    setCurrentDetails(sweepInWords(this.report, { over, dryRun: this.#input.dryRun ?? false }));
+    setCurrentDetails(sweepInWords(this.report, { over }));
   }
 }
 
@@ -227,7 +227,7 @@ function progressIn(error: unknown): ChunkProgress {
   );
 }
 
-function emptyReport(): SweepReport {
+function emptyReport({ dryRun }: SweepInput): SweepReport {
   return {
     scanned: 0,
     closed: 0,
@@ -240,6 +240,7 @@ function emptyReport(): SweepReport {
     seconds: 0,
     oldest: null,
     gatewayDown: false,
+    ...(dryRun && { dryRun }),
   };
 }
 

@@ -88,11 +88,7 @@ export const SWEEP: CliGroup = {
 
 async function sweepOnce(cli: ConnectedCli, options: RunOptions): Promise<Answer> {
   const report = await withBar(cli.terminal, BAR, (watch) => cli.payments.sweep.run(options, watch));
-  return answer(
-    report,
-    (paint, shown) => describeReport(paint, shown, options.dryRun),
-    exitCodeOfReport(report),
-  );
+  return answer(report, describeReport, exitCodeOfReport(report));
 }
 
 /** Its total grows with each page that is read. */
@@ -133,15 +129,18 @@ function describeSweep(
 }
 
 /** The figures of a sweep, and the orders that a person may want to look at. */
-function describeReport(paint: Paint, report: SweepReport, dryRun = false): string {
+function describeReport(paint: Paint, report: SweepReport): string {
   return fields(paint, [
-    ['Scanned', `${report.scanned} in ${report.seconds} s${dryRun ? ' (dry run: nothing was written)' : ''}`],
+    [
+      'Scanned',
+      `${report.scanned} in ${report.seconds} s${report.dryRun ? ' (dry run: nothing was written)' : ''}`,
+    ],
     ['Closed', String(report.closed)],
     ['Rescued', withIds(report.rescued, report.rescuedIds)],
     ['Held', withIds(report.held, report.heldIds)],
     ['Failed', report.failed > 0 ? paint('red', withIds(report.failed, report.failedIds)) : '0'],
     ['Oldest expired', when(report.oldest)],
-    ['Gateway', report.gatewayDown ? paint('red', 'down: nothing was asked') : 'up'],
+    ['Gateway', report.gatewayDown ? paint('red', 'down: nothing more is asked') : 'up'],
     ['Next starts', report.next && `after order ${report.next.orderId}`],
   ]);
 }

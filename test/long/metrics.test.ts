@@ -147,6 +147,8 @@ async function play(): Promise<string[]> {
       (await shop.sql(`SELECT 1 FROM orders WHERE status = 'UNPAID' AND expires_at <= now()`)).length > 0,
     { what: 'the order to expire', timeoutMs: 60_000 },
   );
+  // A dry run is not measured.
+  expect(await shop.payments.sweep.run({ dryRun: true })).toMatchObject({ closed: 1, dryRun: true });
   expect(await shop.payments.sweep.run()).toMatchObject({ closed: 1, failed: 0 });
   return [notified, found, differs, swept, forged, misconfigured, broken, 'qr_1'];
 }

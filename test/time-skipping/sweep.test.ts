@@ -66,6 +66,7 @@ describe('a sweep', () => {
       oldest: '2026-01-01T00:00:00.000Z',
       gatewayDown: false,
     });
+    expect(report).not.toHaveProperty('dryRun');
     expect(report.next).toBeUndefined();
     expect(handedOut().sort()).toEqual(ids);
     expect(stage.world.chunks.every(({ actor, dryRun }) => actor === 'sweep' && !dryRun)).toBe(true);
@@ -213,7 +214,7 @@ describe('a sweep', () => {
     expire(12);
     const report = await sweep({ parallel: 2, pageSize: 5, dryRun: true });
 
-    expect(report).toMatchObject({ scanned: 12, closed: 12 });
+    expect(report).toMatchObject({ scanned: 12, closed: 12, dryRun: true });
     expect(stage.world.chunks.every(({ dryRun }) => dryRun)).toBe(true);
     expect(stage.world.expired).toHaveLength(12);
   });

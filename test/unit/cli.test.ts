@@ -146,6 +146,8 @@ const REPORT: SweepReport = {
   gatewayDown: false,
 };
 
+const DRY: SweepReport = { ...REPORT, dryRun: true };
+
 const RUNS: PaymentRun[] = [
   {
     runId: '0b7ac3d2-1111',
@@ -362,7 +364,8 @@ async function run(
         reconcile: { scheduleId: 'reconcile-bills', nextTimes: SCHEDULE.nextTimes },
         audit: { scheduleId: 'audit-books', nextTimes: SCHEDULE.nextTimes },
       }),
-      run: (input, watch) => answer('run', REPORT)(...(watch ? [input, watch] : [input])),
+      run: (input, watch) =>
+        answer('run', input?.dryRun ? DRY : REPORT)(...(watch ? [input, watch] : [input])),
       report: answer('report', LAST),
       pause: answer('pause', { ...SCHEDULE, paused: true, note: 'li: maintenance', nextTimes: [] }),
       resume: answer('resume', SCHEDULE),
@@ -1106,12 +1109,19 @@ describe('sweep', () => {
     const { asked, out } = await run(['sweep', 'run', '--parallel', '10', '--page-size', '100', '--dry-run']);
     expect(asked).toEqual([['run', { parallel: 10, pageSize: 100, dryRun: true }]]);
     expect(out).toContain('nothing was written');
-    expect((await run(['sweep', 'run'])).asked).toEqual([['run', {}]]);
+    const real = await run(['sweep', 'run']);
+    expect(real.asked).toEqual([['run', {}]]);
+    expect(real.out).not.toContain('nothing was written');
   });
 
   it.each([
     ['ends with 1 where orders failed', { failed: 2, failedIds: ['A-9'] }, 1, /^Failed +2: A-9 …$/m],
-    ['ends with 5 where the gateway is down', { gatewayDown: true }, 5, /^Gateway +down/m],
+    [
+      'ends with 5 where the gateway is down',
+      { gatewayDown: true },
+      5,
+      /^Gateway +down: nothing more is asked$/m,
+    ],
   ])('run %s', async (_what, changes, code, words) => {
     const sweep = { run: () => Promise.resolve({ ...REPORT, ...changes }) } as CliPayments['sweep'];
     const swept = await run(['sweep', 'run'], { sweep });
@@ -1123,6 +1133,14 @@ describe('sweep', () => {
     const { out } = await run(['sweep', 'report']);
     expect(out).toMatch(/^Rescued +1: A-7$/m);
     expect(out).toMatch(/^Held +1: A-8$/m);
+  });
+
+  it('report says that it was a dry run', async () => {
+    const report = () => Promise.resolve({ ...LAST, report: DRY });
+    const { out } = await run(['sweep', 'report', 'sweep-7'], {
+      sweep: { report } as unknown as CliPayments['sweep'],
+    });
+    expect(out).toMatch(/^Scanned +5 in 0.4 s \(dry run: nothing was written\)$/m);
   });
 
   it('report says where there is none yet', async () => {

@@ -37,6 +37,8 @@ export interface SweepReport {
   /** ISO 8601: when the oldest order that was looked at expired; null where there was none. */
   oldest: string | null;
   gatewayDown: boolean;
+  /** Only looked at: nothing was closed or written. */
+  dryRun?: true;
   /** Under `--cron` only: where the next tick goes on. */
   next?: SweepCursor;
 }
