@@ -16,6 +16,7 @@ import type { StuckRuns } from '../../activities/follow-up/stuck-runs';
 import { attend, giveRun, wake, watch } from '../../activities/follow-up/waking';
 import { createQueryActivities, storeAnswer } from '../../activities/payments';
 import { createReviewActivities } from '../../activities/reviews';
+import { acquireSlot } from '../../db/alipay-quota';
 import { pause, resume } from '../../db/pauses';
 import { merchantId } from '../../db/merchants';
 import type { DiscrepancyKind } from '../../workflows/messages';
@@ -527,5 +528,24 @@ describe('ALIPAY_MAX_RPS', () => {
     expect(await openGateway(shop.db, shop.gateway.settings).query('T')).toMatchObject({
       answer: 'not-exist',
     });
+  });
+
+  const slot = { appId: 'clock', perSecond: 0.01, maxWaitMs: 1_000 };
+  const nextIn = (time: string) =>
+    shop.sql(`UPDATE alipay_quota SET next_at = now() + CAST(:time AS interval) WHERE app_id = 'clock'`, {
+      time,
+    });
+
+  it('stops no call where the clock of Postgres has gone back', async () => {
+    expect(await acquireSlot(shop.db, slot)).toBe(0);
+    await nextIn('8 hours');
+    expect(await acquireSlot(shop.db, slot)).toBe(0);
+    // The spacing is as before.
+    expect(await acquireSlot(shop.db, slot)).toBeUndefined();
+  });
+
+  it('is kept by an impatient call where patient ones have taken the next minute', async () => {
+    await nextIn('2 minutes');
+    expect(await acquireSlot(shop.db, slot)).toBeUndefined();
   });
 });
