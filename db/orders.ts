@@ -229,16 +229,19 @@ const LONGEST_PAUSE_S: Record<Exclude<HoldReason, 'decision'>, number> = {
 
 /**
  * Keeps the sweep from asking about an UNPAID order for a pause that doubles each time, from 30 s. Because of a merchant that was
- * resumed meanwhile it is not held.
+ * resumed meanwhile it is not held. Holds count only as far as they lengthen this reason's pause: after an outage the first hold
+ * for another reason takes minutes, not an hour.
  */
 export async function holdOrder(db: Database, orderId: string, reason: HoldReason): Promise<void> {
   if (reason === 'decision') return holdForDecision(db, orderId);
+  const longest = LONGEST_PAUSE_S[reason];
+  const most = Math.ceil(Math.log2(longest / FIRST_PAUSE_S));
   await rows(
     db,
-    `UPDATE :schema:.orders o SET holds = holds + 1,
-       held_until = now() + LEAST(:first * power(2, LEAST(holds, 20)), :longest) * interval '1 second'
+    `UPDATE :schema:.orders o SET holds = LEAST(holds, :most) + 1,
+       held_until = now() + LEAST(:first * power(2, LEAST(holds, :most)), :longest) * interval '1 second'
      WHERE id = :orderId AND status = 'UNPAID' AND (CAST(:reason AS text) <> 'pause' OR ${merchantPaused('o.merchant')})`,
-    { orderId, reason, first: FIRST_PAUSE_S, longest: LONGEST_PAUSE_S[reason] },
+    { orderId, reason, first: FIRST_PAUSE_S, longest, most },
   );
 }
 

@@ -139,6 +139,14 @@ describe('a held order is asked about again after a pause', () => {
     expect(await pauses(orderId, 4)).toEqual([30, 60, 120, 120]);
   });
 
+  it('that a long outage before has not made long, where the trade is what it waits for', async () => {
+    const { orderId } = await story.checkOut();
+    await story.expire(orderId);
+    for (let i = 0; i < 8; i += 1) await holdOrder(shop.db, orderId, 'answer');
+    await holdOrder(shop.db, orderId, 'trade');
+    expect(await pauseOf(orderId)).toBeLessThanOrEqual(240);
+  });
+
   it('and not before', async () => {
     const { orderId, outTradeNo } = await story.checkOut();
     await shop.alipay.control.fault({ mode: 'SYSTEM_ERROR', method: QUERY, outTradeNo });
