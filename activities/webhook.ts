@@ -46,7 +46,7 @@ export class Webhook implements ResultReceiver {
    */
   assertReachable(): void {
     const { isOpen, probeAt } = this.#breaker;
-    if (isOpen && Date.now() < (probeAt ?? Infinity)) throw this.#notTried();
+    if (isOpen && performance.now() < (probeAt ?? Infinity)) throw this.#notTried();
   }
 
   /**

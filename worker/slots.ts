@@ -27,7 +27,7 @@ export function slotsBehind(circuit: Circuit, slots: number): CustomSlotSupplier
   let looking: NodeJS.Timeout | undefined;
 
   const mayProbe = (): boolean => {
-    const now = Date.now();
+    const now = performance.now();
     return (
       circuit.probeAt !== undefined &&
       now >= circuit.probeAt &&
@@ -80,7 +80,7 @@ export function slotsBehind(circuit: Circuit, slots: number): CustomSlotSupplier
     tryReserveSlot: () => take() ?? null,
     markSlotUsed: ({ permit }) => {
       (permit as Slot).used = true;
-      if (circuit.isOpen) takenWhileOpenAt = Date.now();
+      if (circuit.isOpen) takenWhileOpenAt = performance.now();
     },
     releaseSlot: ({ permit }) => {
       out.delete(permit as Slot);

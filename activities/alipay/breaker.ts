@@ -1,3 +1,4 @@
+import type { IBackoff } from 'cockatiel';
 import { CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { AlipayError } from './errors';
 
@@ -12,7 +13,7 @@ export interface Circuit {
   /** Whether calls are refused: after too many failures in a row, until a probe succeeds. */
   readonly isOpen: boolean;
   /**
-   * Epoch ms from which the next call is let through as a probe. Undefined while the circuit is closed, and while a probe
+   * When the next call is let through as a probe, by `performance.now()`: no clock that is set moves it. Undefined while the circuit is closed, and while a probe
    * is under way: calls made then wait for its end.
    */
   readonly probeAt: number | undefined;
@@ -27,25 +28,37 @@ export interface GatewayCircuit extends Circuit {
 /** Refuses calls while what they reach fails: the gateway, by an {@link AlipayError} that is an outage, or another thing. */
 export class Breaker implements GatewayCircuit {
   readonly #policy;
-  /** Epoch ms; see {@link Circuit}. */
+  /** See {@link Circuit}. */
   probeAt: number | undefined;
   #answeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(isOutage = (error: unknown): boolean => error instanceof AlipayError && error.outage) {
     this.#policy = circuitBreaker(handleWhen(isOutage), {
-      halfOpenAfter: BREAKER.pauseMs,
+      halfOpenAfter: this.#pause,
       breaker: new ConsecutiveBreaker(BREAKER.failures),
     });
     this.#policy.onStateChange((state) => {
-      this.probeAt = state === CircuitState.Open ? Date.now() + BREAKER.pauseMs : undefined;
+      this.probeAt = state === CircuitState.Open ? performance.now() + BREAKER.pauseMs : undefined;
     });
     this.#policy.onSuccess(() => {
-      this.#answeredAt = Date.now();
+      this.#answeredAt = performance.now();
     });
     // An error that is no outage is an answer, too.
     this.#policy.onFailure(({ handled }) => {
-      if (!handled) this.#answeredAt = Date.now();
+      if (!handled) this.#answeredAt = performance.now();
     });
+  }
+
+  /** cockatiel measures the pause by a clock that may be set back: to it, the pause is endless until it is over. */
+  get #pause(): IBackoff<unknown> {
+    const isOver = (): boolean => this.probeAt !== undefined && performance.now() >= this.probeAt;
+    const pause: IBackoff<unknown> = {
+      get duration() {
+        return isOver() ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+      },
+      next: () => pause,
+    };
+    return pause;
   }
 
   get isOpen(): boolean {
@@ -53,7 +66,7 @@ export class Breaker implements GatewayCircuit {
   }
 
   get hasJustAnswered(): boolean {
-    return !this.isOpen && Date.now() - this.#answeredAt < BREAKER.vouchesMs;
+    return !this.isOpen && performance.now() - this.#answeredAt < BREAKER.vouchesMs;
   }
 
   /**

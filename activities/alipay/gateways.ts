@@ -41,7 +41,7 @@ export class AlipayGateways {
   /** {@link ids} without those that cannot be reached just now; while {@link circuit} is open, all. */
   get reachableIds(): readonly string[] {
     if (this.circuit.isOpen) return this.ids;
-    const now = Date.now();
+    const now = performance.now();
     const reachable = [...this.#byId].filter(
       ([, { circuit }]) => !circuit.isOpen || (circuit.probeAt ?? Number.POSITIVE_INFINITY) <= now,
     );

@@ -18,7 +18,7 @@ const PAUSE_MS = 3_000;
 
 const namespace = namespaceFor(__filename);
 const taken = { healthy: 0, sick: 0 };
-const circuit: { -readonly [K in keyof Circuit]: Circuit[K] } = { isOpen: true, probeAt: Date.now() };
+const circuit: { -readonly [K in keyof Circuit]: Circuit[K] } = { isOpen: true, probeAt: performance.now() };
 
 const connections: NativeConnection[] = [];
 let temporal: Client;
@@ -59,7 +59,7 @@ beforeAll(async () => {
         ask: () => {
           taken.sick += 1;
           if (!circuit.isOpen) return sleep(CALL_MS);
-          circuit.probeAt = Date.now() + PAUSE_MS;
+          circuit.probeAt = performance.now() + PAUSE_MS;
           throw new Error('ALIPAY_DOWN');
         },
       },
@@ -106,7 +106,7 @@ describe('a worker whose circuit is open, beside a healthy one', () => {
 
   it('lets its worker end while it is open', async () => {
     circuit.isOpen = true;
-    circuit.probeAt = Date.now() + 600_000;
+    circuit.probeAt = performance.now() + 600_000;
     const [, , sick] = workers;
     const began = Date.now();
     sick?.shutdown();

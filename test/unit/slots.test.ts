@@ -52,7 +52,7 @@ async function pass(milliseconds: number): Promise<void> {
 }
 
 const open = (pauseMs: number): void =>
-  void Object.assign(circuit, { isOpen: true, probeAt: Date.now() + pauseMs });
+  void Object.assign(circuit, { isOpen: true, probeAt: performance.now() + pauseMs });
 const close = (): void => void Object.assign(circuit, { isOpen: false, probeAt: undefined });
 
 /** A task comes for a slot. */
@@ -150,6 +150,16 @@ describe('while the circuit is open', () => {
     use(await reserve());
     open(0);
     await keepAsking();
+    expect(given).toHaveLength(2);
+  });
+
+  it('a clock that is set back delays no probe', async () => {
+    open(0);
+    await keepAsking();
+    use(given[0]);
+    jest.setSystemTime(Date.now() - 8 * 3_600_000);
+    await release(given[0]);
+    await pass(6_000);
     expect(given).toHaveLength(2);
   });
 
