@@ -23,6 +23,8 @@ export interface Circuit {
 export interface GatewayCircuit extends Circuit {
   /** Whether it is closed and had an answer within the last minute: this process reaches the gateway, and so has a network. */
   readonly hasJustAnswered: boolean;
+  /** Calls `act` whenever it opens, also after a probe in vain. */
+  onOpen(act: () => void): void;
 }
 
 /** Refuses calls while what they reach fails: the gateway, by an {@link AlipayError} that is an outage, or another thing. */
@@ -67,6 +69,10 @@ export class Breaker implements GatewayCircuit {
 
   get hasJustAnswered(): boolean {
     return !this.isOpen && performance.now() - this.#answeredAt < BREAKER.vouchesMs;
+  }
+
+  onOpen(act: () => void): void {
+    this.#policy.onBreak(act);
   }
 
   /**

@@ -92,6 +92,9 @@ export interface RefundProof {
   signed: SignedBody;
 }
 
+/** An `out_trade_no` that no payment ever has: any verified answer about it means that the gateway is up. */
+export const PROBE_OUT_TRADE_NO = 'durable_alipay_probe';
+
 /**
  * Alipay's gateway (v2 protocol). Every call has one hard deadline, goes out at most once, and is believed only when
  * signed.

@@ -4,6 +4,7 @@ import type { Payment } from '../../db/payments';
 import { PaymentError } from '../../workflows/errors';
 import type { Circuit } from './breaker';
 import type { AlipayGateway } from './gateway';
+import { PROBE_OUT_TRADE_NO } from './gateway';
 import type { NotificationVerifier } from './notification';
 
 /**
@@ -25,6 +26,15 @@ export class AlipayGateways {
     this.ids = [...this.#byId.keys()];
     this.verifiers = all.map(({ verifier }) => verifier);
     this.circuit = commonCircuit(all);
+    for (const { circuit } of all) circuit.onOpen(() => void this.#lookForNetwork());
+  }
+
+  /** Others that nobody has called for a while could vouch for this process: one of them is asked, so that none has to wait. */
+  async #lookForNetwork(): Promise<void> {
+    if (!this.circuit.isOpen) return;
+    const other = this.all.find(({ circuit }) => !circuit.isOpen);
+    // What comes of it stands in its circuit.
+    await other?.query(PROBE_OUT_TRADE_NO).catch(() => undefined);
   }
 
   /** The environment's own. */

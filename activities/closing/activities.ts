@@ -15,9 +15,9 @@ import type {
 import { CLOSE_ORDER_TIMEOUT_MS } from '../../workflows/messages';
 import { AlipayError } from '../alipay/errors';
 import type { AlipayGateway } from '../alipay/gateway';
+import { PROBE_OUT_TRADE_NO } from '../alipay/gateway';
 import type { ActivityDependencies } from '../dependencies';
 import { keepProgress } from '../heartbeat';
-import { PROBE_OUT_TRADE_NO } from './at-alipay';
 import type { CloseRequest, OrderOutcome } from './close-safely';
 import { closeSafely } from './close-safely';
 

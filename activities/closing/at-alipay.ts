@@ -9,9 +9,6 @@ import { storeAnswer } from '../payments';
 /** A payment that is closed here after "no such trade" is queried once more, when Alipay's last repeat is over. */
 export const RECHECK_AFTER_MS = 25 * 3_600_000;
 
-/** An `out_trade_no` that no payment ever has: any verified answer about it means that the gateway is up. */
-export const PROBE_OUT_TRADE_NO = 'durable_alipay_probe';
-
 /** What Alipay says of a payment that is to be closed. */
 export type Settlement =
   /** Nobody can pay it any more. `recheckInMs`: when to ask once more; null: never. */

@@ -1,6 +1,6 @@
 import { createPublicKey, createVerify } from 'node:crypto';
+import { PROBE_OUT_TRADE_NO } from '../../activities/alipay/gateway';
 import { signedForm, signerFor } from '../../activities/alipay/request';
-import { PROBE_OUT_TRADE_NO } from '../../activities/closing';
 import type { Config, ConfigGroup, MerchantConfig } from '../../worker/config';
 import { expiringCertificates } from '../../worker/certificates';
 import { ENVIRONMENT, OWN_NAME, readConfig } from '../../worker/config';

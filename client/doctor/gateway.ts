@@ -1,7 +1,6 @@
 import { CERTIFICATE_UNKNOWN } from '../../activities/alipay/answer';
 import { AlipayError } from '../../activities/alipay/errors';
-import { AlipayGateway } from '../../activities/alipay/gateway';
-import { PROBE_OUT_TRADE_NO } from '../../activities/closing';
+import { AlipayGateway, PROBE_OUT_TRADE_NO } from '../../activities/alipay/gateway';
 import type { MerchantConfig } from '../../worker/config';
 import { compareClocks } from './clock';
 import { checkOf } from './configuration';

@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import type { AlipayGateway } from '../../activities/alipay/gateway';
 import { openGateways } from '../../activities/alipay/open';
-import { PROBE_OUT_TRADE_NO } from '../../activities/closing/at-alipay';
+import { PROBE_OUT_TRADE_NO } from '../../activities/alipay/gateway';
 import { findTimeSkippingServer } from '../support/time-skipping-server';
 import { KEYWORD } from '../../worker/search-attributes';
 import { createWorkers } from '../../worker/worker';

@@ -14,7 +14,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import { fromBeijing, toBeijing } from '../../activities/alipay/beijing';
 import type { AcquireSlot, ObserveCall, QuotaLine } from '../../activities/alipay/caller';
 import { AlipayError } from '../../activities/alipay/errors';
-import { AlipayGateway } from '../../activities/alipay/gateway';
+import { AlipayGateway, PROBE_OUT_TRADE_NO } from '../../activities/alipay/gateway';
 import { AlipayGateways } from '../../activities/alipay/gateways';
 import { readSignedFields } from '../../activities/alipay/signed-body';
 import type { CallEntry, FaultMode, Sandbox } from '../../sandbox';
@@ -820,23 +820,46 @@ describe('the circuit breaker', () => {
 describe('the common circuit of two merchants, one of them cut off', () => {
   let other: AlipayGateway;
   let both: AlipayGateways;
-  beforeEach(async () => {
+  beforeEach(() => {
     alipay = gateway({ gateway: 'http://127.0.0.1:9/gateway.do' });
     other = gateway({ name: 'other', sellerId: '2088000000000009' });
     both = new AlipayGateways([alipay, other]);
-    for (let i = 0; i < 10; i += 1) await alipay.query('T').catch(() => undefined);
   });
   afterEach(() => {
     jest.restoreAllMocks();
   });
 
-  it('is open while nobody has called the other: this process may have no network', async () => {
+  const cutOff = async (): Promise<void> => {
+    for (let i = 0; i < 10; i += 1) await alipay.query('T').catch(() => undefined);
+    expect(alipay.circuit.isOpen).toBe(true);
+  };
+  const asked = async (times: number): Promise<void> => {
+    await waitFor(async () => (await calls()).length === times, { what: 'the other to be asked' });
+  };
+
+  it('is open until the other answers: this process may have no network', async () => {
+    await sandbox.control.fault({ mode: 'reset' });
+    await cutOff();
+    await asked(1);
     expect(other.circuit.isOpen).toBe(false);
     expect(both.circuit).toMatchObject({ isOpen: true, probeAt: alipay.circuit.probeAt });
     expect(both.reachableIds).toEqual(both.ids);
-    await sandbox.control.fault({ mode: 'reset' });
-    expect(await outcomeOf(other.query('T'))).toBe('unknown outage');
+  });
+
+  it('is closed soon though nobody called the other for a while: it is asked, once for each probe in vain', async () => {
+    await cutOff();
+    await waitFor(() => !both.circuit.isOpen, { what: 'the answer of the other' });
+    expect(await calls()).toMatchObject([{ outTradeNo: PROBE_OUT_TRADE_NO }]);
+
+    let now = (alipay.circuit.probeAt ?? 0) + 1;
+    jest.spyOn(performance, 'now').mockImplementation(() => now);
+    expect(await outcomeOf(alipay.query('T'))).toBe('down outage');
+    expect(await calls()).toHaveLength(1);
+    now += 60_000;
     expect(both.circuit.isOpen).toBe(true);
+    expect(await outcomeOf(alipay.query('T'))).toBe('down outage');
+    await waitFor(() => !both.circuit.isOpen, { what: 'the answer of the other' });
+    expect(await calls()).toHaveLength(2);
   });
 
   it.each([
@@ -845,6 +868,8 @@ describe('the common circuit of two merchants, one of them cut off', () => {
   ] as const)('is closed for a minute after %s of the other', async (_what, mode, outcome) => {
     if (mode) await sandbox.control.fault({ mode });
     expect(await outcomeOf(other.query('T'))).toBe(outcome);
+    await cutOff();
+    await asked(1);
     const answeredAt = performance.now();
     expect(both.circuit.isOpen).toBe(false);
     expect(both.reachableIds).toEqual([both.ids[1]]);
@@ -856,8 +881,9 @@ describe('the common circuit of two merchants, one of them cut off', () => {
 });
 
 describe('the common circuit of two merchants', () => {
-  const PROBING = { isOpen: true, probeAt: undefined, hasJustAnswered: false };
-  const ANSWERED = { isOpen: false, probeAt: undefined, hasJustAnswered: true };
+  const onOpen = (): void => undefined;
+  const PROBING = { isOpen: true, probeAt: undefined, hasJustAnswered: false, onOpen };
+  const ANSWERED = { isOpen: false, probeAt: undefined, hasJustAnswered: true, onOpen };
   const gatewayWith = (no: string, circuit: AlipayGateway['circuit']) =>
     Object.assign(gateway({ name: no, sellerId: `208800000000000${no}` }), { circuit });
 
