@@ -31,6 +31,9 @@ export const UPDATE_MS = 20_000;
 /** Closing asks Alipay several times about each payment. */
 const CLOSE_MS = 60_000;
 
+/** A run that no build can go on with would be joined by every later call. */
+const LONGEST_CLOSE = '15 minutes';
+
 /** @throws PaymentError RETURN_FORGED, PAYMENT_UNKNOWN */
 export async function verifyReturn(deps: ClientDependencies, url: string): Promise<PaymentState> {
   const query = url.slice(url.indexOf('?') + 1).split('#', 1)[0] ?? '';
@@ -103,6 +106,7 @@ async function runClose(deps: ClientDependencies, input: CloseOrderInput): Promi
         workflowId: closeWorkflowId(orderId),
         workflowIdConflictPolicy: 'USE_EXISTING',
         taskQueue: TASK_QUEUES.payments,
+        workflowRunTimeout: LONGEST_CLOSE,
         args: [input],
         staticSummary: `Close order ${orderId}`,
         staticDetails: `The shop cancels order \`${orderId}\`: Alipay is asked and told first. It fails with ORDER_PAID or ORDER_HELD.`,

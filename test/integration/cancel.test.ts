@@ -51,6 +51,13 @@ describe('an order whose page was opened and not scanned', () => {
     expect(await story.told(orderId, 1)).toEqual([`CLOSED-${orderId}`]);
   });
 
+  it('is closed by a run that ends, even where no worker can go on with it', async () => {
+    const { orderId } = await story.checkOut();
+    await shop.payments.closeOrder({ orderId, ...NOW });
+    const { raw } = await shop.temporal.workflow.getHandle(closeWorkflowId(orderId)).describe();
+    expect(Number(raw.executionConfig?.workflowRunTimeout?.seconds)).toBe(900);
+  });
+
   it('is asked about at its slow checks, and what was paid on the page is refunded whatever the policy', async () => {
     const { orderId, outTradeNo } = await story.checkOut();
     await shop.payments.closeOrder({ orderId, ...NOW });
