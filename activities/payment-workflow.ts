@@ -36,7 +36,7 @@ export interface PaymentIdentity {
 }
 
 /** gRPC's number for it. */
-const FAILED_PRECONDITION = 9;
+export const FAILED_PRECONDITION = 9;
 
 /** All search attributes that the run will ever set: a namespace that lacks one of them must refuse the start. */
 export const listedAs = ({ outTradeNo, orderId, status }: Omit<PaymentIdentity, 'totalAmount'>) => ({

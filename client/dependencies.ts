@@ -89,8 +89,8 @@ const DEADLINE_EXCEEDED = 4;
  */
 const UNREACHED: readonly number[] = [1, 2, DEADLINE_EXCEEDED, 7, 8, 13, 14, 16];
 
-/** Of the error itself, or of what the SDK wrapped in it. */
-function hasStatus(error: unknown, statuses: readonly number[]): boolean {
+/** Whether it has one of these gRPC codes: the error itself, or what the SDK wrapped in it. */
+export function hasStatus(error: unknown, statuses: readonly number[]): boolean {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
   return [error, cause].some((one) => isGrpcServiceError(one) && statuses.includes(one.code));
 }

@@ -1,8 +1,13 @@
 import type { Client } from '@temporalio/client';
-import { WorkflowFailedError, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import {
+  QueryNotRegisteredError,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+} from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import { readReturn } from '../activities/alipay/return';
-import { updatePayment } from '../activities/payment-workflow';
+import { FAILED_PRECONDITION, updatePayment } from '../activities/payment-workflow';
 import { row } from '../db/connect';
 import { unknownOrder, unknownPayment } from '../db/ledger';
 import type { MerchantWithOpen } from '../db/merchants';
@@ -23,7 +28,7 @@ import {
   paymentWorkflowId,
 } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
-import { awaitWorker, callTemporal, explain } from './dependencies';
+import { awaitWorker, callTemporal, explain, hasStatus } from './dependencies';
 
 /** `checkNow` itself returns after 5 s; the rest is for a worker to take it up. */
 export const UPDATE_MS = 20_000;
@@ -152,10 +157,17 @@ async function stateOfRun(deps: ClientDependencies, outTradeNo: string): Promise
   try {
     return await callTemporal(deps.temporal, () => handle.query<PaymentState>(QUERIES.payment));
   } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError) && !isUnavailable(explain(error))) throw error;
+    if (!hasNoAnswer(error)) throw error;
     return undefined;
   }
 }
+
+/** No run, no worker, or a run that cannot be replayed: the server says so in two ways. */
+const hasNoAnswer = (error: unknown): boolean =>
+  error instanceof WorkflowNotFoundError ||
+  error instanceof QueryNotRegisteredError ||
+  hasStatus(error, [FAILED_PRECONDITION]) ||
+  isUnavailable(explain(error));
 
 /** Asks Alipay at once, by the payment's workflow. */
 export const checkNow = (deps: ClientDependencies, outTradeNo: string): Promise<PaymentState> =>
@@ -222,7 +234,9 @@ export function fromFailure(cause: Error | undefined): Error {
   if (failure instanceof ApplicationFailure && isErrorCode(failure.type)) {
     return new PaymentError(failure.type, failure.message, { cause });
   }
-  if (cause instanceof TerminatedFailure || cause instanceof TimeoutFailure) return goneRun(cause);
+  if (cause instanceof TerminatedFailure || cause instanceof TimeoutFailure || isLeftOver(cause)) {
+    return goneRun(cause);
+  }
   // Every attempt of the activity timed out: its workers died, or none took it.
   if (failure instanceof TimeoutFailure) {
     return new PaymentError(
@@ -233,6 +247,10 @@ export function fromFailure(cause: Error | undefined): Error {
   }
   return cause ?? new Error('the workflow failed');
 }
+
+/** An update whose run ended after it was accepted: the server's own failure. */
+const isLeftOver = (cause: Error | undefined): cause is ApplicationFailure =>
+  cause instanceof ApplicationFailure && cause.type === 'AcceptedUpdateCompletedWorkflow';
 
 /** Somebody ended the run, or Temporal lost its store: the work may or may not have been done. */
 const goneRun = (cause: Error): PaymentError =>

@@ -1,9 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { Client, ServiceError } from '@temporalio/client';
-import { ActivityFailure, TimeoutFailure } from '@temporalio/common';
+import { Client, QueryNotRegisteredError, ServiceError } from '@temporalio/client';
+import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
+import type { ClientDependencies } from '../../client/dependencies';
 import { awaitWorker, explain } from '../../client/dependencies';
-import { fromFailure } from '../../client/operations';
+import { fromFailure, statusOf } from '../../client/operations';
 import { PaymentError } from '../../workflows/errors';
+import { PAYMENT } from './rows';
 
 /** As gRPC's library makes it, and as the SDK wraps it. */
 const grpcError = (code: number, details = 'failed'): Error =>
@@ -93,5 +95,38 @@ describe('what a caller is told where work', () => {
       ) as unknown,
       cause: error,
     });
+  });
+
+  it('was accepted by a run that has ended: that its result is not known', () => {
+    const error = ApplicationFailure.create({ type: 'AcceptedUpdateCompletedWorkflow' });
+    expect(fromFailure(error)).toMatchObject({ code: 'TEMPORAL_UNAVAILABLE', cause: error });
+  });
+});
+
+describe('the status of a payment', () => {
+  const unreplayable = (): Error => Object.create(QueryNotRegisteredError.prototype) as Error;
+  const row = { options: () => Promise.resolve({ rows: [{ ...PAYMENT, checks: 2 }] }) };
+  const statusWhere = (refusal: Error): Promise<unknown> =>
+    statusOf(
+      {
+        db: { client: { config: { schema: 'public', namesStatements: false } }, raw: () => row },
+        temporal: {
+          withDeadline: (_deadline: number, call: () => Promise<unknown>) => call(),
+          workflow: { getHandle: () => ({ query: () => Promise.reject(refusal) }) },
+        },
+      } as unknown as ClientDependencies,
+      'P1',
+    );
+
+  it.each([
+    ['has ended and cannot be replayed', unreplayable()],
+    ['fails its tasks', wrapped(9)],
+  ])('is its row where its run %s', async (_how, refusal) => {
+    expect(await statusWhere(refusal)).toMatchObject({ outTradeNo: 'P1', status: 'UNPAID', checks: 2 });
+  });
+
+  it('is not known where the query is refused otherwise', async () => {
+    const refusal = wrapped(5);
+    await expect(statusWhere(refusal)).rejects.toBe(refusal);
   });
 });
