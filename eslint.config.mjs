@@ -30,6 +30,19 @@ const onlyDownwards = [
   }),
 ];
 
+const TOP = ':matches(Program, ExportNamedDeclaration) > VariableDeclaration';
+
+/** What a module can change, which all runs of a worker would share. A collection that never changes says so by its type. */
+const stateOfModules = [
+  `${TOP}[kind!="const"]`,
+  `${TOP} > [id.typeAnnotation=undefined] > NewExpression[callee.name=/^(Weak)?(Map|Set)$/]`,
+  `${TOP} > * > :matches(ArrayExpression[elements.length=0], ObjectExpression[properties.length=0])`,
+  'PropertyDefinition[static=true]',
+].map((selector) => ({
+  selector,
+  message: "A worker evaluates the workflows' modules once for all runs: keep state in the run.",
+}));
+
 export default tseslint.config(
   { ignores: ['**/dist/', 'coverage/', '.temporal/', '.cache/', '**/*.js', '**/*.mjs'] },
   ...tseslint.configs.strictTypeChecked,
@@ -54,6 +67,10 @@ export default tseslint.config(
     },
   },
   ...onlyDownwards,
+  {
+    files: ['workflows/**'],
+    rules: { 'no-restricted-syntax': ['error', ...stateOfModules] },
+  },
   {
     files: ['workflows/**', 'activities/**', 'db/**', 'worker/**', 'client/**'],
     rules: {

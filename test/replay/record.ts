@@ -53,8 +53,10 @@ async function record(names: string[]): Promise<void> {
     },
   });
   try {
+    const workflowsPath = join(__dirname, '..', '..', 'workflows');
     const workflowBundle = await bundleWorkflowCode({
-      workflowsPath: join(__dirname, '..', '..', 'workflows'),
+      workflowsPath,
+      preloadModules: [workflowsPath],
       logger: new DefaultLogger('ERROR'),
     });
     for (const name of names) await play(name, SCENARIOS[name] as Scenario, environment, workflowBundle);

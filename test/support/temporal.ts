@@ -51,7 +51,7 @@ export async function workflowBundle({
   const options = { workflowsPath, failureConverterPath, workflowInterceptorModules };
   const name = createHash('sha256').update(JSON.stringify(options)).digest('hex');
   const codePath = join(surroundings('bundles'), `${name}.js`);
-  const measuring = measured();
+  const measuring = measured([workflowsPath]);
   if (!existsSync(codePath)) {
     const { bundleWorkflowCode, DefaultLogger } = await import('@temporalio/worker');
     const logger = new DefaultLogger('ERROR');

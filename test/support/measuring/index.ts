@@ -14,11 +14,13 @@ declare global {
 const ROOT = join(__dirname, '..', '..', '..');
 
 /** How a bundle is made that counts what its workflows run; where jest does not measure, like any other. */
-export function measured(): Pick<BundleOptions, 'preloadModules' | 'webpackConfigHook'> {
-  if (!globalThis.__coverage__) return {};
+export function measured(
+  preloadModules: string[],
+): Pick<BundleOptions, 'preloadModules' | 'webpackConfigHook'> {
+  if (!globalThis.__coverage__) return { preloadModules };
   atEnd(addSandboxCounts);
   return {
-    preloadModules: [require.resolve('./sandbox')],
+    preloadModules: [require.resolve('./sandbox'), ...preloadModules],
     webpackConfigHook: (config) => {
       config.module?.rules?.push({
         include: join(ROOT, 'workflows'),
