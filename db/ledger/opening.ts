@@ -97,12 +97,13 @@ export async function openPayment(
     assertPayable(found, input.marginMs);
     const paused = await findMerchantPause(trx, merchantId(input.merchant));
     if (paused) throw pausedMerchant(input.merchant.name, paused);
-    assertNotHeld(found.id, await findPaymentsOfOrder(trx, found.id));
+    const payments = await findPaymentsOfOrder(trx, found.id);
+    assertNotHeld(found.id, payments);
     const order = await priced(trx, found, input);
-    const payments = await findPaymentsOfOrder(trx, order.id);
 
-    const outTradeNo = await chooseOutTradeNo(trx, input, payments);
-    const known = await findPayment(trx, outTradeNo);
+    // Those at another price have just been superseded.
+    const known = await findToReopen(trx, input, order === found ? payments : []);
+    const outTradeNo = known?.outTradeNo ?? input.outTradeNo ?? input.newOutTradeNo;
     const isByHand = order.merchant === null || known?.merchant === null;
     if (!known || isByHand) {
       const merchant = await registerMerchant(trx, input.merchant);
@@ -140,7 +141,12 @@ async function priced(
   return { ...order, totalAmount };
 }
 
-async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: Payment[]): Promise<string> {
+/** The payment that is opened again; undefined: a new one is made. */
+async function findToReopen(
+  trx: Database,
+  input: PaymentToOpen,
+  payments: Payment[],
+): Promise<Payment | undefined> {
   const ours = merchantId(input.merchant);
   const { requestDigest: digest = null } = input;
   if (input.outTradeNo === undefined) {
@@ -152,10 +158,10 @@ async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: P
         requestDigest === digest &&
         isOf(merchant, [ours]),
     );
-    return open.at(-1)?.outTradeNo ?? input.newOutTradeNo;
+    return open.at(-1);
   }
   const known = await findPayment(trx, input.outTradeNo);
-  if (!known) return input.outTradeNo;
+  if (!known) return undefined;
   if (known.orderId !== input.orderId) throw takenOutTradeNo(input.outTradeNo);
   if (!isOf(known.merchant, [ours])) {
     throw otherMerchant(`Payment ${input.outTradeNo}`, known.merchant, ours);
@@ -188,7 +194,7 @@ async function chooseOutTradeNo(trx: Database, input: PaymentToOpen, payments: P
         '(CONTEXT_INCONSISTENT). Repeat them, use a new outTradeNo, or leave it out.',
     );
   }
-  return input.outTradeNo;
+  return known;
 }
 
 const takenOutTradeNo = (outTradeNo: string): PaymentError =>

@@ -117,11 +117,11 @@ async function recordAll(
     for (const evidence of pieces) {
       const word = readOrBreak(rules.read, evidence);
       if (word.kind === 'nothing') continue;
+      // As the pieces before have left it.
+      if (moves.length > 0) order = (await lockOrderOfPayment(trx, outTradeNo)) ?? order;
       const came = await recordWord(trx, { order, outTradeNo, evidence, word }, rules);
       moves.push(...came.moves);
       refunds.push(...came.refunds);
-      if (came.moves.length === 0) continue;
-      order = (await lockOrderOfPayment(trx, outTradeNo)) ?? order;
     }
     const ids = pieces.map(({ id }) => id);
     await markRecorded(trx, ids);
