@@ -171,7 +171,6 @@ class PaymentRun {
   /** No answer: a notification has ended the question, which counts as put. */
   async #takeAnswer(check: number, answer: Answer | undefined): Promise<void> {
     this.#lastAnswer = answer ?? this.#lastAnswer;
-    log.info('Alipay asked', { outTradeNo: this.#outTradeNo, check, answer });
     if (check > 0) {
       countCheck(answer ?? 'unknown');
       this.#checks.count(check);

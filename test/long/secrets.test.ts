@@ -285,7 +285,12 @@ describe('the search', () => {
     for (const status of [400, 401, 404, 409, 415, 503]) expect(names).toContain(`HTTP ${status} of `);
     for (const line of ['notification taken', 'NOTIFICATION_FORGED', 'request failed', 'request refused'])
       expect(server.output()).toContain(line);
-    for (const line of ['Alipay asked', 'ALIPAY_MISCONFIGURED', 'BACKLOG_UNREAD', 'payment result for order'])
+    for (const line of [
+      'Workflow failed',
+      'ALIPAY_MISCONFIGURED',
+      'BACKLOG_UNREAD',
+      'payment result for order',
+    ])
       expect(worker.output()).toContain(line);
   });
 });
