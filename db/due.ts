@@ -3,6 +3,7 @@
  * so that it costs what is due and not what is open. Only rows of the given merchants, or of none (inserted by hand).
  */
 import type { CloseBy, StoredPaymentStatus } from '../workflows/messages';
+import { PAYMENT_STATUS_BY_KEY, REFUND_STATUS_BY_KEY, UNRECORDED_BY_KEY, UNTOLD_BY_KEY } from './by-key';
 import type { Database } from './connect';
 import { hasRow, row, rows } from './connect';
 import { ofMerchants } from './merchants';
@@ -81,7 +82,7 @@ export async function planChecks(
        updated_at = now(),
        slow_check_at = ${nextTurn('now()')}
      FROM :schema:.orders o
-     WHERE p.out_trade_no = :outTradeNo AND o.id = p.order_id AND p.status = 'UNPAID'`,
+     WHERE p.out_trade_no = :outTradeNo AND o.id = p.order_id AND ${PAYMENT_STATUS_BY_KEY} = 'UNPAID'`,
     { outTradeNo, firstCheckInMs, ...turns(slowChecksMs) },
   );
 }
@@ -169,10 +170,10 @@ export function findUnwatched(db: Database, scan: DueScan): Promise<UnwatchedPay
 export async function claimUnwatched(db: Database, outTradeNo: string): Promise<number> {
   const claimed = await row<{ revivals: number }>(
     db,
-    `UPDATE :schema:.payments SET (revivals, next_check_at, revive_at, updated_at) = (
+    `UPDATE :schema:.payments p SET (revivals, next_check_at, revive_at, updated_at) = (
        SELECT times, at, at, now() FROM (SELECT CASE WHEN next_check_at = revive_at THEN revivals + 1 ELSE 1 END AS times) AS repeat,
          LATERAL (SELECT now() + ${doubled('times', 60)} - ${UNWATCHED} AS at) AS again)
-     WHERE out_trade_no = :outTradeNo AND status = 'UNPAID' AND next_check_at <= now() - ${UNWATCHED}
+     WHERE out_trade_no = :outTradeNo AND ${PAYMENT_STATUS_BY_KEY} = 'UNPAID' AND next_check_at <= now() - ${UNWATCHED}
      RETURNING revivals`,
     { outTradeNo },
   );
@@ -324,8 +325,8 @@ export function findStandingRefunds(db: Database, scan: DueScan): Promise<DueRef
 
 /** {@link claim}: the run of a refund under way is looked after. The run itself may postpone the next time. */
 export function claimRefund(db: Database, refund: DueRefund): Promise<number> {
-  const where = `out_trade_no = :outTradeNo AND out_request_no = :outRequestNo AND status IN ('REQUESTED', 'REVIEW')`;
-  return claim(db, 'refunds', where, refund);
+  const where = `out_trade_no = :outTradeNo AND out_request_no = :outRequestNo AND ${REFUND_STATUS_BY_KEY} IN ('REQUESTED', 'REVIEW')`;
+  return claim(db, 'refunds r', where, refund);
 }
 
 /** Orders with a message that is due to be delivered, the longest due first. */
@@ -342,7 +343,7 @@ export async function findUndeliveredOrders(db: Database, scan: DueScan): Promis
 
 /** {@link claim}: an order's messages are delivered. */
 export const claimUndelivered = (db: Database, orderId: string): Promise<number> =>
-  claim(db, 'order_messages', 'order_id = :orderId AND told_at IS NULL', { orderId }, 10);
+  claim(db, 'order_messages', `order_id = :orderId AND ${UNTOLD_BY_KEY}`, { orderId }, 10);
 
 /** Notes that a caller delivers an order's messages and keeps trying: the follow-up leaves them alone for `ms`. */
 export async function postponeUndelivered(db: Database, orderId: string, ms: number): Promise<void> {
@@ -350,7 +351,7 @@ export async function postponeUndelivered(db: Database, orderId: string, ms: num
     db,
     `UPDATE :schema:.order_messages SET attempts = attempts + 1,
        retry_at = GREATEST(now() + CAST(:ms AS float8) * interval '1 millisecond', not_before)
-     WHERE order_id = :orderId AND told_at IS NULL`,
+     WHERE order_id = :orderId AND ${UNTOLD_BY_KEY}`,
     { orderId, ms },
   );
 }
@@ -376,4 +377,4 @@ export async function findUnrecorded(db: Database, scan: DueScan): Promise<Unrec
 
 /** {@link claim}: a payment's run is woken for its unrecorded evidence. */
 export const claimUnrecorded = (db: Database, outTradeNo: string): Promise<number> =>
-  claim(db, 'evidence', 'out_trade_no = :outTradeNo AND recorded_at IS NULL', { outTradeNo });
+  claim(db, 'evidence', `out_trade_no = :outTradeNo AND ${UNRECORDED_BY_KEY}`, { outTradeNo });

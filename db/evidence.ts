@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { UNRECORDED_BY_KEY } from './by-key';
 import type { CheckMade } from './checks';
 import { NOTE_CHECK, actorOf, checkBindings } from './checks';
 import type { Database } from './connect';
@@ -151,7 +152,7 @@ export function findUnrecorded(db: Database, outTradeNo: string): Promise<Unreco
   return rows(
     db,
     `SELECT id, kind, body AS bytes, charset, asked_by AS "askedBy" FROM :schema:.evidence
-     WHERE out_trade_no = :outTradeNo AND recorded_at IS NULL ORDER BY id`,
+     WHERE out_trade_no = :outTradeNo AND ${UNRECORDED_BY_KEY} ORDER BY id`,
     { outTradeNo },
   );
 }
@@ -165,7 +166,7 @@ export function owesEvidence(
   return hasRow(
     db,
     `SELECT 1 AS found FROM :schema:.evidence
-     WHERE out_trade_no = ANY(:outTradeNos) AND recorded_at IS NULL AND id <> CAST(:except AS bigint) LIMIT 1`,
+     WHERE out_trade_no = ANY(:outTradeNos) AND ${UNRECORDED_BY_KEY} AND id <> CAST(:except AS bigint) LIMIT 1`,
     { outTradeNos, except: except ?? '0' },
   );
 }
@@ -175,7 +176,7 @@ export async function markRecorded(trx: Database, ids: readonly string[]): Promi
   if (ids.length === 0) return;
   await rows(
     trx,
-    `UPDATE :schema:.evidence SET recorded_at = now() WHERE id = ANY(CAST(:ids AS bigint[])) AND recorded_at IS NULL`,
+    `UPDATE :schema:.evidence SET recorded_at = now() WHERE id = ANY(CAST(:ids AS bigint[])) AND ${UNRECORDED_BY_KEY}`,
     { ids },
   );
 }

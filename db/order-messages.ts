@@ -1,4 +1,5 @@
 import type { PaymentResult } from '../workflows/messages';
+import { UNTOLD_BY_KEY } from './by-key';
 import type { Database } from './connect';
 import { oneRow, row, rows } from './connect';
 
@@ -94,8 +95,8 @@ export async function leaseUndelivered(db: Database, orderId: string): Promise<L
     `WITH leased AS (
        UPDATE :schema:.order_messages SET leased_until = clock_timestamp() + ${LEASE}
        WHERE id = (SELECT id FROM :schema:.order_messages
-           WHERE order_id = :orderId AND told_at IS NULL ORDER BY seq LIMIT 1)
-         AND told_at IS NULL AND COALESCE(GREATEST(leased_until, not_before) <= clock_timestamp(), true)
+           WHERE order_id = :orderId AND ${UNTOLD_BY_KEY} ORDER BY seq LIMIT 1)
+         AND ${UNTOLD_BY_KEY} AND COALESCE(GREATEST(leased_until, not_before) <= clock_timestamp(), true)
        RETURNING *)
      SELECT ${COLUMNS}, m.found_by AS "foundBy", p.callback_time AS "paidAt" FROM leased m ${JOINED}`,
     { orderId },
@@ -110,7 +111,7 @@ async function whyUnleased(db: Database, orderId: string): Promise<Unleased> {
     db,
     `SELECT COALESCE(not_before > clock_timestamp(), false) AS "isPaused", CAST(GREATEST(
        EXTRACT(EPOCH FROM GREATEST(leased_until, not_before) - clock_timestamp()) * 1000, 1) AS float8) AS "busyMs"
-     FROM :schema:.order_messages WHERE order_id = :orderId AND told_at IS NULL ORDER BY seq LIMIT 1`,
+     FROM :schema:.order_messages WHERE order_id = :orderId AND ${UNTOLD_BY_KEY} ORDER BY seq LIMIT 1`,
     { orderId },
   );
   return { busyMs: next?.busyMs ?? 0, ...(next?.isPaused === true && { isPaused: true }) };
@@ -132,7 +133,7 @@ export async function releaseLease(db: Database, id: string, failed: FailedDeliv
     db,
     `UPDATE :schema:.order_messages SET leased_until = CASE WHEN :mayAct THEN clock_timestamp() END,
        not_before = ${until}, retry_at = GREATEST(retry_at, ${until}), last_error = :why
-     WHERE id = :id AND told_at IS NULL`,
+     WHERE id = :id AND ${UNTOLD_BY_KEY}`,
     { id, ...failed },
   );
 }
@@ -150,13 +151,13 @@ export function markTold(
     db,
     `WITH told AS (
        UPDATE :schema:.order_messages SET told_at = now(), told_by = :by, leased_until = NULL, last_error = NULL
-       WHERE id = :id AND told_at IS NULL RETURNING id, out_trade_no, status, told_at
+       WHERE id = :id AND ${UNTOLD_BY_KEY} RETURNING id, out_trade_no, status, told_at
      ), said AS (
        INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
        SELECT out_trade_no, 'outbox', 'told', jsonb_build_object('messageId', id, 'status', status) FROM told)
      SELECT (SELECT told_at FROM told) AS "toldAt", EXISTS (
-       SELECT 1 FROM :schema:.order_messages this JOIN :schema:.order_messages other USING (order_id)
-       WHERE this.id = :id AND other.id <> :id AND other.told_at IS NULL) AS "hasMore"`,
+       SELECT 1 FROM :schema:.order_messages WHERE id <> :id AND ${UNTOLD_BY_KEY}
+         AND order_id = (SELECT order_id FROM :schema:.order_messages WHERE id = :id)) AS "hasMore"`,
     { id, by },
   );
 }
@@ -246,7 +247,7 @@ export function skipOrderMessage(db: Database, decision: MessageDecision): Promi
     db,
     `WITH changed AS (
        UPDATE :schema:.order_messages SET told_at = now(), told_by = 'nobody', leased_until = NULL
-       WHERE order_id = :orderId AND id = :messageId AND told_at IS NULL
+       WHERE order_id = :orderId AND id = :messageId AND ${UNTOLD_BY_KEY}
          AND (leased_until IS NULL OR leased_until <= clock_timestamp() - ${MAY_ACT}) RETURNING ${SHOWN}) ${DECIDED('skipped')}`,
     decision,
   );

@@ -1,4 +1,5 @@
 import type { Product, StoredPaymentStatus } from '../workflows/messages';
+import { PAYMENT_STATUS_BY_KEY } from './by-key';
 import type { Database } from './connect';
 import { hasRow, row, rows } from './connect';
 import type { NewPaymentEvent } from './payment-events';
@@ -136,7 +137,7 @@ export function movePayment(
        slow_check_at = NULL,
        revive_at = CASE WHEN :isHeld OR ${IS_HELD} THEN now() + interval '1 minute' END,
        revivals = 0
-     WHERE p.out_trade_no = :outTradeNo AND p.status = ANY(:from)
+     WHERE p.out_trade_no = :outTradeNo AND ${PAYMENT_STATUS_BY_KEY} = ANY(:from)
      RETURNING p.out_trade_no, p.order_id),
      released AS (UPDATE :schema:.orders o SET held_until = NULL, holds = 0
        FROM moved WHERE o.id = moved.order_id AND NOT :isHeld AND o.held_until IS NOT NULL)

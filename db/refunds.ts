@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RefundKind, RefundPaymentInput, RefundState, RefundStatus } from '../workflows/messages';
+import { REFUND_STATUS_BY_KEY } from './by-key';
 import type { Database } from './connect';
 import { hasRow, oneRow, row, rows } from './connect';
 import type { NewPaymentEvent } from './payment-events';
@@ -186,7 +187,7 @@ export function moveRefund(
 ): Promise<boolean> {
   return hasRow(
     trx,
-    `WITH moved AS (UPDATE :schema:.refunds SET
+    `WITH moved AS (UPDATE :schema:.refunds r SET
        status = :to,
        amount = COALESCE(CAST(:amount AS numeric), amount),
        because = :because,
@@ -194,7 +195,7 @@ export function moveRefund(
        attempts = 0,
        updated_at = now(),
        done_at = CASE WHEN :to = 'DONE' THEN now() END
-     WHERE ${SAME} AND status = ANY(:from) AND (status <> 'REQUESTED' OR asked_at IS NULL OR NOT CAST(:unsentOnly AS boolean))
+     WHERE ${SAME} AND ${REFUND_STATUS_BY_KEY} = ANY(:from) AND (status <> 'REQUESTED' OR asked_at IS NULL OR NOT CAST(:unsentOnly AS boolean))
      RETURNING out_trade_no, amount)
      INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
      SELECT out_trade_no, :actor, :event, jsonb_strip_nulls(
@@ -231,9 +232,9 @@ export async function noteAsked(db: Database, key: RefundPaymentInput): Promise<
     `WITH was AS (
        SELECT r.asked_at, ${refundsPaused('p.merchant')} AS paused
        FROM :schema:.refunds r JOIN :schema:.payments p USING (out_trade_no)
-       WHERE ${SAME} AND r.status = 'REQUESTED' FOR UPDATE OF r)
+       WHERE ${SAME} AND ${REFUND_STATUS_BY_KEY} = 'REQUESTED' FOR UPDATE OF r)
      UPDATE :schema:.refunds r SET asked_at = CASE WHEN was.paused THEN r.asked_at ELSE clock_timestamp() END
-     FROM was WHERE ${SAME} AND r.status = 'REQUESTED'
+     FROM was WHERE ${SAME} AND ${REFUND_STATUS_BY_KEY} = 'REQUESTED'
      RETURNING was.paused AS "isPaused", CAST(r.asked_at AS text) AS "askedAt", CAST(was.asked_at AS text) AS before`,
     key,
   );
@@ -273,9 +274,9 @@ export async function countUnproven(
 ): Promise<number> {
   const counted = await row<{ answers: number }>(
     trx,
-    `UPDATE :schema:.refunds SET unknown_since = NULL,
+    `UPDATE :schema:.refunds r SET unknown_since = NULL,
        unproven = unproven + CAST(:isUnproven AS integer), unfunded = unfunded + 1 - CAST(:isUnproven AS integer)
-     WHERE ${SAME} AND status = 'REQUESTED'
+     WHERE ${SAME} AND ${REFUND_STATUS_BY_KEY} = 'REQUESTED'
      RETURNING CASE WHEN :isUnproven = 1 THEN unproven ELSE unfunded END AS answers`,
     { ...key, isUnproven: kind === 'unproven' ? 1 : 0 },
   );
@@ -286,8 +287,8 @@ export async function countUnproven(
 export async function isUnknownForADay(db: Database, key: RefundPaymentInput): Promise<boolean> {
   const noted = await row<{ isLong: boolean }>(
     db,
-    `UPDATE :schema:.refunds SET unknown_since = COALESCE(unknown_since, clock_timestamp())
-     WHERE ${SAME} AND status = 'REQUESTED'
+    `UPDATE :schema:.refunds r SET unknown_since = COALESCE(unknown_since, clock_timestamp())
+     WHERE ${SAME} AND ${REFUND_STATUS_BY_KEY} = 'REQUESTED'
      RETURNING unknown_since <= clock_timestamp() - interval '1 day' AS "isLong"`,
     key,
   );
@@ -306,9 +307,9 @@ export async function noteAlive(
 ): Promise<void> {
   await rows(
     db,
-    `UPDATE :schema:.refunds SET retry_at = now() + :nextInMs * interval '1 millisecond' + interval '2 minutes', attempts = 0,
+    `UPDATE :schema:.refunds r SET retry_at = now() + :nextInMs * interval '1 millisecond' + interval '2 minutes', attempts = 0,
        unknown_since = CASE WHEN NOT CAST(:isPaused AS boolean) THEN unknown_since END
-     WHERE ${SAME} AND status = 'REQUESTED'`,
+     WHERE ${SAME} AND ${REFUND_STATUS_BY_KEY} = 'REQUESTED'`,
     { ...key, nextInMs, isPaused },
   );
 }

@@ -1,4 +1,5 @@
 import type { Recorded } from '../../workflows/messages';
+import { UNTOLD_BY_KEY } from '../by-key';
 import type { Database } from '../connect';
 import { row } from '../connect';
 import { unknownPayment } from './errors';
@@ -13,7 +14,7 @@ export async function readRecorded(db: Database, outTradeNo: string): Promise<Re
   const recorded = await row<Recorded>(
     db,
     `SELECT status, review_reason AS "reviewReason", order_id AS "orderId",
-       EXISTS (SELECT 1 FROM :schema:.order_messages m WHERE m.order_id = p.order_id AND m.told_at IS NULL) AS undelivered
+       EXISTS (SELECT 1 FROM :schema:.order_messages m WHERE m.order_id = p.order_id AND ${UNTOLD_BY_KEY}) AS undelivered
      FROM :schema:.payments p WHERE out_trade_no = :outTradeNo`,
     { outTradeNo },
   );

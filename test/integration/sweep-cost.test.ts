@@ -5,7 +5,7 @@ import { findLeftovers, findRechecks, findSlowChecks } from '../../db/due';
 import type { DuePayment, DueScan } from '../../db/due';
 import { findExpiredOrders } from '../../db/orders';
 import { listPayments } from '../../db/payments';
-import { freshDatabase } from '../support';
+import { explain, freshDatabase } from '../support';
 
 // A sweep costs what is due, not what is open: with nothing due, its only statement is the search for expired orders. What the
 // follow-up finds for each merchant costs what it takes.
@@ -63,7 +63,7 @@ it(`with ${OPEN} open payments and nothing due, a sweep's SQL takes less than 20
 });
 
 it('it reads what has expired from the index, and nothing that is open', async () => {
-  const [explained] = await explain(() => findExpiredOrders(db, where));
+  const [explained] = await explain(db, () => findExpiredOrders(db, where));
   expect(explained).toContain('orders_unpaid_by_expiry');
   expect(explained).not.toContain('Seq Scan');
   expect(explained).toMatch(new RegExp(`Rows Removed by Filter: ${HELD}\\b`));
@@ -109,12 +109,12 @@ describe('with 20,000 payments of one merchant due, who cannot be queried, among
     ['rechecks', findRechecks],
   ])('finding %s visits no more rows than it returns', async (_kind, find) => {
     expect(await find(db, scan)).toHaveLength(LIMIT + BY_HAND);
-    const [plan = ''] = await explain(() => find(db, scan));
+    const [plan = ''] = await explain(db, () => find(db, scan));
     expect(visited(plan)).toBe(LIMIT + BY_HAND);
   });
 
   it('the newest payments are read from an index, and no table is sorted', async () => {
-    const [plan = ''] = await explain(() => listPayments(db, { limit: 50 }));
+    const [plan = ''] = await explain(db, () => listPayments(db, { limit: 50 }));
     expect(visited(plan)).toBe(50);
     expect(plan).not.toContain('Sort');
   });
@@ -131,23 +131,4 @@ function visited(plan: string): number {
     sum += loops * Number(looked);
   }
   return Math.round(sum);
-}
-
-/** The plans of the statements that `act` sends, as Postgres carries them out. */
-async function explain(act: () => Promise<unknown>): Promise<string[]> {
-  const sent: { sql: string; bindings: unknown[] }[] = [];
-  const note = (query: { sql: string; bindings: unknown[] }): void => void sent.push(query);
-  db.on('query', note);
-  await act();
-  db.off('query', note);
-  return Promise.all(
-    sent.map(async ({ sql, bindings }) => {
-      const asWritten = sql.replaceAll(/\$\d+/g, '?');
-      const { rows: lines } = await db.raw<{ rows: { 'QUERY PLAN': string }[] }>(
-        `EXPLAIN (ANALYZE, COSTS false, TIMING false) ${asWritten}`,
-        bindings as never,
-      );
-      return lines.map((line) => line['QUERY PLAN']).join('\n');
-    }),
-  );
 }

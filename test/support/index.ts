@@ -22,6 +22,7 @@
  * `npx jest test/unit` starts no server; `TEST_LOG=DEBUG npx jest …` shows what the SDK logs.
  */
 export { freshDatabase } from './database';
+export { explain } from './explain';
 export { namespaceFor } from './namespaces';
 export { temporalAddress, temporalCli, timeSkippingEnvironment, workflowBundle } from './temporal';
 export { waitFor } from '../../dev/wait-for';
