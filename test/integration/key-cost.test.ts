@@ -7,6 +7,7 @@ import { readRecorded } from '../../db/ledger/recorded';
 import * as messages from '../../db/order-messages';
 import { holdOrder, settle } from '../../db/orders';
 import { movePayment } from '../../db/payments';
+import { passesBrake } from '../../db/refund-brake';
 import * as refunds from '../../db/refunds';
 import { query } from '../../dev/postgres';
 import { explain, freshDatabase } from '../support';
@@ -126,3 +127,9 @@ it.each(Object.keys(ASKED))(
     expect(plans.filter(isLong)).toEqual([]);
   },
 );
+
+it('REFUND_BRAKE reads the refunds of this hour, not those before', async () => {
+  const plans = await explain(db, () => passesBrake(db, { merchant: MERCHANT, fen: 1, brakeFen: 1_000 }));
+  const [sum = ''] = plans;
+  expect(sum).toMatch(/refunds_by_time.*\n\s+Index Cond/);
+});
