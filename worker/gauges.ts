@@ -41,7 +41,10 @@ export function measureBacklog(meter: MetricMeter, db: Database, log: Logger): (
   const audited = {
     violations: gauge('audit_violations', 'Where the books contradict themselves, by the check that says so'),
     yuan: gauge('audit_yuan_unexplained', 'Yuan that these leave unexplained'),
-    age: gauge('audit_age_seconds', 'How long ago the books were last audited'),
+    age: gauge(
+      'audit_age_seconds',
+      'How long ago the books were last audited, or since when an audit of all orders is due',
+    ),
   };
   const measureAudit = async (): Promise<void> => {
     const { violations, yuan, ageSeconds } = await readAuditFigures(db);

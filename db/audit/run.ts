@@ -14,6 +14,8 @@ export interface AuditOptions {
   whole?: boolean | undefined;
   /** How old a fact must be to count, ms. Default ten minutes: what follows from it may be on its way. */
   settledMs?: number | undefined;
+  /** Hears what was found in what has moved, where the audit of all that was due then fails. */
+  onPart?: ((audit: Audit) => void) | undefined;
 }
 
 /** What an audit has found. */
@@ -28,8 +30,8 @@ export interface Audit {
 
 const SETTLED_MS = 600_000;
 
-/** With more orders than these, looking at all is no dearer. */
-const MOST_MOVED = 100_000;
+/** Of more than a tenth of the orders looking at all is no dearer; of few orders nobody minds, and a million ids fill the memory. */
+const mostMoved = (orders: number): number => Math.min(1_000_000, Math.max(100_000, orders / 10));
 
 /** Of each check: a wrong backup must not fill the memory. */
 const MOST_FOUND = 10_000;
@@ -37,32 +39,60 @@ const MOST_FOUND = 10_000;
 /**
  * Checks the tables against the rules of the ledger, one statement per rule, all in one snapshot, and stores what it finds. It
  * waits for no lock, and nothing waits for it.
+ *
+ * What has moved comes first, and is stored, also where all orders are due: to read them may take longer than a statement may,
+ * and then nothing else would be audited either.
  */
 export async function auditBooks(
   db: Database,
-  { whole = false, settledMs = SETTLED_MS }: AuditOptions = {},
+  { whole = false, settledMs = SETTLED_MS, onPart }: AuditOptions = {},
 ): Promise<Audit> {
   const started = performance.now();
-  const { orders, audited } = await snapshot(db, async (trx) => {
-    const { at, seenEvent, lastSeen, isWholeDue } = await readProgress(trx, settledMs);
-    const moved = whole || isWholeDue ? undefined : await findMoved(trx, { lastSeen, seenEvent });
-    const isWhole = moved === undefined || moved.length > MOST_MOVED;
-    const scope = isWhole ? undefined : moved;
-    const found: Violation[] = [];
-    // Of some orders each is looked up: with many of them Postgres would rather read whole tables, once for each check.
-    if (scope)
+  const audit = async (isWhole: boolean): Promise<Pass | undefined> => {
+    const pass = await runPass(db, isWhole, settledMs);
+    if (pass) await recordAudit(db, pass);
+    return pass;
+  };
+  const auditOf = ({ orders, found }: Pass): Audit => ({
+    orders,
+    found: [...found],
+    yuan: unexplainedBy(found),
+    seconds: (performance.now() - started) / 1_000,
+  });
+  const moved = whole ? undefined : await audit(false);
+  if (moved && !moved.isWholeDue) return auditOf(moved);
+  try {
+    return auditOf((await audit(true)) as Pass);
+  } catch (error) {
+    if (moved) onPart?.(auditOf(moved));
+    throw error;
+  }
+}
+
+/** One snapshot, and what was found in it. */
+interface Pass extends Audited {
+  orders: number | null;
+  isWholeDue: boolean;
+}
+
+/** Of all orders, or of those that have moved; undefined: they are too many. */
+function runPass(db: Database, whole: boolean, settledMs: number): Promise<Pass | undefined> {
+  return snapshot(db, async (trx) => {
+    const { at, seenEvent, lastSeen, isWholeDue, orders } = await readProgress(trx, settledMs);
+    let scope: string[] | undefined;
+    if (!whole) {
+      const most = Math.floor(mostMoved(orders));
+      scope = await findMoved(trx, { lastSeen, seenEvent }, most + 1);
+      if (scope.length > most) return undefined;
+      // Of some orders each is looked up: with many of them Postgres would rather read whole tables, once for each check.
       await trx.raw(
         'SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off',
       );
+    }
+    const found: Violation[] = [];
     for (const check of AUDIT_CHECKS) found.push(...(await runCheck(trx, check, scope, settledMs)));
-    return {
-      orders: scope?.length ?? null,
-      audited: { found, at, seenEvent, whole: isWhole } satisfies Audited,
-    };
+    return { orders: scope?.length ?? null, found, at, seenEvent, whole, isWholeDue };
   });
-  await recordAudit(db, audited);
-  const seconds = (performance.now() - started) / 1_000;
-  return { orders, found: [...audited.found], yuan: unexplainedBy(audited.found), seconds };
 }
 
 interface Progress {
@@ -72,6 +102,8 @@ interface Progress {
   seenEvent: string;
   lastSeen: string;
   isWholeDue: boolean;
+  /** How many there are, as Postgres last counted them. */
+  orders: number;
 }
 
 /** Of the row that the migration has written. */
@@ -81,7 +113,9 @@ function readProgress(trx: Database, settledMs: number): Promise<Progress> {
     `SELECT now() AS at, seen_event AS "lastSeen",
        COALESCE((SELECT max(id) FROM :schema:.payment_events
          WHERE id > seen_event AND at <= now() - :settledMs * interval '1 millisecond'), seen_event) AS "seenEvent",
-       COALESCE(whole_at <= now() - interval '1 day', true) AS "isWholeDue"
+       COALESCE(whole_at <= now() - interval '1 day', true) AS "isWholeDue",
+       COALESCE((SELECT CAST(reltuples AS float8) FROM pg_class
+         WHERE oid = (SELECT tableoid FROM :schema:.orders LIMIT 1)), 0) AS orders
      FROM :schema:.audits`,
     { settledMs },
   );
@@ -91,13 +125,14 @@ function readProgress(trx: Database, settledMs: number): Promise<Progress> {
 async function findMoved(
   trx: Database,
   { lastSeen, seenEvent }: Pick<Progress, 'lastSeen' | 'seenEvent'>,
+  limit: number,
 ): Promise<string[]> {
   const moved = await rows<{ id: string }>(
     trx,
     `SELECT p.order_id AS id FROM :schema:.payment_events e JOIN :schema:.payments p USING (out_trade_no)
      WHERE e.id > CAST(:lastSeen AS bigint) AND e.id <= CAST(:seenEvent AS bigint) AND e.event NOT IN ('checked-out', 'checked')
      UNION SELECT order_id FROM :schema:.audit_violations WHERE gone_at IS NULL LIMIT :limit`,
-    { lastSeen, seenEvent, limit: MOST_MOVED + 1 },
+    { lastSeen, seenEvent, limit },
   );
   return moved.map(({ id }) => id);
 }

@@ -63,7 +63,10 @@ export interface AuditFigures {
   /** How many are open, by the check that found them. */
   violations: Record<string, number>;
   yuan: number;
-  /** How long ago the last audit was; how long ago the tables were made where there was none. */
+  /**
+   * How long ago the last audit was, or since when one of all orders is due, whichever is longer; how long ago the tables were
+   * made where there was none.
+   */
   ageSeconds: number;
 }
 
@@ -73,7 +76,8 @@ export function readAuditFigures(db: Database): Promise<AuditFigures> {
     `SELECT (SELECT COALESCE(jsonb_object_agg(name, open), '{}') FROM (
          SELECT name, count(*) AS open FROM :schema:.audit_violations WHERE gone_at IS NULL GROUP BY name) counted) AS violations,
        CAST((${UNEXPLAINED}) AS float8) AS yuan,
-       CAST(EXTRACT(EPOCH FROM now() - COALESCE(audited_at, created_at)) AS float8) AS "ageSeconds"
+       CAST(EXTRACT(EPOCH FROM now() - LEAST(COALESCE(audited_at, created_at),
+         COALESCE(whole_at, created_at) + interval '1 day')) AS float8) AS "ageSeconds"
      FROM :schema:.audits`,
   );
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { AuditOptions, Violation } from '../../db/audit';
-import { AUDIT_CHECKS, readAuditFigures } from '../../db/audit';
+import type { Audit, AuditCheck, AuditOptions, Violation } from '../../db/audit';
+import { AUDIT_CHECKS, auditBooks, readAuditFigures } from '../../db/audit';
 import { appendEvent } from '../../db/payment-events';
 import type { AuditReport } from '../../workflows/messages';
 import { TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
@@ -221,6 +221,37 @@ describe('between two audits of all orders', () => {
         orderId: broken.orderId,
       }),
     ).toEqual([{ name: 'paid-amount-differs' }]);
+  });
+
+  it('what has moved is audited and recorded first: an audit of all that cannot finish keeps nobody from it', async () => {
+    const [silent, moved] = [await paid(), await paid()];
+    await audit();
+    await shop.sql(set('payments', 'paid_amount = 12.31'), { p: moved.outTradeNo });
+    await appendEvent(shop.db, { outTradeNo: moved.outTradeNo, actor: 'mallory', event: 'note' });
+    await shop.sql(`UPDATE audits SET whole_at = now() - interval '30 hours'`);
+    const checks = AUDIT_CHECKS as AuditCheck[];
+    const sql = `SELECT o.id AS order_id, '' AS out_trade_no, 0 AS amount, now() AS since FROM audited o
+      WHERE CASE WHEN o.id = '${silent.orderId}' THEN 1 / (length(o.id) - length(o.id)) > 0 ELSE false END`;
+    checks.unshift({ name: 'never-ends', means: '', remedy: '', sql });
+    const parts: Audit[] = [];
+    try {
+      await expect(auditBooks(shop.db, { settledMs: 0, onPart: (part) => parts.push(part) })).rejects.toThrow(
+        'division by zero',
+      );
+    } finally {
+      checks.shift();
+    }
+    expect(parts.map(({ found }) => namesOf(found, moved.orderId))).toEqual([['paid-amount-differs']]);
+    expect(
+      await shop.sql(`SELECT name FROM audit_violations WHERE order_id = :orderId AND gone_at IS NULL`, {
+        orderId: moved.orderId,
+      }),
+    ).toEqual([{ name: 'paid-amount-differs' }]);
+    // One of all is due, since six hours.
+    expect((await readAuditFigures(shop.db)).ageSeconds).toBeGreaterThan(6 * 3_600 - 60);
+    expect(await audit({ whole: false })).toMatchObject({ orders: null });
+    expect((await readAuditFigures(shop.db)).ageSeconds).toBeLessThan(60);
+    await shop.sql(set('payments', 'paid_amount = 12.30'), { p: moved.outTradeNo });
   });
 
   it('an audit writes nothing but what it has found, and holds nobody up', async () => {
