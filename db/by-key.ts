@@ -12,6 +12,9 @@ export const UNTOLD_BY_KEY = `COALESCE(told_at, 'infinity') = 'infinity'`;
 /** Of `evidence`. */
 export const UNRECORDED_BY_KEY = `COALESCE(recorded_at, 'infinity') = 'infinity'`;
 
+/** The status of `orders o`. */
+export const ORDER_STATUS_BY_KEY = `o.status || ''`;
+
 /** The status of `payments p`. */
 export const PAYMENT_STATUS_BY_KEY = `p.status || ''`;
 

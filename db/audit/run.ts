@@ -1,3 +1,4 @@
+import { ORDER_STATUS_BY_KEY } from '../by-key';
 import type { Database } from '../connect';
 import { oneRow, rows, snapshot } from '../connect';
 import { toFen, toYuan } from '../money';
@@ -139,20 +140,22 @@ async function findMoved(
 
 function runCheck(
   trx: Database,
-  { name, sql }: AuditCheck,
+  { name, sql, sqlOfSome = sql }: AuditCheck,
   scope: string[] | undefined,
   settledMs: number,
 ): Promise<Violation[]> {
+  // Of some orders each is found by its key.
   const orders =
     scope === undefined
       ? `SELECT * FROM :schema:.orders`
-      : `SELECT o.* FROM unnest(CAST(:scope AS text[])) AS moved (id) JOIN :schema:.orders o USING (id)`;
+      : `SELECT o.id, ${ORDER_STATUS_BY_KEY} AS status, o.total_amount, o.created_at, o.paid_at, o.paid_by, o.closed_at
+         FROM unnest(CAST(:scope AS text[])) AS moved (id) JOIN :schema:.orders o USING (id)`;
   return rows(
     trx,
     `WITH audited AS NOT MATERIALIZED (${orders})
      SELECT CAST(:name AS text) AS name, v.order_id AS "orderId", COALESCE(v.out_trade_no, '') AS "outTradeNo",
        CAST(v.amount AS numeric(14,2)) AS amount, v.since
-     FROM (${sql}) v WHERE v.since <= now() - :settledMs * interval '1 millisecond'
+     FROM (${scope ? sqlOfSome : sql}) v WHERE v.since <= now() - :settledMs * interval '1 millisecond'
      ORDER BY v.since, v.order_id LIMIT :limit`,
     { name, settledMs, limit: MOST_FOUND, ...(scope && { scope }) },
   );

@@ -1,20 +1,29 @@
 import type { Database } from '../../db/connect';
 
-/** The plans of the statements that `act` sends, as Postgres carries them out. */
+const CONTROL = /^(?:BEGIN|COMMIT|ROLLBACK)/i;
+
+/** The plans of the statements that `act` sends, as Postgres carries them out, with the settings that it makes. */
 export async function explain(db: Database, act: () => Promise<unknown>): Promise<string[]> {
-  const sent: { sql: string; bindings: unknown[] }[] = [];
-  const note = (query: { sql: string; bindings: unknown[] }): void => void sent.push(query);
+  const sent: { sql: string; bindings?: unknown[] }[] = [];
+  const note = (query: { sql: string; bindings?: unknown[] }): void => void sent.push(query);
   db.on('query', note);
   await act();
   db.off('query', note);
-  return Promise.all(
-    sent.map(async ({ sql, bindings }) => {
+  const plans: string[] = [];
+  await db.transaction(async (trx) => {
+    for (const { sql, bindings = [] } of sent) {
       const asWritten = sql.replaceAll(/\$\d+/g, '?');
-      const { rows: lines } = await db.raw<{ rows: { 'QUERY PLAN': string }[] }>(
+      if (CONTROL.test(sql)) continue;
+      if (sql.trimStart().startsWith('SET ')) {
+        await trx.raw(asWritten, bindings as never);
+        continue;
+      }
+      const { rows: lines } = await trx.raw<{ rows: { 'QUERY PLAN': string }[] }>(
         `EXPLAIN (ANALYZE, COSTS false, TIMING false) ${asWritten}`,
         bindings as never,
       );
-      return lines.map((line) => line['QUERY PLAN']).join('\n');
-    }),
-  );
+      plans.push(lines.map((line) => line['QUERY PLAN']).join('\n'));
+    }
+  });
+  return plans;
 }
