@@ -11,7 +11,7 @@ import type {
 import { POST_PAUSE_MS } from '../workflows/messages';
 import { postponeUndelivered } from '../db/due';
 import { logMessage } from '../db/order-log';
-import type { FailedDelivery, LeasedMessage, Unleased } from '../db/order-messages';
+import type { LeasedMessage, Unleased } from '../db/order-messages';
 import { leaseUndelivered, markTold, releaseLease } from '../db/order-messages';
 import type { ActivityDependencies } from './dependencies';
 import { signalOrder } from './order-workflow';
@@ -110,7 +110,7 @@ async function deliver(
   } catch (error) {
     const why = error instanceof PaymentError ? `${error.code}: ${error.message}` : 'TEMPORAL_UNAVAILABLE';
     // Best effort: without it the lease ends by itself.
-    await releaseLease(db, messageId, { why, ...afterwards(error) }).catch(() => undefined);
+    await releaseLease(db, messageId, { why, pauseMs: pauseAfter(error) }).catch(() => undefined);
     throw error;
   }
   const { toldAt, hasMore } = await markTold(db, messageId, receiver?.kind ?? 'signal');
@@ -122,12 +122,8 @@ async function deliver(
 }
 
 /** An order service that was reached is left alone for a while, whoever would tell it; one that was not is another worker's to try. */
-function afterwards(error: unknown): Pick<FailedDelivery, 'mayAct' | 'pauseMs'> {
-  if (!(error instanceof NotTaken)) return { mayAct: true, pauseMs: 0 };
-  const { outcome, retryAfterMs = 0 } = error;
-  const pauseMs = outcome === 'unsent' ? 0 : Math.max(POST_PAUSE_MS.first, retryAfterMs);
-  return { mayAct: outcome === 'unknown', pauseMs };
-}
+const pauseAfter = (error: unknown): number =>
+  error instanceof NotTaken && error.wasSent ? Math.max(POST_PAUSE_MS.first, error.retryAfterMs ?? 0) : 0;
 
 /** How long other work waits for the order service, ms. */
 const AT_ONCE_MS = 1_000;

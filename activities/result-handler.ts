@@ -49,7 +49,7 @@ async function within(work: Promise<void>, ms: number, messageId: string): Promi
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
       const message = `onResult did not end in time, asked to take ${messageId}`;
-      reject(new NotTaken('ORDER_SERVICE_DOWN', message, { outcome: 'unknown' }));
+      reject(new NotTaken('ORDER_SERVICE_DOWN', message));
     }, ms);
   });
   try {

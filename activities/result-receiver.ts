@@ -23,15 +23,13 @@ export interface ResultReceiver {
   post(message: PaymentResult): Promise<void>;
 }
 
-/** What became of a post: nothing got there; the order service refused it, or said nothing and may still act on it. */
-export type Outcome = 'unsent' | 'refused' | 'unknown';
-
 /** The order service has not taken a result. Its message holds status codes and ids, nothing of what was sent. */
 export class NotTaken extends PaymentError {
   override readonly name = 'NotTaken';
   /** False where nothing was posted, because too many posts have failed. */
   readonly wasTried: boolean;
-  readonly outcome: Outcome;
+  /** False where nothing has reached the order service. */
+  readonly wasSent: boolean;
   /** What the order service has asked for by `Retry-After`, ms. */
   readonly retryAfterMs: number | undefined;
 
@@ -40,14 +38,14 @@ export class NotTaken extends PaymentError {
     message: string,
     {
       wasTried = true,
-      outcome = wasTried ? 'refused' : 'unsent',
+      wasSent = wasTried,
       retryAfterMs,
       cause,
-    }: { wasTried?: boolean; outcome?: Outcome; retryAfterMs?: number | undefined; cause?: unknown } = {},
+    }: { wasTried?: boolean; wasSent?: boolean; retryAfterMs?: number | undefined; cause?: unknown } = {},
   ) {
     super(code, `${message}. It is told again.`, { cause });
     this.wasTried = wasTried;
-    this.outcome = outcome;
+    this.wasSent = wasSent;
     this.retryAfterMs = retryAfterMs;
   }
 }

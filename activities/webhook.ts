@@ -83,8 +83,8 @@ export class Webhook implements ResultReceiver {
       this.#judge(await this.#transport.post(this.#url, body, headers), id);
     } catch (cause) {
       if (cause instanceof NotTaken) throw cause;
-      const outcome = cause instanceof NotSent ? 'unsent' : 'unknown';
-      throw this.#not('ORDER_SERVICE_DOWN', `${whyNoAnswer(cause)}, asked to take ${id}`, { outcome, cause });
+      const wasSent = !(cause instanceof NotSent);
+      throw this.#not('ORDER_SERVICE_DOWN', `${whyNoAnswer(cause)}, asked to take ${id}`, { wasSent, cause });
     }
   }
 
@@ -97,8 +97,6 @@ export class Webhook implements ResultReceiver {
     }
     if (status === 429 || status >= 500) {
       throw this.#not('ORDER_SERVICE_DOWN', answered, {
-        // A proxy says that it has no answer; the shop behind it may still act.
-        outcome: status === 502 || status === 504 ? 'unknown' : 'refused',
         retryAfterMs: readRetryAfter(headers['retry-after']),
       });
     }

@@ -379,7 +379,8 @@ export class PaymentClient {
   }
 
   /**
-   * Skips an undelivered result, so that the later ones of its order are told.
+   * Skips an undelivered result, so that the later ones of its order are told. Wait a minute after the last time that it was
+   * handed over, whatever came of that: the order service may still act on it.
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD, ORDER_SERVICE_BUSY
    */

@@ -37,7 +37,7 @@ export async function skip(db: Database, decision: MessageDecision): Promise<Ord
   if (found.toldAt === null) {
     throw new PaymentError(
       'ORDER_SERVICE_BUSY',
-      `${decision.messageId} is being handed over to the order service, or was a moment ago, and it may act on it. Try again in a moment.`,
+      `${decision.messageId} is being handed over to the order service, or was within the last minute, and it may act on it. Try again in a minute.`,
     );
   }
   throw new PaymentError(

@@ -120,18 +120,16 @@ async function whyUnleased(db: Database, orderId: string): Promise<Unleased> {
 /** How a delivery has failed. */
 export interface FailedDelivery {
   why: string;
-  /** The order service may still be acting on it. */
-  mayAct: boolean;
   /** For how long it is not to be handed over again, by anybody. */
   pauseMs: number;
 }
 
-/** Ends a lease after a failed delivery, so that the next attempt need not wait for it to expire, and stores the reason. */
+/** Ends a lease after a failed delivery, so that the next attempt need not wait for it, and stores the reason and the time. */
 export async function releaseLease(db: Database, id: string, failed: FailedDelivery): Promise<void> {
   const until = `clock_timestamp() + CAST(:pauseMs AS float8) * interval '1 millisecond'`;
   await rows(
     db,
-    `UPDATE :schema:.order_messages SET leased_until = CASE WHEN :mayAct THEN clock_timestamp() END,
+    `UPDATE :schema:.order_messages SET leased_until = clock_timestamp(),
        not_before = ${until}, retry_at = GREATEST(retry_at, ${until}), last_error = :why
      WHERE id = :id AND ${UNTOLD_BY_KEY}`,
     { id, ...failed },
@@ -235,12 +233,12 @@ export function resendOrderMessages(
   );
 }
 
-/** How long after a lease the shop may still act on what nobody knows the outcome of. */
+/** How long after a delivery the shop may still act on it. A refusal may follow a delivery that was never answered. */
 const MAY_ACT = `interval '1 minute'`;
 
 /**
  * Gives up an undelivered result, so that later ones of its order are told. Undefined if it has been told already, is being
- * delivered, or was a moment ago: the shop may be acting on it, and the person who skips it must not act beside it.
+ * delivered, or was within the last minute, whatever the outcome: the shop may still act on it, and a person would act too.
  */
 export function skipOrderMessage(db: Database, decision: MessageDecision): Promise<OrderMessage | undefined> {
   return row(

@@ -68,8 +68,8 @@ export const ORDER: CliGroup = {
       summary: 'tell its order service again',
       description:
         'Makes the next follow-up, within 30 s, send the results of an order, or one of them, again. Their ids stay the ' +
-        'same, so an order service that has acted on them does not act again. A pause that it asked for ends. A skipped result, which the order service ' +
-        'never took, is sent only with --message.',
+        'same, so an order service that has acted on them does not act again. A pause that it asked for ends. A skipped ' +
+        'result, which the order service never took, is sent only with --message.',
       arguments: [ORDER_ID],
       options: [new Option('--message <id>', 'this result alone, as `order show` lists it'), ...WHO_AND_WHY],
       examples: [
@@ -84,7 +84,8 @@ export const ORDER: CliGroup = {
       summary: 'tell one of its results to nobody',
       description:
         'Gives up a result that the order service does not take, so that later results of the order are told. A person must ' +
-        'then do in the shop what it said. If it was already taken, this is refused: exit code 4.',
+        'then do in the shop what it said. For a minute after the last time that it was handed over this is refused, since the ' +
+        'order service may still act on it: exit code 5. If it was already taken, this is refused: exit code 4.',
       arguments: [ORDER_ID, new Argument('<messageId>', 'the result, as `order show` lists it')],
       options: WHO_AND_WHY,
       examples: ['order skip A-1001 PAID-A1001x1 --reason "booked by hand"'],

@@ -101,6 +101,13 @@ const untilTold = (messageId: string): Promise<unknown> =>
 const pauseIsOver = (orderId: string): Promise<unknown> =>
   shop.sql(`UPDATE order_messages SET not_before = NULL WHERE order_id = :orderId`, { orderId });
 
+/** As a minute after the last time that a result was handed over. */
+const aMinuteLater = (messageId: string): Promise<unknown> =>
+  shop.sql(
+    `UPDATE order_messages SET leased_until = leased_until - interval '1 minute' WHERE id = :messageId`,
+    { messageId },
+  );
+
 /** Tells an order's results: true where the shop refused one as expected, false where there was none to be leased. */
 async function isRefused(orderId: string, says: RegExp): Promise<boolean> {
   await pauseIsOver(orderId);
@@ -230,13 +237,10 @@ describe('an order service that does not take a result', () => {
     expect(idsOf(orderId)).not.toContain(`REFUND-${outTradeNo}-1.00`);
 
     const decision = { orderId, messageId, actor: 'li', reason: 'booked by hand' };
-    // The run posts too: while it has the lease, nothing is skipped.
-    const isSkipped = () =>
-      shop.payments.skipResult(decision).then(
-        ({ toldBy }) => toldBy === 'nobody',
-        (error: unknown) => (error as { code?: string }).code !== 'ORDER_SERVICE_BUSY',
-      );
-    await waitFor(isSkipped, { what: 'the result to be skipped' });
+    await expect(shop.payments.skipResult(decision)).rejects.toMatchObject({ code: 'ORDER_SERVICE_BUSY' });
+    await story.terminate(outTradeNo);
+    await aMinuteLater(messageId);
+    expect(await shop.payments.skipResult(decision)).toMatchObject({ toldBy: 'nobody' });
     expect(await shop.payments.results(orderId)).toMatchObject([{ messageId, toldBy: 'nobody' }, {}]);
     answers.delete(orderId);
     await tellFromOutbox(shop.deps, orderId);
@@ -259,11 +263,29 @@ describe('an order service that does not take a result', () => {
     const decision = { orderId, messageId, actor: 'li', reason: 'booked by hand' };
     await expect(shop.payments.skipResult(decision)).rejects.toMatchObject({
       code: 'ORDER_SERVICE_BUSY',
-      message: expect.stringMatching(/being handed over.*Try again in a moment/),
+      message: expect.stringMatching(/being handed over.*Try again in a minute/),
     });
     await untilTold(messageId);
     expect(await story.events(outTradeNo, 'skipped')).toEqual([]);
     await expect(shop.payments.skipResult(decision)).rejects.toMatchObject({ code: 'RESULT_TOLD' });
+  });
+
+  it('is not skipped where a refusal follows a post without an answer: the shop may still act on that one', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    const messageId = `PAID-${outTradeNo}`;
+    const decision = { orderId, messageId, actor: 'li', reason: 'booked by hand' };
+    const skipFails = () =>
+      expect(shop.payments.skipResult(decision)).rejects.toMatchObject({ code: 'ORDER_SERVICE_BUSY' });
+    await insertOrderMessage(shop.db, { orderId, outTradeNo, status: 'PAID', amount: '12.30' });
+    answers.set(orderId, { status: 504 });
+    expect(await isRefused(orderId, /answered 504/)).toBe(true);
+    await skipFails();
+    answers.set(orderId, { status: 409 });
+    expect(await isRefused(orderId, /answered 409/)).toBe(true);
+    await skipFails();
+    await aMinuteLater(messageId);
+    expect(await shop.payments.skipResult(decision)).toMatchObject({ toldBy: 'nobody' });
+    await story.terminate(outTradeNo);
   });
 
   it('is asked again by a person, under the old id', async () => {
