@@ -149,9 +149,12 @@ function unfinished(books: RefundBooks, actor: string): WholeRefund | undefined 
 const wasWithdrawn = ({ status, kind, askedAt }: Refund): boolean =>
   status === 'REFUSED' && kind === 'shop' && askedAt === null;
 
-/** The rest is asked for as all of it was. */
+/**
+ * The rest is asked for as all of it was. Where only the shop has asked for parts, a person wanted all of it: shops ask only for
+ * parts of the payment that paid its order, and nothing gives that one back by itself.
+ */
 function wholeAgain({ own }: RefundBooks, requestedBy: string): WholeRefund {
-  const whole = own.findLast(({ kind }) => kind !== 'shop')?.kind;
+  const whole = own.findLast(({ kind }) => kind !== 'shop')?.kind ?? (own.length > 0 ? 'operator' : 'late');
   return { kind: whole === 'operator' || whole === 'duplicate' ? whole : 'late', requestedBy };
 }
 

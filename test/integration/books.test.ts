@@ -461,6 +461,19 @@ describe('a part that is withdrawn while all of its payment is to go back', () =
   });
 });
 
+describe('a part that is withdrawn and was all of its payment, which a person wants to go back', () => {
+  it('goes back as that person wanted it, not by itself', async () => {
+    const { orderId, outTradeNo } = await paid();
+    const part = await refundOf(orderId, '12.30');
+    await decide(outTradeNo, 'REFUNDING', '12.30');
+    const withdrawn = { actor: 'li', to: 'REFUSED', because: 'DECIDED', decision: 'a bad day' } as const;
+    const { refunds } = await endRefund(ledger, part, withdrawn);
+    expect(refunds).toMatchObject([
+      { outRequestNo: `OPERATOR_${outTradeNo}`, amount: '12.30', kind: 'operator' },
+    ]);
+  });
+});
+
 describe('a refund in review that Alipay was asked for less than a minute ago', () => {
   it('may still be made, so that its payment cannot be PAID', async () => {
     const { outTradeNo } = await opened();
