@@ -186,22 +186,25 @@ export async function findDiscrepancies(
   );
 }
 
+/** One that is to be repaired. `merchant`: its payment's; null of an unknown one, since whose that is, is what its remedy asks. */
+export type ToRepair = Discrepancy & { merchant: string | null };
+
 /**
- * Open ones whose remedy has not been tried since the last comparison, the oldest first. Those of a payment whose merchant this
- * process does not have are left to another; whose an unknown one is, is what its remedy asks.
+ * Open ones whose remedy has not been tried since the last comparison: the oldest first, and those of a payment whose merchant
+ * this process does not have last.
  */
 export function findToRepair(
   db: Database,
   bill: Bill,
   search: { kinds: readonly DiscrepancyKind[]; merchants: readonly string[]; limit: number },
-): Promise<Discrepancy[]> {
+): Promise<ToRepair[]> {
   return rows(
     db,
-    `SELECT ${COLUMNS} FROM :schema:.discrepancies d
-     WHERE ${BILL} AND gone_at IS NULL AND kind = ANY(:kinds) AND tried < seen
-       AND (kind IN ('payment-unknown', 'refund-unknown') OR NOT EXISTS (SELECT 1 FROM :schema:.payments p
-         WHERE p.out_trade_no = d.out_trade_no AND p.merchant <> ALL(:merchants)))
-     ORDER BY id LIMIT :limit`,
+    `SELECT * FROM (
+       SELECT ${COLUMNS}, (SELECT p.merchant FROM :schema:.payments p WHERE p.out_trade_no = d.out_trade_no
+         AND d.kind NOT IN ('payment-unknown', 'refund-unknown')) AS merchant
+       FROM :schema:.discrepancies d WHERE ${BILL} AND gone_at IS NULL AND kind = ANY(:kinds) AND tried < seen) due
+     ORDER BY merchant IS NOT NULL AND merchant <> ALL(:merchants), id LIMIT :limit`,
     { ...bill, ...search },
   );
 }

@@ -2,7 +2,6 @@ import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
 import { oneRow, row, rows, transaction } from './connect';
 import { appendEvent } from './payment-events';
-import type { Payment } from './payments';
 import { storableText } from './storable';
 
 /** A merchant at Alipay, as a process is configured with it. Its identity is the app id and the seller id. */
@@ -77,16 +76,14 @@ export const ofMerchants = (alias: string): string =>
  * was paid, and the order would be closed.
  *
  * @param merchants ids of the merchants that this process has
+ * @param what for the error
  * @throws PaymentError MERCHANT_UNKNOWN
  */
-export function assertOurs(
-  { outTradeNo, merchant }: Pick<Payment, 'outTradeNo' | 'merchant'>,
-  merchants: readonly string[],
-): void {
+export function assertOurs(merchant: string | null, merchants: readonly string[], what: string): void {
   if (isOf(merchant, merchants)) return;
   throw new PaymentError(
     'MERCHANT_UNKNOWN',
-    `Payment ${outTradeNo} belongs to merchant ${String(merchant)}, and this process has only ${merchants.join(', ')}. ` +
+    `${what} belongs to merchant ${String(merchant)}, and this process has only ${merchants.join(', ')}. ` +
       'Nothing was asked. Configure that merchant here, or correct it: durable-alipay merchant set.',
   );
 }
@@ -180,7 +177,10 @@ export async function currentMerchantId(db: Database, id: string): Promise<strin
   return current?.id ?? id;
 }
 
-/** In SQL: the rows `id` of a merchant's own id, by the binding `merchant`, and of those that were corrected to it; null: of null. */
+/**
+ * In SQL: all ids that a merchant has or had, as rows `id`. The binding `merchant` is the id that it has now; where that is null,
+ * the one row is null.
+ */
 export const ALL_ITS_IDS = `(
   WITH RECURSIVE known AS (
     SELECT CAST(:merchant AS text) AS id

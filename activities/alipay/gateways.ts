@@ -2,6 +2,7 @@ import type { StoredKey } from '../../db/alipay-keys';
 import { assertOurs, merchantId } from '../../db/merchants';
 import type { Payment } from '../../db/payments';
 import { PaymentError } from '../../workflows/errors';
+import type { BillOfMerchant } from '../../workflows/messages';
 import type { Circuit } from './breaker';
 import type { AlipayGateway } from './gateway';
 import { PROBE_OUT_TRADE_NO } from './gateway';
@@ -63,9 +64,22 @@ export class AlipayGateways {
    *
    * @throws PaymentError MERCHANT_UNKNOWN
    */
-  of(payment: Pick<Payment, 'outTradeNo' | 'merchant'>): AlipayGateway {
-    assertOurs(payment, this.ids);
-    return this.#byId.get(payment.merchant ?? '') ?? this.own;
+  of({ outTradeNo, merchant }: Pick<Payment, 'outTradeNo' | 'merchant'>): AlipayGateway {
+    return this.#of(merchant, `Payment ${outTradeNo}`);
+  }
+
+  /**
+   * The gateway of a bill's merchant.
+   *
+   * @throws PaymentError MERCHANT_UNKNOWN
+   */
+  ofBill({ merchant, date }: BillOfMerchant): AlipayGateway {
+    return this.#of(merchant, `The bill of ${date}`);
+  }
+
+  #of(merchant: string | null, what: string): AlipayGateway {
+    assertOurs(merchant, this.ids, what);
+    return this.#byId.get(merchant ?? '') ?? this.own;
   }
 
   /**

@@ -37,7 +37,7 @@ export function createFetchActivities({
 
   return {
     async fetchBill({ merchant, date }) {
-      const gateway = alipay.of({ outTradeNo: `bill of ${date}`, merchant });
+      const gateway = alipay.ofBill({ merchant, date });
       const address = await gateway.billAddress(date);
       if (address === 'none') return false;
       const sellerId = sellerOf(merchant);

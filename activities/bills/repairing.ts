@@ -4,7 +4,7 @@ import type { Discrepancy } from '../../db/discrepancies';
 import { findToRepair, noteTried } from '../../db/discrepancies';
 import type { BillReason } from '../../db/ledger';
 import { recordBilledRefund, reviewByBill } from '../../db/ledger';
-import { listMerchantIdsOf, sellerOf } from '../../db/merchants';
+import { isOf, listMerchantIdsOf, sellerOf } from '../../db/merchants';
 import { REVIEW_REASONS, tookMoney } from '../../db/rules';
 import { keepUnmatched } from '../../db/unmatched-notifications';
 import { PaymentError } from '../../workflows/errors';
@@ -32,7 +32,7 @@ export function createRepairActivities(
   return {
     async repairBill({ merchant, date, kinds }) {
       // A worker without the bill's merchant leaves all of it to another.
-      deps.alipay.of({ outTradeNo: `bill of ${date}`, merchant });
+      deps.alipay.ofBill({ merchant, date });
       return repairAll(deps, { sellerId: sellerOf(merchant), date }, kinds);
     },
   };
@@ -42,7 +42,7 @@ export function createRepairActivities(
  * Repairs open discrepancies, each once per comparison. The bill is only a hint: Alipay is queried about each, and its answer is
  * recorded by the usual path. `done`: how many should be gone at the next comparison.
  *
- * @throws AlipayError down, misconfigured
+ * @throws AlipayError down, misconfigured; PaymentError MERCHANT_UNKNOWN where all that is left is of another worker's merchants
  */
 async function repairAll(
   deps: ActivityDependencies,
@@ -50,7 +50,11 @@ async function repairAll(
   kinds: readonly DiscrepancyKind[],
 ): Promise<KindReport> {
   const { db, log, alipay } = deps;
-  const due = await findToRepair(db, bill, { kinds, merchants: alipay.ids, limit: BATCH });
+  const found = await findToRepair(db, bill, { kinds, merchants: alipay.ids, limit: BATCH });
+  const due = found.filter(({ merchant }) => isOf(merchant, alipay.ids));
+  const others = found.find(({ merchant }) => !isOf(merchant, alipay.ids));
+  // The server then gives it to another worker. What this one has done it must report first, so it throws on the next call.
+  if (others && due.length === 0) alipay.of(others);
   let isUndelivered = false;
   const report = await inLanes(log, { kind: 'bill', due, limit: BATCH }, async (discrepancy) => {
     try {
@@ -64,7 +68,7 @@ async function repairAll(
       throw error;
     }
   });
-  return { ...report, left: report.left || isUndelivered };
+  return { ...report, left: report.left || isUndelivered || others !== undefined };
 }
 
 function repair(deps: ActivityDependencies, bill: Bill, discrepancy: Discrepancy): Promise<boolean> {

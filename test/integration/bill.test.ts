@@ -176,11 +176,43 @@ describe('a payment that every other net has missed', () => {
       nonRetryable: false,
     });
     const { appId } = theirs;
-    const nothing = { done: 0, failed: 0, left: false };
-    expect(await repair(`${appId}/${shop.alipay.sellerId}`, { appId })).toEqual(nothing);
+    await expect(repair(`${appId}/${shop.alipay.sellerId}`, { appId })).rejects.toMatchObject({
+      type: 'MERCHANT_UNKNOWN',
+      message: expect.stringContaining(`Payment ${outTradeNo} belongs to merchant ${ours}`) as unknown,
+    });
+    await expect(repair(ours, theirs)).rejects.toThrow(`The bill of ${date} belongs to merchant ${ours}`);
     expect(await repair(ours)).toEqual({ done: 1, failed: 0, left: false });
     await story.until(outTradeNo, 'PAID');
     await forget(outTradeNo);
+  });
+
+  it('is left by a worker with one of two applications of the seller once its own ones are done', async () => {
+    const [mine, theirs] = [await missed(), await missed()];
+    const [ours = ''] = shop.deps.alipay.ids;
+    const other = `2021000000000004/${shop.alipay.sellerId}`;
+    const stamp = (merchant: string) =>
+      shop.sql(`UPDATE payments SET merchant = :merchant WHERE out_trade_no = :outTradeNo`, {
+        merchant,
+        outTradeNo: theirs.outTradeNo,
+      });
+    await shop.sql(
+      `INSERT INTO merchants (id, name, app_id, seller_id, gateway)
+       VALUES (:other, 'second', '2021000000000004', :sellerId, '')`,
+      { other, sellerId: shop.alipay.sellerId },
+    );
+    await stamp(other);
+    await reconcile(false);
+    const activities = createAlipayQueueActivities(shop.deps);
+    const input = { merchant: ours, date, kinds: ['payment-unrecorded'] } as const;
+    const repair = () => inActivity(() => activities.repairBill(input));
+    expect(await repair()).toEqual({ done: 1, failed: 0, left: true });
+    await story.until(mine.outTradeNo, 'PAID');
+    await expect(repair()).rejects.toMatchObject({ type: 'MERCHANT_UNKNOWN', nonRetryable: false });
+    await stamp(ours);
+    expect(await repair()).toEqual({ done: 1, failed: 0, left: false });
+    await story.until(theirs.outTradeNo, 'PAID');
+    await shop.sql(`DELETE FROM merchants WHERE id = :other`, { other });
+    await forget(mine.outTradeNo, theirs.outTradeNo);
   });
 
   it('of an order that is not here any more is kept for a person, until it is dealt with', async () => {

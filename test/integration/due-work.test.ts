@@ -40,7 +40,7 @@ const HOUR = 60;
 
 /** The dependencies of an activity that finds this gateway in place of Alipay's. */
 function facing(gateway: object, common: object = { isOpen: false }): Shop['deps'] {
-  const alipay = { of: () => gateway, circuit: common, ids: shop.deps.alipay.ids };
+  const alipay = { of: () => gateway, ofBill: () => gateway, circuit: common, ids: shop.deps.alipay.ids };
   return { ...shop.deps, alipay: alipay as unknown as AlipayGateways };
 }
 
