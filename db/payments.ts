@@ -2,6 +2,7 @@ import type { Product, StoredPaymentStatus } from '../workflows/messages';
 import { PAYMENT_STATUS_BY_KEY } from './by-key';
 import type { Database } from './connect';
 import { hasRow, row, rows } from './connect';
+import { ALL_ITS_IDS } from './merchants';
 import type { NewPaymentEvent } from './payment-events';
 import type { PaymentFacts } from './rules';
 import { IS_HELD, IS_IN_REVIEW, isHolding } from './rules';
@@ -253,7 +254,7 @@ export function listReviews(
     `SELECT ${COLUMNS} FROM :schema:.payments p
      WHERE ${IS_IN_REVIEW} AND p.out_trade_no <> ALL(:except)
        ${because === undefined ? '' : `AND :because IN (p.review_reason, split_part(p.review_reason, ' ', 1))`}
-       ${merchant === undefined ? '' : 'AND p.merchant = :merchant'}
+       ${merchant === undefined ? '' : `AND p.merchant IN ${ALL_ITS_IDS}`}
      ORDER BY updated_at, out_trade_no LIMIT :limit`,
     { limit, except, ...(because !== undefined && { because }), ...(merchant !== undefined && { merchant }) },
   );

@@ -578,6 +578,20 @@ describe('what people look at', () => {
     ]);
     expect(await reviews({ because: 'REFUND_REFUSED', merchant: 'another/one' })).toEqual([]);
     expect(await reviews({ because: 'REFUND_REFUSED', except: [refused] })).toEqual([]);
+
+    // The merchant is being corrected: this row still has its former id.
+    const former = `${OURS.appId}/2088000000000077`;
+    await sql(
+      `INSERT INTO merchants (id, name, app_id, seller_id, gateway, corrected_to)
+       VALUES (:former, 'default', :appId, '2088000000000077', '', :MERCHANT)`,
+      { former, appId: OURS.appId, MERCHANT },
+    );
+    const stamp = (merchant: string) =>
+      sql(`UPDATE payments SET merchant = :merchant WHERE out_trade_no = :refused`, { merchant, refused });
+    await stamp(former);
+    expect(await reviews({ because: 'REFUND_REFUSED', merchant: MERCHANT })).toEqual([refused]);
+    await stamp(MERCHANT);
+    await sql(`DELETE FROM merchants WHERE id = :former`, { former });
   });
 
   it('adds up: after all of the above the audit finds no rule broken', async () => {
