@@ -13,8 +13,8 @@ export interface Circuit {
   /** Whether calls are refused: after too many failures in a row, until a probe succeeds. */
   readonly isOpen: boolean;
   /**
-   * When the next call is let through as a probe, by `performance.now()`: no clock that is set moves it. Undefined while the circuit is closed, and while a probe
-   * is under way: calls made then wait for its end.
+   * When the next call is let through as a probe, by `performance.now()`: no clock that is set moves it. Undefined while the
+   * circuit is closed, and while a probe is under way: calls made then wait for its end.
    */
   readonly probeAt: number | undefined;
 }
@@ -35,8 +35,16 @@ export class Breaker implements GatewayCircuit {
   #answeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(isOutage = (error: unknown): boolean => error instanceof AlipayError && error.outage) {
+    // cockatiel measures the pause by a clock that may be set back: to it, the pause is endless until it is over.
+    const isOver = (): boolean => this.probeAt !== undefined && performance.now() >= this.probeAt;
+    const pause: IBackoff<unknown> = {
+      get duration() {
+        return isOver() ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+      },
+      next: () => pause,
+    };
     this.#policy = circuitBreaker(handleWhen(isOutage), {
-      halfOpenAfter: this.#pause,
+      halfOpenAfter: pause,
       breaker: new ConsecutiveBreaker(BREAKER.failures),
     });
     this.#policy.onStateChange((state) => {
@@ -49,18 +57,6 @@ export class Breaker implements GatewayCircuit {
     this.#policy.onFailure(({ handled }) => {
       if (!handled) this.#answeredAt = performance.now();
     });
-  }
-
-  /** cockatiel measures the pause by a clock that may be set back: to it, the pause is endless until it is over. */
-  get #pause(): IBackoff<unknown> {
-    const isOver = (): boolean => this.probeAt !== undefined && performance.now() >= this.probeAt;
-    const pause: IBackoff<unknown> = {
-      get duration() {
-        return isOver() ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
-      },
-      next: () => pause,
-    };
-    return pause;
   }
 
   get isOpen(): boolean {

@@ -30,12 +30,12 @@ export class AlipayGateways {
     for (const { circuit } of all) circuit.onOpen(() => void this.#lookForNetwork());
   }
 
-  /** Others that nobody has called for a while could vouch for this process: one of them is asked, so that none has to wait. */
+  /** Others that nobody has called for a while could vouch for this process: they are asked, so that none has to wait. */
   async #lookForNetwork(): Promise<void> {
     if (!this.circuit.isOpen) return;
-    const other = this.all.find(({ circuit }) => !circuit.isOpen);
-    // What comes of it stands in its circuit.
-    await other?.query(PROBE_OUT_TRADE_NO).catch(() => undefined);
+    const others = this.all.filter(({ circuit }) => !circuit.isOpen);
+    // What comes of it stands in their circuits.
+    await Promise.allSettled(others.map((other) => other.query(PROBE_OUT_TRADE_NO)));
   }
 
   /** The environment's own. */

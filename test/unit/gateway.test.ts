@@ -862,6 +862,16 @@ describe('the common circuit of two merchants, one of them cut off', () => {
     expect(await calls()).toHaveLength(2);
   });
 
+  it('is closed soon where the first of the others cannot be reached either: all are asked', async () => {
+    const unreachable = (no: string) =>
+      gateway({ name: no, sellerId: `208800000000000${no}`, gateway: 'http://127.0.0.1:9/gateway.do' });
+    const own = unreachable('7');
+    const all = new AlipayGateways([own, unreachable('8'), gateway({ name: '9' })]);
+    for (let i = 0; i < 10; i += 1) await own.query('T').catch(() => undefined);
+    await waitFor(() => !all.circuit.isOpen, { what: 'the answer of the other' });
+    expect(all.reachableIds).toEqual([all.ids[1], all.ids[2]]);
+  });
+
   it.each([
     ['an answer', undefined, '"not-exist"'],
     ['a refusal', '40006', 'misconfigured'],
