@@ -329,12 +329,14 @@ export function claimRefund(db: Database, refund: DueRefund): Promise<number> {
   return claim(db, 'refunds r', where, refund);
 }
 
-/** Orders with a message that is due to be delivered, the longest due first. */
+/** Orders with a message that is due to be delivered, the longest due first, without those whose service is left alone. */
 export async function findUndeliveredOrders(db: Database, scan: DueScan): Promise<string[]> {
   const due = await rows<{ orderId: string }>(
     db,
     `SELECT m.order_id AS "orderId" FROM :schema:.order_messages m JOIN :schema:.orders o ON o.id = m.order_id
      WHERE m.told_at IS NULL AND m.retry_at <= now() AND ${ofMerchants('o')}
+       AND NOT EXISTS (SELECT 1 FROM :schema:.order_messages paused
+         WHERE paused.order_id = m.order_id AND paused.told_at IS NULL AND paused.not_before > now())
      ORDER BY m.retry_at LIMIT :limit`,
     scan,
   );

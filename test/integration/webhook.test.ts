@@ -398,8 +398,11 @@ describe('an order service that wants to be left alone', () => {
     await waitFor(async () => (await messageOf(messageId))?.attempts === 1, { what: 'it to try' });
     expect(await retryInSeconds(messageId)).toBeGreaterThan(570);
     // Two minutes later, as far as the follow-up knows, and one that overlooks when it is due.
-    await shop.sql(`UPDATE order_messages SET retry_at = now() WHERE id = :messageId`, { messageId });
+    await insertOrderMessage(shop.db, { orderId, outTradeNo, status: 'REFUNDED', amount: '1.00' });
+    await shop.sql(`UPDATE order_messages SET retry_at = now() WHERE order_id = :orderId`, { orderId });
     await story.followUp();
+    // What waits behind it has not been tried, so its tries are not counted.
+    expect(await messageOf(`REFUND-${outTradeNo}-1.00`)).toMatchObject({ attempts: 0 });
     expect(await tellFromOutbox(shop.deps, orderId)).toMatchObject({ told: 0, isPaused: true });
     expect(idsOf(orderId)).toEqual([messageId]);
 
