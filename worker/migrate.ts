@@ -3,7 +3,7 @@ import { readConfig } from './config';
 import { PaymentError } from '../workflows/errors';
 import { openDatabase } from '../db/connect';
 import { databaseError } from '../db/faults';
-import { migrateUp } from '../db/migrator';
+import { assertIndexesWhole, migrateUp } from '../db/migrator';
 
 /** `durable-alipay migrate`: brings the database to the newest state, by environment alone. */
 async function main(): Promise<void> {
@@ -13,6 +13,7 @@ async function main(): Promise<void> {
     const done = await migrateUp(db, database.schema);
     const what = done.length === 0 ? 'nothing to do' : done.join(', ');
     process.stdout.write(`migrated schema ${database.schema}: ${what}\n`);
+    await assertIndexesWhole(db, database.schema);
   } finally {
     await db.destroy();
   }
