@@ -25,8 +25,10 @@ CREATE TEMP VIEW archivable AS
       WHERE p.order_id = o.id AND e.recorded_at IS NULL);
 CREATE TEMP TABLE batch ON COMMIT DROP AS
   SELECT o.id FROM orders o WHERE o.id IN (SELECT id FROM archivable LIMIT 1000) FOR UPDATE OF o;
-SELECT count(*) AS locked_payments FROM (
-  SELECT FROM payments p JOIN batch b ON b.id = p.order_id FOR UPDATE OF p) locked;
+-- A block prints no rows.
+DO $$ BEGIN
+  PERFORM p.out_trade_no FROM payments p JOIN batch b ON b.id = p.order_id FOR UPDATE OF p;
+END $$;
 -- Locked now: without those that changed meanwhile. Looked up one by one: a join would read all orders again.
 DELETE FROM batch b WHERE (SELECT a.id FROM archivable a WHERE a.id = b.id) IS NULL;
 INSERT INTO archived_orders (id, record)
