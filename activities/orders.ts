@@ -121,7 +121,7 @@ async function deliver(
   return { hasMore };
 }
 
-/** An order service that was reached is left alone for a while, whoever would tell it; one that was not is another worker's to try. */
+/** An order service that was reached is left alone for so long, ms, by everybody; where it was not, another worker may try. */
 const pauseAfter = (error: unknown): number =>
   error instanceof NotTaken && error.wasSent ? Math.max(POST_PAUSE_MS.first, error.retryAfterMs ?? 0) : 0;
 

@@ -124,7 +124,7 @@ export interface FailedDelivery {
   pauseMs: number;
 }
 
-/** Ends a lease after a failed delivery, so that the next attempt need not wait for it, and stores the reason and the time. */
+/** Ends a lease after a failed delivery, so that the next attempt need not wait for it, and stores the reason. */
 export async function releaseLease(db: Database, id: string, failed: FailedDelivery): Promise<void> {
   const until = `clock_timestamp() + CAST(:pauseMs AS float8) * interval '1 millisecond'`;
   await rows(
@@ -137,8 +137,8 @@ export async function releaseLease(db: Database, id: string, failed: FailedDeliv
 }
 
 /**
- * Marks a message as told, once, with an event in the same statement. `toldAt` is null if it was told before; `hasMore`: the order
- * has another undelivered message, perhaps since the delivery began.
+ * Marks a message as told, once, with an event in the same statement. `toldAt` is null if it was told before; `hasMore`: the
+ * order has another undelivered message, perhaps since the delivery began.
  */
 export function markTold(
   db: Database,
@@ -226,7 +226,8 @@ export function resendOrderMessages(
   return rows(
     db,
     `WITH changed AS (
-       UPDATE :schema:.order_messages SET told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0, retry_at = now(), not_before = NULL, last_error = NULL
+       UPDATE :schema:.order_messages SET told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0, retry_at = now(),
+         not_before = NULL, last_error = NULL
        WHERE order_id = :orderId AND (id = :id OR CAST(:id AS text) IS NULL AND told_by IS DISTINCT FROM 'nobody')
        RETURNING ${SHOWN}) ${DECIDED('resent')}`,
     { ...decision, id: id ?? null },

@@ -150,7 +150,7 @@ async function settledOrder(db: Database, orderId: string): Promise<ClosedOrder>
 }
 
 const movedBy = (outTradeNo: string): string =>
-  `Alipay has moved money for its payment ${outTradeNo}, which does not pay it; that is being recorded`;
+  `Alipay has taken or returned money by payment ${outTradeNo}, which does not pay this order; it is being recorded`;
 
 const paidOrder = (orderId: string): PaymentError =>
   new PaymentError('ORDER_PAID', `Order ${orderId} is paid: it cannot be closed. Refund it instead.`);

@@ -88,7 +88,7 @@ export function duration(shortest: ms.StringValue, longest: ms.StringValue): z.Z
   });
 }
 
-/** Durations with commas between, each longer than the one before, as whole milliseconds. Empty or `none`: no duration. */
+/** Durations with commas between, each longer than the one before, as whole milliseconds. `none`: no duration. */
 export function ascendingDurations(longest: ms.StringValue, most: number): z.ZodType<number[], string> {
   const one = duration('1ms', longest);
   return text(most * (DURATION + 2)).transform((value, context) => {
