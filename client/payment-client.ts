@@ -369,8 +369,7 @@ export class PaymentClient {
   }
 
   /**
-   * Makes the next follow-up send the results of an order, or one of them, again, with their old ids. A skipped result is sent
-   * only where its `messageId` is given.
+   * Makes the next follow-up send the results of an order again, with their old ids; a skipped one only by its `messageId`.
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND
    */
@@ -379,8 +378,8 @@ export class PaymentClient {
   }
 
   /**
-   * Skips an undelivered result, so that the later ones of its order are told. Wait a minute after the last time that it was
-   * handed over, whatever came of that: the order service may still act on it.
+   * Skips an undelivered result, so that the later ones of its order are told. Not within a minute after it was handed over: the
+   * order service may still act on it.
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD, ORDER_SERVICE_BUSY
    */
