@@ -6,6 +6,8 @@ import type { StoredPaymentStatus } from '../workflows/messages';
 /** What activities count. Names and labels are documented in docs/observability.md. */
 export interface Metrics {
   settled(status: StoredPaymentStatus, howMany?: number): void;
+  /** A refund that the shop asked for was refused: by Alipay's code, or ours. */
+  refundRefused(code: string): void;
   gatewayCall: ObserveMerchantCall;
   /** A post to the order service is over: `taken`, or the code of what went wrong. */
   webhook(post: { outcome: string; ms: number }): void;
@@ -23,6 +25,7 @@ export function createMetrics(meter: MetricMeter = noopMetricMeter): Metrics {
   const histogramMs = (name: string, description: string) =>
     meter.createHistogram(`durable_alipay_${name}`, 'int', 'ms', description);
   const settled = counter('payments_settled', 'Payments by the status they took');
+  const refused = counter('refunds_refused', 'Refunds of the shop that were refused, by code');
   const calls = counter('gateway_calls', 'Calls of Alipay, by outcome and code');
   const latency = histogramMs('gateway_latency', 'Time of one call of Alipay');
   const posts = counter('webhook_posts', 'Results posted to the order service, by outcome');
@@ -35,6 +38,7 @@ export function createMetrics(meter: MetricMeter = noopMetricMeter): Metrics {
   );
   return {
     settled: (status, howMany = 1) => settled.add(howMany, { status }),
+    refundRefused: (code) => refused.add(1, { code }),
     gatewayCall: ({ merchant, method, outcome, code, ms }) => {
       calls.add(1, { merchant, method, outcome, code });
       if (outcome !== 'down' && outcome !== 'no-quota') latency.record(ms, { merchant, method });

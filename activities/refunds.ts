@@ -69,6 +69,9 @@ const notNow = (subCode: string): Unproven => ({
 
 const ACTOR = 'refund';
 
+/** Why a refund has ended that a person decided. */
+export const DECIDED = 'DECIDED';
+
 export function createRefundActivities(
   deps: ActivityDependencies,
 ): Pick<AlipayQueueActivities, 'refundAtAlipay'> {
@@ -76,7 +79,10 @@ export function createRefundActivities(
   return {
     async refundAtAlipay({ outTradeNo, outRequestNo }) {
       const refund = await requireRefund(db, { outTradeNo, outRequestNo });
-      if (refund.status !== 'REQUESTED') return follow(deps, { refund, refunds: [], changed: false });
+      if (refund.status !== 'REQUESTED') {
+        tellOfRefusal(deps, refund);
+        return follow(deps, { refund, refunds: [], changed: false });
+      }
       const payment = await requirePayment(db, outTradeNo);
       const gateway = alipay.of(payment);
       // Longer than the longest pause between tries that the workflow makes by itself.
@@ -84,9 +90,26 @@ export function createRefundActivities(
       const recorded = await attempt(deps, gateway, payment, refund).catch((error: unknown) =>
         stillUnknown(deps, refund, error),
       );
+      tellOfRefusal(deps, recorded.refund);
       return follow(deps, recorded);
     },
   };
+}
+
+/**
+ * The payment stays PAID and the order service hears nothing, so nobody else tells the shop that its refund was not made. An
+ * attempt that follows one which died says it again: better twice than never.
+ */
+function tellOfRefusal(
+  { log, metrics }: ActivityDependencies,
+  { outTradeNo, outRequestNo, kind, status, because }: Refund,
+): void {
+  if (kind !== 'shop' || status !== 'REFUSED' || because === DECIDED) return;
+  metrics.refundRefused(because ?? 'UNKNOWN');
+  log.error(
+    { outTradeNo, outRequestNo, because, code: 'REFUND_REFUSED', alert: true },
+    'a refund that the shop asked for was refused, and the buyer has not got the money',
+  );
 }
 
 async function attempt(

@@ -27,7 +27,7 @@ import type { ActivityDependencies } from './dependencies';
 import { isEvidence, requirePayment, storeAnswer } from './payments';
 import type { AlipayGateway } from './alipay/gateway';
 import { tellRefunds } from './refund-workflow';
-import { follow, provenAmount } from './refunds';
+import { DECIDED, follow, provenAmount } from './refunds';
 
 export function createReviewActivities(
   deps: ActivityDependencies,
@@ -65,7 +65,7 @@ export function createReviewActivities(
       const agreed = isWithdrawal(refund, to)
         ? {}
         : await consultAboutRefund(deps, gateway, payment, { refund, decision });
-      const end = { ...agreed, actor, to, because: 'DECIDED', decision: reason };
+      const end = { ...agreed, actor, to, because: DECIDED, decision: reason };
       const ended = await endRefund(deps, refund, end);
       if (ended.refund.status !== to) throw refusedRefund(decision, `it is ${ended.refund.status} meanwhile`);
       return follow(deps, ended);

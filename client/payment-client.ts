@@ -175,8 +175,8 @@ export class PaymentClient {
   }
 
   /**
-   * Refunds a part or all of what was paid for an order. The refund is REQUESTED, and DONE once Alipay has proven it; then the
-   * order service is told. Repeating the call returns the same refund.
+   * Refunds a part or all of what was paid for an order. REQUESTED becomes DONE once Alipay has proven it, and the order service
+   * is told; of REFUSED it is not: look with {@link refundStatus}. Repeating the call returns the same refund.
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, ORDER_NOT_PAID, ORDER_HELD, MERCHANT_DIFFERS, REFUND_DIFFERS,
    *   REFUND_TOO_LARGE

@@ -1,4 +1,5 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { pino } from 'pino';
 import { createAlipayQueueActivities } from '../../activities';
 import type { AcquireSlot, QuotaLine } from '../../activities/alipay/caller';
 import type { GatewaySettings } from '../../activities/alipay/gateway';
@@ -284,6 +285,44 @@ describe('one try', () => {
     expect(await story.standing(orderId)).toBe('PAID: PAID');
     // What was refused may be asked for again.
     expect(await ask(orderId, '12.30')).toMatchObject({ status: 'REQUESTED' });
+  });
+
+  describe('and that ends REFUSED', () => {
+    const telling = () => {
+      const log = pino({ level: 'silent' });
+      const told = jest.spyOn(log, 'error');
+      const refused: string[] = [];
+      const metrics = { ...shop.deps.metrics, refundRefused: (code: string) => void refused.push(code) };
+      const deps = { ...shop.deps, log, metrics };
+      return { activities: createAlipayQueueActivities(deps), told, refused };
+    };
+
+    it('is told to a person, as the order service is not; again where the process died before it had ended', async () => {
+      const { orderId, outTradeNo } = await paidOrder();
+      await shop.alipay.control.finish(outTradeNo, { notify: false });
+      const { refundId: outRequestNo } = await ask(orderId, '3.00');
+      const { activities: watched, told, refused } = telling();
+      await inActivity(() => watched.refundAtAlipay({ outTradeNo, outRequestNo }));
+      const because = 'ACQ.TRADE_HAS_FINISHED';
+      const alert = { outTradeNo, outRequestNo, because, code: 'REFUND_REFUSED', alert: true };
+      expect(told.mock.calls).toEqual([[alert, expect.any(String)]]);
+      await inActivity(() => watched.refundAtAlipay({ outTradeNo, outRequestNo }));
+      expect(told).toHaveBeenCalledTimes(2);
+      expect(refused).toEqual([because, because]);
+      expect(await shop.payments.results(orderId)).toMatchObject([{ status: 'PAID' }]);
+    });
+
+    it('because a person withdrew it, is not told', async () => {
+      const { orderId, outTradeNo } = await paidOrder();
+      const { refundId: outRequestNo } = await ask(orderId, '3.00');
+      const refund = { outTradeNo, outRequestNo };
+      const { activities: watched, told, refused } = telling();
+      const decision = { to: 'REFUSED', actor: 'anna', reason: 'a mistake' } as const;
+      await inActivity(() => watched.resolveRefund({ ...refund, ...decision }));
+      expect(await inActivity(() => watched.refundAtAlipay(refund))).toMatchObject({ status: 'REFUSED' });
+      expect(told).not.toHaveBeenCalled();
+      expect(refused).toEqual([]);
+    });
   });
 
   it('was made, and only its query is refused: it is not proven, and never REFUSED', async () => {
