@@ -1,5 +1,6 @@
 import type { Database } from './connect';
 import { oneRow } from './connect';
+import { sellerOf } from './merchants';
 import { IS_IN_REVIEW, REVIEW_REASONS } from './rules';
 
 /** How much is waiting, and for how long, in seconds; 0 where nothing is. */
@@ -29,14 +30,14 @@ export interface Backlog {
 
 /**
  * A day counts from 23:00 in Beijing on the next day, when the Schedule has asked for its bill all day. A seller whose bills were
- * never asked for is not counted.
+ * never asked for is not counted. Nor is a day of which nothing is known, if the seller has left: nobody can ask for its bills.
  */
 const UNRECONCILED_DAYS = `(
   SELECT CAST(count(*) AS int) FROM (SELECT seller_id, min(bill_date) AS since FROM :schema:.reconciliations GROUP BY seller_id) s
     CROSS JOIN LATERAL generate_series(
       GREATEST(s.since, CAST(now() AS date) - 30), (now() AT TIME ZONE 'Asia/Shanghai') - interval '47 hours', '1 day') AS day
     LEFT JOIN :schema:.reconciliations r ON r.seller_id = s.seller_id AND r.bill_date = CAST(day AS date)
-  WHERE r.status IS NULL OR (r.status <> 'COMPARED' AND r.moved))`;
+  WHERE (r.status IS NULL AND s.seller_id = ANY(:sellers)) OR (r.status <> 'COMPARED' AND r.moved))`;
 
 /** So many are counted at most. */
 const MOST_FOUND = 1_000;
@@ -44,8 +45,8 @@ const MOST_FOUND = 1_000;
 /** As the partial index `evidence_prunable` has it. */
 const RECORDED_THIS_HOUR = `e.recorded_at IS NOT NULL AND e.pruned_at IS NULL AND e.received_at > now() - interval '1 hour'`;
 
-/** One round trip; every part is answered from a partial index. */
-export function readBacklog(db: Database): Promise<Backlog> {
+/** One round trip; every part is answered from a partial index. `merchants`: the ids that this process has. */
+export function readBacklog(db: Database, merchants: readonly string[]): Promise<Backlog> {
   return oneRow(
     db,
     `SELECT
@@ -69,6 +70,7 @@ export function readBacklog(db: Database): Promise<Backlog> {
            SELECT 1 FROM :schema:.evidence e JOIN :schema:.payments p USING (out_trade_no)
            WHERE ${RECORDED_THIS_HOUR} AND e.kind = 'answer' AND e.received_at < now() - interval '15 minutes'
              AND p.paid_amount IS NOT NULL LIMIT ${MOST_FOUND}) found) END AS "foundByAskingAlone"`,
+    { sellers: merchants.map(sellerOf) },
   );
 }
 

@@ -6,8 +6,14 @@ import type { Logger } from './log';
 
 const EVERY_MS = 15_000;
 
-/** Measures what is waiting, every 15 s, until the returned function is called. Each worker sees the same: take the maximum. */
-export function measureBacklog(meter: MetricMeter, db: Database, log: Logger): () => void {
+/**
+ * Measures what is waiting, every 15 s, until the returned function is called. Each worker with these merchants sees the same:
+ * take the maximum.
+ */
+export function measureBacklog(
+  meter: MetricMeter,
+  { db, log, merchants }: { db: Database; log: Logger; merchants: readonly string[] },
+): () => void {
   const gauge = (name: string, description: string) =>
     meter.createGauge(`durable_alipay_${name}`, 'float', undefined, description);
   const gauges = {
@@ -59,7 +65,7 @@ export function measureBacklog(meter: MetricMeter, db: Database, log: Logger): (
   lastRead.set(0);
   const measure = async (): Promise<void> => {
     try {
-      const backlog = await readBacklog(db);
+      const backlog = await readBacklog(db, merchants);
       for (const [name, value] of Object.entries(backlog))
         gauges[name as keyof typeof gauges].set(value as number);
       await measureAudit();

@@ -266,7 +266,7 @@ export async function runWorkers({
       });
       log.info({ queues, namespace, address, ...buildInWords(config.build) }, 'worker ready');
       onReady?.();
-      const stopMeasuring = measureBacklog(meter, db, log);
+      const stopMeasuring = measureBacklog(meter, { db, log, merchants: alipay.ids });
       await runAll([...workers.map(partOf), store]).finally(stopMeasuring);
     } finally {
       await connection.close();

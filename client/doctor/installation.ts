@@ -33,7 +33,7 @@ export async function examineInstallation(
 
 /** Whether Alipay's notifications arrive, by what has been recorded. */
 async function testArrivals(db: Database): Promise<Found> {
-  const { foundByAskingAlone: found } = await readBacklog(db);
+  const { foundByAskingAlone: found } = await readBacklog(db, []);
   if (found === 0) return { says: 'none is missing, by the payments of this hour' };
   return {
     says: `no notification has come for an hour, and ${found} payments were found by asking`,

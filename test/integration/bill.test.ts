@@ -3,6 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import { AlipayGateway } from '../../activities/alipay/gateway';
 import { AlipayGateways } from '../../activities/alipay/gateways';
+import { readBacklog } from '../../db/backlog';
 import { toFen } from '../../db/money';
 import type { Reconciliation } from '../../workflows/messages';
 import { reconcileWorkflowId } from '../../workflows/messages';
@@ -557,6 +558,25 @@ describe('a bill', () => {
     expect(await loads()).toHaveLength(1);
     for (const table of ['bill_lines', 'reconciliations'])
       await shop.sql(`DELETE FROM ${table} WHERE bill_date < '2026-01-01'`);
+  });
+
+  it('is missed on each day, and of a seller that has left only where money moved', async () => {
+    const note = (sellerId: string, daysAgo: number, status: string, moved: boolean) =>
+      shop.sql(
+        `INSERT INTO reconciliations (seller_id, bill_date, status, moved)
+         VALUES (:sellerId, CAST(now() AT TIME ZONE 'Asia/Shanghai' AS date) - CAST(:daysAgo AS int), :status, :moved)`,
+        { sellerId, daysAgo, status, moved },
+      );
+    const missed = async (merchants: string[]) => (await readBacklog(shop.db, merchants)).unreconciledDays;
+    const before = await missed([]);
+    const left = '2088000000000009';
+    await note(left, 20, 'COMPARED', true);
+    expect(await missed([])).toBe(before);
+    expect(await missed([`2021000000000009/${left}`])).toBeGreaterThanOrEqual(before + 17);
+    await note(left, 10, 'FAILED', true);
+    await note(left, 9, 'NO_BILL', false);
+    expect(await missed([])).toBe(before + 1);
+    await shop.sql(`DELETE FROM reconciliations WHERE seller_id = :left`, { left });
   });
 
   it('that is started by hand ends within 6 hours, as the Schedule has it: it keeps a seller’s later bills waiting', async () => {

@@ -32,7 +32,7 @@ async function paid(by: 'check' | 'notification', minutesAgo: number): Promise<v
   );
 }
 
-const found = async () => (await readBacklog(shop.db)).foundByAskingAlone;
+const found = async () => (await readBacklog(shop.db, [])).foundByAskingAlone;
 
 const finding = async () =>
   (await diagnose(environmentOf(shop))).find(({ check }) => check === 'notifications');

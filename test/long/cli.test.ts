@@ -186,7 +186,7 @@ describe('unmatched resolve', () => {
   const listed = (...options: string[]) => json<UnmatchedNotification[]>('unmatched', 'list', ...options);
   const resolve = (id: string, reason: string, actor = 'li') =>
     run('unmatched', 'resolve', id, '--reason', reason, '--actor', actor);
-  const counted = async () => (await readBacklog(shop.db)).unmatched;
+  const counted = async () => (await readBacklog(shop.db, [])).unmatched;
 
   it('takes one off the list and out of the count, and keeps who and what was done', async () => {
     await shop.alipay.control.notify('restored2', {}, env['ALIPAY_NOTIFY_URL']);
