@@ -286,6 +286,23 @@ describe('the manifests', () => {
     },
   );
 
+  it.each(['install-sweep-job', 'migrate-job', 'server', 'worker'])(
+    'give %s every variable and every key file that is set, such as DATABASE_SCHEMA and DATABASE_URL_FILE',
+    (name) => {
+      const manifest = read('deploy', 'kubernetes', `${name}.yaml`);
+      const refs = ['configMapRef', 'secretRef'].map(
+        (ref) => `            - ${ref}:\n                name: durable-alipay\n`,
+      );
+      expect(manifest).toContain(`          envFrom:\n${refs.join('')}`);
+      expect(manifest).toContain('secretName: durable-alipay-keys\n');
+    },
+  );
+
+  it('give the migration of compose the variables that all parts have', () => {
+    const migrate = (read('deploy', 'compose.yml').split(/^ {2}migrate:$/m)[1] ?? '').split(/^ {2}\w/m)[0];
+    expect(migrate).toContain('environment: *environment\n');
+  });
+
   it('let only this machine ask the codec endpoint', () => {
     const compose = (read('deploy', 'compose.yml').split(/^ {2}codec:$/m)[1] ?? '').split(/^ {2}\w+:$/m)[0];
     for (const part of [compose, read('deploy', 'kubernetes', 'codec.yaml')]) {
