@@ -14,8 +14,8 @@ export interface ServerMetrics extends Observer {
 /** Finer than the worker's at the fast end: most answers take a few milliseconds. */
 const BUCKETS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 60_000];
 
-/** Counts in a registry of its own. */
-export function createServerMetrics(): ServerMetrics {
+/** Counts in a registry of its own. `merchants`: their names. */
+export function createServerMetrics(merchants: readonly string[]): ServerMetrics {
   const registry = new Registry();
   const registers = [registry];
   const requests = new Counter({
@@ -38,8 +38,8 @@ export function createServerMetrics(): ServerMetrics {
   });
   const notifications = new Counter({
     name: 'durable_alipay_notifications_total',
-    help: 'Notifications of Alipay, by outcome and code',
-    labelNames: ['outcome', 'code'],
+    help: 'Notifications of Alipay, by merchant, outcome and code',
+    labelNames: ['merchant', 'outcome', 'code'],
     registers,
   });
   const checkouts = new Counter({
@@ -48,7 +48,7 @@ export function createServerMetrics(): ServerMetrics {
     labelNames: ['outcome', 'code'],
     registers,
   });
-  beginAtZero(notifications);
+  for (const merchant of ['', ...merchants]) beginAtZero(notifications, merchant);
   return {
     registry,
     began: () => inFlight.inc(),
@@ -57,14 +57,15 @@ export function createServerMetrics(): ServerMetrics {
       requests.inc({ method, route, status });
       latency.observe({ method, route }, ms);
     },
-    notification: (outcome, code = '') => notifications.inc({ outcome, code }),
+    notification: (outcome, { code = '', merchant = '' } = {}) =>
+      notifications.inc({ merchant, outcome, code }),
     checkout: (outcome, code = '') => checkouts.inc({ outcome, code }),
   };
 }
 
 /** Prometheus' increase() does not see the first value of a series, and alerts ask for the first forgery. */
-function beginAtZero(notifications: Counter<'outcome' | 'code'>): void {
+function beginAtZero(notifications: Counter<'merchant' | 'outcome' | 'code'>, merchant: string): void {
   for (const outcome of ['taken', 'repeated', 'unmatched', 'other'])
-    notifications.inc({ outcome, code: '' }, 0);
-  for (const code of NOTIFICATION_FAULTS) notifications.inc({ outcome: 'refused', code }, 0);
+    notifications.inc({ merchant, outcome, code: '' }, 0);
+  for (const code of NOTIFICATION_FAULTS) notifications.inc({ merchant, outcome: 'refused', code }, 0);
 }

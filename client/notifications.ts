@@ -45,7 +45,7 @@ export async function handleNotification(
   if (!payment) return keep(deps, read);
   if ((payment.merchant ?? deps.alipay.ids[0]) !== merchant) {
     return mayBeCorrected(deps, payment.merchant, merchant)
-      ? refuse(deps, { kind: 'refused', code: 'NOTIFICATION_OF_ANOTHER_SELLER', outTradeNo })
+      ? refuse(deps, { kind: 'refused', code: 'NOTIFICATION_OF_ANOTHER_SELLER', outTradeNo, merchant })
       : keep(deps, read);
   }
   const stored = await storeEvidence(deps.db, {
@@ -58,12 +58,12 @@ export async function handleNotification(
   });
   if (!stored) return keep(deps, read);
   if (stored.isRecorded) {
-    deps.observer.notification('repeated');
+    deps.observer.notification('repeated', { merchant: nameOf(deps, merchant) });
     return 'success';
   }
 
   await wakePayment(deps.temporal, payment, stored.id);
-  deps.observer.notification('taken');
+  deps.observer.notification('taken', { merchant: nameOf(deps, merchant) });
   deps.log.info({ outTradeNo, tradeStatus, eventId: stored.id }, 'notification taken');
   return 'success';
 }
@@ -80,23 +80,29 @@ const mayBeCorrected = (
   notified: string,
 ): boolean => ofRow !== null && !alipay.ids.includes(ofRow) && appOf(ofRow) === appOf(notified);
 
+/** A name is a label: only those that are configured, whatever a stranger claims. */
+const nameOf = ({ alipay }: NotificationDependencies, id: string | undefined): string | undefined =>
+  alipay.verifiers.find(({ merchant }) => merchant === id)?.name;
+
 function refuse(
-  { log, observer }: NotificationDependencies,
-  { code, outTradeNo, paidTo }: RefusedNotification,
+  deps: NotificationDependencies,
+  { code, outTradeNo, merchant, paidTo }: RefusedNotification,
 ): NotifyAnswer {
-  observer.notification('refused', code);
+  const { log, observer } = deps;
+  observer.notification('refused', { code, merchant: nameOf(deps, merchant) });
   log.warn({ code, outTradeNo, ...(paidTo && { paidTo: paidTo.sellerId }) }, 'notification refused');
   return 'fail';
 }
 
 /** Genuine, but about no payment of this merchant: money without an order, for a person. Alipay need not send it again. */
 async function keep(
-  { db, log, observer }: NotificationDependencies,
-  { notification: { outTradeNo, notifyId }, signed }: GenuineNotification,
+  deps: NotificationDependencies,
+  { merchant, notification: { outTradeNo, notifyId }, signed }: GenuineNotification,
 ): Promise<NotifyAnswer> {
+  const { db, log, observer } = deps;
   const fields = readSignedFields('notification', signed.bytes, signed.charset);
   await keepUnmatched(db, { outTradeNo, notifyId, fields, signed });
-  observer.notification('unmatched');
+  observer.notification('unmatched', { merchant: nameOf(deps, merchant) });
   log.error(
     { code: 'NOTIFICATION_UNMATCHED', outTradeNo, alert: true },
     'genuine notification of an unknown payment',

@@ -4,10 +4,11 @@ import { PaymentError } from '../workflows/errors';
 export interface Observer {
   /**
    * `repeated`: genuine, but nothing new. `other`: from Alipay, about no payment. `failed`: a dependency did not answer.
+   * `merchant`: its name; of one that is refused it is only claimed.
    */
   notification(
     outcome: 'taken' | 'repeated' | 'unmatched' | 'other' | 'refused' | 'failed',
-    code?: string,
+    labels?: { code?: string; merchant?: string | undefined },
   ): void;
   /** `refused`: the caller's fault, or the order's state. `failed`: ours, or a dependency's. */
   checkout(outcome: 'opened' | 'refused' | 'failed', code?: string): void;

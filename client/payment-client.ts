@@ -356,7 +356,7 @@ export class PaymentClient {
     const taking = explained(() =>
       callTemporal(this.#deps.temporal, () => handleNotification(this.#deps, body)),
     );
-    return observed(taking, (outcome, code) => this.#deps.observer.notification(outcome, code));
+    return observed(taking, (outcome, code) => this.#deps.observer.notification(outcome, { code }));
   }
 
   /**

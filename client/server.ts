@@ -43,7 +43,8 @@ async function main(): Promise<void> {
   });
   const log = createLogger({ name: 'server' });
   watchCertificates(merchants, log);
-  const counts = metrics.address === undefined ? undefined : createServerMetrics();
+  const names = merchants.map(({ name }) => name);
+  const counts = metrics.address === undefined ? undefined : createServerMetrics(names);
   const tracing = await startTracing(collector, { service: 'durable-alipay-server', log });
   const payments = await PaymentClient.connect(process.env, { log, observer: counts });
   const app = buildHttpServer({ payments, config: http, log, metrics: counts });

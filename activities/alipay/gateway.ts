@@ -119,7 +119,7 @@ export class AlipayGateway {
     this.#sdk = signerFor(settings);
     const keys = new AlipayKeys(settings);
     const { name: merchant, appId, sellerId, appAuthToken } = settings;
-    this.verifier = { merchant: merchantId(settings), appId, sellerId, keys };
+    this.verifier = { merchant: merchantId(settings), name: merchant, appId, sellerId, keys };
     this.#common = { ...(appAuthToken !== undefined && { appAuthToken }) };
     this.#caller = new AlipayCaller({
       sdk: this.#sdk,

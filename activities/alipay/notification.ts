@@ -50,6 +50,8 @@ const CHARSETS = new Map([
 export interface NotificationVerifier {
   /** The merchant's id. */
   readonly merchant: string;
+  /** What the shop calls it. */
+  readonly name: string;
   readonly appId: string;
   readonly sellerId: string;
   readonly keys: AlipayKeys;
@@ -81,10 +83,16 @@ export type NotificationRead =
    */
   | { kind: 'other'; what: string }
   /**
-   * `outTradeNo` is a claim that nobody verified, and present only if it looks like an `out_trade_no`. `paidTo`: Alipay signed it
-   * for the application of this merchant, and names another seller.
+   * `outTradeNo` is a claim that nobody verified, and present only if it looks like an `out_trade_no`. So is `merchant`, the id of
+   * one that is configured. `paidTo`: Alipay signed it for the application of this merchant, and names another seller.
    */
-  | { kind: 'refused'; code: NotificationFault; outTradeNo?: string; paidTo?: OtherSeller };
+  | {
+      kind: 'refused';
+      code: NotificationFault;
+      outTradeNo?: string;
+      merchant?: string;
+      paidTo?: OtherSeller;
+    };
 
 /** A seller that Alipay names where `merchant`, an id, is configured. */
 export interface OtherSeller {
@@ -104,10 +112,12 @@ export function readNotification(
   const form = readForm(body);
   if (typeof form === 'string') return { kind: 'refused', code: form };
   const outTradeNo = form.get('out_trade_no') ?? '';
+  const claimed = claimedBy(form, verifiers);
   const refused = (code: NotificationFault): RefusedNotification => ({
     kind: 'refused',
     code,
     ...(/^[A-Za-z0-9_]{1,64}$/.test(outTradeNo) && { outTradeNo }),
+    ...(claimed !== undefined && { merchant: claimed }),
   });
 
   const other = outTradeNo === '' ? form.get('msg_method') || form.get('service') : undefined;
@@ -148,6 +158,12 @@ export function candidatesFor(
   const ofApp = verifiers.filter(({ appId }) => appId === form.get('app_id'));
   const theMerchant = ofApp.filter(({ sellerId }) => sellerId === form.get('seller_id'));
   return [theMerchant, ofApp, verifiers].find(({ length }) => length > 0) ?? [];
+}
+
+/** The id of the merchant that it claims to be for; undefined where that is none of these, or not one alone. */
+function claimedBy(form: RawForm, verifiers: readonly NotificationVerifier[]): string | undefined {
+  const [one, another] = candidatesFor(form, verifiers);
+  return another === undefined && one?.appId === form.get('app_id') ? one?.merchant : undefined;
 }
 
 /** Which of them has the key that verifies it, and what Alipay signed. */

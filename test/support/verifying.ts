@@ -14,6 +14,7 @@ export const alipay = pair();
 /** A merchant that knows Alipay by that key. */
 export const verifier = {
   merchant: 'A/1',
+  name: 'default',
   appId: '2021000000000000',
   sellerId: '2088000000000000',
   keys: new AlipayKeys({ publicKey: alipay.publicKey }),

@@ -56,6 +56,7 @@ async function expectQuick(take: (text: string) => unknown): Promise<void> {
 const ORDER = { orderId: 'A-1', subject: 'Tea', totalAmount: '12.30' };
 const VERIFIER = {
   merchant: 'A/1',
+  name: 'default',
   appId: 'A',
   sellerId: '1',
   keys: new AlipayKeys({

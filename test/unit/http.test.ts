@@ -393,7 +393,7 @@ describe('the log', () => {
 
 describe('counting requests', () => {
   function countedServer(payments: HttpPayments) {
-    const metrics = createServerMetrics();
+    const metrics = createServerMetrics(['default']);
     const app = serverOf(payments, { metrics });
     const value = async (name: string, labels: Record<string, string> = {}): Promise<number> => {
       const { values } = (await metrics.registry.getSingleMetric(`durable_alipay_http_${name}`)?.get()) ?? {
@@ -425,13 +425,13 @@ describe('counting requests', () => {
 describe('the metrics endpoint', () => {
   it('is a listener apart, which has nothing but the metrics', async () => {
     const [port = 0] = await freePorts(1);
-    const { registry } = createServerMetrics();
+    const { registry } = createServerMetrics(['default']);
     const stop = await serveMetrics(registry, `127.0.0.1:${port}`);
     const at = `http://127.0.0.1:${port}`;
     const answer = await fetch(`${at}/metrics`);
     expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
     expect(await answer.text()).toMatch(
-      /^durable_alipay_notifications_total\{outcome="refused",code="NOTIFICATION_FORGED"\} 0$/m,
+      /^durable_alipay_notifications_total\{merchant="default",outcome="refused",code="NOTIFICATION_FORGED"\} 0$/m,
     );
     expect((await fetch(`${at}/orders/A-1`)).status).toBe(404);
     await expect(serveMetrics(registry, `127.0.0.1:${port}`)).rejects.toMatchObject({
@@ -443,7 +443,7 @@ describe('the metrics endpoint', () => {
   });
 
   it('says what to fix where nothing can listen', async () => {
-    const { registry } = createServerMetrics();
+    const { registry } = createServerMetrics(['default']);
     await expect(serveMetrics(registry, '203.0.113.1:9464')).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringContaining('set METRICS_ADDRESS to a free host:port') as unknown,

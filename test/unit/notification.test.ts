@@ -146,6 +146,7 @@ describe('one that leaves out whom it is for', () => {
   it('is refused, where that is the seller', () => {
     expect(readNotification([verifier], without('seller_id'))).toEqual({
       ...{ kind: 'refused', code: 'NOTIFICATION_OF_ANOTHER_SELLER', outTradeNo: 'T1' },
+      merchant: verifier.merchant,
       paidTo: { merchant: verifier.merchant, sellerId: '' },
     });
   });
@@ -471,7 +472,8 @@ describe('a refused one', () => {
   const counted: string[] = [];
   const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
   const observer: Observer = {
-    notification: (outcome, code = '') => void counted.push(`${outcome} ${code}`),
+    notification: (outcome, { code = '', merchant = '' } = {}) =>
+      void counted.push([outcome, code, merchant].join(' ').trim()),
     checkout: () => undefined,
   };
   // Neither Postgres nor Temporal: reaching for either would throw.
@@ -484,7 +486,7 @@ describe('a refused one', () => {
   ])('is answered fail, and logged by its code and %s', async (_, body, outTradeNo) => {
     lines.length = counted.length = 0;
     expect(await handleNotification(deps as NotificationDependencies, body)).toBe('fail');
-    expect(counted).toEqual(['refused NOTIFICATION_FORGED']);
+    expect(counted).toEqual(['refused NOTIFICATION_FORGED default']);
     const { level, time, pid, hostname, ...said } = lines[0] ?? {};
     expect([level, typeof time, typeof pid, typeof hostname]).toEqual([40, 'number', 'number', 'string']);
     expect(said).toEqual({
@@ -495,11 +497,20 @@ describe('a refused one', () => {
     expect(lines).toHaveLength(1);
   });
 
+  it.each([
+    ['of the application, whatever the seller', { seller_id: '2088000000000999' }, 'default'],
+    ['of another application: of none, or a stranger would choose the label', { app_id: 'x' }, ''],
+  ])('counts for the merchant that it claims: %s', async (_, changes, merchant) => {
+    counted.length = 0;
+    await handleNotification(deps as NotificationDependencies, { ...FIELDS, ...changes });
+    expect(counted).toEqual([`refused NOTIFICATION_FORGED ${merchant}`.trim()]);
+  });
+
   it('is told from what Alipay sends to an app gateway: that is answered success, and counted by itself', async () => {
     counted.length = 0;
     const check = sign({ service: 'alipay.service.check', charset: 'GBK', biz_content: '<XML></XML>' });
     expect(await handleNotification(deps as NotificationDependencies, formOf(check))).toBe('success');
-    expect(counted).toEqual(['other ']);
+    expect(counted).toEqual(['other']);
   });
 
   it('has a code of the closed set', () => {
