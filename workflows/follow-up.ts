@@ -9,6 +9,7 @@ import type {
   PaymentsQueueActivities,
 } from './messages';
 import { FOLLOW_UP_KINDS, TASK_QUEUES } from './messages';
+import { measureFollowUp } from './metrics';
 
 /**
  * An activity starts no new work after 20 s, and finishing what it has started takes a few more calls. A process that cannot do
@@ -53,6 +54,7 @@ export async function followUp(): Promise<FollowUpReport> {
       setCurrentDetails(followUpInWords(report));
     }),
   );
+  measureFollowUp(Date.now());
   return report as FollowUpReport;
 }
 

@@ -24,6 +24,15 @@ export function measureSweep(report: SweepReport, endedAt: number): void {
   for (const outcome of ['closed', 'rescued', 'held', 'failed'] as const) {
     orders.add(report[outcome], { outcome });
   }
-  metricMeter.createGauge('durable_alipay_sweep_last_end_seconds').set(Math.floor(endedAt / 1000));
+  setEnd('sweep', endedAt);
   metricMeter.createGauge('durable_alipay_sweep_gateway_down').set(report.gatewayDown ? 1 : 0);
+}
+
+/** When one follow-up ended. */
+export function measureFollowUp(endedAt: number): void {
+  setEnd('follow_up', endedAt);
+}
+
+function setEnd(of: 'sweep' | 'follow_up', endedAt: number): void {
+  metricMeter.createGauge(`durable_alipay_${of}_last_end_seconds`).set(Math.floor(endedAt / 1000));
 }

@@ -150,6 +150,7 @@ async function play(): Promise<string[]> {
   // A dry run is not measured.
   expect(await shop.payments.sweep.run({ dryRun: true })).toMatchObject({ closed: 1, dryRun: true });
   expect(await shop.payments.sweep.run()).toMatchObject({ closed: 1, failed: 0 });
+  await shop.payments.followUp.run();
   return [notified, found, differs, swept, forged, misconfigured, broken, 'qr_1'];
 }
 
@@ -273,10 +274,16 @@ describe('after a small run, the endpoint of the worker tells', () => {
       failed: 0,
     });
     expect(metrics.sum('durable_alipay_sweep_gateway_down')).toBe(0);
-    const age = Date.now() / 1000 - metrics.sum('durable_alipay_sweep_last_end_seconds');
+    expectRecent('sweep_last_end_seconds');
+  });
+
+  it('when a follow-up ended', () => expectRecent('follow_up_last_end_seconds'));
+
+  const expectRecent = (name: string): void => {
+    const age = Date.now() / 1000 - metrics.sum(`durable_alipay_${name}`);
     expect(age).toBeGreaterThan(0);
     expect(age).toBeLessThan(600);
-  });
+  };
 
   it('what is waiting', () => {
     for (const name of NOTHING_WAITS) expect(metrics.sum(`durable_alipay_${name}`)).toBe(0);
@@ -288,9 +295,7 @@ describe('after a small run, the endpoint of the worker tells', () => {
   });
 
   it('when it read what is waiting', () => {
-    const age = Date.now() / 1000 - metrics.sum('durable_alipay_backlog_last_read_seconds');
-    expect(age).toBeGreaterThan(0);
-    expect(age).toBeLessThan(600);
+    expectRecent('backlog_last_read_seconds');
   });
 
   it('nothing that belongs to one payment or one buyer', () => {
