@@ -109,7 +109,10 @@ afterAll(async () => {
   await shop.close();
 });
 
-/** Two pay, one is not settled by a program, five never pay, one of those is swept; and the gateway has bad moments. */
+/**
+ * Two pay, one of them gets no refund, one is not settled by a program, five never pay, one of those is swept; and the gateway has
+ * bad moments.
+ */
 async function play(): Promise<string[]> {
   const { control } = shop.alipay;
   const notified = await checkOut();
@@ -140,6 +143,7 @@ async function play(): Promise<string[]> {
   await failAWorkflowTask();
 
   for (const paid of [notified, found]) expect((await resultOf(paid)).status).toBe('PAID');
+  await refundInVain(found);
   for (const unpaid of [swept, forged, misconfigured, broken, 'qr_1'])
     expect((await resultOf(unpaid)).status).toBe('UNCONFIRMED');
   await waitFor(
@@ -200,6 +204,15 @@ async function beRefused(paid: string): Promise<void> {
   await fetch(`${shopUrl}/healthz`);
 }
 
+async function refundInVain(outTradeNo: string): Promise<void> {
+  await shop.alipay.control.finish(outTradeNo, { notify: false });
+  const { orderId } = await shop.payments.payment(outTradeNo);
+  const refund = { orderId, refundId: 'refund_1', amount: '1.00', reason: 'one cup was broken' };
+  await shop.payments.refund(refund);
+  const status = async () => (await shop.payments.refundStatus(refund.refundId)).status;
+  await waitFor(async () => (await status()) === 'REFUSED', { what: 'the refund to be refused' });
+}
+
 const resultOf = (outTradeNo: string): Promise<PaymentState> =>
   shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).result() as Promise<PaymentState>;
 
@@ -231,6 +244,12 @@ describe('after a small run, the endpoint of the worker tells', () => {
       REVIEW: 1,
     });
     expect(metrics.sum('durable_alipay_payments_unconfirmed_total')).toBe(5);
+  });
+
+  it('which refunds of the shop were refused', () => {
+    expect(metrics.by('durable_alipay_refunds_refused_total', 'code')).toEqual({
+      'ACQ.TRADE_HAS_FINISHED': 1,
+    });
   });
 
   it('what was asked and answered, and how late', () => {
@@ -379,6 +398,7 @@ describe('what is built on the metrics', () => {
   itWithPrometheus('a real Prometheus loads the alerts, and those fire that should', async () => {
     const expected = [
       'DurableAlipayMisconfigured',
+      'DurableAlipayRefundRefused',
       'DurableAlipayUnmatchedNotification',
       'DurableAlipayUntrustedAnswers',
       'DurableAlipayWorkflowFailed',
