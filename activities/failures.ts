@@ -1,3 +1,4 @@
+import { asyncLocalStorage } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Logger } from 'pino';
 import { databaseError } from '../db/faults';
@@ -12,8 +13,11 @@ const ALIPAY_FAILURES = {
   refused: 'ALIPAY_REFUSED',
 } as const;
 
-/** A throttled call is asked again after this, not at once. */
-const THROTTLED_PAUSE = '5s';
+/**
+ * A throttled call is asked again after this, doubled with each attempt up to the longest, and spread over twice the time. The
+ * longest, doubled by the spread, is what `refundAtAlipay` notes as the time that its run may be silent.
+ */
+const THROTTLED_PAUSE_MS = { first: 5_000, longest: 300_000 };
 
 /**
  * Wraps activities so that only the closed set of failures leaves them: a type, codes and ids. History is read by
@@ -27,7 +31,8 @@ export function mapFailures<A extends object>(activities: A, log: Logger): A {
         try {
           return await run(...args);
         } catch (error) {
-          const failure = toFailure(error);
+          // Without a context it was called by a test.
+          const failure = toFailure(error, asyncLocalStorage.getStore()?.info.attempt);
           logFailure(log, name, failure, error);
           throw failure;
         }
@@ -36,10 +41,14 @@ export function mapFailures<A extends object>(activities: A, log: Logger): A {
   ) as A;
 }
 
-/** Translates whatever was thrown into the closed set. */
-export function toFailure(error: unknown): ApplicationFailure {
+/**
+ * Translates whatever was thrown into the closed set.
+ *
+ * @param attempt of the activity, from 1
+ */
+export function toFailure(error: unknown, attempt = 1): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error;
-  if (error instanceof AlipayError) return fromAlipay(error);
+  if (error instanceof AlipayError) return fromAlipay(error, attempt);
   const known = error instanceof PaymentError ? error : databaseError(error);
   if (known) {
     return ApplicationFailure.create({
@@ -55,16 +64,22 @@ export function toFailure(error: unknown): ApplicationFailure {
 }
 
 /** All of them may be tried again; whoever calls knows for which of them that makes sense. */
-function fromAlipay(error: AlipayError): ApplicationFailure {
+function fromAlipay(error: AlipayError, attempt: number): ApplicationFailure {
   const notAsked = error.kind === 'down' || error.kind === 'no-quota';
   return ApplicationFailure.create({
     type: ALIPAY_FAILURES[error.kind],
     message: error.message,
-    ...(error.throttled && { nextRetryDelay: THROTTLED_PAUSE }),
+    ...(error.throttled && { nextRetryDelay: throttledPause(attempt) }),
     // Nothing was asked, so nothing went wrong with this payment: no ERROR line, no failure metric.
     ...(notAsked && { category: ApplicationFailureCategory.BENIGN }),
   });
 }
+
+/** Spread, or all that were throttled together come back together. */
+const throttledPause = (attempt: number): number =>
+  Math.round(
+    Math.min(THROTTLED_PAUSE_MS.first * 2 ** (attempt - 1), THROTTLED_PAUSE_MS.longest) * (1 + Math.random()),
+  );
 
 /** At the level, and with the alert, that a failed activity of this type deserves. */
 export function logFailure(log: Logger, activity: string, failure: ApplicationFailure, error: unknown): void {

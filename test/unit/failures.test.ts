@@ -1,5 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
 import type { AlipayErrorKind } from '../../activities/alipay/errors';
 import { AlipayError } from '../../activities/alipay/errors';
@@ -7,11 +8,12 @@ import { mapFailures } from '../../activities/failures';
 import { PaymentError } from '../../workflows/errors';
 
 /** What leaves an activity that throws this, and what the log says of it. */
-async function leaving(thrown: Error) {
+async function leaving(thrown: Error, { attempt = 1 } = {}) {
   const log = pino({ level: 'silent' });
   const [warn, error] = [jest.spyOn(log, 'warn'), jest.spyOn(log, 'error')];
   const { act } = mapFailures({ act: () => Promise.reject(thrown) }, log);
-  const failure: unknown = await act().catch((left: unknown) => left);
+  const environment = new MockActivityEnvironment({ attempt });
+  const failure: unknown = await environment.run(() => act().catch((left: unknown) => left));
   if (!(failure instanceof ApplicationFailure)) throw new Error('it left as it was');
   return { failure, warned: warn.mock.calls, alarmed: error.mock.calls };
 }
@@ -49,10 +51,23 @@ describe('what leaves an activity', () => {
     },
   );
 
-  it('of a throttled call says when to ask again', async () => {
-    const { failure } = await leaving(alipayError('unknown', { throttled: true }));
-    expect(failure).toMatchObject({ type: 'ALIPAY_UNKNOWN', nextRetryDelay: '5s' });
-  });
+  it.each([
+    [1, 5_000],
+    [2, 10_000],
+    [6, 160_000],
+    [60, 300_000],
+  ])(
+    'of a call throttled at attempt %i says to ask again after %i ms or up to twice that',
+    async (attempt, ms) => {
+      const thrown = alipayError('unknown', { throttled: true });
+      const all = await Promise.all(Array.from({ length: 20 }, () => leaving(thrown, { attempt })));
+      const pauses = all.map(({ failure }) => Number(failure.nextRetryDelay));
+      expect(all[0]?.failure.type).toBe('ALIPAY_UNKNOWN');
+      expect(Math.min(...pauses)).toBeGreaterThanOrEqual(ms);
+      expect(Math.max(...pauses)).toBeLessThanOrEqual(2 * ms);
+      expect(new Set(pauses).size).toBeGreaterThan(1);
+    },
+  );
 
   it('of a wrong configuration alerts a person', async () => {
     const { failure, alarmed } = await leaving(alipayError('misconfigured'));
