@@ -3,6 +3,7 @@ import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/comm
 import type { Logger } from 'pino';
 import { databaseError } from '../db/faults';
 import { PaymentError } from '../workflows/errors';
+import { RATE_LIMIT } from './alipay/classify';
 import { AlipayError } from './alipay/errors';
 
 const ALIPAY_FAILURES = {
@@ -18,6 +19,9 @@ const ALIPAY_FAILURES = {
  * longest, doubled by the spread, is what `refundAtAlipay` notes as the time that its run may be silent.
  */
 const THROTTLED_PAUSE_MS = { first: 5_000, longest: 300_000 };
+
+/** Where Alipay names a limit of its own: it asks for a minute. */
+const RATE_LIMIT_PAUSE_MS = 60_000;
 
 /**
  * Wraps activities so that only the closed set of failures leaves them: a type, codes and ids. History is read by
@@ -69,17 +73,18 @@ function fromAlipay(error: AlipayError, attempt: number): ApplicationFailure {
   return ApplicationFailure.create({
     type: ALIPAY_FAILURES[error.kind],
     message: error.message,
-    ...(error.throttled && { nextRetryDelay: throttledPause(attempt) }),
+    ...(error.throttled && { nextRetryDelay: throttledPause(error, attempt) }),
     // Nothing was asked, so nothing went wrong with this payment: no ERROR line, no failure metric.
     ...(notAsked && { category: ApplicationFailureCategory.BENIGN }),
   });
 }
 
 /** Spread, or all that were throttled together come back together. */
-const throttledPause = (attempt: number): number =>
-  Math.round(
-    Math.min(THROTTLED_PAUSE_MS.first * 2 ** (attempt - 1), THROTTLED_PAUSE_MS.longest) * (1 + Math.random()),
-  );
+function throttledPause({ subCode }: AlipayError, attempt: number): number {
+  const { first, longest } = THROTTLED_PAUSE_MS;
+  const least = RATE_LIMIT.test(subCode ?? '') ? RATE_LIMIT_PAUSE_MS : first;
+  return Math.round(Math.min(least * 2 ** (attempt - 1), longest) * (1 + Math.random()));
+}
 
 /** At the level, and with the alert, that a failed activity of this type deserves. */
 export function logFailure(log: Logger, activity: string, failure: ApplicationFailure, error: unknown): void {

@@ -4,6 +4,9 @@ export type AnswerClass = 'ok' | 'business' | 'unknown' | 'outage' | 'throttled'
 const MISCONFIGURED_CODES = new Set(['20001', '40001', '40002', '40003', '40006']);
 const MISCONFIGURED_SUB_CODES = new Set(['ACQ.ACCESS_FORBIDDEN', 'ACQ.INVALID_PARAMETER']);
 
+/** A bill was asked for too often: documented as `…_RATE_LIMIT`; live codes of bills come in lower case. */
+export const RATE_LIMIT = /_rate_limit$/i;
+
 /** Sorts an answer by what it permits to conclude; all that is not understood is `unknown`. */
 export function classify(code: string | undefined, subCode: string | undefined): AnswerClass {
   if (code === '10000') return 'ok';
@@ -13,6 +16,7 @@ export function classify(code: string | undefined, subCode: string | undefined):
   if (code === '40004' && subCode !== undefined) {
     // By suffix: ACQ.SYSTEM_ERROR, aop.ACQ.SYSTEM_ERROR and AQC.SYSTEM_ERROR are all in use.
     if (subCode.endsWith('SYSTEM_ERROR')) return 'unknown';
+    if (RATE_LIMIT.test(subCode)) return 'throttled';
     return MISCONFIGURED_SUB_CODES.has(subCode) ? 'misconfigured' : 'business';
   }
   return 'unknown';

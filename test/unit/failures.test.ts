@@ -18,7 +18,7 @@ async function leaving(thrown: Error, { attempt = 1 } = {}) {
   return { failure, warned: warn.mock.calls, alarmed: error.mock.calls };
 }
 
-const alipayError = (kind: AlipayErrorKind, more: { throttled?: boolean } = {}) =>
+const alipayError = (kind: AlipayErrorKind, more: { throttled?: boolean; subCode?: string } = {}) =>
   new AlipayError(kind, 'said', { method: 'alipay.trade.query', outTradeNo: 'P1', code: '40004', ...more });
 
 describe('what leaves an activity', () => {
@@ -68,6 +68,11 @@ describe('what leaves an activity', () => {
       expect(new Set(pauses).size).toBeGreaterThan(1);
     },
   );
+
+  it('of a bill that was asked for too often says to ask again after a minute', async () => {
+    const thrown = alipayError('unknown', { throttled: true, subCode: 'BILL_QUERY_RATE_LIMIT' });
+    expect(Number((await leaving(thrown)).failure.nextRetryDelay)).toBeGreaterThanOrEqual(60_000);
+  });
 
   it('of a wrong configuration alerts a person', async () => {
     const { failure, alarmed } = await leaving(alipayError('misconfigured'));

@@ -393,13 +393,14 @@ describe('a genuine answer that says less than it should', () => {
   });
 
   it.each([
-    ['no address', { code: '10000' }, 'unknown'],
-    ['a refusal without a sub_code', { code: '40004' }, 'unknown'],
-    ['a refusal that says nothing of bills', { code: '40004', sub_code: 'isp.no_right' }, 'refused'],
-  ])('a bill: %s is no answer', async (_what, said, kind) => {
+    ['no address', { code: '10000' }, 'unknown', false],
+    ['a refusal without a sub_code', { code: '40004' }, 'unknown', false],
+    ['a refusal that says nothing of bills', { code: '40004', sub_code: 'isp.no_right' }, 'refused', false],
+    ['that it was asked too often', { code: '40004', sub_code: 'isp.BILL_RATE_LIMIT' }, 'unknown', true],
+  ])('a bill: %s is no answer', async (_what, said, kind, throttled) => {
     const method = 'alipay.data.dataservice.bill.downloadurl.query';
     const other = await signing(JSON.stringify(said), { method });
-    await expect(other.alipay.billAddress('2026-11-24')).rejects.toMatchObject({ kind });
+    await expect(other.alipay.billAddress('2026-11-24')).rejects.toMatchObject({ kind, throttled });
   });
 });
 
