@@ -89,7 +89,9 @@ const LONGEST_EXTRA = 8_192;
 const extra = z
   .record(z.string(), z.json('must be JSON'), 'must be an object of Alipay’s optional parameters')
   .superRefine((values, context) => {
-    const strange = Object.keys(values).filter((name) => !/^[a-z][a-z0-9_]{0,63}$/.test(name));
+    const strange = Object.keys(values).filter(
+      (name) => !/^(?=.{1,64}$)[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name),
+    );
     if (strange.length > 0) context.addIssue(`${listOf(strange)}: names are Alipay’s own, like store_id`);
     const ours = NOT_EXTRA.filter((name) => name in values);
     if (ours.length > 0) context.addIssue(`must not have ${ours.join(', ')}: the checkout itself says that`);

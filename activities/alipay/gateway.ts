@@ -138,7 +138,7 @@ export class AlipayGateway {
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
   async query(outTradeNo: string, options?: CallOptions): Promise<QueryAnswer> {
-    const request = { method: 'alipay.trade.query', outTradeNo, bizContent: { outTradeNo } };
+    const request = { method: 'alipay.trade.query', outTradeNo, bizContent: { out_trade_no: outTradeNo } };
     const answer = await this.#caller.call(request, options);
     const { node } = answer;
     if (node['code'] !== '10000') {
@@ -164,7 +164,7 @@ export class AlipayGateway {
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
   async close(outTradeNo: string, options?: CallOptions): Promise<CloseAnswer> {
-    const request = { method: 'alipay.trade.close', outTradeNo, bizContent: { outTradeNo } };
+    const request = { method: 'alipay.trade.close', outTradeNo, bizContent: { out_trade_no: outTradeNo } };
     const { node } = await this.#caller.call(request, options);
     if (node['code'] === '10000') return 'closed';
     if (node['sub_code'] === TRADE_NOT_EXIST) return 'not-exist';
@@ -181,7 +181,12 @@ export class AlipayGateway {
     { outTradeNo, amount, outRequestNo, reason }: RefundOrder,
     options?: CallOptions,
   ): Promise<RefundAnswer> {
-    const bizContent = { outTradeNo, refundAmount: amount, outRequestNo, refundReason: reason };
+    const bizContent = {
+      out_trade_no: outTradeNo,
+      refund_amount: amount,
+      out_request_no: outRequestNo,
+      refund_reason: reason,
+    };
     const request = { method: 'alipay.trade.refund', outTradeNo, bizContent };
     const { node, signed } = await this.#caller.call(request, options);
     if (node['code'] !== '10000') throw refused(request, node);
@@ -207,7 +212,7 @@ export class AlipayGateway {
     }: { outTradeNo: string; outRequestNo: string; amount?: string | null },
     options?: CallOptions,
   ): Promise<RefundProof | undefined> {
-    const bizContent = { outTradeNo, outRequestNo };
+    const bizContent = { out_trade_no: outTradeNo, out_request_no: outRequestNo };
     const request = { method: 'alipay.trade.fastpay.refund.query', outTradeNo, bizContent };
     const { node, signed } = await this.#caller.call(request, options);
     if (node['code'] !== '10000') throw refused(request, node);
@@ -230,7 +235,7 @@ export class AlipayGateway {
       method: 'alipay.data.dataservice.bill.downloadurl.query',
       outTradeNo: `bill of ${date}`,
       // Without `secure` the address is plain http.
-      bizContent: { billType: 'trade', billDate: date, secure: 'true' },
+      bizContent: { bill_type: 'trade', bill_date: date, secure: 'true' },
     };
     const { node } = await this.#caller.call(request, options);
     if (node['code'] !== '10000') {
@@ -274,7 +279,7 @@ export class AlipayGateway {
    * @throws Error where the key cannot sign
    */
   testSignature(): void {
-    signedForm(this.#sdk, { method: 'alipay.trade.query', bizContent: { outTradeNo: 'self_test' } });
+    signedForm(this.#sdk, { method: 'alipay.trade.query', bizContent: { out_trade_no: 'self_test' } });
   }
 }
 

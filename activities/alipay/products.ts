@@ -39,11 +39,11 @@ export function payContent(order: PayOrder, appId: string): Record<string, unkno
   return {
     ...(product === 'jsapi' && buyerOf(order, appId)),
     ...extra,
-    outTradeNo,
+    out_trade_no: outTradeNo,
     subject: fullWidth(subject),
-    totalAmount,
-    timeExpire: toBeijing(timeExpire),
-    ...(productCode && { productCode }),
+    total_amount: totalAmount,
+    time_expire: toBeijing(timeExpire),
+    ...(productCode && { product_code: productCode }),
   };
 }
 

@@ -8,6 +8,7 @@ export interface AlipayRequest {
   /** `alipay.trade.query` … */
   method: string;
   outTradeNo: string;
+  /** By Alipay's own names: it is sent as it is. */
   bizContent: Readonly<Record<string, unknown>>;
   /** Common parameters such as `notify_url`. */
   common?: Record<string, string>;
@@ -48,7 +49,9 @@ export function signedText(
   sdk: AlipaySdk,
   { method, bizContent, common = {} }: Pick<AlipayRequest, 'method' | 'bizContent' | 'common'>,
 ): string {
-  return sdk.sdkExecute(method, { ...common, timestamp: toBeijing(new Date()), bizContent });
+  const params = { ...common, timestamp: toBeijing(new Date()), bizContent };
+  // Else it renames keys at every depth, also those of Alipay's that are in camel case.
+  return sdk.sdkExecute(method, params, { bizContentAutoSnakeCase: false });
 }
 
 /** {@link signedText} as a form. */

@@ -79,7 +79,7 @@ function testCertificates(alipay: MerchantConfig): Found {
 function testKeys(alipay: MerchantConfig): Found {
   const form = signedForm(signerFor(alipay), {
     method: 'alipay.trade.query',
-    bizContent: { outTradeNo: PROBE_OUT_TRADE_NO },
+    bizContent: { out_trade_no: PROBE_OUT_TRADE_NO },
   });
   const own = createPublicKey(alipay.privateKey);
   if (!verifies(form, own)) {

@@ -110,6 +110,8 @@ describe('what belongs to Alipay’s optional parameters', () => {
       hb_fq_seller_percent: '100',
       sys_service_provider_id: '2088511833207846',
     },
+    // One of Alipay's own that is in camel case.
+    business_params: { mcCreateTradeIp: '127.0.0.1', 'a b': [{ 'c-D': '1.10' }] },
   };
 
   it.each<Product>(['page', 'wap', 'app'])('is passed on as it is by %s', async (product) => {
@@ -159,6 +161,12 @@ describe('a checkout', () => {
     ['another seller', { extra: { seller_id: '2088' } }, 'extra must not have seller_id'],
     ['another deadline', { extra: { timeout_express: '1m' } }, 'extra must not have timeout_express'],
     ['a name in camel case', { extra: { totalAmount: '1' } }, 'names are Alipay’s own'],
+    [
+      'a name that could pass for another',
+      { extra: { seller__id: '2088' } },
+      'seller__id: names are Alipay’s own',
+    ],
+    ['a name that ends in _', { extra: { body_: 'tea' } }, 'body_: names are Alipay’s own'],
     ['text where an object belongs', { extra: 'store_id=1' }, 'extra must be an object'],
     ['too much', { extra: { body: 'x'.repeat(9_000) } }, 'extra must have at most 8192 characters of JSON'],
     [
