@@ -14,13 +14,13 @@ export function readEvidence({ kind, bytes, charset }: UnrecordedEvidence): Alip
   const fields = readSignedFields(kind === 'notification' ? kind : 'answer', bytes, charset);
   const said = notificationOf(fields);
   const { tradeNo, totalAmount, refundedAmount } = said;
-  const { out_biz_no: outRequestNo } = fields;
+  const outRequestNo = refundNumber(fields);
   const word = {
     tradeNo,
     totalAmount,
     content: withoutEmpty(fields),
     ...(readFen(refundedAmount) !== undefined && { refundedAmount }),
-    ...(isRefundNumber(outRequestNo) && { outRequestNo }),
+    ...(outRequestNo !== undefined && { outRequestNo }),
   };
   const at = said.paidAt ?? fromBeijing(fields['send_pay_date']);
   switch (meaningOf(said)) {
@@ -33,8 +33,15 @@ export function readEvidence({ kind, bytes, charset }: UnrecordedEvidence): Alip
   }
 }
 
-const isRefundNumber = (text: string | undefined): text is string =>
-  text !== undefined && /^.{1,64}$/.test(text);
+/** The number of the newest refund. One made without is told of by the trade's, and queried and billed by the order's. */
+function refundNumber({
+  out_biz_no: number,
+  trade_no: tradeNo,
+  out_trade_no: outTradeNo,
+}: Record<string, string>): string | undefined {
+  if (number === undefined || !/^.{1,64}$/.test(number)) return undefined;
+  return number === tradeNo ? outTradeNo : number;
+}
 
 /** Empty means absent. */
 const withoutEmpty = (fields: Record<string, string>): object =>

@@ -60,6 +60,8 @@ const gbk = (text: string): string => encodeGbk(text, '?').toString('latin1');
 const PAYMENT = gbk('交易');
 const REFUND = gbk('退款');
 const BUYER = gbk('*某(sbx***@sandbox.com)');
+/** An empty cell, as Alipay prints it. */
+const EMPTY = '\t';
 const NOON = '12:00:00';
 const LINES_AT_ONCE = 1_000;
 
@@ -165,8 +167,8 @@ function* linesOfTrade(trade: Trade, date: string, anyDay: boolean): Generator<L
   });
   const isOfDay = (at: number): boolean => anyDay || beijingTime(at).startsWith(date);
   if (paidAt !== undefined && isOfDay(paidAt)) yield line(paidAt, order.totalFen);
-  for (const { outRequestNo, fen, at } of refunds) {
-    if (isOfDay(at)) yield { ...line(at, -fen), requestNo: outRequestNo };
+  for (const { outRequestNo, unnumbered, fen, at } of refunds) {
+    if (isOfDay(at)) yield { ...line(at, -fen), requestNo: unnumbered ? EMPTY : outRequestNo };
   }
 }
 
@@ -181,7 +183,7 @@ function rendered({ tradeNo, outTradeNo, subject, createdAt, doneAt, fen, reques
   const kind = requestNo === undefined ? PAYMENT : REFUND;
   return (
     `${tradeNo}\t,${outTradeNo}\t,${kind}\t,${subject},${createdAt},${doneAt},\t,\t,\t,\t,${BUYER}\t,${amount},${amount},` +
-    `0.00,0.00,0.00,0.00,0.00,,0.00\t,0.00,${requestNo ?? '\t'},${yuan(-feeOf(fen))},0.00,\r\n`
+    `0.00,0.00,0.00,0.00,0.00,,0.00\t,0.00,${requestNo ?? EMPTY},${yuan(-feeOf(fen))},0.00,\r\n`
   );
 }
 

@@ -76,7 +76,7 @@ function payment(order: Order, paidAt: number): Params {
 
 function refundFields(trade: Trade, refund: Refund): Params {
   return {
-    out_biz_no: refund.outRequestNo,
+    out_biz_no: refund.unnumbered ? trade.tradeNo : refund.outRequestNo,
     refund_fee: yuan(refundedFen(trade)),
     send_back_fee: yuan(refund.fen),
     // Alipay's own samples show this one time with milliseconds.

@@ -51,7 +51,10 @@ export interface Order {
 
 /** One refund of a trade. */
 export interface Refund {
+  /** Without a number of its own, the order's. */
   outRequestNo: string;
+  /** It was asked for without a number. */
+  unnumbered?: boolean;
   fen: number;
   at: number;
 }
@@ -77,7 +80,14 @@ export type TradeEvent =
   | { type: 'scanned'; at: number; outTradeNo: string; tradeNo: string; expiresAt: number }
   | { type: 'paid'; at: number; outTradeNo: string; notify: boolean }
   | { type: 'closed'; at: number; outTradeNo: string; by: 'merchant' | 'timeout' }
-  | { type: 'refunded'; at: number; outTradeNo: string; outRequestNo: string; fen: number }
+  | {
+      type: 'refunded';
+      at: number;
+      outTradeNo: string;
+      outRequestNo: string;
+      unnumbered?: boolean;
+      fen: number;
+    }
   | { type: 'finished'; at: number; outTradeNo: string; notify: boolean };
 
 /** Either id finds a trade; where both are given, `tradeNo` wins, as at Alipay. */

@@ -207,7 +207,9 @@ export class Trades {
     if (trade.status === 'TRADE_FINISHED') throw new Refusal('ACQ.TRADE_HAS_FINISHED');
     if (outRequestNo === undefined && fen !== totalFen) throw new Refusal('ACQ.REFUND_AMT_NOT_EQUAL_TOTAL');
     if (fen > totalFen - refundedFen(trade)) throw new Refusal('ACQ.REASON_TRADE_REFUND_FEE_ERR');
-    return [{ type: 'refunded', at: this.now(), outTradeNo, outRequestNo: requestNo, fen }];
+    const unnumbered = outRequestNo === undefined;
+    const event = { type: 'refunded', at: this.now(), outTradeNo, outRequestNo: requestNo, fen } as const;
+    return [unnumbered ? { ...event, unnumbered } : event];
   }
 
   /**
@@ -259,10 +261,10 @@ export class Trades {
     return trade;
   }
 
-  #refund({ outTradeNo, outRequestNo, fen, at }: TradeEvent & { type: 'refunded' }): void {
+  #refund({ outTradeNo, outRequestNo, unnumbered, fen, at }: TradeEvent & { type: 'refunded' }): void {
     const trade = this.#trades.get(outTradeNo);
     if (trade === undefined) throw new Error(`SANDBOX_STATE: ${outTradeNo} was refunded but never scanned`);
-    trade.refunds.push({ outRequestNo, fen, at });
+    trade.refunds.push({ outRequestNo, unnumbered, fen, at });
     if (refundedFen(trade) >= trade.order.totalFen) this.#become(outTradeNo, 'TRADE_CLOSED').closedAt = at;
   }
 

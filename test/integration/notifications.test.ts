@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { signedPost, signerFor } from '../../activities/alipay/request';
 import { readSignedFields } from '../../activities/alipay/signed-body';
 import { FORGERIES } from '../../sandbox';
 import { paymentWorkflowId } from '../../workflows/messages';
@@ -357,6 +358,28 @@ describe('a refund in the merchant portal', () => {
     expect(await story.told(orderId, 2)).toEqual([
       `PAID-${outTradeNo}`,
       `REFUND-${outTradeNo}-${made?.outRequestNo ?? ''}`,
+    ]);
+  });
+
+  it('without a number of its own is known by the order’s, and found at the first look', async () => {
+    const { orderId, outTradeNo } = await paid();
+    const { url, form } = signedPost(signerFor(shop.gateway.settings), {
+      method: 'alipay.trade.refund',
+      outTradeNo,
+      bizContent: { out_trade_no: outTradeNo, refund_amount: '12.30' },
+    });
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    expect(await (await fetch(url, { method: 'POST', body: form, headers })).text()).toContain('"10000"');
+    await refunded(outTradeNo, '12.30');
+    expect(await fieldsOf(outTradeNo)).toMatchObject({
+      out_biz_no: (await shop.alipay.control.trade(outTradeNo))?.tradeNo,
+    });
+    expect(await portalRefunds(outTradeNo)).toEqual([
+      { outRequestNo: outTradeNo, amount: '12.30', status: 'DONE' },
+    ]);
+    expect(await story.told(orderId, 2)).toEqual([
+      `PAID-${outTradeNo}`,
+      `REFUND-${outTradeNo}-${outTradeNo}`,
     ]);
   });
 

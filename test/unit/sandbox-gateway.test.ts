@@ -216,6 +216,10 @@ describe('alipay.trade.fastpay.refund.query', () => {
     expect(await shop.call(REFUND_QUERY, { outTradeNo: no, outRequestNo: no })).toMatchObject({
       refundStatus: 'REFUND_SUCCESS',
     });
+    const tradeNo = (await sandbox.control.trade(no))?.tradeNo ?? '';
+    expect(await shop.call(REFUND_QUERY, { outTradeNo: no, outRequestNo: tradeNo })).not.toHaveProperty(
+      'refundStatus',
+    );
   });
 
   it('may see a refund late', async () => {

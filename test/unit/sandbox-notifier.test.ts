@@ -95,6 +95,15 @@ describe('a notification', () => {
     expect(new Set([paid, part, whole].map((fields) => fields?.['notify_id'])).size).toBe(3);
   });
 
+  it('of a refund without a request number names the trade in its place', async () => {
+    await shop.sell('N8');
+    await arrived(1);
+    await shop.call('alipay.trade.refund', { outTradeNo: 'N8', refundAmount: '12.30' });
+    await arrived(2);
+    const [, whole] = shop.notifications();
+    expect(whole?.['out_biz_no']).toBe((await sandbox.control.trade('N8'))?.tradeNo);
+  });
+
   it('of the end of the refund window says TRADE_FINISHED', async () => {
     await shop.sell('N3');
     await sandbox.control.finish('N3');
