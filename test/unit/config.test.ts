@@ -20,6 +20,9 @@ const bare = (pem: string) => pem.replace(/-----[^-]+-----|\s/g, '');
 const KEY = randomBytes(32).toString('base64');
 const OTHER_KEY = randomBytes(32).toString('base64');
 
+/** 257 characters. */
+const LONG_URL = 'https://shop.example/'.padEnd(257, 'x');
+
 const GOOD = {
   DATABASE_URL: 'postgres://shop:hunter2@db.example:5432/shop',
   ALIPAY_GATEWAY: 'https://openapi.alipay.com/gateway.do',
@@ -192,6 +195,8 @@ describe('the environment', () => {
       'https://shop.example/?sign=1',
       'must have no parameter of a name that Alipay adds',
     ],
+    ['ALIPAY_NOTIFY_URL', LONG_URL, 'has more than 256 characters'],
+    ['ALIPAY_RETURN_URL', LONG_URL, 'has more than 256 characters'],
     ['ORDER_SERVICE_URL', 'shop.example', 'is not an http:// or https:// URL'],
     ['ALIPAY_SELLER_ID', '2'.repeat(29), 'has more than 28 characters'],
     ['ALIPAY_SELLER_ID', '2088 1', 'is not one word of up to 28 characters'],

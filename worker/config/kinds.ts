@@ -112,6 +112,12 @@ export const httpUrl = text(URL_TEXT).refine((value) => ['http:', 'https:'].incl
   abort: true,
 });
 
+/** An address that is passed on to Alipay, in every request or in that of the buyer: it takes no longer one. */
+export const urlForAlipay = httpUrl.refine(
+  (value) => value.length <= 256,
+  'has more than 256 characters, which Alipay refuses',
+);
+
 export const databaseUrl = text(URL_TEXT).refine(
   (value) => ['postgres:', 'postgresql:'].includes(protocolOf(value)),
   'is not a postgres:// URL (in its password / is written %2F, # %23, ? %3F, @ %40)',

@@ -2,7 +2,7 @@ import { leavesNamesToAlipay } from '../../../activities/alipay/return';
 import { parseAlipayCertificate, parseAppCertificate, parseRootCertificates } from '../../certificates';
 import { parsePrivateKey, parsePublicKey } from '../../keys';
 import { parseMerchantsFile } from '../merchants';
-import { duration, file, files, httpUrl, key, positiveNumber, word } from '../kinds';
+import { duration, file, files, httpUrl, key, positiveNumber, urlForAlipay, word } from '../kinds';
 import type { Variable } from './variable';
 
 /** Certificate mode: all three, in place of Alipay's public key. */
@@ -91,14 +91,16 @@ export const ALIPAY = {
     field: 'notifyUrl',
     example: 'https://shop.example/alipay/notify',
     meaning: 'public address of POST /alipay/notify',
-    kind: httpUrl,
+    kind: urlForAlipay,
   },
   ALIPAY_RETURN_URL: {
     group: 'alipay',
     field: 'returnUrl',
     example: 'https://shop.example/thanks',
     meaning: 'where the cashier sends the buyer',
-    kind: httpUrl.refine(leavesNamesToAlipay, 'must have no parameter of a name that Alipay adds').optional(),
+    kind: urlForAlipay
+      .refine(leavesNamesToAlipay, 'must have no parameter of a name that Alipay adds')
+      .optional(),
   },
   ALIPAY_TIMEOUT: {
     group: 'alipay',
