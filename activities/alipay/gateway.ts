@@ -219,7 +219,7 @@ export class AlipayGateway {
     const { out_trade_no: trade, out_request_no: number = outRequestNo } = node;
     const isOurs = trade === outTradeNo && number === outRequestNo;
     if (node['refund_status'] !== 'REFUND_SUCCESS' || !isOurs) return undefined;
-    const fen = readFen(node['refund_amount'] ?? amount ?? undefined);
+    const fen = readFen(node['refund_amount']);
     if (fen === undefined || (typeof amount === 'string' && fen !== toFen(amount))) return undefined;
     return { amount: toYuan(fen), signed };
   }

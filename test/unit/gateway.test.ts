@@ -433,6 +433,8 @@ describe('a refund', () => {
     expect((await sandbox.control.trade(outTradeNo))?.refundedAmount).toBe('12.30');
   });
 
+  const OF_T = { out_trade_no: 'T', refund_amount: '12.30' };
+
   it('of another amount is not proven by its query', async () => {
     const outTradeNo = await trade({ paid: true });
     const asked = { outTradeNo, amount: '12.30', outRequestNo: `LATE_${outTradeNo}` };
@@ -454,10 +456,10 @@ describe('a refund', () => {
   });
 
   it.each([
-    ['names the trade and the amount', true, { out_trade_no: 'T', refund_amount: '12.30' }],
-    ['names the trade and no amount', true, { out_trade_no: 'T' }],
-    ['names the trade and its own number', true, { out_trade_no: 'T', out_request_no: 'LATE_T' }],
-    ['names another number', false, { out_trade_no: 'T', out_request_no: 'LATE2_T' }],
+    ['names the trade and the amount', true, OF_T],
+    ['names the trade and no amount', false, { out_trade_no: 'T' }],
+    ['names its own number, too', true, { ...OF_T, out_request_no: 'LATE_T' }],
+    ['names another number', false, { ...OF_T, out_request_no: 'LATE2_T' }],
     ['names no trade', false, { refund_amount: '12.30' }],
     ['names an amount that is none', false, { out_trade_no: 'T', refund_amount: 'all' }],
   ])('whose query %s: proven is %s', async (_, proven, said) => {
