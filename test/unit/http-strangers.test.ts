@@ -119,12 +119,12 @@ it('a server with a token serves who has it, through any proxy', async () => {
 });
 
 describe('a notification', () => {
-  it('of more than 8 KB is refused before anything is read in it', async () => {
+  it('of more than 32 KB is refused before anything is read in it', async () => {
     const payments = shop();
     const app = serverOf(payments);
-    expect((await notify(app, 'a='.padEnd(8 * 1024, 'x'))).body).toBe('success');
+    expect((await notify(app, 'a='.padEnd(32 * 1024, 'x'))).body).toBe('success');
     const fields = Array.from({ length: 12_000 }, (_, i) => `${String.fromCharCode(97 + (i % 26))}=1`);
-    for (const body of ['a='.padEnd(8 * 1024 + 1, 'x'), fields.join('&')]) {
+    for (const body of ['a='.padEnd(32 * 1024 + 1, 'x'), fields.join('&')]) {
       const { statusCode, body: word } = await notify(app, body);
       expect({ statusCode, word }).toEqual({ statusCode: 413, word: 'fail' });
     }

@@ -277,7 +277,7 @@ describe('the route of Alipay', () => {
 
   it.each([
     ['JSON', '{"a":1}', { 'content-type': 'application/json' }, 415],
-    ['more than 8 KiB', 'a='.padEnd(8 * 1024 + 1, 'x'), FORM, 413],
+    ['more than 32 KiB', 'a='.padEnd(32 * 1024 + 1, 'x'), FORM, 413],
   ])('refuses %s with fail', async (_kind, body, headers, status) => {
     const payments = shop();
     const response = await notify(serverOf(payments), body, headers);

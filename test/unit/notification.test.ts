@@ -5,6 +5,7 @@ import { readEvidence } from '../../activities/evidence';
 import { AlipayKeys } from '../../activities/alipay/key';
 import type { NotificationBody } from '../../activities/alipay/notification';
 import {
+  MAX_BYTES,
   NOTIFICATION_FAULTS,
   meaningOf,
   notificationOf,
@@ -415,7 +416,7 @@ describe('a body', () => {
   const many = (count: number): string => `out_trade_no=1${'&a=1'.repeat(count - 1)}`;
 
   it.each([
-    ['8 KB and a byte', `out_trade_no=${'1'.repeat(8 * 1024)}`],
+    ['32 KB and a byte', `out_trade_no=${'1'.repeat(32 * 1024)}`],
     ['101 fields', many(101)],
     ['101 fields, most of them empty', `out_trade_no=1${'&'.repeat(100)}`],
     ['64 KB in 16,000 fields', many(16_000)],
@@ -427,14 +428,44 @@ describe('a body', () => {
   it('of too many or too long parsed fields is too large', () => {
     const fields = Object.fromEntries(Array.from({ length: 101 }, (_, i) => [`a_${i}`, '']));
     expect(verdict(fields)).toBe('NOTIFICATION_TOO_LARGE');
-    expect(verdict({ out_trade_no: 'T', body: 'a'.repeat(8 * 1024) })).toBe('NOTIFICATION_TOO_LARGE');
+    expect(verdict({ out_trade_no: 'T', body: 'a'.repeat(32 * 1024) })).toBe('NOTIFICATION_TOO_LARGE');
   });
 
-  it('of 100 fields in 8 KB is read', () => {
+  it('of the longest texts that Alipay takes, and of many vouchers, is read', () => {
+    const voucher = {
+      amount: '1.00',
+      merchantContribute: '0.00',
+      name: '新客立减优惠券',
+      type: 'ALIPAY_FIX_VOUCHER',
+    };
+    const fields = {
+      ...FIELDS,
+      subject: '茶'.repeat(256),
+      body: '茶'.repeat(400),
+      passback_params: '%E8'.repeat(170),
+      voucher_detail_list: JSON.stringify(Array.from({ length: 20 }, () => voucher)),
+    };
+    const form = formOf(sign(fields));
+    expect(form.length).toBeGreaterThan(11_000);
+    expect(verdict(form)).toBe('genuine');
+    expect(verdict(form.toString())).toBe('genuine');
+  });
+
+  it('of 100 fields in 32 KB is read', () => {
     const fields = { ...FIELDS };
     for (let i = Object.keys(FIELDS).length + 2; i < 100; i += 1) fields[`extra_${i}`] = 'x';
     expect(Object.keys(sign(fields))).toHaveLength(100);
     expect(verdict(formOf(sign(fields)))).toBe('genuine');
+  });
+
+  it('of 32 KB that is all escapes costs little more than its signature', () => {
+    const body = Buffer.from(`out_trade_no=1&sign_type=RSA2&sign=AAAA&body=`.padEnd(MAX_BYTES - 2, '%26'));
+    expect(verdict(body)).toBe('NOTIFICATION_FORGED');
+    const startedAt = process.cpuUsage();
+    for (let i = 0; i < 200; i += 1) verdict(body);
+    const { user, system } = process.cpuUsage(startedAt);
+    // By a regular expression, each took 4.7 ms.
+    expect((user + system) / 1_000 / 200).toBeLessThan(2);
   });
 
   it('that is too large costs next to nothing', () => {
