@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AlipayGateway } from '../../activities/alipay/gateway';
 import type { PayOrder } from '../../activities/alipay/products';
@@ -6,6 +7,10 @@ import type { Sandbox } from '../../sandbox';
 import { startSandbox } from '../../sandbox';
 import { parsePrivateKey } from '../../worker/keys';
 import type { Product } from '../../workflows/messages';
+
+const LARGE_KEY = generateKeyPairSync('rsa', { modulusLength: 4096 })
+  .privateKey.export({ type: 'pkcs1', format: 'pem' })
+  .toString();
 
 let sandbox: Sandbox;
 let alipay: AlipayGateway;
@@ -63,6 +68,26 @@ describe('app', () => {
     await expect(alipay.query(app.outTradeNo)).resolves.toMatchObject({ answer: 'not-exist' });
     expect(await sandbox.control.pay(text)).toMatchObject({ product: 'app', status: 'TRADE_SUCCESS' });
     await expect(alipay.query(app.outTradeNo)).resolves.toMatchObject({ answer: 'paid' });
+  });
+});
+
+describe('the longest checkout', () => {
+  it('makes an order string that the phone’s SDK takes: 16,384 characters', async () => {
+    const extra = { passback_params: '茶'.repeat(512), goods_detail: '~'.repeat(6_300) };
+    const longest = { orderId: 'A-1', subject: '茶'.repeat(256), totalAmount: '99999999.99', extra };
+    const { subject, totalAmount } = parseCheckoutInput({ ...longest, product: 'app' });
+    const own = new AlipayGateway({
+      ...alipay.settings,
+      appId: '2'.repeat(32),
+      privateKey: LARGE_KEY,
+      appAuthToken: 't'.repeat(128),
+      notifyUrl: 'https://shop.example/alipay/notify?'.padEnd(256, '%'),
+    });
+    const text = await own.payUrl(
+      order('app', { outTradeNo: 'T'.repeat(64), subject, totalAmount, extra: longest.extra }),
+    );
+    expect(text.length).toBeGreaterThan(15_000);
+    expect(text.length).toBeLessThanOrEqual(16_384);
   });
 });
 
@@ -168,7 +193,11 @@ describe('a checkout', () => {
     ],
     ['a name that ends in _', { extra: { body_: 'tea' } }, 'body_: names are Alipay’s own'],
     ['text where an object belongs', { extra: 'store_id=1' }, 'extra must be an object'],
-    ['too much', { extra: { body: 'x'.repeat(9_000) } }, 'extra must have at most 8192 characters of JSON'],
+    [
+      'too much for the wire',
+      { extra: { body: '茶'.repeat(1_300) } },
+      'extra must have at most 11000 characters of URL-encoded JSON',
+    ],
     [
       'what would split a notification',
       { extra: { passback_params: 'a=1&b=2' } },
