@@ -128,6 +128,12 @@ describe('the detail of a bill', () => {
     }
   });
 
+  it('has no number of a refund that was made without one', async () => {
+    const unnumbered = line('下单测试', { kind: '退款', amount: '-2.30' });
+    const { lines } = await read(detail({ lines: [line(), unnumbered] }));
+    expect(lines[1]).toMatchObject({ kind: 'refund', outRequestNo: null, amount: '2.30' });
+  });
+
   it('keeps a line of an unknown kind that names no order, and refuses a payment that names none', async () => {
     const nameless = (kind: string) => line('x', { kind }).replace('A1001x1', '');
     const { lines } = await read(detail({ lines: [line(), REFUND, nameless('转账')] }));
