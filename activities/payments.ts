@@ -3,9 +3,7 @@ import { noteAnswer, noteCheck } from '../db/checks';
 import type { Database } from '../db/connect';
 import { storeEvidence } from '../db/evidence';
 import type { EvidenceFault } from '../db/ledger';
-import { readRecorded, recordEvidence, unknownPayment } from '../db/ledger';
-import type { Payment } from '../db/payments';
-import { findPayment } from '../db/payments';
+import { readRecorded, recordEvidence, requirePayment, unknownPayment } from '../db/ledger';
 import { tookMoney } from '../db/rules';
 import { CERTIFICATE_UNKNOWN } from './alipay/answer';
 import { AlipayError } from './alipay/errors';
@@ -45,13 +43,6 @@ export function createQueryActivities({
       return { answer };
     },
   };
-}
-
-/** @throws PaymentError PAYMENT_UNKNOWN */
-export async function requirePayment(db: Database, outTradeNo: string): Promise<Payment> {
-  const payment = await findPayment(db, outTradeNo);
-  if (!payment) throw unknownPayment(outTradeNo);
-  return payment;
 }
 
 /** Unless that is certain not to be so: no connection was made, the circuit is open, or the quota is used up. */

@@ -3,7 +3,7 @@ import type { Database } from '../db/connect';
 import type { EvidenceWords } from '../db/evidence';
 import { storeEvidence } from '../db/evidence';
 import type { RefundEnd, RefundRecorded } from '../db/ledger';
-import { endRefund, readRecorded, recordUnproven, requireRefund } from '../db/ledger';
+import { endRefund, readRecorded, recordUnproven, requirePayment, requireRefund } from '../db/ledger';
 import { toFen } from '../db/money';
 import type { Payment } from '../db/payments';
 import type { Refund, SendingNote } from '../db/refunds';
@@ -25,7 +25,7 @@ import { toFailure } from './failures';
 import type { AlipayGateway, RefundAnswer } from './alipay/gateway';
 import type { SignedBody } from './alipay/signed-body';
 import { tellOrder } from './orders';
-import { requirePayment, storeAnswer, wasAsked } from './payments';
+import { storeAnswer, wasAsked } from './payments';
 import { tellRowMoved } from './payment-workflow';
 import { startRefunds } from './refund-workflow';
 

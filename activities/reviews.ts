@@ -13,6 +13,7 @@ import {
   readRecorded,
   recordReview,
   refusedReview,
+  requirePayment,
   requireRefund,
 } from '../db/ledger';
 import type { Payment } from '../db/payments';
@@ -24,7 +25,7 @@ import { isDecided, isWithdrawal, judgeRefund } from '../db/review-rules';
 import { amountToRefund } from '../db/rules';
 import { RECHECK_AFTER_MS } from './closing';
 import type { ActivityDependencies } from './dependencies';
-import { isEvidence, requirePayment, storeAnswer } from './payments';
+import { isEvidence, storeAnswer } from './payments';
 import type { AlipayGateway } from './alipay/gateway';
 import { tellRefunds } from './refund-workflow';
 import { DECIDED, follow, provenAmount } from './refunds';

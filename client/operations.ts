@@ -9,13 +9,11 @@ import { ActivityFailure, ApplicationFailure, TerminatedFailure, TimeoutFailure 
 import { readReturn } from '../activities/alipay/return';
 import { FAILED_PRECONDITION, updatePayment } from '../activities/payment-workflow';
 import { row } from '../db/connect';
-import { unknownOrder, unknownPayment } from '../db/ledger';
+import { requireOrder, requirePayment } from '../db/ledger';
 import type { MerchantWithOpen } from '../db/merchants';
 import { listMerchants } from '../db/merchants';
 import type { ClockedOrder, Order } from '../db/orders';
-import { findOrder, refundIfPaidLater } from '../db/orders';
-import type { Payment } from '../db/payments';
-import { findPayment } from '../db/payments';
+import { refundIfPaidLater } from '../db/orders';
 import type { closeOrder } from '../workflows/close-order';
 import { PaymentError, isErrorCode } from '../workflows/errors';
 import type { CloseOrderInput, PaymentState, ResolveReview } from '../workflows/messages';
@@ -68,29 +66,18 @@ export interface PaymentRun {
   endedAt: Date | null;
 }
 
-/** @throws PaymentError ORDER_UNKNOWN */
-export async function requireOrder({ db }: ClientDependencies, orderId: string): Promise<Order> {
-  const order = await findOrder(db, orderId);
-  if (!order) throw unknownOrder(orderId);
-  return withoutClock(order);
-}
+export const orderOf = async ({ db }: ClientDependencies, orderId: string): Promise<Order> =>
+  withoutClock(await requireOrder(db, orderId));
 
 /** An order without the fields that depend on the time of reading. */
 export function withoutClock({ expired, remainingMs, ...order }: ClockedOrder): Order {
   return order;
 }
 
-/** @throws PaymentError PAYMENT_UNKNOWN */
-export async function requirePayment({ db }: ClientDependencies, outTradeNo: string): Promise<Payment> {
-  const payment = await findPayment(db, outTradeNo);
-  if (!payment) throw unknownPayment(outTradeNo);
-  return payment;
-}
-
 /** Closes an order by its workflow, which asks Alipay first, and returns the row as it is then. */
 export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInput): Promise<Order> {
   const { orderId, ifPaidLater } = input;
-  await requireOrder(deps, orderId);
+  await requireOrder(deps.db, orderId);
   // Its run may be one that was started without that, and is joined.
   if (ifPaidLater) await refundIfPaidLater(deps.db, orderId);
   try {
@@ -99,7 +86,7 @@ export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInp
     if (!ifPaidLater || !(error instanceof PaymentError) || error.code !== 'ORDER_HELD') throw error;
     await runClose(deps, input);
   }
-  return requireOrder(deps, orderId);
+  return orderOf(deps, orderId);
 }
 
 /** @throws PaymentError */
@@ -130,7 +117,7 @@ export async function merchantsOf({ db, alipay }: ClientDependencies): Promise<L
 
 /** The runs of a payment's workflow that Temporal still keeps, oldest first. */
 export async function runsOf(deps: ClientDependencies, outTradeNo: string): Promise<PaymentRun[]> {
-  await requirePayment(deps, outTradeNo);
+  await requirePayment(deps.db, outTradeNo);
   const query = `WorkflowId = '${paymentWorkflowId(outTradeNo)}'`;
   const runs: PaymentRun[] = [];
   await callTemporal(deps.temporal, async () => {
@@ -146,7 +133,7 @@ export async function runsOf(deps: ClientDependencies, outTradeNo: string): Prom
 export async function statusOf(deps: ClientDependencies, outTradeNo: string): Promise<PaymentState> {
   const run = await stateOfRun(deps, outTradeNo);
   // Read last, and it wins: a run that has ended answers for ever what it knew then.
-  const { status, checks } = await requirePayment(deps, outTradeNo);
+  const { status, checks } = await requirePayment(deps.db, outTradeNo);
   if (!run) return { outTradeNo, status, checks, nextCheckAt: null, lastAnswer: null };
   if (status !== 'UNPAID') return { ...run, status, nextCheckAt: null };
   return { ...run, status: run.status === 'UNCONFIRMED' ? run.status : status };
@@ -186,7 +173,7 @@ async function update(
   name: (typeof UPDATES)[keyof typeof UPDATES],
   args: [] | [ResolveReview],
 ): Promise<PaymentState> {
-  const payment = await requirePayment(deps, outTradeNo);
+  const payment = await requirePayment(deps.db, outTradeNo);
   return carryOut(deps.temporal, UPDATE_MS, () => updatePayment(deps.temporal, payment, name, args));
 }
 

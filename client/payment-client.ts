@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { NotificationBody } from '../activities/alipay/notification';
 import { openGateways } from '../activities/alipay/open';
 import { openDatabase } from '../db/connect';
+import { requirePayment } from '../db/ledger';
 import type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
 import { correctMerchant } from '../db/merchants';
 import type { MessageDecision, OrderMessage } from '../db/order-messages';
@@ -56,8 +57,7 @@ import {
   decide,
   healthOf,
   merchantsOf,
-  requireOrder,
-  requirePayment,
+  orderOf,
   runsOf,
   statusOf,
   verifyReturn,
@@ -214,7 +214,7 @@ export class PaymentClient {
    * @throws PaymentError ORDER_UNKNOWN
    */
   order(orderId: string): Promise<Order> {
-    return explained(() => requireOrder(this.#deps, orderId));
+    return explained(() => orderOf(this.#deps, orderId));
   }
 
   /**
@@ -223,7 +223,7 @@ export class PaymentClient {
    * @throws PaymentError PAYMENT_UNKNOWN
    */
   payment(outTradeNo: string): Promise<Payment> {
-    return explained(() => requirePayment(this.#deps, outTradeNo));
+    return explained(() => requirePayment(this.#deps.db, outTradeNo));
   }
 
   /** The rows of payments, newest first, 50 where no limit is given. */

@@ -1,8 +1,7 @@
 import { decideRefund, startRefunds } from '../activities/refund-workflow';
-import type { Database } from '../db/connect';
-import { requestRefund, unknownRefund } from '../db/ledger';
+import { requestRefund, requireRefundByNumber } from '../db/ledger';
 import type { Refund, RefundFilter } from '../db/refunds';
-import { findRefundByNumber, listRefunds } from '../db/refunds';
+import { listRefunds } from '../db/refunds';
 import type { ResolveRefund } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
 import { parseRefundDecision, parseRefundInput } from './input';
@@ -46,7 +45,7 @@ export async function askForRefund(deps: ClientDependencies, input: RefundInput)
 
 /** @throws PaymentError REFUND_UNKNOWN */
 export const refundOf = async ({ db }: ClientDependencies, refundId: string): Promise<RefundView> =>
-  viewOf(await requireByNumber(db, refundId));
+  viewOf(await requireRefundByNumber(db, refundId));
 
 /** Newest first. */
 export const refundsOf = async ({ db }: ClientDependencies, filter: RefundFilter): Promise<RefundView[]> =>
@@ -59,13 +58,7 @@ export async function settleRefund(
   decision: ResolveRefund,
 ): Promise<RefundView> {
   const wanted = parseRefundDecision(decision);
-  const refund = await requireByNumber(deps.db, refundId);
+  const refund = await requireRefundByNumber(deps.db, refundId);
   await carryOut(deps.temporal, UPDATE_MS, () => decideRefund(deps.temporal, refund, wanted));
   return refundOf(deps, refundId);
-}
-
-async function requireByNumber(db: Database, refundId: string): Promise<Refund> {
-  const refund = await findRefundByNumber(db, refundId);
-  if (!refund) throw unknownRefund(refundId);
-  return refund;
 }

@@ -1,13 +1,12 @@
 import type { Database } from '../db/connect';
-import { unknownOrder } from '../db/ledger';
+import { requireOrder } from '../db/ledger';
 import type { MessageDecision, OrderMessage } from '../db/order-messages';
 import { listOrderMessages, resendOrderMessages, skipOrderMessage } from '../db/order-messages';
-import { findOrder } from '../db/orders';
 import { PaymentError } from '../workflows/errors';
 
 /** @throws PaymentError ORDER_UNKNOWN */
 export async function resultsOf(db: Database, orderId: string): Promise<OrderMessage[]> {
-  if (!(await findOrder(db, orderId))) throw unknownOrder(orderId);
+  await requireOrder(db, orderId);
   return listOrderMessages(db, orderId);
 }
 

@@ -2,8 +2,8 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import { TimeoutStrategy, timeout } from 'cockatiel';
 import type { Database } from '../../db/connect';
-import { heldOrder, unknownOrder } from '../../db/ledger';
-import { findExpiredOrders, findOrder, refundIfPaidLater } from '../../db/orders';
+import { heldOrder, requireOrder } from '../../db/ledger';
+import { findExpiredOrders, refundIfPaidLater } from '../../db/orders';
 import { PaymentError } from '../../workflows/errors';
 import type {
   AlipayQueueActivities,
@@ -143,10 +143,9 @@ function downAfter(progress: ChunkProgress, { message }: AlipayError): Applicati
 }
 
 async function settledOrder(db: Database, orderId: string): Promise<ClosedOrder> {
-  const order = await findOrder(db, orderId);
-  if (!order) throw unknownOrder(orderId);
-  if (order.status === 'PAID') throw paidOrder(orderId);
-  return { orderId, status: order.status };
+  const { status } = await requireOrder(db, orderId);
+  if (status === 'PAID') throw paidOrder(orderId);
+  return { orderId, status };
 }
 
 const movedBy = (outTradeNo: string): string =>

@@ -2,7 +2,6 @@ import type { RefundPaymentInput } from '../../workflows/messages';
 import type { Database } from '../connect';
 import { hasRow, transaction } from '../connect';
 import { toFen, toYuan } from '../money';
-import { lockOrderOfPayment } from '../orders';
 import { appendEvent } from '../payment-events';
 import { flagForReview } from '../payments';
 import {
@@ -16,9 +15,8 @@ import {
 import type { LedgerDependencies } from '../refund-brake';
 import type { Refund } from '../refunds';
 import type { REVIEW_REASONS } from '../rules';
-import { unknownPayment } from './errors';
 import type { RefundRecorded } from './refunding';
-import { requireRefund } from './refunding';
+import { lockOrderOfKnownPayment, requireRefund } from './require';
 import { countIn } from './settling';
 import { PORTAL_REASON, settleRefunds } from './settling-refunds';
 
@@ -37,7 +35,7 @@ export function reviewByBill(
   { date, reason }: { date: string; reason: BillReason },
 ): Promise<boolean> {
   return transaction(db, async (trx) => {
-    if (!(await lockOrderOfPayment(trx, outTradeNo))) throw unknownPayment(outTradeNo);
+    await lockOrderOfKnownPayment(trx, outTradeNo);
     const isPut = await hasRow(
       trx,
       `SELECT 1 AS found FROM :schema:.payment_events
@@ -64,8 +62,7 @@ export function recordBilledRefund(
   const key = { outTradeNo, outRequestNo };
   const actor = 'bill';
   return transaction(db, async (trx) => {
-    const order = await lockOrderOfPayment(trx, outTradeNo);
-    if (!order) throw unknownPayment(outTradeNo);
+    const order = await lockOrderOfKnownPayment(trx, outTradeNo);
     const known = await findRefund(trx, key);
     const isNamed = !known && (await nameGap(trx, key, amount));
     if (!known && !isNamed) {

@@ -2,12 +2,12 @@ import type { Database } from '../connect';
 import { transaction } from '../connect';
 import { planPageCheck } from '../due';
 import { owesEvidence } from '../evidence';
-import { lockOrder, lockOrderOfPayment, settle } from '../orders';
+import { lockOrderOfPayment, settle } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
 import { findPayment, findPaymentsOfOrder, movePayment } from '../payments';
 import { isHolding, isSuperseded } from '../rules';
-import { unknownOrder } from './errors';
+import { lockKnownOrder } from './require';
 
 /** `changed`: something happened since Alipay was asked; ask again before closing anything. */
 export type CloseOutcome = 'closed' | 'already-closed' | 'paid' | 'held' | 'changed';
@@ -41,8 +41,7 @@ export async function closeOrderWithPayments(
   },
 ): Promise<CloseOutcome> {
   return transaction(db, async (trx) => {
-    const order = await lockOrder(trx, orderId);
-    if (!order) throw unknownOrder(orderId);
+    const order = await lockKnownOrder(trx, orderId);
     if (order.status === 'CLOSED') return 'already-closed';
     if (order.status === 'PAID') return 'paid';
     const payments = await findPaymentsOfOrder(trx, orderId);

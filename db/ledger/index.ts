@@ -9,4 +9,5 @@ export * from './opening';
 export * from './recorded';
 export * from './recording';
 export * from './refunding';
+export * from './require';
 export * from './reviewing';

@@ -10,12 +10,13 @@ import { toFen } from '../money';
 import { owesEvidence } from '../evidence';
 import { findMerchantPause } from '../pauses';
 import type { ClockedOrder, NewOrder } from '../orders';
-import { findOrder, insertOrder, lockOrder, repriceOrder } from '../orders';
+import { findOrder, insertOrder, repriceOrder } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
 import { findPayment, findPaymentsOfOrder, insertPayment, supersedePayments } from '../payments';
 import { isHolding } from '../rules';
-import { heldOrder, otherMerchant, pausedMerchant, unknownOrder, unknownPayment } from './errors';
+import { heldOrder, otherMerchant, pausedMerchant, unknownOrder } from './errors';
+import { lockKnownOrder, requirePayment } from './require';
 
 export interface OrderToRegister extends Omit<NewOrder, 'id' | 'merchant'> {
   orderId: string;
@@ -91,8 +92,7 @@ export async function openPayment(
   input: PaymentToOpen,
 ): Promise<{ order: ClockedOrder; payment: Payment }> {
   return transaction(db, async (trx) => {
-    const found = await lockOrder(trx, input.orderId);
-    if (!found) throw unknownOrder(input.orderId);
+    const found = await lockKnownOrder(trx, input.orderId);
     assertSameMerchant(found, merchantId(input.merchant));
     assertPayable(found, input.marginMs);
     const paused = await findMerchantPause(trx, merchantId(input.merchant));
@@ -110,8 +110,7 @@ export async function openPayment(
       if (!known) await insertPayment(trx, { requestDigest: null, ...input, outTradeNo, merchant });
       if (isByHand) await stampMerchant(trx, { orderId: order.id, outTradeNo, merchant });
     }
-    const payment = await findPayment(trx, outTradeNo);
-    if (!payment) throw unknownPayment(outTradeNo);
+    const payment = await requirePayment(trx, outTradeNo);
     // Its own order was not locked here: another checkout may have taken the number in this moment.
     if (payment.orderId !== order.id) throw takenOutTradeNo(outTradeNo);
     await appendEvent(trx, { outTradeNo, actor: 'checkout', event: 'checked-out' });

@@ -5,15 +5,14 @@ import type { UnrecordedEvidence } from '../evidence';
 import { findUnrecorded, markRecorded } from '../evidence';
 import { readFen } from '../money';
 import type { ClockedOrder } from '../orders';
-import { lockOrderOfPayment } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { Payment } from '../payments';
-import { findPayment, flagForReview, movePayment, notePaidAmount } from '../payments';
+import { flagForReview, movePayment, notePaidAmount } from '../payments';
 import type { Refund } from '../refunds';
 import type { ClosedTrade, Decision } from '../rules';
 import { decideClosed, decidePaid, movedMoney } from '../rules';
-import { unknownPayment } from './errors';
 import { readRecorded } from './recorded';
+import { lockOrderOfKnownPayment, requirePayment } from './require';
 import { settleOrder } from './settling';
 import type { RefundsSettled, RefundsTold, WholeRefund } from './settling-refunds';
 import { settleRefunds } from './settling-refunds';
@@ -109,8 +108,7 @@ async function recordAll(
 ): Promise<Omit<EvidenceRecording, 'faults'>> {
   const skipped = new Set(faults.map(({ evidenceId }) => evidenceId));
   return transaction(db, async (trx) => {
-    let order = await lockOrderOfPayment(trx, outTradeNo);
-    if (!order) throw unknownPayment(outTradeNo);
+    let order = await lockOrderOfKnownPayment(trx, outTradeNo);
     const pieces = (await findUnrecorded(trx, outTradeNo)).filter(({ id }) => !skipped.has(id));
     const moves: StoredPaymentStatus[] = [];
     const refunds: Refund[] = [];
@@ -118,7 +116,7 @@ async function recordAll(
       const word = readOrBreak(rules.read, evidence);
       if (word.kind === 'nothing') continue;
       // As the pieces before have left it.
-      if (moves.length > 0) order = (await lockOrderOfPayment(trx, outTradeNo)) ?? order;
+      if (moves.length > 0) order = await lockOrderOfKnownPayment(trx, outTradeNo);
       const came = await recordWord(trx, { order, outTradeNo, evidence, word }, rules);
       moves.push(...came.moves);
       refunds.push(...came.refunds);
@@ -150,8 +148,7 @@ async function recordWord(
   { order, outTradeNo, evidence, word }: Piece,
   { policy, brakeFen }: RecordingRules,
 ): Promise<Pick<EvidenceRecording, 'moves' | 'refunds'>> {
-  const payment = await findPayment(trx, outTradeNo);
-  if (!payment) throw unknownPayment(outTradeNo);
+  const payment = await requirePayment(trx, outTradeNo);
   const standing = { order, payment };
   // A shop that wanted to cancel it may have come too late.
   const cancelled = order.status === 'CLOSED' ? order.ifPaidLater : null;

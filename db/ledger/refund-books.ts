@@ -1,11 +1,10 @@
 import type { Database } from '../connect';
 import { toFen } from '../money';
 import type { Payment } from '../payments';
-import { findPayment } from '../payments';
 import type { Refund } from '../refunds';
 import { findRefundsOfPayment, isUnderWay } from '../refunds';
 import { amountToRefund } from '../rules';
-import { unknownPayment } from './errors';
+import { requirePayment } from './require';
 
 /** A payment and its refunds, read with the order locked. Amounts are fen. */
 export class RefundBooks {
@@ -16,8 +15,7 @@ export class RefundBooks {
 
   /** @throws PaymentError PAYMENT_UNKNOWN */
   static async read(trx: Database, outTradeNo: string): Promise<RefundBooks> {
-    const payment = await findPayment(trx, outTradeNo);
-    if (!payment) throw unknownPayment(outTradeNo);
+    const payment = await requirePayment(trx, outTradeNo);
     return new RefundBooks(payment, await findRefundsOfPayment(trx, outTradeNo));
   }
 

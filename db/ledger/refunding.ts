@@ -5,21 +5,15 @@ import { transaction } from '../connect';
 import { markRecorded } from '../evidence';
 import { isOf } from '../merchants';
 import { toFen, toYuan } from '../money';
-import { lockOrder, lockOrderOfPayment } from '../orders';
+import { lockOrderOfPayment } from '../orders';
 import { appendEvent } from '../payment-events';
 import type { LedgerDependencies } from '../refund-brake';
 import type { Refund } from '../refunds';
-import {
-  countUnproven,
-  findRefund,
-  findRefundByNumber,
-  insertRefund,
-  moveRefund,
-  replaceProvisional,
-} from '../refunds';
+import { countUnproven, findRefundByNumber, insertRefund, moveRefund, replaceProvisional } from '../refunds';
 import { REVIEW_REASONS, isHolding, isInReview } from '../rules';
-import { heldOrder, otherMerchant, unknownOrder, unknownRefund } from './errors';
+import { heldOrder, otherMerchant } from './errors';
 import { RefundBooks } from './refund-books';
+import { lockKnownOrder, requireRefund } from './require';
 import type { RefundsSettled } from './settling-refunds';
 import { settleRefunds } from './settling-refunds';
 import { countIn } from './settling';
@@ -46,8 +40,7 @@ export async function requestRefund(db: Database, wanted: RefundToRequest): Prom
   const { orderId, refundId, amount, reason, requestedBy, merchants } = wanted;
   try {
     return await transaction(db, async (trx) => {
-      const order = await lockOrder(trx, orderId);
-      if (!order) throw unknownOrder(orderId);
+      const order = await lockKnownOrder(trx, orderId);
       const asked = await findRefundByNumber(trx, refundId);
       if (asked) return sameRefund(asked, wanted);
       if (!isOf(order.merchant, merchants))
@@ -209,11 +202,4 @@ export async function resumeRefunds(
     await lockOrderOfPayment(trx, outTradeNo);
     return settleRefunds(trx, outTradeNo, { actor: 'follow-up', brakeFen });
   });
-}
-
-/** @throws PaymentError REFUND_UNKNOWN */
-export async function requireRefund(db: Database, key: RefundPaymentInput): Promise<Refund> {
-  const refund = await findRefund(db, key);
-  if (!refund) throw unknownRefund(key.outRequestNo);
-  return refund;
 }
