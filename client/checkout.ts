@@ -72,11 +72,6 @@ export interface Checkout {
   keptSubject?: string;
 }
 
-/**
- * Registers an order, or finds it registered: the first registration wins.
- *
- * @throws PaymentError INVALID_INPUT, MERCHANT_DIFFERS, AMOUNT_DIFFERS
- */
 export async function registerOrder(
   { db, alipay, settings }: ClientDependencies,
   { orderId, subject, totalAmount, expiresIn, closeBy = 'sweep', merchant: name }: OrderInput,
@@ -95,12 +90,6 @@ export async function registerOrder(
   return withoutClock(await register(db, order, options));
 }
 
-/**
- * Registers the order if that has not been done, opens its payment, starts the workflow that watches it, and returns where
- * the buyer pays.
- *
- * @throws PaymentError as `PaymentClient.checkout`
- */
 export function checkOut(deps: ClientDependencies, input: CheckoutInput): Promise<Checkout> {
   return inSpan('PaymentClient.checkout', {}, async (span) => {
     const {

@@ -37,7 +37,6 @@ const CLOSE_MS = 60_000;
 /** A run that no build can go on with would be joined by every later call. */
 const LONGEST_CLOSE = '15 minutes';
 
-/** @throws PaymentError RETURN_FORGED, PAYMENT_UNKNOWN */
 export async function verifyReturn(deps: ClientDependencies, url: string): Promise<PaymentState> {
   const query = url.slice(url.indexOf('?') + 1).split('#', 1)[0] ?? '';
   const outTradeNo = readReturn(deps.alipay.verifiers, query);
@@ -89,7 +88,6 @@ export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInp
   return orderOf(deps, orderId);
 }
 
-/** @throws PaymentError */
 async function runClose(deps: ClientDependencies, input: CloseOrderInput): Promise<void> {
   const { orderId } = input;
   try {
@@ -109,13 +107,11 @@ async function runClose(deps: ClientDependencies, input: CloseOrderInput): Promi
   }
 }
 
-/** Every merchant of this database, and whether this client has it. */
 export async function merchantsOf({ db, alipay }: ClientDependencies): Promise<ListedMerchant[]> {
   const found = await listMerchants(db);
   return found.map((merchant) => ({ ...merchant, configured: alipay.ids.includes(merchant.id) }));
 }
 
-/** The runs of a payment's workflow that Temporal still keeps, oldest first. */
 export async function runsOf(deps: ClientDependencies, outTradeNo: string): Promise<PaymentRun[]> {
   await requirePayment(deps.db, outTradeNo);
   const query = `WorkflowId = '${paymentWorkflowId(outTradeNo)}'`;
@@ -187,7 +183,6 @@ export async function carryOut<T>(temporal: Client, withinMs: number, call: () =
   }
 }
 
-/** Whether the dependencies answer; `reason` says why the first that does not. Never throws. */
 export async function healthOf({ db, temporal }: ClientDependencies): Promise<Health> {
   const answers = await Promise.allSettled([
     row(db, 'SELECT 1 AS up'),

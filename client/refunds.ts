@@ -43,11 +43,9 @@ export async function askForRefund(deps: ClientDependencies, input: RefundInput)
   return viewOf(refund);
 }
 
-/** @throws PaymentError REFUND_UNKNOWN */
 export const refundOf = async ({ db }: ClientDependencies, refundId: string): Promise<RefundView> =>
   viewOf(await requireRefundByNumber(db, refundId));
 
-/** Newest first. */
 export const refundsOf = async ({ db }: ClientDependencies, filter: RefundFilter): Promise<RefundView[]> =>
   (await listRefunds(db, filter)).map(viewOf);
 

@@ -4,7 +4,6 @@ import type { MessageDecision, OrderMessage } from '../db/order-messages';
 import { listOrderMessages, resendOrderMessages, skipOrderMessage } from '../db/order-messages';
 import { PaymentError } from '../workflows/errors';
 
-/** @throws PaymentError ORDER_UNKNOWN */
 export async function resultsOf(db: Database, orderId: string): Promise<OrderMessage[]> {
   await requireOrder(db, orderId);
   return listOrderMessages(db, orderId);
@@ -13,7 +12,6 @@ export async function resultsOf(db: Database, orderId: string): Promise<OrderMes
 /** Which results of an order are told again: one, or all that nobody has skipped. */
 export type Resending = Omit<MessageDecision, 'messageId'> & { messageId?: string };
 
-/** @throws PaymentError ORDER_UNKNOWN, NOT_FOUND */
 export async function resend(db: Database, resending: Resending): Promise<OrderMessage[]> {
   const resent = await resendOrderMessages(db, resending);
   if (resent.length > 0) return resent;
@@ -26,7 +24,6 @@ export async function resend(db: Database, resending: Resending): Promise<OrderM
   );
 }
 
-/** @throws PaymentError ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD, ORDER_SERVICE_BUSY */
 export async function skip(db: Database, decision: MessageDecision): Promise<OrderMessage> {
   const skipped = await skipOrderMessage(db, decision);
   if (skipped) return skipped;

@@ -55,12 +55,6 @@ export interface ListDecided {
 /** Each decision asks Alipay several times; buyers' own questions come beside them. */
 const AT_ONCE = 5;
 
-/**
- * Decides payments in review one by one, each by its own workflow and by the same rules as a single decision: Alipay is asked
- * first, and what contradicts it is refused. Safe to repeat.
- *
- * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant
- */
 export async function decideList(deps: ClientDependencies, input: ListDecision): Promise<ListDecided> {
   const { because, merchant, limit = 1_000, dryRun = false, ...decision } = parseListDecision(input);
   const filter = {
