@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { toBeijing } from '../activities/alipay/beijing';
 import { AlipayError } from '../activities/alipay/errors';
 import type { AlipayGateway } from '../activities/alipay/gateway';
-import { watchPayment } from '../activities/payment-workflow';
+import { soon, watchPayment } from '../activities/payment-workflow';
 import { ORDER_ID_ATTRIBUTE, OUT_TRADE_NO_ATTRIBUTE, inSpan } from '../activities/spans';
 import { openPayment, registerOrder as register } from '../db/ledger';
 import type { ClockedOrder, Order } from '../db/orders';
@@ -11,7 +11,6 @@ import { PaymentError } from '../workflows/errors';
 import type { CloseBy, Product } from '../workflows/messages';
 import { paymentWorkflowId } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
-import { callTemporal } from './dependencies';
 import { parseCheckoutInput, parseDuration } from './input';
 import { withoutClock } from './operations';
 
@@ -118,7 +117,7 @@ export function checkOut(deps: ClientDependencies, input: CheckoutInput): Promis
       plan: { firstCheckInMs: checks > 0 ? intervalMs : null, slowChecksMs },
     });
     span.setAttribute(OUT_TRADE_NO_ATTRIBUTE, payment.outTradeNo);
-    await callTemporal(deps.temporal, () =>
+    await soon(deps.temporal, () =>
       watchPayment(deps.temporal, payment, {
         outTradeNo: payment.outTradeNo,
         checks,

@@ -30,14 +30,6 @@ export interface ClientDependencies {
   observer: Observer;
 }
 
-/** One call of Temporal that does not wait for work to be done. */
-const CALL_MS = 5_000;
-
-/** Calls Temporal with a deadline of 5 s. */
-export function callTemporal<T>(temporal: Client, call: () => Promise<T>): Promise<T> {
-  return temporal.withDeadline(Date.now() + CALL_MS, call);
-}
-
 /**
  * Calls Temporal and waits until a worker has done what was asked for.
  *

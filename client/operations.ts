@@ -7,7 +7,7 @@ import {
 } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import { readReturn } from '../activities/alipay/return';
-import { FAILED_PRECONDITION, updatePayment } from '../activities/payment-workflow';
+import { FAILED_PRECONDITION, soon, updatePayment } from '../activities/payment-workflow';
 import { row } from '../db/connect';
 import { requireOrder, requirePayment } from '../db/ledger';
 import type { MerchantWithOpen } from '../db/merchants';
@@ -26,7 +26,7 @@ import {
   paymentWorkflowId,
 } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
-import { awaitWorker, callTemporal, explain, hasStatus } from './dependencies';
+import { awaitWorker, explain, hasStatus } from './dependencies';
 
 /** `checkNow` itself returns after 5 s; the rest is for a worker to take it up. */
 export const UPDATE_MS = 20_000;
@@ -116,7 +116,7 @@ export async function runsOf(deps: ClientDependencies, outTradeNo: string): Prom
   await requirePayment(deps.db, outTradeNo);
   const query = `WorkflowId = '${paymentWorkflowId(outTradeNo)}'`;
   const runs: PaymentRun[] = [];
-  await callTemporal(deps.temporal, async () => {
+  await soon(deps.temporal, async () => {
     for await (const run of deps.temporal.workflow.list({ query })) {
       const { runId, status, startTime, closeTime } = run;
       runs.push({ runId, status: status.name, startedAt: startTime, endedAt: closeTime ?? null });
@@ -138,7 +138,7 @@ export async function statusOf(deps: ClientDependencies, outTradeNo: string): Pr
 async function stateOfRun(deps: ClientDependencies, outTradeNo: string): Promise<PaymentState | undefined> {
   const handle = deps.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
   try {
-    return await callTemporal(deps.temporal, () => handle.query<PaymentState>(QUERIES.payment));
+    return await soon(deps.temporal, () => handle.query<PaymentState>(QUERIES.payment));
   } catch (error) {
     if (!hasNoAnswer(error)) throw error;
     return undefined;
@@ -186,7 +186,7 @@ export async function carryOut<T>(temporal: Client, withinMs: number, call: () =
 export async function healthOf({ db, temporal }: ClientDependencies): Promise<Health> {
   const answers = await Promise.allSettled([
     row(db, 'SELECT 1 AS up'),
-    callTemporal(temporal, () => temporal.workflowService.getSystemInfo({})),
+    soon(temporal, () => temporal.workflowService.getSystemInfo({})),
   ]);
   const [database, server] = answers.map(({ status }) => status === 'fulfilled');
   const failed = answers.find((answer) => answer.status === 'rejected');

@@ -2,6 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { NotificationBody } from '../activities/alipay/notification';
 import { openGateways } from '../activities/alipay/open';
+import { soon } from '../activities/payment-workflow';
 import { openDatabase } from '../db/connect';
 import { requirePayment } from '../db/ledger';
 import type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
@@ -33,7 +34,7 @@ import { auditsOf } from './audits';
 import type { Checkout, CheckoutInput, OrderInput } from './checkout';
 import { checkOut, registerOrder } from './checkout';
 import type { ClientDependencies } from './dependencies';
-import { callTemporal, explained } from './dependencies';
+import { explained } from './dependencies';
 import type { FollowUps } from './follow-up';
 import { followUpsOf } from './follow-up';
 import {
@@ -353,9 +354,7 @@ export class PaymentClient {
    * Alipay sends GBK). Send Alipay exactly the word that this returns. A forged one is `fail`, never an error.
    */
   handleNotify(body: NotificationBody): Promise<NotifyAnswer> {
-    const taking = explained(() =>
-      callTemporal(this.#deps.temporal, () => handleNotification(this.#deps, body)),
-    );
+    const taking = explained(() => soon(this.#deps.temporal, () => handleNotification(this.#deps, body)));
     return observed(taking, (outcome, code) => this.#deps.observer.notification(outcome, { code }));
   }
 

@@ -1,4 +1,5 @@
 import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
+import { soon } from '../activities/payment-workflow';
 import type { Discrepancy } from '../db/discrepancies';
 import { listDiscrepancies } from '../db/discrepancies';
 import { merchantId, sellerOf } from '../db/merchants';
@@ -17,7 +18,7 @@ import {
 import type { reconcileBill } from '../workflows/reconcile-bill';
 import { lookUntil, resultByHand } from './by-hand';
 import type { ClientDependencies } from './dependencies';
-import { callTemporal, explained } from './dependencies';
+import { explained } from './dependencies';
 import { parseBillDate, yesterdayInBeijing } from './input';
 import { scheduleControl } from './schedules';
 
@@ -91,7 +92,7 @@ async function resultOf(
   watch?: WatchBill,
 ): Promise<Reconciliation> {
   const bill = { sellerId: sellerOf(input.merchant), date: input.date };
-  const handle = await callTemporal(temporal, () =>
+  const handle = await soon(temporal, () =>
     temporal.workflow.start<typeof reconcileBill>(WORKFLOWS.reconcileBill, {
       workflowId: reconcileWorkflowId(bill),
       taskQueue: TASK_QUEUES.payments,

@@ -1,10 +1,9 @@
-import { tellRowMoved, whereSearchable } from '../activities/payment-workflow';
+import { soon, tellRowMoved, whereSearchable } from '../activities/payment-workflow';
 import type { Recovery, ShownRun } from '../db/recovery';
 import { findMoved, recoverByHand } from '../db/recovery';
 import { WORKFLOWS } from '../workflows/messages';
 import { OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attributes';
 import type { ClientDependencies } from './dependencies';
-import { callTemporal } from './dependencies';
 
 /** Runs that wait until somebody tells them something. All others look at their row again by themselves. */
 const WAITING =
@@ -29,7 +28,7 @@ export async function recoverRestored(
 /** Where the namespace has no search attributes none can be found. */
 const waitingRuns = ({ temporal }: ClientDependencies): Promise<ShownRun[]> =>
   whereSearchable((searchable) =>
-    callTemporal(temporal, async () => {
+    soon(temporal, async () => {
       const found: ShownRun[] = [];
       if (!searchable) return found;
       for await (const { typedSearchAttributes } of temporal.workflow.list({ query: WAITING })) {

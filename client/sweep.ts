@@ -1,5 +1,6 @@
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import { soon } from '../activities/payment-workflow';
 import { SWEEP_DETAILS, SWEEP_PAGE_SIZE, installSchedules } from '../worker/schedules';
 import { PaymentError } from '../workflows/errors';
 import type { SweepInput, SweepReport } from '../workflows/messages';
@@ -15,7 +16,7 @@ import {
 import type { sweepExpiredOrders } from '../workflows/sweep-expired-orders';
 import { idByHand, lookUntil } from './by-hand';
 import type { ClientDependencies } from './dependencies';
-import { callTemporal, explained } from './dependencies';
+import { explained } from './dependencies';
 import type { ScheduleState } from './schedules';
 import { lastWorkflowId, readSchedule, scheduleControl } from './schedules';
 
@@ -94,7 +95,7 @@ export const sweepsOf = ({ temporal, settings }: Pick<ClientDependencies, 'tempo
     watch?: WatchSweep,
   ): Promise<SweepReport> =>
     explained(async () => {
-      const handle = await callTemporal(temporal, () =>
+      const handle = await soon(temporal, () =>
         temporal.workflow.start<typeof sweepExpiredOrders>(WORKFLOWS.sweepExpiredOrders, {
           workflowId: idByHand(SWEEP_SCHEDULE_ID),
           taskQueue: TASK_QUEUES.payments,
@@ -132,7 +133,7 @@ export async function reportSweep(
   }
   try {
     const handle = temporal.workflow.getHandle<typeof sweepExpiredOrders>(id);
-    const { status } = await callTemporal(temporal, () => handle.describe());
+    const { status } = await soon(temporal, () => handle.describe());
     if (follow || status.name !== 'RUNNING') return await ended(temporal, handle, watch);
     return { ...(await describeSweep(handle)), report: await progress(temporal, handle), failure: null };
   } catch (error) {
