@@ -28,12 +28,7 @@ import { ORDER_ID, OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attr
 import type { confirmPayment } from '../workflows/confirm-payment';
 
 /** What the Web UI shows of a payment beside its workflow's own words. */
-export interface PaymentIdentity {
-  outTradeNo: string;
-  orderId: string;
-  totalAmount: string;
-  status: string;
-}
+export type PaymentIdentity = Record<'outTradeNo' | 'orderId' | 'totalAmount' | 'status', string>;
 
 /** gRPC's number for it. */
 export const FAILED_PRECONDITION = 9;

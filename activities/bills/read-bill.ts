@@ -1,14 +1,8 @@
-import type { BillLine } from '../../db/bill-lines';
+import type { Bill, BillLine } from '../../db/bill-lines';
 import { toFen, toYuan } from '../../db/money';
 import { PaymentError } from '../../workflows/errors';
 import { Columns, fenOf, linesOf } from './csv';
 import { unreadable } from './download';
-
-/** Whose bill it should be, and of which day (`yyyy-MM-dd`, Beijing). */
-export interface BillIdentity {
-  sellerId: string;
-  date: string;
-}
 
 /** How many lines, and what they add up to: 商家实收, fen; refunds below 0. */
 interface Total {
@@ -42,7 +36,7 @@ const BATCH = 5_000;
  */
 export async function* readDetail(
   file: AsyncIterable<Buffer>,
-  identity: BillIdentity,
+  identity: Bill,
 ): AsyncGenerator<BillLine[], BillTotals> {
   const sheet = new Sheet(identity, '业务明细列表结束');
   const totals: BillTotals = { payments: { count: 0, fen: 0 }, refunds: { count: 0, fen: 0 } };
@@ -79,7 +73,7 @@ export async function* readDetail(
  */
 export async function checkSummary(
   file: AsyncIterable<Buffer>,
-  identity: BillIdentity,
+  identity: Bill,
   { payments, refunds }: BillTotals,
 ): Promise<void> {
   const sheet = new Sheet(identity, '业务汇总列表结束');
@@ -117,7 +111,7 @@ class Sheet {
   readonly #remarks: string[] = [];
 
   constructor(
-    private readonly identity: BillIdentity,
+    private readonly identity: Bill,
     private readonly end: string,
   ) {}
 
