@@ -1,11 +1,9 @@
 import type { ClientOptions } from '@temporalio/client';
 import type { WorkerOptions } from '@temporalio/worker';
+import { isTracing } from '../../activities/spans';
 import type { Config } from '../config';
 import type { Logger } from '../log';
-import { clientTracing } from './client';
 import { openProvider } from './provider';
-
-export { clientTracing } from './client';
 
 /** What takes part in traces, for whoever makes clients and workers. */
 export interface Tracing {
@@ -13,6 +11,17 @@ export interface Tracing {
   worker: Pick<WorkerOptions, 'interceptors' | 'sinks'>;
   /** Sends what is left, for 3 s at most. */
   stop(): Promise<void>;
+}
+
+/**
+ * What lets a client of Temporal carry a trace on to the workflows that it starts and signals: only where this process
+ * has a tracer provider, ours or the shop's.
+ */
+export async function clientTracing(): Promise<Tracing['client']> {
+  if (!isTracing()) return {};
+  const { OpenTelemetryWorkflowClientInterceptor } =
+    await import('@temporalio/interceptors-opentelemetry/lib/client/index.js');
+  return { interceptors: { workflow: [new OpenTelemetryWorkflowClientInterceptor()] } };
 }
 
 /** What intercepts workflows where there are traces; OpenTelemetry's own come first. */
