@@ -1,6 +1,6 @@
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Database } from '../db/connect';
-import type { EvidenceWords } from '../db/evidence';
+import type { EvidenceWords, SignedBody } from '../db/evidence';
 import { storeEvidence } from '../db/evidence';
 import type { RefundEnd, RefundRecorded } from '../db/ledger';
 import { endRefund, readRecorded, recordUnproven, requirePayment, requireRefund } from '../db/ledger';
@@ -23,7 +23,6 @@ import { AlipayError } from './alipay/errors';
 import type { ActivityDependencies } from './dependencies';
 import { toFailure } from './failures';
 import type { AlipayGateway, RefundAnswer } from './alipay/gateway';
-import type { SignedBody } from './alipay/signed-body';
 import { tellOrder } from './orders';
 import { storeAnswer, wasAsked } from './payments';
 import { tellRowMoved } from './payment-workflow';

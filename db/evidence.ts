@@ -13,7 +13,7 @@ export type EvidenceKind = 'notification' | 'answer' | 'refund';
 
 /** A body as Alipay signed it. */
 export interface SignedBody {
-  /** The bytes that the signature covers. */
+  /** The bytes that the signature covers: of an answer the node `<method>_response`; of a notification `k=v` sorted, joined by `&`. */
   bytes: Buffer;
   signature: string;
   /** As the bytes are to be read: `utf-8`, `gbk` … */

@@ -1,7 +1,7 @@
 /** U+FFFD, which stands for what cannot be represented. */
 const REPLACEMENT = '\uFFFD';
 
-/** Text as Postgres can hold it: NUL and lone surrogates, which `text` and `jsonb` refuse, become U+FFFD. */
+/** Text as Postgres can hold it: NUL and lone surrogates, which `text` and `jsonb` refuse, become U+FFFD. The u flag makes Surrogate match lone ones only. */
 export const storableText = (text: string): string => text.replace(/[\0\p{Surrogate}]/gu, REPLACEMENT);
 
 /** A value as the text of a `jsonb` that Postgres can hold. */

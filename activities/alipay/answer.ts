@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
+import type { SignedBody } from '../../db/evidence';
 import { classify } from './classify';
 import { AlipayError } from './errors';
 import type { AlipayKeys } from './key';
 import type { AlipayRequest } from './request';
-import type { SignedBody } from './signed-body';
 import { readSignedFields } from './signed-body';
 
 /** The fields of the node `<method>_response`, by Alipay's own names. */

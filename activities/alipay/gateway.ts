@@ -1,4 +1,5 @@
 import type { AlipaySdk } from 'alipay-sdk';
+import type { SignedBody } from '../../db/evidence';
 import { merchantId } from '../../db/merchants';
 import { readFen, toFen, toYuan } from '../../db/money';
 import type { Answer } from '../../workflows/messages';
@@ -14,7 +15,6 @@ import type { NotificationVerifier } from './notification';
 import type { PayOrder } from './products';
 import { PRODUCTS, payContent } from './products';
 import { signedForm, signedText, signerFor } from './request';
-import type { SignedBody } from './signed-body';
 
 export interface GatewaySettings {
   /** What the shop calls the merchant. */

@@ -1,7 +1,7 @@
 import { X509Certificate, createHash, createPublicKey, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import type { SignedBody } from '../../db/evidence';
 import type { StoredKey } from '../../db/alipay-keys';
-import type { SignedBody } from './signed-body';
 
 /**
  * A public key of Alipay's, the only source of a {@link SignedBody}. It verifies RSA2 (SHA256withRSA) and nothing else: a

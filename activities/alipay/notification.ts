@@ -1,8 +1,8 @@
 import { types } from 'node:util';
+import type { SignedBody } from '../../db/evidence';
 import { readFen } from '../../db/money';
 import { fromBeijing } from './beijing';
 import type { AlipayKeys } from './key';
-import type { SignedBody } from './signed-body';
 import { FIELD_BORDER, readSignedFields } from './signed-body';
 
 /** Why a notification is not believed, and answered `fail`. */

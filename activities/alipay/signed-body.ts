@@ -1,23 +1,7 @@
-/** What Alipay signed, with everything that is needed to verify it again. Kept as evidence. */
-export interface SignedBody {
-  /**
-   * Exactly the signed bytes: of an answer the node `<method>_response`; of a notification its canonical form,
-   * `k=v` sorted by name and joined by `&`.
-   */
-  bytes: Buffer;
-  /** Base64, RSA2. */
-  signature: string;
-  /** How to decode {@link bytes}: a label that TextDecoder and Postgres' `convert_from` know. */
-  charset: string;
-  /** SHA-256 of Alipay's public key in SPKI DER, in hex. */
-  keyFingerprint: string;
-}
+import { storableText } from '../../db/storable';
 
 /** Where a notification's canonical form splits into fields. No value may hold one, or it would read as two fields. */
 export const FIELD_BORDER = /&(?=[A-Za-z0-9_]+=)/;
-
-/** Postgres' jsonb refuses both. The u flag makes Surrogate match lone ones only. */
-const NOT_STORABLE = /[\0\p{Surrogate}]/gu;
 
 /**
  * Reads signed bytes into Alipay's own field names. Of an answer it returns the top-level strings, numbers and booleans
@@ -38,7 +22,7 @@ export function readSignedFields(
   // Without a prototype, a field that is missing is undefined whatever its name: `constructor`, say.
   const fields = Object.create(null) as Record<string, string>;
   for (const [name, value] of entries) {
-    fields[name.replace(NOT_STORABLE, '\ufffd')] = value.replace(NOT_STORABLE, '\ufffd');
+    fields[storableText(name)] = storableText(value);
   }
   return fields;
 }
