@@ -1,6 +1,6 @@
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
-import { hasRow, oneRow, row, rows, transaction } from './connect';
+import { oneRow, row, rows, transaction } from './connect';
 import { listMerchantIds } from './merchants';
 import { appendEvent } from './payment-events';
 
@@ -15,6 +15,8 @@ export interface SeenStore {
 
 export interface TemporalStore extends SeenStore {
   seenAt: Date;
+  /** How long ago that was when the row was read. */
+  unseenMs: number;
   /** When it took over from another store; null: it is the first. */
   takenOverAt: Date | null;
   /** When all that the take-over owes was done; null: not yet. */
@@ -37,6 +39,7 @@ export const UNSEEN_MS = 20_000;
 
 const COLUMNS = `
   s.namespace_id AS "namespaceId", s.address, s.namespace, s.merchants, s.seen_at AS "seenAt",
+  CAST(round(extract(epoch FROM clock_timestamp() - s.seen_at) * 1000) AS float) AS "unseenMs",
   s.taken_over_at AS "takenOverAt", s.recovered_at AS "recoveredAt"`;
 
 /** The store that was seen last: the one that workers serve, or have served. */
@@ -60,7 +63,7 @@ export async function noteStore(db: Database, seen: SeenStore): Promise<Sighting
     if (refreshed) return { kind: 'current', store: refreshed };
     const other = await findCurrentStore(trx);
     await assertSameInstallation(trx, seen, other);
-    if (other && (await wasJustSeen(trx, other))) return { kind: 'contested', other };
+    if (other && other.unseenMs < UNSEEN_MS) return { kind: 'contested', other };
     const store = await insert(trx, seen, { takesOver: other !== undefined });
     if (!other) return { kind: 'current', store };
     const detail = { from: other.namespaceId, to: seen.namespaceId, address: seen.address };
@@ -119,15 +122,6 @@ function insert(
        seen_at = excluded.seen_at, taken_over_at = excluded.taken_over_at, recovered_at = NULL
      RETURNING ${COLUMNS}`,
     { ...seen, takesOver },
-  );
-}
-
-function wasJustSeen(trx: Database, { namespaceId }: TemporalStore): Promise<boolean> {
-  return hasRow(
-    trx,
-    `SELECT 1 FROM :schema:.temporal_stores
-     WHERE namespace_id = :namespaceId AND seen_at > clock_timestamp() - :ms * interval '1 millisecond'`,
-    { namespaceId, ms: UNSEEN_MS },
   );
 }
 

@@ -2,7 +2,6 @@ import ms from 'ms';
 import type { Database } from '../../db/connect';
 import { readBacklog } from '../../db/backlog';
 import { findOtherSellers, listMerchants, merchantId } from '../../db/merchants';
-import { readClock } from '../../db/recovery';
 import type { TemporalStore } from '../../db/temporal-stores';
 import { UNSEEN_MS, findCurrentStore } from '../../db/temporal-stores';
 import type { Home } from '../../worker/pollers';
@@ -87,8 +86,8 @@ async function testStore(
   const current = await findCurrentStore(db);
   if (!current) return { says: 'no worker has started yet' };
   const { namespaceInfo } = await connection.workflowService.describeNamespace({ namespace });
-  const unseenMs = (await readClock(db)).getTime() - current.seenAt.getTime();
-  const seen = `seen ${ms(Math.max(unseenMs, 0))} ago`;
+  const { unseenMs } = current;
+  const seen = `seen ${ms(unseenMs)} ago`;
   if (namespaceInfo?.id === current.namespaceId) return judgeCurrent(current, seen);
   const where = `namespace ${current.namespace} at ${current.address}, ${seen}`;
   if (!ours.some((id) => current.merchants.includes(id)) || unseenMs < UNSEEN_MS) {
