@@ -1,12 +1,13 @@
 import { hostname } from 'node:os';
 import type { ConnectionLike } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
 import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
 import type { Logger } from './log';
 
 /** A connection and the namespace in which everything runs. */
 export interface Home {
-  connection: Pick<ConnectionLike, 'workflowService'>;
+  connection: ConnectionLike;
   namespace: string;
 }
 
@@ -15,12 +16,16 @@ const MARK = '/durable-alipay';
 /** The identity of this process's workers: the SDK's default, then a mark. */
 export const IDENTITY = `${process.pid}@${hostname()}${MARK}`;
 
-/** As the gRPC interface numbers them. */
-const NUMBERS = { workflow: 1, activity: 2 } as const;
+const { TaskQueueType } = temporal.api.enums.v1;
 
-export type QueueType = keyof typeof NUMBERS;
+const TYPES = {
+  workflow: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+  activity: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+} as const;
 
-export const QUEUE_TYPES = Object.keys(NUMBERS) as readonly QueueType[];
+export type QueueType = keyof typeof TYPES;
+
+export const QUEUE_TYPES = Object.keys(TYPES) as readonly QueueType[];
 
 /** A poll waits up to a minute at the server; a worker that has not asked for longer than this is gone. */
 const POLLER_GONE_MS = 90_000;
@@ -36,8 +41,7 @@ export async function describeQueue(
   const { versioningInfo, pollers } = await connection.workflowService.describeTaskQueue({
     namespace,
     taskQueue: { name: queue },
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the SDK does not export the enum
-    taskQueueType: NUMBERS[type],
+    taskQueueType: TYPES[type],
   });
   return {
     versioningInfo,

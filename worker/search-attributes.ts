@@ -1,5 +1,6 @@
 import type { ConnectionLike } from '@temporalio/client';
 import { isGrpcServiceError } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
 import { ExponentialBackoff, handleWhen, retry } from 'cockatiel';
 import { PaymentError } from '../workflows/errors';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages';
@@ -14,8 +15,7 @@ export const CODES = {
   unauthenticated: 16,
 } as const;
 
-/** gRPC's number of the type Keyword. */
-export const KEYWORD = 2;
+export const KEYWORD = temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
 
 /** The services that list and register search attributes. */
 export type AttributeServices = Pick<ConnectionLike, 'workflowService' | 'operatorService'>;
@@ -44,9 +44,9 @@ export async function findSearchAttributes(
   try {
     const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
     const missing = names.filter((name) => !(name in customAttributes));
-    const odd = names.filter((name) => !missing.includes(name) && Number(customAttributes[name]) !== KEYWORD);
+    const odd = names.filter((name) => !missing.includes(name) && customAttributes[name] !== KEYWORD);
     const others = Object.keys(customAttributes).filter(
-      (name) => Number(customAttributes[name]) === KEYWORD && !(names as readonly string[]).includes(name),
+      (name) => customAttributes[name] === KEYWORD && !(names as readonly string[]).includes(name),
     );
     return { missing, odd, others };
   } catch (error) {

@@ -1,5 +1,6 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { temporal as proto } from '@temporalio/proto';
 import { TASK_QUEUES } from '../../workflows/messages';
 import { PAYMENT_STATUS } from '../../workflows/search-attributes';
 import type { ActivityDependencies } from '../dependencies';
@@ -18,11 +19,7 @@ const MOST_ENDED = 50;
 /** A run that has failed so many workflow task attempts in a row does not recover by itself. */
 const HOPELESS_ATTEMPTS = 10;
 
-/** As the gRPC interface numbers the type of a queue that holds workflow tasks. */
-const WORKFLOW_QUEUE = 1;
-
-/** Its number for the versioning behaviour of a run that ends on the build that began it. */
-const PINNED = 1;
+const { TaskQueueType, VersioningBehavior } = proto.api.enums.v1;
 
 /** Looks at runs of payments and refunds for one activity, and ends those that are stuck. It asks only once who polls for which build. */
 export class StuckRuns {
@@ -84,7 +81,12 @@ export class StuckRuns {
     const { behavior, deploymentVersion, versioningOverride } =
       raw.workflowExecutionInfo?.versioningInfo ?? {};
     // An operator's override sends it elsewhere.
-    if ((behavior as number) !== PINNED || !deploymentVersion || versioningOverride) return undefined;
+    if (
+      behavior !== VersioningBehavior.VERSIONING_BEHAVIOR_PINNED ||
+      !deploymentVersion ||
+      versioningOverride
+    )
+      return undefined;
     const build = nameOf(deploymentVersion);
     const polled = await (this.#polled ??= this.#askForBuilds());
     return polled.size === 0 || polled.has(build) ? undefined : `no worker of its build ${build} is left`;
@@ -95,8 +97,7 @@ export class StuckRuns {
     const { pollers } = await workflowService.describeTaskQueue({
       namespace: options.namespace,
       taskQueue: { name: TASK_QUEUES.payments },
-      // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the SDK does not export the enum
-      taskQueueType: WORKFLOW_QUEUE,
+      taskQueueType: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     });
     return new Set(
       pollers.flatMap(({ deploymentOptions }) => (deploymentOptions ? [nameOf(deploymentOptions)] : [])),

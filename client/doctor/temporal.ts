@@ -4,7 +4,7 @@ import { CODES, codeOf, findSearchAttributes, howToRegister, noRoom } from '../.
 import type { TaskQueue } from '../../workflows/messages';
 import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
 import { dataConverterWith } from '../../worker/payload-codec';
-import type { QueueType } from '../../worker/pollers';
+import type { Home, QueueType } from '../../worker/pollers';
 import { bothServe, describeQueue, orderServices, takesInProcess } from '../../worker/pollers';
 import { temporalFault } from '../../worker/temporal-faults';
 import type { Settings } from './configuration';
@@ -14,12 +14,6 @@ import { Fault } from './examination';
 import { testLastSweep, testSchedules } from './schedules';
 
 const CONNECT_MS = 3_000;
-
-/** A connection and the namespace in which everything runs. */
-interface Home {
-  connection: Connection;
-  namespace: string;
-}
 
 /** An order's day, Alipay's 25 hours of repeating a notification, and a day to look into it. */
 const LEAST_RETENTION_HOURS = 72;
