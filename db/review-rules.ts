@@ -1,9 +1,10 @@
 import type { OrderStatus, ResolveRefund, ReviewOutcome } from '../workflows/messages';
+import { isInReview } from '../workflows/messages';
 import { readFen, toFen, toYuan } from './money';
 import type { Payment } from './payments';
 import type { Refund } from './refunds';
 import type { PaymentFacts } from './rules';
-import { REVIEW_REASONS, amountToRefund, isInReview, isKnownPaid } from './rules';
+import { REVIEW_REASONS, amountToRefund, isKnownPaid } from './rules';
 import { storableText } from './storable';
 
 // What a person may decide about a payment.

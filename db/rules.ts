@@ -43,13 +43,7 @@ export const isHolding = ({ status }: Pick<PaymentFacts, 'status'>): boolean =>
 
 export const IS_HOLDING = `p.status IN ('REFUNDING', 'REVIEW')`;
 
-/** A person has to decide. A PAID row keeps its status meanwhile. */
-export const isInReview = ({
-  status,
-  reviewReason,
-}: Pick<PaymentFacts, 'status' | 'reviewReason'>): boolean =>
-  status === 'REVIEW' || (status === 'PAID' && reviewReason !== null);
-
+/** `isInReview` of a row `p`. */
 export const IS_IN_REVIEW = `(p.status = 'REVIEW' OR (p.status = 'PAID' AND p.review_reason IS NOT NULL))`;
 
 /** A person or a refund is at it. */

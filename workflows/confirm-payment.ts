@@ -22,7 +22,7 @@ import type {
   PaymentState,
   ResolveReview,
 } from './messages';
-import { QUERIES, SIGNALS, UPDATES } from './messages';
+import { QUERIES, SIGNALS, UPDATES, isInReview } from './messages';
 import { countCheck, countUnconfirmed, measureLateness } from './metrics';
 import { assertDecision, assertInput } from './payment-input';
 import { PaymentRow } from './payment-row';
@@ -101,7 +101,7 @@ class PaymentRun {
     else if (this.#asking.isWanted) this.#asking.start({ check: 0, nextCheckInMs: null });
     else if (historyIsLong() && !this.#row.isUpdating) await this.#goOnAsNew();
     // Its refund's own run tells when that has ended.
-    else if (this.#row.isInReview || this.#row.status === 'REFUNDING') await this.#until(() => false);
+    else if (isInReview(this.#row) || this.#row.status === 'REFUNDING') await this.#until(() => false);
     else if (this.#row.isOpen && this.#checks.remain) await this.#waitForCheck();
     else if (this.#row.isOpen && this.#deadline.isOurs) await this.#closeAtDeadline();
     else if (!allHandlersFinished()) await this.#until(allHandlersFinished);
@@ -237,7 +237,7 @@ class PaymentRun {
     showPayment({
       ...this.state(),
       checksAllowed: this.#checks.allowed,
-      reviewReason: this.#row.isInReview ? (this.#row.reviewReason ?? 'no reason given') : null,
+      reviewReason: isInReview(this.#row) ? (this.#row.reviewReason ?? 'no reason given') : null,
       undelivered: this.#row.undelivered || this.#telling.isUnderWay,
       postponed: this.#checks.isPostponed,
       expiresAt: this.#checks.expiresAt === Infinity ? null : new Date(this.#checks.expiresAt).toISOString(),

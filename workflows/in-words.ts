@@ -9,7 +9,7 @@ import type {
   RefundState,
   SweepReport,
 } from './messages';
-import { FOLLOW_UP_KINDS } from './messages';
+import { FOLLOW_UP_KINDS, isInReview } from './messages';
 
 // What a person reads in the Web UI (tab User Metadata, Current Details) and by `temporal workflow metadata`: Markdown, in
 // plain words, where it stands, what comes next and when. Not part of any history, so it may change freely.
@@ -40,9 +40,6 @@ export function paymentInWords(facts: PaymentFacts): string {
     ...whatNext(facts),
   );
 }
-
-const isInReview = ({ status, reviewReason }: PaymentFacts): boolean =>
-  status === 'REVIEW' || (status === 'PAID' && reviewReason !== null);
 
 function whatNext(facts: PaymentFacts): (string | false)[] {
   if (isInReview(facts)) return whatToDecide(facts);

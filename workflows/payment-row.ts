@@ -42,10 +42,6 @@ export class PaymentRow {
     return this.status === 'UNPAID';
   }
 
-  get isInReview(): boolean {
-    return this.status === 'REVIEW' || (this.status === 'PAID' && this.reviewReason !== null);
-  }
-
   /** Whether something was heard that the loop has not acted on. */
   get wantsAttention(): boolean {
     return this.hasEvidence || this.hasMoved;

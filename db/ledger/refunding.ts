@@ -1,4 +1,5 @@
 import type { RefundPaymentInput, RefundStatus } from '../../workflows/messages';
+import { isInReview } from '../../workflows/messages';
 import { PaymentError } from '../../workflows/errors';
 import type { Database } from '../connect';
 import { transaction } from '../connect';
@@ -10,7 +11,7 @@ import { appendEvent } from '../payment-events';
 import type { LedgerDependencies } from '../refund-brake';
 import type { Refund } from '../refunds';
 import { countUnproven, findRefundByNumber, insertRefund, moveRefund, replaceProvisional } from '../refunds';
-import { REVIEW_REASONS, isHolding, isInReview } from '../rules';
+import { REVIEW_REASONS, isHolding } from '../rules';
 import { heldOrder, otherMerchant } from './errors';
 import { RefundBooks } from './refund-books';
 import { lockKnownOrder, requireRefund } from './require';

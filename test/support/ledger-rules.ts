@@ -2,7 +2,8 @@ import { expect } from '@jest/globals';
 import { auditBooks } from '../../db/audit';
 import { toFen } from '../../db/money';
 import type { Payment } from '../../db/payments';
-import { isHolding, isInReview } from '../../db/rules';
+import { isHolding } from '../../db/rules';
+import { isInReview } from '../../workflows/messages';
 import type { Shop } from './shop';
 
 /** What must hold once an order has come to rest (docs/money.md), Alipay's side held against ours. */

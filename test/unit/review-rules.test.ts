@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import type { FreshAnswer, FreshRefund, Proposal, Verdict } from '../../db/review-rules';
 import { isDecided, judge, judgeRefund, leftToReturn, takenBy } from '../../db/review-rules';
 import type { PaymentFacts } from '../../db/rules';
-import { REVIEW_REASONS, isInReview } from '../../db/rules';
+import { REVIEW_REASONS } from '../../db/rules';
+import { isInReview } from '../../workflows/messages';
 import type { OrderStatus, ReviewOutcome, StoredPaymentStatus } from '../../workflows/messages';
 import { factsOf } from './rows';
 

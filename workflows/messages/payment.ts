@@ -9,6 +9,10 @@ export type StoredPaymentStatus = 'UNPAID' | 'PAID' | 'CLOSED' | 'REFUNDING' | '
 /** UNCONFIRMED is a run's status only: it gave up asking, the row is still UNPAID and the sweep is the net. */
 export type PaymentStatus = StoredPaymentStatus | 'UNCONFIRMED';
 
+/** Whether a person has to decide. A PAID row keeps its status meanwhile. */
+export const isInReview = (row: { status: PaymentStatus; reviewReason: string | null }): boolean =>
+  row.status === 'REVIEW' || (row.status === 'PAID' && row.reviewReason !== null);
+
 /** Who closes an order that expires unpaid: the sweep, or its payment's own workflow. */
 export type CloseBy = 'sweep' | 'timer';
 
