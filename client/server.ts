@@ -1,10 +1,9 @@
 import { collectDefaultMetrics } from 'prom-client';
-import { createLogger, messageOf } from '../worker/log';
+import { createLogger, inWords } from '../worker/log';
 import type { Logger } from '../worker/log';
 import { watchCertificates } from '../worker/certificates';
 import { readConfig } from '../worker/config';
 import { startTracing } from '../worker/tracing';
-import { PaymentError } from '../workflows/errors';
 import { buildHttpServer } from './http';
 import { listen, serveMetrics } from './listening';
 import { createServerMetrics } from './metrics';
@@ -12,14 +11,6 @@ import { PaymentClient } from './payment-client';
 
 /** Orchestrators kill after 30 s; this is how long requests in progress may take before that. */
 const GRACE_MS = 25_000;
-
-/** For a person at a terminal: JSON would fold the list of missing settings into one line. */
-function refuse(error: unknown): never {
-  const message = error instanceof Error ? messageOf(error) : String(error);
-  const text = error instanceof PaymentError ? `${error.code}: ${message}` : message;
-  process.stderr.write(`the HTTP server does not start: ${text}\n`);
-  process.exit(1);
-}
 
 async function main(): Promise<void> {
   const {
@@ -92,4 +83,7 @@ function closeOnSignal(log: Logger, close: () => Promise<void>): void {
   process.on('SIGINT', leave);
 }
 
-main().catch(refuse);
+main().catch((error: unknown) => {
+  process.stderr.write(`the HTTP server does not start: ${inWords(error)}\n`);
+  process.exit(1);
+});

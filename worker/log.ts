@@ -7,7 +7,7 @@ import { visibleLines } from './visible';
 
 /** A logger of pino. */
 export type { Logger } from 'pino';
-export { messageOf, redact } from './redact';
+export { inWords, messageOf, redact } from './redact';
 
 /** How {@link createLogger} makes a logger. */
 export interface LoggerOptions {

@@ -1,9 +1,8 @@
 import { constants } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
-import { PaymentError } from '../workflows/errors';
 import type { TaskQueue } from '../workflows/messages';
 import type { Logger } from './log';
-import { createLogger } from './log';
+import { createLogger, inWords } from './log';
 import { MOST_RUNS, runRehearsal } from './rehearsal';
 import { installTelemetry } from './telemetry';
 import { ALL_QUEUES, runWorkers } from './worker';
@@ -61,8 +60,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  const text = error instanceof PaymentError ? `${error.code}: ${error.message}` : String(error);
-  process.stderr.write(`the worker does not run: ${text}\n`);
+  process.stderr.write(`the worker does not run: ${inWords(error)}\n`);
   // The SDK's native runtime keeps the process alive by itself.
   process.exit(1);
 });

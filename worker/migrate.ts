@@ -4,6 +4,7 @@ import { PaymentError } from '../workflows/errors';
 import { openDatabase } from '../db/connect';
 import { databaseError } from '../db/faults';
 import { assertIndexesWhole, migrateUp } from '../db/migrator';
+import { inWords } from './redact';
 
 /** `durable-alipay migrate`: brings the database to the newest state, by environment alone. */
 async function main(): Promise<void> {
@@ -21,9 +22,8 @@ async function main(): Promise<void> {
 
 main().catch((error: unknown) => {
   const known = error instanceof PaymentError ? error : databaseError(error);
-  const text = known ? `${known.code}: ${known.message}` : String(error);
   // A statement that fails is explained best by Postgres itself.
   const cause = known?.cause instanceof DatabaseError ? `\n${known.cause.message}` : '';
-  process.stderr.write(`migration failed: ${text}${cause}\n`);
+  process.stderr.write(`migration failed: ${inWords(known ?? error)}${cause}\n`);
   process.exitCode = 1;
 });

@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { PaymentError } from '../workflows/errors';
 
 const HIDDEN = '[hidden]';
 
@@ -87,6 +88,12 @@ function logged(error: Error, depth = 0): LoggedError {
 export function messageOf(error: Error): string {
   const message = redact(withoutStatement(error));
   return message.length > LONGEST_MESSAGE ? `${message.slice(0, LONGEST_MESSAGE)}…` : message;
+}
+
+/** Why a process ends, for a person at a terminal: JSON would fold a list of missing settings into one line. */
+export function inWords(error: unknown): string {
+  if (error instanceof PaymentError) return `${error.code}: ${error.message}`;
+  return isError(error) ? messageOf(error) : redact(String(error));
 }
 
 /** As statements begin, in the message of an error that is not Postgres' own: of a lost connection, say. */
