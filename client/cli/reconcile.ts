@@ -1,10 +1,8 @@
-import { writeFileSync } from 'node:fs';
 import { Argument, Option } from 'commander';
 import { DISCREPANCIES_IN_WORDS } from '../../workflows/in-words';
 import type { BillReport, BillState, DiscrepancyKind, KindOfDiscrepancy } from '../../workflows/messages';
 import { DISCREPANCY_KINDS } from '../../workflows/messages';
 import type { ReconciliationReport, WatchBill } from '../index';
-import { reconciliationPage } from '../reconciliation-page';
 import type { BarOf } from './bar';
 import { withBar } from './bar';
 import type { Answer, CliGroup, ConnectedCli } from './command';
@@ -61,18 +59,16 @@ export const RECONCILE: CliGroup = {
       summary: 'what the last reconciliation of a bill has found',
       arguments: [DATE],
       options: [
-        new Option('--html <file>', 'write a page to read and print, in English and Chinese'),
         new Option('--limit <n>', 'how many discrepancies').argParser(wholeNumber(1, 10_000)).default(500),
         MERCHANT,
       ],
-      examples: ['reconcile report', 'reconcile report 2026-11-28 --html 2026-11-28.html'],
+      examples: ['reconcile report', 'reconcile report 2026-11-28 --json'],
       act: async (
         { payments },
         date: string | undefined,
-        { html, limit, merchant }: Options & { html?: string; limit: number },
+        { limit, merchant }: Options & { limit: number },
       ) => {
         const report = await payments.reconcile.report({ date, limit, merchant });
-        if (html !== undefined) writeFileSync(html, reconciliationPage(report));
         return answer(report, describeReport, exitCodeOf(report));
       },
     },
