@@ -16,7 +16,6 @@ import { fields, tableOf } from './screen';
 interface Options {
   merchant?: string;
   execute?: boolean;
-  preview?: boolean;
 }
 
 const DATE = new Argument('[date]', 'a day in Beijing that is over (yyyy-MM-dd); default: yesterday');
@@ -38,17 +37,13 @@ export const RECONCILE: CliGroup = {
         'decide is put up for review. Without --execute it only shows. A bill that does not add up is not used. Exit ' +
         'code 1: something is open.',
       arguments: [DATE],
-      options: [
-        new Option('--execute', 'repair what can be repaired'),
-        new Option('--preview', 'only show (the default)'),
-        MERCHANT,
-      ],
+      options: [new Option('--execute', 'repair what can be repaired'), MERCHANT],
       examples: ['reconcile run', 'reconcile run 2026-11-28 --execute --json | jq .report.open'],
       act: runOnce,
     },
     {
       name: 'preview',
-      summary: 'the same as `reconcile run --preview`',
+      summary: 'the same as `reconcile run` without --execute',
       arguments: [DATE],
       options: [MERCHANT],
       examples: ['reconcile preview', 'reconcile preview 2026-11-28 --json'],
@@ -82,9 +77,9 @@ export const RECONCILE: CliGroup = {
 async function runOnce(
   { payments, terminal }: ConnectedCli,
   date: string | undefined,
-  { merchant, execute = false, preview = false }: Options,
+  { merchant, execute = false }: Options,
 ): Promise<Answer> {
-  const which = { date, execute: execute && !preview, merchant };
+  const which = { date, execute, merchant };
   const done = await withBar(terminal, BAR, (watch) => payments.reconcile.run(which, watch));
   return answer(done, describeState, exitCodeOf(done));
 }

@@ -1060,13 +1060,10 @@ describe('reconcile', () => {
     expect(code).toBe(1);
   });
 
-  it.each([['run'], ['run', '--preview'], ['preview'], ['run', '--preview', '--execute']])(
-    '%s %s %s only looks',
-    async (...line) => {
-      const { asked } = await run(['reconcile', ...line]);
-      expect(asked).toEqual([['run', expect.objectContaining({ execute: false })]]);
-    },
-  );
+  it.each(['run', 'preview'])('%s only looks', async (name) => {
+    const { asked } = await run(['reconcile', name]);
+    expect(asked).toEqual([['run', expect.objectContaining({ execute: false })]]);
+  });
 
   it('run ends with 5 where Alipay has no bill yet', async () => {
     const reconcile = {
