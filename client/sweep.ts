@@ -33,13 +33,11 @@ export interface LastSweep {
   failure: string | null;
 }
 
-type InstalledSchedule = Pick<ScheduleState, 'scheduleId' | 'nextTimes'>;
-
 /** The Schedules of the sweep, the follow-up, the daily bill and the audit, as they were installed. */
-export interface InstalledSchedules extends InstalledSchedule {
-  followUp: InstalledSchedule;
-  reconcile: InstalledSchedule;
-  audit: InstalledSchedule;
+export interface InstalledSchedules extends ScheduleState {
+  followUp: ScheduleState;
+  reconcile: ScheduleState;
+  audit: ScheduleState;
 }
 
 /**
@@ -77,10 +75,10 @@ export const sweepsOf = ({ temporal, settings }: Pick<ClientDependencies, 'tempo
     explained(async () => {
       await temporal.withDeadline(Date.now() + INSTALL_MS, () => installSchedules(temporal, settings.sweep));
       const [sweep, followUp, reconcile, audit] = await Promise.all([
-        nextRuns(temporal, SWEEP_SCHEDULE_ID),
-        nextRuns(temporal, FOLLOW_UP_SCHEDULE_ID),
-        nextRuns(temporal, RECONCILE_SCHEDULE_ID),
-        nextRuns(temporal, AUDIT_SCHEDULE_ID),
+        readSchedule(temporal, SWEEP_SCHEDULE_ID),
+        readSchedule(temporal, FOLLOW_UP_SCHEDULE_ID),
+        readSchedule(temporal, RECONCILE_SCHEDULE_ID),
+        readSchedule(temporal, AUDIT_SCHEDULE_ID),
       ]);
       return { ...sweep, followUp, reconcile, audit };
     }),
@@ -116,11 +114,6 @@ export const sweepsOf = ({ temporal, settings }: Pick<ClientDependencies, 'tempo
   report: (options?: ReportOptions): Promise<LastSweep> => explained(() => reportSweep(temporal, options)),
   ...scheduleControl(temporal, SWEEP_SCHEDULE_ID),
 });
-
-async function nextRuns(temporal: Client, id: string): Promise<InstalledSchedule> {
-  const { scheduleId, nextTimes } = await readSchedule(temporal, id);
-  return { scheduleId, nextTimes };
-}
 
 /** {@link Sweeps.report} by any client of Temporal; with `follow` at the end, a continued run's too. */
 export async function reportSweep(

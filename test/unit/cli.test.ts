@@ -355,11 +355,10 @@ async function run(
     skipResult: answer('skipResult', { ...RESULT, toldAt: CREATED, toldBy: 'nobody' as const }),
     sweep: {
       install: answer('install', {
-        scheduleId: 'sweep-expired-orders',
-        nextTimes: SCHEDULE.nextTimes,
-        followUp: { scheduleId: 'follow-up', nextTimes: SCHEDULE.nextTimes },
-        reconcile: { scheduleId: 'reconcile-bills', nextTimes: SCHEDULE.nextTimes },
-        audit: { scheduleId: 'audit-books', nextTimes: SCHEDULE.nextTimes },
+        ...SCHEDULE,
+        followUp: FOLLOW_UP,
+        reconcile: { ...SCHEDULE, scheduleId: 'reconcile-bills' },
+        audit: { ...SCHEDULE, scheduleId: 'audit-books' },
       }),
       run: (input, watch) =>
         answer('run', input?.dryRun ? DRY : REPORT)(...(watch ? [input, watch] : [input])),
