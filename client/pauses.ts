@@ -1,3 +1,4 @@
+import type { WhoAndWhy } from '../workflows/messages';
 import { currentMerchantId, registerMerchant, requireMerchantId } from '../db/merchants';
 import type { Pause, PauseDecision, PauseKind } from '../db/pauses';
 import { listPauses, pause, resume } from '../db/pauses';
@@ -6,12 +7,10 @@ import { explained } from './dependencies';
 import { parsePause } from './input';
 
 /** What a person pauses or resumes. */
-export interface PauseInput {
+export interface PauseInput extends WhoAndWhy {
   what: PauseKind;
   /** Its name (`default`, or as in `MERCHANTS_FILE`) or its id. Without it: refunds of all. */
   merchant?: string;
-  actor: string;
-  reason: string;
 }
 
 /** The switches for a bad day. They are rows in Postgres: every process obeys from its next statement on, and after restarts. */

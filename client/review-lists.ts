@@ -4,7 +4,7 @@ import { judgeRow } from '../db/review-rules';
 import { toFen, toYuan } from '../db/money';
 import type { ErrorCode } from '../workflows/errors';
 import { PaymentError } from '../workflows/errors';
-import type { ReviewOutcome } from '../workflows/messages';
+import type { ReviewOutcome, WhoAndWhy } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
 import { explain } from './dependencies';
 import { parseListDecision } from './input';
@@ -12,14 +12,12 @@ import { decide } from './operations';
 import { merchantIdOf } from './pauses';
 
 /** One decision about all payments that are in review for the same reason. */
-export interface ListDecision {
+export interface ListDecision extends WhoAndWhy {
   /** Their reason, as `review list` shows it; a code of Alipay's behind it may be left out. */
   because: string;
   /** Only those of this merchant, by its name or id. */
   merchant?: string;
   to: Exclude<ReviewOutcome, 'REVIEW'>;
-  actor: string;
-  reason: string;
   /** How many at most, the longest waiting first; those that are refused do not count. Default: 1000. */
   limit?: number;
   /** Only lists the payments, and which of their rows do not permit the decision; Alipay is not asked. */

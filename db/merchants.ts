@@ -1,3 +1,4 @@
+import type { WhoAndWhy } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
 import { oneRow, row, rows, transaction } from './connect';
@@ -202,12 +203,10 @@ const COLUMNS = `
   m.corrected_to AS "correctedTo"`;
 
 /** A person says that a merchant was registered with a wrong seller id. */
-export interface MerchantCorrection {
+export interface MerchantCorrection extends WhoAndWhy {
   /** `appId/sellerId`, as it is registered. */
   id: string;
   sellerId: string;
-  actor: string;
-  reason: string;
 }
 
 /** A corrected merchant: its identity before and now. */

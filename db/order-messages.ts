@@ -1,4 +1,4 @@
-import type { PaymentResult } from '../workflows/messages';
+import type { PaymentResult, WhoAndWhy } from '../workflows/messages';
 import { UNTOLD_BY_KEY } from './by-key';
 import type { Database } from './connect';
 import { oneRow, row, rows } from './connect';
@@ -200,11 +200,9 @@ export function findOwed(
 }
 
 /** A person's word about results of an order. */
-export interface MessageDecision {
+export interface MessageDecision extends WhoAndWhy {
   orderId: string;
   messageId: string;
-  actor: string;
-  reason: string;
 }
 
 /** What was decided goes into the timeline in the same statement. */

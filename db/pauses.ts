@@ -1,3 +1,4 @@
+import type { WhoAndWhy } from '../workflows/messages';
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
 import { row, rows, transaction } from './connect';
@@ -9,12 +10,10 @@ import { appendEvent } from './payment-events';
 export type PauseKind = 'refunds' | 'merchant';
 
 /** What a person has paused. */
-export interface Pause {
+export interface Pause extends WhoAndWhy {
   what: PauseKind;
   /** The id of a row of `merchants`; null: refunds of all. */
   merchant: string | null;
-  actor: string;
-  reason: string;
   since: Date;
 }
 

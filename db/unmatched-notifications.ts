@@ -1,3 +1,4 @@
+import type { WhoAndWhy } from '../workflows/messages';
 import type { Database } from './connect';
 import { hasRow, row, rows } from './connect';
 import type { SignedBody } from './evidence';
@@ -69,10 +70,8 @@ export function listUnmatched(
 }
 
 /** Which notification a person has dealt with; who, and what was done about the money. */
-export interface UnmatchedResolution {
+export interface UnmatchedResolution extends WhoAndWhy {
   id: string;
-  actor: string;
-  reason: string;
 }
 
 /**

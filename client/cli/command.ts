@@ -147,11 +147,7 @@ export function wholeNumber(lowest: number, highest: number) {
   };
 }
 
-/** Who does something, and why. */
-export interface WhoAndWhy {
-  actor: string;
-  reason: string;
-}
+export type { WhoAndWhy } from '../../workflows/messages';
 
 /** `--actor`, by default whoever is logged in. */
 export const ACTOR = new Option('--actor <name>', 'who; it is recorded')

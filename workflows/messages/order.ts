@@ -1,5 +1,7 @@
 /** What is said to and about the workflows of an order: its results, and its cancellation. */
 
+import type { WhoAndWhy } from './payment';
+
 /** What stands in `orders.status`. */
 export type OrderStatus = 'UNPAID' | 'PAID' | 'CLOSED';
 
@@ -29,10 +31,8 @@ export interface FulfillOrderInput {
 }
 
 /** The input of `closeOrder`: which order, who and why. */
-export interface CloseOrderInput {
+export interface CloseOrderInput extends WhoAndWhy {
   orderId: string;
-  actor: string;
-  reason: string;
   /**
    * Closes it at once although a cashier page may still be open: what is paid there is refunded, whatever
    * `LATE_PAYMENT_POLICY` says. Default: such an order is held, and the sweep closes it later.

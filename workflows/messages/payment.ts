@@ -61,16 +61,20 @@ export interface CheckedOut {
   intervalMs: number;
 }
 
+/** Whatever a person does is recorded with both. */
+export interface WhoAndWhy {
+  actor: string;
+  reason: string;
+}
+
 /** REVIEW stops a refund that is under way. */
 export type ReviewOutcome = (typeof REVIEW_OUTCOMES)[number];
 
 export const REVIEW_OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVIEW'] as const;
 
 /** Update: a person's decision about a payment in review. */
-export interface ResolveReview {
+export interface ResolveReview extends WhoAndWhy {
   to: ReviewOutcome;
-  actor: string;
-  reason: string;
   /**
    * REFUNDED only, where Alipay refuses to refund any more: how the money went back outside Alipay (a bank's reference).
    * It is recorded apart from what Alipay refunded.

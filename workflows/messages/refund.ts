@@ -1,5 +1,7 @@
 /** What is said to and about the workflow of a refund. */
 
+import type { WhoAndWhy } from './payment';
+
 /** Who asked for it; `portal`: somebody at Alipay, and we only heard of it. */
 export type RefundKind = 'shop' | 'operator' | 'late' | 'duplicate' | 'portal';
 
@@ -20,8 +22,6 @@ export interface RefundState extends RefundPaymentInput {
 }
 
 /** Update: a person's decision about a refund in REVIEW. */
-export interface ResolveRefund {
+export interface ResolveRefund extends WhoAndWhy {
   to: 'DONE' | 'REFUSED';
-  actor: string;
-  reason: string;
 }
