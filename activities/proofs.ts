@@ -23,9 +23,9 @@ export const PROOF_FAULTS = {
   'refund-unproven': 'The row says that more has gone back than Alipay signed.',
 } as const;
 
-export type ProofFaultName = keyof typeof PROOF_FAULTS;
+type ProofFaultName = keyof typeof PROOF_FAULTS;
 
-export interface ProofFault {
+interface ProofFault {
   fault: ProofFaultName;
   outTradeNo: string;
   orderId: string;

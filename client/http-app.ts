@@ -4,7 +4,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, LogController 
 import { answerError, answerMalformedRequest, answerNotFound, cut, pathOf } from './http-errors';
 import type { ServerMetrics } from './metrics';
 
-export interface AppOptions {
+interface AppOptions {
   log: FastifyBaseLogger;
   /** Bytes; a scope may allow less. */
   bodyLimit: number;

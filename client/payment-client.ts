@@ -78,7 +78,7 @@ import type { Sweeps } from './sweep';
 import { sweepsOf } from './sweep';
 
 /** What a {@link PaymentClient} is made of; {@link PaymentClient.connect} makes it by the environment. */
-export type PaymentClientDependencies = Omit<ClientDependencies, 'observer'> & {
+type PaymentClientDependencies = Omit<ClientDependencies, 'observer'> & {
   /** Counts what is done. Default: nothing is counted. */
   observer?: Observer;
 };

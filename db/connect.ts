@@ -8,7 +8,7 @@ import type { Connection, Pool } from './connection';
 /** A pool of connections, or one transaction of it. */
 export type Database = Knex;
 
-export interface DatabaseOptions {
+interface DatabaseOptions {
   /** `postgres://…` */
   url: string;
   /** The schema of every table. Default `public`. */

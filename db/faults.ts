@@ -65,7 +65,7 @@ const FAULTS = {
   ],
 } as const;
 
-export interface DatabaseFault {
+interface DatabaseFault {
   kind: keyof typeof FAULTS;
   /** SQLSTATE, or the system's name for it; empty where the driver gives none. */
   code: string;

@@ -79,7 +79,7 @@ export async function findMissingRights(db: Database, schema: string): Promise<s
 }
 
 /** An index of the application's tables that no query uses, and what to do about it. */
-export interface BrokenIndex {
+interface BrokenIndex {
   says: string;
   todo: string;
 }

@@ -16,7 +16,7 @@ export interface PaymentEvent {
  * `notified` and `answered` name evidence, which has its own table. All others record a change, in the transaction
  * of that change. None holds anything about a buyer.
  */
-export type PaymentEventName =
+type PaymentEventName =
   | 'checked-out'
   | 'superseded'
   | 'checked'

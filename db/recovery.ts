@@ -23,7 +23,7 @@ export interface Recovery {
 }
 
 /** What happened in between was known to the lost store alone. */
-export interface RecoveryWindow {
+interface RecoveryWindow {
   /** For results: those that were told before reached the order service. */
   since: Date;
   /** Rows that were written later are known to the present store. */

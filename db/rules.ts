@@ -14,7 +14,7 @@ export const REVIEW_REASONS = {
   notInBill: 'NOT_IN_BILL',
 } as const;
 
-export type ReviewReason = (typeof REVIEW_REASONS)[keyof typeof REVIEW_REASONS];
+type ReviewReason = (typeof REVIEW_REASONS)[keyof typeof REVIEW_REASONS];
 
 /** What a row of `payments` knows that decisions depend on. Amounts are yuan. */
 export interface PaymentFacts {
@@ -203,7 +203,7 @@ const refundedFen = (payment: PaymentFacts, trade: ClosedTrade): number =>
   Math.max(readFen(trade.refundedAmount) ?? 0, toFen(payment.refundedAmount), toFen(payment.refundSeen));
 
 /** What a notification says, or a query's answer, as far as it can be news. Amounts are yuan, as Alipay wrote them. */
-export interface TradeNews {
+interface TradeNews {
   kind: 'paid' | 'closed' | 'nothing';
   totalAmount: string;
   refundedAmount?: string | undefined;

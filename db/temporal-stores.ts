@@ -29,7 +29,7 @@ export interface TemporalStore extends SeenStore {
  * - `taken-over`: this call has made it the current one.
  * - `contested`: another store was served until a moment ago. Nothing was written.
  */
-export type Sighting =
+type Sighting =
   | { kind: 'current'; store: TemporalStore }
   | { kind: 'taken-over'; store: TemporalStore; from: TemporalStore }
   | { kind: 'contested'; other: TemporalStore };

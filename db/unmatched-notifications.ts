@@ -7,7 +7,7 @@ import { storableJson, storableText } from './storable';
 import { PaymentError } from '../workflows/errors';
 
 /** A genuine notification of a payment that is not here. */
-export interface Unmatched {
+interface Unmatched {
   outTradeNo: string;
   notifyId: string;
   /** Its fields, for people. */

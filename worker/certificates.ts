@@ -59,7 +59,7 @@ export function isValidNow(certificate: string, now = Date.now()): boolean {
 /** This long before a certificate expires it is told about; Alipay renews its own about then. */
 const SOON_DAYS = 30;
 
-export interface ExpiringCertificate {
+interface ExpiringCertificate {
   variable: 'ALIPAY_APP_CERT_FILE' | 'ALIPAY_PUBLIC_CERT_FILE';
   daysLeft: number;
   /** What to do. */

@@ -10,7 +10,7 @@ export class KeyFault extends Error {
 }
 
 /** A private key as alipay-sdk takes it unless told otherwise: PKCS1. */
-export interface PrivateKeyPem {
+interface PrivateKeyPem {
   pkcs1: string;
   /** SPKI PEM of the public half. */
   publicKey: string;
@@ -62,7 +62,7 @@ export function parsePublicKey(text: string): string {
 }
 
 /** A part of a PEM text between its BEGIN and END, in bytes. */
-export interface PemBlock {
+interface PemBlock {
   /** `PRIVATE KEY`, `CERTIFICATE` … */
   label: string;
   der: Buffer;

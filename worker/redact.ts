@@ -50,7 +50,7 @@ function isPlain(value: unknown): value is Record<string, unknown> {
  * What a log says of an error. All else that libraries hang on one (Postgres' detail and where, a statement and its
  * values, a gRPC failure, a body) may hold a buyer.
  */
-export interface LoggedError {
+interface LoggedError {
   type: string;
   code?: string | number;
   message: string;

@@ -14,7 +14,7 @@ import { shapeFor, workflowCode } from './workflow-code';
 export const MOST_RUNS = 10_000;
 
 /** What a build makes of the runs under way. */
-export interface Rehearsal {
+interface Rehearsal {
   replayed: number;
   /** How many runs were not replayed, because there are more than `mostRuns`. */
   leftOut: number;

@@ -21,7 +21,7 @@ export const KEYWORD = temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE
 export type AttributeServices = Pick<ConnectionLike, 'workflowService' | 'operatorService'>;
 
 /** How a namespace stands with the search attributes of payments. */
-export interface FoundAttributes {
+interface FoundAttributes {
   /** Not registered, or of a type that takes no words. */
   missing: string[];
   /** Registered, and of another type than Keyword. */

@@ -1,7 +1,7 @@
 import { PaymentError } from '../workflows/errors';
 import { redact } from './redact';
 
-export interface TemporalFault {
+interface TemporalFault {
   /** What happened, without a full stop. It holds no secret. */
   what: string;
   /** What to do: whole sentences. */

@@ -11,7 +11,7 @@ import type { SweepSettings } from './schedules';
 import { installSchedules } from './schedules';
 import { CODES, again, codeOf, registerSearchAttributes } from './search-attributes';
 
-export interface StoreWatchDependencies {
+interface StoreWatchDependencies {
   db: Database;
   connection: NativeConnection;
   temporal: Client;

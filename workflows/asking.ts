@@ -14,7 +14,7 @@ const PAUSE_MS = 2_000;
 export type Asked = Answer | 'postponed';
 
 /** Held by a caller that waits for an answer; the loop redeems it once it has acted on that answer. */
-export class Ticket {
+class Ticket {
   #answer: Asked | undefined;
   #isRedeemed = false;
 

@@ -8,7 +8,7 @@
  */
 export type AlipayErrorKind = 'unknown' | 'no-quota' | 'down' | 'misconfigured' | 'refused';
 
-export interface AlipayErrorFacts {
+interface AlipayErrorFacts {
   method: string;
   outTradeNo: string;
   code?: string | undefined;

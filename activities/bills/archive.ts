@@ -15,7 +15,7 @@ const NAMED_IN_UTF8 = 0x800;
 const openFile = promisify<string, Options, ZipFile>(openZip);
 
 /** The two files of a bill, each to be read once, as a stream. */
-export interface BillArchive {
+interface BillArchive {
   detail(): Promise<AsyncIterable<Buffer>>;
   summary(): Promise<AsyncIterable<Buffer>>;
   close(): void;

@@ -15,7 +15,7 @@ const CONNECT_MS = 10_000;
 /** What a zip archive begins with. */
 const ZIP = Buffer.from('PK\x03\x04', 'latin1');
 
-export interface DownloadOptions {
+interface DownloadOptions {
   /** Only from these: `https://dwbillcenter.alipay.com`. */
   origins: readonly string[];
   /** For tests. */

@@ -16,7 +16,7 @@ const LANES = 10;
 const PLACE_AGAIN_MS = 1_000;
 
 /** Due work of one kind. */
-export interface Batch<T> {
+interface Batch<T> {
   /** For the log. */
   kind: string;
   /** The most urgent first. */

@@ -5,7 +5,7 @@ import { columns, distance, utc } from './screen';
 import type { Paint } from './screen';
 
 /** What is known of a payment's past and of what comes next. */
-export interface PaymentHistory {
+interface PaymentHistory {
   events: readonly PaymentEvent[];
   /** Absent where Temporal could not be asked. */
   runs?: readonly PaymentRun[];

@@ -59,7 +59,7 @@ export async function recordAudit(db: Database, { found, at, whole, seenEvent }:
 }
 
 /** What the last audits have found that is still so, for metrics. */
-export interface AuditFigures {
+interface AuditFigures {
   /** How many are open, by the check that found them. */
   violations: Record<string, number>;
   yuan: number;

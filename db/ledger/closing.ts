@@ -10,10 +10,10 @@ import { isHolding, isSuperseded } from '../rules';
 import { lockKnownOrder } from './require';
 
 /** `changed`: something happened since Alipay was asked; ask again before closing anything. */
-export type CloseOutcome = 'closed' | 'already-closed' | 'paid' | 'held' | 'changed';
+type CloseOutcome = 'closed' | 'already-closed' | 'paid' | 'held' | 'changed';
 
 /** A payment that Alipay was queried about, and when to query once more after it has been closed here. */
-export interface AskedPayment {
+interface AskedPayment {
   outTradeNo: string;
   recheckInMs: number | null;
 }

@@ -18,7 +18,7 @@ import { isHolding } from '../rules';
 import { heldOrder, otherMerchant, pausedMerchant, unknownOrder } from './errors';
 import { lockKnownOrder, requirePayment } from './require';
 
-export interface OrderToRegister extends Omit<NewOrder, 'id' | 'merchant'> {
+interface OrderToRegister extends Omit<NewOrder, 'id' | 'merchant'> {
   orderId: string;
   /** Who gets the money. */
   merchant: MerchantSettings;

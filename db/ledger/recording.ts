@@ -28,7 +28,7 @@ interface Word {
 }
 
 /** Alipay says that the money was taken. */
-export interface PaidWord extends Word {
+interface PaidWord extends Word {
   kind: 'paid';
   /** Yuan. */
   totalAmount: string;
@@ -37,7 +37,7 @@ export interface PaidWord extends Word {
 }
 
 /** Alipay says that the trade is closed. */
-export interface ClosedWord extends Word, ClosedTrade {
+interface ClosedWord extends Word, ClosedTrade {
   kind: 'closed';
 }
 
@@ -50,7 +50,7 @@ export interface EvidenceFault {
   error: unknown;
 }
 
-export interface EvidenceRecording {
+interface EvidenceRecording {
   recorded: Recorded;
   /** The statuses that the payment took, one after the other. */
   moves: StoredPaymentStatus[];
@@ -59,7 +59,7 @@ export interface EvidenceRecording {
   faults: EvidenceFault[];
 }
 
-export interface RecordingRules {
+interface RecordingRules {
   /** Reads a body again; throws where it cannot be understood. */
   read: (evidence: UnrecordedEvidence) => AlipayWord;
   policy: LatePaymentPolicy;

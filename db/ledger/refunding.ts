@@ -20,7 +20,7 @@ import { settleRefunds } from './settling-refunds';
 import { countIn } from './settling';
 
 /** What a shop wants to give back of an order that is paid. */
-export interface RefundToRequest {
+interface RefundToRequest {
   orderId: string;
   /** The shop's own number: asked for again, it is the same refund. */
   refundId: string;
