@@ -1,3 +1,4 @@
+import { bulkhead } from 'cockatiel';
 import type { Payment } from '../db/payments';
 import { listReviews } from '../db/payments';
 import { judgeRow } from '../db/review-rules';
@@ -83,14 +84,14 @@ export async function decideList(deps: ClientDependencies, input: ListDecision):
   const isRefused = ({ outcome }: ListedDecision): boolean => outcome === 'refused';
   // What is refused stays in review, first in the list: if it used up places, nothing behind it would ever be decided.
   const places = (): number => limit - payments.filter((one) => !isRefused(one)).length;
+  const lanes = bulkhead(AT_ONCE, Infinity);
   let hasMore = true;
   while (hasMore && places() > 0) {
     const except = payments.map(({ outTradeNo }) => outTradeNo);
     const found = await listReviews(deps.db, places() + 1, { ...filter, except });
     hasMore = found.length > places();
     const page = found.slice(0, places());
-    for (let i = 0; i < page.length; i += AT_ONCE)
-      payments.push(...(await Promise.all(page.slice(i, i + AT_ONCE).map(decideOne))));
+    payments.push(...(await Promise.all(page.map((payment) => lanes.execute(() => decideOne(payment))))));
   }
   const done = payments.filter(({ outcome }) => outcome === 'decided' || outcome === 'permitted');
   const refused = payments.filter(isRefused).length;

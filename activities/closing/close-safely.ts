@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { bulkhead } from 'cockatiel';
 import { closeOrderWithPayments, unknownOrder } from '../../db/ledger';
 import { findOrderToClose, holdOrder } from '../../db/orders';
 import type { HoldReason, OrderToClose, PaymentToClose } from '../../db/orders';
@@ -194,11 +195,8 @@ function isItsOwnOutage(alipay: AlipayGateways, payment: PaymentToClose): boolea
 
 /** All of them, a few at a time; one that throws keeps none of the others from being done. */
 async function eachOf<T, R>(all: readonly T[], act: (one: T, index: number) => Promise<R>): Promise<R[]> {
-  const ended: PromiseSettledResult<R>[] = [];
-  for (let i = 0; i < all.length; i += SIBLINGS_AT_ONCE) {
-    const some = all.slice(i, i + SIBLINGS_AT_ONCE);
-    ended.push(...(await Promise.allSettled(some.map((one, j) => act(one, i + j)))));
-  }
+  const lanes = bulkhead(SIBLINGS_AT_ONCE, Infinity);
+  const ended = await Promise.allSettled(all.map((one, i) => lanes.execute(() => act(one, i))));
   return ended.map((end) => {
     if (end.status === 'rejected') throw end.reason;
     return end.value;
