@@ -82,7 +82,7 @@ const { orderId, outTradeNo, messageId } = one(OPEN - 7);
 const ASKED: Readonly<Record<string, () => Promise<unknown>>> = {
   leaseUndelivered: () => messages.leaseUndelivered(db, orderId),
   'leaseUndelivered, when it is leased': () => messages.leaseUndelivered(db, orderId),
-  releaseLease: () => messages.releaseLease(db, messageId, { why: 'no answer', mayAct: false, pauseMs: 0 }),
+  releaseLease: () => messages.releaseLease(db, messageId, { why: 'no answer', pauseMs: 0 }),
   claimUndelivered: () => due.claimUndelivered(db, orderId),
   postponeUndelivered: () => due.postponeUndelivered(db, orderId, 1_000),
   readRecorded: () => readRecorded(db, outTradeNo),
