@@ -11,7 +11,7 @@ exports.BREAKS = {
     edits: [
       {
         file: 'db/payments.ts',
-        from: 'WHERE p.out_trade_no = :outTradeNo AND p.status = ANY(:from)',
+        from: 'WHERE p.out_trade_no = :outTradeNo AND ${PAYMENT_STATUS_BY_KEY} = ANY(:from)',
         to: 'WHERE p.out_trade_no = :outTradeNo AND CAST(:from AS text[]) IS NOT NULL',
       },
     ],
