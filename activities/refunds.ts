@@ -79,7 +79,7 @@ export function createRefundActivities(
     async refundAtAlipay({ outTradeNo, outRequestNo }) {
       const refund = await requireRefund(db, { outTradeNo, outRequestNo });
       if (refund.status !== 'REQUESTED') {
-        tellOfRefusal(deps, refund);
+        await tellOfRefusal(deps, refund);
         return follow(deps, { refund, refunds: [], changed: false });
       }
       const payment = await requirePayment(db, outTradeNo);
@@ -89,7 +89,7 @@ export function createRefundActivities(
       const recorded = await attempt(deps, gateway, payment, refund).catch((error: unknown) =>
         stillUnknown(deps, refund, error),
       );
-      tellOfRefusal(deps, recorded.refund);
+      await tellOfRefusal(deps, recorded.refund);
       return follow(deps, recorded);
     },
   };
@@ -99,15 +99,20 @@ export function createRefundActivities(
  * The payment stays PAID and the order service hears nothing, so nobody else tells the shop that its refund was not made. An
  * attempt that follows one which died says it again: better twice than never.
  */
-function tellOfRefusal(
-  { log, metrics }: ActivityDependencies,
-  { outTradeNo, outRequestNo, kind, status, because }: Refund,
-): void {
+async function tellOfRefusal(
+  { db, log, metrics }: ActivityDependencies,
+  { outTradeNo, outRequestNo, kind, status, because, amount }: Refund,
+): Promise<void> {
   if (kind !== 'shop' || status !== 'REFUSED' || because === DECIDED) return;
+  const payment = await requirePayment(db, outTradeNo);
+  const left =
+    toFen(amountToRefund(payment)) - toFen(payment.refundedAmount) - toFen(payment.outsideAmount ?? '0');
+  // The money went back another way: whoever is told that it did not pays the buyer twice.
+  if (left < toFen(amount ?? '0')) return;
   metrics.refundRefused(because ?? 'UNKNOWN');
   log.error(
     { outTradeNo, outRequestNo, because, code: 'REFUND_REFUSED', alert: true },
-    'a refund that the shop asked for was refused, and the buyer has not got the money',
+    'a refund that the shop asked for was refused',
   );
 }
 

@@ -141,7 +141,8 @@ export class AlipayCaller {
 /** Alipay answers HTTP 200 whatever it says: another status comes from something in between, or from an overload. */
 function bodyOf({ status, body }: HttpAnswer, { method, outTradeNo }: AlipayRequest): Buffer {
   const facts = { method, outTradeNo };
-  if (status === 429) throw new AlipayError('unknown', 'throttled', { ...facts, throttled: true });
+  if (status === 429)
+    throw new AlipayError('unknown', 'throttled', { ...facts, code: '429', throttled: true });
   if (status !== 200) {
     throw new AlipayError('unknown', `HTTP ${status}`, { ...facts, code: String(status), outage: true });
   }

@@ -312,6 +312,20 @@ describe('one try', () => {
       expect(await shop.payments.results(orderId)).toMatchObject([{ status: 'PAID' }]);
     });
 
+    it('because the money went back in the portal, is not told: nobody shall pay the buyer twice', async () => {
+      const { orderId, outTradeNo } = await paidOrder();
+      const { refundId: outRequestNo } = await ask(orderId, '12.30');
+      const refund = { outTradeNo, outRequestNo };
+      await shop.alipay.control.refundByHand(outTradeNo, '2.00');
+      await waitFor(() => hasUnrecorded(outTradeNo), { what: 'the notification' });
+      await hands.hear(outTradeNo);
+      await hands.refund(outTradeNo);
+      const { activities: watched, told, refused } = telling();
+      expect(await inActivity(() => watched.refundAtAlipay(refund))).toMatchObject({ status: 'REFUSED' });
+      expect(told).not.toHaveBeenCalled();
+      expect(refused).toEqual([]);
+    });
+
     it('because a person withdrew it, is not told', async () => {
       const { orderId, outTradeNo } = await paidOrder();
       const { refundId: outRequestNo } = await ask(orderId, '3.00');
