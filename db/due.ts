@@ -335,8 +335,8 @@ export async function findUndeliveredOrders(db: Database, scan: DueScan): Promis
     db,
     `SELECT m.order_id AS "orderId" FROM :schema:.order_messages m JOIN :schema:.orders o ON o.id = m.order_id
      WHERE m.told_at IS NULL AND m.retry_at <= now() AND ${ofMerchants('o')}
-       AND NOT EXISTS (SELECT 1 FROM :schema:.order_messages paused
-         WHERE paused.order_id = m.order_id AND ${UNTOLD_BY_KEY} AND paused.not_before > now())
+       AND COALESCE((SELECT next.not_before FROM :schema:.order_messages next
+         WHERE next.order_id = m.order_id AND ${UNTOLD_BY_KEY} ORDER BY next.seq LIMIT 1) <= now(), true)
      ORDER BY m.retry_at LIMIT :limit`,
     scan,
   );

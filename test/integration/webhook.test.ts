@@ -263,7 +263,7 @@ describe('an order service that does not take a result', () => {
     const decision = { orderId, messageId, actor: 'li', reason: 'booked by hand' };
     await expect(shop.payments.skipResult(decision)).rejects.toMatchObject({
       code: 'ORDER_SERVICE_BUSY',
-      message: expect.stringMatching(/being handed over.*Try again in a minute/),
+      message: expect.stringMatching(/sent to the order service a moment ago.*Try again in a minute/),
     });
     await untilTold(messageId);
     expect(await story.events(outTradeNo, 'skipped')).toEqual([]);
@@ -409,6 +409,15 @@ describe('an order service that wants to be left alone', () => {
     answers.delete(orderId);
     // A person knows that it can be posted now.
     await shop.payments.resendResults({ orderId, actor: 'li', reason: 'the shop is back' });
+    await story.followUp();
+    expect((await messageOf(messageId))?.told_by).toBe('webhook');
+
+    // An older result that is resent goes before a later one that waits.
+    await shop.sql(
+      `UPDATE order_messages SET told_at = NULL, told_by = NULL, not_before = now() + interval '1 hour' WHERE id = :later`,
+      { later: `REFUND-${outTradeNo}-1.00` },
+    );
+    await shop.payments.resendResults({ orderId, messageId, actor: 'li', reason: 'the shop lost it' });
     await story.followUp();
     expect((await messageOf(messageId))?.told_by).toBe('webhook');
     await story.terminate(outTradeNo);
