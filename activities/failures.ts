@@ -15,10 +15,13 @@ const ALIPAY_FAILURES = {
 } as const;
 
 /**
- * A throttled call is asked again after this, doubled with each attempt up to the longest, and spread over twice the time. The
+ * A throttled call is asked again after this, doubled with each attempt of a patient activity, and spread over twice the time. The
  * longest, doubled by the spread, is what `refundAtAlipay` notes as the time that its run may be silent.
  */
 const THROTTLED_PAUSE_MS = { first: 5_000, longest: 300_000 };
+
+/** The activities that nobody waits for: a person, or what waits behind a person's decision, gets an answer soon. */
+const PATIENT: ReadonlySet<string> = new Set(['refundAtAlipay', 'fetchBill']);
 
 /** Where Alipay names a limit of its own: it asks for a minute. */
 const RATE_LIMIT_PAUSE_MS = 60_000;
@@ -36,7 +39,8 @@ export function mapFailures<A extends object>(activities: A, log: Logger): A {
           return await run(...args);
         } catch (error) {
           // Without a context it was called by a test.
-          const failure = toFailure(error, asyncLocalStorage.getStore()?.info.attempt);
+          const attempt = PATIENT.has(name) ? asyncLocalStorage.getStore()?.info.attempt : 1;
+          const failure = toFailure(error, attempt);
           logFailure(log, name, failure, error);
           throw failure;
         }
@@ -91,6 +95,8 @@ export function logFailure(log: Logger, activity: string, failure: ApplicationFa
   const facts = { activity, code: failure.type, ...(error instanceof AlipayError && alipayFacts(error)) };
   if (failure.type === 'INTERNAL' || failure.type === 'DATABASE_UNAVAILABLE') {
     log.error({ ...facts, err: error }, failure.message);
+  } else if (failure.category === ApplicationFailureCategory.BENIGN) {
+    log.warn(facts, failure.message);
   } else if (failure.type === 'ALIPAY_MISCONFIGURED' || failure.type === 'MERCHANT_UNKNOWN') {
     log.error({ ...facts, alert: true }, failure.message);
   } else {

@@ -8,10 +8,11 @@ import { mapFailures } from '../../activities/failures';
 import { PaymentError } from '../../workflows/errors';
 
 /** What leaves an activity that throws this, and what the log says of it. */
-async function leaving(thrown: Error, { attempt = 1 } = {}) {
+async function leaving(thrown: Error, { attempt = 1, activity = 'act' } = {}) {
   const log = pino({ level: 'silent' });
   const [warn, error] = [jest.spyOn(log, 'warn'), jest.spyOn(log, 'error')];
-  const { act } = mapFailures({ act: () => Promise.reject(thrown) }, log);
+  const act = mapFailures({ [activity]: () => Promise.reject(thrown) }, log)[activity];
+  if (!act) throw new Error('it is not wrapped');
   const environment = new MockActivityEnvironment({ attempt });
   const failure: unknown = await environment.run(() => act().catch((left: unknown) => left));
   if (!(failure instanceof ApplicationFailure)) throw new Error('it left as it was');
@@ -60,7 +61,9 @@ describe('what leaves an activity', () => {
     'of a call throttled at attempt %i says to ask again after %i ms or up to twice that',
     async (attempt, ms) => {
       const thrown = alipayError('unknown', { throttled: true });
-      const all = await Promise.all(Array.from({ length: 20 }, () => leaving(thrown, { attempt })));
+      const all = await Promise.all(
+        Array.from({ length: 20 }, () => leaving(thrown, { attempt, activity: 'refundAtAlipay' })),
+      );
       const pauses = all.map(({ failure }) => Number(failure.nextRetryDelay));
       expect(all[0]?.failure.type).toBe('ALIPAY_UNKNOWN');
       expect(Math.min(...pauses)).toBeGreaterThanOrEqual(ms);
@@ -68,6 +71,12 @@ describe('what leaves an activity', () => {
       expect(new Set(pauses).size).toBeGreaterThan(1);
     },
   );
+
+  it('of a throttled call that a person waits for says to ask again soon at each attempt', async () => {
+    const thrown = alipayError('unknown', { throttled: true });
+    const { failure } = await leaving(thrown, { attempt: 4, activity: 'resolveReview' });
+    expect(Number(failure.nextRetryDelay)).toBeLessThanOrEqual(10_000);
+  });
 
   it('of a bill that was asked for too often says to ask again after a minute', async () => {
     const thrown = alipayError('unknown', { throttled: true, subCode: 'BILL_QUERY_RATE_LIMIT' });
