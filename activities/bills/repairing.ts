@@ -1,6 +1,7 @@
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Bill } from '../../db/bill-lines';
 import { markForeign } from '../../db/bill-lines';
-import type { Discrepancy } from '../../db/discrepancies';
+import type { Discrepancy, ToRepair } from '../../db/discrepancies';
 import { findToRepair, noteTried } from '../../db/discrepancies';
 import type { BillReason } from '../../db/ledger';
 import { recordBilledRefund, requirePayment, reviewByBill } from '../../db/ledger';
@@ -30,9 +31,10 @@ export function createRepairActivities(
 ): Pick<AlipayQueueActivities, 'repairBill'> {
   return {
     async repairBill({ merchant, date, kinds }) {
-      // A worker without the bill's merchant leaves all of it to another.
-      deps.alipay.ofBill({ merchant, date });
-      return repairAll(deps, { sellerId: sellerOf(merchant), date }, kinds);
+      const sellerId = sellerOf(merchant);
+      // A worker with no application of the seller leaves all of it to another.
+      if (!deps.alipay.ids.some((id) => sellerOf(id) === sellerId)) deps.alipay.ofBill({ merchant, date });
+      return repairAll(deps, { sellerId, date }, kinds);
     },
   };
 }
@@ -41,7 +43,7 @@ export function createRepairActivities(
  * Repairs open discrepancies, each once per comparison. The bill is only a hint: Alipay is queried about each, and its answer is
  * recorded by the usual path. `done`: how many should be gone at the next comparison.
  *
- * @throws AlipayError down, misconfigured; PaymentError MERCHANT_UNKNOWN where all that is left is of another worker's merchants
+ * @throws AlipayError down, misconfigured; PaymentError or ApplicationFailure MERCHANT_UNKNOWN where all that is left is of another worker's merchants
  */
 async function repairAll(
   deps: ActivityDependencies,
@@ -53,7 +55,7 @@ async function repairAll(
   const due = found.filter(({ merchant }) => isOf(merchant, alipay.ids));
   const others = found.find(({ merchant }) => !isOf(merchant, alipay.ids));
   // The server then gives it to another worker. What this one has done it must report first, so it throws on the next call.
-  if (others && due.length === 0) alipay.of(others);
+  if (others && due.length === 0) throw isAnothers(bill, others);
   let isUndelivered = false;
   const report = await inLanes(log, { kind: 'bill', due, limit: BATCH }, async (discrepancy) => {
     try {
@@ -69,6 +71,13 @@ async function repairAll(
   });
   return { ...report, left: report.left || isUndelivered || others !== undefined };
 }
+
+const isAnothers = ({ date }: Bill, { merchant }: ToRepair): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: 'MERCHANT_UNKNOWN',
+    message: `What is left of the bill of ${date} is of merchant ${merchant}: left to a worker that has it.`,
+    category: ApplicationFailureCategory.BENIGN,
+  });
 
 function repair(deps: ActivityDependencies, bill: Bill, discrepancy: Discrepancy): Promise<boolean> {
   switch (discrepancy.kind) {

@@ -179,7 +179,7 @@ describe('a payment that every other net has missed', () => {
     const { appId } = theirs;
     await expect(repair(`${appId}/${shop.alipay.sellerId}`, { appId })).rejects.toMatchObject({
       type: 'MERCHANT_UNKNOWN',
-      message: expect.stringContaining(`Payment ${outTradeNo} belongs to merchant ${ours}`) as unknown,
+      message: expect.stringContaining(`is of merchant ${ours}: left to a worker`) as unknown,
     });
     await expect(repair(ours, theirs)).rejects.toThrow(`The bill of ${date} belongs to merchant ${ours}`);
     expect(await repair(ours)).toEqual({ done: 1, failed: 0, left: false });
@@ -208,7 +208,16 @@ describe('a payment that every other net has missed', () => {
     const repair = () => inActivity(() => activities.repairBill(input));
     expect(await repair()).toEqual({ done: 1, failed: 0, left: true });
     await story.until(mine.outTradeNo, 'PAID');
-    await expect(repair()).rejects.toMatchObject({ type: 'MERCHANT_UNKNOWN', nonRetryable: false });
+    await expect(repair()).rejects.toMatchObject({ type: 'MERCHANT_UNKNOWN', category: 'BENIGN' });
+    // A worker with the second application alone takes it up.
+    const alipay = new AlipayGateways([
+      new AlipayGateway({ ...shop.gateway.settings, appId: '2021000000000004' }),
+    ]);
+    const second = createAlipayQueueActivities({ ...shop.deps, alipay });
+    // It asks, and the sandbox does not know that one.
+    await expect(inActivity(() => second.repairBill(input))).rejects.toMatchObject({
+      type: 'ALIPAY_MISCONFIGURED',
+    });
     await stamp(ours);
     expect(await repair()).toEqual({ done: 1, failed: 0, left: false });
     await story.until(theirs.outTradeNo, 'PAID');
