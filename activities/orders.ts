@@ -121,7 +121,7 @@ async function deliver(
   return { hasMore };
 }
 
-/** An order service that was reached is left alone for so long, ms, by everybody; where it was not, another worker may try. */
+/** How long nobody sends to an order service that was reached, ms. If it was not reached, another worker may try at once. */
 const pauseAfter = (error: unknown): number =>
   error instanceof NotTaken && error.wasSent ? Math.max(POST_PAUSE_MS.first, error.retryAfterMs ?? 0) : 0;
 

@@ -36,7 +36,7 @@ export class ResultHandler implements ResultReceiver {
       if (cause instanceof NotTaken) throw cause;
       // What it says may be about a buyer: it goes to the log, redacted, and into no row.
       const name = cause instanceof Error ? cause.name : typeof cause;
-      throw new NotTaken('ORDER_SERVICE_DOWN', `onResult failed (${name}), asked to take ${messageId}`, {
+      throw new NotTaken('ORDER_SERVICE_DOWN', `onResult failed (${name}) for ${messageId}`, {
         cause,
       });
     }
@@ -48,7 +48,7 @@ async function within(work: Promise<void>, ms: number, messageId: string): Promi
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      const message = `onResult did not end in time, asked to take ${messageId}`;
+      const message = `onResult did not end in time for ${messageId}`;
       reject(new NotTaken('ORDER_SERVICE_DOWN', message));
     }, ms);
   });

@@ -84,7 +84,7 @@ export class Webhook implements ResultReceiver {
     } catch (cause) {
       if (cause instanceof NotTaken) throw cause;
       const wasSent = !(cause instanceof NotSent);
-      throw this.#not('ORDER_SERVICE_DOWN', `${whyNoAnswer(cause)}, asked to take ${id}`, { wasSent, cause });
+      throw this.#not('ORDER_SERVICE_DOWN', `${whyNoAnswer(cause)} for ${id}`, { wasSent, cause });
     }
   }
 

@@ -33,7 +33,7 @@ export async function skip(db: Database, decision: MessageDecision): Promise<Ord
   if (found.toldAt === null) {
     throw new PaymentError(
       'ORDER_SERVICE_BUSY',
-      `${decision.messageId} is being handed over to the order service, or was within the last minute, and it may act on it. Try again in a minute.`,
+      `${decision.messageId} was sent to the order service a moment ago, and the shop may still act on it. Try again in a minute.`,
     );
   }
   throw new PaymentError(

@@ -96,7 +96,7 @@ export async function findBrokenIndexes(db: Database, schema: string): Promise<B
     { schema, names: Object.keys(NEEDED) },
   );
   return found.map(({ name, index, isLeftover }) => ({
-    says: `index ${name} is not whole: it is being built, or that has failed`,
-    todo: `Unless pg_stat_progress_create_index shows it, run: ${isLeftover ? 'DROP' : 'REINDEX'} INDEX CONCURRENTLY ${index};`,
+    says: `index ${name} is invalid: it is still being built, or building it has failed`,
+    todo: `If pg_stat_progress_create_index does not list it, run: ${isLeftover ? 'DROP' : 'REINDEX'} INDEX CONCURRENTLY ${index};`,
   }));
 }

@@ -59,11 +59,7 @@ export const ERRORS = {
   ALIPAY_UNAVAILABLE: entry(503, true, 'Alipay did not do what was asked'),
   MERCHANT_UNKNOWN: entry(503, true, 'the payment is of a merchant that this process does not have'),
   FOREIGN_INSTALLATION: entry(500, false, "the database is another installation's"),
-  ORDER_SERVICE_BUSY: entry(
-    503,
-    true,
-    'a result of this order is being handed over, or was within the last minute',
-  ),
+  ORDER_SERVICE_BUSY: entry(503, true, 'a result of this order was sent a moment ago; try again in a minute'),
   ORDER_SERVICE_DOWN: entry(503, true, 'the order service cannot be reached, or fails'),
   ORDER_SERVICE_REFUSED: entry(503, true, 'the order service refuses a result (4xx)'),
   ORDER_SERVICE_GONE: entry(503, true, 'the order service wants no more results (410)'),

@@ -21,9 +21,9 @@ export const EXIT_HELP = `Exit codes:
   1  failure, a sweep that failed or in which orders failed, a bill in which something is open, books that contradict
      themselves, or a fault that the doctor found
   2  wrong usage, input or configuration
-  3  unknown order, payment, notification or sweep
+  3  unknown order, payment, refund, result, notification or sweep
   4  its state, or Alipay's answer, does not allow that (paid, closed, expired, held, not in review)
-  5  the database, Temporal or Alipay does not answer`;
+  5  the database, Temporal or Alipay does not answer, or it is too early: try again`;
 
 /** Only who set the environment can fix these. */
 const CONFIGURATION: ReadonlySet<ErrorCode> = new Set([

@@ -68,7 +68,7 @@ export const ORDER: CliGroup = {
       summary: 'tell its order service again',
       description:
         'Makes the next follow-up, within 30 s, send the results of an order, or one of them, again. Their ids stay the ' +
-        'same, so an order service that has acted on them does not act again. A pause that it asked for ends. A skipped ' +
+        'same, so an order service that has acted on them does not act again. Its Retry-After no longer counts. A skipped ' +
         'result, which the order service never took, is sent only with --message.',
       arguments: [ORDER_ID],
       options: [new Option('--message <id>', 'this result alone, as `order show` lists it'), ...WHO_AND_WHY],
@@ -84,7 +84,7 @@ export const ORDER: CliGroup = {
       summary: 'tell one of its results to nobody',
       description:
         'Gives up a result that the order service does not take, so that later results of the order are told. A person must ' +
-        'then do in the shop what it said. For a minute after the last time that it was handed over this is refused, since the ' +
+        'then do in the shop what it said. For a minute after the result was last sent this is refused, because the ' +
         'order service may still act on it: exit code 5. If it was already taken, this is refused: exit code 4.',
       arguments: [ORDER_ID, new Argument('<messageId>', 'the result, as `order show` lists it')],
       options: WHO_AND_WHY,

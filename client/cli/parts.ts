@@ -40,8 +40,8 @@ export const CODEC: CliCommand = {
     'Serves the codec endpoint at CODEC_HOST and CODEC_PORT until SIGTERM or SIGINT. With its address, the Web UI and ' +
     'the command temporal decrypt what PAYLOAD_KEYS has encrypted, and encrypt what they send: ' +
     'temporal workflow show -w payment-A1001x1 --codec-endpoint http://127.0.0.1:8234\n\n' +
-    'Without CODEC_TOKEN every program of this machine can decrypt. Set it before a proxy or tunnel leads here: its ' +
-    'requests look like those of this machine, and whoever reaches it could decrypt.',
+    'Without CODEC_TOKEN every program on this machine can decrypt. Set it before you put a proxy or tunnel in front: its ' +
+    'requests look local, and anybody who reaches it could decrypt.',
   examples: ['codec'],
   act: async ({ serveCodec }) => {
     await serveCodec();

@@ -105,8 +105,8 @@ export const PAYMENT: CliGroup = {
         'did not receive is not refunded (exit code 4). The payment is REFUNDING, and REFUNDED once Alipay has proven ' +
         'it; `payment show` shows which.\n\n' +
         'With --amount and --refund-id, refunds a part of the payment that paid its order; the payment stays PAID, and ' +
-        '`refund show` shows when the refund is DONE. Repeat a failed command as it is: one --refund-id is one refund. ' +
-        'Alipay shows its reason to the buyer; without --amount, only the shop sees the reason.',
+        '`refund show` shows when the refund is DONE. If the command fails, repeat it with the same --refund-id: the money goes back once. ' +
+        'Alipay shows the reason to the buyer. Without --amount, only the shop sees it.',
       arguments: [OUT_TRADE_NO],
       options: [
         new Option('--amount <yuan>', 'only so much, like 3.00; with --refund-id'),

@@ -60,7 +60,7 @@ export const REVIEW: CliGroup = {
       description: [
         'Carries out a decision. Alipay is asked first, and a decision against its answer is refused (exit code 4):',
         "  PAID       the money is the order's",
-        '  REFUNDING  refund now all that was paid; the buyer does not see the reason',
+        '  REFUNDING  refund now all that is left; the buyer does not see the reason',
         '  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which no longer refunds it',
         '  CLOSED     it never came; a trade that the buyer could still pay is closed at Alipay first',
         '  REVIEW     stop a refund that is under way; for this, Alipay is not asked',

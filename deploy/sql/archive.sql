@@ -3,7 +3,7 @@
 --
 --   psql "$DATABASE_URL" --set ON_ERROR_STOP=1 --file deploy/sql/archive.sql
 --
--- It blocks writers of payment_events while it deletes; if a statement takes 10 s then, nothing is archived: run it again.
+-- While it deletes, it blocks writers of payment_events. If a delete takes more than 10 s, nothing is archived: run it again.
 
 CREATE TABLE IF NOT EXISTS archived_orders (
   id text PRIMARY KEY,

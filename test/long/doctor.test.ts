@@ -226,11 +226,10 @@ describe('on a whole shop', () => {
       { migrations: /newer than this program/ },
     ],
     [
-      'an index that is not whole',
+      'an invalid index',
       withBrokenIndex,
       {
-        migrations:
-          /index orders_paid_by is not whole.* → .*REINDEX INDEX CONCURRENTLY public.orders_paid_by/,
+        migrations: /index orders_paid_by is invalid.* → .*REINDEX INDEX CONCURRENTLY public.orders_paid_by/,
       },
     ],
     [

@@ -299,7 +299,6 @@ const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
   [/list .*sweepExpiredOrders/, prints(/Completed +sweep-expired-orders-/)],
   [/result -w sweep-expired-orders/, prints(/"gatewayDown":false/)],
   [/--name progress/, prints(/"gatewayDown":false/)],
-  [/sweep report/, prints(/^Status +COMPLETED$/, /^Gateway +up/)],
   [/describe -w refund-LATE_A1004x2/, prints(/Type +refundAtAlipay/, /Attempt +2/)],
   [
     /activity pause -w/,

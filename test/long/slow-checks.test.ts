@@ -156,7 +156,7 @@ describe('a turn', () => {
       alipay: openGateways(shop.db, [{ ...shop.gateway.settings, maxRps: 10 }]),
     });
     await shop.sql(
-      `INSERT INTO alipay_quota (app_id, next_at) VALUES (:appId, now() + interval '1 hour')
+      `INSERT INTO alipay_quota (app_id, next_at) VALUES (:appId, now() + interval '30 seconds')
        ON CONFLICT (app_id) DO UPDATE SET next_at = excluded.next_at`,
       { appId },
     );

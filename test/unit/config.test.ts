@@ -348,7 +348,7 @@ describe('the environment', () => {
       const told = faultsOf({ ALIPAY_NOTIFY_URL: url });
       expect(told).toEqual([
         expect.stringMatching(
-          /^ {2}- API_TOKEN is not set, but ALIPAY_NOTIFY_URL is outside .*; set 16 or more random characters/,
+          /^ {2}- API_TOKEN is not set, but ALIPAY_NOTIFY_URL is not on this machine.*; set 16 or more random characters/,
         ),
       ]);
       expect(faultsOf({ ALIPAY_NOTIFY_URL: url, HOST: '0.0.0.0' })).toHaveLength(1);

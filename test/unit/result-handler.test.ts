@@ -38,7 +38,7 @@ describe('a result that is handed to a function of the shop', () => {
     const error: unknown = await new ResultHandler(onResult).post(RESULT).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({
       code: 'ORDER_SERVICE_DOWN',
-      message: 'onResult failed (RangeError), asked to take PAID-P1. It is told again.',
+      message: 'onResult failed (RangeError) for PAID-P1. It is told again.',
       cause: expect.any(RangeError) as unknown,
     });
   });
@@ -48,7 +48,7 @@ describe('a result that is handed to a function of the shop', () => {
     const handler = new ResultHandler(() => Promise.reject('the buyer Li is unknown'));
     await expect(handler.post(RESULT)).rejects.toMatchObject({
       code: 'ORDER_SERVICE_DOWN',
-      message: 'onResult failed (string), asked to take PAID-P1. It is told again.',
+      message: 'onResult failed (string) for PAID-P1. It is told again.',
     });
   });
 

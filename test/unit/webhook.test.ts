@@ -114,7 +114,7 @@ describe('an order service that brings no answer', () => {
       code: 'ORDER_SERVICE_DOWN',
       wasTried: true,
       wasSent: false,
-      message: expect.stringContaining('cannot be reached (ECONNREFUSED), asked to take PAID-P1') as unknown,
+      message: expect.stringContaining('cannot be reached (ECONNREFUSED) for PAID-P1') as unknown,
     });
     expect(outcomes).toEqual(['ORDER_SERVICE_DOWN']);
   });
@@ -123,7 +123,7 @@ describe('an order service that brings no answer', () => {
     const { post } = posting(await served((request) => request.socket.destroy()));
     await expect(post()).rejects.toMatchObject({
       wasSent: true,
-      message: expect.stringMatching(/broke off the connection \(\w+\), asked to take PAID-P1/) as unknown,
+      message: expect.stringMatching(/broke off the connection \(\w+\) for PAID-P1/) as unknown,
     });
   });
 
@@ -132,7 +132,7 @@ describe('an order service that brings no answer', () => {
     let arrived: () => void;
     const arriving = new Promise<void>((resolve) => (arrived = resolve));
     const { post } = posting(await served(() => arrived()));
-    const posted = expect(post()).rejects.toThrow('did not answer in time, asked to take PAID-P1');
+    const posted = expect(post()).rejects.toThrow('did not answer in time for PAID-P1');
     await elapseAfter(arriving);
     await posted;
   });
@@ -148,7 +148,7 @@ describe('an order service that brings no answer', () => {
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     endings.push(() => silent.close());
     const { post } = posting(`https://127.0.0.1:${(silent.address() as AddressInfo).port}/`);
-    const posted = expect(post()).rejects.toThrow('cannot be reached, asked to take PAID-P1');
+    const posted = expect(post()).rejects.toThrow('cannot be reached for PAID-P1');
     await elapseAfter(connecting);
     await posted;
   });

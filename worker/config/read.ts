@@ -107,8 +107,8 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
         !isLoopback(HOST) ||
         urls.every((url) => networkOf(url) === 'loopback')
         ? undefined
-        : 'is not set, but ALIPAY_NOTIFY_URL is outside this machine: the way by which Alipay comes in is open to anybody, ' +
-            `who could refund and close orders; set ${VARIABLES.API_TOKEN.example}`;
+        : 'is not set, but ALIPAY_NOTIFY_URL is not on this machine: anybody who can reach that address ' +
+            `could refund and close orders; set ${VARIABLES.API_TOKEN.example}`;
     },
   },
   {

@@ -60,7 +60,8 @@ export const PROCESSES = {
     secret: true,
     orFile: true,
     example: A_TOKEN,
-    meaning: 'its bearer token; or API_TOKEN_FILE; required unless HOST and ALIPAY_NOTIFY_URL are loopback',
+    meaning:
+      'its bearer token; or API_TOKEN_FILE; required unless HOST and each ALIPAY_NOTIFY_URL are loopback',
     kind: token.optional(),
   },
   PAYLOAD_KEYS: {
