@@ -239,11 +239,20 @@ describe('an order service that does not take a result', () => {
     const decision = { orderId, messageId, actor: 'li', reason: 'booked by hand' };
     await expect(shop.payments.skipResult(decision)).rejects.toMatchObject({ code: 'ORDER_SERVICE_BUSY' });
     await story.terminate(outTradeNo);
-    await aMinuteLater(messageId);
-    expect(await shop.payments.skipResult(decision)).toMatchObject({ toldBy: 'nobody' });
+    // A try of the run that was under way may still have it.
+    const isSkipped = async (): Promise<boolean> => {
+      await aMinuteLater(messageId);
+      return shop.payments.skipResult(decision).then(
+        () => true,
+        (error: unknown) => (error as { code?: string }).code !== 'ORDER_SERVICE_BUSY',
+      );
+    };
+    await waitFor(isSkipped, { what: 'the result to be skipped' });
     expect(await shop.payments.results(orderId)).toMatchObject([{ messageId, toldBy: 'nobody' }, {}]);
     answers.delete(orderId);
+    // A try of the run that was under way may post it instead.
     await tellFromOutbox(shop.deps, orderId);
+    await untilTold(`REFUND-${outTradeNo}-1.00`);
     expect(idsOf(orderId).at(-1)).toBe(`REFUND-${outTradeNo}-1.00`);
     expect((await story.events(outTradeNo, 'skipped'))[0]).toMatchObject({
       actor: 'li',
