@@ -436,12 +436,13 @@ describe('a refund that Alipay names by a number of ours and of a smaller amount
   });
 });
 
+const withdrawn = { actor: 'li', to: 'REFUSED', because: 'DECIDED', decision: 'a bad day' } as const;
+
 describe('a part that is withdrawn while all of its payment is to go back', () => {
   it('goes back with the rest', async () => {
     const { orderId, outTradeNo } = await paid();
     const part = await refundOf(orderId, '3.00');
     await decide(outTradeNo, 'REFUNDING', '12.30');
-    const withdrawn = { actor: 'li', to: 'REFUSED', because: 'DECIDED', decision: 'a bad day' } as const;
     await endRefund(ledger, part, withdrawn);
     const first = { outTradeNo, outRequestNo: `OPERATOR_${outTradeNo}` };
     const { refunds } = await endRefund(ledger, first, { actor: 'query', to: 'DONE' });
@@ -466,7 +467,6 @@ describe('a part that is withdrawn and was all of its payment, which a person wa
     const { orderId, outTradeNo } = await paid();
     const part = await refundOf(orderId, '12.30');
     await decide(outTradeNo, 'REFUNDING', '12.30');
-    const withdrawn = { actor: 'li', to: 'REFUSED', because: 'DECIDED', decision: 'a bad day' } as const;
     const { refunds } = await endRefund(ledger, part, withdrawn);
     expect(refunds).toMatchObject([
       { outRequestNo: `OPERATOR_${outTradeNo}`, amount: '12.30', kind: 'operator' },

@@ -138,13 +138,13 @@ describe('migrations in a schema of their own', () => {
     expect(await pendingMigrations(db, SCHEMA)).toEqual([]);
   });
 
-  it('are followed by a complaint about an index that was begun by hand and is not whole, which says what to do', async () => {
+  it('are followed by a complaint about an index that was created by hand and is invalid, which says what to do', async () => {
     const mark = (isValid: boolean) =>
       rows(db, `UPDATE pg_index SET indisvalid = :isValid WHERE indexrelid = 'payments_newest'::regclass`, {
         isValid,
       });
     await mark(false);
-    // What has run is told all the same.
+    // The migrations themselves have succeeded.
     expect(await migrateUp(db, SCHEMA)).toEqual([]);
     await expect(assertIndexesWhole(db, SCHEMA)).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
