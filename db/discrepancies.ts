@@ -76,11 +76,19 @@ const COMPARED_UNTIL = `(
       AND quiet.status = 'NO_BILL' AND NOT quiet.moved))`;
 
 /**
- * Whether a time must be in this bill or an earlier one. Beside a day whose bill is still to come, or cannot be used, without the
- * first hour: that may be in it.
+ * Whether money that moved at a time must be in this bill or an earlier one. Around a midnight it may be in either day's bill, so
+ * these two hours are looked at with the bill that comes second: as a rule the later one.
+ *
+ * @param discrepancy - what it would be, a row of SQL
  */
-const isOfDay = (time: string): string => `${time} < ${MIDNIGHT} + interval '23 hours'
-    AND ${time} >= COALESCE(${COMPARED_UNTIL}, ${MIDNIGHT} + interval '1 hour')`;
+const isOfDay = (time: string, discrepancy: string): string => `
+    ${time} >= COALESCE(${COMPARED_UNTIL}, ${MIDNIGHT} + interval '1 hour') AND ${time} < ${MIDNIGHT} + interval '25 hours'
+    AND (${time} < ${MIDNIGHT} + interval '23 hours'
+      OR EXISTS (SELECT 1 FROM :schema:.reconciliations next
+          WHERE next.seller_id = :sellerId AND next.bill_date = CAST(:date AS date) + 1 AND next.load IS NOT NULL)
+        AND NOT EXISTS (SELECT 1 FROM :schema:.discrepancies next
+          WHERE next.seller_id = :sellerId AND next.bill_date = CAST(:date AS date) + 1 AND next.gone_at IS NULL
+            AND (next.kind, next.out_trade_no, next.out_request_no) = ${discrepancy}))`;
 
 const NUMBER = `COALESCE(l.out_request_no, l.out_trade_no)`;
 
@@ -102,13 +110,11 @@ const OF_PAYMENT_LINES = `
     WHERE l.kind = 'payment') compared
   WHERE kind IS NOT NULL`;
 
-/**
- * Payments here that no bill has. Around midnight a payment may stand in the bill of either day: those of a day's last hour
- * are looked for a day later, when both bills are there.
- */
+/** Payments here that no bill has. */
 const ABSENT_PAYMENTS = `
   SELECT 'payment-absent', p.out_trade_no, '', p.trade_no, CAST(NULL AS numeric), p.paid_amount FROM :schema:.payments p
-  WHERE p.paid_amount IS NOT NULL AND ${isOfSeller('p')} AND ${isOfDay('p.callback_time')}
+  WHERE p.paid_amount IS NOT NULL AND ${isOfSeller('p')}
+    AND ${isOfDay('p.callback_time', `('payment-absent', p.out_trade_no, '')`)}
     AND NOT EXISTS (SELECT 1 FROM ${SEALED} l WHERE l.out_trade_no = p.out_trade_no AND l.kind = 'payment')
     AND NOT ${IS_DECIDED}`;
 
@@ -136,7 +142,8 @@ const OF_REFUND_LINES = `
 const ABSENT_REFUNDS = `
   SELECT 'refund-absent', r.out_trade_no, r.out_request_no, p.trade_no, CAST(NULL AS numeric), r.amount
   FROM :schema:.refunds r JOIN :schema:.payments p ON p.out_trade_no = r.out_trade_no
-  WHERE r.status = 'DONE' AND ${isOfSeller('p')} AND ${isOfDay('r.done_at')}
+  WHERE r.status = 'DONE' AND ${isOfSeller('p')}
+    AND ${isOfDay('r.done_at', `('refund-absent', r.out_trade_no, r.out_request_no)`)}
     AND NOT EXISTS (SELECT 1 FROM ${SEALED} l
       WHERE l.out_trade_no = r.out_trade_no AND l.kind = 'refund' AND (${NUMBER} = r.out_request_no
         OR r.provisional AND NOT EXISTS (SELECT 1 FROM :schema:.refunds known
