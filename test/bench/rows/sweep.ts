@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { row } from '../../../db/connect';
+import { oneRow } from '../../../db/connect';
 import { waitFor } from '../../../dev/wait-for';
 import { memoryOf } from '../cpu';
 import { onlyWorker, startMeter } from '../meter';
@@ -25,7 +25,7 @@ const FEWER = [1_000, 5_000];
 interface Sweep extends Spent {
   orders: number;
   perSecond: number;
-  /** Results that the order service had not taken in time (2 s): the next sweep tells them. */
+  /** Results that the order service had not taken within a second: the follow-up tells them. */
   undelivered: number;
   callsPerOrder: number;
   /** Orders a second that the latency permits, and that the CPUs permit. */
@@ -65,7 +65,7 @@ async function sweepOnce(rig: Rig, bench: Bench, orders: number): Promise<Sweep>
     seen = now;
   });
   const spent = stopMeter(orders);
-  const { undelivered } = await countUndelivered(rig);
+  const undelivered = await countUndelivered(rig);
   progress.end();
   if (report.closed !== orders)
     throw new Error(`Closed ${report.closed} of ${orders}: ${JSON.stringify(report)}`);
@@ -87,27 +87,20 @@ async function sweepOnce(rig: Rig, bench: Bench, orders: number): Promise<Sweep>
   };
 }
 
-interface Undelivered {
-  undelivered: number;
-  /** Have stood so for a minute, which is when a sweep tells them. */
-  due: number;
-}
-
-async function countUndelivered({ db }: Rig): Promise<Undelivered> {
-  const counted = await row<Undelivered>(
+async function countUndelivered({ db }: Rig): Promise<number> {
+  const { undelivered } = await oneRow<{ undelivered: number }>(
     db,
-    `SELECT count(*)::int AS undelivered, count(*) FILTER (WHERE created_at <= now() - interval '1 minute')::int AS due
-     FROM order_messages WHERE told_at IS NULL`,
+    `SELECT count(*)::int AS undelivered FROM order_messages WHERE told_at IS NULL`,
   );
-  return counted ?? { undelivered: 0, due: 0 };
+  return undelivered;
 }
 
-/** As the Schedule's next sweeps would. It is not measured. */
+/** As the Schedule's next follow-ups would. It is not measured. */
 async function tellTheRest(rig: Rig): Promise<void> {
   await waitFor(
     async () => {
-      const { undelivered, due } = await countUndelivered(rig);
-      if (due > 0) await rig.payments.sweep.run();
+      const undelivered = await countUndelivered(rig);
+      if (undelivered > 0) await rig.payments.followUp.run();
       return undelivered === 0;
     },
     { what: 'all results to be told', timeoutMs: 900_000, everyMs: 1_000 },
@@ -148,7 +141,7 @@ function findingsOf(sweeps: Sweep[], quick: boolean): Finding[] {
       figure:
         `${reached.toFixed(3)}: ${judged.perSecond.toFixed(0)} orders/s; bounds: latency ${judged.bound.latency.toFixed(0)}, ` +
         `CPU ${judged.bound.cpu.toFixed(0)} orders/s; machine ${(100 * judged.busy).toFixed(0)} % busy` +
-        (judged.undelivered > 0 ? `; ${judged.undelivered} results told by the next sweep` : ''),
+        (judged.undelivered > 0 ? `; ${judged.undelivered} results told by the follow-up` : ''),
       target: '≥ 0.85',
       met: reached >= 0.85,
       detail: { parallel: PARALLEL, latencyMs: LATENCY_MS, sweeps },
