@@ -260,9 +260,10 @@ describe('a buyer who is at the cashier again while the last check is in flight'
 describe('a run that takes over from one that is gone', () => {
   it('reads the row, and makes the checks that remain', async () => {
     const now = await stage.environment.currentTimeMs();
+    // The run starts a moment after `now`, so the check comes a little less than this after the start.
     const { handle, checksAsked, askedAfter } = await stage.startPayment(
       {},
-      { checksMade: 1, firstCheckAt: new Date(now + MINUTE / 2).toISOString() },
+      { checksMade: 1, firstCheckAt: new Date(now + 0.75 * MINUTE).toISOString() },
     );
 
     expect(await handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
