@@ -20,12 +20,15 @@ let shop: Shop;
 let story: Story;
 /** Of payments that are notified: no check of theirs brings evidence of its own. */
 let notified: Story;
+/** Of payments that only a check finds, also where the buyer has not paid by the first one. */
+let asked: Story;
 let folder: string;
 
 beforeAll(async () => {
   shop = await openShop(__filename, { payments: { checks: 1, intervalMs: 300 } });
   story = new Story(shop);
   notified = new Story(shop, shop.clientWith({ intervalMs: 600_000 }));
+  asked = new Story(shop, shop.clientWith({ checks: 20, intervalMs: 1_000 }));
   folder = mkdtempSync(join(tmpdir(), 'dossier-'));
 });
 afterAll(async () => {
@@ -40,7 +43,7 @@ const faultsOf = ({ faults }: ProofAudit, outTradeNo: string) =>
   faults.filter((one) => one.outTradeNo === outTradeNo).map(({ fault }) => fault);
 
 async function paid({ notify = true } = {}): Promise<{ orderId: string; outTradeNo: string }> {
-  const placed = await (notify ? notified : story).checkOut();
+  const placed = await (notify ? notified : asked).checkOut();
   await story.pay(placed.outTradeNo, { notify });
   await story.until(placed.outTradeNo, 'PAID');
   return placed;
