@@ -14,7 +14,11 @@ let story: Story;
 let writes: ReturnType<typeof createPaymentsQueueActivities>;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { checks: 0 }, refundBrakeFen: BRAKE });
+  shop = await openShop(__filename, {
+    payments: { checks: 0 },
+    alipay: { timeoutMs: 10_000 },
+    refundBrakeFen: BRAKE,
+  });
   story = new Story(shop);
   writes = createPaymentsQueueActivities(shop.deps);
 });

@@ -22,7 +22,7 @@ let hands: Hands;
 let activities: ReturnType<typeof createAlipayQueueActivities>;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 1_000 } });
+  shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 10_000 } });
   story = new Story(shop);
   hands = new Hands(shop);
   activities = createAlipayQueueActivities(shop.deps);
@@ -250,7 +250,7 @@ describe('one try', () => {
   it('whose outcome comes later is asked about again, and made once', async () => {
     const { orderId, outTradeNo } = await paidOrder();
     const { refundId } = await ask(orderId, '3.00');
-    await shop.alipay.control.refunds({ outcomeAfterMs: 2_000 });
+    await shop.alipay.control.refunds({ outcomeAfterMs: 5_000 });
     await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
     await waitFor(async () => (await shop.alipay.control.trade(outTradeNo))?.refundedAmount === '3.00', {
       what: 'the outcome',

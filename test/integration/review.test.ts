@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
+import { AlipayGateway } from '../../activities/alipay/gateway';
+import { AlipayGateways } from '../../activities/alipay/gateways';
 import { storeAnswer } from '../../activities/payments';
 import { insertRefund } from '../../db/refunds';
 import type { Decided, ResolveReview, ReviewOutcome } from '../../workflows/messages';
@@ -16,7 +18,7 @@ let activities: ReturnType<typeof createAlipayQueueActivities>;
 let writes: ReturnType<typeof createPaymentsQueueActivities>;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 1_000 } });
+  shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 10_000 } });
   story = new Story(shop);
   activities = createAlipayQueueActivities(shop.deps);
   writes = createPaymentsQueueActivities(shop.deps);
@@ -117,7 +119,11 @@ describe('a decision is carried out only where Alipay agrees', () => {
     async (mode) => {
       const { orderId, outTradeNo } = await inReview('paid');
       await shop.alipay.control.fault({ mode, outTradeNo });
-      await expect(decide(outTradeNo, 'PAID')).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
+      const impatient = new AlipayGateway({ ...shop.gateway.settings, timeoutMs: 1_000 });
+      const deps = { ...shop.deps, alipay: new AlipayGateways([impatient]) };
+      await expect(
+        inActivity(() => createAlipayQueueActivities(deps).resolveReview({ outTradeNo, to: 'PAID', ...why })),
+      ).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
       expect(await story.standing(orderId)).toBe('UNPAID: REVIEW');
     },
   );

@@ -17,7 +17,7 @@ let story: Story;
 beforeAll(async () => {
   shop = await openShop(__filename, {
     payments: { checks: 3, intervalMs: 600_000 },
-    alipay: { timeoutMs: 1_000 },
+    alipay: { timeoutMs: 10_000 },
   });
   story = new Story(shop);
 });
