@@ -9,7 +9,7 @@ import { Story } from './story';
 let shop: Shop;
 let story: Story;
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { intervalMs: 1_000 } });
+  shop = await openShop(__filename, { payments: { checks: 20, intervalMs: 1_000 } });
   story = new Story(shop);
 });
 afterAll(() => shop.close());

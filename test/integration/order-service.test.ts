@@ -49,7 +49,7 @@ describe('results of one order that follow closely', () => {
       );
     const complete = async (): Promise<boolean> =>
       (await shop.sql(`SELECT 1 FROM order_log`)).length === 2 * ORDERS;
-    await waitFor(complete, { what: 'every result to be acted on', timeoutMs: 45_000 });
+    await waitFor(complete, { what: 'every result to be acted on', timeoutMs: 100_000 });
     expect((await log()).filter(({ statuses }) => statuses !== 'PAID, REFUNDED')).toEqual([]);
   });
 });

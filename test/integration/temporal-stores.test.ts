@@ -107,7 +107,7 @@ describe('a worker that says which store it is connected to', () => {
   it('with a new store waits for 20 s after the old one was seen, then takes over once, however many do', async () => {
     const old = store();
     await noteStore(db, old);
-    await passTime(15);
+    await passTime(10);
     const fresh = store();
     expect(await noteStore(db, fresh)).toMatchObject({
       kind: 'contested',
@@ -115,7 +115,7 @@ describe('a worker that says which store it is connected to', () => {
     });
     expect((await findCurrentStore(db))?.namespaceId).toBe(old.namespaceId);
 
-    await passTime(6);
+    await passTime(11);
     const sightings = await Promise.all(Array.from({ length: 8 }, () => noteStore(db, fresh)));
     expect(sightings.map(({ kind }) => kind).sort()).toEqual([
       ...Array<string>(7).fill('current'),

@@ -55,7 +55,7 @@ describe('checkNow', () => {
     expect(await checkNow(payment)).toMatchObject({ status: 'UNPAID', checks: 0, lastAnswer: 'unknown' });
     const seconds = ((await stage.environment.currentTimeMs()) - askedAt) / 1_000;
     expect(seconds).toBeGreaterThanOrEqual(5);
-    expect(seconds).toBeLessThan(15);
+    expect(seconds).toBeLessThan(30);
 
     held.release('paid');
     expect(await payment.handle.result()).toMatchObject({ status: 'PAID', checks: 0, lastAnswer: 'paid' });
