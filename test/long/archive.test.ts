@@ -16,7 +16,11 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { checks: 1 } });
+  // A check that falls into the closing of an order keeps it open, and one that comes before the buyer pays is the last.
+  shop = await openShop(__filename, {
+    payments: { checks: 1, intervalMs: 600_000 },
+    alipay: { timeoutMs: 10_000 },
+  });
   story = new Story(shop);
   await archive();
 });
@@ -38,6 +42,7 @@ async function age(...orderIds: string[]): Promise<void> {
 async function paid() {
   const checkout = await story.checkOut();
   await story.pay(checkout.outTradeNo);
+  await shop.payments.checkNow(checkout.outTradeNo);
   await story.until(checkout.outTradeNo, 'PAID');
   await story.ended(checkout.outTradeNo);
   await story.told(checkout.orderId, 1);
@@ -57,13 +62,20 @@ async function paidTwice() {
   return { orderId, second };
 }
 
+/** Whoever closes an order waits a second at most for its result to be told. */
+const told = (orderId: string) =>
+  waitFor(async () => (await story.undelivered(orderId)).length === 0, {
+    what: `${orderId} to owe no result`,
+  });
+
 async function closed() {
   const { orderId, outTradeNo } = await story.checkOut();
   await shop.alipay.control.scan(outTradeNo);
   await story.expire(orderId);
   await waitFor(async () => (await story.sweep()).closed > 0, { what: 'the order to be closed' });
-  // Its check would touch the row once it has been made old.
+  // Its run would touch the row once it has been made old.
   await story.ended(outTradeNo);
+  await told(orderId);
   return { orderId, outTradeNo };
 }
 
@@ -81,6 +93,7 @@ describe('archiving', () => {
     const cancelled = 'cancelled-without-payment';
     await shop.payments.registerOrder({ orderId: cancelled, subject: 'tea', totalAmount: '12.30' });
     await shop.payments.closeOrder({ orderId: cancelled, actor: 'shop', reason: 'buyer asked' });
+    await told(cancelled);
     const touched = await paid();
     await age(gone.orderId, closedOld.orderId, cancelled, touched.orderId);
     await shop.sql(`UPDATE payments SET updated_at = now() WHERE out_trade_no = :outTradeNo`, touched);
@@ -134,7 +147,7 @@ describe('archiving', () => {
     );
     const recheck = await closed();
     await shop.sql(`UPDATE payments SET recheck_at = now() WHERE out_trade_no = :outTradeNo`, recheck);
-    const unpaid = await story.checkOut();
+    const unpaid = await new Story(shop, shop.clientWith({ intervalMs: 100 })).checkOut();
     await story.ended(unpaid.outTradeNo);
     const refunding = await paidTwice();
     await shop.sql(
