@@ -22,7 +22,8 @@ import { openShop } from '../support';
 
 let shop: Shop;
 beforeAll(async () => {
-  shop = await openShop(__filename, { queues: [] });
+  // Each of some thousand questions is put once.
+  shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 20_000 } });
 });
 afterAll(() => shop.close());
 
