@@ -125,9 +125,9 @@ describe('an order that hangs', () => {
     const [, hanging] = orders;
     answerInstead(hanging.outTradeNo, () => new Promise(() => undefined));
     const startedAt = Date.now();
-    const { ended } = await attemptAt(orders, { orderTimeoutMs: 1_500 });
+    const { ended } = await attemptAt(orders, { orderTimeoutMs: 8_000 });
     expect(ended).toMatchObject({ closed: idsOf([orders[0], orders[2]]), failed: [hanging.orderId] });
-    expect(Date.now() - startedAt).toBeLessThan(20_000);
+    expect(Date.now() - startedAt).toBeLessThan(60_000);
   });
 });
 
