@@ -126,14 +126,22 @@ export class Story {
     });
   }
 
-  /** What the order service has acted on, in order, once it has acted `count` times. */
+  /**
+   * What the order service has acted on, in order, once it has acted `count` times and nobody tells it any more: it may act
+   * before whoever tells it has noted so.
+   */
   async told(orderId: string, count: number): Promise<string[]> {
     const read = () =>
       this.shop.sql<{ id: string }>(
         `SELECT message_id AS id FROM order_log WHERE order_id = :orderId ORDER BY at, message_id`,
         { orderId },
       );
-    await waitFor(async () => (await read()).length >= count, {
+    const beingTold = () =>
+      this.shop.sql(
+        `SELECT id FROM order_messages WHERE order_id = :orderId AND told_at IS NULL AND leased_until > clock_timestamp()`,
+        { orderId },
+      );
+    await waitFor(async () => (await read()).length >= count && (await beingTold()).length === 0, {
       what: `the order service to act ${count} times on ${orderId}`,
     });
     return (await read()).map(({ id }) => id);
