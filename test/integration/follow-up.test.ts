@@ -5,8 +5,10 @@ import { pino } from 'pino';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import { tellFromOutbox } from '../../activities/orders';
 import { storeAnswer } from '../../activities/payments';
+import { tellRefunds } from '../../activities/refund-workflow';
 import { recordReview } from '../../db/ledger';
 import { insertOrderMessage } from '../../db/order-messages';
+import { findRefundsOfPayment } from '../../db/refunds';
 import { FOLLOW_UP_SCHEDULE_ID, orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import { PAYMENT_STATUS } from '../../workflows/search-attributes';
 import type { Shop } from '../support';
@@ -18,7 +20,7 @@ let story: Story;
 
 beforeAll(async () => {
   // No checks of the payments' own: here the follow-up does what is due.
-  shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 1_000 } });
+  shop = await openShop(__filename, { payments: { checks: 0 } });
   story = new Story(shop);
 });
 afterAll(() => shop.close());
@@ -350,8 +352,13 @@ describe('a payment in doubt whose run is there', () => {
         outTradeNo,
       },
     );
+    // A refund that has been made tells the run, too.
+    const refunds = { what: 'refunds', actor: 'anna', reason: 'r' } as const;
+    await shop.payments.pauses.pause(refunds);
     expect(await story.followUp()).toMatchObject({ unattended: ONE });
     expect(await signalsOf(outTradeNo, 'rowMoved')).toBe(1);
+    await shop.payments.pauses.resume(refunds);
+    await tellRefunds(shop.deps, await findRefundsOfPayment(shop.db, outTradeNo));
     await story.until(outTradeNo, 'REFUNDED');
   });
 
@@ -513,8 +520,8 @@ describe("a payment of another installation's merchant", () => {
     await closedOrders(1, 'foreign_closed_');
     const settled = await story.paidAndTold();
     const open = await story.checkOut();
-    // Its run would make a check, and plan the next one.
-    await story.terminate(open.outTradeNo);
+    // Its run plans no check from now on.
+    await story.ended(open.outTradeNo);
     const held = await story.checkOut();
     await shop.sql(`UPDATE payments SET status = 'REVIEW' WHERE out_trade_no = :no`, { no: held.outTradeNo });
     await untell(settled.orderId);
