@@ -14,7 +14,7 @@ let story: Story;
 
 beforeAll(async () => {
   // No checks of the payments' own: here the sweep and the shop's cancel do the asking.
-  shop = await openShop(__filename, { payments: { checks: 0 } });
+  shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 5_000 } });
   story = new Story(shop);
 });
 afterAll(() => shop.close());

@@ -18,8 +18,7 @@ let story: Story;
 let patient: Story;
 
 beforeAll(async () => {
-  // A call that a busy machine gives up too early is made again, and calls are counted here.
-  shop = await openShop(__filename, { alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename);
   story = new Story(shop);
   patient = new Story(shop, shop.clientWith({ intervalMs: 10_000 }));
 });
