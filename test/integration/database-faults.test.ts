@@ -79,7 +79,7 @@ describe.each(CAUSES)('%s', (cause, wrong, told) => {
   });
 
   it('is what the doctor finds', async () => {
-    const findings = await diagnose(broken, { deadlineMs: 8_000 });
+    const findings = await diagnose(broken, { deadlineMs: 60_000 });
     const fault = findings.find(
       ({ check, verdict }) => /^(database|schema)$/.test(check) && verdict === 'fault',
     );
@@ -158,7 +158,7 @@ describe('a wrong password', () => {
 describeWithPooler('a pooler that gives each transaction another connection', () => {
   it('is what the doctor finds, unless statements go without names', async () => {
     const DATABASE_URL = await startPooler(url, { connections: 1 });
-    const findings = await diagnose({ ...env, DATABASE_URL }, { deadlineMs: 8_000 });
+    const findings = await diagnose({ ...env, DATABASE_URL }, { deadlineMs: 60_000 });
     expect(findings.find(({ check }) => check === 'database')).toMatchObject({
       verdict: 'fault',
       says: expect.stringMatching(/^A pooler gives each transaction another connection.*42P05/) as unknown,
@@ -166,7 +166,7 @@ describeWithPooler('a pooler that gives each transaction another connection', ()
     });
     const without = { ...env, DATABASE_URL, DATABASE_POOLER: 'transaction' };
     const examined = Object.fromEntries(
-      (await diagnose(without, { deadlineMs: 8_000 })).map(({ check, verdict }) => [check, verdict]),
+      (await diagnose(without, { deadlineMs: 60_000 })).map(({ check, verdict }) => [check, verdict]),
     );
     expect(examined).toMatchObject({
       database: 'ok',
