@@ -9,7 +9,7 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename, { payments: { checks: 0 } });
   story = new Story(shop);
 });
 afterAll(() => shop.close());

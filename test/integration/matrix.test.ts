@@ -68,7 +68,7 @@ const ORDER_OF: Record<StoredPaymentStatus, string> = {
 let shop: Shop;
 let hands: Hands;
 beforeAll(async () => {
-  shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename, { queues: [] });
   hands = new Hands(shop);
 });
 afterAll(() => shop.close());

@@ -18,7 +18,7 @@ let other: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename, { queues: [] });
   other = await openShop(__filename, {
     queues: [],
     databaseUrl: shop.databaseUrl,

@@ -8,7 +8,7 @@ let shop: Shop;
 let orders = 0;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename);
 });
 afterAll(() => shop.close());
 

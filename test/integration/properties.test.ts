@@ -17,7 +17,7 @@ let hands: Hands;
 let onNextAnswer: (() => Promise<void>) | undefined;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename, { queues: [] });
   interrupt(shop.gateway);
   hands = new Hands(shop);
 });

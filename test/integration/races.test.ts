@@ -8,7 +8,7 @@ const LATENCY_MS = 600;
 let shop: Shop;
 let orders = 0;
 beforeAll(async () => {
-  shop = await openShop(__filename, { alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename);
 });
 afterAll(() => shop.close());
 afterEach(() => shop.alipay.control.latency(0));

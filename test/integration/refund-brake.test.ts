@@ -16,7 +16,6 @@ let writes: ReturnType<typeof createPaymentsQueueActivities>;
 beforeAll(async () => {
   shop = await openShop(__filename, {
     payments: { checks: 0 },
-    alipay: { timeoutMs: 10_000 },
     refundBrakeFen: BRAKE,
   });
   story = new Story(shop);

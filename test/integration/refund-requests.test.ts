@@ -22,7 +22,7 @@ let hands: Hands;
 let activities: ReturnType<typeof createAlipayQueueActivities>;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename, { queues: [] });
   story = new Story(shop);
   hands = new Hands(shop);
   activities = createAlipayQueueActivities(shop.deps);

@@ -17,7 +17,7 @@ let story: Story;
 let hands: Hands;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename, { queues: [] });
   story = new Story(shop);
   hands = new Hands(shop);
 });

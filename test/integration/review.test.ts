@@ -18,7 +18,7 @@ let activities: ReturnType<typeof createAlipayQueueActivities>;
 let writes: ReturnType<typeof createPaymentsQueueActivities>;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename, { payments: { checks: 0 } });
   story = new Story(shop);
   activities = createAlipayQueueActivities(shop.deps);
   writes = createPaymentsQueueActivities(shop.deps);

@@ -28,7 +28,7 @@ beforeAll(async () => {
   collector = await Collector.start();
   const log = pino({ level: 'silent' });
   tracing = await startTracing({ url: `${collector.endpoint}/v1/traces` }, { service: 'shop', log });
-  shop = await openShop(__filename, { tracing, alipay: { timeoutMs: 10_000 } });
+  shop = await openShop(__filename, { tracing });
   shopUrl = new URL(shop.gateway.settings.notifyUrl).origin;
 });
 afterAll(async () => {

@@ -15,10 +15,7 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, {
-    payments: { checks: 3, intervalMs: 600_000 },
-    alipay: { timeoutMs: 10_000 },
-  });
+  shop = await openShop(__filename, { payments: { checks: 3, intervalMs: 600_000 } });
   story = new Story(shop);
 });
 afterAll(() => shop.close());

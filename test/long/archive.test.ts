@@ -17,10 +17,7 @@ let story: Story;
 
 beforeAll(async () => {
   // A check that falls into the closing of an order keeps it open, and one that comes before the buyer pays is the last.
-  shop = await openShop(__filename, {
-    payments: { checks: 1, intervalMs: 600_000 },
-    alipay: { timeoutMs: 10_000 },
-  });
+  shop = await openShop(__filename, { payments: { checks: 1, intervalMs: 600_000 } });
   story = new Story(shop);
   await archive();
 });

@@ -18,10 +18,7 @@ let env: Record<string, string>;
 
 beforeAll(async () => {
   // No check is due here: one that comes while an order is being closed keeps it open.
-  shop = await openShop(__filename, {
-    payments: { intervalMs: 600_000 },
-    alipay: { timeoutMs: 10_000 },
-  });
+  shop = await openShop(__filename, { payments: { intervalMs: 600_000 } });
   story = new Story(shop);
   env = { ...environmentOf(shop), PAYMENT_CHECK_INTERVAL: '10m' };
 });
