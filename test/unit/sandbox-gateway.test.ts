@@ -110,7 +110,7 @@ describe('alipay.trade.close', () => {
 
 describe('time_expire', () => {
   it('closes a waiting trade at its very second, in Beijing time', async () => {
-    const end = Math.ceil(Date.now() / 1000) * 1000 + 1000;
+    const end = Math.ceil(Date.now() / 1000) * 1000 + 3000;
     await sandbox.control.scan(shop.payUrl({ outTradeNo: no, timeExpire: beijingTime(end) }));
     expect((await sandbox.control.trade(no))?.expiresAt).toBe(new Date(end).toISOString());
     await new Promise((resolve) => setTimeout(resolve, end - Date.now() + 5));

@@ -127,7 +127,7 @@ describe('a notification', () => {
   });
 
   it('of a wap trade whose time ran out comes by itself', async () => {
-    const timeExpire = beijingTime(Date.now() + 2000);
+    const timeExpire = beijingTime(Date.now() + 4000);
     await sandbox.control.scan(shop.payUrl({ outTradeNo: 'N6', timeExpire }, 'alipay.trade.wap.pay'));
     await arrived(1);
     expect(shop.notifications()[0]).toMatchObject({ out_trade_no: 'N6', trade_status: 'TRADE_CLOSED' });
