@@ -28,7 +28,7 @@ const DEADLINE_MS = 1_000;
 /** For one that comes, however busy the machine is. */
 const PATIENCE_MS = 20_000;
 /** The sandbox would drip for half a minute, and hang for ever. */
-const MUCH_LATER_MS = 5_000;
+const MUCH_LATER_MS = 15_000;
 
 let sandbox: Sandbox;
 let alipay: AlipayGateway;
