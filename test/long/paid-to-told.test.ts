@@ -4,7 +4,8 @@ import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from '../integration/story';
 
-const INTERVAL_S = 3;
+/** Long enough for a buyer to pay before the check that is to find it, on a busy machine too. */
+const INTERVAL_S = 10;
 
 /** What one loaded machine takes beside what was waited for. */
 const SLACK_S = 20;
