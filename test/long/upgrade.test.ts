@@ -59,12 +59,15 @@ describe('a rolling upgrade and the way back, with payments under way', () => {
 
 describe('a build that does not fit the runs under way', () => {
   it('is refused by its rehearsal, while one that does passes', async () => {
+    // Bundling takes as long as a run lives.
+    const [rebuilt, incompatible] = [await BUNDLES.rebuilt(), await BUNDLES.incompatible()];
     await fleet.start({ bundle: 'present' });
-    const { outTradeNo, orderId } = await story.checkOut();
+    const unhurried = new Story(shop, shop.clientWith({ checks: 1, intervalMs: 30_000 }));
+    const { outTradeNo, orderId } = await unhurried.checkOut();
     await story.asleep(outTradeNo);
-    const other = await rehearse(shop.temporal, await BUNDLES.rebuilt());
+    const other = await rehearse(shop.temporal, rebuilt);
     expect([other.replayed > 0, other.refused]).toEqual([true, []]);
-    const { refused } = await rehearse(shop.temporal, await BUNDLES.incompatible());
+    const { refused } = await rehearse(shop.temporal, incompatible);
     expect(refused.map(({ workflowId }) => workflowId)).toEqual([paymentWorkflowId(outTradeNo)]);
     await shop.payments.closeOrder({ orderId, actor: 'a test', reason: 'not needed' }).catch(() => undefined);
     await story.ended(outTradeNo);
