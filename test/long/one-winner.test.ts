@@ -14,7 +14,11 @@ let shop: Shop;
 let hands: Hands;
 
 beforeAll(async () => {
-  shop = await openShop(__filename, { queues: [] });
+  shop = await openShop(__filename, {
+    queues: [],
+    // A call that a paused machine has let time out would look like rest to `settle`.
+    alipay: { timeoutMs: 30_000 },
+  });
   hands = new Hands(shop);
 });
 afterAll(() => shop.close());
