@@ -124,7 +124,7 @@ describe('a worker that does not reach Temporal', () => {
       [7, 'no rights here'],
     ] as const) {
       const address = await refusing(status);
-      const connection = Connection.lazy({ address, connectTimeout: 2_000 });
+      const connection = Connection.lazy({ address, connectTimeout: 30_000 });
       const error: unknown = await connection
         .ensureConnected()
         .then(() => connection.workflowService.getSystemInfo({}))
@@ -146,7 +146,8 @@ describe('a worker that is told to stop while it waits', () => {
       await waitFor(() => worker.output().includes(waits), { what: 'the worker to wait', timeoutMs: 90_000 });
       const toldAt = performance.now();
       expect(await worker.stop()).toBe(143);
-      expect(performance.now() - toldAt).toBeLessThan(3_000);
+      // A worker that did not listen would try for about a minute.
+      expect(performance.now() - toldAt).toBeLessThan(20_000);
     } finally {
       worker.kill();
       await shop.close();
