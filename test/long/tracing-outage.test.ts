@@ -15,8 +15,8 @@ process.env['OTEL_BSP_SCHEDULE_DELAY'] = '50';
 // A collector that hangs does so until the end: what waits for it has not just given up when the shop is closed.
 process.env['OTEL_EXPORTER_OTLP_TIMEOUT'] = '60000';
 
-/** Three seconds are given to what has not been sent, and some to a busy machine. */
-const STOP_MS = 8_000;
+/** Three seconds are given to what has not been sent, and many to a busy machine: the collector would hang for 60. */
+const STOP_MS = 30_000;
 
 async function payFor(shop: Shop, orderId: string): Promise<string> {
   const { outTradeNo, paymentUrl } = await shop.payments.checkout({
