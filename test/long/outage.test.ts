@@ -35,7 +35,7 @@ describe('Postgres that hangs when a check is due', () => {
           const { raw } = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).describe();
           return (raw.pendingActivities ?? []).length > 0;
         },
-        { what: 'the safe path' },
+        { what: 'the safe path', timeoutMs: 90_000 },
       );
     });
     expect(await resultOf(outTradeNo)).toMatchObject({ status: 'PAID', checks: 1 });
@@ -88,7 +88,7 @@ describe('workers that were all down when checks were due', () => {
         const { events } = await handle.fetchHistory();
         return (events ?? []).some((event) => event.timerFiredEventAttributes);
       },
-      { what: 'the check to be due', timeoutMs: 20_000 },
+      { what: 'the check to be due', timeoutMs: 60_000 },
     );
     await shop.startWorkers();
     expect(await resultOf(outTradeNo)).toMatchObject({ status: 'PAID', checks: 1 });
