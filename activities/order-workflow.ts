@@ -11,10 +11,7 @@ import {
   orderWorkflowId,
 } from '../workflows/messages';
 import { ORDER_ID } from '../workflows/search-attributes';
-import { whereSearchable } from './payment-workflow';
-
-/** One call of Temporal ends after this, also inside a workflow task. */
-const TEMPORAL_DEADLINE_MS = 2_000;
+import { TEMPORAL_DEADLINE_MS, whereSearchable } from './payment-workflow';
 
 /** Hands one result to the order's workflow, running or not. */
 export async function signalOrder(temporal: Client, message: PaymentResult): Promise<void> {

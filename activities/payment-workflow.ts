@@ -161,8 +161,8 @@ export async function updatePayment(
 export const soon = <T>(temporal: Client, call: () => Promise<T>): Promise<T> =>
   temporal.withDeadline(Date.now() + 5_000, call);
 
-/** One call of Temporal ends after this. */
-const SIGNAL_DEADLINE_MS = 2_000;
+/** One call of Temporal ends after this, also inside a workflow task. */
+export const TEMPORAL_DEADLINE_MS = 2_000;
 
 /**
  * Tells the payment's run, if there is one, that its row was changed from outside. It starts none.
@@ -171,7 +171,7 @@ const SIGNAL_DEADLINE_MS = 2_000;
  */
 export async function tellRowMoved(temporal: Client, outTradeNo: string): Promise<void> {
   try {
-    await temporal.withDeadline(Date.now() + SIGNAL_DEADLINE_MS, () =>
+    await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
       temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).signal(SIGNALS.rowMoved),
     );
   } catch (error) {

@@ -19,10 +19,7 @@ import {
   refundWorkflowId,
 } from '../workflows/messages';
 import type { refundPayment } from '../workflows/refund-payment';
-import { UNLISTED, listedAs, untilReady, whereSearchable } from './payment-workflow';
-
-/** One call of Temporal ends after this, also inside a workflow task. */
-const DEADLINE_MS = 1_000;
+import { TEMPORAL_DEADLINE_MS, UNLISTED, listedAs, untilReady, whereSearchable } from './payment-workflow';
 
 function startOptions(refund: DueRefund, searchable: boolean) {
   const { outTradeNo, outRequestNo, orderId, amount, kind } = refund;
@@ -55,7 +52,7 @@ export async function startRefunds(
 ): Promise<void> {
   for (const refund of refunds) {
     try {
-      await temporal.withDeadline(Date.now() + DEADLINE_MS, () => startRefund(temporal, refund));
+      await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () => startRefund(temporal, refund));
     } catch (err) {
       const { outTradeNo, outRequestNo } = refund;
       log.warn(
@@ -74,7 +71,7 @@ export async function tellRefunds(
   await startRefunds(deps, refunds.filter(isUnderWay));
   for (const refund of refunds) {
     try {
-      await deps.temporal.withDeadline(Date.now() + DEADLINE_MS, () =>
+      await deps.temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
         deps.temporal.workflow.getHandle(refundWorkflowId(refund)).signal(SIGNALS.rowMoved),
       );
     } catch (err) {

@@ -9,7 +9,9 @@ import { closeServers, FORM, serverOf, shop } from './http-shop';
 
 // What a stranger can do who has no token, no key of Alipay, and all the time in the world.
 
-afterEach(() => jest.restoreAllMocks());
+afterEach(() => {
+  jest.restoreAllMocks();
+});
 afterEach(closeServers);
 
 const TOKEN = 'a-token-of-the-shop';
