@@ -63,7 +63,10 @@ function ownGateway(ports: Settings['ports']): NodeJS.ProcessEnv {
   };
 }
 
-const OURS = ENVIRONMENT.flatMap(({ name, orFile }) => (orFile ? [name, `${name}_FILE`] : [name]));
+/** `PORT` is the HTTP server's alone, and the usual name in a shop that is to run beside it. */
+const OURS = ENVIRONMENT.filter(({ name }) => name !== 'PORT').flatMap(({ name, orFile }) =>
+  orFile ? [name, `${name}_FILE`] : [name],
+);
 
 /** Temporal's variables that a shell has exported; only the SDK knows their names. */
 const TEMPORALS = String.raw`$(env | sed -n 's/^\(TEMPORAL_[A-Z_]*\)=.*/\1/p')`;

@@ -59,6 +59,13 @@ describe('the file for a shell beside the local environment', () => {
       expect(after).not.toHaveProperty(name);
   });
 
+  it('leaves the port of the HTTP server out: a shop in that shell listens on its own', () => {
+    const file = join(folder, 'env');
+    writeEnvironment(file, { DATABASE_URL, PORT: '3000' });
+    expect(environmentAfter(file, { PORT: '8080' })['PORT']).toBe('8080');
+    expect(environmentAfter(file, {})).not.toHaveProperty('PORT');
+  });
+
   it('is its owner’s alone to read, also where another was there', () => {
     const file = join(folder, 'env');
     writeFileSync(file, 'an old one', { mode: 0o644 });
