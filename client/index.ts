@@ -1,8 +1,19 @@
 /**
  * The package's `durable-alipay/client`: what checkout calls. It loads neither the HTTP server nor a worker.
- * Types of what workflows say (`PaymentState`, `ResolveReview` …) are in `durable-alipay/messages`.
+ * What else workflows say and are told (`PaymentResult` …) is in `durable-alipay/messages`.
  */
 export * from './payment-client';
+export type {
+  CloseOrderInput,
+  PaymentState,
+  ResolveRefund,
+  ResolveReview,
+  StoredPaymentStatus,
+} from '../workflows/messages';
+export type { NotificationBody } from '../activities/alipay/notification';
+export type { Observer } from './observer';
+export type { RefundFilter } from '../db/refunds';
+export type { Resending } from './results';
 export type { FollowUps } from './follow-up';
 export type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
 export type { Recovery } from '../db/recovery';
