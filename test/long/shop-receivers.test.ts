@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Webhook } from '../../activities/webhook';
 import type { PaymentResult } from '../../workflows/messages';
 import { freePorts } from '../support/free-ports';
 import { waitFor } from '../support';
 import type { RunningProgram } from './foreign/page';
-import { isListening, run } from './foreign/page';
+import { isListening, programUnder, run } from './foreign/page';
 import { RECIPES, build, missingFor } from './foreign/receivers';
 
 // What we sign is judged by Standard Webhooks libraries of other hands, in the programs that docs/shop.md shows.
@@ -65,3 +67,35 @@ for (const [heading, recipe] of Object.entries(RECIPES)) {
     });
   });
 }
+
+it(
+  "the receiver in Node answers 500 to the shop's own error: 401 would blame the secret",
+  async () => {
+    const { Node: recipe } = RECIPES;
+    if (!recipe) throw new Error('there is no recipe for Node');
+    const folder = await build('Node', recipe);
+    const program = programUnder('Node', recipe.fence).replace(
+      /console\.log\(.*\);/,
+      "throw new Error('no stock');",
+    );
+    writeFileSync(join(folder, 'failing.mjs'), program);
+    const [port = 0] = await freePorts(1);
+    const secret = newSecret();
+    const command = [process.execPath, 'failing.mjs'] as const;
+    const receiver = run(folder, command, { PORT: String(port), ORDER_SERVICE_SECRET: secret });
+    try {
+      await waitFor(() => isListening(port), { what: 'it to listen', timeoutMs: 60_000 });
+      const webhook = new Webhook(
+        { url: `http://127.0.0.1:${port}/`, secrets: [secret] },
+        { webhook: () => undefined },
+      );
+      await expect(webhook.post(RESULT)).rejects.toMatchObject({
+        code: 'ORDER_SERVICE_DOWN',
+        message: expect.stringContaining('answered 500'),
+      });
+    } finally {
+      await receiver.stop();
+    }
+  },
+  6 * 60_000,
+);
