@@ -1,22 +1,26 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Worker } from '@temporalio/worker';
+import type { Worker } from '@temporalio/worker';
 import { diagnose } from '../../client/doctor';
+import { CACHE, ROOT } from '../../dev/places';
 import { createWorkers } from '../../worker/worker';
-import type { PaymentResult } from '../../workflows/messages';
-import { TASK_QUEUES } from '../../workflows/messages';
+import type { RunningProgram } from '../long/foreign/page';
+import { programUnder, run } from '../long/foreign/page';
 import type { Shop } from '../support';
 import { openShop, startProcess, waitFor, workflowBundle } from '../support';
 import { environmentOf } from './operator';
 import { Story } from './story';
 
-// A shop with an order service of its own: it gets every result, since the built-in one serves only where it is asked for
+// A shop with an order service of its own, the one in docs/shop.md: it gets every result, since the built-in one serves only where it is asked for
 // by name. Where both serve, the doctor and the worker say so.
 
 const ORDERS = 12;
 
 let shop: Shop;
 let story: Story;
-const acted: PaymentResult[] = [];
+let own: RunningProgram;
+const folder = join(CACHE, `own-order-service.${process.pid}`);
 const workers: Worker[] = [];
 let running: Promise<unknown>;
 
@@ -24,24 +28,34 @@ beforeAll(async () => {
   shop = await openShop(__filename, { queues: [] });
   story = new Story(shop);
   const { connection, namespace, deps } = shop;
-  const own = await Worker.create({
-    connection,
-    namespace,
-    taskQueue: TASK_QUEUES.orderService,
-    identity: 'the order service of a shop',
-    workflowsPath: require.resolve('./own-order-service/workflows'),
-    activities: { act: (result: PaymentResult) => Promise.resolve(void acted.push(result)) },
-  });
+  own = runOwn();
   const ours = await createWorkers({ connection, namespace, deps, workflowBundle: await workflowBundle() });
-  workers.push(own, ...ours);
+  workers.push(...ours);
   running = Promise.all(workers.map((worker) => worker.run()));
   await shop.payments.sweep.install();
 }, 120_000);
 afterAll(async () => {
   for (const worker of workers) worker.shutdown();
   await running;
+  await own.stop();
   await shop.close();
+  rmSync(folder, { recursive: true });
 });
+
+/** The programs of the page, with this package as it stands in the sources. */
+function runOwn(): RunningProgram {
+  mkdirSync(folder, { recursive: true });
+  const messages = JSON.stringify(join(ROOT, 'workflows', 'messages'));
+  for (const [file, heading] of Object.entries({
+    workflows: 'Workflow',
+    activities: 'Activities',
+    worker: 'Worker',
+  })) {
+    const program = programUnder(heading, 'ts').replaceAll("'durable-alipay/messages'", messages);
+    writeFileSync(join(folder, `${file}.ts`), program);
+  }
+  return run(folder, [process.execPath, '--import', 'tsx', 'worker.ts'], environmentOf(shop));
+}
 
 /** What the doctor finds of the task queues. */
 async function taskQueues(): Promise<string> {
@@ -55,7 +69,10 @@ describe('workers that are started without naming queues, beside the order servi
     const orders = await Promise.all(Array.from({ length: ORDERS }, () => story.checkOut()));
     await Promise.all(orders.map(({ outTradeNo }) => story.pay(outTradeNo, { notify: true })));
     // A result that a busy machine could not tell at once is told by the follow-up, after a minute.
-    const heard = (): string[] => [...new Set(acted.map(({ orderId }) => orderId))].sort();
+    const heard = (): string[] => {
+      const told = own.printed().matchAll(/^\S+ (\S+) PAID$/gm);
+      return [...new Set(Array.from(told, ([, orderId = '']) => orderId))].sort();
+    };
     await waitFor(() => heard().length >= ORDERS, { what: 'the shop to act on all', timeoutMs: 150_000 });
     expect(heard()).toEqual(orders.map(({ orderId }) => orderId).sort());
     expect(await shop.sql('SELECT * FROM order_log')).toEqual([]);
@@ -72,14 +89,14 @@ describe('a worker that is asked for the built-in order service too', () => {
     try {
       const warned = () => /TWO_ORDER_SERVICES[^]*\n/.test(worker.output());
       await waitFor(warned, { what: 'its warning', timeoutMs: 90_000 });
-      expect(worker.output()).toContain('the order service of a shop');
+      expect(worker.output()).toMatch(/"others":\["\d+@/);
       await waitFor(async () => (await taskQueues()).startsWith('warning: '), {
         what: "the doctor's warning",
         timeoutMs: 90_000,
         everyMs: 500,
       });
       expect(await taskQueues()).toMatch(
-        /^warning: the built-in order service and another worker \(the order service of a shop\) poll order-service: .* → Start our workers without it: durable-alipay worker --queues payments,alipay$/,
+        /^warning: the built-in order service and another worker \(\d+@\S+\) poll order-service: .* → Start our workers without it: durable-alipay worker --queues payments,alipay$/,
       );
     } finally {
       expect(await worker.stop()).toBe(0);
