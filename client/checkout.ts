@@ -20,7 +20,7 @@ export interface OrderInput {
   orderId: string;
   /** What the buyer reads at the cashier: 1 to 256 characters. Alipay is sent `/`, `=` and `&` in their full-width forms. */
   subject: string;
-  /** Yuan, like `"12.30"`. */
+  /** Yuan with at most two decimals, like `"12.30"`. */
   totalAmount: string;
   /** How long it may stay unpaid, like `"30m"`. Default: `ORDER_TTL`. */
   expiresIn?: string;

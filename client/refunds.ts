@@ -12,7 +12,7 @@ export interface RefundInput {
   orderId: string;
   /** The shop's own number for it, 1 to 64 of `A-Z a-z 0-9 _ -`: the same number is the same refund. */
   refundId: string;
-  /** Yuan, like `"3.00"`. */
+  /** Yuan with at most two decimals, like `"3.00"`. */
   amount: string;
   /** Alipay shows it to the buyer. */
   reason?: string;
