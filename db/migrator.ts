@@ -61,6 +61,12 @@ export async function pendingMigrations(db: Database, schema: string): Promise<s
   return pending.map(([name]) => name);
 }
 
+/** That migrations are pending, in words: the first of them is enough to tell an empty schema from an old one. */
+export function lackOf(schema: string, pending: readonly string[]): string {
+  const [first = ''] = pending;
+  return `${schema} lacks ${pending.length === 1 ? `migration ${first}` : `${pending.length} migrations, from ${first} on`}`;
+}
+
 /** Names of the migrations that the database has and this code does not know: a newer version has migrated it. */
 export async function unknownMigrations(db: Database, schema: string): Promise<string[]> {
   const [done] = (await db.migrate.list(config(schema))) as [Array<{ name: string }>, unknown];

@@ -3,7 +3,7 @@ import type { NativeConnectionOptions } from '@temporalio/worker';
 import { ExponentialBackoff, TimeoutStrategy, handleAll, retry, timeout, wrap } from 'cockatiel';
 import type { Database } from '../db/connect';
 import { databaseError } from '../db/faults';
-import { pendingMigrations } from '../db/migrator';
+import { lackOf, pendingMigrations } from '../db/migrator';
 import { PaymentError } from '../workflows/errors';
 import type { Logger } from './log';
 import { temporalError } from './temporal-faults';
@@ -76,6 +76,6 @@ export async function checkDatabase(db: Database, schema: string, log: Logger): 
   if (pending.length === 0) return;
   throw new PaymentError(
     'CONFIG_INVALID',
-    `Schema ${schema} lacks migrations (${pending.join(', ')}). Run: durable-alipay migrate`,
+    `${lackOf(`Schema ${schema}`, pending)}. Run: durable-alipay migrate`,
   );
 }

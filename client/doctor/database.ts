@@ -10,7 +10,7 @@ import {
   readServer,
 } from '../../db/inspection';
 import { listPauses } from '../../db/pauses';
-import { pendingMigrations, unknownMigrations } from '../../db/migrator';
+import { lackOf, pendingMigrations, unknownMigrations } from '../../db/migrator';
 import { findOwed } from '../../db/order-messages';
 import { pauseInWords } from '../pauses';
 import { compareClocks } from './clock';
@@ -162,5 +162,5 @@ async function testMigrations(db: Database, schema: string): Promise<Found> {
   }
   if (pending.length === 0 && broken) return { says: broken.says, advice: broken.todo };
   if (pending.length === 0) return { says: 'none is pending' };
-  throw new Fault(`schema ${schema} lacks ${pending.join(', ')}`, `${MIGRATE}.`);
+  throw new Fault(lackOf(`schema ${schema}`, pending), `${MIGRATE}.`);
 }

@@ -218,7 +218,7 @@ describe('on a whole shop', () => {
     [
       'a migration that is pending',
       withoutLastMigration,
-      { migrations: /lacks \d+_\w+.* → Run: durable-alipay migrate/ },
+      { migrations: /lacks migration \d+_\w+ → Run: durable-alipay migrate/ },
     ],
     [
       'a migration that only a newer program knows',
