@@ -121,7 +121,7 @@ function noteOf(body: unknown): { actor?: string; reason?: string } {
 
 /**
  * `/livez`: whether this process serves; nothing else is checked, since a restart fixes no dependency. `/readyz`, also
- * known as `/healthz`: whether Postgres and Temporal answer, 503 where one does not.
+ * known as `/healthz`: whether Temporal answers, and Postgres with all tables, 503 where one does not.
  */
 function probeRoutes(app: FastifyInstance, payments: HttpPayments): void {
   const health = shared(() => payments.health(), HEALTH_FRESH_MS);

@@ -8,10 +8,10 @@ import {
 import { ActivityFailure, ApplicationFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import { readReturn } from '../activities/alipay/return';
 import { FAILED_PRECONDITION, soon, updatePayment } from '../activities/payment-workflow';
-import { row } from '../db/connect';
 import { requireOrder, requirePayment } from '../db/ledger';
 import type { MerchantWithOpen } from '../db/merchants';
 import { listMerchants } from '../db/merchants';
+import { assertMigrated } from '../db/migrator';
 import type { ClockedOrder, Order } from '../db/orders';
 import { refundIfPaidLater } from '../db/orders';
 import type { closeOrder } from '../workflows/close-order';
@@ -185,7 +185,7 @@ export async function carryOut<T>(temporal: Client, withinMs: number, call: () =
 
 export async function healthOf({ db, temporal }: ClientDependencies): Promise<Health> {
   const answers = await Promise.allSettled([
-    row(db, 'SELECT 1 AS up'),
+    assertMigrated(db),
     soon(temporal, () => temporal.workflowService.getSystemInfo({})),
   ]);
   const [database, server] = answers.map(({ status }) => status === 'fulfilled');
@@ -198,7 +198,7 @@ export async function healthOf({ db, temporal }: ClientDependencies): Promise<He
   };
 }
 
-/** Whether the dependencies answer. */
+/** Whether the dependencies answer; the database: with every migration of this build. */
 export interface Health {
   database: boolean;
   temporal: boolean;

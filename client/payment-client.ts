@@ -386,7 +386,7 @@ export class PaymentClient {
     return explained(() => skip(this.#deps.db, parseSkipping(decision)));
   }
 
-  /** Whether the dependencies answer; `reason` says why the first that does not. Never throws. */
+  /** Whether the dependencies answer, and the schema is migrated; `reason` says why the first that does not. Never throws. */
   health(): Promise<Health> {
     return healthOf(this.#deps);
   }

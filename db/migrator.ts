@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { PaymentError } from '../workflows/errors';
-import { hasRow } from './connect';
+import { hasRow, rows } from './connect';
 import type { Database } from './connect';
 import { findBrokenIndexes } from './inspection';
 import { MIGRATION_NAMES, migrationsIn } from './migrations';
@@ -65,6 +65,19 @@ export async function pendingMigrations(db: Database, schema: string): Promise<s
 export function lackOf(schema: string, pending: readonly string[]): string {
   const [first = ''] = pending;
   return `${schema} lacks ${pending.length === 1 ? `migration ${first}` : `${pending.length} migrations, from ${first} on`}`;
+}
+
+/**
+ * For who asks every second: one statement that writes nothing, where knex would make its tables.
+ *
+ * @throws PaymentError CONFIG_INVALID where a migration is pending
+ */
+export async function assertMigrated(db: Database): Promise<void> {
+  const done = await rows<{ name: string }>(db, 'SELECT name FROM :schema:.durable_alipay_migrations');
+  const names = new Set(done.map(({ name }) => name));
+  const pending = MIGRATION_NAMES.filter((name) => !names.has(name));
+  if (pending.length === 0) return;
+  throw new PaymentError('CONFIG_INVALID', `${lackOf('The schema', pending)}. Run: durable-alipay migrate`);
 }
 
 /** Names of the migrations that the database has and this code does not know: a newer version has migrated it. */

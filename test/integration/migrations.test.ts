@@ -2,7 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database } from '../../db/connect';
 import { openDatabase, rows } from '../../db/connect';
 import { MIGRATIONS } from '../../db/migrations';
-import { assertIndexesWhole, migrateDown, migrateUp, pendingMigrations } from '../../db/migrator';
+import {
+  assertIndexesWhole,
+  assertMigrated,
+  migrateDown,
+  migrateUp,
+  pendingMigrations,
+} from '../../db/migrator';
 import { freshDatabase } from '../support';
 
 const SCHEMA = 'shop_1';
@@ -129,6 +135,7 @@ describe('migrations in a schema of their own', () => {
       `INSERT INTO durable_alipay_migrations (name, batch, migration_time) VALUES ('29990101_from_the_future', 99, now())`,
     );
     expect(await pendingMigrations(db, SCHEMA)).toEqual([]);
+    await assertMigrated(db);
     await migrateUp(db, SCHEMA);
     await rows(db, `DELETE FROM durable_alipay_migrations WHERE batch = 99`);
   });
@@ -136,6 +143,23 @@ describe('migrations in a schema of their own', () => {
   it('have nothing to do the second time, and nothing is pending', async () => {
     expect(await migrateUp(db, SCHEMA)).toEqual([]);
     expect(await pendingMigrations(db, SCHEMA)).toEqual([]);
+  });
+
+  it.each([
+    [1, /^The schema lacks migration 20261130_index_paid_by\. Run: durable-alipay migrate/],
+    [2, /^The schema lacks 2 migrations, from 20261130_pause_telling on\. Run: durable-alipay migrate/],
+  ])('of which %i are pending keep a server from being ready', async (count, told) => {
+    const undone = await rows(
+      db,
+      `DELETE FROM durable_alipay_migrations WHERE name = ANY(:names) RETURNING id, name, batch, migration_time`,
+      { names: ALL.slice(-count) },
+    );
+    await expect(assertMigrated(db)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringMatching(told) as unknown,
+    });
+    await db('durable_alipay_migrations').insert(undone);
+    await assertMigrated(db);
   });
 
   it('are followed by a complaint about an index that was created by hand and is invalid, which says what to do', async () => {
