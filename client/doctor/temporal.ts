@@ -151,7 +151,12 @@ async function testAttributes({ connection, namespace }: Home): Promise<Found> {
   return { says: `registered: ${names.join(', ')}` };
 }
 
-async function testQueues(home: Home, webhook: string | undefined): Promise<Found> {
+/**
+ * Whether workers poll each queue for what is needed of it.
+ *
+ * @throws Fault where nobody polls a queue
+ */
+export async function testQueues(home: Home, webhook: string | undefined): Promise<Found> {
   // Whether the shop takes results in its workers' process (onResult) is in no setting.
   const inProcess = webhook === undefined && (await takesInProcess(home));
   const toServe = servedWith(webhook !== undefined || inProcess);
@@ -163,13 +168,14 @@ async function testQueues(home: Home, webhook: string | undefined): Promise<Foun
   const deserted = served.filter(({ pollers }) => pollers.length === 0);
   if (deserted.length > 0) {
     const queues = [...new Set(deserted.map(({ queue }) => queue))];
-    const own =
-      queues.includes(TASK_QUEUES.orderService) && webhook === undefined
-        ? `Start the shop's own worker on ${TASK_QUEUES.orderService}, or the built-in one by its name`
-        : 'Start one';
+    // Without a webhook it is the shop's to serve, and what serves it may be in the same process.
+    const ours = queues.filter((queue) => queue !== TASK_QUEUES.orderService || webhook !== undefined);
     throw new Fault(
       `no worker polls ${deserted.map(({ queue, type }) => `${queue} (${type} tasks)`).join(', ')}`,
-      `${own}: durable-alipay worker --queues ${queues.join(',')}`,
+      ours.length > 0
+        ? `Start one: durable-alipay worker --queues ${ours.join(',')}. If it exits, its last line says why.`
+        : `Start the shop's own worker on ${TASK_QUEUES.orderService}, or runWorkers with onResult in each process that runs ` +
+            `workers, or the built-in one: durable-alipay worker --queues ${TASK_QUEUES.orderService}`,
     );
   }
   const says = `workers poll ${toServe.map(([queue]) => queue).join(', ')}`;

@@ -93,7 +93,7 @@ describe('on a shop of which nobody has started the rest', () => {
     );
     expect(found).toMatchObject({
       'task-queues':
-        "fault: no worker polls order-service (workflow tasks) → Start the shop's own worker on order-service, or the built-in one by its name: durable-alipay worker --queues order-service",
+        "fault: no worker polls order-service (workflow tasks) → Start the shop's own worker on order-service, or runWorkers with onResult in each process that runs workers, or the built-in one: durable-alipay worker --queues order-service",
       schedule:
         'fault: the Schedule sweep-expired-orders is not installed → Run: durable-alipay sweep install',
     });

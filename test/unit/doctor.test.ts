@@ -1,11 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Connection } from '@temporalio/client';
 import { diagnose } from '../../client/doctor';
 import { compareClocks } from '../../client/doctor/clock';
 import type { Finding, Found } from '../../client/doctor/examination';
 import { Examination, Fault } from '../../client/doctor/examination';
 import { testAddress } from '../../client/doctor/notify-url';
 import { judgeSweep } from '../../client/doctor/schedules';
+import { testQueues } from '../../client/doctor/temporal';
 import type { LastSweep } from '../../client/index';
+import type { Home } from '../../worker/pollers';
+import { IDENTITY } from '../../worker/pollers';
 import type { SweepReport } from '../../workflows/messages';
 
 /** What a check came to: `ok`, `warning`, or a fault's words. */
@@ -141,6 +145,54 @@ describe('the last sweep', () => {
     ],
   ])('that %s', (_how, changes, verdict) => {
     expect(verdictOf(() => judgeSweep({ ...last, ...changes }))).toBe(verdict);
+  });
+});
+
+describe('task queues', () => {
+  /** Where `payments` and the others are polled for workflow and activity tasks; by our workers, these seconds ago. */
+  const home = (polled: Record<string, number>): Home => {
+    const describeTaskQueue = ({ taskQueue }: { taskQueue: { name: string } }) => {
+      const ago = polled[taskQueue.name];
+      const seconds = Math.floor(Date.now() / 1_000) - (ago ?? 0);
+      return Promise.resolve({
+        pollers: ago === undefined ? [] : [{ identity: IDENTITY, lastAccessTime: { seconds } }],
+      });
+    };
+    return {
+      connection: { workflowService: { describeTaskQueue } } as unknown as Connection,
+      namespace: 'n',
+    };
+  };
+  const told = (polled: Record<string, number>, webhook?: string): Promise<string> =>
+    testQueues(home(polled), webhook).then(
+      () => 'ok',
+      (error: unknown) => (error instanceof Fault ? error.advice : String(error)),
+    );
+
+  const ENDS = 'If it exits, its last line says why.';
+
+  it.each([
+    ['of nobody', {}, undefined, `Start one: durable-alipay worker --queues payments,alipay. ${ENDS}`],
+    [
+      'of nobody, with a webhook',
+      {},
+      'https://shop.example/results',
+      `Start one: durable-alipay worker --queues payments,alipay,order-service. ${ENDS}`,
+    ],
+    [
+      'of all but Alipay’s workers',
+      { payments: 1, 'order-service': 1 },
+      undefined,
+      `Start one: durable-alipay worker --queues alipay. ${ENDS}`,
+    ],
+  ])('%s: what to start', async (_whose, polled, webhook, advice) => {
+    expect(await told(polled, webhook)).toBe(advice);
+  });
+
+  it('of all but the order service: what may serve it', async () => {
+    expect(await told({ payments: 1, alipay: 1 })).toMatch(
+      /shop's own worker.*onResult.*--queues order-service/,
+    );
   });
 });
 
