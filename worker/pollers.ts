@@ -28,7 +28,7 @@ export type QueueType = keyof typeof TYPES;
 export const QUEUE_TYPES = Object.keys(TYPES) as readonly QueueType[];
 
 /** A poll waits up to a minute at the server; a worker that has not asked for longer than this is gone. */
-const POLLER_GONE_MS = 90_000;
+const POLLER_GONE_MS = 70_000;
 
 type Described = Awaited<ReturnType<ConnectionLike['workflowService']['describeTaskQueue']>>;
 

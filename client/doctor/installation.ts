@@ -9,6 +9,9 @@ import type { Settings } from './configuration';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 
+/** A rolling restart takes less; workers note each 5 s that they serve the store. */
+const DESERTED_MS = 60_000;
+
 /** Whether database, Temporal and merchant belong together. */
 export async function examineInstallation(
   exam: Examination,
@@ -87,9 +90,8 @@ async function testStore(
   if (!current) return { says: 'no worker has started yet' };
   const { namespaceInfo } = await connection.workflowService.describeNamespace({ namespace });
   const { unseenMs } = current;
-  const seen = `seen ${ms(unseenMs)} ago`;
-  if (namespaceInfo?.id === current.namespaceId) return judgeCurrent(current, seen);
-  const where = `namespace ${current.namespace} at ${current.address}, ${seen}`;
+  if (namespaceInfo?.id === current.namespaceId) return judgeCurrent(current);
+  const where = `namespace ${current.namespace} at ${current.address}, ${seen(current)}`;
   if (!ours.some((id) => current.merchants.includes(id)) || unseenMs < UNSEEN_MS) {
     throw new Fault(
       `workers serve this database from another Temporal store: ${where}`,
@@ -102,8 +104,18 @@ async function testStore(
   };
 }
 
-function judgeCurrent({ takenOverAt, recoveredAt }: TemporalStore, seen: string): Found {
-  if (takenOverAt === null || recoveredAt !== null) return { says: `workers serve it, ${seen}` };
+const seen = ({ unseenMs }: Pick<TemporalStore, 'unseenMs'>): string => `seen ${ms(unseenMs)} ago`;
+
+/** What there is to say of the store that workers serve, or have served, where it is this one. */
+export function judgeCurrent(store: Pick<TemporalStore, 'unseenMs' | 'takenOverAt' | 'recoveredAt'>): Found {
+  const { unseenMs, takenOverAt, recoveredAt } = store;
+  if (unseenMs > DESERTED_MS) {
+    return {
+      says: `no worker serves it, ${seen(store)}`,
+      advice: 'Start one: durable-alipay worker. If it exits, its last line says why.',
+    };
+  }
+  if (takenOverAt === null || recoveredAt !== null) return { says: `workers serve it, ${seen(store)}` };
   return {
     says: `it took over at ${takenOverAt.toISOString()}, and not all that the lost one knew is due again yet`,
     advice: 'Workers go on with it; if it stays so, look for STORE_NOT_RECOVERED in their log.',

@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import ms from 'ms';
 import { PaymentError } from '../../workflows/errors';
 import {
   AUDIT_SCHEDULE_ID,
@@ -12,6 +13,9 @@ import type { LastSweep } from '../sweep';
 import { reportSweep } from '../sweep';
 import type { Found } from './examination';
 import { Fault } from './examination';
+
+/** A worker may be too busy to answer a query about a sweep that has just begun. */
+const SILENT_MS = 60_000;
 
 /** Whether the Schedules are installed and running; hands on the client that reads them. */
 export async function testSchedules(temporal: Client): Promise<Found<Client>> {
@@ -58,12 +62,19 @@ export async function testLastSweep(temporal: Client): Promise<Found> {
  *
  * @throws Fault where it failed
  */
-export function judgeSweep({ workflowId, status, report, failure }: LastSweep): Found {
+export function judgeSweep({ workflowId, startedAt, status, report, failure }: LastSweep): Found {
   if (failure !== null) {
     throw new Fault(
       `${workflowId} is ${status}: ${failure}`,
       `Look at its history: temporal workflow show --workflow-id ${workflowId}`,
     );
+  }
+  const ageMs = Date.now() - Date.parse(startedAt);
+  if (status === 'RUNNING' && report === null && ageMs > SILENT_MS) {
+    return {
+      says: `${workflowId} has been RUNNING for ${ms(ageMs)}, and no worker says how far it is`,
+      advice: `If workers run, look at its history: temporal workflow show --workflow-id ${workflowId}`,
+    };
   }
   if (report?.gatewayDown) {
     return {

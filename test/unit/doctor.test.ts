@@ -4,6 +4,7 @@ import { diagnose } from '../../client/doctor';
 import { compareClocks } from '../../client/doctor/clock';
 import type { Finding, Found } from '../../client/doctor/examination';
 import { Examination, Fault } from '../../client/doctor/examination';
+import { judgeCurrent } from '../../client/doctor/installation';
 import { testAddress } from '../../client/doctor/notify-url';
 import { judgeSweep } from '../../client/doctor/schedules';
 import { testQueues } from '../../client/doctor/temporal';
@@ -129,13 +130,17 @@ describe('a notify URL', () => {
   });
 });
 
+const secondsAgo = (seconds: number): string => new Date(Date.now() - seconds * 1_000).toISOString();
+
 describe('the last sweep', () => {
   const report = { failed: 0, failedIds: [] as string[], gatewayDown: false } as SweepReport;
   const last: LastSweep = { workflowId: 's-1', startedAt: '', status: 'COMPLETED', report, failure: null };
 
   it.each<[string, Partial<LastSweep>, string]>([
     ['went well', {}, 'ok'],
-    ['is running', { status: 'RUNNING', report: null }, 'ok'],
+    ['has just begun', { status: 'RUNNING', report: null, startedAt: secondsAgo(20) }, 'ok'],
+    ['goes on for long', { status: 'RUNNING', startedAt: secondsAgo(600) }, 'ok'],
+    ['no worker goes on with', { status: 'RUNNING', report: null, startedAt: secondsAgo(90) }, 'warning'],
     ['found the gateway down', { report: { ...report, gatewayDown: true } }, 'warning'],
     ['left broken orders', { report: { ...report, failed: 1, failedIds: ['A-1'] } }, 'warning'],
     [
@@ -145,6 +150,25 @@ describe('the last sweep', () => {
     ],
   ])('that %s', (_how, changes, verdict) => {
     expect(verdictOf(() => judgeSweep({ ...last, ...changes }))).toBe(verdict);
+  });
+});
+
+describe('the Temporal store of this installation', () => {
+  const served = { takenOverAt: null, recoveredAt: null, unseenMs: 6_000 };
+  const tookOver = { ...served, takenOverAt: new Date(0) };
+
+  it.each([
+    ['is served', served, /^workers serve it, seen 6s ago$/],
+    ['took over', tookOver, /^it took over at 1970.*STORE_NOT_RECOVERED/],
+    ['is unseen', { ...served, unseenMs: 61_000 }, /^no worker serves it, seen 1m ago → Start one/],
+    [
+      'took over and is unseen',
+      { ...tookOver, unseenMs: 61_000 },
+      /^no worker serves it, seen 1m ago → Start/,
+    ],
+  ])('that %s', (_how, store, told) => {
+    const { says, advice } = judgeCurrent(store);
+    expect(advice === undefined ? says : `${says} → ${advice}`).toMatch(told);
   });
 });
 
@@ -168,6 +192,11 @@ describe('task queues', () => {
       () => 'ok',
       (error: unknown) => (error instanceof Fault ? error.advice : String(error)),
     );
+
+  it('are served where each is polled, or was in the minute that a poll lasts', async () => {
+    expect(await told({ payments: 1, alipay: 65, 'order-service': 1 })).toBe('ok');
+    expect(await told({ payments: 1, alipay: 75, 'order-service': 1 })).not.toBe('ok');
+  });
 
   const ENDS = 'If it exits, its last line says why.';
 
