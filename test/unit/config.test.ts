@@ -80,6 +80,12 @@ describe('what may lie in a file', () => {
 });
 
 describe('the environment', () => {
+  it('that has faults: where all settings are explained, and how those of the sandbox are had', () => {
+    expect(() => readConfig({})).toThrow(
+      /^the environment has faults .*docs\/settings\.md.*\. \.temporal\/env/,
+    );
+  });
+
   it('needs seven variables, and has the documented defaults for the rest', () => {
     expect(readConfig(GOOD)).toEqual({
       database: { url: GOOD.DATABASE_URL, schema: 'public' },

@@ -169,6 +169,10 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
   },
 ];
 
+/** For who has none, and for who has forgotten to read them in this shell. */
+const WHERE_SETTINGS_ARE =
+  'see docs/settings.md; beside temporal-dev.sh, run: set -a; . .temporal/env; set +a';
+
 /**
  * Reads the groups that a process needs; what it does not need may be missing or wrong.
  *
@@ -197,7 +201,9 @@ export function readConfig<G extends ConfigGroup = ConfigGroup>(
   if (faults.length > 0) {
     throw new PaymentError(
       'CONFIG_INVALID',
-      ['the environment has faults:', ...faults.map((fault) => `  - ${fault}`)].join('\n'),
+      [`the environment has faults (${WHERE_SETTINGS_ARE}):`, ...faults.map((fault) => `  - ${fault}`)].join(
+        '\n',
+      ),
     );
   }
   return config as Pick<Config, G>;
