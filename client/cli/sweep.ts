@@ -47,7 +47,8 @@ export const SWEEP: CliGroup = {
       name: 'run',
       summary: 'sweep once, now, and wait for the end',
       description:
-        'Sweeps once, beside the Schedule, and waits for the end. On a terminal a bar shows how far it is.',
+        'Sweeps once, beside the Schedule, and waits for the end. On a terminal a bar shows how far it is, or that no worker ' +
+        'has taken it up.',
       options: [...PACE, new Option('--dry-run', 'the same as `sweep dry-run`')],
       examples: ['sweep run', 'sweep run --parallel 10 --page-size 100 --json'],
       act: sweepOnce,
@@ -140,9 +141,15 @@ function describeReport(paint: Paint, report: SweepReport): string {
     ['Held', withIds(report.held, report.heldIds)],
     ['Failed', report.failed > 0 ? paint('red', withIds(report.failed, report.failedIds)) : '0'],
     ['Oldest expired', when(report.oldest)],
-    ['Gateway', report.gatewayDown ? paint('red', 'down: nothing more is asked') : 'up'],
+    ['Gateway', gatewayInWords(paint, report)],
     ['Next starts', report.next && `after order ${report.next.orderId}`],
   ]);
+}
+
+/** A sweep that had nothing to do has not found out. */
+function gatewayInWords(paint: Paint, { gatewayDown, scanned }: SweepReport): string {
+  if (gatewayDown) return paint('red', 'down: nothing more is asked');
+  return scanned === 0 ? 'not asked' : 'up';
 }
 
 function withIds(count: number, ids: readonly string[]): string {

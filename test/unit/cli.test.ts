@@ -1112,6 +1112,13 @@ describe('sweep', () => {
     expect(swept.out).toMatch(words);
   });
 
+  it('run says that Alipay was asked nothing where nothing had expired', async () => {
+    const sweep = { run: () => Promise.resolve({ ...REPORT, scanned: 0 }) } as CliPayments['sweep'];
+    const { code, out } = await run(['sweep', 'run'], { sweep });
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Gateway +not asked$/m);
+  });
+
   it('report names the orders that a person may look at', async () => {
     const { out } = await run(['sweep', 'report']);
     expect(out).toMatch(/^Rescued +1: A-7$/m);
