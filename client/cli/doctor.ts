@@ -55,7 +55,12 @@ function describeFinding(paint: Paint, { check, verdict, says, advice }: Finding
 
 function summary(paint: Paint, findings: readonly Finding[]): string {
   const count = (verdict: Verdict): number => findings.filter((one) => one.verdict === verdict).length;
-  const faults = count('fault');
-  const counts = `${count('ok')} fine, ${count('warning')} warnings, ${faults} faults, ${count('skipped')} skipped`;
+  const [warnings, faults] = [count('warning'), count('fault')];
+  const counts = [
+    `${count('ok')} fine`,
+    `${warnings} warning${warnings === 1 ? '' : 's'}`,
+    `${faults} fault${faults === 1 ? '' : 's'}`,
+    `${count('skipped')} skipped`,
+  ].join(', ');
   return faults === 0 ? paint('green', counts) : paint('red', counts);
 }
