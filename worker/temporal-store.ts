@@ -69,7 +69,7 @@ export class StoreWatch {
       throw new PaymentError(
         'CONFIG_INVALID',
         `There is no namespace ${namespace}. Correct TEMPORAL_NAMESPACE, or run: temporal operator namespace create ` +
-          `--namespace ${namespace} --retention 30d`,
+          `--namespace ${namespace} --retention 3d`,
         { cause: error },
       );
     }

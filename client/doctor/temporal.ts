@@ -105,21 +105,22 @@ async function findNamespace(home: Home): Promise<Found<Home>> {
     if (codeOf(error) !== CODES.notFound) throw error;
     throw new Fault(
       `there is no namespace ${namespace}`,
-      `Run: temporal operator namespace create --namespace ${namespace} --retention 30d; or fix TEMPORAL_NAMESPACE.`,
+      `Run: temporal operator namespace create --namespace ${namespace} --retention 3d; or fix TEMPORAL_NAMESPACE.`,
       { cause: error },
     );
   }
   return { says: `${namespace} exists`, value: home };
 }
 
-async function testRetention({ connection, namespace }: Home): Promise<Found> {
+/** Whether histories are kept for as long as docs/production.md asks for. */
+export async function testRetention({ connection, namespace }: Home): Promise<Found> {
   const { config } = await connection.workflowService.describeNamespace({ namespace });
   const hours = Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) / 3_600;
   const says = `histories are kept for ${hours >= 48 ? `${Math.round(hours / 24)} days` : `${hours} hours`}`;
   if (hours >= LEAST_RETENTION_HOURS) return { says };
   return {
     says: `${says}: the Web UI does not show older payments`,
-    advice: `Run: temporal operator namespace update --namespace ${namespace} --retention 30d`,
+    advice: `Run: temporal operator namespace update --namespace ${namespace} --retention 3d (30d let you look back)`,
   };
 }
 

@@ -7,7 +7,7 @@ import { Examination, Fault } from '../../client/doctor/examination';
 import { judgeCurrent } from '../../client/doctor/installation';
 import { testAddress } from '../../client/doctor/notify-url';
 import { judgeSweep } from '../../client/doctor/schedules';
-import { testQueues } from '../../client/doctor/temporal';
+import { testQueues, testRetention } from '../../client/doctor/temporal';
 import type { LastSweep } from '../../client/index';
 import type { Home } from '../../worker/pollers';
 import { IDENTITY } from '../../worker/pollers';
@@ -169,6 +169,21 @@ describe('the Temporal store of this installation', () => {
   ])('that %s', (_how, store, told) => {
     const { says, advice } = judgeCurrent(store);
     expect(advice === undefined ? says : `${says} → ${advice}`).toMatch(told);
+  });
+});
+
+describe('a retention', () => {
+  const home = (hours: number): Home => {
+    const config = { workflowExecutionRetentionTtl: { seconds: hours * 3_600 } };
+    const workflowService = { describeNamespace: () => Promise.resolve({ config }) };
+    return { connection: { workflowService } as unknown as Connection, namespace: 'shop' };
+  };
+
+  it('of three days is enough, and is what is advised where it is shorter', async () => {
+    expect(await testRetention(home(72))).toEqual({ says: 'histories are kept for 3 days' });
+    expect((await testRetention(home(24))).advice).toMatch(
+      /^Run: temporal operator namespace update --namespace shop --retention 3d \(30d/,
+    );
   });
 });
 
