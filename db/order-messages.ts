@@ -199,6 +199,15 @@ export function findOwed(
   );
 }
 
+/** In which ways results have been told in the last ten minutes. Workers that have different settings tell in several. */
+export function countRecentlyTold(db: Database): Promise<{ by: string; count: number }[]> {
+  return rows(
+    db,
+    `SELECT told_by AS by, CAST(count(*) AS integer) AS count FROM :schema:.order_messages
+     WHERE told_at > now() - interval '10 minutes' AND told_by <> 'nobody' GROUP BY told_by ORDER BY told_by`,
+  );
+}
+
 /** A person's word about results of an order. */
 export interface MessageDecision extends WhoAndWhy {
   orderId: string;

@@ -11,7 +11,7 @@ import {
 } from '../../db/inspection';
 import { listPauses } from '../../db/pauses';
 import { lackOf, pendingMigrations, unknownMigrations } from '../../db/migrator';
-import { findOwed } from '../../db/order-messages';
+import { countRecentlyTold, findOwed } from '../../db/order-messages';
 import { pauseInWords } from '../pauses';
 import { compareClocks } from './clock';
 import type { Settings } from './configuration';
@@ -126,13 +126,24 @@ async function testRights(db: Database, schema: string): Promise<Found> {
 /** Whether the order service takes what it is told. */
 async function testResults(db: Database): Promise<Found> {
   const { count, orderId, lastError } = await findOwed(db);
-  if (count === 0) return { says: 'the order service has taken all' };
+  if (count === 0) return judgeTold(await countRecentlyTold(db));
   return {
     says: `the order service has not taken ${count}${lastError === null ? '' : `. ${lastError}`}`,
     advice:
       orderId === null
         ? "Look into the workers' log."
         : `See: durable-alipay order show ${orderId}; docs/shop.md tells what each fault means.`,
+  };
+}
+
+/** A worker without `onResult` or ORDER_SERVICE_URL signals a workflow, which a shop that takes results directly does not have. */
+function judgeTold(told: Awaited<ReturnType<typeof countRecentlyTold>>): Found {
+  if (told.length < 2) return { says: 'the order service has taken all' };
+  return {
+    says: `results were told in different ways in the last 10 minutes: ${told.map(({ by, count }) => `${count} by ${by}`).join(', ')}`,
+    advice:
+      'Unless you have just changed it, give each worker the same ORDER_SERVICE_URL or onResult. What went astray: ' +
+      'durable-alipay order resend <orderId> --reason "…"',
   };
 }
 

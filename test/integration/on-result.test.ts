@@ -166,6 +166,22 @@ it('the doctor sees that the workers take the results themselves', async () => {
   });
 });
 
+it('the doctor warns where a worker without onResult has told results too, and they are lost to the shop', async () => {
+  const { orderId, messageId } = await paidOrder();
+  await untilTold(orderId);
+  const results = async () =>
+    (await diagnose(environmentOf(shop))).find(
+      ({ check, verdict }) => check === 'results' && verdict !== 'ok',
+    );
+  expect(await results()).toBeUndefined();
+  await shop.sql(`UPDATE order_messages SET told_by = 'signal' WHERE id = :messageId`, { messageId });
+  expect(await results()).toMatchObject({
+    verdict: 'warning',
+    says: expect.stringMatching(/\d+ by process, 1 by signal/),
+    advice: expect.stringMatching(/onResult.*order resend/),
+  });
+});
+
 it('workers that are given both onResult and ORDER_SERVICE_URL do not start', async () => {
   const env = {
     ...environmentOf(shop),
