@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import type { AlipayQueueActivities, PaymentsQueueActivities } from '../workflows/messages';
 import { noteAnswer, noteCheck } from '../db/checks';
 import type { Database } from '../db/connect';
@@ -35,6 +36,7 @@ export function createQueryActivities({
         if (!(error instanceof AlipayError) || error.kind !== 'unknown') throw error;
         if (error.code === CERTIFICATE_UNKNOWN)
           log.error({ outTradeNo, code: error.code, alert: true }, error.message);
+        if (error.untrusted) logUntrusted(log, outTradeNo, error);
         return { answer: 'unknown' };
       }
       const { answer } = asked;
@@ -43,6 +45,18 @@ export function createQueryActivities({
       return { answer };
     },
   };
+}
+
+/** Each one, so that the log shows whether it is all answers (a wrong key) or a few (an attack). */
+function logUntrusted(
+  log: Logger,
+  outTradeNo: string,
+  { method, code, subCode, message }: AlipayError,
+): void {
+  log.error(
+    { outTradeNo, method, alipayCode: subCode ?? code, code: 'ANSWER_UNTRUSTED', alert: true },
+    `${message}: Alipay's public key is wrong here, or somebody forges answers. Run: durable-alipay doctor`,
+  );
 }
 
 /** Unless that is certain not to be so: no connection was made, the circuit is open, or the quota is used up. */

@@ -39,15 +39,19 @@ export function readAnswer(keys: AlipayKeys, raw: Buffer, request: AlipayRequest
     if (claim.certSn !== undefined && !keys.knows(claim.certSn))
       throw unknownCertificate(claim.certSn, facts);
     const what = claim.sign === undefined ? 'answer without signature' : 'bad signature';
-    throw new AlipayError('unknown', what, facts);
+    throw new AlipayError('unknown', what, { ...facts, untrusted: kind !== 'unknown' });
   }
   if (kind === 'unknown') throw new AlipayError('unknown', codes, facts);
   if (charset !== 'utf-8')
     throw new AlipayError('unknown', 'answer in GBK, not in UTF-8 as asked for', facts);
-  if (!isAbout(answer.node, request)) throw new AlipayError('unknown', 'answer about another trade', facts);
-  if (!isOfMethod(answer.node, request)) throw new AlipayError('unknown', 'answer of another method', facts);
+  if (!isAbout(answer.node, request)) throw replayed('answer about another trade', facts);
+  if (!isOfMethod(answer.node, request)) throw replayed('answer of another method', facts);
   return answer;
 }
+
+/** Signed, but to another question: whoever sits on the connection could have kept it. */
+const replayed = (what: string, facts: { method: string; outTradeNo: string }): AlipayError =>
+  new AlipayError('unknown', what, { ...facts, untrusted: true });
 
 /** Alipay's `code` of an answer by a certificate that is not here: for metrics and alerts. */
 export const CERTIFICATE_UNKNOWN = 'CERTIFICATE_UNKNOWN';

@@ -17,6 +17,8 @@ interface AlipayErrorFacts {
   outage?: boolean;
   /** Alipay throttles (40005, HTTP 429): ask again, but later. */
   throttled?: boolean;
+  /** It says something that may be false: Alipay's key does not prove it, or it answers another question. */
+  untrusted?: boolean;
   cause?: unknown;
 }
 
@@ -29,11 +31,21 @@ export class AlipayError extends Error {
   readonly subCode: string | undefined;
   readonly outage: boolean;
   readonly throttled: boolean;
+  readonly untrusted: boolean;
 
   constructor(
     readonly kind: AlipayErrorKind,
     what: string,
-    { method, outTradeNo, code, subCode, outage = false, throttled = false, cause }: AlipayErrorFacts,
+    {
+      method,
+      outTradeNo,
+      code,
+      subCode,
+      outage = false,
+      throttled = false,
+      untrusted = false,
+      cause,
+    }: AlipayErrorFacts,
   ) {
     super(`${method} ${outTradeNo}: ${what}`, { cause });
     this.method = method;
@@ -42,5 +54,6 @@ export class AlipayError extends Error {
     this.subCode = subCode;
     this.outage = outage;
     this.throttled = throttled;
+    this.untrusted = untrusted;
   }
 }

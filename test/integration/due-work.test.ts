@@ -207,6 +207,24 @@ describe('a check', () => {
     ]);
   });
 
+  it('whose answer does not verify is unknown, and alerts a person with what was asked', async () => {
+    const { outTradeNo } = await story.checkOut();
+    const log = pino({ level: 'silent' });
+    const alerts = jest.spyOn(log, 'error');
+    const thrown = new AlipayError('unknown', 'bad signature', {
+      ...FACTS,
+      code: '10000',
+      untrusted: true,
+    });
+    expect(await check({ ...failing(thrown), log }, outTradeNo)).toEqual({ answer: 'unknown' });
+    expect(alerts.mock.calls).toEqual([
+      [
+        { outTradeNo, method: FACTS.method, alipayCode: '10000', code: 'ANSWER_UNTRUSTED', alert: true },
+        expect.stringMatching(/bad signature.*durable-alipay doctor/),
+      ],
+    ]);
+  });
+
   it('of a payment that is not here asks nothing', async () => {
     await expect(check(facing({}), 'nobody')).rejects.toMatchObject({ code: 'PAYMENT_UNKNOWN' });
   });

@@ -110,7 +110,11 @@ async function outcomeOf(call: Promise<unknown>): Promise<string> {
     return JSON.stringify(typeof answer === 'object' ? (answer as { answer: string }).answer : answer);
   } catch (error) {
     if (!(error instanceof AlipayError)) throw error;
-    const marks = [error.outage && 'outage', error.throttled && 'throttled'].filter(Boolean);
+    const marks = [
+      error.outage && 'outage',
+      error.throttled && 'throttled',
+      error.untrusted && 'untrusted',
+    ].filter(Boolean);
     return [error.kind, ...marks].join(' ');
   }
 }
@@ -134,9 +138,9 @@ const TAKEN_FOR: Partial<Record<FaultMode, string>> = {
   drip: 'unknown outage',
   reset: 'unknown outage',
   truncated: 'unknown outage',
-  'no-signature': 'unknown',
-  'bad-signature': 'unknown',
-  'other-order': 'unknown',
+  'no-signature': 'unknown untrusted',
+  'bad-signature': 'unknown untrusted',
+  'other-order': 'unknown untrusted',
 };
 
 describe('every fault, in every call', () => {
@@ -246,7 +250,7 @@ describe('a forged node beside a genuine, signed one', () => {
     const name = `${method.replaceAll('.', '_')}_response`;
     const between = await relay((answer) => put(answer, name, forged));
     alipay = gateway({ gateway: between.gateway });
-    expect([truth, 'unknown']).toContain(await outcomeOf(CALLS[method].make(outTradeNo)));
+    expect([truth, 'unknown untrusted']).toContain(await outcomeOf(CALLS[method].make(outTradeNo)));
     expect(between.altered()).toBe(1);
   });
 
@@ -495,7 +499,7 @@ describe('wrong keys', () => {
     const other = await startSandbox();
     try {
       const wrong = gateway({ publicKey: other.alipayPublicKey });
-      expect(await outcomeOf(wrong.query(await trade({ paid: true })))).toBe('unknown');
+      expect(await outcomeOf(wrong.query(await trade({ paid: true })))).toBe('unknown untrusted');
     } finally {
       await other.close();
     }
@@ -580,8 +584,8 @@ describe('an answer', () => {
   it.each([
     ['20000', 'unknown outage'],
     ['40005', 'unknown throttled'],
-    ['40006', 'unknown'],
-    ['10000', 'unknown'],
+    ['40006', 'unknown untrusted'],
+    ['10000', 'unknown untrusted'],
   ])('in GBK, badly signed, of code %s is %s', async (code, expected) => {
     const other = await signing(inGbk(code));
     expect(await outcomeOf(gateway({ gateway: other.gateway }).query('T'))).toBe(expected);
