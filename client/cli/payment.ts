@@ -8,6 +8,7 @@ import type { CliGroup, CliPayments, ListOptions, WhoAndWhy } from './command';
 import { OUT_TRADE_NO, WHO_AND_WHY, answer, listOptions } from './command';
 import type { Dossier } from './dossier';
 import { writeDossier } from './dossier';
+import { EXIT } from './exit';
 import { describeRefund } from './refund';
 import type { Paint } from './screen';
 import { distance, fields, status, tableOf, when } from './screen';
@@ -79,11 +80,17 @@ export const PAYMENT: CliGroup = {
     {
       name: 'check',
       summary: 'ask Alipay about one payment now',
-      description: 'Asks Alipay at once and records the answer. It uses up none of the scheduled checks.',
+      description:
+        'Asks Alipay at once and records the answer. It uses up none of the scheduled checks. Exit code 5: Alipay gave ' +
+        'no answer that can be trusted; the scheduled checks go on.',
       arguments: [OUT_TRADE_NO],
       examples: ['payment check A1001x1', 'payment check A1001x1 --json | jq -r .lastAnswer'],
-      act: async ({ payments }, given: string) =>
-        answer(await payments.checkNow(parseOutTradeNo(given)), describeState),
+      act: async ({ payments }, given: string) => {
+        const state = await payments.checkNow(parseOutTradeNo(given));
+        return isUnanswered(state)
+          ? answer(state, describeUnanswered, EXIT.dependencyDown)
+          : answer(state, describeState);
+      },
     },
     {
       name: 'list',
@@ -166,6 +173,14 @@ export function describeState(paint: Paint, state: PaymentState): string {
     ['Next check', when(state.nextCheckAt)],
   ]);
 }
+
+/** Of a payment that is settled nothing was asked: its last answer is an old one. */
+const isUnanswered = ({ status: is, lastAnswer }: PaymentState): boolean =>
+  lastAnswer === 'unknown' && ['UNPAID', 'UNCONFIRMED', 'CLOSED'].includes(is);
+
+const describeUnanswered = (paint: Paint, state: PaymentState): string =>
+  `${describeState(paint, state)}\nAlipay gave no answer that can be trusted. Try again; if that lasts, run where the worker runs:\n` +
+  `${paint('bold', '→')} durable-alipay doctor`;
 
 /** What is known of a payment's workflow. */
 interface WorkflowView {

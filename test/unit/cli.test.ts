@@ -516,6 +516,27 @@ describe('every command', () => {
     expect(JSON.parse(json.err)).toEqual({ code: error, message: 'what to do' });
   });
 
+  it.each([
+    ['UNPAID', 5],
+    ['UNCONFIRMED', 5],
+    ['CLOSED', 5],
+    ['PAID', 0],
+    ['REVIEW', 0],
+  ] as const)(
+    'check of a payment that is %s ends with %i where Alipay gave no answer',
+    async (status, code) => {
+      const changes = {
+        checkNow: () => Promise.resolve({ ...STATE, status, lastAnswer: 'unknown' as const }),
+      };
+      const asked = await run(['payment', 'check', 'P1'], changes);
+      expect(asked).toMatchObject({ code, err: '' });
+      expect(asked.out.includes('→ durable-alipay doctor')).toBe(code === 5);
+      const json = await run(['payment', 'check', 'P1', '--json'], changes);
+      expect(json.code).toBe(code);
+      expect(JSON.parse(json.out)).toMatchObject({ status, lastAnswer: 'unknown' });
+    },
+  );
+
   it('ends with 1 on an error that nobody foresaw, and hides what is secret in it', async () => {
     const changes = {
       checkNow: () => Promise.reject(new Error('no route to postgres://shop:hunter2@db/shop')),
