@@ -5,8 +5,8 @@ import { forPerson } from './proxies';
 /**
  * Cancels an order for the shop, by the same safe closing as the sweep.
  *
- * Fails with ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD (the sweep closes it later), INVALID_INPUT; with ALIPAY_DOWN or
- * MERCHANT_UNKNOWN where no worker can ask.
+ * Fails with ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD (the sweep closes it later), INVALID_INPUT; with ALIPAY_UNAVAILABLE where
+ * Alipay gives no answer to rely on, with ALIPAY_DOWN or MERCHANT_UNKNOWN where no worker can ask.
  */
 export async function closeOrder(input: CloseOrderInput): Promise<ClosedOrder> {
   const { orderId, actor, reason, ifPaidLater } = fieldsOf(input);

@@ -87,7 +87,9 @@ export function createClosingActivities(
         case 'rescued':
           throw outcome.paysOrder ? paidOrder(orderId) : heldOrder(orderId, movedBy(outcome.outTradeNo));
         case 'held':
-          throw heldOrder(orderId, outcome.because);
+          throw outcome.error
+            ? unansweredClose(orderId, outcome.error)
+            : heldOrder(orderId, outcome.because, outcome.advice);
         case 'foreign':
         case 'down':
           throw outcome.error;
@@ -150,6 +152,13 @@ async function settledOrder(db: Database, orderId: string): Promise<ClosedOrder>
 
 const movedBy = (outTradeNo: string): string =>
   `Alipay has taken or returned money by payment ${outTradeNo}, which does not pay this order; it is being recorded`;
+
+/** Not tried again by the server: a person waits for it. */
+const unansweredClose = (orderId: string, { message }: AlipayError): ApplicationFailure =>
+  ApplicationFailure.nonRetryable(
+    `Order ${orderId} is still open: Alipay gave no answer to rely on (${message})`,
+    'ALIPAY_UNAVAILABLE',
+  );
 
 const paidOrder = (orderId: string): PaymentError =>
   new PaymentError('ORDER_PAID', `Order ${orderId} is paid: it cannot be closed. Refund it instead.`);

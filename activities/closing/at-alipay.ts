@@ -16,13 +16,21 @@ export type Settlement =
   /** Money moved, or may have: for the payment's own workflow. */
   | { kind: 'evidence'; answer: QueryAnswer }
   /** `isThere`: the buyer has opened the trade, and can still pay it. */
-  | { kind: 'held'; because: string; isThere?: true };
+  | { kind: 'held'; because: string; isThere?: true; advice?: string };
 
 /** Neither paid nor closed: it has to be closed at Alipay before it is closed here. */
 export interface Open {
   kind: 'open';
   first: 'waiting' | 'not-exist';
 }
+
+const PAGE_OPEN = {
+  kind: 'held',
+  because: 'its cashier page may still be open until it expires',
+  advice:
+    'It is closed once it has expired. To close it now, and refund what is paid later, pass ifPaidLater: refund ' +
+    '(order close --if-paid-later refund).',
+} as const;
 
 /**
  * The first half of making sure, at Alipay, that a payment can never be made any more: query, close, ask again. "No such trade"
@@ -42,7 +50,7 @@ export async function askAlipay(
     case 'closed':
       return concluded(answer);
     case 'not-exist':
-      if (!expired) return { kind: 'held', because: 'the buyer may still open the trade until it expires' };
+      if (!expired) return PAGE_OPEN;
       return { kind: 'open', first: 'not-exist' };
     case 'waiting':
       return { kind: 'open', first: 'waiting' };

@@ -21,7 +21,7 @@ import { askAlipay, closeAtAlipay, handOver } from './at-alipay';
  *   workflow has been told and records it. `paysOrder`: the order becomes PAID by it, and is held otherwise.
  * - `down`: this process cannot reach Alipay; another one may.
  * - `foreign`: a payment is of a merchant that this process does not have.
- * - `held`: left open, and queried again after a pause.
+ * - `held`: left open, and queried again after a pause. `error`: because Alipay gave no answer to rely on.
  * - `settled`: it was not UNPAID any more.
  */
 export type OrderOutcome =
@@ -30,12 +30,12 @@ export type OrderOutcome =
   | { kind: 'rescued'; outTradeNo: string; paysOrder: boolean }
   | { kind: 'down'; error: AlipayError }
   | { kind: 'foreign'; error: PaymentError }
-  | { kind: 'held'; because: string };
+  | { kind: 'held'; because: string; advice?: string; error?: AlipayError };
 
 /** Why a payment keeps its order open. */
 type Doubt =
   | Extract<OrderOutcome, { kind: 'rescued' | 'down' | 'foreign' }>
-  | { kind: 'held'; because: string; waitsFor: HoldReason };
+  | (Extract<OrderOutcome, { kind: 'held' }> & { waitsFor: HoldReason });
 
 /** What is known of one payment: nothing keeps it from being closed, or a doubt. */
 type Verdict = Extract<Settlement, { kind: 'closable' }> | Doubt;
@@ -171,7 +171,7 @@ async function verdictOn(
     }
     if (!(error instanceof AlipayError)) throw error;
     if (error.kind === 'down' && !isItsOwnOutage(deps.alipay, payment)) return { kind: 'down', error };
-    return { kind: 'held', because: error.message, waitsFor: 'answer' };
+    return { kind: 'held', because: error.message, error, waitsFor: 'answer' };
   }
 }
 

@@ -1,11 +1,11 @@
 import { PaymentError } from '../../workflows/errors';
 import type { Pause } from '../pauses';
 
-export function heldOrder(orderId: string, because: string): PaymentError {
-  return new PaymentError(
-    'ORDER_HELD',
-    `Order ${orderId} is held: ${because}. Wait until it is settled, or settle it, then try again.`,
-  );
+const SETTLE = 'Wait until it is settled, or settle it, then try again.';
+
+/** @param advice what to do, where it is not to wait for something to be settled */
+export function heldOrder(orderId: string, because: string, advice = SETTLE): PaymentError {
+  return new PaymentError('ORDER_HELD', `Order ${orderId} is held: ${because}. ${advice}`);
 }
 
 export function unknownOrder(orderId: string): PaymentError {

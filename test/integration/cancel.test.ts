@@ -43,7 +43,12 @@ describe('an order whose page was opened and not scanned', () => {
   it('is held for the sweep, unless what is paid later goes back', async () => {
     const { orderId } = await story.checkOut();
     const held = shop.payments.closeOrder({ orderId, actor: 'li', reason: 'sold out' });
-    await expect(held).rejects.toMatchObject({ code: 'ORDER_HELD' });
+    await expect(held).rejects.toMatchObject({
+      code: 'ORDER_HELD',
+      message: expect.stringMatching(
+        /page may still be open.*closed once it has expired.*ifPaidLater/,
+      ) as unknown,
+    });
     expect(await shop.payments.closeOrder({ orderId, ...NOW })).toMatchObject({
       status: 'CLOSED',
       ifPaidLater: 'refund',
@@ -139,7 +144,11 @@ it('an order that was paid before it could be cancelled keeps its policy: a seco
 it('an unknown answer closes nothing', async () => {
   const { orderId, outTradeNo } = await story.checkOut();
   await shop.alipay.control.fault({ mode: 'ACQ.SYSTEM_ERROR', method: 'alipay.trade.query', outTradeNo });
-  await expect(shop.payments.closeOrder({ orderId, ...NOW })).rejects.toMatchObject({ code: 'ORDER_HELD' });
+  await expect(shop.payments.closeOrder({ orderId, ...NOW })).rejects.toMatchObject({
+    code: 'ALIPAY_UNAVAILABLE',
+    status: 503,
+    message: expect.stringMatching(/is still open.*SYSTEM_ERROR.*Trying again is safe/) as unknown,
+  });
   expect(await story.status(outTradeNo)).toBe('UNPAID');
 });
 

@@ -399,7 +399,7 @@ export class FakeWorld {
       case undefined:
         throw unknownOrder(orderId);
       case 'HELD':
-        throw heldOrder(orderId, 'the buyer may still open the trade until it expires');
+        throw heldOrder(orderId, 'its cashier page may still be open until it expires');
       case 'PAID':
         throw new PaymentError('ORDER_PAID', `Order ${orderId} is paid.`);
       default:

@@ -63,7 +63,10 @@ export interface AlipayQueueActivities {
   closeExpiredOrders(input: { orderIds: string[]; actor: string; dryRun?: boolean }): Promise<ChunkReport>;
   /** Asks about a reserved, never used `out_trade_no`: any verified answer means that the gateway is up. */
   probeAlipay(): Promise<boolean>;
-  /** Cancels an order for the shop. Fails with ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD, ALIPAY_DOWN, MERCHANT_UNKNOWN. */
+  /**
+   * Cancels an order for the shop. Fails with ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD, ALIPAY_UNAVAILABLE, ALIPAY_DOWN,
+   * MERCHANT_UNKNOWN.
+   */
   cancelOrder(input: CloseOrderInput): Promise<ClosedOrder>;
   /**
    * Asks for a refund that is REQUESTED, under its fixed number, and believes it only when proven: by the refund query of this

@@ -31,7 +31,7 @@ exports.BREAKS = {
     edits: [
       {
         file: 'activities/closing/close-safely.ts',
-        from: "return { kind: 'held', because: error.message, waitsFor: 'answer' };",
+        from: "return { kind: 'held', because: error.message, error, waitsFor: 'answer' };",
         to: "return { kind: 'closable', recheckInMs: null };",
       },
     ],
