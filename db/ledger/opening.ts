@@ -44,12 +44,15 @@ export async function registerOrder(
   return order;
 }
 
-function assertSameAmount({ id, totalAmount }: ClockedOrder, asked: string): void {
+function assertSameAmount({ id, totalAmount, status }: ClockedOrder, asked: string): void {
   if (toFen(totalAmount) === toFen(asked)) return;
+  const advice =
+    status === 'UNPAID'
+      ? 'Use the registered amount, or a new orderId; to change the price, check out with reprice: true.'
+      : `It is ${status}, and its price cannot change. Use a new orderId.`;
   throw new PaymentError(
     'AMOUNT_DIFFERS',
-    `Order ${id} is registered with ${totalAmount} yuan, not ${asked}. Use the registered amount, or a new orderId; to ` +
-      'change the price, check out with reprice: true.',
+    `Order ${id} is registered with ${totalAmount} yuan, not ${asked}. ${advice}`,
   );
 }
 

@@ -165,6 +165,10 @@ describe('nothing changes', () => {
     await expect(reprice(held.orderId)).rejects.toMatchObject({ code: 'ORDER_HELD' });
     await hands.decide(held.outTradeNo, 'PAID');
     await expect(reprice(held.orderId)).rejects.toMatchObject({ code: 'ORDER_PAID' });
+    // Where a new price would be refused, none is advised.
+    const plain = checkOut(held.orderId, NEW);
+    await expect(plain).rejects.toMatchObject({ code: 'AMOUNT_DIFFERS' });
+    await expect(plain).rejects.toThrow(/It is PAID, and its price cannot change\. Use a new orderId\.$/);
     expect(await priceOf(held.orderId)).toBe(OLD);
 
     const closed = await story.checkOut();
