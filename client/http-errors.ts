@@ -14,7 +14,9 @@ const LONGEST_MESSAGE = 1_000;
 
 /** `{code, message}`, with the status that fits. */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { status, code, message } = explain(error, request);
+  const { status, code, message: says } = explain(error, request);
+  const isOtherType = error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE';
+  const message = isOtherType ? `${says}: send JSON, with content-type: application/json` : says;
   return reply.code(status).header('cache-control', 'no-store').send({ code, message });
 }
 

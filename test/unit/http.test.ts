@@ -152,7 +152,7 @@ describe('the routes of a shop', () => {
       { method: 'POST', url: '/orders', payload: 'a=1', headers: FORM },
       415,
       'INVALID_INPUT',
-      'Media Type',
+      'send JSON, with content-type: application/json',
     ],
     [
       'a close with a list',
