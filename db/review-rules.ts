@@ -133,11 +133,15 @@ function judgeRefunded(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
   const wasPaid = fresh.wasPaid || isKnownPaid(payment);
   if (fresh.answer === 'closed' && wasPaid) return ACCEPTED;
   if (fresh.answer === 'waiting' && wasPaid) return CLOSE_FIRST;
-  if (fresh.answer === 'not-exist' && wasPaid) {
-    return refused(`${says(fresh)}; if you paid it back otherwise, give the reference (outside)`);
+  const isPaid = fresh.answer === 'paid';
+  if (isPaid ? isFinalRefusal(payment.reviewReason) : fresh.answer === 'not-exist' && wasPaid) {
+    return refused(`${says(fresh)}; ${IF_OUTSIDE}`);
   }
-  return refused(says(fresh));
+  return refused(isPaid ? `${says(fresh)}; resolve to REFUNDING to give it back` : says(fresh));
 }
+
+const IF_OUTSIDE =
+  "if it was paid back outside Alipay, add the bank's reference (--outside <reference>, or outside in the update)";
 
 /** Paid back outside Alipay: only where Alipay gives nothing back any more, else it could go back twice. */
 function judgeOutside(payment: PaymentFacts, { refundMayCome }: Proposal, fresh: FreshAnswer): Verdict {
@@ -202,11 +206,12 @@ export const isWithdrawal = (
 
 /** Whether a person's decision about a refund agrees with Alipay. One in REVIEW has one that is accepted, whatever it answers. */
 export function judgeRefund(
-  { status, amount, justAsked }: Pick<Refund, 'status' | 'amount' | 'justAsked'>,
+  refund: Pick<Refund, 'status' | 'kind' | 'amount' | 'justAsked'>,
   to: ResolveRefund['to'],
   { isProven, allWentBack, left }: FreshRefund,
 ): Verdict {
-  if (status !== 'REVIEW') return refused(`it is ${status}, not in review`);
+  const { status, amount, justAsked } = refund;
+  if (status !== 'REVIEW') return refused(`it is ${status}, not in review${wayToStop(refund)}`);
   if (to === 'DONE') {
     const fits = amount !== null && toFen(amount) <= left;
     return isProven || (allWentBack && fits) ? ACCEPTED : refused('Alipay does not say that it was made');
@@ -215,6 +220,12 @@ export function judgeRefund(
   return justAsked
     ? refused('it was asked for less than a minute ago and may still be made; wait a minute')
     : ACCEPTED;
+}
+
+function wayToStop({ status, kind }: Pick<Refund, 'status' | 'kind'>): string {
+  if (status !== 'REQUESTED' || kind === 'portal') return '';
+  if (kind !== 'shop') return '; to stop it, resolve its payment to REVIEW';
+  return '; Alipay may still make it. To send no refund for now: durable-alipay pause refunds';
 }
 
 function judgeClosed(payment: PaymentFacts, fresh: FreshAnswer): Verdict {

@@ -260,6 +260,22 @@ describe('money paid back outside Alipay', () => {
     });
   });
 
+  it('is offered where REFUNDED without a reference is refused; REFUNDING is, where Alipay still refunds it', () => {
+    const because = (reason: string, fresh: FreshAnswer): Verdict =>
+      verdictOf({ payment: inReview(reason), order: late, fresh }, 'REFUNDED');
+    const finished = { ...paid, tradeStatus: 'TRADE_FINISHED' };
+    expect(because('REFUND_REFUSED ACQ.TRADE_HAS_FINISHED', finished)).toEqual({
+      kind: 'refused',
+      because:
+        "Alipay says TRADE_FINISHED; if it was paid back outside Alipay, add the bank's reference " +
+        '(--outside <reference>, or outside in the update)',
+    });
+    expect(because('AMOUNT_DIFFERS', paid)).toEqual({
+      kind: 'refused',
+      because: 'Alipay says TRADE_SUCCESS; resolve to REFUNDING to give it back',
+    });
+  });
+
   it('is refused where all has gone back, and with any other decision', () => {
     const all = inReview('REFUND_REFUSED ACQ.TRADE_HAS_FINISHED', { refundedAmount: TOTAL });
     expect(outside(all, { ...paid, tradeStatus: 'TRADE_FINISHED' }).kind).toBe('refused');
@@ -322,7 +338,7 @@ describe('what Alipay took', () => {
 });
 
 describe('a refund in review', () => {
-  const inReview = { status: 'REVIEW', amount: '2.30', justAsked: false } as const;
+  const inReview = { status: 'REVIEW', kind: 'shop', amount: '2.30', justAsked: false } as const;
   const silent: FreshRefund = { isProven: false, allWentBack: false, left: 1_230 };
   const refusal = (because: string): Verdict => ({ kind: 'refused', because });
 
@@ -351,10 +367,20 @@ describe('a refund in review', () => {
     });
   });
 
-  it.each(['REQUESTED', 'DONE', 'REFUSED'] as const)('only: one that is %s is not decided', (status) => {
+  it.each([
+    [
+      'REQUESTED',
+      'shop',
+      '; Alipay may still make it. To send no refund for now: durable-alipay pause refunds',
+    ],
+    ['REQUESTED', 'late', '; to stop it, resolve its payment to REVIEW'],
+    ['REQUESTED', 'portal', ''],
+    ['DONE', 'shop', ''],
+    ['REFUSED', 'shop', ''],
+  ] as const)('only: one that is %s (%s) is not decided', (status, kind, wayOut) => {
     for (const to of ['DONE', 'REFUSED'] as const)
-      expect(judgeRefund({ ...inReview, status }, to, { ...silent, isProven: to === 'DONE' })).toEqual(
-        refusal(`it is ${status}, not in review`),
+      expect(judgeRefund({ ...inReview, status, kind }, to, { ...silent, isProven: to === 'DONE' })).toEqual(
+        refusal(`it is ${status}, not in review${wayOut}`),
       );
   });
 });
