@@ -90,10 +90,14 @@ const REASONS: Readonly<Record<string, string>> = {
   REFUND_NOT_PROVEN: 'Alipay was asked to give the money back, and does not say that it has.',
 };
 
+/** Why a payment is in review; empty where a hand has written the row. */
+export const reasonInWords = (reviewReason: string): string =>
+  REASONS[reviewReason.replace(/ .*/s, '')] ?? '';
+
 function whatToDecide({ reviewReason }: PaymentFacts): string[] {
   const reason = reviewReason ?? 'no reason given';
   return [
-    `**A person must decide:** ${REASONS[reason.replace(/ .*/s, '')] ?? ''} (\`${reason}\`)`,
+    `**A person must decide:** ${reasonInWords(reason)} (\`${reason}\`)`,
     'To decide: More Actions, Send an Update, `resolveReview`, with the data',
     '`{"to": "PAID", "actor": "your name", "reason": "why"}`',
     `- \`PAID\`: keep the money

@@ -1,7 +1,8 @@
 import { Option } from 'commander';
 import { PaymentError } from '../../workflows/errors';
+import { reasonInWords } from '../../workflows/in-words';
 import type { PaymentState, StoredPaymentStatus } from '../../workflows/messages';
-import { paymentWorkflowId } from '../../workflows/messages';
+import { isInReview, paymentWorkflowId } from '../../workflows/messages';
 import { parseOutTradeNo } from '../input';
 import type { Payment, PaymentRun } from '../index';
 import type { CliGroup, CliPayments, ListOptions, WhoAndWhy } from './command';
@@ -11,7 +12,7 @@ import { writeDossier } from './dossier';
 import { EXIT } from './exit';
 import { describeRefund } from './refund';
 import type { Paint } from './screen';
-import { distance, fields, status, tableOf, when } from './screen';
+import { distance, fields, next, status, tableOf, when } from './screen';
 import { timeline } from './timeline';
 
 const STATUSES: StoredPaymentStatus[] = ['UNPAID', 'PAID', 'CLOSED', 'REFUNDING', 'REFUNDED', 'REVIEW'];
@@ -58,6 +59,7 @@ export const PAYMENT: CliGroup = {
           [
             fields(paint, [...describeRow(paint, shown.payment), ...describeWorkflow(paint, shown)]),
             '',
+            ...describeReview(paint, shown.payment),
             paint('bold', 'Timeline (UTC)'),
             timeline(paint, shown),
           ].join('\n'),
@@ -222,6 +224,26 @@ function describeRow(paint: Paint, row: Payment): [string, string | null | undef
     ['Closed', when(row.closedAt)],
     ['Refunded at', when(row.refundedAt)],
     ['Re-check', when(row.recheckAt)],
+  ];
+}
+
+/** What a person may decide about a payment in review. */
+export const CHOICES: readonly string[] = [
+  "  PAID       the money is the order's",
+  '  REFUNDING  refund now all that is left; the buyer does not see the reason',
+  '  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which no longer refunds it',
+  '  CLOSED     it never came; a trade that the buyer could still pay is closed at Alipay first',
+];
+
+function describeReview(paint: Paint, row: Payment): string[] {
+  if (!isInReview(row)) return [];
+  const { outTradeNo, reviewReason } = row;
+  const why = reviewReason === null ? 'no reason is recorded.' : reasonInWords(reviewReason) || reviewReason;
+  return [
+    `${paint('bold', 'A person must decide:')} ${why}`,
+    ...CHOICES,
+    next(paint, `review resolve ${outTradeNo} --to <status> --reason "…"`),
+    '',
   ];
 }
 

@@ -7,9 +7,9 @@ import type { CliGroup, WhoAndWhy } from './command';
 import { LIMIT, OUT_TRADE_NO, WHO_AND_WHY, answer, wholeNumber } from './command';
 import { EXIT } from './exit';
 import type { ExitCode } from './exit';
-import { describeState } from './payment';
+import { CHOICES, describeState } from './payment';
 import type { Paint } from './screen';
-import { distance, status, tableOf } from './screen';
+import { distance, next, status, tableOf } from './screen';
 
 interface DecisionOptions extends WhoAndWhy {
   to: ReviewOutcome;
@@ -52,17 +52,14 @@ export const REVIEW: CliGroup = {
       options: [LIMIT],
       examples: ['review list', 'review list --json | jq -r .[].outTradeNo'],
       act: async ({ payments }, options: { limit: number }) =>
-        answer(await payments.reviews(options), reviewTable),
+        answer(await payments.reviews(options), describeReviews),
     },
     {
       name: 'resolve',
       summary: 'decide what becomes of a payment in review',
       description: [
         'Carries out a decision. Alipay is asked first, and a decision against its answer is refused (exit code 4):',
-        "  PAID       the money is the order's",
-        '  REFUNDING  refund now all that is left; the buyer does not see the reason',
-        '  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which no longer refunds it',
-        '  CLOSED     it never came; a trade that the buyer could still pay is closed at Alipay first',
+        ...CHOICES,
         '  REVIEW     stop a refund that is under way; for this, Alipay is not asked',
       ].join('\n'),
       arguments: [OUT_TRADE_NO],
@@ -118,6 +115,11 @@ export const REVIEW: CliGroup = {
     },
   ],
 };
+
+function describeReviews(paint: Paint, found: readonly Payment[]): string {
+  const shown = reviewTable(paint, found);
+  return found.length === 0 ? shown : `${shown}\n${next(paint, 'payment show <PAYMENT>')}`;
+}
 
 function exitCodeOfDecided({ failed, refused }: ListDecided): ExitCode {
   if (failed > 0) return EXIT.failure;

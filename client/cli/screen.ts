@@ -93,6 +93,10 @@ export function fields(
   );
 }
 
+/** The command that comes next. */
+export const next = (paint: Paint, command: string): string =>
+  `${paint('bold', '→')} durable-alipay ${command}`;
+
 /** Cells side by side, two spaces between columns, nothing behind the last. */
 export function columns(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];

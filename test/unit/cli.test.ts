@@ -800,6 +800,25 @@ describe('payment show', () => {
     ]);
   });
 
+  it('says what a reason means, what can be decided and how, only where a person must', async () => {
+    const shown = (row: Partial<Payment>) =>
+      run(['payment', 'show', 'P1'], { payment: () => Promise.resolve({ ...REVIEWED, ...row }) });
+    const decide = `
+A person must decide: Alipay refuses the refund.
+  PAID       the money is the order's
+  REFUNDING  refund now all that is left; the buyer does not see the reason
+  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which no longer refunds it
+  CLOSED     it never came; a trade that the buyer could still pay is closed at Alipay first
+→ durable-alipay review resolve P1 --to <status> --reason "…"
+`;
+    expect((await shown({ reviewReason: 'REFUND_REFUSED ACQ.TRADE_HAS_FINISHED' })).out).toContain(decide);
+    expect((await shown({ status: 'PAID', reviewReason: 'REFUND_REFUSED' })).out).toContain(decide);
+    expect((await shown({ reviewReason: null })).out).toContain(
+      'A person must decide: no reason is recorded.\n',
+    );
+    expect((await shown({ status: 'PAID', reviewReason: null })).out).not.toContain('must decide');
+  });
+
   it('still shows the row while Temporal is down, and says so', async () => {
     const status = () =>
       Promise.reject(new PaymentError('TEMPORAL_UNAVAILABLE', 'no answer from localhost:7233'));
@@ -835,7 +854,8 @@ describe('review', () => {
   it('list tells why each payment waits, and since when', async () => {
     const { out } = await run(['review', 'list']);
     const lines = out.trimEnd().split('\n');
-    expect(lines).toHaveLength(3);
+    expect(lines).toHaveLength(4);
+    expect(lines[3]).toBe('→ durable-alipay payment show <PAYMENT>');
     expect(lines[1]).toMatch(/^P1 +A-1 +12\.30 +12\.31 +REVIEW +the amount differs +\d+d$/);
     expect(lines[2]).toMatch(/^P1 +A-1 +12\.30 +12\.31 +PAID +the amount differs +\d+d$/);
     expect((await run(['review', 'list'], { reviews: () => Promise.resolve([]) })).out).toBe(
