@@ -1,5 +1,6 @@
-import { workflowInfo } from '@temporalio/workflow';
+import { log, workflowInfo } from '@temporalio/workflow';
 import type { PaymentsQueueActivities, Recorded, StoredPaymentStatus } from './messages';
+import { isInReview } from './messages';
 import { locallyOrUntilDone, untilDone } from './proxies';
 
 /**
@@ -80,11 +81,16 @@ export class PaymentRow {
   }
 
   adopt({ status, reviewReason, orderId, undelivered }: Recorded): void {
+    const wasInReview = isInReview(this);
     this.isKnown = true;
     this.status = status;
     this.reviewReason = reviewReason;
     this.orderId = orderId;
     this.undelivered = undelivered;
+    if (!wasInReview && isInReview(this)) {
+      const said = { outTradeNo: this.#outTradeNo, orderId, reason: reviewReason, code: 'REVIEW' };
+      log.warn('a person must decide about a payment', said);
+    }
     this.#onChange();
   }
 

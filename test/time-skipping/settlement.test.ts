@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { ApplicationFailure, WorkflowUpdateFailedError } from '@temporalio/client';
+import { Runtime } from '@temporalio/worker';
 import type { Recorded } from '../../workflows/messages';
 import type { PaymentState, ResolveReview } from '../../workflows/messages';
 import { SIGNALS, UPDATES } from '../../workflows/messages';
@@ -57,6 +58,24 @@ async function refusalOf(update: Promise<unknown>): Promise<string | null | unde
 }
 
 describe('a payment in review', () => {
+  it('is logged once, with its reason', async () => {
+    const log = jest.spyOn(Runtime.instance().logger, 'log');
+    const payment = await startInReview();
+    await waitFor(async () => (await state(payment)).status === 'REVIEW', { what: 'the run to know' });
+    await payment.handle.signal(SIGNALS.rowMoved);
+    await untilAtRest(payment);
+
+    expect(log.mock.calls.filter(([, , more]) => more?.['code'] === 'REVIEW')).toEqual([
+      [
+        'WARN',
+        'a person must decide about a payment',
+        expect.objectContaining({ outTradeNo: payment.outTradeNo, reason: 'AMOUNT_DIFFERS' }),
+      ],
+    ]);
+    log.mockRestore();
+    await payment.handle.terminate();
+  });
+
   it('is asked about no more, and waits for a person, for a year if need be', async () => {
     const payment = await startInReview();
     await stage.environment.sleep(365 * 24 * HOUR);
