@@ -42,6 +42,13 @@ export const pausesOf = (deps: Dependencies) => ({
 export const pauseInWords = ({ what, merchant }: Pause): string =>
   what === 'merchant' ? `merchant ${merchant ?? ''}` : `refunds of ${merchant ?? 'all merchants'}`;
 
+/** The command that ends a pause. */
+export const resumeCommand = ({ what, merchant }: Pause): string => {
+  const which =
+    what === 'merchant' ? ` ${merchant ?? ''}` : merchant === null ? '' : ` --merchant ${merchant}`;
+  return `durable-alipay resume ${what}${which} --reason "…"`;
+};
+
 async function decisionOf(deps: Dependencies, input: PauseInput): Promise<PauseDecision> {
   const { merchant, ...said } = parsePause(input);
   return { ...said, merchant: merchant === undefined ? null : await merchantIdOf(deps, merchant) };

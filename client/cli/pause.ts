@@ -1,7 +1,7 @@
 import { Argument, Option } from 'commander';
 import type { Pause } from '../index';
 import { pauseInWords } from '../pauses';
-import type { CliGroup, WhoAndWhy } from './command';
+import type { Answer, CliGroup, WhoAndWhy } from './command';
 import { WHO_AND_WHY, answer } from './command';
 import type { Paint } from './screen';
 import { tableOf, when } from './screen';
@@ -21,6 +21,13 @@ const pauseTable = tableOf<Pause>(
   },
   'nothing is paused',
 );
+
+/** What was paused before stays as it was: nobody is to believe that the new words are recorded. */
+function paused(pause: Pause, { actor, reason }: WhoAndWhy): Answer {
+  const isAsSaid = pause.actor === actor && pause.reason === reason;
+  const note = isAsSaid ? '' : '\n\nIt was paused before: since when, by whom and why stay as they are.';
+  return answer(pause, (paint, shown) => pauseTable(paint, shown) + note);
+}
 
 const resumed = (paint: Paint, pause: Pause): string =>
   `${paint('bold', pauseInWords(pause))}: resumed. Paused by ${pause.actor} since ${when(pause.since)}: ${pause.reason}`;
@@ -43,7 +50,7 @@ export const PAUSE: CliGroup = {
         'pause refunds --merchant teahouse --reason "its account is being checked" --json',
       ],
       act: async ({ payments }, options: RefundOptions) =>
-        answer(await payments.pauses.pause({ what: 'refunds', ...options }), pauseTable),
+        paused(await payments.pauses.pause({ what: 'refunds', ...options }), options),
     },
     {
       name: 'merchant',
@@ -55,7 +62,7 @@ export const PAUSE: CliGroup = {
       options: WHO_AND_WHY,
       examples: ['pause merchant default --reason "wrong prices"'],
       act: async ({ payments }, merchant: string, options: WhoAndWhy) =>
-        answer(await payments.pauses.pause({ what: 'merchant', merchant, ...options }), pauseTable),
+        paused(await payments.pauses.pause({ what: 'merchant', merchant, ...options }), options),
     },
     {
       name: 'list',

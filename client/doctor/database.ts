@@ -12,7 +12,7 @@ import {
 import { listPauses } from '../../db/pauses';
 import { lackOf, pendingMigrations, unknownMigrations } from '../../db/migrator';
 import { countRecentlyTold, findOwed } from '../../db/order-messages';
-import { pauseInWords } from '../pauses';
+import { pauseInWords, resumeCommand } from '../pauses';
 import { compareClocks } from './clock';
 import type { Settings } from './configuration';
 import type { Examination, Found } from './examination';
@@ -157,7 +157,7 @@ async function testPauses(db: Database): Promise<Found> {
   );
   return {
     says: `paused: ${each.join('; ')}`,
-    advice: 'When its cause is gone: durable-alipay resume refunds|merchant <name> --reason "…"',
+    advice: `When its cause is gone: ${pauses.map(resumeCommand).join('; ')}`,
   };
 }
 

@@ -18,6 +18,7 @@ import type {
   ScheduleState,
   UnmatchedNotification,
 } from '../../client/index';
+import { resumeCommand } from '../../client/pauses';
 import type { WatchSweep } from '../../client/sweep';
 import type { OrderMessage } from '../../db/order-messages';
 import type { PaymentEvent } from '../../db/payment-events';
@@ -975,6 +976,25 @@ describe('unmatched resolve', () => {
     expect(
       await run(['unmatched', 'resolve', '7', '--reason', 'refunded'], { resolveUnmatched }),
     ).toMatchObject({ code, out: '', err: `${errorCode}: see the list\n` });
+  });
+});
+
+describe('pause', () => {
+  it('says where it was paused before, so that what was said now is not recorded', async () => {
+    const line = ['pause', 'refunds', '--actor', 'li', '--reason'];
+    expect((await run([...line, 'a bug'])).out).not.toContain('before');
+    const again = await run([...line, 'again']);
+    expect(again.out).toContain('\nIt was paused before: since when, by whom and why stay as they are.\n');
+    expect(JSON.parse((await run([...line, 'again', '--json'])).out)).toMatchObject({ reason: 'a bug' });
+    expect((await run(['pause', 'merchant', 'default', '--reason', 'again'])).out).toContain('paused before');
+  });
+
+  it.each([
+    [PAUSED, 'resume refunds'],
+    [{ ...PAUSED, merchant: 'A/1' }, 'resume refunds --merchant A/1'],
+    [{ ...PAUSED, what: 'merchant', merchant: 'A/1' }, 'resume merchant A/1'],
+  ] as [Pause, string][])('%j is ended by %s', (pause, command) => {
+    expect(resumeCommand(pause)).toBe(`durable-alipay ${command} --reason "…"`);
   });
 });
 
