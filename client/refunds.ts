@@ -1,6 +1,8 @@
 import { decideRefund, startRefunds } from '../activities/refund-workflow';
+import type { Database } from '../db/connect';
 import { requestRefund, requireRefundByNumber } from '../db/ledger';
 import type { Refund, RefundFilter } from '../db/refunds';
+import { findRefundWaits } from '../db/refund-waits';
 import { listRefunds } from '../db/refunds';
 import type { ResolveRefund } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
@@ -27,12 +29,26 @@ type Internal = 'outRequestNo' | 'provisional' | 'askedAt' | 'justAsked';
 export interface RefundView extends Omit<Refund, Internal> {
   /** Its `out_request_no` at Alipay. */
   refundId: string;
+  /**
+   * Why it is still REQUESTED: REFUNDS_PAUSED, ALIPAY_UNKNOWN (no usable answer), REFUND_NOT_PROVEN, or Alipay's code. Null where
+   * nothing has gone wrong yet, or Alipay could not be asked.
+   */
+  waitsFor: string | null;
 }
 
-const viewOf = (refund: Refund): RefundView => {
-  const { outRequestNo: refundId, provisional, askedAt, justAsked, ...shown } = refund;
-  return { refundId, ...shown };
-};
+async function viewsOf(db: Database, refunds: readonly Refund[]): Promise<RefundView[]> {
+  const waits = await findRefundWaits(db, refunds);
+  return refunds.map(({ outRequestNo: refundId, provisional, askedAt, justAsked, ...shown }) => {
+    const wait = waits.find((one) => one.outTradeNo === shown.outTradeNo && one.outRequestNo === refundId);
+    return { refundId, ...shown, waitsFor: wait?.waitsFor ?? null };
+  });
+}
+
+async function viewOf(db: Database, refund: Refund): Promise<RefundView> {
+  const [view] = await viewsOf(db, [refund]);
+  if (!view) throw new Error('invariant: each refund has a view');
+  return view;
+}
 
 /** Requests a refund, or finds it requested. Once its row is written the refund is owed: the follow-up would start it too. */
 export async function askForRefund(deps: ClientDependencies, input: RefundInput): Promise<RefundView> {
@@ -40,14 +56,14 @@ export async function askForRefund(deps: ClientDependencies, input: RefundInput)
   const { ids: merchants } = deps.alipay;
   const refund = await requestRefund(deps.db, { ...wanted, reason, requestedBy: actor, merchants });
   if (refund.status === 'REQUESTED') await startRefunds(deps, [refund]);
-  return viewOf(refund);
+  return viewOf(deps.db, refund);
 }
 
 export const refundOf = async ({ db }: ClientDependencies, refundId: string): Promise<RefundView> =>
-  viewOf(await requireRefundByNumber(db, refundId));
+  viewOf(db, await requireRefundByNumber(db, refundId));
 
 export const refundsOf = async ({ db }: ClientDependencies, filter: RefundFilter): Promise<RefundView[]> =>
-  (await listRefunds(db, filter)).map(viewOf);
+  viewsOf(db, await listRefunds(db, filter));
 
 /** Carries out a person's decision about a refund in REVIEW, by its workflow, which asks Alipay first. */
 export async function settleRefund(

@@ -225,7 +225,10 @@ export function judgeRefund(
 function wayToStop({ status, kind }: Pick<Refund, 'status' | 'kind'>): string {
   if (status !== 'REQUESTED' || kind === 'portal') return '';
   if (kind !== 'shop') return '; to stop it, resolve its payment to REVIEW';
-  return '; Alipay may still make it. To send no refund for now: durable-alipay pause refunds';
+  return (
+    '; Alipay may still make it. To see what it waits for: durable-alipay refund show; to send no refund for now: ' +
+    'durable-alipay pause refunds'
+  );
 }
 
 function judgeClosed(payment: PaymentFacts, fresh: FreshAnswer): Verdict {

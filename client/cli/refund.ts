@@ -18,7 +18,7 @@ const refundTable = tableOf<RefundView>(
     PAYMENT: ({ outTradeNo }) => outTradeNo,
     AMOUNT: ({ amount }) => amount,
     STATUS: (refund, paint) => status(paint, refund.status),
-    BECAUSE: ({ because }) => because ?? '',
+    BECAUSE: ({ because, waitsFor }) => because ?? waitsFor ?? '',
     KIND: ({ kind }) => kind,
     AGE: ({ requestedAt }) => distance(requestedAt),
   },
@@ -69,12 +69,22 @@ export const REFUND: CliGroup = {
   ],
 };
 
+const WAITS: Readonly<Record<string, string>> = {
+  REFUNDS_PAUSED: 'the end of a pause: durable-alipay pause list',
+  ALIPAY_UNKNOWN: 'an answer of Alipay that can be used: durable-alipay doctor',
+  REFUND_NOT_PROVEN: "Alipay's proof that it was made",
+};
+
+const waitsFor = ({ waitsFor: code }: RefundView): string =>
+  code === null ? 'its turn; if that takes minutes: durable-alipay doctor' : (WAITS[code] ?? code);
+
 /** One refund, field by field. */
 export function describeRefund(paint: Paint, refund: RefundView): string {
   return fields(paint, [
     ['Refund', refund.refundId],
     ['Status', status(paint, refund.status)],
     ['Because', refund.because && paint('red', refund.because)],
+    ['Waits for', refund.status === 'REQUESTED' ? waitsFor(refund) : undefined],
     ['Amount', refund.amount],
     ['Order', refund.orderId],
     ['Payment', refund.outTradeNo],

@@ -76,7 +76,7 @@ describe('a refund that a shop asks for', () => {
     const part = await ask(orderId, '2.30');
     expect(part).toEqual({
       ...{ refundId: part.refundId, orderId, outTradeNo, amount: '2.30', status: 'REQUESTED', kind: 'shop' },
-      ...{ reason: 'one cup was broken', because: null, requestedBy: 'shop' },
+      ...{ reason: 'one cup was broken', because: null, waitsFor: null, requestedBy: 'shop' },
       ...{ requestedAt: expect.any(Date) as unknown, doneAt: null },
     });
     await hands.refund(outTradeNo);
@@ -241,9 +241,12 @@ describe('one try', () => {
       type: 'ALIPAY_UNKNOWN',
       nextRetryDelay: 10_000,
     });
-    expect(await shop.payments.refundStatus(refundId)).toMatchObject({ status: 'REQUESTED' });
+    expect(await shop.payments.refundStatus(refundId)).toMatchObject({
+      ...{ status: 'REQUESTED', waitsFor: 'REFUND_NOT_PROVEN' },
+    });
     await shop.alipay.control.refunds({ visibleAfterMs: 0 });
     expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+    expect(await shop.payments.refundStatus(refundId)).toMatchObject({ waitsFor: null });
     expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(2);
   });
 
@@ -272,8 +275,26 @@ describe('one try', () => {
     expect(
       await shop.sql(`SELECT unproven, unfunded FROM refunds WHERE out_request_no = :refundId`, { refundId }),
     ).toEqual([{ unproven: 0, unfunded: 3 }]);
+    expect(await shop.payments.refundStatus(refundId)).toMatchObject({
+      waitsFor: 'ACQ.SELLER_BALANCE_NOT_ENOUGH',
+    });
     await shop.alipay.control.refunds({ balance: '3.00' });
     expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+  });
+
+  it('says in lists, too, that it waits for the end of a pause, or for an answer that can be used', async () => {
+    const { orderId, outTradeNo } = await paidOrder();
+    const { refundId } = await ask(orderId, '3.00');
+    const waitsFor = async () => (await shop.payments.refunds({ orderId })).map((one) => one.waitsFor);
+    expect(await waitsFor()).toEqual([null]);
+    await shop.sql(`UPDATE refunds SET unknown_since = now() WHERE out_request_no = :refundId`, { refundId });
+    expect(await waitsFor()).toEqual(['ALIPAY_UNKNOWN']);
+    const pause = { what: 'refunds', actor: 'li', reason: 'a test' } as const;
+    await shop.payments.pauses.pause(pause);
+    expect(await waitsFor()).toEqual(['REFUNDS_PAUSED']);
+    await shop.payments.pauses.resume(pause);
+    expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'DONE' });
+    expect(await waitsFor()).toEqual([null]);
   });
 
   it('of a finished trade is REFUSED with the reason, and the payment stays PAID', async () => {

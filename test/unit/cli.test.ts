@@ -851,6 +851,26 @@ describe('payment refund', () => {
   });
 });
 
+describe('refund', () => {
+  it.each([
+    [null, 'its turn; if that takes minutes: durable-alipay doctor'],
+    ['REFUNDS_PAUSED', 'the end of a pause: durable-alipay pause list'],
+    ['ACQ.SELLER_BALANCE_NOT_ENOUGH', 'ACQ.SELLER_BALANCE_NOT_ENOUGH'],
+  ])('show says what one waits for: %s', async (waitsFor, words) => {
+    const { out } = await run(['refund', 'show', 'R-17'], {
+      refundStatus: () => Promise.resolve({ ...REFUND, waitsFor }),
+    });
+    expect(out).toMatch(new RegExp(`^Waits for +${words}$`, 'm'));
+  });
+
+  it('show says it of no other; list says it in its column', async () => {
+    const done = () => Promise.resolve({ ...REFUND, status: 'DONE' as const });
+    expect((await run(['refund', 'show', 'R-17'], { refundStatus: done })).out).not.toContain('Waits');
+    const refunds = () => Promise.resolve([{ ...REFUND, waitsFor: 'REFUNDS_PAUSED' }]);
+    expect((await run(['refund', 'list'], { refunds })).out).toMatch(/REQUESTED +REFUNDS_PAUSED +shop/);
+  });
+});
+
 describe('review', () => {
   it('list tells why each payment waits, and since when', async () => {
     const { out } = await run(['review', 'list']);

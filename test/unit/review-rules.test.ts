@@ -371,7 +371,7 @@ describe('a refund in review', () => {
     [
       'REQUESTED',
       'shop',
-      '; Alipay may still make it. To send no refund for now: durable-alipay pause refunds',
+      '; Alipay may still make it. To see what it waits for: durable-alipay refund show; to send no refund for now: durable-alipay pause refunds',
     ],
     ['REQUESTED', 'late', '; to stop it, resolve its payment to REVIEW'],
     ['REQUESTED', 'portal', ''],

@@ -62,6 +62,7 @@ export const REFUND: RefundView = {
   kind: 'shop',
   reason: 'one cup was broken',
   because: null,
+  waitsFor: null,
   requestedBy: 'li',
   requestedAt: new Date('2026-01-03T00:00:00Z'),
   doneAt: null,
