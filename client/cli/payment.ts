@@ -168,12 +168,17 @@ function describeDossier(paint: Paint, { file, pieces, pruned }: Dossier): strin
 
 /** A payment's state, as its workflow says. */
 export function describeState(paint: Paint, state: PaymentState): string {
-  return fields(paint, [
+  const shown = fields(paint, [
     ['Payment', state.outTradeNo],
     ['Status', status(paint, state.status)],
-    ['Alipay says', state.lastAnswer],
+    // Of money that went back outside Alipay it still says paid.
+    ['Alipay says', state.status === 'REFUNDED' ? undefined : state.lastAnswer],
     ['Next check', when(state.nextCheckAt)],
   ]);
+  // Alipay may refuse it a moment later.
+  return state.status === 'REFUNDING'
+    ? `${shown}\n${next(paint, `payment show ${state.outTradeNo}`)}`
+    : shown;
 }
 
 /** Of a payment that is settled nothing was asked: its last answer is an old one. */

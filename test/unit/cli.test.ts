@@ -839,6 +839,7 @@ describe('payment refund', () => {
     const { asked, out } = await run(['payment', 'refund', 'P1', '--reason', 'sold out', '--actor', 'li']);
     expect(asked).toEqual([['resolveReview', ['P1', { to: 'REFUNDING', actor: 'li', reason: 'sold out' }]]]);
     expect(out).toMatch(/^Status +REFUNDING$/m);
+    expect(out).toContain('\n→ durable-alipay payment show P1\n');
   });
 
   it.each([
@@ -916,6 +917,17 @@ describe('review', () => {
       resolveReview: () => Promise.resolve({ ...STATE, status: 'CLOSED', lastAnswer: 'not-exist' }),
     });
     expect(out).toMatch(/^Alipay says +not-exist$/m);
+  });
+
+  it('resolve shows no answer beside REFUNDED: Alipay says paid of what went back outside', async () => {
+    const { out } = await run(
+      ['review', 'resolve', 'P1', '--to', 'REFUNDED', '--outside', 'ICBC 17', '--reason', 'x'],
+      {
+        resolveReview: () =>
+          Promise.resolve({ ...STATE, status: 'REFUNDED', lastAnswer: 'paid', nextCheckAt: null }),
+      },
+    );
+    expect(out).toBe('Payment  P1\nStatus   REFUNDED\n');
   });
 
   it("resolve ends with 4 where Alipay's word is another", async () => {
