@@ -3,6 +3,15 @@
 set -eu
 cd "$(dirname "$0")"
 
+for argument; do
+  case $argument in
+    -h | --help)
+      cat dev/help.txt
+      exit
+      ;;
+  esac
+done
+
 if ! command -v node >/dev/null; then
   echo 'Node 20.19 or newer is needed and there is no node in PATH: https://nodejs.org/' >&2
   exit 1

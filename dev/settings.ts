@@ -26,32 +26,18 @@ export const PORTS: Record<Port, [variable: string, what: string]> = {
 /** The database that our own PostgreSQL gets. */
 export const DATABASE = 'durable_alipay';
 
-const HELP = `
-Environment:
-${Object.values(PORTS)
-  .map(([variable, what]) => `  ${variable.padEnd(18)} port of ${what}`)
-  .join('\n')}
-  TEMPORAL_CLI       path of the Temporal CLI; found, downloaded or built where unset
-  TEMPORAL_ADDRESS   uses this Temporal server instead of starting one
-  DATABASE_URL       uses this PostgreSQL instead of starting one
-  ALIPAY_GATEWAY     uses this gateway, with the other ALIPAY_* variables, instead of the sandbox; no demo then
-Every other variable of the application counts as it does anywhere. Data and logs stay in .temporal/ between starts;
-Ctrl-C ends all that was started.`;
-
 /**
- * Reads arguments and environment; `--help` and wrong usage end the process.
+ * Reads arguments and environment; wrong usage ends the process.
  *
  * @param argv - as `process.argv`
  * @throws PaymentError CONFIG_INVALID
  */
 export function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): Settings {
   const { demo, fresh } = new Command('./temporal-dev.sh')
-    .description(
-      'Brings up all of durable-alipay on this machine and shows what it does in three short stories.',
-    )
-    .option('--no-demo', 'skip the stories; timings as in production')
-    .option('--fresh', 'forget the payments of earlier starts', false)
-    .addHelpText('after', HELP)
+    .option('--no-demo')
+    .option('--fresh', '', false)
+    // temporal-dev.sh prints help.txt, before it installs anything.
+    .helpOption(false)
     .parse(argv)
     .opts<Record<'demo' | 'fresh', boolean>>();
   const { http, laptop } = readConfig(env, { needs: ['http', 'laptop'] });

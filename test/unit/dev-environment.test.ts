@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { writeEnvironment } from '../../dev/environment';
 import { makePrivate } from '../../dev/places';
 import { startService } from '../../dev/services';
+import { PORTS } from '../../dev/settings';
 
 let folder: string;
 beforeEach(() => {
@@ -106,5 +107,16 @@ describe('what the local environment keeps', () => {
     expect([modeOf('file'), modeOf('folder')]).toEqual([0o600, 0o700]);
     writeFileSync(join(folder, 'after'), '');
     expect(modeOf('after')).toBe(modeOf('before'));
+  });
+});
+
+describe('the options of the local environment', () => {
+  it.each(['--help', '-h'])('are told by %s before anything is installed', (option) => {
+    const root = join(__dirname, '..', '..');
+    for (const file of ['temporal-dev.sh', 'dev/help.txt']) cpSync(join(root, file), join(folder, file));
+    const help = execFileSync('/bin/sh', [join(folder, 'temporal-dev.sh'), option], { encoding: 'utf8' });
+    const options = ['--no-demo', '--fresh'];
+    for (const word of [...options, ...Object.values(PORTS).map(([variable]) => variable)])
+      expect(help).toContain(`\n  ${word} `);
   });
 });
