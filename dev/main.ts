@@ -81,9 +81,12 @@ const runProgram = (what: string, args: string[], env: NodeJS.ProcessEnv): Promi
     timeoutMs: 120_000,
   });
 
-function announceParts({ ports, external }: Settings): void {
+function announceParts({ ports, external, worker }: Settings): void {
   if (!external.gateway) say(`Alipay sandbox http://127.0.0.1:${ports.sandbox}`);
   say(`HTTP server    http://127.0.0.1:${ports.server}`);
+  if (worker)
+    say('Order service  built in; would share the results with your own: for that, start with --no-worker');
+  else say("Workers        your shop's own: runWorkers, or durable-alipay worker");
   say(`Command line   in another terminal: set -a; . .temporal/env; set +a; client/bin.js payment list`);
   say(`Logs           .temporal/logs/`);
 }

@@ -70,7 +70,7 @@ async function connectTemporal(env: NodeJS.ProcessEnv): Promise<Client> {
 
 /** Starts sandbox, worker and HTTP server, each as `npm run <name>` does. */
 export async function startApplication(
-  { ports, external }: Settings,
+  { ports, external, worker }: Settings,
   env: NodeJS.ProcessEnv,
   watch: (service: Service) => void,
 ): Promise<void> {
@@ -88,14 +88,18 @@ export async function startApplication(
     });
   };
   if (!external.gateway) await listening('sandbox', 'sandbox/main.ts', env);
+  if (worker) await startWorker(env, watch);
+  // One METRICS_ADDRESS cannot be two processes': it is the worker's.
+  await listening('server', 'client/server.ts', { ...env, METRICS_ADDRESS: undefined });
+}
+
+async function startWorker(env: NodeJS.ProcessEnv, watch: (service: Service) => void): Promise<void> {
   // The demo has no order service of its own.
   const worker = await run('worker', ['worker/main.ts', '--queues', Object.values(TASK_QUEUES).join()], env);
   watch(worker);
   const temporal = await connectTemporal(env);
   await untilReady(worker, () => polls(worker, temporal));
   await temporal.connection.close();
-  // One METRICS_ADDRESS cannot be two processes': it is the worker's.
-  await listening('server', 'client/server.ts', { ...env, METRICS_ADDRESS: undefined });
 }
 
 const run = (name: string, args: string[], env: NodeJS.ProcessEnv): Promise<Service> =>

@@ -7,6 +7,8 @@ type Port = 'server' | 'sandbox' | 'temporal' | 'ui' | 'postgres';
 export interface Settings {
   /** Play the three stories before it is ready. */
   demo: boolean;
+  /** Start a worker, with the built-in order service. */
+  worker: boolean;
   /** Forget everything from earlier starts. */
   fresh: boolean;
   ports: Record<Port, number>;
@@ -33,16 +35,18 @@ export const DATABASE = 'durable_alipay';
  * @throws PaymentError CONFIG_INVALID
  */
 export function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): Settings {
-  const { demo, fresh } = new Command('./temporal-dev.sh')
+  const { demo, worker, fresh } = new Command('./temporal-dev.sh')
     .option('--no-demo')
+    .option('--no-worker')
     .option('--fresh', '', false)
     // temporal-dev.sh prints help.txt, before it installs anything.
     .helpOption(false)
     .parse(argv)
-    .opts<Record<'demo' | 'fresh', boolean>>();
+    .opts<Record<'demo' | 'worker' | 'fresh', boolean>>();
   const { http, laptop } = readConfig(env, { needs: ['http', 'laptop'] });
   return {
-    demo: demo && !env['ALIPAY_GATEWAY'],
+    demo: demo && worker && !env['ALIPAY_GATEWAY'],
+    worker,
     fresh,
     ports: {
       server: http.port,

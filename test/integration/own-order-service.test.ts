@@ -96,7 +96,7 @@ describe('a worker that is asked for the built-in order service too', () => {
         everyMs: 500,
       });
       expect(await taskQueues()).toMatch(
-        /^warning: the built-in order service and another worker \(\d+@\S+\) poll order-service: .* → Start our workers without it: durable-alipay worker --queues payments,alipay$/,
+        /^warning: the built-in order service and another worker \(\d+@\S+\) poll order-service: .* → Start our workers without it: durable-alipay worker --queues payments,alipay; temporal-dev\.sh: --no-worker$/,
       );
     } finally {
       expect(await worker.stop()).toBe(0);

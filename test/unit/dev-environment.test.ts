@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { writeEnvironment } from '../../dev/environment';
 import { makePrivate } from '../../dev/places';
 import { startService } from '../../dev/services';
-import { PORTS } from '../../dev/settings';
+import { PORTS, readSettings } from '../../dev/settings';
 
 let folder: string;
 beforeEach(() => {
@@ -111,11 +111,18 @@ describe('what the local environment keeps', () => {
 });
 
 describe('the options of the local environment', () => {
+  const settingsOf = (...options: string[]) => readSettings(['node', 'temporal-dev.sh', ...options], {});
+
+  it('leave the workers to a shop whose own order service is to have every result', () => {
+    expect(settingsOf()).toMatchObject({ worker: true, demo: true });
+    expect(settingsOf('--no-worker')).toMatchObject({ worker: false, demo: false });
+  });
+
   it.each(['--help', '-h'])('are told by %s before anything is installed', (option) => {
     const root = join(__dirname, '..', '..');
     for (const file of ['temporal-dev.sh', 'dev/help.txt']) cpSync(join(root, file), join(folder, file));
     const help = execFileSync('/bin/sh', [join(folder, 'temporal-dev.sh'), option], { encoding: 'utf8' });
-    const options = ['--no-demo', '--fresh'];
+    const options = ['--no-demo', '--no-worker', '--fresh'];
     for (const word of [...options, ...Object.values(PORTS).map(([variable]) => variable)])
       expect(help).toContain(`\n  ${word} `);
   });
