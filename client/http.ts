@@ -88,12 +88,7 @@ function shopRoutes(app: FastifyInstance, payments: HttpPayments): void {
   );
 
   app.post<{ Params: { orderId: string } }>('/orders/:orderId/close', ({ params, body }) =>
-    payments.closeOrder({
-      actor: 'shop',
-      reason: 'cancelled by the shop',
-      ...noteOf(body),
-      orderId: parseOrderId(params.orderId),
-    }),
+    payments.closeOrder({ ...noteOf(body), orderId: parseOrderId(params.orderId) }),
   );
 
   app.post('/refunds', ({ body }) => payments.refund(body as RefundInput));

@@ -171,7 +171,8 @@ export const parseCheckoutInput = parserOf(
 export const parseCloseInput = parserOf(
   z.strictObject({
     orderId,
-    ...whoAndWhy,
+    actor: note(64).default('shop'),
+    reason: note(256).default('cancelled by the shop'),
     ifPaidLater: z.literal('refund', 'must be "refund"').optional(),
   }),
 );

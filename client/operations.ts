@@ -16,7 +16,7 @@ import type { ClockedOrder, Order } from '../db/orders';
 import { refundIfPaidLater } from '../db/orders';
 import type { closeOrder } from '../workflows/close-order';
 import { PaymentError, isErrorCode } from '../workflows/errors';
-import type { CloseOrderInput, PaymentState, ResolveReview } from '../workflows/messages';
+import type { CloseOrderInput, PaymentState, ResolveReview, WhoAndWhy } from '../workflows/messages';
 import {
   QUERIES,
   TASK_QUEUES,
@@ -72,6 +72,9 @@ export const orderOf = async ({ db }: ClientDependencies, orderId: string): Prom
 export function withoutClock({ expired, remainingMs, ...order }: ClockedOrder): Order {
   return order;
 }
+
+/** Which order the shop cancels; who and why may be left out. */
+export type CancelInput = Omit<CloseOrderInput, keyof WhoAndWhy> & Partial<WhoAndWhy>;
 
 /** Closes an order by its workflow, which asks Alipay first, and returns the row as it is then. */
 export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInput): Promise<Order> {

@@ -22,13 +22,7 @@ import { createLogger } from '../worker/log';
 import { dataConverterWith } from '../worker/payload-codec';
 import { readTemporalConfig } from '../worker/temporal-config';
 import { clientTracing } from '../worker/tracing';
-import type {
-  CloseOrderInput,
-  PaymentState,
-  ResolveRefund,
-  ResolveReview,
-  StoredPaymentStatus,
-} from '../workflows/messages';
+import type { PaymentState, ResolveRefund, ResolveReview, StoredPaymentStatus } from '../workflows/messages';
 import type { Audits } from './audits';
 import { auditsOf } from './audits';
 import type { Checkout, CheckoutInput, OrderInput } from './checkout';
@@ -51,7 +45,7 @@ import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { Observer } from './observer';
 import { NO_OBSERVER, observed } from './observer';
-import type { Health, ListedMerchant, PaymentRun } from './operations';
+import type { CancelInput, Health, ListedMerchant, PaymentRun } from './operations';
 import {
   cancelOrder,
   checkNow,
@@ -171,7 +165,7 @@ export class PaymentClient {
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD (the sweep closes it later)
    */
-  closeOrder(input: CloseOrderInput): Promise<Order> {
+  closeOrder(input: CancelInput): Promise<Order> {
     return explained(() => cancelOrder(this.#deps, parseCloseInput(input)));
   }
 

@@ -158,9 +158,17 @@ describe('a close', () => {
       actor: 'li',
       reason: 'sold out',
     });
-    expect(refusal(() => parseCloseInput({ orderId: 'A-1', actor: ' ' }))).toBe(
+    expect(refusal(() => parseCloseInput({ orderId: 'A-1', actor: ' ', reason: null }))).toBe(
       'actor must not be blank; reason is missing or not a string',
     );
+  });
+
+  it('is the shop, for its own reasons, where a close does not say so', () => {
+    expect(parseCloseInput({ orderId: 'A-1' })).toEqual({
+      orderId: 'A-1',
+      actor: 'shop',
+      reason: 'cancelled by the shop',
+    });
   });
 });
 
