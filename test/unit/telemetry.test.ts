@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { expect, it } from '@jest/globals';
+import { Runtime } from '@temporalio/worker';
 import pino from 'pino';
 import { installTelemetry } from '../../worker/telemetry';
 
@@ -39,4 +40,15 @@ it.each([
     code: 'CONFIG_INVALID',
     message: expect.stringContaining(words) as unknown,
   });
+});
+
+// The last: a process takes one Runtime, and the refusals above have left none.
+it('a queue that has no workflows is no news: only the SDK warns of it', async () => {
+  const lines: string[] = [];
+  installTelemetry(pino({ level: 'info' }, { write: (line) => void lines.push(line) }));
+  const { logger } = Runtime.instance();
+  logger.warn('No workflows registered, not polling for workflow tasks', { taskQueue: 'alipay' });
+  logger.warn('something else');
+  await Runtime.instance().shutdown();
+  expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([{ msg: 'something else' }]);
 });
