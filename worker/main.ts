@@ -5,15 +5,12 @@ import type { Logger } from './log';
 import { createLogger, inWords } from './log';
 import { MOST_RUNS, runRehearsal } from './rehearsal';
 import { installTelemetry } from './telemetry';
-import { ALL_QUEUES, runWorkers } from './worker';
+import { ALL_QUEUES, noSuchQueue, runWorkers } from './worker';
 
 function parseQueues(text: string): TaskQueue[] {
   const names = text.split(',').map((name) => name.trim());
-  const unknown = names.filter((name) => !(ALL_QUEUES as readonly string[]).includes(name));
-  if (unknown.length > 0)
-    throw new InvalidArgumentError(
-      `No such queue: ${unknown.join(', ')}. There are ${ALL_QUEUES.join(', ')}.`,
-    );
+  const fault = noSuchQueue(names);
+  if (fault !== undefined) throw new InvalidArgumentError(fault);
   return names as TaskQueue[];
 }
 

@@ -81,6 +81,13 @@ const FAIL_UNREPLAYABLE = {
 /** Local activities and table writes share these; beyond it they wait for a connection. */
 const DATABASE_CONNECTIONS = 20;
 
+/** What is wrong with names of queues, where one is none. */
+export function noSuchQueue(names: readonly string[]): string | undefined {
+  const unknown = names.filter((name) => !ALL_QUEUES.some((queue) => queue === name));
+  if (unknown.length === 0) return undefined;
+  return `No such queue: ${unknown.join(', ')}. There are ${ALL_QUEUES.join(', ')}.`;
+}
+
 export interface WorkersOptions {
   connection: NativeConnection;
   namespace: string;
@@ -196,6 +203,8 @@ export async function runWorkers({
   const config = readConfig(env, {
     needs: [
       ...([
+  const fault = noSuchQueue(named ?? []);
+  if (fault !== undefined) throw new PaymentError('CONFIG_INVALID', fault);
         'database',
         'merchants',
         'proxy',
