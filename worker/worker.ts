@@ -237,6 +237,12 @@ export async function runWorkers({
     const connection = await connectTemporal(connectionOptions, log);
     try {
       const dataConverter = dataConverterWith(config.payloads.keys);
+    if (onResult && queues.includes(TASK_QUEUES.payments) && !queues.includes(TASK_QUEUES.orderService)) {
+      log.warn(
+        { queues },
+        'what onResult fails at is retried on order-service, not served here: leave out queues',
+      );
+    }
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
       const { address = 'localhost:7233' } = connectionOptions;
       const store = new StoreWatch({
