@@ -171,7 +171,7 @@ function queueOptions(
 }
 
 /**
- * `durable-alipay worker`: reads the environment, waits for what it needs, and works until SIGTERM or SIGINT. Its log,
+ * `durable-alipay worker`: reads the environment, waits for what it needs, and works until SIGTERM, SIGINT or `signal`. Its log,
  * the metrics at METRICS_ADDRESS and the traces are set up as well; a Runtime of Temporal's SDK that the process has
  * installed before keeps its own log and metrics.
  *
@@ -187,6 +187,7 @@ export async function runWorkers({
   log = createLogger({ name: 'worker', env }),
   onResult,
   onReady,
+  signal,
   workflowBundle,
 }: {
   queues?: readonly TaskQueue[];
@@ -195,16 +196,18 @@ export async function runWorkers({
   /** Acts on each result, instead of a workflow or a webhook. */
   onResult?: OnResult;
   onReady?: () => void;
+  /** Stops the workers as SIGTERM does, once they work. */
+  signal?: AbortSignal;
   /** Default: one by LOG_LEVEL and LOG_FORMAT, to standard output. */
   log?: Logger;
   /** Workflow code that was bundled before. */
   workflowBundle?: WorkflowBundleOption;
 } = {}): Promise<void> {
+  const fault = noSuchQueue(named ?? []);
+  if (fault !== undefined) throw new PaymentError('CONFIG_INVALID', fault);
   const config = readConfig(env, {
     needs: [
       ...([
-  const fault = noSuchQueue(named ?? []);
-  if (fault !== undefined) throw new PaymentError('CONFIG_INVALID', fault);
         'database',
         'merchants',
         'proxy',
@@ -234,15 +237,15 @@ export async function runWorkers({
     await rememberKeys(db, alipay.keys);
     const receiver = receiverOf(onResult, config.orderService, metrics);
     const queues = named ?? (receiver ? ALL_QUEUES : DEFAULT_QUEUES);
-    const connection = await connectTemporal(connectionOptions, log);
-    try {
-      const dataConverter = dataConverterWith(config.payloads.keys);
     if (onResult && queues.includes(TASK_QUEUES.payments) && !queues.includes(TASK_QUEUES.orderService)) {
       log.warn(
         { queues },
         'what onResult fails at is retried on order-service, not served here: leave out queues',
       );
     }
+    const connection = await connectTemporal(connectionOptions, log);
+    try {
+      const dataConverter = dataConverterWith(config.payloads.keys);
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
       const { address = 'localhost:7233' } = connectionOptions;
       const store = new StoreWatch({
@@ -282,7 +285,7 @@ export async function runWorkers({
       log.info({ queues, namespace, address, ...buildInWords(config.build) }, 'worker ready');
       onReady?.();
       const stopMeasuring = measureBacklog(meter, { db, log, merchants: alipay.ids });
-      await runAll([...workers.map(partOf), store]).finally(stopMeasuring);
+      await runAll([...workers.map(partOf), store], signal).finally(stopMeasuring);
     } finally {
       await connection.close();
     }
@@ -326,15 +329,12 @@ const partOf = (worker: Worker): Part => ({
 });
 
 /** Runs until all have stopped; one that ends or fails stops the others, so that no process is left half working. */
-async function runAll(parts: Part[]): Promise<void> {
-  const ends = await Promise.allSettled(
-    parts.map(async (part) => {
-      try {
-        await part.run();
-      } finally {
-        for (const other of parts) other.stop();
-      }
-    }),
-  );
+async function runAll(parts: Part[], signal?: AbortSignal): Promise<void> {
+  const stopAll = (): void => parts.forEach((part) => part.stop());
+  const running = parts.map((part) => part.run().finally(stopAll));
+  signal?.addEventListener('abort', stopAll, { once: true });
+  if (signal?.aborted) stopAll();
+  const ends = await Promise.allSettled(running);
+  signal?.removeEventListener('abort', stopAll);
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }

@@ -193,3 +193,17 @@ it('workers that are given both onResult and ORDER_SERVICE_URL do not start', as
     message: expect.stringContaining('onResult'),
   });
 });
+
+it.each([
+  ['before they work', (abort: () => void) => abort()],
+  ['while they work', (abort: () => void) => void setTimeout(abort, 500)],
+])('workers end when their signal aborts, %s', async (_when, onReady) => {
+  const stopping = new AbortController();
+  await runWorkers({
+    env: environmentOf(shop),
+    queues: ['alipay', 'order-service'],
+    onResult: () => undefined,
+    onReady: () => onReady(() => stopping.abort()),
+    signal: stopping.signal,
+  });
+});

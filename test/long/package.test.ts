@@ -13,6 +13,7 @@ import type { confirmPayment } from '../../workflows';
 import { Collector, freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';
 import { freePorts } from '../support/free-ports';
 import { stop } from '../support/processes';
+import { programUnder } from './foreign/page';
 import { readmeCode } from './package/readme';
 import { EXPRESS_4, byCertificates } from './package/shop';
 
@@ -276,6 +277,15 @@ describe('a shop with its own workers', () => {
       await expect(compile('typed-worker.ts')).resolves.toBe('');
     },
     6 * MINUTE,
+  );
+
+  it(
+    'tests itself as the documentation shows',
+    async () => {
+      write('shop.test.mjs', programUnder('With node:test', 'js'));
+      await expect(node('--test', 'shop.test.mjs')).resolves.toMatch(/pass 1\n/);
+    },
+    3 * MINUTE,
   );
 
   it('has its own worker find the payment, and tell the order service', async () => {
