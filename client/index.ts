@@ -34,6 +34,6 @@ export type { AuditResult, Audits, Proofs } from './audits';
 export type { InstalledSchedules, LastSweep, ReportOptions, SweepChanges, Sweeps, WatchSweep } from './sweep';
 export type { Checkout, CheckoutInput, OrderInput } from './checkout';
 export type { PaymentSettings } from './dependencies';
-export type { CancelInput, Health, ListedMerchant, PaymentRun } from './operations';
+export type { CancelInput, Health, ListedMerchant, PaymentRun, ReturnedPayment } from './operations';
 export { PaymentError } from '../workflows/errors';
 export type { ErrorCode } from '../workflows/errors';

@@ -14,6 +14,7 @@ import { listMerchants } from '../db/merchants';
 import { assertMigrated } from '../db/migrator';
 import type { ClockedOrder, Order } from '../db/orders';
 import { refundIfPaidLater } from '../db/orders';
+import type { Payment } from '../db/payments';
 import type { closeOrder } from '../workflows/close-order';
 import { PaymentError, isErrorCode } from '../workflows/errors';
 import type { CloseOrderInput, PaymentState, ResolveReview, WhoAndWhy } from '../workflows/messages';
@@ -31,13 +32,21 @@ import { awaitWorker, explain, hasStatus } from './dependencies';
 /** `checkNow` itself returns after 5 s; the rest is for a worker to take it up. */
 export const UPDATE_MS = 20_000;
 
+/** The same for a buyer who waits for a page. */
+const RETURN_MS = 8_000;
+
 /** Closing asks Alipay several times about each payment. */
 const CLOSE_MS = 60_000;
 
 /** A run that no build can go on with would be joined by every later call. */
 const LONGEST_CLOSE = '15 minutes';
 
-export async function verifyReturn(deps: ClientDependencies, url: string): Promise<PaymentState> {
+/** The payment of a buyer who has come back. */
+export interface ReturnedPayment extends PaymentState {
+  orderId: string;
+}
+
+export async function verifyReturn(deps: ClientDependencies, url: string): Promise<ReturnedPayment> {
   const query = url.slice(url.indexOf('?') + 1).split('#', 1)[0] ?? '';
   const outTradeNo = readReturn(deps.alipay.verifiers, query);
   if (outTradeNo === undefined) {
@@ -46,7 +55,9 @@ export async function verifyReturn(deps: ClientDependencies, url: string): Promi
       'Alipay has not signed this address for this app and seller. Hand over the query as it came, not parsed.',
     );
   }
-  return checkNow(deps, outTradeNo);
+  const payment = await requirePayment(deps.db, outTradeNo);
+  const state = await update(deps, payment, UPDATES.checkNow, [], RETURN_MS);
+  return { ...state, orderId: payment.orderId };
 }
 
 /** A merchant of the database. */
@@ -156,24 +167,25 @@ const hasNoAnswer = (error: unknown): boolean =>
   isUnavailable(explain(error));
 
 /** Asks Alipay at once, by the payment's workflow. */
-export const checkNow = (deps: ClientDependencies, outTradeNo: string): Promise<PaymentState> =>
-  update(deps, outTradeNo, UPDATES.checkNow, []);
+export const checkNow = async (deps: ClientDependencies, outTradeNo: string): Promise<PaymentState> =>
+  update(deps, await requirePayment(deps.db, outTradeNo), UPDATES.checkNow, []);
 
 /** Carries out a person's decision, by the payment's workflow. */
-export const decide = (
+export const decide = async (
   deps: ClientDependencies,
   outTradeNo: string,
   decision: ResolveReview,
-): Promise<PaymentState> => update(deps, outTradeNo, UPDATES.resolveReview, [decision]);
+): Promise<PaymentState> =>
+  update(deps, await requirePayment(deps.db, outTradeNo), UPDATES.resolveReview, [decision]);
 
-async function update(
+function update(
   deps: ClientDependencies,
-  outTradeNo: string,
+  payment: Payment,
   name: (typeof UPDATES)[keyof typeof UPDATES],
   args: [] | [ResolveReview],
+  withinMs = UPDATE_MS,
 ): Promise<PaymentState> {
-  const payment = await requirePayment(deps.db, outTradeNo);
-  return carryOut(deps.temporal, UPDATE_MS, () => updatePayment(deps.temporal, payment, name, args));
+  return carryOut(deps.temporal, withinMs, () => updatePayment(deps.temporal, payment, name, args));
 }
 
 /** Has a workflow do something, and waits for it; what it fails with becomes an error of the interface. */

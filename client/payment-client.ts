@@ -45,7 +45,7 @@ import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { Observer } from './observer';
 import { NO_OBSERVER, observed } from './observer';
-import type { CancelInput, Health, ListedMerchant, PaymentRun } from './operations';
+import type { CancelInput, Health, ListedMerchant, PaymentRun, ReturnedPayment } from './operations';
 import {
   cancelOrder,
   checkNow,
@@ -315,12 +315,12 @@ export class PaymentClient {
 
   /**
    * The buyer comes back from the cashier: verifies that Alipay has signed the address, then asks Alipay as {@link checkNow}
-   * does. The address proves nothing by itself: it may be opened again, by anybody.
+   * does, and fails after 8 seconds where no worker runs. The address proves nothing by itself: it may be opened again, by anybody.
    *
    * @param url the address that was opened, its path and query, or the query alone; as it came
    * @throws PaymentError RETURN_FORGED, PAYMENT_UNKNOWN
    */
-  verifyReturn(url: string): Promise<PaymentState> {
+  verifyReturn(url: string): Promise<ReturnedPayment> {
     return explained(() => verifyReturn(this.#deps, url));
   }
 
