@@ -15,6 +15,7 @@ import type { LeasedMessage, Unleased } from '../db/order-messages';
 import { leaseUndelivered, markTold, releaseLease } from '../db/order-messages';
 import type { ActivityDependencies } from './dependencies';
 import { signalOrder } from './order-workflow';
+import { OnResultFailed } from './result-handler';
 import { NotTaken } from './result-receiver';
 
 /** How much later than its next attempt the follow-up takes over from an activity, ms. */
@@ -170,7 +171,14 @@ const isBeingTold = (orderId: string, busyMs: number): ApplicationFailure =>
 
 /** @param attempts how often a caller that keeps trying has tried */
 export function logUndelivered(log: Logger, orderId: string, err: unknown, attempts = 1): void {
-  const facts = { orderId, attempts, err, code: err instanceof PaymentError ? err.code : 'UNDELIVERED' };
+  // The shop's own error first: whose code it is, has to see it.
+  const shown = err instanceof OnResultFailed && err.cause instanceof Error ? err.cause : err;
+  const facts = {
+    orderId,
+    attempts,
+    err: shown,
+    code: err instanceof PaymentError ? err.code : 'UNDELIVERED',
+  };
   if (needsPerson(err, attempts)) log.error({ ...facts, alert: true }, 'the order service cannot be told');
   else log.warn(facts, 'order service not told yet; it is told again');
 }

@@ -8,6 +8,9 @@ import { NotTaken, PATIENCE_MS } from './result-receiver';
  */
 export type OnResult = (result: PaymentResult, options: { signal: AbortSignal }) => Promise<void> | void;
 
+/** The shop's function has failed. The log is given its `cause`, the shop's own error, in place of this. */
+export class OnResultFailed extends NotTaken {}
+
 /** The order service of a shop in this very process: each result is handed to its function. */
 export class ResultHandler implements ResultReceiver {
   readonly kind = 'process';
@@ -36,9 +39,7 @@ export class ResultHandler implements ResultReceiver {
       if (cause instanceof NotTaken) throw cause;
       // What it says may be about a buyer: it goes to the log, redacted, and into no row.
       const name = cause instanceof Error ? cause.name : typeof cause;
-      throw new NotTaken('ORDER_SERVICE_DOWN', `onResult failed (${name}) for ${messageId}`, {
-        cause,
-      });
+      throw new OnResultFailed('ORDER_SERVICE_DOWN', `onResult failed (${name}) for ${messageId}`, { cause });
     }
   }
 }

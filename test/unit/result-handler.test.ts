@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import type { OnResult } from '../../activities/result-handler';
 import { ResultHandler } from '../../activities/result-handler';
+import { logUndelivered } from '../../activities/orders';
+import { createLogger } from '../../worker/log';
 import type { PaymentResult } from '../../workflows/messages';
 
 const RESULT: PaymentResult = {
@@ -40,6 +42,25 @@ describe('a result that is handed to a function of the shop', () => {
       code: 'ORDER_SERVICE_DOWN',
       message: 'onResult failed (RangeError) for PAID-P1. It is told again.',
       cause: expect.any(RangeError) as unknown,
+    });
+  });
+
+  it('shows the shop its own error in the log, under our code', async () => {
+    let logged = '';
+    const log = createLogger({ env: {}, destination: { write: (line) => void (logged += line) } });
+    const failing = (): never => {
+      throw new RangeError('no such tea: 7');
+    };
+    await new ResultHandler(failing)
+      .post(RESULT)
+      .catch((error: unknown) => logUndelivered(log, 'A-1', error));
+    expect(JSON.parse(logged)).toMatchObject({
+      code: 'ORDER_SERVICE_DOWN',
+      err: {
+        type: 'RangeError',
+        message: 'no such tea: 7',
+        stack: expect.stringContaining('failing') as unknown,
+      },
     });
   });
 
