@@ -22,7 +22,7 @@ export interface OrderInput {
   subject: string;
   /** Yuan with at most two decimals, like `"12.30"`. */
   totalAmount: string;
-  /** How long it may stay unpaid, like `"30m"`. Default: `ORDER_TTL`. */
+  /** How long it may stay unpaid, like `"30m"`. Default: `ORDER_TTL`. Only the first registration's counts. */
   expiresIn?: string;
   /** Who closes it when it expires. Default: the sweep. */
   closeBy?: CloseBy;
@@ -67,6 +67,8 @@ export interface Checkout {
   /** Alipay's trade number, with `jsapi`: the trade exists at once. */
   tradeNo?: string;
   workflowId: string;
+  /** When the order expires. */
+  expiresAt: Date;
   /** The order's first subject, which the cashier shows. Set if this checkout gave another one: the first registration wins. */
   keptSubject?: string;
 }
@@ -134,6 +136,7 @@ export function checkOut(deps: ClientDependencies, input: CheckoutInput): Promis
       paymentUrl: url,
       ...(product === 'jsapi' && { tradeNo: url }),
       workflowId: paymentWorkflowId(payment.outTradeNo),
+      expiresAt: order.expiresAt,
       ...(order.subject !== orderInput.subject && { keptSubject: order.subject }),
     };
   });

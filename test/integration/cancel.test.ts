@@ -152,10 +152,11 @@ it('an unknown answer closes nothing', async () => {
   expect(await story.status(outTradeNo)).toBe('UNPAID');
 });
 
-it('a checkout with another subject says which one the cashier shows', async () => {
+it('a checkout with another subject and expiry says which ones count: the first', async () => {
   const { orderId } = await story.checkOut();
-  const again = await shop.payments.checkout({ orderId, subject: 'Two pots', totalAmount: '12.30' });
-  expect(again.keptSubject).toBe('A pot of tea');
+  const { expiresAt } = await shop.payments.order(orderId);
+  const other = { orderId, subject: 'Two pots', totalAmount: '12.30', expiresIn: '30m' };
+  expect(await shop.payments.checkout(other)).toMatchObject({ keptSubject: 'A pot of tea', expiresAt });
 });
 
 describe('a cancel whose run is gone before it has ended', () => {

@@ -10,6 +10,7 @@ export const CHECKOUT = {
   outTradeNo: PAYMENT.outTradeNo,
   paymentUrl: 'https://cashier/',
   workflowId: 'payment-P1',
+  expiresAt: ORDER.expiresAt,
 };
 
 /** A shop in which everything goes well, and which remembers what it was asked. */
