@@ -80,7 +80,7 @@ export class Webhook implements ResultReceiver {
       'webhook-signature': this.#signers.map((signer) => signer.sign(id, now, body)).join(' '),
     };
     try {
-      this.#judge(await this.#transport.post(this.#url, body, headers), id);
+      this.#judge(await this.#transport.post(this.#url, body, headers), message, id);
     } catch (cause) {
       if (cause instanceof NotTaken) throw cause;
       const wasSent = !(cause instanceof NotSent);
@@ -89,7 +89,7 @@ export class Webhook implements ResultReceiver {
   }
 
   /** @throws NotTaken */
-  #judge({ status, headers, body }: HttpAnswer, id: string): void {
+  #judge({ status, headers, body }: HttpAnswer, { orderId, messageId }: PaymentResult, id: string): void {
     const answered = `answered ${status} to ${id}`;
     if (status >= 200 && status < 300) {
       if (!/^\s*<(!doctype|html)/i.test(body.toString('latin1', 0, 256))) return;
@@ -108,7 +108,8 @@ export class Webhook implements ResultReceiver {
     }
     if (status >= 400) {
       const advice = status === 401 || status === 403 ? 'Correct ORDER_SERVICE_SECRET' : 'Look into its log';
-      throw this.#not('ORDER_SERVICE_REFUSED', `${answered}. ${advice}, or skip the result: order skip`);
+      const skip = `durable-alipay order skip ${orderId} ${messageId} --reason "…"`;
+      throw this.#not('ORDER_SERVICE_REFUSED', `${answered}. ${advice}, or skip the result: ${skip}`);
     }
     throw this.#not(
       'ORDER_SERVICE_UNFIT',

@@ -8,6 +8,7 @@ import { requirePayment } from '../db/ledger';
 import type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';
 import { correctMerchant } from '../db/merchants';
 import type { MessageDecision, OrderMessage } from '../db/order-messages';
+import { listUndelivered } from '../db/order-messages';
 import type { Order } from '../db/orders';
 import type { PaymentEvent } from '../db/payment-events';
 import { findEvents } from '../db/payment-events';
@@ -31,16 +32,7 @@ import type { ClientDependencies } from './dependencies';
 import { explained } from './dependencies';
 import type { FollowUps } from './follow-up';
 import { followUpsOf } from './follow-up';
-import {
-  parseCloseInput,
-  parseCorrection,
-  parseDecision,
-  parseOrderInput,
-  parseRecovery,
-  parseResending,
-  parseResolution,
-  parseSkipping,
-} from './input';
+import { parseCloseInput, parseCorrection, parseDecision, parseOrderInput, parseResolution } from './input';
 import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { Observer } from './observer';
@@ -274,10 +266,7 @@ export class PaymentClient {
    * @throws PaymentError INVALID_INPUT
    */
   recover(input: { since: string; actor: string; dryRun?: boolean }): Promise<Recovery> {
-    return explained(async () => {
-      const { since, actor, dryRun = false } = parseRecovery(input);
-      return recoverRestored(this.#deps, { since, actor, dryRun });
-    });
+    return explained(() => recoverRestored(this.#deps, input));
   }
 
   /**
@@ -361,13 +350,18 @@ export class PaymentClient {
     return explained(() => resultsOf(this.#deps.db, orderId));
   }
 
+  /** The results of all orders that no order service has taken, the longest waiting first. */
+  undelivered({ limit = 50 }: { limit?: number } = {}): Promise<OrderMessage[]> {
+    return explained(() => listUndelivered(this.#deps.db, limit));
+  }
+
   /**
    * Makes the next follow-up send the results of an order again, with their old ids; a skipped one only by its `messageId`.
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND
    */
   resendResults(input: Resending): Promise<OrderMessage[]> {
-    return explained(() => resend(this.#deps.db, parseResending(input)));
+    return explained(() => resend(this.#deps.db, input));
   }
 
   /**
@@ -377,7 +371,7 @@ export class PaymentClient {
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD, ORDER_SERVICE_BUSY
    */
   skipResult(decision: MessageDecision): Promise<OrderMessage> {
-    return explained(() => skip(this.#deps.db, parseSkipping(decision)));
+    return explained(() => skip(this.#deps.db, decision));
   }
 
   /** Whether the dependencies answer, and the schema is migrated; `reason` says why the first that does not. Never throws. */

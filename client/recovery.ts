@@ -4,6 +4,7 @@ import { findMoved, recoverByHand } from '../db/recovery';
 import { WORKFLOWS } from '../workflows/messages';
 import { OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attributes';
 import type { ClientDependencies } from './dependencies';
+import { parseRecovery } from './input';
 
 /** Runs that wait until somebody tells them something. All others look at their row again by themselves. */
 const WAITING =
@@ -16,12 +17,13 @@ const WAITING =
  */
 export async function recoverRestored(
   deps: ClientDependencies,
-  input: { since: Date; actor: string; dryRun: boolean },
+  input: { since: string; actor: string; dryRun?: boolean },
 ): Promise<Recovery> {
   const { db, temporal } = deps;
-  const recovered = await recoverByHand(db, input);
+  const { since, actor, dryRun = false } = parseRecovery(input);
+  const recovered = await recoverByHand(db, { since, actor, dryRun });
   const moved = await findMoved(db, await waitingRuns(deps));
-  if (!input.dryRun) for (const outTradeNo of moved) await tellRowMoved(temporal, outTradeNo);
+  if (!dryRun) for (const outTradeNo of moved) await tellRowMoved(temporal, outTradeNo);
   return { ...recovered, unattended: recovered.unattended + moved.length };
 }
 

@@ -3,6 +3,7 @@ import { requireOrder } from '../db/ledger';
 import type { MessageDecision, OrderMessage } from '../db/order-messages';
 import { listOrderMessages, resendOrderMessages, skipOrderMessage } from '../db/order-messages';
 import { PaymentError } from '../workflows/errors';
+import { parseResending, parseSkipping } from './input';
 
 export async function resultsOf(db: Database, orderId: string): Promise<OrderMessage[]> {
   await requireOrder(db, orderId);
@@ -12,7 +13,8 @@ export async function resultsOf(db: Database, orderId: string): Promise<OrderMes
 /** Which results of an order are told again: one, or all that nobody has skipped. */
 export type Resending = Omit<MessageDecision, 'messageId'> & { messageId?: string };
 
-export async function resend(db: Database, resending: Resending): Promise<OrderMessage[]> {
+export async function resend(db: Database, input: Resending): Promise<OrderMessage[]> {
+  const resending = parseResending(input);
   const resent = await resendOrderMessages(db, resending);
   if (resent.length > 0) return resent;
   const { orderId, messageId } = resending;
@@ -24,7 +26,8 @@ export async function resend(db: Database, resending: Resending): Promise<OrderM
   );
 }
 
-export async function skip(db: Database, decision: MessageDecision): Promise<OrderMessage> {
+export async function skip(db: Database, input: MessageDecision): Promise<OrderMessage> {
+  const decision = parseSkipping(input);
   const skipped = await skipOrderMessage(db, decision);
   if (skipped) return skipped;
   const found = (await resultsOf(db, decision.orderId)).find((one) => one.messageId === decision.messageId);

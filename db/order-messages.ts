@@ -163,6 +163,7 @@ export function markTold(
 /** A result as an operator sees it. */
 export interface OrderMessage {
   messageId: string;
+  orderId: string;
   outTradeNo: string | null;
   status: PaymentResult['status'];
   createdAt: Date;
@@ -171,11 +172,14 @@ export interface OrderMessage {
   toldBy: 'signal' | 'webhook' | 'process' | 'nobody' | null;
   /** Why it could not be delivered the last time. */
   lastError: string | null;
+  /** When the follow-up sends it, unless its payment's run does so before; null once it is told or skipped. */
+  nextAttemptAt: Date | null;
 }
 
 const SHOWN = `
-  id AS "messageId", out_trade_no AS "outTradeNo", status, created_at AS "createdAt", told_at AS "toldAt",
-  told_by AS "toldBy", last_error AS "lastError"`;
+  id AS "messageId", order_id AS "orderId", out_trade_no AS "outTradeNo", status, created_at AS "createdAt",
+  told_at AS "toldAt", told_by AS "toldBy", last_error AS "lastError",
+  CASE WHEN told_at IS NULL THEN GREATEST(retry_at, not_before) END AS "nextAttemptAt"`;
 
 /** What an order's service was told and is to be told, in that order. */
 export function listOrderMessages(db: Database, orderId: string): Promise<OrderMessage[]> {
@@ -184,18 +188,25 @@ export function listOrderMessages(db: Database, orderId: string): Promise<OrderM
   });
 }
 
-/** How many results wait for longer than a minute, and the one that was tried last: its order, and what went wrong. */
-export function findOwed(
-  db: Database,
-): Promise<{ count: number; orderId: string | null; lastError: string | null }> {
+/** What no order service has taken, of all orders, the longest waiting first. */
+export function listUndelivered(db: Database, limit: number): Promise<OrderMessage[]> {
+  return rows(
+    db,
+    `SELECT ${SHOWN} FROM :schema:.order_messages WHERE told_at IS NULL ORDER BY created_at, seq LIMIT :limit`,
+    { limit },
+  );
+}
+
+/** How many results wait for longer than a minute, and what went wrong with the one that was tried last. */
+export function findOwed(db: Database): Promise<{ count: number; lastError: string | null }> {
   return oneRow(
     db,
     `WITH owed AS (
-       SELECT order_id, last_error, seq FROM :schema:.order_messages
+       SELECT last_error, seq FROM :schema:.order_messages
        WHERE told_at IS NULL AND created_at < now() - interval '1 minute')
-     SELECT CAST((SELECT count(*) FROM owed) AS integer) AS count, tried.order_id AS "orderId", tried.last_error AS "lastError"
+     SELECT CAST((SELECT count(*) FROM owed) AS integer) AS count, tried.last_error AS "lastError"
      FROM (SELECT 1) AS one LEFT JOIN LATERAL (
-       SELECT order_id, last_error FROM owed WHERE last_error IS NOT NULL ORDER BY seq DESC LIMIT 1) AS tried ON true`,
+       SELECT last_error FROM owed WHERE last_error IS NOT NULL ORDER BY seq DESC LIMIT 1) AS tried ON true`,
   );
 }
 
@@ -234,7 +245,7 @@ export function resendOrderMessages(
     db,
     `WITH changed AS (
        UPDATE :schema:.order_messages SET told_at = NULL, told_by = NULL, found_by = NULL, attempts = 0, retry_at = now(),
-         not_before = NULL, last_error = NULL
+         not_before = NULL
        WHERE order_id = :orderId AND (id = :id OR CAST(:id AS text) IS NULL AND told_by IS DISTINCT FROM 'nobody')
        RETURNING ${SHOWN}) ${DECIDED('resent')}`,
     { ...decision, id: id ?? null },

@@ -2,19 +2,31 @@ import { parseCloseInput, parseOrderId } from '../input';
 import type { Order, OrderMessage } from '../index';
 import { Argument, Option } from 'commander';
 import type { CliGroup, WhoAndWhy } from './command';
-import { ORDER_ID, WHO_AND_WHY, answer } from './command';
+import { LIMIT, ORDER_ID, WHO_AND_WHY, answer } from './command';
 import { paymentTable } from './payment';
 import type { Paint } from './screen';
-import { fields, status, tableOf, when } from './screen';
+import { fields, status, tableOf, until, when } from './screen';
 
 const resultTable = tableOf<OrderMessage>(
   {
     RESULT: ({ messageId }) => messageId,
     SINCE: ({ createdAt }) => when(createdAt),
     TOLD: ({ toldAt, toldBy }) => (toldBy === 'nobody' ? 'skipped' : (when(toldAt) ?? 'not yet')),
+    'NEXT ATTEMPT': ({ nextAttemptAt }) => nextAttemptAt && until(nextAttemptAt),
     'LAST FAULT': ({ lastError }) => lastError,
   },
   'nothing to tell the order service yet',
+);
+
+const undeliveredTable = tableOf<OrderMessage>(
+  {
+    ORDER: ({ orderId }) => orderId,
+    RESULT: ({ messageId }) => messageId,
+    SINCE: ({ createdAt }) => when(createdAt),
+    'NEXT ATTEMPT': ({ nextAttemptAt }) => nextAttemptAt && until(nextAttemptAt),
+    'LAST FAULT': ({ lastError }) => lastError,
+  },
+  'the order service has taken all',
 );
 
 export const ORDER: CliGroup = {
@@ -41,6 +53,14 @@ export const ORDER: CliGroup = {
           ].join('\n\n'),
         );
       },
+    },
+    {
+      name: 'undelivered',
+      summary: 'results that the order service has not taken, the longest waiting first',
+      options: [LIMIT],
+      examples: ['order undelivered', 'order undelivered --limit 1000 --json | jq -r .[].orderId'],
+      act: async ({ payments }, options: { limit: number }) =>
+        answer(await payments.undelivered(options), undeliveredTable),
     },
     {
       name: 'close',

@@ -125,6 +125,11 @@ export function distance(time: Date | string, now = new Date()): string {
   return ms(Math.abs(now.getTime() - new Date(time).getTime()));
 }
 
+/** `in 3m`, or `due`. */
+export function until(time: Date): string {
+  return time > new Date() ? `in ${distance(time)}` : 'due';
+}
+
 /** `2026-11-24 10:26:01 (3m ago)`, UTC; null where there is no time. */
 export function when(time: Date | string): string;
 export function when(time: Date | string | null): string | null;

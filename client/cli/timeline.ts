@@ -1,7 +1,7 @@
 import { redact } from '../../worker/log';
 import type { PaymentState } from '../../workflows/messages';
 import type { PaymentEvent, PaymentRun } from '../index';
-import { columns, distance, utc } from './screen';
+import { columns, until, utc } from './screen';
 import type { Paint } from './screen';
 
 /** What is known of a payment's past and of what comes next. */
@@ -35,8 +35,7 @@ function line(paint: Paint, { at, what, who, detail }: Moment): string[] {
 }
 
 function nextCheck(paint: Paint, at: Date): string[] {
-  const due = at > new Date() ? `in ${distance(at)}` : 'due';
-  return [paint('dim', utc(at)), paint('cyan', 'next check'), 'workflow', due];
+  return [paint('dim', utc(at)), paint('cyan', 'next check'), 'workflow', until(at)];
 }
 
 function recorded({ at, event, actor, detail }: PaymentEvent): Moment {

@@ -125,14 +125,11 @@ async function testRights(db: Database, schema: string): Promise<Found> {
 
 /** Whether the order service takes what it is told. */
 async function testResults(db: Database): Promise<Found> {
-  const { count, orderId, lastError } = await findOwed(db);
+  const { count, lastError } = await findOwed(db);
   if (count === 0) return judgeTold(await countRecentlyTold(db));
   return {
     says: `the order service has not taken ${count}${lastError === null ? '' : `. ${lastError}`}`,
-    advice:
-      orderId === null
-        ? "Look into the workers' log."
-        : `See: durable-alipay order show ${orderId}; docs/shop.md tells what each fault means.`,
+    advice: 'See: durable-alipay order undelivered; docs/shop.md tells what each fault means.',
   };
 }
 

@@ -229,7 +229,11 @@ describe('a result', () => {
 describe('an order service that does not take a result', () => {
   it.each<[string, Answer, string]>([
     ['410', { status: 410 }, 'ORDER_SERVICE_GONE: .* answered 410 to .*: it wants no more results'],
-    ['404', { status: 404 }, 'ORDER_SERVICE_REFUSED: .* answered 404 to .*Look into its log'],
+    [
+      '404',
+      { status: 404 },
+      'ORDER_SERVICE_REFUSED: .* answered 404 to .*Look into its log, .* skip order-\\w+ PAID-\\w+ --reason',
+    ],
     ['401', { status: 401 }, 'ORDER_SERVICE_REFUSED: .* answered 401 to .*Correct ORDER_SERVICE_SECRET'],
     [
       'a redirect',
@@ -247,6 +251,14 @@ describe('an order service that does not take a result', () => {
       told_by: null,
       last_error: expect.stringMatching(says),
     });
+    expect(await shop.payments.undelivered({ limit: 1_000 })).toContainEqual(
+      expect.objectContaining({
+        ...{ orderId, messageId, lastError: expect.stringMatching(says) as unknown },
+        nextAttemptAt: expect.any(Date) as unknown,
+      }),
+    );
+    const [resent] = await shop.payments.resendResults({ orderId, actor: 'li', reason: 'it is corrected' });
+    expect(resent?.lastError).toMatch(new RegExp(says));
     // A redirect is not followed: whatever was posted was posted to the one address.
     expect(new Set(idsOf(orderId))).toEqual(new Set([messageId]));
     await story.terminate(outTradeNo);

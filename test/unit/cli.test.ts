@@ -158,12 +158,14 @@ const RUNS: PaymentRun[] = [
 
 const RESULT: OrderMessage = {
   messageId: 'PAID-P1',
+  orderId: 'A-1',
   outTradeNo: 'P1',
   status: 'PAID',
   createdAt: CREATED,
   toldAt: null,
   toldBy: null,
   lastError: 'ORDER_SERVICE_REFUSED: it answered 422',
+  nextAttemptAt: new Date('2999-01-01T00:00:00Z'),
 };
 
 const UNMATCHED: UnmatchedNotification = {
@@ -353,6 +355,7 @@ async function run(
     payments: answer('payments', [REVIEWED]),
     events: answer('events', EVENTS),
     results: answer('results', [RESULT]),
+    undelivered: answer('undelivered', [RESULT]),
     resendResults: answer('resendResults', [RESULT]),
     skipResult: answer('skipResult', { ...RESULT, toldAt: CREATED, toldBy: 'nobody' as const }),
     sweep: {
@@ -429,6 +432,7 @@ const COMMANDS: string[][] = [
   ['payment', 'list'],
   ['payment', 'refund', 'P1', '--reason', 'sold out'],
   ['order', 'show', 'A-1'],
+  ['order', 'undelivered'],
   ['order', 'close', 'A-1', '--reason', 'sold out'],
   ['order', 'resend', 'A-1', '--reason', 'lost'],
   ['order', 'skip', 'A-1', 'PAID-P1', '--reason', 'booked by hand'],
@@ -636,6 +640,7 @@ describe('what strangers have written into a row', () => {
       Promise.resolve([{ ...UNMATCHED, outTradeNo: of('P'), tradeNo: of('1'), totalAmount: of('5') }]),
     resolveUnmatched: () => Promise.resolve({ ...UNMATCHED, resolvedBy: of('li'), resolution: of('x') }),
     results: () => Promise.resolve([{ ...RESULT, lastError: of('fault') }]),
+    undelivered: () => Promise.resolve([{ ...RESULT, lastError: of('fault') }]),
     resendResults: () => Promise.resolve([{ ...RESULT, lastError: of('fault') }]),
     skipResult: () => Promise.resolve({ ...RESULT, lastError: of('fault') }),
     resolveReviews: () =>
@@ -1061,7 +1066,19 @@ describe('payment list', () => {
 describe('order close', () => {
   it('shows what its order service was told, and what it does not take', async () => {
     const { out } = await run(['order', 'show', 'A-1']);
-    expect(out).toMatch(/PAID-P1 +2026-01-01 00:00:00.* not yet +ORDER_SERVICE_REFUSED: it answered 422/);
+    expect(out).toMatch(
+      /PAID-P1 +2026-01-01 00:00:00.* not yet +in \d+d +ORDER_SERVICE_REFUSED: it answered 422/,
+    );
+  });
+
+  it('undelivered lists what no order service has taken, of all orders', async () => {
+    const { asked, out } = await run(['order', 'undelivered', '--limit', '7']);
+    expect(asked).toEqual([['undelivered', { limit: 7 }]]);
+    expect(out).toMatch(
+      /A-1 +PAID-P1 +2026-01-01 00:00:00.* in \d+d +ORDER_SERVICE_REFUSED: it answered 422/,
+    );
+    const none = await run(['order', 'undelivered'], { undelivered: () => Promise.resolve([]) });
+    expect(none.out).toBe('the order service has taken all\n');
   });
 
   it('has one result told again, or to nobody, with who and why', async () => {
