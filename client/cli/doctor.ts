@@ -4,7 +4,7 @@ import type { CliCommand } from './command';
 import { answer } from './command';
 import { EXIT } from './exit';
 import type { Paint, Style } from './screen';
-import { visibleWords } from './screen';
+import { hint, visibleWords } from './screen';
 
 const MARKS: Record<Verdict, [mark: string, style: Style]> = {
   ok: ['✓', 'green'],
@@ -50,7 +50,7 @@ function describeFinding(paint: Paint, { check, verdict, says, advice }: Finding
   const indent = ' '.repeat(2 + NAME_WIDTH);
   const words = (verdict === 'skipped' ? `skipped: ${says}` : says).replaceAll('\n', `\n${indent}`);
   const line = `${paint(style, mark)} ${check.padEnd(NAME_WIDTH)}${verdict === 'skipped' ? paint('dim', words) : words}`;
-  return advice === null ? line : `${line}\n${indent}${paint('bold', '→')} ${advice}`;
+  return advice === null ? line : `${line}\n${indent}${hint(paint, advice)}`;
 }
 
 function summary(paint: Paint, findings: readonly Finding[]): string {

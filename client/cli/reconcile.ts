@@ -11,7 +11,7 @@ import { EXIT } from './exit';
 import type { ExitCode } from './exit';
 import { scheduleCommands } from './schedule';
 import type { Paint } from './screen';
-import { fields, tableOf } from './screen';
+import { fields, next, tableOf, when } from './screen';
 
 interface Options {
   merchant?: string;
@@ -81,7 +81,12 @@ async function runOnce(
 ): Promise<Answer> {
   const which = { date, execute, merchant };
   const done = await withBar(terminal, BAR, (watch) => payments.reconcile.run(which, watch));
-  return answer(done, describeState, exitCodeOf(done));
+  const ofMerchant = merchant === undefined ? '' : ' --merchant …';
+  return answer(
+    done,
+    (paint, shown) => describeState(paint, shown, reportHint(paint, shown, ofMerchant)),
+    exitCodeOf(done),
+  );
 }
 
 /** How many lines there are is known at the end only: the bar is always a batch short of full. */
@@ -103,18 +108,34 @@ function exitCodeOf({ status, report }: BillState): ExitCode {
   return status === 'COMPARED' && report?.open === 0 ? EXIT.ok : EXIT.failure;
 }
 
-function describeState(paint: Paint, { sellerId, date, status, because, report }: BillState): string {
+function describeState(paint: Paint, state: BillState & { updatedAt?: Date }, ...rest: string[]): string {
+  const { sellerId, date, status, because, report, updatedAt } = state;
+  const isCompared = status === 'COMPARED';
   return [
     fields(paint, [
       ['Bill', `${date} of ${sellerId}`],
-      ['Status', status === 'COMPARED' ? paint('green', status) : paint('red', status)],
+      ['Status', paint(isCompared ? 'green' : 'red', status)],
       ['Because', because],
+      ['Last tried', updatedAt && when(updatedAt)],
+      // A comparison that fails leaves the report of the one before it.
+      ['Figures', report && !isCompared ? 'of an earlier comparison; this time nothing was compared' : null],
       ...(report ? figures(report) : []),
     ]),
     ...(report ? [kindsOf(paint, report)] : []),
+    ...rest,
   ]
     .filter(Boolean)
     .join('\n\n');
+}
+
+function reportHint(paint: Paint, { date, report }: BillState, ofMerchant: string): string {
+  return report?.open ? next(paint, `reconcile report ${date}${ofMerchant}`) : '';
+}
+
+function unmatchedHint(paint: Paint, { report }: BillState): string {
+  const { discrepancies } = report ?? {};
+  const isOpen = discrepancies?.['payment-unknown']?.open || discrepancies?.['refund-unknown']?.open;
+  return isOpen ? next(paint, 'unmatched list') : '';
 }
 
 function figures({ bill, matched, foreign }: BillReport): [string, string][] {
@@ -138,7 +159,8 @@ function kindsOf(paint: Paint, { discrepancies }: BillReport): string {
 }
 
 const kindTable = tableOf<KindOfDiscrepancy & { kind: DiscrepancyKind }>({
-  DISCREPANCY: ({ kind }) => DISCREPANCIES_IN_WORDS[kind],
+  DISCREPANCY: ({ kind }) => kind,
+  MEANS: ({ kind }) => DISCREPANCIES_IN_WORDS[kind],
   FOUND: ({ found }) => String(found),
   REPAIRED: ({ repaired }) => String(repaired),
   OPEN: ({ open }) => String(open),
@@ -146,7 +168,7 @@ const kindTable = tableOf<KindOfDiscrepancy & { kind: DiscrepancyKind }>({
 });
 
 const discrepancyTable = tableOf<ReconciliationReport['found'][number]>({
-  DISCREPANCY: ({ kind }) => DISCREPANCIES_IN_WORDS[kind],
+  DISCREPANCY: ({ kind }) => kind,
   PAYMENT: ({ outTradeNo }) => outTradeNo,
   REFUND: ({ outRequestNo }) => outRequestNo || null,
   'ALIPAY TRADE': ({ tradeNo }) => tradeNo,
@@ -156,4 +178,4 @@ const discrepancyTable = tableOf<ReconciliationReport['found'][number]>({
 });
 
 const describeReport = (paint: Paint, report: ReconciliationReport): string =>
-  [describeState(paint, report), discrepancyTable(paint, report.found)].filter(Boolean).join('\n\n');
+  describeState(paint, report, discrepancyTable(paint, report.found), unmatchedHint(paint, report));

@@ -93,9 +93,11 @@ export function fields(
   );
 }
 
+/** What to do next. */
+export const hint = (paint: Paint, todo: string): string => `${paint('bold', '→')} ${todo}`;
+
 /** The command that comes next. */
-export const next = (paint: Paint, command: string): string =>
-  `${paint('bold', '→')} durable-alipay ${command}`;
+export const next = (paint: Paint, command: string): string => hint(paint, `durable-alipay ${command}`);
 
 /** Cells side by side, two spaces between columns, nothing behind the last. */
 export function columns(rows: readonly (readonly string[])[]): string {

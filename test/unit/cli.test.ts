@@ -1167,8 +1167,20 @@ describe('reconcile', () => {
     const reconcile = { run: () => Promise.resolve(OPEN) } as unknown as CliPayments['reconcile'];
     const { code, out } = await run(which, { reconcile });
     expect(out).toMatch(/^Payments +3, 36\.90 yuan; matched: 1, 12\.30 yuan$/m);
-    expect(out).toMatch(/^paid at Alipay, unpaid here +2 +1 +1 +12\.30$/m);
+    expect(out).toMatch(/^payment-unrecorded +paid at Alipay, unpaid here +2 +1 +1 +12\.30$/m);
+    expect(out).toMatch(/^→ durable-alipay reconcile report 2026-01-01$/m);
     expect(code).toBe(1);
+    const others = await run([...which, '--merchant', 'A/1'], { reconcile });
+    expect(others.out).toMatch(/^→ durable-alipay reconcile report 2026-01-01 --merchant …$/m);
+    expect((await run(which)).out).not.toContain('→');
+  });
+
+  it('says that figures are of an earlier comparison where this one failed', async () => {
+    const failed = { ...RECONCILED, status: 'FAILED', because: 'BILL_UNREADABLE: bad signature' };
+    const reconcile = { run: () => Promise.resolve(failed) } as unknown as CliPayments['reconcile'];
+    const { out } = await run(['reconcile', 'run'], { reconcile });
+    expect(out).toMatch(/^Figures +of an earlier comparison; this time nothing was compared\nPayments +3/m);
+    expect((await run(['reconcile', 'run'])).out).not.toContain('earlier');
   });
 
   it.each(['run', 'preview'])('%s only looks', async (name) => {
@@ -1188,7 +1200,20 @@ describe('reconcile', () => {
 
   it('report lists each discrepancy', async () => {
     const { out } = await run(['reconcile', 'report', '2026-01-01']);
-    expect(out).toMatch(/^paid at Alipay, unpaid here +P1 +- +2026010122001 +12\.30 +12\.30 +open$/m);
+    expect(out).toMatch(/^payment-unrecorded +P1 +- +2026010122001 +12\.30 +12\.30 +open$/m);
+    expect(out).toMatch(/^Last tried +2026-01-01 00:00:00/m);
+    expect(out).not.toContain('→');
+    const unknown: ReconciliationReport = {
+      ...BILL_REPORT,
+      report: {
+        ...(RECONCILED.report as BillReport),
+        discrepancies: { 'payment-unknown': { found: 1, repaired: 0, open: 1, openAmount: '12.30' } },
+        open: 1,
+      },
+    };
+    const reconcile = { report: () => Promise.resolve(unknown) } as unknown as CliPayments['reconcile'];
+    const open = await run(['reconcile', 'report', '2026-01-01'], { reconcile });
+    expect(open.out).toMatch(/^→ durable-alipay unmatched list$/m);
   });
 });
 
