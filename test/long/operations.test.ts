@@ -265,6 +265,7 @@ const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
   [/list .*"REVIEW" AND/, prints(/Running +payment-A1003x1 /)],
   [/list .*OrderId="A-1002"/, prints(/payment-A1002x1 /)],
   [/count .*"PAID"/, prints(/^Total: [1-9]/)],
+  [/order show A-1002/, prints(/^A1002x1 +A-1002 /)],
   [/payment list --status REVIEW/, prints(/^A1003x1 .* REVIEW /)],
   [/query -w payment-A1002x1/, prints(/"outTradeNo":"A1002x1","status":"UNPAID"/)],
   [/metadata/, prints(/^ +Current Details:\n +\*\*UNPAID\*\*, 0 of 3 checks made\.\n\nNext check at /)],
