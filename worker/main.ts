@@ -42,6 +42,9 @@ async function main(): Promise<void> {
       `only replay the runs under way with this build, ${MOST_RUNS} of them at most and reviews first; ends with 1 ` +
         'where one does not go on',
     )
+    // As the command line says it, and ends.
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'INVALID_INPUT:')) })
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
     .addHelpText('after', '\nExamples:\n  $ durable-alipay worker\n  $ durable-alipay worker --queues alipay')
     .parse()
     .opts<{ queues?: TaskQueue[]; rehearse?: true }>();

@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process';
 import { createServer as createHttp2Server } from 'node:http2';
 import type { Http2Server } from 'node:http2';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { Connection } from '@temporalio/client';
 import { createLogger } from '../../worker/log';
@@ -62,6 +65,20 @@ async function failure(
   if (!(error instanceof PaymentError)) throw new Error('it did not fail as it should', { cause: error });
   return { error, logged };
 }
+
+describe('a worker of wrong usage', () => {
+  it('says so as every command does, and ends with 2', async () => {
+    const started = promisify(execFile)(process.execPath, [
+      ...['--import', 'tsx', join(__dirname, '..', '..', 'worker', 'main.ts'), '--queues', 'orders'],
+    ]);
+    await expect(started).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /^INVALID_INPUT: option '--queues <names>' .*No such queue: orders\./,
+      ) as unknown,
+    });
+  });
+});
 
 describe('a worker that does not reach Temporal', () => {
   it.each<[string, () => string | Promise<string>, RegExp]>([
