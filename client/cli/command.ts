@@ -108,6 +108,12 @@ export function addTo(
   }
   for (const argument of command.arguments ?? []) added.addArgument(argument);
   for (const option of command.options ?? []) added.addOption(option);
+  // Of what is missing, commander names one thing: the usage names the rest.
+  const complaining = parent.configureOutput();
+  const usage = `Usage: ${added.createHelp().commandUsage(added)}`;
+  added.configureOutput({
+    outputError: (text, write) => complaining.outputError?.(`${text.trim()}\n${usage}`, write),
+  });
   // Commander calls it with arguments, options, and the command.
   added.action((...given: unknown[]) => run(command, given.slice(0, -1)));
 }

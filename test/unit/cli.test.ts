@@ -578,6 +578,14 @@ describe('every command', () => {
     expect(JSON.parse(json.err)).toMatchObject({ code: 'INVALID_INPUT' });
   });
 
+  it('shows the usage of a command that lacks more than one thing', async () => {
+    const { err } = await run(['order', 'skip', 'A-1']);
+    expect(err).toBe(
+      "INVALID_INPUT: required option '--reason <text>' not specified\n" +
+        'Usage: durable-alipay order skip [options] <orderId> <messageId>\n',
+    );
+  });
+
   it.each([
     [['payment', 'show', 'P-1'], 'outTradeNo must be'],
     [['payment', 'check', ''], 'outTradeNo must be'],
