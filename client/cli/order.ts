@@ -1,3 +1,4 @@
+import type { CloseBy } from '../../workflows/messages';
 import { parseCloseInput, parseOrderId } from '../input';
 import type { Order, OrderMessage } from '../index';
 import { Argument, Option } from 'commander';
@@ -116,6 +117,11 @@ export const ORDER: CliGroup = {
   ],
 };
 
+const CLOSED_BY: Record<CloseBy, string> = {
+  sweep: 'closed by the sweep',
+  timer: "closed by its payment's timer",
+};
+
 function describeOrder(paint: Paint, order: Order): string {
   return fields(paint, [
     ['Order', order.id],
@@ -123,7 +129,7 @@ function describeOrder(paint: Paint, order: Order): string {
     ['Subject', order.subject],
     ['Amount', order.totalAmount],
     ['Refunded', Number(order.refundedAmount) === 0 ? undefined : order.refundedAmount],
-    ['Closed by', order.closeBy === 'timer' ? "its payment's timer" : 'the sweep'],
+    ['At expiry', order.status === 'UNPAID' ? CLOSED_BY[order.closeBy] : undefined],
     ['Created', when(order.createdAt)],
     ['Expires', when(order.expiresAt)],
     ['Paid', when(order.paidAt)],

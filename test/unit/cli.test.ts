@@ -1079,6 +1079,12 @@ describe('order close', () => {
     );
   });
 
+  it('says who closes an order at expiry, while it is unpaid', async () => {
+    expect((await run(['order', 'show', 'A-1'])).out).toMatch(/^At expiry +closed by the sweep$/m);
+    const order = () => Promise.resolve({ ...ORDER, status: 'PAID' } as const);
+    expect((await run(['order', 'show', 'A-1'], { order })).out).not.toMatch(/At expiry|sweep/);
+  });
+
   it('undelivered lists what no order service has taken, of all orders', async () => {
     const { asked, out } = await run(['order', 'undelivered', '--limit', '7']);
     expect(asked).toEqual([['undelivered', { limit: 7 }]]);
