@@ -139,10 +139,16 @@ export interface ListOptions<Status> {
 }
 
 export const listOptions = (statuses: readonly string[]): readonly Option[] => [
-  new Option('--status <status>', 'only those with this status').choices(statuses),
+  inAnyCase(new Option('--status <status>', 'only those with this status').choices(statuses)),
   new Option('--order <orderId>', 'only those of this order'),
   LIMIT,
 ];
+
+/** For what only looks: a decision is spelled as it is recorded. */
+function inAnyCase(option: Option): Option {
+  const { parseArg } = option;
+  return option.argParser((text, previous) => parseArg?.(text.toUpperCase(), previous));
+}
 
 /** Parses an option that is a whole number. */
 export function wholeNumber(lowest: number, highest: number) {

@@ -1065,6 +1065,13 @@ describe('payment list', () => {
   it('filters, and says where nothing is left', async () => {
     const { asked } = await run(['payment', 'list', '--status', 'REVIEW', '--order', 'A-1', '--limit', '7']);
     expect(asked).toEqual([['payments', { status: 'REVIEW', orderId: 'A-1', limit: 7 }]]);
+    expect((await run(['payment', 'list', '--status', 'review'])).asked).toMatchObject([
+      ['payments', { status: 'REVIEW' }],
+    ]);
+    expect((await run(['refund', 'list', '--status', 'done'])).asked).toMatchObject([
+      ['refunds', { status: 'DONE' }],
+    ]);
+    expect((await run(['review', 'resolve', 'P1', '--to', 'paid', '--reason', 'x'])).code).toBe(2);
     expect((await run(['payment', 'list'], { payments: () => Promise.resolve([]) })).out).toBe(
       'no payments\n',
     );
