@@ -40,7 +40,7 @@ export function scheduleCommands(schedule: keyof typeof GROUPS, { runs, effect }
 
 /** When a Schedule starts its next three runs. */
 export function nextRuns(times: readonly Date[]): string {
-  return ['Its next runs (UTC):', ...times.slice(0, 3).map((time) => `  ${when(time)}`)].join('\n');
+  return ['Its next runs:', ...times.slice(0, 3).map((time) => `  ${when(time)}`)].join('\n');
 }
 
 /** A Schedule, and why it is as it is. */

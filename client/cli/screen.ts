@@ -132,12 +132,12 @@ export function until(time: Date): string {
   return time > new Date() ? `in ${distance(time)}` : 'due';
 }
 
-/** `2026-11-24 10:26:01 (3m ago)`, UTC; null where there is no time. */
+/** `2026-11-24 10:26:01 UTC (3m ago)`; null where there is no time. */
 export function when(time: Date | string): string;
 export function when(time: Date | string | null): string | null;
 export function when(time: Date | string | null): string | null {
   if (time === null) return null;
   const now = new Date();
   const far = distance(time, now);
-  return `${utc(time)} (${new Date(time) > now ? `in ${far}` : `${far} ago`})`;
+  return `${utc(time)} UTC (${new Date(time) > now ? `in ${far}` : `${far} ago`})`;
 }
