@@ -187,7 +187,7 @@ const isUnanswered = ({ status: is, lastAnswer }: PaymentState): boolean =>
 
 const describeUnanswered = (paint: Paint, state: PaymentState): string =>
   `${describeState(paint, state)}\nAlipay gave no answer that can be trusted. Try again; if that lasts, run where the worker runs:\n` +
-  `${paint('bold', '→')} durable-alipay doctor`;
+  next(paint, 'doctor');
 
 /** What is known of a payment's workflow. */
 interface WorkflowView {
