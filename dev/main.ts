@@ -84,8 +84,7 @@ const runProgram = (what: string, args: string[], env: NodeJS.ProcessEnv): Promi
 function announceParts({ ports, external, worker }: Settings): void {
   if (!external.gateway) say(`Alipay sandbox http://127.0.0.1:${ports.sandbox}`);
   say(`HTTP server    http://127.0.0.1:${ports.server}`);
-  if (worker)
-    say('Order service  built in; would share the results with your own: for that, start with --no-worker');
+  if (worker) say('Order service  built in; start with --no-worker to use your own');
   else say("Workers        your shop's own: runWorkers, or durable-alipay worker");
   say(`Command line   in another terminal: set -a; . .temporal/env; set +a; client/bin.js payment list`);
   say(`Logs           .temporal/logs/`);
