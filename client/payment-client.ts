@@ -374,7 +374,7 @@ export class PaymentClient {
     return explained(() => skip(this.#deps.db, decision));
   }
 
-  /** Whether the dependencies answer, and the schema is migrated; `reason` says why the first that does not. Never throws. */
+  /** Whether the dependencies answer, and the schema is migrated; `reason` explains the first failure. Never throws. */
   health(): Promise<Health> {
     return healthOf(this.#deps);
   }

@@ -240,7 +240,7 @@ export async function runWorkers({
     if (onResult && queues.includes(TASK_QUEUES.payments) && !queues.includes(TASK_QUEUES.orderService)) {
       log.warn(
         { queues },
-        'what onResult fails at is retried on order-service, not served here: leave out queues',
+        'results that onResult fails on are retried on queue order-service, which this worker does not serve: leave out queues',
       );
     }
     const connection = await connectTemporal(connectionOptions, log);

@@ -156,7 +156,7 @@ const movedBy = (outTradeNo: string): string =>
 /** Not tried again by the server: a person waits for it. */
 const unansweredClose = (orderId: string, { message }: AlipayError): ApplicationFailure =>
   ApplicationFailure.nonRetryable(
-    `Order ${orderId} is still open: Alipay gave no answer to rely on (${message})`,
+    `Order ${orderId} is still open: Alipay gave no reliable answer (${message})`,
     'ALIPAY_UNAVAILABLE',
   );
 

@@ -27,7 +27,7 @@ const undeliveredTable = tableOf<OrderMessage>(
     'NEXT ATTEMPT': ({ nextAttemptAt }) => nextAttemptAt && until(nextAttemptAt),
     'LAST FAULT': ({ lastError }) => lastError,
   },
-  'the order service has taken all',
+  'no undelivered results',
 );
 
 export const ORDER: CliGroup = {
@@ -70,7 +70,7 @@ export const ORDER: CliGroup = {
         'Closes an unpaid order and its payments. An order that was paid at Alipay is never closed: exit code 4. Exit ' +
         'code 4 also means that it cannot be closed yet (ORDER_HELD), because its cashier page may still be open: the ' +
         'sweep closes it when it can. With `--if-paid-later refund` it is closed now, and money paid on the page goes back. ' +
-        'Exit code 5: Alipay gave no answer to rely on, and the order is still open.',
+        'Exit code 5: Alipay gave no reliable answer, and the order is still open.',
       arguments: [ORDER_ID],
       options: [
         new Option('--if-paid-later <what>', 'close it although its cashier page may be open').choices([

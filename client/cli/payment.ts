@@ -186,7 +186,7 @@ const isUnanswered = ({ status: is, lastAnswer }: PaymentState): boolean =>
   lastAnswer === 'unknown' && ['UNPAID', 'UNCONFIRMED', 'CLOSED'].includes(is);
 
 const describeUnanswered = (paint: Paint, state: PaymentState): string =>
-  `${describeState(paint, state)}\nAlipay gave no answer that can be trusted. Try again; if that lasts, run where the worker runs:\n` +
+  `${describeState(paint, state)}\nAlipay gave no reliable answer. Try again; if this persists, run where the worker runs:\n` +
   next(paint, 'doctor');
 
 /** What is known of a payment's workflow. */

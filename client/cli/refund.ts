@@ -71,7 +71,7 @@ export const REFUND: CliGroup = {
 
 const WAITS: Readonly<Record<string, string>> = {
   REFUNDS_PAUSED: 'the end of a pause: durable-alipay pause list',
-  ALIPAY_UNKNOWN: 'an answer of Alipay that can be used: durable-alipay doctor',
+  ALIPAY_UNKNOWN: 'a usable answer from Alipay: durable-alipay doctor',
   REFUND_NOT_PROVEN: "Alipay's proof that it was made",
 };
 

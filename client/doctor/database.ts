@@ -128,18 +128,18 @@ async function testResults(db: Database): Promise<Found> {
   const { count, lastError } = await findOwed(db);
   if (count === 0) return judgeTold(await countRecentlyTold(db));
   return {
-    says: `the order service has not taken ${count}${lastError === null ? '' : `. ${lastError}`}`,
+    says: `undelivered results: ${count}${lastError === null ? '' : `. ${lastError}`}`,
     advice: 'See: durable-alipay order undelivered; docs/shop.md tells what each fault means.',
   };
 }
 
 /** A worker without `onResult` or ORDER_SERVICE_URL signals a workflow, which a shop that takes results directly does not have. */
 function judgeTold(told: Awaited<ReturnType<typeof countRecentlyTold>>): Found {
-  if (told.length < 2) return { says: 'the order service has taken all' };
+  if (told.length < 2) return { says: 'no undelivered results' };
   return {
     says: `results were told in different ways in the last 10 minutes: ${told.map(({ by, count }) => `${count} by ${by}`).join(', ')}`,
     advice:
-      'Unless you have just changed it, give each worker the same ORDER_SERVICE_URL or onResult. What went astray: ' +
+      'Unless you have just changed it, give each worker the same ORDER_SERVICE_URL or onResult. To send misdirected results again: ' +
       'durable-alipay order resend <orderId> --reason "…"',
   };
 }

@@ -1031,7 +1031,7 @@ describe('pause', () => {
     const line = ['pause', 'refunds', '--actor', 'li', '--reason'];
     expect((await run([...line, 'a bug'])).out).not.toContain('before');
     const again = await run([...line, 'again']);
-    expect(again.out).toContain('\nIt was paused before: since when, by whom and why stay as they are.\n');
+    expect(again.out).toContain('\nIt was already paused; when, by whom and why are unchanged.\n');
     expect(JSON.parse((await run([...line, 'again', '--json'])).out)).toMatchObject({ reason: 'a bug' });
     expect((await run(['pause', 'merchant', 'default', '--reason', 'again'])).out).toContain('paused before');
   });
@@ -1099,7 +1099,7 @@ describe('order close', () => {
       /A-1 +PAID-P1 +2026-01-01 00:00:00.* in \d+d +ORDER_SERVICE_REFUSED: it answered 422/,
     );
     const none = await run(['order', 'undelivered'], { undelivered: () => Promise.resolve([]) });
-    expect(none.out).toBe('the order service has taken all\n');
+    expect(none.out).toBe('no undelivered results\n');
   });
 
   it('has one result told again, or to nobody, with who and why', async () => {
