@@ -171,12 +171,11 @@ const isBeingTold = (orderId: string, busyMs: number): ApplicationFailure =>
 
 /** @param attempts how often a caller that keeps trying has tried */
 export function logUndelivered(log: Logger, orderId: string, err: unknown, attempts = 1): void {
-  // The shop's own error first: whose code it is, has to see it.
-  const shown = err instanceof OnResultFailed && err.cause instanceof Error ? err.cause : err;
   const facts = {
     orderId,
     attempts,
-    err: shown,
+    // The shop's own error, so that its developer sees it first.
+    ...(err instanceof OnResultFailed ? { why: err.message, err: err.cause } : { err }),
     code: err instanceof PaymentError ? err.code : 'UNDELIVERED',
   };
   if (needsPerson(err, attempts)) log.error({ ...facts, alert: true }, 'the order service cannot be told');

@@ -155,7 +155,8 @@ export class PaymentClient {
   /**
    * Cancels an order for the shop, safely: Alipay is asked first and told to close the trade.
    *
-   * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD (the sweep closes it later)
+   * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, ORDER_PAID, ORDER_HELD (the sweep closes it later),
+   *   ALIPAY_UNAVAILABLE (it is still open; trying again is safe)
    */
   closeOrder(input: CancelInput): Promise<Order> {
     return explained(() => cancelOrder(this.#deps, parseCloseInput(input)));

@@ -36,11 +36,14 @@ export interface RefundView extends Omit<Refund, Internal> {
   waitsFor: string | null;
 }
 
+const keyOf = ({ outTradeNo, outRequestNo }: Pick<Refund, 'outTradeNo' | 'outRequestNo'>): string =>
+  `${outTradeNo}/${outRequestNo}`;
+
 async function viewsOf(db: Database, refunds: readonly Refund[]): Promise<RefundView[]> {
-  const waits = await findRefundWaits(db, refunds);
-  return refunds.map(({ outRequestNo: refundId, provisional, askedAt, justAsked, ...shown }) => {
-    const wait = waits.find((one) => one.outTradeNo === shown.outTradeNo && one.outRequestNo === refundId);
-    return { refundId, ...shown, waitsFor: wait?.waitsFor ?? null };
+  const waits = new Map((await findRefundWaits(db, refunds)).map((wait) => [keyOf(wait), wait.waitsFor]));
+  return refunds.map((refund) => {
+    const { outRequestNo: refundId, provisional, askedAt, justAsked, ...shown } = refund;
+    return { refundId, ...shown, waitsFor: waits.get(keyOf(refund)) ?? null };
   });
 }
 

@@ -75,20 +75,24 @@ const COMPARED_UNTIL = `(
     WHERE quiet.seller_id = :sellerId AND quiet.bill_date > last.day AND quiet.bill_date < CAST(:date AS date)
       AND quiet.status = 'NO_BILL' AND NOT quiet.moved))`;
 
+/** The bill of the day before or after has reported it, whatever has become of it since. */
+const isReportedBy = (neighbour: '- 1' | '+ 1', discrepancy: string): string => `EXISTS (
+      SELECT 1 FROM :schema:.discrepancies reported
+      WHERE reported.seller_id = :sellerId AND reported.bill_date = CAST(:date AS date) ${neighbour}
+        AND (reported.kind, reported.out_trade_no, reported.out_request_no) = ${discrepancy})`;
+
 /**
  * Whether money that moved at a time must be in this bill or an earlier one. Around a midnight it may be in either day's bill, so
- * these two hours are looked at with the bill that comes second: as a rule the later one.
+ * these two hours are looked at with the bill that comes second, as a rule the later one; what it reports stays with that bill.
  *
  * @param discrepancy - what it would be, a row of SQL
  */
 const isOfDay = (time: string, discrepancy: string): string => `
     ${time} >= COALESCE(${COMPARED_UNTIL}, ${MIDNIGHT} + interval '1 hour') AND ${time} < ${MIDNIGHT} + interval '25 hours'
-    AND (${time} < ${MIDNIGHT} + interval '23 hours'
-      OR EXISTS (SELECT 1 FROM :schema:.reconciliations next
-          WHERE next.seller_id = :sellerId AND next.bill_date = CAST(:date AS date) + 1 AND next.load IS NOT NULL)
-        AND NOT EXISTS (SELECT 1 FROM :schema:.discrepancies next
-          WHERE next.seller_id = :sellerId AND next.bill_date = CAST(:date AS date) + 1 AND next.gone_at IS NULL
-            AND (next.kind, next.out_trade_no, next.out_request_no) = ${discrepancy}))`;
+    AND (${time} >= ${MIDNIGHT} + interval '1 hour' OR NOT ${isReportedBy('- 1', discrepancy)})
+    AND (${time} < ${MIDNIGHT} + interval '23 hours' OR NOT ${isReportedBy('+ 1', discrepancy)} AND EXISTS (
+      SELECT 1 FROM :schema:.reconciliations next
+      WHERE next.seller_id = :sellerId AND next.bill_date = CAST(:date AS date) + 1 AND next.load IS NOT NULL))`;
 
 const NUMBER = `COALESCE(l.out_request_no, l.out_trade_no)`;
 

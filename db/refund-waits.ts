@@ -1,3 +1,4 @@
+import { REFUND_STATUS_BY_KEY } from './by-key';
 import type { Database } from './connect';
 import { rows } from './connect';
 import type { Refund } from './refunds';
@@ -9,7 +10,10 @@ export interface RefundWait extends Pick<Refund, 'outTradeNo' | 'outRequestNo'> 
 }
 
 /** What those of some refunds wait for that were tried in vain, or must not be tried. */
-export async function findRefundWaits(db: Database, refunds: readonly Refund[]): Promise<RefundWait[]> {
+export async function findRefundWaits(
+  db: Database,
+  refunds: readonly Pick<Refund, 'outTradeNo' | 'outRequestNo' | 'status'>[],
+): Promise<RefundWait[]> {
   const open = refunds.filter(({ status }) => status === 'REQUESTED');
   if (open.length === 0) return [];
   return rows(
@@ -24,7 +28,7 @@ export async function findRefundWaits(db: Database, refunds: readonly Refund[]):
                AND e.detail ->> 'outRequestNo' = r.out_request_no ORDER BY e.id DESC LIMIT 1)
          END AS "waitsFor"
        FROM :schema:.refunds r JOIN :schema:.payments p USING (out_trade_no)
-       WHERE r.status = 'REQUESTED' AND r.out_trade_no = ANY(:outTradeNos)) w
+       WHERE ${REFUND_STATUS_BY_KEY} = 'REQUESTED' AND r.out_trade_no = ANY(:outTradeNos)) w
      WHERE w."waitsFor" IS NOT NULL`,
     { outTradeNos: open.map(({ outTradeNo }) => outTradeNo), notProven: REVIEW_REASONS.refundNotProven },
   );

@@ -137,7 +137,11 @@ function judgeRefunded(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
   if (isPaid ? isFinalRefusal(payment.reviewReason) : fresh.answer === 'not-exist' && wasPaid) {
     return refused(`${says(fresh)}; ${IF_OUTSIDE}`);
   }
-  return refused(isPaid ? `${says(fresh)}; resolve to REFUNDING to give it back` : says(fresh));
+  return refused(
+    isPaid
+      ? `${says(fresh)}; if the buyer has not got it back in another way, resolve to REFUNDING`
+      : says(fresh),
+  );
 }
 
 const IF_OUTSIDE =
@@ -153,7 +157,7 @@ function judgeOutside(payment: PaymentFacts, { refundMayCome }: Proposal, fresh:
   return refused(
     fresh.tradeStatus === 'TRADE_FINISHED'
       ? 'Alipay has not refused to refund it yet; resolve to REFUNDING first'
-      : 'Alipay would still refund it; resolve to REFUNDING',
+      : 'Alipay would still refund it; if the buyer has not got it back in another way, resolve to REFUNDING',
   );
 }
 
@@ -227,7 +231,7 @@ function wayToStop({ status, kind }: Pick<Refund, 'status' | 'kind'>): string {
   if (kind !== 'shop') return '; to stop it, resolve its payment to REVIEW';
   return (
     '; Alipay may still make it. To see what it waits for: durable-alipay refund show; to send no refund for now: ' +
-    'durable-alipay pause refunds'
+    'durable-alipay pause refunds --reason "…"'
   );
 }
 

@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   const world = await theWorld(settings, env);
   if (settings.demo) await playStories(world);
   say('');
-  if (!settings.external.gateway) await inviteTheBuyer(world);
+  if (settings.worker && !settings.external.gateway) await inviteTheBuyer(world);
   say('Ctrl-C ends everything; ./temporal-dev.sh brings it back with all payments.');
   say('ready');
 }

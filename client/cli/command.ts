@@ -108,7 +108,7 @@ export function addTo(
   }
   for (const argument of command.arguments ?? []) added.addArgument(argument);
   for (const option of command.options ?? []) added.addOption(option);
-  // Of what is missing, commander names one thing: the usage names the rest.
+  // Commander names one missing argument: the usage names all.
   const complaining = parent.configureOutput();
   const usage = `Usage: ${added.createHelp().commandUsage(added)}`;
   added.configureOutput({

@@ -24,7 +24,7 @@ const pauseTable = tableOf<Pause>(
 
 /** What was paused before stays as it was: nobody is to believe that the new words are recorded. */
 function paused(pause: Pause, { actor, reason }: WhoAndWhy): Answer {
-  const isAsSaid = pause.actor === actor && pause.reason === reason;
+  const isAsSaid = pause.actor === actor.trim() && pause.reason === reason.trim();
   const note = isAsSaid ? '' : '\n\nIt was already paused; when, by whom and why are unchanged.';
   return answer(pause, (paint, shown) => pauseTable(paint, shown) + note);
 }

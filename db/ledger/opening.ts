@@ -49,7 +49,7 @@ function assertSameAmount({ id, totalAmount, status }: ClockedOrder, asked: stri
   const advice =
     status === 'UNPAID'
       ? 'Use the registered amount, or a new orderId; to change the price, check out with reprice: true.'
-      : `It is ${status}, and its price cannot change. Use a new orderId.`;
+      : `It is ${status}, and its price cannot change. For another purchase, use a new orderId.`;
   throw new PaymentError(
     'AMOUNT_DIFFERS',
     `Order ${id} is registered with ${totalAmount} yuan, not ${asked}. ${advice}`,

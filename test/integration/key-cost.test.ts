@@ -9,6 +9,7 @@ import * as messages from '../../db/order-messages';
 import { holdOrder, settle } from '../../db/orders';
 import { movePayment } from '../../db/payments';
 import { passesBrake } from '../../db/refund-brake';
+import { findRefundWaits } from '../../db/refund-waits';
 import * as refunds from '../../db/refunds';
 import { query } from '../../dev/postgres';
 import { explain, freshDatabase } from '../support';
@@ -89,6 +90,7 @@ const ASKED: Readonly<Record<string, () => Promise<unknown>>> = {
   markTold: () => messages.markTold(db, messageId, 'signal'),
   skipOrderMessage: () => messages.skipOrderMessage(db, { ...one(OPEN - 8), ...told }),
   resendOrderMessages: () => messages.resendOrderMessages(db, { orderId: one(OPEN - 8).orderId, ...told }),
+  findRefundWaits: () => findRefundWaits(db, [{ ...refund(OPEN - 7), status: 'REQUESTED' }]),
   findUnrecorded: () => evidence.findUnrecorded(db, outTradeNo),
   owesEvidence: () => evidence.owesEvidence(db, [outTradeNo]),
   claimUnrecorded: () => due.claimUnrecorded(db, outTradeNo),

@@ -168,7 +168,9 @@ describe('nothing changes', () => {
     // Where a new price would be refused, none is advised.
     const plain = checkOut(held.orderId, NEW);
     await expect(plain).rejects.toMatchObject({ code: 'AMOUNT_DIFFERS' });
-    await expect(plain).rejects.toThrow(/It is PAID, and its price cannot change\. Use a new orderId\.$/);
+    await expect(plain).rejects.toThrow(
+      /It is PAID, and its price cannot change\. For another purchase, use a new orderId\.$/,
+    );
     expect(await priceOf(held.orderId)).toBe(OLD);
 
     const closed = await story.checkOut();

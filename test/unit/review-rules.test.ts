@@ -272,7 +272,8 @@ describe('money paid back outside Alipay', () => {
     });
     expect(because('AMOUNT_DIFFERS', paid)).toEqual({
       kind: 'refused',
-      because: 'Alipay says TRADE_SUCCESS; resolve to REFUNDING to give it back',
+      because:
+        'Alipay says TRADE_SUCCESS; if the buyer has not got it back in another way, resolve to REFUNDING',
     });
   });
 
@@ -371,7 +372,7 @@ describe('a refund in review', () => {
     [
       'REQUESTED',
       'shop',
-      '; Alipay may still make it. To see what it waits for: durable-alipay refund show; to send no refund for now: durable-alipay pause refunds',
+      '; Alipay may still make it. To see what it waits for: durable-alipay refund show; to send no refund for now: durable-alipay pause refunds --reason "…"',
     ],
     ['REQUESTED', 'late', '; to stop it, resolve its payment to REVIEW'],
     ['REQUESTED', 'portal', ''],
