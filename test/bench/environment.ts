@@ -34,6 +34,8 @@ export function environment(
     ALIPAY_PUBLIC_KEY_FILE: join(keys, KEY_FILES.alipayPublic),
     ALIPAY_NOTIFY_URL: `http://127.0.0.1:${where.serverPort}/alipay/notify`,
     CLOSE_MARGIN: '1s',
+    // Rows sweep by hand: the Schedule would close a part of their orders.
+    SWEEP_CRON: '@every 24h',
     HOST: '127.0.0.1',
     PORT: String(where.serverPort),
     SANDBOX_PORT: String(where.sandboxPort),
