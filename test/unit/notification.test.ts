@@ -360,6 +360,17 @@ describe("what Alipay sends to an app's gateway", () => {
   });
 });
 
+/** CPU ms of one call, in the cheapest of ten batches: other work on the machine makes the rest dearer. */
+function cheapest(call: () => void): number {
+  const batches = Array.from({ length: 10 }, () => {
+    const startedAt = process.cpuUsage();
+    for (let i = 0; i < 20; i += 1) call();
+    const { user, system } = process.cpuUsage(startedAt);
+    return (user + system) / 1_000 / 20;
+  });
+  return Math.min(...batches);
+}
+
 describe('a body', () => {
   it.each([
     ['a key that stands twice', 'out_trade_no=1&b=2&out_trade_no=1'],
@@ -461,20 +472,14 @@ describe('a body', () => {
   it('of 32 KB that is all escapes costs little more than its signature', () => {
     const body = Buffer.from(`out_trade_no=1&sign_type=RSA2&sign=AAAA&body=`.padEnd(MAX_BYTES - 2, '%26'));
     expect(verdict(body)).toBe('NOTIFICATION_FORGED');
-    const startedAt = process.cpuUsage();
-    for (let i = 0; i < 200; i += 1) verdict(body);
-    const { user, system } = process.cpuUsage(startedAt);
     // By a regular expression, each took 4.7 ms.
-    expect((user + system) / 1_000 / 200).toBeLessThan(2);
+    expect(cheapest(() => verdict(body))).toBeLessThan(2);
   });
 
   it('that is too large costs next to nothing', () => {
     const body = Buffer.from(many(16_000));
-    const startedAt = process.cpuUsage();
-    for (let i = 0; i < 200; i += 1) verdict(body);
-    const { user, system } = process.cpuUsage(startedAt);
     // Parsed first, each took 23 ms.
-    expect((user + system) / 1_000 / 200).toBeLessThan(2);
+    expect(cheapest(() => verdict(body))).toBeLessThan(2);
   });
 });
 

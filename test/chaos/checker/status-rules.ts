@@ -5,6 +5,9 @@ import type { EventFact } from './facts';
 import type { Rule } from './rule';
 import { grouped } from './rule';
 
+/** A check that is asked while its run is reset is noted within this. */
+const UNDER_WAY_MS = 5_000;
+
 const QUERY = 'alipay.trade.query';
 
 /** Faults that leave the status truly signed: an answer of a while ago, and one that changes amounts alone. */
@@ -98,7 +101,9 @@ export const STATUS_RULES: readonly Rule[] = [
         let made: EventFact[] = [];
         for (const event of books.eventsOf(outTradeNo)) {
           const since = made.at(-1)?.at.getTime() ?? Infinity;
-          const isReset = resets.some(({ from, to }) => since <= to && from <= event.at.getTime());
+          const isReset = resets.some(
+            ({ from, to }) => since <= to + UNDER_WAY_MS && from <= event.at.getTime(),
+          );
           if (event.event === 'checked-out' || isReset) made = [];
           if (!/^check \d/.test(event.actor)) continue;
           const last = made.at(-1);
