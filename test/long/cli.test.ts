@@ -254,12 +254,12 @@ describe('unmatched resolve', () => {
 
 describe('sweep', () => {
   it('dry-run tells what run then does, and writes nothing', async () => {
-    // What the tests before have settled is being told, which writes, too.
-    const untold = () =>
+    // Results of earlier tests may still be under way to the order service, and delivering one writes.
+    const undelivered = () =>
       shop.sql(`SELECT m.id FROM order_messages m LEFT JOIN order_log l ON l.message_id = m.id
         WHERE m.told_at IS NULL OR l.message_id IS NULL`);
-    await waitFor(async () => (await untold()).length === 0, {
-      what: 'all results to be told',
+    await waitFor(async () => (await undelivered()).length === 0, {
+      what: 'all results to be delivered',
       timeoutMs: 90_000,
     });
     const { orderId } = await story.checkOut();
