@@ -1033,7 +1033,9 @@ describe('pause', () => {
     const again = await run([...line, 'again']);
     expect(again.out).toContain('\nIt was already paused; when, by whom and why are unchanged.\n');
     expect(JSON.parse((await run([...line, 'again', '--json'])).out)).toMatchObject({ reason: 'a bug' });
-    expect((await run(['pause', 'merchant', 'default', '--reason', 'again'])).out).toContain('already paused');
+    expect((await run(['pause', 'merchant', 'default', '--reason', 'again'])).out).toContain(
+      'already paused',
+    );
   });
 
   it.each([
