@@ -11,12 +11,12 @@ import {
   orderWorkflowId,
 } from '../workflows/messages';
 import { ORDER_ID } from '../workflows/search-attributes';
-import { TEMPORAL_DEADLINE_MS, whereSearchable } from './payment-workflow';
+import { TEMPORAL_DEADLINE_MS, whereSearchable, within } from './temporal-calls';
 
 /** Hands one result to the order's workflow, running or not. */
 export async function signalOrder(temporal: Client, message: PaymentResult): Promise<void> {
   const { orderId } = message;
-  await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
+  await within(temporal, TEMPORAL_DEADLINE_MS, () =>
     whereSearchable((searchable) =>
       temporal.workflow.signalWithStart<typeof fulfillOrder, [PaymentResult]>(WORKFLOWS.fulfillOrder, {
         workflowId: orderWorkflowId(orderId),

@@ -4,10 +4,8 @@ import {
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
   WorkflowNotFoundError,
-  isGrpcServiceError,
 } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
-import { ExponentialBackoff, handleWhen, retry } from 'cockatiel';
 import { PaymentError } from '../workflows/errors';
 import type {
   AlipayNotified,
@@ -26,12 +24,10 @@ import {
 } from '../workflows/messages';
 import { ORDER_ID, OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attributes';
 import type { confirmPayment } from '../workflows/confirm-payment';
+import { TEMPORAL_DEADLINE_MS, untilReady, whereSearchable, within } from './temporal-calls';
 
 /** What the Web UI shows of a payment beside its workflow's own words. */
 export type PaymentIdentity = Record<'outTradeNo' | 'orderId' | 'totalAmount' | 'status', string>;
-
-/** gRPC's number for it. */
-export const FAILED_PRECONDITION = 9;
 
 /** All search attributes that the run will ever set: a namespace that lacks one of them must refuse the start. */
 export const listedAs = ({ outTradeNo, orderId, status }: Omit<PaymentIdentity, 'totalAmount'>) => ({
@@ -57,21 +53,6 @@ function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, sear
     staticSummary: `Order ${payment.orderId}: ${payment.totalAmount} yuan`,
     staticDetails: `Payment \`${payment.outTradeNo}\` of order \`${payment.orderId}\`, ${payment.totalAmount} yuan by Alipay.`,
   };
-}
-
-/**
- * A namespace that has no room for the search attributes, or that no worker has prepared yet, refuses them. Being found in a
- * list is not worth a payment, so it is started without them.
- */
-export async function whereSearchable<T>(send: (searchable: boolean) => Promise<T>): Promise<T> {
-  try {
-    return await send(true);
-  } catch (error) {
-    // A start wraps what the server says, an update-with-start does not.
-    const said = [error, (error as { cause?: unknown }).cause].map(String).join();
-    if (!/search attribute/i.test(said)) throw error;
-    return send(false);
-  }
 }
 
 /** The input of a run that makes no checks of its own: it does what a message or the row asks for, and ends. */
@@ -128,15 +109,6 @@ export async function revivePayment(
   );
 }
 
-/**
- * An update for a run that is about to end is rejected (FAILED_PRECONDITION, "workflow not ready") if another message
- * arrives at the same moment. It then had no effect, or only effects that may be repeated.
- */
-export const untilReady = retry(
-  handleWhen((error) => isGrpcServiceError(error) && (error.code as number) === FAILED_PRECONDITION),
-  { maxAttempts: 5, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 1_000 }) },
-);
-
 /** Sends an update to the payment's workflow, running or not, and waits for its result. */
 export async function updatePayment(
   temporal: Client,
@@ -157,13 +129,6 @@ export async function updatePayment(
   );
 }
 
-/** A few calls of Temporal, which end after 5 s whatever happens. */
-export const soon = <T>(temporal: Client, call: () => Promise<T>): Promise<T> =>
-  temporal.withDeadline(Date.now() + 5_000, call);
-
-/** One call of Temporal ends after this, also inside a workflow task. */
-export const TEMPORAL_DEADLINE_MS = 2_000;
-
 /**
  * Tells the payment's run, if there is one, that its row was changed from outside. It starts none.
  *
@@ -171,7 +136,7 @@ export const TEMPORAL_DEADLINE_MS = 2_000;
  */
 export async function tellRowMoved(temporal: Client, outTradeNo: string): Promise<void> {
   try {
-    await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
+    await within(temporal, TEMPORAL_DEADLINE_MS, () =>
       temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).signal(SIGNALS.rowMoved),
     );
   } catch (error) {

@@ -19,7 +19,8 @@ import {
   refundWorkflowId,
 } from '../workflows/messages';
 import type { refundPayment } from '../workflows/refund-payment';
-import { TEMPORAL_DEADLINE_MS, UNLISTED, listedAs, untilReady, whereSearchable } from './payment-workflow';
+import { UNLISTED, listedAs } from './payment-workflow';
+import { TEMPORAL_DEADLINE_MS, untilReady, whereSearchable, within } from './temporal-calls';
 
 function startOptions(refund: DueRefund, searchable: boolean) {
   const { outTradeNo, outRequestNo, orderId, amount, kind } = refund;
@@ -52,7 +53,7 @@ export async function startRefunds(
 ): Promise<void> {
   for (const refund of refunds) {
     try {
-      await temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () => startRefund(temporal, refund));
+      await within(temporal, TEMPORAL_DEADLINE_MS, () => startRefund(temporal, refund));
     } catch (err) {
       const { outTradeNo, outRequestNo } = refund;
       log.warn(
@@ -71,7 +72,7 @@ export async function tellRefunds(
   await startRefunds(deps, refunds.filter(isUnderWay));
   for (const refund of refunds) {
     try {
-      await deps.temporal.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, () =>
+      await within(deps.temporal, TEMPORAL_DEADLINE_MS, () =>
         deps.temporal.workflow.getHandle(refundWorkflowId(refund)).signal(SIGNALS.rowMoved),
       );
     } catch (err) {

@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import { isGrpcServiceError } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { AlipayGateways } from '../activities/alipay/gateways';
+import { DEADLINE_EXCEEDED, within } from '../activities/temporal-calls';
 import type { Database } from '../db/connect';
 import { databaseError } from '../db/faults';
 import type { SweepSettings } from '../worker/schedules';
@@ -37,7 +38,7 @@ export interface ClientDependencies {
  */
 export async function awaitWorker<T>(temporal: Client, withinMs: number, call: () => Promise<T>): Promise<T> {
   try {
-    return await temporal.withDeadline(Date.now() + withinMs, call);
+    return await within(temporal, withinMs, call);
   } catch (cause) {
     if (!hasStatus(cause, [DEADLINE_EXCEEDED]) || knownTemporalFault(cause, 'TEMPORAL_ADDRESS')) throw cause;
     throw new PaymentError(
@@ -72,8 +73,6 @@ export function explain(error: unknown): unknown {
   };
   return new PaymentError('TEMPORAL_UNAVAILABLE', `${what}. ${todo} Trying again is safe.`, { cause: error });
 }
-
-const DEADLINE_EXCEEDED = 4;
 
 /**
  * gRPC: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, INTERNAL (also of a stream that broke on its

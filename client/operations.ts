@@ -7,7 +7,8 @@ import {
 } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import { readReturn } from '../activities/alipay/return';
-import { FAILED_PRECONDITION, soon, updatePayment } from '../activities/payment-workflow';
+import { updatePayment } from '../activities/payment-workflow';
+import { FAILED_PRECONDITION, soon } from '../activities/temporal-calls';
 import { requireOrder, requirePayment } from '../db/ledger';
 import type { MerchantWithOpen } from '../db/merchants';
 import { listMerchants } from '../db/merchants';

@@ -2,7 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { NotificationBody } from '../activities/alipay/notification';
 import { openGateways } from '../activities/alipay/open';
-import { soon } from '../activities/payment-workflow';
+import { soon } from '../activities/temporal-calls';
 import { openDatabase } from '../db/connect';
 import { requirePayment } from '../db/ledger';
 import type { CorrectedMerchant, MerchantCorrection } from '../db/merchants';

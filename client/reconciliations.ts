@@ -1,5 +1,5 @@
 import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy } from '@temporalio/client';
-import { soon } from '../activities/payment-workflow';
+import { soon } from '../activities/temporal-calls';
 import type { Discrepancy } from '../db/discrepancies';
 import { listDiscrepancies } from '../db/discrepancies';
 import { merchantId, sellerOf } from '../db/merchants';

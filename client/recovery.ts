@@ -1,4 +1,5 @@
-import { soon, tellRowMoved, whereSearchable } from '../activities/payment-workflow';
+import { tellRowMoved } from '../activities/payment-workflow';
+import { soon, whereSearchable } from '../activities/temporal-calls';
 import type { Recovery, ShownRun } from '../db/recovery';
 import { findMoved, recoverByHand } from '../db/recovery';
 import { WORKFLOWS } from '../workflows/messages';

@@ -1,5 +1,6 @@
 import type { Client, ScheduleHandle } from '@temporalio/client';
 import { ScheduleNotFoundError } from '@temporalio/client';
+import { within } from '../activities/temporal-calls';
 import { PaymentError } from '../workflows/errors';
 import { explained } from './dependencies';
 
@@ -67,9 +68,7 @@ async function callSchedule<T>(
   call: (handle: ScheduleHandle) => Promise<T>,
 ): Promise<T> {
   try {
-    return await temporal.withDeadline(Date.now() + CALL_MS, () =>
-      call(temporal.schedule.getHandle(scheduleId)),
-    );
+    return await within(temporal, CALL_MS, () => call(temporal.schedule.getHandle(scheduleId)));
   } catch (error) {
     if (!(error instanceof ScheduleNotFoundError)) throw error;
     throw new PaymentError(

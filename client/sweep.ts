@@ -1,6 +1,6 @@
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
-import { soon } from '../activities/payment-workflow';
+import { soon, within } from '../activities/temporal-calls';
 import { SWEEP_DETAILS, SWEEP_PAGE_SIZE, installSchedules } from '../worker/schedules';
 import { PaymentError } from '../workflows/errors';
 import type { SweepInput, SweepReport } from '../workflows/messages';
@@ -73,7 +73,7 @@ export const sweepsOf = ({ temporal, settings }: Pick<ClientDependencies, 'tempo
   /** Creates the Schedules of the sweep, the follow-up, the daily bill and the audit, or brings them up to date; a pause stays. */
   install: (): Promise<InstalledSchedules> =>
     explained(async () => {
-      await temporal.withDeadline(Date.now() + INSTALL_MS, () => installSchedules(temporal, settings.sweep));
+      await within(temporal, INSTALL_MS, () => installSchedules(temporal, settings.sweep));
       const [sweep, followUp, reconcile, audit] = await Promise.all([
         readSchedule(temporal, SWEEP_SCHEDULE_ID),
         readSchedule(temporal, FOLLOW_UP_SCHEDULE_ID),
@@ -149,9 +149,7 @@ async function ended(temporal: Client, handle: SweepHandle, watch?: WatchSweep):
 /** Null where no worker answers: the sweep is queried again soon, and its result is what counts. */
 async function progress(temporal: Client, handle: SweepHandle): Promise<SweepReport | null> {
   try {
-    return await temporal.withDeadline(Date.now() + LOOK_MS, () =>
-      handle.query<SweepReport>(QUERIES.progress),
-    );
+    return await within(temporal, LOOK_MS, () => handle.query<SweepReport>(QUERIES.progress));
   } catch {
     return null;
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
+import { within } from '../activities/temporal-calls';
 import type { Database } from '../db/connect';
 import { recoverStore } from '../db/recovery';
 import type { SeenStore, TemporalStore } from '../db/temporal-stores';
@@ -116,7 +117,7 @@ export class StoreWatch {
   /** The store, once this process may work with it and it is prepared; undefined while another one is served. */
   async #look(): Promise<TemporalStore | undefined> {
     const { db, connection, namespace, address, merchants, log } = this.deps;
-    const { namespaceInfo } = await connection.withDeadline(Date.now() + CALL_MS, () =>
+    const { namespaceInfo } = await within(connection, CALL_MS, () =>
       connection.workflowService.describeNamespace({ namespace }),
     );
     const seen: SeenStore = { namespaceId: namespaceInfo?.id ?? '', address, namespace, merchants };
@@ -150,7 +151,7 @@ export class StoreWatch {
   async #prepare(namespaceId: string): Promise<void> {
     const { connection, temporal, namespace, sweep, log } = this.deps;
     await registerSearchAttributes(connection, namespace, log);
-    const installed = await temporal.withDeadline(Date.now() + SCHEDULE_MS, () =>
+    const installed = await within(temporal, SCHEDULE_MS, () =>
       installSchedules(temporal, sweep, { keepExisting: true }),
     );
     if (installed.length > 0) log.info({ namespace, installed }, 'Schedules installed');

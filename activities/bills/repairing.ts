@@ -18,7 +18,8 @@ import { usedUpTurn } from '../follow-up/asking';
 import { inLanes } from '../follow-up/in-lanes';
 import { follow, storeProof } from '../refunds';
 import { tellRefunds } from '../refund-workflow';
-import { revivePayment, soon, tellRowMoved } from '../payment-workflow';
+import { revivePayment, tellRowMoved } from '../payment-workflow';
+import { soon } from '../temporal-calls';
 
 /** So many are begun in one call at most. */
 const BATCH = 2_000;

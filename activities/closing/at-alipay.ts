@@ -2,7 +2,8 @@ import type { Client } from '@temporalio/client';
 import type { Database } from '../../db/connect';
 import type { AlipayGateway, QueryAnswer } from '../alipay/gateway';
 import type { PaymentIdentity } from '../payment-workflow';
-import { soon, wakePayment } from '../payment-workflow';
+import { wakePayment } from '../payment-workflow';
+import { soon } from '../temporal-calls';
 import type { AskedBy } from '../payments';
 import { storeAnswer } from '../payments';
 

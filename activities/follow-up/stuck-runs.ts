@@ -4,7 +4,7 @@ import { temporal as proto } from '@temporalio/proto';
 import { TASK_QUEUES } from '../../workflows/messages';
 import { PAYMENT_STATUS } from '../../workflows/search-attributes';
 import type { ActivityDependencies } from '../dependencies';
-import { soon } from '../payment-workflow';
+import { soon } from '../temporal-calls';
 
 /** The state of the newest run of a payment or a refund, as the server reports it. */
 type RunState =

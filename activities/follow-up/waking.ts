@@ -13,7 +13,8 @@ import { paymentWorkflowId, refundWorkflowId } from '../../workflows/messages';
 import type { ConfirmPaymentInput } from '../../workflows/messages';
 import type { ActivityDependencies } from '../dependencies';
 import { logUndelivered, needsPerson, tellFromOutbox } from '../orders';
-import { revivePayment, soon, tellRowMoved, wakePayment } from '../payment-workflow';
+import { revivePayment, tellRowMoved, wakePayment } from '../payment-workflow';
+import { soon } from '../temporal-calls';
 import { startRefund, startRefunds } from '../refund-workflow';
 import type { StuckRuns } from './stuck-runs';
 

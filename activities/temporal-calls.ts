@@ -1,0 +1,74 @@
+import type { Client } from '@temporalio/client';
+import { isGrpcCancelledError, isGrpcServiceError } from '@temporalio/client';
+import {
+  ExponentialBackoff,
+  TaskCancelledError,
+  TimeoutStrategy,
+  handleWhen,
+  retry,
+  timeout,
+} from 'cockatiel';
+
+/** One call of Temporal ends after this, also inside a workflow task. */
+export const TEMPORAL_DEADLINE_MS = 2_000;
+
+// gRPC's numbers.
+export const DEADLINE_EXCEEDED = 4;
+export const FAILED_PRECONDITION = 9;
+
+/** The time for a call of Temporal is over: what it asked for may or may not be done. */
+class DeadlineExceeded extends Error {
+  readonly code = DEADLINE_EXCEEDED;
+  readonly details = 'Deadline exceeded';
+  readonly metadata = {};
+}
+
+/**
+ * Calls Temporal, and waits no longer than `ms`. The native connection takes a deadline for the time of one attempt to the
+ * headers of its response, and repeats attempts for 10 s (measured: 8 s became 16), so our own clock decides.
+ *
+ * @throws an error of gRPC with the code DEADLINE_EXCEEDED when the time is over
+ */
+export async function within<T>(
+  temporal: Pick<Client, 'withDeadline'>,
+  ms: number,
+  call: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await timeout(ms, TimeoutStrategy.Aggressive).execute(() =>
+      temporal.withDeadline(Date.now() + ms, call),
+    );
+  } catch (cause) {
+    // The native connection's own clock says CANCELLED.
+    if (!(cause instanceof TaskCancelledError || isGrpcCancelledError(cause))) throw cause;
+    throw new DeadlineExceeded(`Temporal did not finish within ${ms} ms`, { cause });
+  }
+}
+
+/** A few calls of Temporal, which end after 5 s whatever happens. */
+export const soon = <T>(temporal: Client, call: () => Promise<T>): Promise<T> =>
+  within(temporal, 5_000, call);
+
+/**
+ * A namespace that has no room for the search attributes, or that no worker has prepared yet, refuses them. Being found in a
+ * list is not worth a payment, so it is started without them.
+ */
+export async function whereSearchable<T>(send: (searchable: boolean) => Promise<T>): Promise<T> {
+  try {
+    return await send(true);
+  } catch (error) {
+    // A start wraps what the server says, an update-with-start does not.
+    const said = [error, (error as { cause?: unknown }).cause].map(String).join();
+    if (!/search attribute/i.test(said)) throw error;
+    return send(false);
+  }
+}
+
+/**
+ * An update for a run that is about to end is rejected (FAILED_PRECONDITION, "workflow not ready") if another message
+ * arrives at the same moment. It then had no effect, or only effects that may be repeated.
+ */
+export const untilReady = retry(
+  handleWhen((error) => isGrpcServiceError(error) && (error.code as number) === FAILED_PRECONDITION),
+  { maxAttempts: 5, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 1_000 }) },
+);

@@ -1,0 +1,74 @@
+import { createServer } from 'node:http2';
+import type { Http2Server } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Client } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import { within } from '../../activities/temporal-calls';
+import { hasStatus } from '../../client/dependencies';
+
+const DEADLINE_EXCEEDED = 4;
+const UNAVAILABLE = 14;
+const EMPTY_MESSAGE = Buffer.alloc(5);
+
+/** A Temporal that accepts connections and refuses each call after `pauseMs`. */
+let pauseMs: number;
+let calls: number;
+let server: Http2Server;
+let connection: NativeConnection;
+let temporal: Client;
+
+beforeAll(async () => {
+  server = createServer().on('stream', (stream, { ':path': path = '' }) => {
+    const connects = path.endsWith('/GetSystemInfo');
+    if (!connects) calls += 1;
+    stream.on('error', () => undefined);
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () =>
+      stream.sendTrailers({ 'grpc-status': connects ? '0' : String(UNAVAILABLE) }),
+    );
+    setTimeout(() => stream.end(connects ? EMPTY_MESSAGE : undefined), connects ? 0 : pauseMs).unref();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  connection = await NativeConnection.connect({
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+  });
+  temporal = new Client({ connection });
+});
+afterAll(async () => {
+  await connection.close();
+  server.close();
+});
+
+async function failing(ms: number) {
+  calls = 0;
+  const calledAt = performance.now();
+  const error: unknown = await within(temporal, ms, () =>
+    temporal.workflow.getHandle('payment-1').signal('x'),
+  ).catch((thrown: unknown) => thrown);
+  return { error, tookMs: performance.now() - calledAt };
+}
+
+describe('a call of Temporal', () => {
+  it('that is refused and repeated all the time ends when its time is over', async () => {
+    pauseMs = 300;
+    const { error, tookMs } = await failing(500);
+    expect(hasStatus(error, [DEADLINE_EXCEEDED])).toBe(true);
+    expect(calls).toBeGreaterThan(1);
+    // The client repeats it for 10 s otherwise.
+    expect(tookMs).toBeLessThan(5_000);
+  });
+
+  it('that nobody answers ends when its time is over', async () => {
+    pauseMs = 60_000;
+    const { error, tookMs } = await failing(500);
+    expect(hasStatus(error, [DEADLINE_EXCEEDED])).toBe(true);
+    expect(tookMs).toBeLessThan(5_000);
+  });
+
+  it('that succeeds or fails in time does so as it is', async () => {
+    await expect(within(temporal, 60_000, () => Promise.resolve('done'))).resolves.toBe('done');
+    const failure = new Error('refused');
+    await expect(within(temporal, 60_000, () => Promise.reject(failure))).rejects.toBe(failure);
+  });
+});
