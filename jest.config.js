@@ -68,8 +68,8 @@ module.exports = {
   collectCoverageFrom: ['{activities,db,workflows}/**/*.ts'],
   coverageReporters: ['text-summary', 'json', 'html'],
   coverageThreshold: { global: { branches: 95 } },
-  // A quarter of a test is waiting. On two cores, three take 276 s and four 247 s.
-  maxWorkers: 4,
+  // A quarter of a test is waiting. On two cores, four take 271 to 283 s and five 257 s.
+  maxWorkers: 5,
   // A worker process that has grown by bundling and native runtimes is replaced between two files.
   workerIdleMemoryLimit: '1GB',
 };
