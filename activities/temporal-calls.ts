@@ -16,6 +16,8 @@ export const TEMPORAL_DEADLINE_MS = 2_000;
 export const DEADLINE_EXCEEDED = 4;
 export const FAILED_PRECONDITION = 9;
 
+type Callee = Pick<Client, 'withDeadline'>;
+
 /** The time for a call of Temporal is over: what it asked for may or may not be done. */
 class DeadlineExceeded extends Error {
   readonly code = DEADLINE_EXCEEDED;
@@ -29,11 +31,7 @@ class DeadlineExceeded extends Error {
  *
  * @throws an error of gRPC with the code DEADLINE_EXCEEDED when the time is over
  */
-export async function within<T>(
-  temporal: Pick<Client, 'withDeadline'>,
-  ms: number,
-  call: () => Promise<T>,
-): Promise<T> {
+export async function within<T>(temporal: Callee, ms: number, call: () => Promise<T>): Promise<T> {
   try {
     return await timeout(ms, TimeoutStrategy.Aggressive).execute(() =>
       temporal.withDeadline(Date.now() + ms, call),
@@ -46,7 +44,7 @@ export async function within<T>(
 }
 
 /** A few calls of Temporal, which end after 5 s whatever happens. */
-export const soon = <T>(temporal: Client, call: () => Promise<T>): Promise<T> =>
+export const soon = <T>(temporal: Callee, call: () => Promise<T>): Promise<T> =>
   within(temporal, 5_000, call);
 
 /**

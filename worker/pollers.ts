@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { ConnectionLike } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
+import { soon } from '../activities/temporal-calls';
 import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
 import type { Logger } from './log';
@@ -88,7 +89,7 @@ export async function warnOfTwoOrderServices(
   log: Logger,
 ): Promise<void> {
   try {
-    const { builtIn, others } = await orderServices(home);
+    const { builtIn, others } = await soon(home.connection, () => orderServices(home));
     const ours = builtIn.length > 0 || queues.includes(TASK_QUEUES.orderService);
     if (!ours || others.length === 0) return;
     const { says, advice } = bothServe(others);

@@ -35,7 +35,7 @@ const CONTEST_MS = 60_000;
 const CALL_MS = 3_000;
 
 /** The server keeps a Schedule in a workflow of its own, which now and then takes 5 s to answer. */
-const SCHEDULE_MS = 15_000;
+const PREPARE_MS = 15_000;
 
 /** How long after its order's life a result may still have been told but not acted on. */
 const ONE_HOUR_MS = 3_600_000;
@@ -150,8 +150,8 @@ export class StoreWatch {
 
   async #prepare(namespaceId: string): Promise<void> {
     const { connection, temporal, namespace, sweep, log } = this.deps;
-    await registerSearchAttributes(connection, namespace, log);
-    const installed = await within(temporal, SCHEDULE_MS, () =>
+    await within(connection, PREPARE_MS, () => registerSearchAttributes(connection, namespace, log));
+    const installed = await within(temporal, PREPARE_MS, () =>
       installSchedules(temporal, sweep, { keepExisting: true }),
     );
     if (installed.length > 0) log.info({ namespace, installed }, 'Schedules installed');
