@@ -13,7 +13,6 @@ const EMPTY_MESSAGE = Buffer.alloc(5);
 
 /** A Temporal that accepts connections and refuses each call after `pauseMs`. */
 let pauseMs: number;
-let calls: number;
 let server: Http2Server;
 let connection: NativeConnection;
 let temporal: Client;
@@ -21,7 +20,6 @@ let temporal: Client;
 beforeAll(async () => {
   server = createServer().on('stream', (stream, { ':path': path = '' }) => {
     const connects = path.endsWith('/GetSystemInfo');
-    if (!connects) calls += 1;
     stream.on('error', () => undefined);
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
     stream.on('wantTrailers', () =>
@@ -41,7 +39,6 @@ afterAll(async () => {
 });
 
 async function failing(ms: number) {
-  calls = 0;
   const calledAt = performance.now();
   const error: unknown = await within(temporal, ms, () =>
     temporal.workflow.getHandle('payment-1').signal('x'),
@@ -54,8 +51,7 @@ describe('a call of Temporal', () => {
     pauseMs = 300;
     const { error, tookMs } = await failing(500);
     expect(hasStatus(error, [DEADLINE_EXCEEDED])).toBe(true);
-    expect(calls).toBeGreaterThan(1);
-    // The client repeats it for 10 s otherwise.
+    // Its connection repeats it for 10 s.
     expect(tookMs).toBeLessThan(5_000);
   });
 
