@@ -14,12 +14,12 @@ const DEMO_TIMINGS = { PAYMENT_CHECK_INTERVAL: '2s', CLOSE_MARGIN: '1s', SWEEP_C
 
 /** The environment of migrations, sandbox, worker, HTTP server and CLI: the person's own, completed. */
 export function environmentOf(
-  { demo, ports, external }: Settings,
+  { demo, ports, external, namespace }: Settings,
   env: NodeJS.ProcessEnv,
 ): NodeJS.ProcessEnv {
   return {
     ...(demo ? DEMO_TIMINGS : {}),
-    ...(external.temporal ? env : ownTemporal(env, `127.0.0.1:${ports.temporal}`)),
+    ...(external.temporal ? env : ownTemporal(env, `127.0.0.1:${ports.temporal}`, namespace)),
     ...(external.gateway ? {} : ownGateway(ports)),
     DATABASE_URL: external.database ?? postgresUrl(ports.postgres, DATABASE),
     DATABASE_URL_FILE: undefined,
@@ -33,8 +33,7 @@ export function environmentOf(
  * A person's settings for another Temporal (keys, TLS, a profile in their configuration file) would be applied to our
  * dev server: they are left out, and our own configuration file replaces theirs.
  */
-function ownTemporal(env: NodeJS.ProcessEnv, address: string): NodeJS.ProcessEnv {
-  const namespace = env['TEMPORAL_NAMESPACE'] ?? 'default';
+function ownTemporal(env: NodeJS.ProcessEnv, address: string, namespace: string): NodeJS.ProcessEnv {
   writeFileSync(
     PLACES.temporalConfig,
     `[profile.default]\naddress = ${JSON.stringify(address)}\nnamespace = ${JSON.stringify(namespace)}\n`,

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -11,10 +12,8 @@ import { text } from 'node:stream/consumers';
  */
 export async function takeLock(path: string): Promise<{ afterCrash: boolean }> {
   for (let afterCrash = false; ; afterCrash = true) {
-    const server = createServer((socket) => socket.end(String(process.pid)));
-    const isOurs = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false)).listen(path, () => resolve(true));
-    });
+    const server = createServer((socket) => socket.end(String(process.pid))).listen(path);
+    const isOurs = await once(server, 'listening').catch(() => false);
     if (isOurs) {
       process.once('exit', () => rmSync(path, { force: true }));
       return { afterCrash };

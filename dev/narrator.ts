@@ -1,14 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { PaymentClient } from '../client/payment-client';
 import type { PaymentEvent } from '../db/payment-events';
 import type { Say } from './services';
 
-const POLL_MS = 200;
-
 /** Prints each event that the application recorded of one payment, with the seconds since the story began. */
 export class Narrator {
   readonly #started = Date.now();
-  #ended = false;
+  #told = 0;
 
   constructor(
     private readonly say: Say,
@@ -21,22 +18,14 @@ export class Narrator {
     this.say(`${seconds.padStart(8)} s  ${line}`);
   }
 
-  /** Prints every event of the payment, until {@link end}. */
-  async follow(outTradeNo: string): Promise<void> {
-    for (let told = 0, last = false; !last;) {
-      last = this.#ended;
-      const events = await this.payments.events(outTradeNo);
-      for (const event of events.slice(told)) {
-        const line = lineOf(event);
-        if (line) this.tell(line);
-      }
-      told = events.length;
-      await sleep(POLL_MS);
+  /** Prints what has happened to the payment since the last call. */
+  async tellEvents(outTradeNo: string): Promise<void> {
+    const events = await this.payments.events(outTradeNo);
+    for (const event of events.slice(this.#told)) {
+      const line = lineOf(event);
+      if (line) this.tell(line);
     }
-  }
-
-  end(): void {
-    this.#ended = true;
+    this.#told = events.length;
   }
 }
 

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { waitFor } from './wait-for';
 
 /** Whether this port of the loopback address is free. */
 export function isFree(port: number): Promise<boolean> {
@@ -10,9 +11,14 @@ export function isFree(port: number): Promise<boolean> {
 }
 
 /** @throws Error that names the port, who needs it, and what to set to choose another one */
-export async function assertFree(port: number, variable: string, what: string): Promise<void> {
-  if (await isFree(port)) return;
-  throw new Error(
-    `Port ${port}, wanted by ${what}, is busy. Stop what listens there, or set ${variable} to another port.`,
-  );
+export async function assertFree(
+  port: number,
+  [variable, what]: readonly [variable: string, what: string],
+  timeoutMs = 0,
+): Promise<void> {
+  await waitFor(() => isFree(port), { what: `port ${port}`, timeoutMs }).catch(() => {
+    throw new Error(
+      `Port ${port}, wanted by ${what}, is busy. Stop what listens there, or set ${variable} to another port.`,
+    );
+  });
 }

@@ -6,8 +6,9 @@ import { Client, escapeIdentifier } from 'pg';
 import { assertFree } from './ports';
 import { dataDirOf, postgresHome, removePostgresData } from './postgres-home';
 import type { PostgresHome } from './postgres-home';
-import { startService, tailOf, untilReady } from './services';
+import { startService, tailOf } from './services';
 import type { Say, Service } from './services';
+import { PORTS } from './settings';
 import { waitFor } from './wait-for';
 
 /** How to start PostgreSQL. */
@@ -19,15 +20,13 @@ export interface PostgresOptions {
   logFile?: string;
   /** false gives up safety for speed (no fsync): for data that a test throws away. @defaultValue true */
   durable?: boolean;
-  say?: Say;
+  say: Say;
 }
 
 /** A running PostgreSQL. */
-export interface Postgres {
+export interface Postgres extends Service {
   /** As superuser, of the database `postgres`. */
-  url: string;
-  service: Service;
-  stop: () => Promise<void>;
+  readonly url: string;
 }
 
 // It listens on the loopback address alone; the password is no secret to anyone who can read this file.
@@ -40,12 +39,17 @@ const PASSWORD = 'postgres';
  *
  * @throws Error when the port is busy or PostgreSQL does not come up, with the end of its log
  */
-export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
-  const { port, durable = true, say = () => undefined } = options;
-  const home = postgresHome(options.dataDir, say);
+export async function startPostgres({
+  dataDir,
+  port,
+  logFile = `${dataDir}.log`,
+  durable = true,
+  say,
+}: PostgresOptions): Promise<Postgres> {
+  const home = postgresHome(dataDir, say);
   await endLeftover(home.dataDir, say);
   if (!existsSync(home.dataDir)) initialise(home, durable);
-  await assertFree(port, 'POSTGRES_PORT', 'PostgreSQL');
+  await assertFree(port, PORTS.postgres);
 
   const url = postgresUrl(port);
   const spec = {
@@ -55,19 +59,17 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     ...home.user,
     cwd: '/',
     env: { ...process.env, LC_ALL: 'C' },
-    logFile: options.logFile ?? `${options.dataDir}.log`,
+    logFile,
     // SIGINT is PostgreSQL's fast shutdown: sessions are cut, nothing committed is lost.
     stopSignal: 'SIGINT' as const,
+    ready: () => query(url, 'SELECT 1'),
   };
   for (let attempt = 1; ; attempt++) {
-    const service = await startService(spec);
     try {
-      await untilReady(service, () => query(url, 'SELECT 1'));
-      return { url, service, stop: () => service.stop() };
+      return { ...(await startService(spec)), url };
     } catch (error) {
-      await service.stop();
       // After a kill -9 the old server's sessions hold its shared memory for a moment longer.
-      if (attempt === 5 || !tailOf(spec.logFile, 3).includes('shared memory')) throw error;
+      if (attempt === 5 || !tailOf(logFile, 3).includes('shared memory')) throw error;
     }
     await sleep(1000);
   }
@@ -145,10 +147,8 @@ function initialise({ bin, dataDir, user }: PostgresHome, durable: boolean): voi
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(unfinished, { recursive: true, mode: 0o700 });
   writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
-  if (user.uid !== undefined && user.gid !== undefined) {
-    chownSync(unfinished, user.uid, user.gid);
-    chownSync(passwordFile, user.uid, user.gid);
-  }
+  // -1 leaves the owner as it is.
+  for (const path of [unfinished, passwordFile]) chownSync(path, user.uid ?? -1, user.gid ?? -1);
   try {
     const flags = [
       `--pgdata=${unfinished}`,
@@ -190,8 +190,5 @@ async function endLeftover(dataDir: string, say: Say): Promise<void> {
   }
   say('Ending the PostgreSQL that an earlier run left behind');
   process.kill(pid, 'SIGINT');
-  await waitFor(() => !existsSync(pidFile), {
-    what: `PostgreSQL, process ${pid}, to end`,
-    timeoutMs: 30_000,
-  });
+  await waitFor(() => !existsSync(pidFile), { what: `PostgreSQL, process ${pid}, to end` });
 }

@@ -1,29 +1,27 @@
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, SpawnOptions } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from './wait-for';
 
 /** Prints one line of progress for a person. */
 export type Say = (line: string) => void;
 
 /** What to run, and where its output goes. */
-export interface ServiceSpec {
+export interface ServiceSpec extends Pick<SpawnOptions, 'env' | 'cwd' | 'uid' | 'gid'> {
   /** How messages call it. */
   name: string;
   command: string;
   args: string[];
-  env?: NodeJS.ProcessEnv;
-  cwd?: string;
   /** stdout and stderr are appended here. Only its owner can read it, like every file that the service makes. */
   logFile: string;
-  /** The system user to run as; only root may choose. */
-  uid?: number;
-  gid?: number;
   /** @defaultValue SIGTERM */
   stopSignal?: NodeJS.Signals;
   /** Milliseconds between the stop signal and SIGKILL. @defaultValue 10000 */
   graceMs?: number;
+  /** Resolves when the service answers, rejects when it does not yet. */
+  ready?: (service: Service) => Promise<unknown>;
 }
 
 /** A child process that runs until it is stopped. */
@@ -46,11 +44,21 @@ export interface Service {
 const running: Service[] = [];
 let stopping = false;
 let guardian: ChildProcess | undefined;
+let onDeath: ((error: Error) => void) | undefined;
 
-/** Stops every service, the youngest first. No other can be started from then on. */
+/** From now on `tell` learns of every service that ends after it was started, with the end of its log. */
+export function watchServices(tell: (error: Error) => void): void {
+  onDeath = tell;
+}
+
+/** Stops every service, the youngest first, and dismisses the guardian. No other can be started from then on. */
 export async function stopServices(): Promise<void> {
   stopping = true;
   for (const service of running.toReversed()) await service.stop();
+  if (!guardian || guardian.exitCode !== null) return;
+  const exit = once(guardian, 'exit');
+  guardian.stdin?.end();
+  await exit;
 }
 
 /** Kills every service at once. */
@@ -61,9 +69,9 @@ export function killServices(): void {
 
 /**
  * Starts a child process in its own process group: Ctrl-C in the terminal reaches only the parent, which then stops its
- * children in order.
+ * children in order. Resolves once it is `ready`.
  *
- * @throws Error when the command cannot be started
+ * @throws Error when the command cannot be started, or as {@link untilReady}; then it is stopped
  */
 export async function startService(spec: ServiceSpec): Promise<Service> {
   if (stopping) throw new Error(`${spec.name} is not started: everything is being stopped`);
@@ -79,6 +87,15 @@ export async function startService(spec: ServiceSpec): Promise<Service> {
     running.splice(running.indexOf(service), 1);
     tellGuardian();
   });
+  try {
+    if (spec.ready) await untilReady(service, spec.ready);
+  } catch (error) {
+    await service.stop();
+    throw error;
+  }
+  void service.exit.then((how) =>
+    onDeath?.(new Error(`${service.name} ended unexpectedly (${how}):\n${service.tail()}`)),
+  );
   return service;
 }
 
@@ -88,8 +105,7 @@ function spawnIntoLog({ command, args, env, cwd, logFile, uid, gid }: ServiceSpe
   // A child inherits it.
   const umask = process.umask(0o077);
   try {
-    const user = uid === undefined ? {} : { uid, gid };
-    return spawn(command, args, { cwd, env, stdio: ['ignore', log, log], detached: true, ...user });
+    return spawn(command, args, { cwd, env, uid, gid, stdio: ['ignore', log, log], detached: true });
   } finally {
     process.umask(umask);
     closeSync(log);
@@ -133,24 +149,18 @@ function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec): Service
  */
 export async function untilReady(
   service: Service,
-  probe: () => Promise<unknown>,
+  probe: (service: Service) => Promise<unknown>,
   timeoutMs = 60_000,
 ): Promise<void> {
   const fail = (what: string, cause?: unknown): never => {
     throw new Error(`${service.name} ${what}:\n${service.tail()}`, { cause });
   };
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
-    const how = service.ended();
-    if (how !== undefined) fail(`ended while it started (${how})`);
-    try {
-      await probe();
-      return;
-    } catch (error) {
-      if (Date.now() > deadline) fail(`does not answer after ${timeoutMs / 1000} s`, error);
-    }
-    await sleep(100);
-  }
+  const endedOrReady = async (): Promise<unknown> => service.ended() ?? probe(service).then(() => true);
+  await waitFor(endedOrReady, { what: service.name, timeoutMs, everyMs: 100 }).catch((error: unknown) =>
+    fail(`does not answer after ${timeoutMs / 1000} s`, (error as Error).cause),
+  );
+  const how = service.ended();
+  if (how !== undefined) fail(`ended while it started (${how})`);
 }
 
 /** The last lines of a log file, indented, and cut where a line would fill the screen. */
@@ -173,23 +183,13 @@ end() {
 }
 last=; while read -r line; do last=$line; done; eval "$last"`;
 
-/**
- * From now on every service ends with this process, even if this process is killed with -9.
- *
- * @returns dismisses the guardian, when all services have ended
- */
-export function guardServices(): () => Promise<void> {
+/** From now on every service ends with this process, even if this process is killed with -9. */
+export function guardServices(): void {
   const shell = spawn('sh', ['-c', GUARDIAN], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   // Without a guardian everything works; less is cleaned up after a kill -9.
   for (const emitter of [shell, shell.stdin]) emitter.on('error', () => undefined);
   guardian = shell;
   tellGuardian();
-  return async () => {
-    if (shell.exitCode !== null) return;
-    const exit = new Promise((resolve) => shell.once('exit', resolve));
-    shell.stdin.end();
-    await exit;
-  };
 }
 
 function tellGuardian(): void {

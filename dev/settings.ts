@@ -12,6 +12,8 @@ export interface Settings {
   /** Forget everything from earlier starts. */
   fresh: boolean;
   ports: Record<Port, number>;
+  /** Temporal's. */
+  namespace: string;
   /** Services that already run elsewhere and are used instead of our own. */
   external: { temporal?: string; database?: string; gateway?: string };
 }
@@ -55,6 +57,7 @@ export function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): S
       ui: laptop.temporalUiPort,
       postgres: Number(env['POSTGRES_PORT'] || 54_320),
     },
+    namespace: env['TEMPORAL_NAMESPACE'] ?? 'default',
     external: {
       temporal: env['TEMPORAL_ADDRESS'] || undefined,
       database: env['DATABASE_URL'] || undefined,

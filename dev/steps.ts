@@ -1,15 +1,14 @@
 import { execFile } from 'node:child_process';
+import type { ExecFileException, ExecFileOptions } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Say } from './services';
 
 /** A command that ends on its own. */
-export interface Step {
+export interface Step extends Pick<ExecFileOptions, 'env' | 'cwd'> {
   /** What is being done, for progress and errors. */
   what: string;
   command: string;
   args: string[];
-  env?: NodeJS.ProcessEnv;
-  cwd?: string;
   timeoutMs: number;
 }
 
@@ -36,11 +35,7 @@ export async function runStep(
     say?.(`${what}: done in ${seconds()}`);
     return stdout.trim();
   } catch (cause) {
-    const {
-      stdout = '',
-      stderr = '',
-      killed = false,
-    } = cause as Partial<Record<'stdout' | 'stderr', string>> & { killed?: boolean };
+    const { stdout = '', stderr = '', killed = false } = cause as ExecFileException;
     const output = `${stdout}${stderr}`.trim().slice(-2000) || String(cause);
     throw new Error(`${what} failed${killed ? `, after ${seconds()}` : ''}: ${output}`, { cause });
   } finally {

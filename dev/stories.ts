@@ -1,20 +1,30 @@
-import type { PaymentClient } from '../client/payment-client';
-import type { SandboxControl } from '../sandbox/control';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
+import { PaymentClient } from '../client/payment-client';
+import { connectControl } from '../sandbox/control-http';
+import { readConfig } from '../worker/config';
 import { Narrator } from './narrator';
 import type { Say } from './services';
+import type { Settings } from './settings';
 import { waitFor } from './wait-for';
 
-/** What the stories need. */
-export interface Demo {
-  payments: PaymentClient;
-  /** The buyer's hand, and Alipay's side of things. */
-  buyer: SandboxControl;
-  /** Where the Web UI shows a workflow. */
-  linkOf: (workflowId: string) => string;
-  say: Say;
-  /** How many checks a payment gets, and milliseconds between them. */
-  checks: number;
-  intervalMs: number;
+export type Demo = Awaited<ReturnType<typeof openDemo>>;
+
+/** Opens what the stories need. */
+export async function openDemo({ ports, external, namespace }: Settings, env: NodeJS.ProcessEnv, say: Say) {
+  const { checks, intervalMs } = readConfig(env, { needs: ['payments'] }).payments;
+  const runs = `http://localhost:${ports.ui}/namespaces/${namespace}/workflows`;
+  return {
+    payments: await PaymentClient.connect(env, { log: pino({ level: 'silent' }) }),
+    /** The buyer's hand, and Alipay's side of things. */
+    buyer: connectControl(`http://127.0.0.1:${ports.sandbox}`),
+    /** Where the Web UI shows a workflow. */
+    linkOf: (workflowId: string) => (external.temporal ? `workflow ${workflowId}` : `${runs}/${workflowId}`),
+    say,
+    /** How many checks a payment gets, and milliseconds between them. */
+    checks,
+    intervalMs,
+  };
 }
 
 interface Story {
@@ -31,6 +41,9 @@ interface Story {
 
 /** Time after the last check: a lost task comes back after 10 s. */
 const SLACK_SECONDS = 16;
+
+/** Between two looks at what has happened to a payment. */
+const POLL_MS = 200;
 
 const stories = ({ buyer, checks, intervalMs }: Demo): Story[] => [
   {
@@ -62,36 +75,60 @@ const stories = ({ buyer, checks, intervalMs }: Demo): Story[] => [
  *
  * @throws Error when a story does not end as it must
  */
-export async function playStories(world: Demo): Promise<void> {
+export async function playStories(demo: Demo): Promise<void> {
   const day = Date.now().toString(36);
-  for (const [number, story] of stories(world).entries()) await play(story, 'abc'[number] ?? '', day, world);
+  for (const [number, story] of stories(demo).entries()) {
+    const letter = 'abc'[number] ?? '';
+    demo.say(`\n(${letter}) ${story.title}`);
+    await play(story, `demo-${day}-${letter}`, demo);
+  }
 }
 
-async function play(story: Story, letter: string, day: string, world: Demo): Promise<void> {
-  const { payments, buyer, linkOf, say, checks, intervalMs } = world;
-  const { title, totalAmount, expiresIn, ends } = story;
-  const orderId = `demo-${day}-${letter}`;
-  say(`\n(${letter}) ${title}`);
+async function play(story: Story, orderId: string, demo: Demo): Promise<void> {
+  const { payments, buyer, linkOf, say, checks, intervalMs } = demo;
+  const { totalAmount, expiresIn, ends } = story;
   const narrator = new Narrator(say, payments);
   const order = { orderId, subject: 'Longjing tea', totalAmount, ...(expiresIn && { expiresIn }) };
   const { outTradeNo, paymentUrl, workflowId } = await payments.checkout(order);
   say(`    ${linkOf(workflowId)}`);
   const limit = expiresIn ? `, to be paid within ${expiresIn}` : '';
   narrator.tell(`checkout of order ${orderId}: ${totalAmount} yuan${limit}`);
-  const following = narrator.follow(outTradeNo);
   await buyer.open(paymentUrl);
   narrator.tell(story.does);
   await story.buyer(outTradeNo);
 
-  await waitFor(async () => (await payments.order(orderId)).status === ends, {
+  const hasEnded = async (): Promise<boolean> => {
+    await narrator.tellEvents(outTradeNo);
+    return (await payments.order(orderId)).status === ends;
+  };
+  await waitFor(hasEnded, {
     what: `order ${orderId} to be ${ends}`,
     timeoutMs: checks * intervalMs + 90_000,
-    everyMs: 200,
+    everyMs: POLL_MS,
   });
-  narrator.end();
-  await following;
+  // The order service is told after the order has ended.
+  await sleep(POLL_MS);
+  await narrator.tellEvents(outTradeNo);
   const run = await payments.status(outTradeNo);
   const trade = (await buyer.trade(outTradeNo))?.status ?? 'no trade';
   const made = `${run.checks} ${run.checks === 1 ? 'check' : 'checks'}`;
   say(`    => order ${ends}, run ${run.status} after ${made}, at Alipay ${trade}`);
+}
+
+/** An order for the person at the keyboard; its story is printed as it happens. */
+export async function inviteTheBuyer({ payments, linkOf, say }: Demo): Promise<void> {
+  const orderId = `yours-${Date.now().toString(36)}`;
+  const order = { orderId, subject: 'A pot of tea', totalAmount: '8.88' };
+  const { outTradeNo, paymentUrl, workflowId } = await payments.checkout(order);
+  say(`Now you are the buyer. Order ${orderId}, 8.88 yuan of no real money; pay it, or leave, in a browser:`);
+  say(`    ${paymentUrl}`);
+  say(`    ${linkOf(workflowId)}`);
+  const narrator = new Narrator(say, payments);
+  const follow = async (): Promise<never> => {
+    for (;;) {
+      await narrator.tellEvents(outTradeNo);
+      await sleep(POLL_MS);
+    }
+  };
+  void follow().catch(() => undefined);
 }

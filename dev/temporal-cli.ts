@@ -104,14 +104,3 @@ function reason(error: unknown): string {
   // fetch hides why it failed in the cause: "fetch failed" alone is useless.
   return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 }
-
-// Run as a script it prints the path, for shell scripts.
-if (require.main === module) {
-  findTemporalCli({ say: (line) => process.stderr.write(`${line}\n`) }).then(
-    (path) => process.stdout.write(`${path}\n`),
-    (error: unknown) => {
-      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-      process.exitCode = 1;
-    },
-  );
-}

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages';
-import { startService, untilReady } from './services';
+import { startService } from './services';
 import type { Service } from './services';
 
 /** How to start the dev server. */
@@ -20,14 +20,6 @@ export interface TemporalOptions {
   logFile: string;
 }
 
-/** A running dev server. */
-export interface Temporal {
-  /** `host:port` for clients. */
-  address: string;
-  service: Service;
-  stop: () => Promise<void>;
-}
-
 const HOST = '127.0.0.1';
 const RETENTION = '30 days';
 
@@ -37,7 +29,7 @@ const RETENTION = '30 days';
  *
  * @throws Error when the server does not come up, with the end of its log
  */
-export async function startTemporal(options: TemporalOptions): Promise<Temporal> {
+export async function startTemporal(options: TemporalOptions): Promise<Service> {
   const { cli, port, uiPort, dbFile, namespaces = [], logFile } = options;
   if (dbFile) mkdirSync(dirname(dbFile), { recursive: true });
 
@@ -53,15 +45,8 @@ export async function startTemporal(options: TemporalOptions): Promise<Temporal>
     // Only on a new database; there they count at once, while those that a worker registers take up to ten seconds.
     ...Object.values(SEARCH_ATTRIBUTES).flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
   ];
-  const service = await startService({ name: 'Temporal', command: cli, args, logFile });
-  const address = `${HOST}:${port}`;
-  try {
-    await untilReady(service, () => keepEndedWorkflows(address));
-  } catch (error) {
-    await service.stop();
-    throw error;
-  }
-  return { address, service, stop: () => service.stop() };
+  const ready = (): Promise<void> => keepEndedWorkflows(`${HOST}:${port}`);
+  return startService({ name: 'Temporal', command: cli, args, logFile, ready });
 }
 
 async function keepEndedWorkflows(address: string): Promise<void> {

@@ -222,7 +222,7 @@ async function main(): Promise<void> {
   }
   // What a row that breaks leaves under way fails after it, and is not to end the rows that follow.
   process.on('unhandledRejection', (error) => complain(`Left behind: ${String(error)}`));
-  const dismissGuardian = guardServices();
+  guardServices();
   const opened: Rig[] = [];
   const leave = (): void =>
     void closeAll(opened)
@@ -237,7 +237,7 @@ async function main(): Promise<void> {
       `${JSON.stringify({ machine, quick: settings.quick, outcomes: soFar }, null, 2)}\n`,
     ),
   );
-  await dismissGuardian();
+  await stopServices();
 
   say(table(outcomes));
   say(`\n${machineLine(machine)}${settings.quick ? ' Quick: fewer payments than in full.' : ''}`);

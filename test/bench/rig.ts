@@ -175,7 +175,7 @@ async function start(
       graceMs: 20_000,
     });
     opened.push(() => service.stop());
-    await untilReady(service, () => ready(service));
+    await untilReady(service, ready);
     return service;
   };
   const run = (
@@ -213,7 +213,7 @@ async function start(
     db,
     databaseUrl,
     notifyUrl: `http://127.0.0.1:${serverPort}/alipay/notify`,
-    postgres: postgres.service,
+    postgres,
     temporalServer,
     cluster,
     sandbox,
@@ -249,7 +249,7 @@ async function startDevServer({
     logFile: join(folder, 'temporal.log'),
   });
   opened.push(() => server.stop());
-  return { address: server.address, namespace: 'default', service: server.service };
+  return { address: `127.0.0.1:${port}`, namespace: 'default', service: server };
 }
 
 /**

@@ -26,10 +26,7 @@ export async function startDevServer(folder: string, say: Say): Promise<StartedT
   const [port = 0] = await freePorts(1);
   const dbFile = join(folder, 'temporal', 'temporal.db');
   const logFile = join(folder, 'temporal.log');
-  const part = new Part(
-    'Temporal',
-    async () => (await startTemporal({ cli, port, dbFile, logFile })).service,
-  );
+  const part = new Part('Temporal', () => startTemporal({ cli, port, dbFile, logFile }));
   await part.start();
   return {
     address: `127.0.0.1:${port}`,

@@ -130,7 +130,7 @@ export const PROMISES: Promises = { checks: 3, intervalMs: 2_000, patienceMs: 12
 
 /** Starts the whole world in a folder that goes with it. */
 export async function createWorld(options: WorldOptions): Promise<World> {
-  const dismissGuardian = guardServices();
+  guardServices();
   const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-chaos-'));
   // PostgreSQL's system user must be able to enter.
   chmodSync(folder, 0o755);
@@ -138,7 +138,6 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   const close = async (): Promise<void> => {
     for (const one of opened.splice(0).toReversed()) await one.close().catch(() => undefined);
     await stopServices();
-    await dismissGuardian();
     removePostgresData(join(folder, 'postgres'));
     if (options.keep) options.say(`Everybody's logs are in ${folder}`);
     else rmSync(folder, { recursive: true, force: true });
@@ -166,10 +165,7 @@ async function start(
 ): Promise<World> {
   const [postgresPort = 0, sandboxPort = 0, serverPort = 0] = await freePorts(3);
   const dataDir = join(folder, 'postgres');
-  const postgres = new Part(
-    'Postgres',
-    async () => (await startPostgres({ dataDir, port: postgresPort, say })).service,
-  );
+  const postgres = new Part('Postgres', () => startPostgres({ dataDir, port: postgresPort, say }));
   const [, temporalServer] = await Promise.all([
     postgres.start(),
     kind === 'dev' ? startDevServer(folder, say) : startNodes(folder, say, opened),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { guardServices } from '../../dev/services';
+import { guardServices, stopServices } from '../../dev/services';
 import { query } from '../../dev/postgres';
 import type { StoredPaymentStatus } from '../../workflows/messages';
 import { orderWorkflowId, paymentWorkflowId, SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
@@ -40,7 +40,8 @@ let cluster: Cluster;
 const atEnd: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
-  atEnd.push(guardServices());
+  guardServices();
+  atEnd.push(stopServices);
   rig = await openRig(
     {
       cluster: true,

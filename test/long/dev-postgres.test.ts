@@ -40,9 +40,9 @@ describe('the local PostgreSQL', () => {
     return (await query(database, 'SELECT * FROM starts')).length;
   };
   const leaveBehind = async (): Promise<number> => {
-    const { service } = await start();
+    const { pid } = await start();
     running = undefined;
-    return service.pid;
+    return pid;
   };
 
   beforeEach(async () => {
@@ -116,8 +116,8 @@ describe('the local PostgreSQL', () => {
 
   it('comes back after its own kill -9', async () => {
     await remember(await start({ durable: true }));
-    running?.service.kill();
-    await running?.service.exit;
+    running?.kill();
+    await running?.exit;
     expect(await remember(await start({ durable: true }))).toBe(2);
   });
 

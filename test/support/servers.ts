@@ -56,7 +56,7 @@ async function run(): Promise<void> {
 
 async function start(temporalCli: string, folder: string): Promise<RunningServers> {
   const [postgresPort = 0, temporalPort = 0, uiPort = 0] = await freePorts(3);
-  const [postgres, temporal] = await Promise.all([
+  const [postgres] = await Promise.all([
     startPostgres({ dataDir: dataDirIn(folder), port: postgresPort, durable: false, say }),
     startTemporal({
       cli: temporalCli,
@@ -76,7 +76,7 @@ async function start(temporalCli: string, folder: string): Promise<RunningServer
   return {
     adminUrl: postgres.url,
     template,
-    temporalAddress: temporal.address,
+    temporalAddress: `127.0.0.1:${temporalPort}`,
     webUi: `http://127.0.0.1:${uiPort}`,
     temporalCli,
   };

@@ -109,7 +109,7 @@ function processes({ cluster: temporal, workers, postgres }: Rig): Record<string
     'order worker': present(orders),
     ledger: [postgres],
     ...Object.fromEntries([...temporal.nodes].map(([name, node]) => [name, [node]])),
-    'Temporal’s Postgres': [temporal.postgres.service],
+    'Temporal’s Postgres': [temporal.postgres],
   };
 }
 
