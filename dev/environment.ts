@@ -6,9 +6,6 @@ import { postgresUrl } from './postgres';
 import { DATABASE } from './settings';
 import type { Settings } from './settings';
 
-/** The merchant that the sandbox knows. */
-const SANDBOX = { appId: '2021000000000000', sellerId: '2088000000000000' };
-
 /** Short enough to watch, long enough to follow. */
 const DEMO_TIMINGS = { PAYMENT_CHECK_INTERVAL: '2s', CLOSE_MARGIN: '1s', SWEEP_CRON: '0/5 * * * * * *' };
 
@@ -52,8 +49,9 @@ function ownGateway(ports: Settings['ports']): NodeJS.ProcessEnv {
   const keys = join(PLACES.sandbox, 'keys');
   return {
     ALIPAY_GATEWAY: `http://127.0.0.1:${ports.sandbox}/gateway.do`,
-    ALIPAY_APP_ID: SANDBOX.appId,
-    ALIPAY_SELLER_ID: SANDBOX.sellerId,
+    // The merchant that the sandbox knows.
+    ALIPAY_APP_ID: '2021000000000000',
+    ALIPAY_SELLER_ID: '2088000000000000',
     ALIPAY_PRIVATE_KEY: undefined,
     ALIPAY_PRIVATE_KEY_FILE: join(keys, 'app-private.pem'),
     ALIPAY_PUBLIC_KEY: undefined,

@@ -18,9 +18,10 @@ export async function assertExternalsAnswer({ external }: Settings, env: NodeJS.
   const fail = (what: string) => (cause: unknown) => {
     throw new Error(`${what} does not answer: ${reason(cause)}`, { cause });
   };
-  if (external.database) await query(external.database, 'SELECT 1').catch(fail('PostgreSQL at DATABASE_URL'));
-  if (external.temporal) {
-    const unreachable = fail(`Temporal at TEMPORAL_ADDRESS, ${external.temporal},`);
+  const { database, temporal } = external;
+  if (database) await query(database, 'SELECT 1').catch(fail('PostgreSQL at DATABASE_URL'));
+  if (temporal) {
+    const unreachable = fail(`Temporal at TEMPORAL_ADDRESS, ${temporal},`);
     const { connection } = await connectTemporal(env).catch(unreachable);
     await connection.close();
   }

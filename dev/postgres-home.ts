@@ -15,15 +15,17 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import type { Say } from './services';
 
-/** The system user that runs PostgreSQL; empty where this process is not root and runs it itself. */
-export interface SystemUser {
+/** How PostgreSQL's programs are run: as a system user where this process is root, and from a folder that it can enter. */
+interface Runner {
   uid?: number;
   gid?: number;
+  cwd: string;
+  env: NodeJS.ProcessEnv;
 }
 
-/** Where PostgreSQL's programs and data are, and who may run them. */
+/** Where PostgreSQL's programs and data are, and how to run them. */
 export interface PostgresHome {
-  user: SystemUser;
+  runner: Runner;
   /** The folder with `initdb` and `postgres`. */
   bin: string;
   dataDir: string;
@@ -37,20 +39,21 @@ const AWAY = '/var/tmp/durable-alipay-';
  * that user cannot reach in a clone, programs or data, goes to `/var/tmp`, and a link beside `dataDir` points to it.
  */
 export function postgresHome(dataDir: string, say: Say): PostgresHome {
-  const user = systemUser();
+  const runner = { ...systemUser(), cwd: '/', env: { ...process.env, LC_ALL: 'C' } };
   mkdirSync(dirname(dataDir), { recursive: true });
   const packaged = join(packageFolder(), 'native');
-  if (user.uid === undefined) return { user, bin: join(packaged, 'bin'), dataDir: dataDirOf(dataDir) };
+  if (runner.uid === undefined) return { runner, bin: join(packaged, 'bin'), dataDir: dataDirOf(dataDir) };
 
-  const runs = canRun(join(packaged, 'bin', 'postgres'), user);
-  if (!existsSync(dataLink(dataDir)) && !canEnter(realpathSync(dirname(dataDir)), user)) {
+  if (!existsSync(dataLink(dataDir)) && !canEnter(realpathSync(dirname(dataDir)), runner)) {
     elsewhere(dataLink(dataDir));
     say(
       `Only root can enter this folder, and PostgreSQL does not run as root: its data are in ${dataDirOf(dataDir)}`,
     );
   }
-  const programs = runs ? packaged : copyPrograms(packaged, elsewhere(programsLink(dataDir)));
-  return { user, bin: join(programs, 'bin'), dataDir: dataDirOf(dataDir) };
+  const programs = canRun(join(packaged, 'bin', 'postgres'), runner)
+    ? packaged
+    : copyPrograms(packaged, elsewhere(programsLink(dataDir)));
+  return { runner, bin: join(programs, 'bin'), dataDir: dataDirOf(dataDir) };
 }
 
 /** Where {@link postgresHome} puts the data of `dataDir`. */
@@ -110,7 +113,7 @@ function packageFolder(): string {
 }
 
 /** `postgres` where it exists, else `nobody`: nothing on the machine is changed. */
-function systemUser(): SystemUser {
+function systemUser(): Pick<Runner, 'uid' | 'gid'> {
   if (process.getuid?.() !== 0) return {};
   for (const name of ['postgres', 'nobody']) {
     const [uid, gid] = ['-u', '-g'].map((flag) => spawnSync('id', [flag, name], { encoding: 'utf8' }));
@@ -123,8 +126,8 @@ function systemUser(): SystemUser {
 }
 
 // Tried, not worked out from modes: access lists and mount options count as well.
-const canRun = (program: string, user: SystemUser): boolean =>
-  spawnSync(program, ['--version'], { ...user, cwd: '/', stdio: 'ignore' }).status === 0;
+const canRun = (program: string, runner: Runner, args = ['--version']): boolean =>
+  spawnSync(program, args, { ...runner, stdio: 'ignore' }).status === 0;
 
-const canEnter = (folder: string, user: SystemUser): boolean =>
-  spawnSync('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], { ...user, cwd: '/', stdio: 'ignore' }).status === 0;
+const canEnter = (folder: string, runner: Runner): boolean =>
+  canRun('/bin/sh', runner, ['-c', 'cd "$1"', 'sh', folder]);

