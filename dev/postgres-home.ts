@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import type { SpawnSyncOptions } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -15,21 +16,8 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import type { Say } from './services';
 
-/** How PostgreSQL's programs are run: as a system user where this process is root, and from a folder that it can enter. */
-interface Runner {
-  uid?: number;
-  gid?: number;
-  cwd: string;
-  env: NodeJS.ProcessEnv;
-}
-
 /** Where PostgreSQL's programs and data are, and how to run them. */
-export interface PostgresHome {
-  runner: Runner;
-  /** The folder with `initdb` and `postgres`. */
-  bin: string;
-  dataDir: string;
-}
+export type PostgresHome = ReturnType<typeof postgresHome>;
 
 /** Outlives a reboot, unlike the temporary folder. */
 const AWAY = '/var/tmp/durable-alipay-';
@@ -38,22 +26,27 @@ const AWAY = '/var/tmp/durable-alipay-';
  * Decides who runs PostgreSQL and from where. PostgreSQL refuses to run as root, so root hands it to a system user. What
  * that user cannot reach in a clone, programs or data, goes to `/var/tmp`, and a link beside `dataDir` points to it.
  */
-export function postgresHome(dataDir: string, say: Say): PostgresHome {
+export function postgresHome(dataDir: string, say: Say) {
+  // This folder everybody can enter.
   const runner = { ...systemUser(), cwd: '/', env: { ...process.env, LC_ALL: 'C' } };
   mkdirSync(dirname(dataDir), { recursive: true });
-  const packaged = join(packageFolder(), 'native');
-  if (runner.uid === undefined) return { runner, bin: join(packaged, 'bin'), dataDir: dataDirOf(dataDir) };
-
-  if (!existsSync(dataLink(dataDir)) && !canEnter(realpathSync(dirname(dataDir)), runner)) {
-    elsewhere(dataLink(dataDir));
-    say(
-      `Only root can enter this folder, and PostgreSQL does not run as root: its data are in ${dataDirOf(dataDir)}`,
-    );
+  let programs = join(packageFolder(), 'native');
+  if (runner.uid !== undefined) {
+    if (!existsSync(dataLink(dataDir)) && !canEnter(realpathSync(dirname(dataDir)), runner)) {
+      elsewhere(dataLink(dataDir));
+      say(
+        `Only root can enter this folder, and PostgreSQL does not run as root: its data are in ${dataDirOf(dataDir)}`,
+      );
+    }
+    if (!canRun(join(programs, 'bin', 'postgres'), runner))
+      programs = copyPrograms(programs, elsewhere(programsLink(dataDir)));
   }
-  const programs = canRun(join(packaged, 'bin', 'postgres'), runner)
-    ? packaged
-    : copyPrograms(packaged, elsewhere(programsLink(dataDir)));
-  return { runner, bin: join(programs, 'bin'), dataDir: dataDirOf(dataDir) };
+  return {
+    runner,
+    /** The folder with `initdb` and `postgres`. */
+    bin: join(programs, 'bin'),
+    dataDir: dataDirOf(dataDir),
+  };
 }
 
 /** Where {@link postgresHome} puts the data of `dataDir`. */
@@ -112,8 +105,8 @@ function packageFolder(): string {
   }
 }
 
-/** `postgres` where it exists, else `nobody`: nothing on the machine is changed. */
-function systemUser(): Pick<Runner, 'uid' | 'gid'> {
+/** For root: `postgres` where it exists, else `nobody`; nothing on the machine is changed. */
+function systemUser(): { uid?: number; gid?: number } {
   if (process.getuid?.() !== 0) return {};
   for (const name of ['postgres', 'nobody']) {
     const [uid, gid] = ['-u', '-g'].map((flag) => spawnSync('id', [flag, name], { encoding: 'utf8' }));
@@ -126,8 +119,8 @@ function systemUser(): Pick<Runner, 'uid' | 'gid'> {
 }
 
 // Tried, not worked out from modes: access lists and mount options count as well.
-const canRun = (program: string, runner: Runner, args = ['--version']): boolean =>
+const canRun = (program: string, runner: SpawnSyncOptions, args = ['--version']): boolean =>
   spawnSync(program, args, { ...runner, stdio: 'ignore' }).status === 0;
 
-const canEnter = (folder: string, runner: Runner): boolean =>
+const canEnter = (folder: string, runner: SpawnSyncOptions): boolean =>
   canRun('/bin/sh', runner, ['-c', 'cd "$1"', 'sh', folder]);

@@ -1,34 +1,20 @@
 import { Command } from 'commander';
 import { readConfig } from '../worker/config';
 
-type Port = 'server' | 'sandbox' | 'temporal' | 'ui' | 'postgres';
-
-/** The options of one start of the local environment. */
-export interface Settings {
-  /** Play the three stories before it is ready. */
-  demo: boolean;
-  /** Start a worker, with the built-in order service. */
-  worker: boolean;
-  /** Forget everything from earlier starts. */
-  fresh: boolean;
-  ports: Record<Port, number>;
-  /** Temporal's. */
-  namespace: string;
-  /** Services that already run elsewhere and are used instead of our own. */
-  external: { temporal?: string; database?: string; gateway?: string };
-}
-
 /** The variables that choose the ports, and for whom. */
-export const PORTS: Record<Port, [variable: string, what: string]> = {
+export const PORTS = {
   server: ['PORT', 'the HTTP server'],
   sandbox: ['SANDBOX_PORT', 'the sandbox'],
   temporal: ['TEMPORAL_PORT', "Temporal's server"],
   ui: ['TEMPORAL_UI_PORT', "Temporal's Web UI"],
   postgres: ['POSTGRES_PORT', 'PostgreSQL'],
-};
+} as const;
 
 /** The database that our own PostgreSQL gets. */
 export const DATABASE = 'durable_alipay';
+
+/** The options of one start of the local environment. */
+export type Settings = ReturnType<typeof readSettings>;
 
 /**
  * Reads arguments and environment; wrong usage ends the process.
@@ -36,7 +22,7 @@ export const DATABASE = 'durable_alipay';
  * @param argv - as `process.argv`
  * @throws PaymentError CONFIG_INVALID
  */
-export function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): Settings {
+export function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv) {
   const { demo, worker, fresh } = new Command('./temporal-dev.sh')
     .option('--no-demo')
     .option('--no-worker')
@@ -47,8 +33,11 @@ export function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): S
     .opts<Record<'demo' | 'worker' | 'fresh', boolean>>();
   const { http, laptop } = readConfig(env, { needs: ['http', 'laptop'] });
   return {
+    /** Play the three stories before it is ready. */
     demo: demo && worker && !env['ALIPAY_GATEWAY'],
+    /** Start a worker, with the built-in order service. */
     worker,
+    /** Forget everything from earlier starts. */
     fresh,
     ports: {
       server: http.port,
@@ -56,8 +45,10 @@ export function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): S
       temporal: laptop.temporalPort,
       ui: laptop.temporalUiPort,
       postgres: Number(env['POSTGRES_PORT'] || 54_320),
-    },
+    } satisfies Record<keyof typeof PORTS, number>,
+    /** Temporal's. */
     namespace: env['TEMPORAL_NAMESPACE'] ?? 'default',
+    /** Services that already run elsewhere and are used instead of our own. */
     external: {
       temporal: env['TEMPORAL_ADDRESS'] || undefined,
       database: env['DATABASE_URL'] || undefined,
