@@ -17,9 +17,15 @@ import type { ActivityDependencies } from './dependencies';
 import { signalOrder } from './order-workflow';
 import { OnResultFailed } from './result-handler';
 import { NotTaken } from './result-receiver';
+import { TEMPORAL_DEADLINE_MS } from './temporal-calls';
 
 /** How much later than its next attempt the follow-up takes over from an activity, ms. */
 const OVERDUE_MS = 120_000;
+
+// Longer than one delivery takes. The result of a killed worker waits until its lease is over.
+const SIGNAL_LEASE_MS = 2 * TEMPORAL_DEADLINE_MS;
+/** A receiver has 10 s. */
+const RECEIVER_LEASE_MS = 15_000;
 
 /** After this many failed attempts (about 15 minutes of follow-ups), a person must look at the order service. */
 const ALERT_FROM = 5;
@@ -93,7 +99,11 @@ export interface Delivered extends Unleased {
 export async function tellFromOutbox(deps: ActivityDependencies, orderId: string): Promise<Delivered> {
   deps.receiver?.assertReachable();
   for (let told = 0; ; told += 1) {
-    const leased = await leaseUndelivered(deps.db, orderId);
+    const leased = await leaseUndelivered(
+      deps.db,
+      orderId,
+      deps.receiver ? RECEIVER_LEASE_MS : SIGNAL_LEASE_MS,
+    );
     if ('busyMs' in leased) return { told, ...leased };
     const { hasMore } = await deliver(deps, leased);
     if (!hasMore) return { told: told + 1, busyMs: 0 };

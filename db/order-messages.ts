@@ -71,9 +71,6 @@ export interface LeasedMessage {
   paidAt: Date | null;
 }
 
-/** Longer than one delivery may take: a webhook has 10 s. */
-const LEASE = `interval '15 seconds'`;
-
 /** Why nothing of an order is to be delivered now. */
 export interface Unleased {
   /** For how long at most, ms; 0: nothing is undelivered. */
@@ -89,17 +86,21 @@ export interface Unleased {
  * deliveries would keep everything else from Postgres. All callers lease the same row first, the oldest undelivered one, so
  * that an order's messages leave one after the other, in the order of `seq`.
  */
-export async function leaseUndelivered(db: Database, orderId: string): Promise<LeasedMessage | Unleased> {
+export async function leaseUndelivered(
+  db: Database,
+  orderId: string,
+  leaseMs: number,
+): Promise<LeasedMessage | Unleased> {
   const leased = await row<MessageRow & Omit<LeasedMessage, 'message'>>(
     db,
     `WITH leased AS (
-       UPDATE :schema:.order_messages SET leased_until = clock_timestamp() + ${LEASE}
+       UPDATE :schema:.order_messages SET leased_until = clock_timestamp() + CAST(:leaseMs AS float8) * interval '1 millisecond'
        WHERE id = (SELECT id FROM :schema:.order_messages
            WHERE order_id = :orderId AND ${UNTOLD_BY_KEY} ORDER BY seq LIMIT 1)
          AND ${UNTOLD_BY_KEY} AND COALESCE(GREATEST(leased_until, not_before) <= clock_timestamp(), true)
        RETURNING *)
      SELECT ${COLUMNS}, m.found_by AS "foundBy", p.callback_time AS "paidAt" FROM leased m ${JOINED}`,
-    { orderId },
+    { orderId, leaseMs },
   );
   if (!leased) return whyUnleased(db, orderId);
   const { foundBy, paidAt, ...message } = leased;

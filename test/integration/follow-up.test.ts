@@ -89,6 +89,30 @@ describe('what the order service was not told', () => {
     expect(await story.told(orderId, 1)).toEqual([`PAID-${outTradeNo}`]);
   });
 
+  it('is free for another worker after four seconds, where the one that signalled it was killed', async () => {
+    const { orderId, outTradeNo } = await story.paidAndTold();
+    await untell(orderId);
+    const temporal = { withDeadline: () => new Promise(() => undefined) } as unknown as Client;
+    const telling = tellFromOutbox({ ...shop.deps, temporal }, orderId);
+    let leftSeconds = 0;
+    await Promise.all([
+      expect(telling).rejects.toMatchObject({ details: 'Deadline exceeded' }),
+      waitFor(
+        async () => {
+          const [row] = await shop.sql<{ left: number | null }>(
+            `SELECT CAST(EXTRACT(EPOCH FROM leased_until - clock_timestamp()) AS float8) AS left
+             FROM order_messages WHERE id = :id`,
+            { id: `PAID-${outTradeNo}` },
+          );
+          return (leftSeconds = row?.left ?? 0) > 0;
+        },
+        { what: 'it to be leased', everyMs: 20 },
+      ),
+    ]);
+    expect(leftSeconds).toBeLessThanOrEqual(4);
+    expect(await tellFromOutbox(shop.deps, orderId)).toMatchObject({ told: 1 });
+  });
+
   it('is told while the gateway is down, too', async () => {
     const { orderId, outTradeNo } = await story.paidAndTold();
     await untell(orderId);

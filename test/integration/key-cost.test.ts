@@ -81,8 +81,8 @@ const event = { actor: 'query', event: 'checked', detail: {} } as const;
 const { orderId, outTradeNo, messageId } = one(OPEN - 7);
 
 const ASKED: Readonly<Record<string, () => Promise<unknown>>> = {
-  leaseUndelivered: () => messages.leaseUndelivered(db, orderId),
-  'leaseUndelivered, when it is leased': () => messages.leaseUndelivered(db, orderId),
+  leaseUndelivered: () => messages.leaseUndelivered(db, orderId, 15_000),
+  'leaseUndelivered, when it is leased': () => messages.leaseUndelivered(db, orderId, 15_000),
   releaseLease: () => messages.releaseLease(db, messageId, { why: 'no answer', pauseMs: 0 }),
   claimUndelivered: () => due.claimUndelivered(db, orderId),
   postponeUndelivered: () => due.postponeUndelivered(db, orderId, 1_000),
