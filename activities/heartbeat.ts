@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 
-/** Heartbeat time-outs of 15 s leave room for two lost beats. */
-const EVERY_MS = 5_000;
+/** The worker sends no beat sooner than this after another; without it, only after 80 % of the heartbeat time-out. */
+export const SHORTEST_BEAT_MS = 2_000;
 
 /** What each running activity said last of its progress. */
 const kept = new WeakMap<Context, unknown>();
@@ -28,7 +28,9 @@ export function withHeartbeats<A extends object>(activities: A): A {
       async (...args: unknown[]) => {
         const context = Context.current();
         kept.set(context, context.info.heartbeatDetails);
-        const beat = setInterval(() => context.heartbeat(kept.get(context)), EVERY_MS);
+        // Two beats may be lost.
+        const everyMs = (context.info.heartbeatTimeoutMs ?? 3 * SHORTEST_BEAT_MS) / 3;
+        const beat = setInterval(() => context.heartbeat(kept.get(context)), everyMs);
         try {
           return await run(...args);
         } finally {

@@ -10,6 +10,7 @@ import {
 } from '../activities';
 import type { Metrics } from '../activities/metrics';
 import { createMetrics } from '../activities/metrics';
+import { SHORTEST_BEAT_MS } from '../activities/heartbeat';
 import { openGateways } from '../activities/alipay/open';
 import type { OnResult } from '../activities/result-handler';
 import { ResultHandler } from '../activities/result-handler';
@@ -158,6 +159,7 @@ function queueOptions(
     case TASK_QUEUES.alipay:
       return {
         activities: createAlipayQueueActivities(deps),
+        maxHeartbeatThrottleInterval: SHORTEST_BEAT_MS,
         tuner: tunerBehind(deps.alipay.circuit, ALIPAY_ACTIVITIES),
       };
     case TASK_QUEUES.orderService:

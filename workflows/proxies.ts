@@ -6,7 +6,7 @@ import { POST_PAUSE_MS, TASK_QUEUES, chunkTimeoutMs } from './messages';
 
 // The activities as workflows call them: one proxy for each kind of effect, with the reason for its settings.
 
-/** Activities of queue `alipay` beat every 5 s: a killed worker is noticed after this, not after their whole time. */
+/** Activities of queue `alipay` beat: a killed worker is noticed after this, not after their whole time. */
 const HEARTBEAT_TIMEOUT = '15s';
 
 /** The errors after which the server must not retry an activity: the next attempt would end the same way. */
@@ -72,7 +72,8 @@ export const askAlipay = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   scheduleToStartTimeout: '10s',
   startToCloseTimeout: '45s',
-  heartbeatTimeout: HEARTBEAT_TIMEOUT,
+  // A killed worker holds a payment up for so long. One that is only stopped for longer has the question asked twice.
+  heartbeatTimeout: '6s',
   retry: {
     initialInterval: '1s',
     backoffCoefficient: 1,

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
+import type { Info } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { keepProgress, withHeartbeats } from '../../activities/heartbeat';
 
@@ -6,9 +7,9 @@ beforeEach(() => void jest.useFakeTimers());
 afterEach(() => void jest.useRealTimers());
 
 /** What each beat of an activity says that keeps its progress at the given times, ms, and ends after 12 s. */
-async function beats(progress: Record<number, unknown>, attempt: { heartbeatDetails?: unknown } = {}) {
+async function beats(progress: Record<number, unknown>, attempt: Partial<Info> = {}) {
   const said: unknown[] = [];
-  const environment = new MockActivityEnvironment(attempt);
+  const environment = new MockActivityEnvironment({ heartbeatTimeoutMs: 15_000, ...attempt });
   environment.on('heartbeat', (details: unknown) => said.push(details));
   const { work } = withHeartbeats({
     work: async () => {
@@ -24,8 +25,9 @@ async function beats(progress: Record<number, unknown>, attempt: { heartbeatDeta
   return said;
 }
 
-it('an activity beats every 5 s until it ends', async () => {
-  expect(await beats({})).toEqual([undefined, undefined]);
+it('an activity beats three times within its heartbeat time-out, until it ends', async () => {
+  expect(await beats({})).toHaveLength(2);
+  expect(await beats({}, { heartbeatTimeoutMs: 7_500 })).toHaveLength(4);
 });
 
 it('a beat says the last progress again: it replaces what was said before', async () => {
