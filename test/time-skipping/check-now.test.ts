@@ -119,7 +119,7 @@ describe('a check that is due while checkNow asks', () => {
     const now = checkNow(payment);
     await held.begun;
     expect(await now).toMatchObject({ lastAnswer: 'unknown' });
-    await stage.environment.sleep('5s');
+    await stage.environment.sleep('4s');
     held.release('waiting');
 
     expect(await payment.handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });

@@ -6,7 +6,7 @@ import type { ConfirmPaymentInput, Recorded } from '../../workflows/messages';
 import { SIGNALS, TASK_QUEUES, WORKFLOWS, paymentWorkflowId } from '../../workflows/messages';
 import { timeSkippingEnvironment, workflowBundle } from '../support';
 import type { FakePayment } from './world';
-import { FakeWorld } from './world';
+import { BEAT_MS, FakeWorld } from './world';
 
 const SECOND = 1_000;
 export const MINUTE = 60 * SECOND;
@@ -83,7 +83,12 @@ async function createWorkers(
       workflowBundle: bundle,
       activities: world.paymentsQueue(),
     }),
-    Worker.create({ connection, taskQueue: TASK_QUEUES.alipay, activities: world.alipayQueue() }),
+    Worker.create({
+      connection,
+      taskQueue: TASK_QUEUES.alipay,
+      activities: world.alipayQueue(),
+      maxHeartbeatThrottleInterval: BEAT_MS,
+    }),
     Worker.create({
       connection,
       taskQueue: TASK_QUEUES.orderService,
