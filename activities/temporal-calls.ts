@@ -1,5 +1,5 @@
-import type { Client } from '@temporalio/client';
-import { isGrpcCancelledError, isGrpcServiceError } from '@temporalio/client';
+import type { Client, ConnectionLike } from '@temporalio/client';
+import { Connection, isGrpcCancelledError, isGrpcServiceError } from '@temporalio/client';
 import {
   ExponentialBackoff,
   TaskCancelledError,
@@ -16,7 +16,7 @@ export const TEMPORAL_DEADLINE_MS = 2_000;
 export const DEADLINE_EXCEEDED = 4;
 export const FAILED_PRECONDITION = 9;
 
-type Callee = Pick<Client, 'withDeadline'>;
+type Callee = Pick<Client, 'withDeadline'> & { connection?: ConnectionLike };
 
 /** The time for a call of Temporal is over: what it asked for may or may not be done. */
 class DeadlineExceeded extends Error {
@@ -26,16 +26,17 @@ class DeadlineExceeded extends Error {
 }
 
 /**
- * Calls Temporal, and waits no longer than `ms`. The native connection takes a deadline for the time of one attempt to the
- * headers of its response, and repeats attempts for 10 s (measured: 8 s became 16), so our own clock decides.
+ * Calls Temporal, and waits no longer than `ms`. A native connection takes a deadline for the time of one attempt to the
+ * headers of its response, and repeats attempts for 10 s (measured: 8 s became 16), so there our own clock decides.
  *
  * @throws an error of gRPC with the code DEADLINE_EXCEEDED when the time is over
  */
 export async function within<T>(temporal: Callee, ms: number, call: () => Promise<T>): Promise<T> {
+  const callByDeadline = (): Promise<T> => temporal.withDeadline(Date.now() + ms, call);
+  // Its deadline is one for all attempts, and an attempt that nobody waits for would throw once the connection is closed.
+  if ((temporal.connection ?? temporal) instanceof Connection) return callByDeadline();
   try {
-    return await timeout(ms, TimeoutStrategy.Aggressive).execute(() =>
-      temporal.withDeadline(Date.now() + ms, call),
-    );
+    return await timeout(ms, TimeoutStrategy.Aggressive).execute(callByDeadline);
   } catch (cause) {
     // The native connection's own clock says CANCELLED.
     if (!(cause instanceof TaskCancelledError || isGrpcCancelledError(cause))) throw cause;
