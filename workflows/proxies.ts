@@ -100,13 +100,14 @@ export const refundUntilProven = proxyActivities<AlipayQueueActivities>({
 
 /**
  * Work order by order, each safe to repeat; what is not done is left to the next sweep. A worker that cannot reach Alipay
- * fails it with ALIPAY_DOWN, and the server gives it to another one a second later.
+ * fails it with ALIPAY_DOWN, and the server gives it to another one a second later. Even once its circuit is open, such a
+ * worker draws a task for each of its ten polls, so more attempts than these.
  */
 export const closeExpired = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: chunkTimeoutMs(1),
   heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '1s', backoffCoefficient: 1, maximumAttempts: 8 },
+  retry: { initialInterval: '1s', backoffCoefficient: 1, maximumAttempts: 12 },
 });
 
 /**

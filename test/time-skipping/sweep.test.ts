@@ -152,8 +152,8 @@ describe('a sweep', () => {
 
     expect(report).toMatchObject({ scanned: 40, closed: 30, failed: 10, gatewayDown: false });
     expect(report.failedIds).toContain('order-00010');
-    // Eight tries of the broken one, one of each other.
-    expect(stage.world.chunks).toHaveLength(8 + 3);
+    // Twelve tries of the broken one, one of each other.
+    expect(stage.world.chunks).toHaveLength(12 + 3);
     expect(stage.world.probes).toBe(0);
   });
 
