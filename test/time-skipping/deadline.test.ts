@@ -78,7 +78,7 @@ describe('an order that closes by timer', () => {
     stage.world.onChunk = () => Promise.reject(new Error('broken'));
 
     expect(await payment.handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
-    expect(chunksOf(payment)).toHaveLength(8);
+    expect(chunksOf(payment)).toHaveLength(12);
     stage.world.onChunk = () => Promise.resolve({});
   });
 
