@@ -244,7 +244,10 @@ async function judge({ ends }: Outcome): Promise<string[]> {
       : []),
     ...Object.entries(ends)
       .filter(([, end]) => end instanceof Error && !(end instanceof PaymentError))
-      .map(([name, end]) => `${name} ended with ${String(end)}`),
+      // Postgres ends either of the two.
+      .map(([name, end]) =>
+        /deadlock detected/.test(String(end)) ? 'a deadlock' : `${name} ended with ${String(end)}`,
+      ),
   ];
 }
 
