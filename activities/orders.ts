@@ -22,9 +22,9 @@ import { TEMPORAL_DEADLINE_MS } from './temporal-calls';
 /** How much later than its next attempt the follow-up takes over from an activity, ms. */
 const OVERDUE_MS = 120_000;
 
-// Longer than one delivery takes. The result of a killed worker waits until its lease is over.
+/** Longer than one signal takes, and no longer: the result of a killed worker waits until its lease is over. */
 const SIGNAL_LEASE_MS = 2 * TEMPORAL_DEADLINE_MS;
-/** A receiver has 10 s. */
+/** The same where a receiver of the shop has 10 s. */
 const RECEIVER_LEASE_MS = 15_000;
 
 /** After this many failed attempts (about 15 minutes of follow-ups), a person must look at the order service. */

@@ -100,8 +100,8 @@ export const refundUntilProven = proxyActivities<AlipayQueueActivities>({
 
 /**
  * Work order by order, each safe to repeat; what is not done is left to the next sweep. A worker that cannot reach Alipay
- * fails it with ALIPAY_DOWN, and the server gives it to another one a second later. Even once its circuit is open, such a
- * worker draws a task for each of its ten polls, so more attempts than these.
+ * fails it with ALIPAY_DOWN, and the server gives it to another one a second later. Such a worker takes one more task for each
+ * of its ten polls after its circuit has opened; there are more attempts than that.
  */
 export const closeExpired = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
