@@ -12,15 +12,30 @@ import {
 /** One call of Temporal ends after this, also inside a workflow task. */
 export const TEMPORAL_DEADLINE_MS = 2_000;
 
-// gRPC's numbers.
-export const DEADLINE_EXCEEDED = 4;
-export const FAILED_PRECONDITION = 9;
+/** gRPC's numbers. */
+export const CODES = {
+  cancelled: 1,
+  unknown: 2,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  failedPrecondition: 9,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
+
+export const codeOf = (error: unknown): number | undefined =>
+  isGrpcServiceError(error) ? error.code : undefined;
 
 type Callee = Pick<Client, 'withDeadline'> & { connection?: ConnectionLike };
 
 /** The time for a call of Temporal is over: what it asked for may or may not be done. */
 class DeadlineExceeded extends Error {
-  readonly code = DEADLINE_EXCEEDED;
+  readonly code = CODES.deadlineExceeded;
   readonly details = 'Deadline exceeded';
   readonly metadata = {};
 }
@@ -68,6 +83,6 @@ export async function whereSearchable<T>(send: (searchable: boolean) => Promise<
  * arrives at the same moment. It then had no effect, or only effects that may be repeated.
  */
 export const untilReady = retry(
-  handleWhen((error) => isGrpcServiceError(error) && (error.code as number) === FAILED_PRECONDITION),
+  handleWhen((error) => codeOf(error) === CODES.failedPrecondition),
   { maxAttempts: 5, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 1_000 }) },
 );

@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import { isGrpcServiceError } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { AlipayGateways } from '../activities/alipay/gateways';
-import { DEADLINE_EXCEEDED, within } from '../activities/temporal-calls';
+import { CODES, within } from '../activities/temporal-calls';
 import type { Database } from '../db/connect';
 import { databaseError } from '../db/faults';
 import type { SweepSettings } from '../worker/schedules';
@@ -40,7 +40,8 @@ export async function awaitWorker<T>(temporal: Client, withinMs: number, call: (
   try {
     return await within(temporal, withinMs, call);
   } catch (cause) {
-    if (!hasStatus(cause, [DEADLINE_EXCEEDED]) || knownTemporalFault(cause, 'TEMPORAL_ADDRESS')) throw cause;
+    if (!hasStatus(cause, [CODES.deadlineExceeded]) || knownTemporalFault(cause, 'TEMPORAL_ADDRESS'))
+      throw cause;
     throw new PaymentError(
       'TEMPORAL_UNAVAILABLE',
       `No result within ${withinMs / 1_000} s: no worker runs, all are busy, or Temporal is down. ` +
@@ -74,11 +75,17 @@ export function explain(error: unknown): unknown {
   return new PaymentError('TEMPORAL_UNAVAILABLE', `${what}. ${todo} Trying again is safe.`, { cause: error });
 }
 
-/**
- * gRPC: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, INTERNAL (also of a stream that broke on its
- * way), UNAVAILABLE, UNAUTHENTICATED.
- */
-const UNREACHED: readonly number[] = [1, 2, DEADLINE_EXCEEDED, 7, 8, 13, 14, 16];
+const UNREACHED: readonly number[] = [
+  CODES.cancelled,
+  CODES.unknown,
+  CODES.deadlineExceeded,
+  CODES.permissionDenied,
+  CODES.resourceExhausted,
+  // Also of a stream that broke on its way.
+  CODES.internal,
+  CODES.unavailable,
+  CODES.unauthenticated,
+];
 
 /** Whether it has one of these gRPC codes: the error itself, or what the SDK wrapped in it. */
 export function hasStatus(error: unknown, statuses: readonly number[]): boolean {

@@ -8,7 +8,7 @@ import {
 import { ActivityFailure, ApplicationFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import { readReturn } from '../activities/alipay/return';
 import { updatePayment } from '../activities/payment-workflow';
-import { FAILED_PRECONDITION, soon } from '../activities/temporal-calls';
+import { CODES, soon } from '../activities/temporal-calls';
 import { requireOrder, requirePayment } from '../db/ledger';
 import type { MerchantWithOpen } from '../db/merchants';
 import { listMerchants } from '../db/merchants';
@@ -164,7 +164,7 @@ async function stateOfRun(deps: ClientDependencies, outTradeNo: string): Promise
 const hasNoAnswer = (error: unknown): boolean =>
   error instanceof WorkflowNotFoundError ||
   error instanceof QueryNotRegisteredError ||
-  hasStatus(error, [FAILED_PRECONDITION]) ||
+  hasStatus(error, [CODES.failedPrecondition]) ||
   isUnavailable(explain(error));
 
 /** Asks Alipay at once, by the payment's workflow. */

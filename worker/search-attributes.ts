@@ -2,18 +2,10 @@ import type { ConnectionLike } from '@temporalio/client';
 import { isGrpcServiceError } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
 import { ExponentialBackoff, handleWhen, retry } from 'cockatiel';
+import { CODES, codeOf } from '../activities/temporal-calls';
 import { PaymentError } from '../workflows/errors';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages';
 import type { Logger } from './log';
-
-/** gRPC's numbers. */
-export const CODES = {
-  invalidArgument: 3,
-  notFound: 5,
-  permissionDenied: 7,
-  unimplemented: 12,
-  unauthenticated: 16,
-} as const;
 
 export const KEYWORD = temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
 
@@ -158,6 +150,3 @@ async function isSearchable(
     throw error;
   }
 }
-
-export const codeOf = (error: unknown): number | undefined =>
-  isGrpcServiceError(error) ? error.code : undefined;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
-import { within } from '../activities/temporal-calls';
+import { CODES, codeOf, within } from '../activities/temporal-calls';
 import type { Database } from '../db/connect';
 import { recoverStore } from '../db/recovery';
 import type { SeenStore, TemporalStore } from '../db/temporal-stores';
@@ -10,7 +10,7 @@ import { PaymentError } from '../workflows/errors';
 import type { Logger } from './log';
 import type { SweepSettings } from './schedules';
 import { installSchedules } from './schedules';
-import { CODES, again, codeOf, registerSearchAttributes } from './search-attributes';
+import { again, registerSearchAttributes } from './search-attributes';
 
 interface StoreWatchDependencies {
   db: Database;

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { Client, Connection } from '@temporalio/client';
-import { CODES, codeOf, findSearchAttributes, howToRegister, noRoom } from '../../worker/search-attributes';
+import { CODES, codeOf } from '../../activities/temporal-calls';
+import { findSearchAttributes, howToRegister, noRoom } from '../../worker/search-attributes';
 import type { TaskQueue } from '../../workflows/messages';
 import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
 import { dataConverterWith } from '../../worker/payload-codec';
