@@ -93,7 +93,10 @@ export function messageOf(error: Error): string {
 /** Why a process ends, for a person at a terminal: JSON would fold a list of missing settings into one line. */
 export function inWords(error: unknown): string {
   if (error instanceof PaymentError) return `${error.code}: ${error.message}`;
-  return isError(error) ? messageOf(error) : redact(String(error));
+  if (!isError(error)) return redact(String(error));
+  // Node reports a host with several addresses, all of them dead, as an AggregateError without a message.
+  const { message, errors = [] } = error as Error & { errors?: unknown[] };
+  return message === '' && errors.length > 0 ? errors.map(inWords).join(', ') : messageOf(error);
 }
 
 /** As statements begin, in the message of an error that is not Postgres' own: of a lost connection, say. */

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from '@jest/globals';
-import { createLogger, redact } from '../../worker/log';
+import { createLogger, inWords, redact } from '../../worker/log';
 import type { Logger as Log } from '../../worker/log';
 
 describe('what is redacted', () => {
@@ -31,6 +31,18 @@ describe('what is redacted', () => {
 });
 
 // Whoever reaches the port chooses the path that is logged, before any token is asked for.
+describe('an error in words', () => {
+  it('names each of the addresses that refused, where a host has several', () => {
+    const refused = (address: string): Error => new Error(`connect ECONNREFUSED ${address}:5432`);
+    const error = new AggregateError([refused('::1'), refused('127.0.0.1')]);
+    expect(inWords(error)).toBe('connect ECONNREFUSED ::1:5432, connect ECONNREFUSED 127.0.0.1:5432');
+  });
+
+  it('keeps the message of an error with several causes', () => {
+    expect(inWords(new AggregateError([new Error('one')], 'both failed'))).toBe('both failed');
+  });
+});
+
 describe('redacting what strangers send', () => {
   it.each(['a.', 'a://', 'a:', 'a@', 'http://a:', 'sign', 'buyer_', 'buyer_a-', '&sign=', '/'])(
     'takes no longer for 64 KB of %j than 64 KB deserve',
