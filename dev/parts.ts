@@ -1,4 +1,5 @@
 import { Client, Connection } from '@temporalio/client';
+import { inWords } from '../worker/log';
 import { readTemporalConfig } from '../worker/temporal-config';
 import { TASK_QUEUES } from '../workflows/messages';
 import { PLACES, ROOT } from './places';
@@ -16,7 +17,7 @@ import { startTemporal } from './temporal-server';
 /** @throws Error when a server to use does not answer, before anything has been started */
 export async function assertExternalsAnswer({ external }: Settings, env: NodeJS.ProcessEnv): Promise<void> {
   const fail = (what: string) => (cause: unknown) => {
-    throw new Error(`${what} does not answer: ${reason(cause)}`, { cause });
+    throw new Error(`${what} does not answer: ${inWords(cause)}`, { cause });
   };
   const { database, temporal } = external;
   if (database) await query(database, 'SELECT 1').catch(fail('PostgreSQL at DATABASE_URL'));
@@ -108,10 +109,4 @@ async function polls({ pid }: Service, { workflowService, options: { namespace }
     taskQueue: { name: TASK_QUEUES.payments },
   });
   if (!pollers.some(({ identity }) => identity?.startsWith(`${pid}@`))) throw new Error('no poller yet');
-}
-
-function reason(error: unknown): string {
-  // pg reports a host with several addresses, all of them dead, as an AggregateError without a message.
-  if (error instanceof AggregateError) return error.errors.map(reason).join(', ');
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { inWords } from '../worker/log';
 import { CACHE } from './places';
 import type { Say } from './services';
 import { runStep } from './steps';
@@ -41,8 +42,8 @@ export async function findTemporalCli({ say }: { say: Say }): Promise<string> {
       await get(program, say);
       return program;
     } catch (error) {
-      failures.push(error instanceof Error ? error.message : String(error));
-      say(failures.at(-1) ?? '');
+      failures.push(inWords(error));
+      say(inWords(error));
     }
   }
   throw new Error(
@@ -74,8 +75,10 @@ async function download(target: string, say: Say): Promise<void> {
     const program = join(folder, PROGRAM);
     if (!works(program)) throw new Error('the downloaded program does not run on this machine');
     renameSync(program, target);
-  } catch (cause) {
-    throw new Error(`The download from temporal.download failed: ${reason(cause)}`, { cause });
+  } catch (error) {
+    // fetch hides why it failed in the cause: "fetch failed" alone is useless.
+    const cause = (error as Error).cause ?? error;
+    throw new Error(`The download from temporal.download failed: ${inWords(cause)}`, { cause });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -97,10 +100,4 @@ async function build(target: string, say: Say): Promise<void> {
     say,
   );
   if (!works(target)) throw new Error('Go built a Temporal CLI that does not run');
-}
-
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // fetch hides why it failed in the cause: "fetch failed" alone is useless.
-  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 }
