@@ -19,64 +19,47 @@ import type { Say } from './services';
 /** Where PostgreSQL's programs and data are, and how to run them. */
 export type PostgresHome = ReturnType<typeof postgresHome>;
 
-/** Outlives a reboot, unlike the temporary folder. */
-const AWAY = '/var/tmp/durable-alipay-';
-
 /**
- * Decides who runs PostgreSQL and from where. PostgreSQL refuses to run as root, so root hands it to a system user. What
- * that user cannot reach in a clone, programs or data, goes to `/var/tmp`, and a link beside `dataDir` points to it.
+ * Decides who runs PostgreSQL and from where. PostgreSQL refuses to run as root, so root hands it to a system user. Where
+ * that user cannot reach a clone, programs and data go to `/var/tmp`, which outlives a reboot, and a link beside `dataDir` points there.
  */
 export function postgresHome(dataDir: string, say: Say) {
   // This folder everybody can enter.
   const runner = { ...systemUser(), cwd: '/', env: { ...process.env, LC_ALL: 'C' } };
   mkdirSync(dirname(dataDir), { recursive: true });
-  let programs = join(packageFolder(), 'native');
-  if (runner.uid !== undefined) {
-    if (!existsSync(dataLink(dataDir)) && !canEnter(realpathSync(dirname(dataDir)), runner)) {
-      elsewhere(dataLink(dataDir));
-      say(
-        `Only root can enter this folder, and PostgreSQL does not run as root: its data are in ${dataDirOf(dataDir)}`,
-      );
-    }
-    if (!canRun(join(programs, 'bin', 'postgres'), runner))
-      programs = copyPrograms(programs, elsewhere(programsLink(dataDir)));
+  const packaged = join(packageFolder(), 'native');
+  const away = linkBeside(dataDir);
+  if (runner.uid !== undefined && !existsSync(away) && !canReach(packaged, dirname(dataDir), runner)) {
+    rmSync(away, { force: true });
+    symlinkSync(mkdtempSync('/var/tmp/durable-alipay-'), away);
+    chmodSync(away, 0o755);
+    say(
+      `Only root can enter this folder, and PostgreSQL does not run as root: its data are in ${dataDirOf(dataDir)}`,
+    );
   }
   return {
     runner,
     /** The folder with `initdb` and `postgres`. */
-    bin: join(programs, 'bin'),
+    bin: join(existsSync(away) ? copyPrograms(packaged, realpathSync(away)) : packaged, 'bin'),
     dataDir: dataDirOf(dataDir),
   };
 }
 
 /** Where {@link postgresHome} puts the data of `dataDir`. */
 export function dataDirOf(dataDir: string): string {
-  const link = dataLink(dataDir);
-  if (existsSync(link)) return join(realpathSync(link), 'data');
+  const away = linkBeside(dataDir);
+  if (existsSync(away)) return join(realpathSync(away), 'data');
   return join(realpathSync(dirname(dataDir)), basename(dataDir));
 }
 
 /** Deletes the data of `dataDir`, wherever {@link postgresHome} put it; the server must have ended. */
 export function removePostgresData(dataDir: string): void {
-  for (const link of [dataLink(dataDir), programsLink(dataDir)]) {
-    if (existsSync(link)) rmSync(realpathSync(link), { recursive: true });
-    rmSync(link, { force: true });
-  }
-  rmSync(dataDir, { recursive: true, force: true });
+  const away = linkBeside(dataDir);
+  if (existsSync(away)) rmSync(realpathSync(away), { recursive: true });
+  for (const path of [away, dataDir]) rmSync(path, { recursive: true, force: true });
 }
 
-const dataLink = (dataDir: string): string => `${dataDir}.away`;
-const programsLink = (dataDir: string): string => `${dataDir}.programs`;
-
-/** The folder that a link points to; it and the link are made where they are missing. */
-function elsewhere(link: string): string {
-  if (!existsSync(link)) {
-    rmSync(link, { force: true });
-    symlinkSync(mkdtempSync(AWAY), link);
-    chmodSync(link, 0o755);
-  }
-  return realpathSync(link);
-}
+const linkBeside = (dataDir: string): string => `${dataDir}.away`;
 
 function copyPrograms(packaged: string, folder: string): string {
   const { version } = JSON.parse(readFileSync(join(packaged, '..', 'package.json'), 'utf8')) as {
@@ -118,9 +101,14 @@ function systemUser(): { uid?: number; gid?: number } {
   );
 }
 
-// Tried, not worked out from modes: access lists and mount options count as well.
-const canRun = (program: string, runner: SpawnSyncOptions, args = ['--version']): boolean =>
-  spawnSync(program, args, { ...runner, stdio: 'ignore' }).status === 0;
-
-const canEnter = (folder: string, runner: SpawnSyncOptions): boolean =>
-  canRun('/bin/sh', runner, ['-c', 'cd "$1"', 'sh', folder]);
+/** Tried, not worked out from modes: access lists and mount options count as well. */
+function canReach(programs: string, folder: string, runner: SpawnSyncOptions): boolean {
+  const args = [
+    '-c',
+    'cd "$1" && "$2" --version',
+    'sh',
+    realpathSync(folder),
+    join(programs, 'bin', 'postgres'),
+  ];
+  return spawnSync('/bin/sh', args, { ...runner, stdio: 'ignore' }).status === 0;
+}
