@@ -1,7 +1,8 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES } from '../sandbox';
 import { ENVIRONMENT } from '../worker/config';
-import { PLACES } from './places';
+import { PLACES, TEMPORAL_CONFIG } from './places';
 import { postgresUrl } from './postgres';
 import { DATABASE } from './settings';
 import type { Settings } from './settings';
@@ -26,22 +27,14 @@ export function environmentOf(
   };
 }
 
-/**
- * A person's settings for another Temporal (keys, TLS, a profile in their configuration file) would be applied to our
- * dev server: they are left out, and our own configuration file replaces theirs.
- */
+/** A person's settings for another Temporal (keys, TLS, a profile) would be applied to our dev server: they are left out. */
 function ownTemporal(env: NodeJS.ProcessEnv, address: string, namespace: string): NodeJS.ProcessEnv {
-  writeFileSync(
-    PLACES.temporalConfig,
-    `[profile.default]\naddress = ${JSON.stringify(address)}\nnamespace = ${JSON.stringify(namespace)}\n`,
-    { mode: 0o600 },
-  );
   const others = Object.entries(env).filter(([name]) => !name.startsWith('TEMPORAL_'));
   return {
     ...Object.fromEntries(others),
     TEMPORAL_ADDRESS: address,
     TEMPORAL_NAMESPACE: namespace,
-    TEMPORAL_CONFIG_FILE: PLACES.temporalConfig,
+    TEMPORAL_CONFIG_FILE: TEMPORAL_CONFIG,
   };
 }
 
@@ -49,13 +42,12 @@ function ownGateway(ports: Settings['ports']): NodeJS.ProcessEnv {
   const keys = join(PLACES.sandbox, 'keys');
   return {
     ALIPAY_GATEWAY: `http://127.0.0.1:${ports.sandbox}/gateway.do`,
-    // The merchant that the sandbox knows.
-    ALIPAY_APP_ID: '2021000000000000',
-    ALIPAY_SELLER_ID: '2088000000000000',
+    ALIPAY_APP_ID: DEFAULT_APP_ID,
+    ALIPAY_SELLER_ID: DEFAULT_SELLER_ID,
     ALIPAY_PRIVATE_KEY: undefined,
-    ALIPAY_PRIVATE_KEY_FILE: join(keys, 'app-private.pem'),
+    ALIPAY_PRIVATE_KEY_FILE: join(keys, KEY_FILES.appPrivate),
     ALIPAY_PUBLIC_KEY: undefined,
-    ALIPAY_PUBLIC_KEY_FILE: join(keys, 'alipay-public.pem'),
+    ALIPAY_PUBLIC_KEY_FILE: join(keys, KEY_FILES.alipayPublic),
     ALIPAY_NOTIFY_URL: `http://127.0.0.1:${ports.server}/alipay/notify`,
   };
 }

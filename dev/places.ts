@@ -6,6 +6,9 @@ import type { Say } from './services';
 /** The top of this repository. */
 export const ROOT = resolve(__dirname, '..');
 
+/** Names no server: with it a program goes by TEMPORAL_* alone, not by a person's own configuration file. */
+export const TEMPORAL_CONFIG = join(__dirname, 'temporal.toml');
+
 /** Downloaded or built tools; ignored by git, safe to delete. */
 export const CACHE = join(ROOT, '.cache');
 
@@ -17,7 +20,6 @@ export const PLACES = {
   lock: join(FOLDER, 'lock'),
   temporalDb: join(FOLDER, 'temporal.db'),
   environment: join(FOLDER, 'env'),
-  temporalConfig: join(FOLDER, 'temporal.toml'),
   postgres: join(FOLDER, 'postgres'),
   sandbox: join(FOLDER, 'sandbox'),
   logs: join(FOLDER, 'logs'),

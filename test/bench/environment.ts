@@ -1,5 +1,5 @@
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { TEMPORAL_CONFIG } from '../../dev/places';
 import { DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES } from '../../sandbox';
 
 /** What every process of a rig is told: where the others are, and what a row sets of its own. */
@@ -14,8 +14,6 @@ export function environment(
     own: Record<string, string>;
   },
 ): NodeJS.ProcessEnv {
-  const temporalConfig = join(folder, 'temporal.toml');
-  writeFileSync(temporalConfig, `[profile.default]\naddress = ${JSON.stringify(where.address)}\n`);
   // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this rig.
   const others = Object.entries(process.env).filter(
     ([name]) => !/^(TEMPORAL|ALIPAY|PAYMENT|SWEEP|DATABASE|LOG|ORDER)_/.test(name),
@@ -25,7 +23,7 @@ export function environment(
     ...Object.fromEntries(others),
     TEMPORAL_ADDRESS: where.address,
     TEMPORAL_NAMESPACE: where.namespace,
-    TEMPORAL_CONFIG_FILE: temporalConfig,
+    TEMPORAL_CONFIG_FILE: TEMPORAL_CONFIG,
     DATABASE_URL: where.databaseUrl,
     ALIPAY_GATEWAY: `http://127.0.0.1:${where.sandboxPort}/gateway.do`,
     ALIPAY_APP_ID: DEFAULT_APP_ID,

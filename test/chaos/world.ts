@@ -7,7 +7,7 @@ import { PaymentClient } from '../../client/payment-client';
 import type { Database } from '../../db/connect';
 import { openDatabase } from '../../db/connect';
 import { migrateUp } from '../../db/migrator';
-import { ROOT } from '../../dev/places';
+import { ROOT, TEMPORAL_CONFIG } from '../../dev/places';
 import { createDatabase, postgresUrl, startPostgres } from '../../dev/postgres';
 import { removePostgresData } from '../../dev/postgres-home';
 import type { Say, Service } from '../../dev/services';
@@ -192,7 +192,7 @@ async function start(
   const through = {
     ...direct,
     ...extra,
-    ...temporalAt(folder, 'through', lines.temporal.address),
+    TEMPORAL_ADDRESS: lines.temporal.address,
     DATABASE_URL: databaseUrl.replace(`127.0.0.1:${postgresPort}`, lines.postgres.address),
     CHAOS_BUNDLE: bundles.present,
     ...(failpoints && { CHAOS_FAILPOINTS: failpointsIn(folder) }),
@@ -262,13 +262,6 @@ async function bundle(folder: string): Promise<Bundles> {
   };
 }
 
-/** The SDK reads the address from a file, so that nothing of the person at the keyboard counts. */
-function temporalAt(folder: string, name: string, address: string): Record<string, string> {
-  const file = join(folder, `temporal-${name}.toml`);
-  writeFileSync(file, `[profile.default]\naddress = ${JSON.stringify(address)}\n`);
-  return { TEMPORAL_ADDRESS: address, TEMPORAL_CONFIG_FILE: file };
-}
-
 function environment(
   folder: string,
   where: { databaseUrl: string; temporal: Where; sandboxPort: number; serverPort: number },
@@ -281,7 +274,8 @@ function environment(
   return {
     ...Object.fromEntries(others),
     ...TIMINGS,
-    ...temporalAt(folder, 'direct', where.temporal.address),
+    TEMPORAL_ADDRESS: where.temporal.address,
+    TEMPORAL_CONFIG_FILE: TEMPORAL_CONFIG,
     TEMPORAL_NAMESPACE: where.temporal.namespace,
     DATABASE_URL: where.databaseUrl,
     ALIPAY_GATEWAY: `http://127.0.0.1:${where.sandboxPort}/gateway.do`,
