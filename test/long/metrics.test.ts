@@ -396,7 +396,7 @@ describe('what is built on the metrics', () => {
 
   it('the documentation names every metric of ours, and no other', () => {
     const text = readFileSync(join(ROOT, 'docs', 'observability.md'), 'utf8');
-    const documented = new Set([...text.matchAll(/^\| `(durable_alipay_[a-z_]+)/gm)].map(([, name]) => name));
+    const documented = new Set([...text.matchAll(/^- `(durable_alipay_[a-z_]+)/gm)].map(([, name]) => name));
     expect([...documented].sort()).toEqual([...afterCut.ours(), ...ofServer.ours()].sort());
   });
 
