@@ -9,7 +9,10 @@ interface Measured {
   recoveries: Recovery[];
 }
 
-function together(files: readonly string[]): Recovery[] {
+/** What the page shows of it. */
+type Shown = Omit<Recovery, 'times'>;
+
+function together(files: readonly string[]): Shown[] {
   const all = files.flatMap((file) => (JSON.parse(readFileSync(file, 'utf8')) as Measured).recoveries);
   const names = [...new Set(all.map(({ name }) => name))];
   return names
@@ -20,7 +23,6 @@ function together(files: readonly string[]): Recovery[] {
       return {
         name,
         struck: sum(({ struck }) => struck),
-        times: sum(({ times }) => times),
         late: sum(({ late: count }) => count),
         longest: Math.max(0, ...mine.map(({ longest }) => longest)),
         typical: late.reduce((total, { typical }) => total + typical, 0) / Math.max(1, late.length),
@@ -29,7 +31,7 @@ function together(files: readonly string[]): Recovery[] {
     .sort((one, other) => one.longest - other.longest);
 }
 
-function plot(recoveries: readonly Recovery[]): string {
+function plot(recoveries: readonly Shown[]): string {
   return draw(
     'recovery',
     {
@@ -62,7 +64,5 @@ function plot(recoveries: readonly Recovery[]): string {
 const [, , svg = '', ...files] = process.argv;
 const recoveries = together(files);
 writeFileSync(svg, plot(recoveries));
-for (const { name, struck, times, late, longest } of recoveries.toReversed())
-  process.stdout.write(
-    `| ${name} | ${struck} | ${times} | ${late} | ${late > 0 ? longest.toFixed(0) : '–'} |\n`,
-  );
+for (const { name, struck, late, longest } of recoveries.toReversed())
+  process.stdout.write(`| ${name} | ${struck} | ${late} | ${late > 0 ? longest.toFixed(0) : '–'} |\n`);
