@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
 
 // CPU time as Linux counts it, in /proc. It does not depend on how much of the machine others take, as payments per
 // second do; caches and hyper-threads shared with others still touch it.
@@ -44,4 +45,13 @@ export function memoryOf(pid: number): { now: number; most: number } {
   const megabytes = (name: string): number =>
     Math.round(Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024);
   return { now: megabytes('VmRSS'), most: megabytes('VmHWM') };
+}
+
+/**
+ * Gives a process a fifth of the CPU weight of others (nice 7), as `cpu_shares` gives a container. The processes of a rig
+ * have a session each; where Linux groups by session, the priority of a thread counts only inside its own.
+ */
+export function lowerWeight(pid: number): void {
+  for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), 7);
+  if (existsSync(`/proc/${pid}/autogroup`)) writeFileSync(`/proc/${pid}/autogroup`, '7');
 }

@@ -17,6 +17,7 @@ import { cost } from './rows/cost';
 import { lateness } from './rows/lateness';
 import { notified } from './rows/notified';
 import { notify } from './rows/notify';
+import { open } from './rows/open';
 import { peers } from './rows/peers';
 import { quota } from './rows/quota';
 import { recovery } from './rows/recovery';
@@ -35,6 +36,7 @@ const ROWS: readonly Row[] = [
   checkout,
   lateness,
   sleepers,
+  open,
   cache,
   notify,
   notified,

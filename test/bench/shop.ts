@@ -49,3 +49,27 @@ export async function putExpiredOrders(
     );
   }
 }
+
+/** Open payments far from due, from the `first` one to the `last`: rows alone, without runs. */
+export async function putOpenPayments({ db }: Pick<Rig, 'db'>, first: number, last: number): Promise<void> {
+  for (let from = first; from <= last; from += ROWS_AT_ONCE) {
+    await rows(
+      db,
+      `WITH placed AS (
+         INSERT INTO orders (id, subject, total_amount, expires_at)
+         SELECT 'open-' || n, :subject, CAST(:amount AS numeric), now() + interval '1 day'
+         FROM generate_series(CAST(:from AS integer), CAST(:to AS integer)) AS n
+         RETURNING id, total_amount)
+       INSERT INTO payments (out_trade_no, order_id, total_amount, checked_out_at, next_check_at, slow_check_at)
+       SELECT replace(id, '-', '_'), id, total_amount, now(), now() + interval '12 hours', now() + interval '12 hours'
+       FROM placed`,
+      {
+        from,
+        to: Math.min(from + ROWS_AT_ONCE - 1, last),
+        subject: THE_TEA.subject,
+        amount: THE_TEA.totalAmount,
+      },
+    );
+  }
+  await rows(db, 'ANALYZE');
+}

@@ -27,7 +27,7 @@ interface Measured {
 
 /** One side: its payments are opened, then notified as fast as they are taken, until the last result is acted on. */
 interface Way {
-  open(rig: Rig, run: Run): Promise<() => Promise<void>>;
+  open(rig: Rig, run: Run): Promise<() => Promise<unknown>>;
   /** How many results have been acted on since the rig was opened. */
   acted(rig: Rig): Promise<number>;
   worker: number;

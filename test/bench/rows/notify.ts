@@ -4,7 +4,8 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { row } from '../../../db/connect';
 import { waitFor } from '../../../dev/wait-for';
-import { cpuSeconds } from '../cpu';
+import { cpuSeconds, lowerWeight } from '../cpu';
+import { onlyWorker } from '../meter';
 import { inLanes } from '../pace';
 import type { Row } from '../row';
 import { checkOutAndPay } from '../shop';
@@ -13,45 +14,50 @@ import type { Rig } from '../rig';
 
 export const SENDERS = 32;
 
+const WARM_UP = 100;
+
 export const notify: Row = {
   name: 'notify',
-  summary: 'notifications per second through HTTP, verified, and recorded by running payments',
+  summary: 'a burst of notifications through HTTP: answered, verified, and recorded by running payments',
   async run(bench) {
-    const count = bench.quick ? 200 : 600;
-    const warmUp = Math.round(count / 5);
-    const rig = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '1h' } });
+    const count = bench.quick ? 500 : 5_000;
+    const rig = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '4h' } });
+    // As deploy/compose.yml starts it: what is answered is owed, and may be recorded later.
+    lowerWeight(onlyWorker(rig).pid);
     const progress = bench.progress(
       'notify: payments, their notifications, their answers',
-      2 * (warmUp + count),
+      2 * (WARM_UP + count),
     );
-    const bodies = await signedBodies(rig, warmUp + count, () => progress.advance());
-    await send(rig, bodies.slice(0, warmUp), () => progress.advance());
-    await allPaid(rig, warmUp);
+    const bodies = await signedBodies(rig, WARM_UP + count, () => progress.advance());
+    await send(rig, bodies.slice(0, WARM_UP), () => progress.advance());
+    await allPaid(rig, WARM_UP);
 
     const before = cpuOf(rig);
     const startedAt = performance.now();
-    await send(rig, bodies.slice(warmUp), () => progress.advance());
+    const later = await send(rig, bodies.slice(WARM_UP), () => progress.advance());
     const answered = (performance.now() - startedAt) / 1000;
-    await allPaid(rig, warmUp + count);
+    await allPaid(rig, WARM_UP + count);
     const recorded = (performance.now() - startedAt) / 1000;
     const after = cpuOf(rig);
     progress.end();
-    await verify(rig, { paid: warmUp + count });
+    await verify(rig, { paid: WARM_UP + count });
     const cpu = Object.entries(after).map(([part, seconds]) => {
       const spent = seconds - before[part as keyof typeof before];
       return [part, (1000 * spent) / count] as const;
     });
     return [
       {
-        what: 'notifications verified and recorded',
+        what: `burst of ${count} notifications`,
         figure:
-          `${(count / recorded).toFixed(0)} /s PAID in Postgres (${(count / answered).toFixed(0)} /s answered "success"); CPU ms each: ` +
+          `${(count / answered).toFixed(0)} /s answered "success", ${later} told to come later; all PAID, ` +
+          `${(count / recorded).toFixed(0)} /s; CPU ms each: ` +
           cpu.map(([part, ms]) => `${part} ${ms.toFixed(1)}`).join(', '),
-        target: '≥ 150 /s',
-        met: count / recorded >= 150,
+        target: '≥ 200 /s',
+        met: count / answered >= 200,
         detail: {
           count,
           senders: SENDERS,
+          later,
           secondsToAnswer: answered,
           secondsToRecord: recorded,
           cpu: Object.fromEntries(cpu),
@@ -103,32 +109,37 @@ export async function signedBodies(
   return bodies;
 }
 
-export async function send({ notifyUrl }: Rig, bodies: string[], tick: () => void): Promise<void> {
+/** @returns how many answers told it to come later, as Alipay would */
+export async function send({ notifyUrl }: Rig, bodies: string[], tick: () => void): Promise<number> {
+  let later = 0;
   await inLanes(bodies.length, SENDERS, async (index) => {
-    await sendOne(notifyUrl, bodies[index] ?? '');
+    while (!(await isTaken(notifyUrl, bodies[index] ?? ''))) {
+      later += 1;
+      await sleep(100);
+    }
     tick();
   });
+  return later;
 }
 
-async function sendOne(url: string, body: string): Promise<void> {
+async function isTaken(url: string, body: string): Promise<boolean> {
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     body,
   });
   const answer = await response.text();
-  // More than the endpoint takes from one address; Alipay would come again too.
-  if (response.status === 429) {
-    await sleep(100);
-    await sendOne(url, body);
-  } else if (answer !== 'success') throw new Error(`A genuine notification was answered ${answer}`);
+  if (answer === 'success') return true;
+  // More than the endpoint takes from one address, or a dependency was too slow.
+  if (response.status === 429 || response.status === 503) return false;
+  throw new Error(`A genuine notification was answered ${response.status} ${answer}`);
 }
 
 async function allPaid({ db }: Rig, count: number): Promise<void> {
   const paid = `SELECT count(*)::int AS paid FROM payments WHERE status = 'PAID'`;
   await waitFor(async () => (await row<{ paid: number }>(db, paid))?.paid === count, {
     what: `${count} payments to be PAID`,
-    timeoutMs: 120_000,
+    timeoutMs: 600_000,
     everyMs: 20,
   });
 }
