@@ -33,8 +33,13 @@ export async function migrateUp(db: Database, schema = 'public'): Promise<string
     await lock.raw(NO_TIMEOUTS);
     await lock.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
     await createSchema(db, schema);
-    const [, names] = (await db.migrate.latest(config(schema))) as [number, string[]];
-    return names;
+    const done: string[] = [];
+    // One by one, each in its own transaction: in a common one, what the first locks stays locked while the last builds an index.
+    for (;;) {
+      const [, [name]] = (await db.migrate.up(config(schema))) as [number, string[]];
+      if (name === undefined) return done;
+      done.push(name);
+    }
   });
 }
 
