@@ -45,7 +45,12 @@ const MOST_FOUND = 1_000;
 /** As the partial index `evidence_prunable` has it. */
 const RECORDED_THIS_HOUR = `e.recorded_at IS NOT NULL AND e.pruned_at IS NULL AND e.received_at > now() - interval '1 hour'`;
 
-/** One round trip; every part is answered from a partial index. `merchants`: the ids that this process has. */
+/**
+ * One round trip; every part is answered from a partial index. Where many refunds are open, Postgres would look for the oldest
+ * among all there ever were, by the index of their times: OFFSET 0 keeps it from that.
+ *
+ * @param merchants - the ids that this process has
+ */
 export function readBacklog(db: Database, merchants: readonly string[]): Promise<Backlog> {
   return oneRow(
     db,
@@ -53,8 +58,8 @@ export function readBacklog(db: Database, merchants: readonly string[]): Promise
        (SELECT ${secondsSince('min(expires_at)')} FROM :schema:.orders WHERE status = 'UNPAID' AND expires_at <= now())
          AS "oldestUnresolvedSeconds",
        (SELECT ${secondsSince('min(created_at)')} FROM :schema:.order_messages WHERE told_at IS NULL) AS "oldestUndeliveredSeconds",
-       (SELECT ${secondsSince('min(requested_at)')} FROM :schema:.refunds WHERE status IN ('REQUESTED', 'REVIEW'))
-         AS "oldestRefundingSeconds",
+       (SELECT ${secondsSince('min(requested_at)')} FROM (
+         SELECT requested_at FROM :schema:.refunds WHERE status IN ('REQUESTED', 'REVIEW') OFFSET 0) open) AS "oldestRefundingSeconds",
        (SELECT CAST(count(*) AS int) FROM :schema:.refunds WHERE status = 'REVIEW') AS "refundsInReview",
        (SELECT CAST(count(*) AS int) FROM :schema:.payments p WHERE ${IS_IN_REVIEW})
          AS "inReview",

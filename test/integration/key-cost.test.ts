@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { AUDIT_CHECKS, auditBooks } from '../../db/audit';
+import { readBacklog } from '../../db/backlog';
 import type { Database } from '../../db/connect';
 import { openDatabase, rows } from '../../db/connect';
 import * as due from '../../db/due';
@@ -149,4 +150,10 @@ it('REFUND_BRAKE reads the refunds of this hour, not those before', async () => 
   const plans = await explain(db, () => passesBrake(db, { merchant: MERCHANT, fen: 1, brakeFen: 1_000 }));
   const [sum = ''] = plans;
   expect(sum).toMatch(/refunds_by_time.*\n\s+Index Cond/);
+});
+
+it('the backlog looks for the oldest open refund among the open ones, also where Postgres has counted them', async () => {
+  await rows(db, `ANALYZE :schema:.refunds`);
+  const plans = await explain(db, () => readBacklog(db, [MERCHANT]));
+  expect(plans).toEqual([expect.not.stringMatching('refunds_by_time')]);
 });
