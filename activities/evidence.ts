@@ -15,17 +15,18 @@ export function readEvidence({ kind, bytes, charset }: UnrecordedEvidence): Alip
   const said = notificationOf(fields);
   const { tradeNo, totalAmount, refundedAmount } = said;
   const outRequestNo = refundNumber(fields);
+  const at = said.paidAt ?? fromBeijing(fields['send_pay_date']);
   const word = {
     tradeNo,
     totalAmount,
+    at,
     content: withoutEmpty(fields),
     ...(readFen(refundedAmount) !== undefined && { refundedAmount }),
     ...(outRequestNo !== undefined && { outRequestNo }),
   };
-  const at = said.paidAt ?? fromBeijing(fields['send_pay_date']);
   switch (meaningOf(said)) {
     case 'paid':
-      return { kind: 'paid', ...word, at };
+      return { kind: 'paid', ...word };
     case 'closed':
       return { kind: 'closed', ...word, wasPaid: at !== null };
     case 'nothing':

@@ -25,6 +25,8 @@ interface Word {
   outRequestNo?: string;
   /** The verified body, for people. */
   content: object;
+  /** When the buyer paid, where Alipay says. */
+  at: Date | null;
 }
 
 /** Alipay says that the money was taken. */
@@ -32,8 +34,6 @@ interface PaidWord extends Word {
   kind: 'paid';
   /** Yuan. */
   totalAmount: string;
-  /** When the buyer paid, where Alipay says. */
-  at: Date | null;
 }
 
 /** Alipay says that the trade is closed. */
@@ -216,7 +216,7 @@ async function apply(
       ...(to !== 'CLOSED' && {
         paidAmount,
         tradeNo: word.tradeNo,
-        callbackTime: (word.kind === 'paid' ? word.at : null) ?? new Date(),
+        callbackTime: word.at ?? new Date(),
         callbackContent: word.content,
       }),
     },

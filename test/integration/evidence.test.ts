@@ -61,6 +61,7 @@ const rowOf = async (outTradeNo: string) =>
       checks: number;
       next_check_at: Date | null;
       revive_at: Date | null;
+      callback_time: Date | null;
       callback_content: Record<string, string> | null;
     }>(`SELECT * FROM payments WHERE out_trade_no = :outTradeNo`, { outTradeNo })
   )[0];
@@ -352,6 +353,16 @@ describe('recording', () => {
       status: 'REFUNDED',
       refundedAmount: '12.30',
     });
+  });
+
+  it('of a payment that TRADE_CLOSED is the first to tell of keeps when the buyer paid', async () => {
+    const { outTradeNo } = await paidUnheard();
+    await shop.alipay.control.notifier({ drop: 1 });
+    await shop.alipay.control.refundByHand(outTradeNo, '12.30');
+    await shop.alipay.control.notifier({});
+    await shop.alipay.control.notify(outTradeNo, { gmt_payment: '2026-11-24 18:00:00' });
+    await record(outTradeNo);
+    expect((await rowOf(outTradeNo))?.callback_time).toEqual(new Date('2026-11-24T10:00:00Z'));
   });
 
   it('is done, and soon, though the order service cannot be told: that is owed', async () => {
