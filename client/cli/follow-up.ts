@@ -27,7 +27,8 @@ export const FOLLOW_UP: CliGroup = {
     },
     ...scheduleCommands('followUp', {
       runs: 'follow-ups',
-      effect: 'Nothing that was lost is found until it is resumed.',
+      effect:
+        'Until it is resumed, only the sweep and the bill find lost payments; results, refunds and reviews wait.',
     }),
   ],
 };

@@ -8,7 +8,7 @@ export const RECOVER: CliCommand = {
   summary: "restore what a backup of Temporal's store does not know",
   description:
     'After Temporal was restored from a backup: planned checks are made at once, reviews and refunds get their ' +
-    'workflows back, and results told since the backup are told again, with their old ids. The follow-up does it ' +
+    'workflows back, and results signalled since the backup are signalled again, with their old ids. The follow-up does it ' +
     'within minutes. A store that comes back empty needs no command: the workers notice it.',
   options: [
     new Option('--since <time>', 'when the backup was made, like 2026-11-24T10:00:00Z').makeOptionMandatory(),
