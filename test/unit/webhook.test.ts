@@ -207,6 +207,7 @@ describe('an order service to which ten posts have failed', () => {
     const probe = post();
     await arriving;
     expect(() => to.assertReachable()).toThrow(expect.objectContaining(NOT_TRIED));
+    await expect(post()).rejects.toMatchObject(NOT_TRIED);
     answerProbe();
     await probe;
     expect(() => to.assertReachable()).not.toThrow();
