@@ -302,7 +302,7 @@ export function planPageCheck(
        COALESCE(${nextTurn('COALESCE(p.checked_out_at, p.created_at)')}, 'infinity'), p.time_expire + interval '1 minute')
      FROM :schema:.orders o
      WHERE p.out_trade_no = :outTradeNo AND o.id = p.order_id AND p.status = 'CLOSED'
-       AND o.if_paid_later IS NOT NULL AND now() < p.time_expire
+       AND o.if_paid_later IS NOT NULL AND now() < p.time_expire + interval '1 minute'
      RETURNING p.out_trade_no`,
     { outTradeNo, ...turns(slowChecksMs) },
   );

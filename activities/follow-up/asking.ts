@@ -94,7 +94,13 @@ export async function recheck(deps: ActivityDependencies, payment: ClosablePayme
     }
     return true;
   } catch (error) {
-    if (error instanceof AlipayError && usedUpTurn(error)) await setRecheck(db, outTradeNo, ASK_AGAIN_MS);
+    // A page that is still open keeps its turns.
+    if (
+      error instanceof AlipayError &&
+      usedUpTurn(error) &&
+      !(await planPageCheck(db, outTradeNo, slowChecksMs))
+    )
+      await setRecheck(db, outTradeNo, ASK_AGAIN_MS);
     throw error;
   }
 }

@@ -94,10 +94,21 @@ describe('an order whose page was opened and not scanned', () => {
     expect(await story.standing(orderId)).toBe('CLOSED: CLOSED');
   });
 
-  it('is asked about until the page has expired, and no longer', async () => {
+  it('is asked about at its next slow check, also where this one has no answer', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await shop.payments.closeOrder({ orderId, ...NOW });
+    await shop.alipay.control.fault({ mode: 'ACQ.SYSTEM_ERROR', method: 'alipay.trade.query', outTradeNo });
+    await askAgain(outTradeNo);
+    expect(await nextAskOf(outTradeNo)).toBe(5);
+  });
+
+  it('is asked about until a minute after the page has expired, and no longer', async () => {
     const { orderId, outTradeNo } = await story.checkOut();
     await shop.payments.closeOrder({ orderId, ...NOW });
     await story.age('payments', outTradeNo, 'time_expire', 0);
+    await askAgain(outTradeNo);
+    expect(await nextAskOf(outTradeNo)).toBe(1);
+    await story.age('payments', outTradeNo, 'time_expire', 1);
     await askAgain(outTradeNo);
     expect(await nextAskOf(outTradeNo)).toBeNull();
   });
