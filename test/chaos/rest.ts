@@ -104,13 +104,21 @@ async function look(db: World['db']): Promise<Look> {
 /** In the order in which an operator would like them: keep the money, give it back, see that it went, see none. */
 const WISHES: readonly ReviewOutcome[] = ['PAID', 'REFUNDED', 'REFUNDING', 'CLOSED'];
 
+/** A refund that was stopped may still come for a minute: until then nobody decides. */
+const UNDECIDABLE_MS = 65_000;
+
 /** The operator resolves every review, by whatever Alipay's fresh word permits. Answers how many each way. */
 export async function resolveReviews({ payments }: Pick<World, 'payments'>): Promise<Map<string, number>> {
   const decided = new Map<string, number>();
+  const refused: string[] = [];
+  const note = (to: string): unknown => decided.set(to, (decided.get(to) ?? 0) + 1);
   for (const { outTradeNo } of await payments.reviews({ limit: 10_000 })) {
     const to = await decide(payments, outTradeNo);
-    decided.set(to, (decided.get(to) ?? 0) + 1);
+    if (to === 'refused') refused.push(outTradeNo);
+    else note(to);
   }
+  if (refused.length > 0) await sleep(UNDECIDABLE_MS);
+  for (const outTradeNo of refused) note(await decide(payments, outTradeNo));
   return decided;
 }
 

@@ -28,8 +28,9 @@ describe('two minutes in which everything breaks', () => {
   it('cost nobody anything', async () => {
     // Beside other tests on two cores: fewer buyers and workers than by itself.
     const output = await chaos('--minutes', '2', '--seed', '1', '--rate', '2', '--workers', '1');
-    // Its exit code also tells of faults that have hit nothing, as on a busy machine some may.
-    expect(output).not.toMatch(/broken \d+ times/);
+    expect(output).not.toMatch(/broken \d+ times|Rule 8 is broken/);
+    // On a busy machine a fault may have hit nothing. Anything else that ends the run prints neither.
+    expect(output).toMatch(/^Everything holds|^This run proves nothing of[^]*^IT DOES NOT HOLD/m);
     expect(output).toMatch(/^ +lost +0\n +doubled +0\n +wrong +0\n +stuck +0$/m);
   }, 1_500_000);
 });
