@@ -31,6 +31,12 @@ export const CODES = {
 export const codeOf = (error: unknown): number | undefined =>
   isGrpcServiceError(error) ? error.code : undefined;
 
+/** Whether it has one of these gRPC codes: the error itself, or what the SDK wrapped in it. */
+export function hasStatus(error: unknown, statuses: readonly number[]): boolean {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  return [error, cause].some((one) => isGrpcServiceError(one) && statuses.includes(one.code));
+}
+
 type Callee = Pick<Client, 'withDeadline'> & { connection?: ConnectionLike };
 
 /** The time for a call of Temporal is over: what it asked for may or may not be done. */

@@ -1,12 +1,11 @@
 import type { Client } from '@temporalio/client';
-import { isGrpcServiceError } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { AlipayGateways } from '../activities/alipay/gateways';
-import { CODES, within } from '../activities/temporal-calls';
+import { CODES, hasStatus, within } from '../activities/temporal-calls';
 import type { Database } from '../db/connect';
 import { databaseError } from '../db/faults';
 import type { SweepSettings } from '../worker/schedules';
-import { knownTemporalFault } from '../worker/temporal-faults';
+import { isTemporalFault, knownTemporalFault } from '../worker/temporal-faults';
 import { PaymentError } from '../workflows/errors';
 import type { Observer } from './observer';
 
@@ -66,29 +65,11 @@ export async function explained<T>(act: () => Promise<T>): Promise<T> {
  */
 export function explain(error: unknown): unknown {
   if (error instanceof PaymentError) return error;
-  if (!hasStatus(error, UNREACHED)) return databaseError(error) ?? error;
+  if (!isTemporalFault(error)) return databaseError(error) ?? error;
   // Names the variable, not the address: strangers can read the health route.
   const { what, todo } = knownTemporalFault(error, 'TEMPORAL_ADDRESS') ?? {
     what: 'Temporal did not answer',
     todo: 'Start it, or set the right TEMPORAL_ADDRESS.',
   };
   return new PaymentError('TEMPORAL_UNAVAILABLE', `${what}. ${todo} Trying again is safe.`, { cause: error });
-}
-
-const UNREACHED: readonly number[] = [
-  CODES.cancelled,
-  CODES.unknown,
-  CODES.deadlineExceeded,
-  CODES.permissionDenied,
-  CODES.resourceExhausted,
-  // Also of a stream that broke on its way.
-  CODES.internal,
-  CODES.unavailable,
-  CODES.unauthenticated,
-];
-
-/** Whether it has one of these gRPC codes: the error itself, or what the SDK wrapped in it. */
-export function hasStatus(error: unknown, statuses: readonly number[]): boolean {
-  const cause = error instanceof Error ? (error.cause ?? error) : error;
-  return [error, cause].some((one) => isGrpcServiceError(one) && statuses.includes(one.code));
 }

@@ -116,7 +116,7 @@ function noteOf(body: unknown): { actor?: string; reason?: string } {
 
 /**
  * `/livez`: whether this process serves; nothing else is checked, since a restart fixes no dependency. `/readyz`, also
- * known as `/healthz`: whether Temporal answers, and Postgres with all tables, 503 where one does not.
+ * known as `/healthz`: whether Temporal answers for our namespace, and Postgres with all tables, 503 where one does not.
  */
 function probeRoutes(app: FastifyInstance, payments: HttpPayments): void {
   const health = shared(() => payments.health(), HEALTH_FRESH_MS);

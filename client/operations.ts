@@ -8,7 +8,7 @@ import {
 import { ActivityFailure, ApplicationFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import { readReturn } from '../activities/alipay/return';
 import { updatePayment } from '../activities/payment-workflow';
-import { CODES, soon } from '../activities/temporal-calls';
+import { CODES, hasStatus, soon } from '../activities/temporal-calls';
 import { requireOrder, requirePayment } from '../db/ledger';
 import type { MerchantWithOpen } from '../db/merchants';
 import { listMerchants } from '../db/merchants';
@@ -28,7 +28,7 @@ import {
   paymentWorkflowId,
 } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
-import { awaitWorker, explain, hasStatus } from './dependencies';
+import { awaitWorker, explain } from './dependencies';
 
 /** `checkNow` itself returns after 5 s; the rest is for a worker to take it up. */
 export const UPDATE_MS = 20_000;
@@ -202,7 +202,10 @@ export async function carryOut<T>(temporal: Client, withinMs: number, call: () =
 export async function healthOf({ db, temporal }: ClientDependencies): Promise<Health> {
   const answers = await Promise.allSettled([
     assertMigrated(db),
-    soon(temporal, () => temporal.workflowService.getSystemInfo({})),
+    // The server may answer and lack our namespace, or give us no rights in it.
+    soon(temporal, () =>
+      temporal.workflowService.describeNamespace({ namespace: temporal.options.namespace }),
+    ),
   ]);
   const [database, server] = answers.map(({ status }) => status === 'fulfilled');
   const failed = answers.find((answer) => answer.status === 'rejected');
@@ -214,7 +217,7 @@ export async function healthOf({ db, temporal }: ClientDependencies): Promise<He
   };
 }
 
-/** Whether the dependencies answer; the database: with every migration of this build. */
+/** Whether the dependencies answer; the database: with every migration of this build, Temporal: for our namespace. */
 export interface Health {
   database: boolean;
   temporal: boolean;

@@ -375,7 +375,10 @@ export class PaymentClient {
     return explained(() => skip(this.#deps.db, decision));
   }
 
-  /** Whether the dependencies answer, and the schema is migrated; `reason` explains the first failure. Never throws. */
+  /**
+   * Whether the dependencies answer, the schema is migrated and the namespace is there; `reason` explains the first failure.
+   * Never throws.
+   */
   health(): Promise<Health> {
     return healthOf(this.#deps);
   }

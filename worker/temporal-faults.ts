@@ -1,3 +1,4 @@
+import { CODES, hasStatus } from '../activities/temporal-calls';
 import { PaymentError } from '../workflows/errors';
 import { redact } from './redact';
 
@@ -46,6 +47,21 @@ const SIGNS: readonly (readonly [sign: RegExp, what: (address: string) => string
   ],
 ];
 
+/** What the server or its client says of a namespace that it does not have. */
+const NO_NAMESPACE = /Namespace (?:not found: ')?(\S+?)(?:'$| is not found)/;
+
+const UNREACHED: readonly number[] = [
+  CODES.cancelled,
+  CODES.unknown,
+  CODES.deadlineExceeded,
+  CODES.permissionDenied,
+  CODES.resourceExhausted,
+  // Also of a stream that broke on its way.
+  CODES.internal,
+  CODES.unavailable,
+  CODES.unauthenticated,
+];
+
 const LONGEST_MESSAGE = 300;
 
 const messageOf = (error: unknown): string => {
@@ -54,9 +70,20 @@ const messageOf = (error: unknown): string => {
   return redact(said instanceof Error ? said.message : String(said)).slice(0, LONGEST_MESSAGE);
 };
 
+/** Whether Temporal is to blame, and not what was asked of it: nobody answers, it lets nobody in, or lacks the namespace. */
+export const isTemporalFault = (error: unknown): boolean =>
+  hasStatus(error, UNREACHED) || NO_NAMESPACE.test(messageOf(error));
+
+export const noNamespace = (namespace: string): TemporalFault => ({
+  what: `There is no namespace ${namespace}`,
+  todo: `Run: temporal operator namespace create --namespace ${namespace} --retention 3d. Or correct TEMPORAL_NAMESPACE.`,
+});
+
 /** Why Temporal cannot be reached, where its client's error has one of the signs. */
 export function knownTemporalFault(error: unknown, address: string): TemporalFault | undefined {
   const message = messageOf(error);
+  const namespace = NO_NAMESPACE.exec(message)?.[1];
+  if (namespace !== undefined) return noNamespace(namespace);
   const known = SIGNS.find(([sign]) => sign.test(message));
   return known && { what: known[1](address), todo: known[2] };
 }

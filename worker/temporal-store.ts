@@ -11,6 +11,7 @@ import type { Logger } from './log';
 import type { SweepSettings } from './schedules';
 import { installSchedules } from './schedules';
 import { again, registerSearchAttributes } from './search-attributes';
+import { noNamespace } from './temporal-faults';
 
 interface StoreWatchDependencies {
   db: Database;
@@ -65,14 +66,9 @@ export class StoreWatch {
     try {
       while (!(await again.execute(() => this.#look()))) await sleep(EVERY_MS / 2);
     } catch (error) {
-      const { namespace } = this.deps;
       if (codeOf(error) !== CODES.notFound) throw error;
-      throw new PaymentError(
-        'CONFIG_INVALID',
-        `There is no namespace ${namespace}. Correct TEMPORAL_NAMESPACE, or run: temporal operator namespace create ` +
-          `--namespace ${namespace} --retention 3d`,
-        { cause: error },
-      );
+      const { what, todo } = noNamespace(this.deps.namespace);
+      throw new PaymentError('CONFIG_INVALID', `${what}. ${todo}`, { cause: error });
     }
   }
 

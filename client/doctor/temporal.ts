@@ -7,7 +7,7 @@ import { SEARCH_ATTRIBUTES, TASK_QUEUES } from '../../workflows/messages';
 import { dataConverterWith } from '../../worker/payload-codec';
 import type { Home, QueueType } from '../../worker/pollers';
 import { bothServe, describeQueue, orderServices, takesInProcess } from '../../worker/pollers';
-import { temporalFault } from '../../worker/temporal-faults';
+import { noNamespace, temporalFault } from '../../worker/temporal-faults';
 import type { Settings } from './configuration';
 import { testDeployment } from './deployment';
 import type { Examination, Found } from './examination';
@@ -104,11 +104,8 @@ async function findNamespace(home: Home): Promise<Found<Home>> {
     await connection.workflowService.describeNamespace({ namespace });
   } catch (error) {
     if (codeOf(error) !== CODES.notFound) throw error;
-    throw new Fault(
-      `there is no namespace ${namespace}`,
-      `Run: temporal operator namespace create --namespace ${namespace} --retention 3d; or fix TEMPORAL_NAMESPACE.`,
-      { cause: error },
-    );
+    const { what, todo } = noNamespace(namespace);
+    throw new Fault(what, todo, { cause: error });
   }
   return { says: `${namespace} exists`, value: home };
 }

@@ -217,14 +217,18 @@ describe('what is not there', () => {
 });
 
 describe('a dependency that cannot be reached', () => {
-  /** The same shop's way in, with one dependency at a port where nobody listens. */
-  async function withOut(missing: 'database' | 'temporal', test: (http: FastifyInstance) => Promise<void>) {
+  /** The same shop's way in, with one dependency at a port where nobody listens, or in a namespace that there is not. */
+  async function withOut(
+    missing: 'database' | 'temporal' | 'namespace',
+    test: (http: FastifyInstance, payments: PaymentClient) => Promise<void>,
+  ) {
     const db =
       missing === 'database' ? openDatabase({ url: 'postgres://nobody@127.0.0.1:9/nothing' }) : shop.db;
-    const temporal =
-      missing === 'temporal'
-        ? new Client({ connection: Connection.lazy({ address: '127.0.0.1:9' }) })
-        : shop.temporal;
+    const temporal = {
+      database: () => shop.temporal,
+      temporal: () => new Client({ connection: Connection.lazy({ address: '127.0.0.1:9' }) }),
+      namespace: () => new Client({ connection: shop.temporal.connection, namespace: 'nowhere' }),
+    }[missing]();
     const { settings } = shop.gateway;
     const log = pino({ level: 'silent' });
     const payments = new PaymentClient({
@@ -243,7 +247,7 @@ describe('a dependency that cannot be reached', () => {
     });
     const http = buildHttpServer({ payments, config: { host: '127.0.0.1', port: 0 }, log });
     try {
-      await test(http);
+      await test(http, payments);
     } finally {
       await http.close();
       // The connection to Temporal is never closed: a call that is tried again later would throw out of its timer.
@@ -294,5 +298,20 @@ describe('a dependency that cannot be reached', () => {
     });
     await story.until(outTradeNo, 'PAID');
     expect(await story.events(outTradeNo, 'notified')).toHaveLength(1);
+  });
+
+  it('the namespace: 503, which names it; a payment is as its row says', async () => {
+    const { orderId, outTradeNo } = await story.checkOut();
+    await withOut('namespace', async (http, payments) => {
+      const down = {
+        httpStatus: 503,
+        code: 'TEMPORAL_UNAVAILABLE',
+        message: expect.stringMatching(/^There is no namespace nowhere\. .*TEMPORAL_NAMESPACE/) as unknown,
+      };
+      expect(await get('/readyz', http)).toMatchObject({ ...down, database: true, temporal: false });
+      expect(await post('/checkout', { ...ORDER, orderId: 'no-namespace' }, http)).toMatchObject(down);
+      expect(await post(`/orders/${orderId}/close`, undefined, http)).toMatchObject(down);
+      expect(await payments.status(outTradeNo)).toMatchObject({ status: 'UNPAID' });
+    });
   });
 });

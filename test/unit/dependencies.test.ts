@@ -1,9 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import { Client, QueryNotRegisteredError, ServiceError } from '@temporalio/client';
-import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  NamespaceNotFoundError,
+  TimeoutFailure,
+} from '@temporalio/common';
 import type { ClientDependencies } from '../../client/dependencies';
 import { awaitWorker, explain } from '../../client/dependencies';
-import { fromFailure, statusOf } from '../../client/operations';
+import { fromFailure, healthOf, statusOf } from '../../client/operations';
+import { MIGRATION_NAMES } from '../../db/migrations';
 import { PaymentError } from '../../workflows/errors';
 import { PAYMENT } from './rows';
 
@@ -42,6 +48,19 @@ describe('what a caller is told where Temporal', () => {
     expect(message).toContain(words);
     expect(message).toContain('TEMPORAL_ADDRESS');
     expect(message).not.toMatch(/10\.0\.0\.7|internal/);
+  });
+
+  it.each([
+    ['as the SDK says it', new NamespaceNotFoundError('shop.a1b2c')],
+    ['as the server says it', grpcError(5, 'Namespace shop.a1b2c is not found.')],
+  ])('has no such namespace (%s): which, and what to do', (_how, error) => {
+    expect(explain(error)).toMatchObject({
+      code: 'TEMPORAL_UNAVAILABLE',
+      message: expect.stringMatching(
+        /^There is no namespace shop\.a1b2c\. Run: .* --namespace shop\.a1b2c .*TEMPORAL_NAMESPACE\./,
+      ) as unknown,
+      cause: error,
+    });
   });
 
   it('finds nothing, or finds the request wrong, is the error itself', () => {
@@ -100,6 +119,34 @@ describe('what a caller is told where work', () => {
   it('was accepted by a run that has ended: that its result is not known', () => {
     const error = ApplicationFailure.create({ type: 'AcceptedUpdateCompletedWorkflow' });
     expect(fromFailure(error)).toMatchObject({ code: 'TEMPORAL_UNAVAILABLE', cause: error });
+  });
+});
+
+describe('the health', () => {
+  it('asks for our namespace, and says so where it is not ours to use', async () => {
+    const asked: object[] = [];
+    const deps = {
+      db: {
+        client: { config: { schema: 'public', namesStatements: false } },
+        raw: () => ({ options: () => Promise.resolve({ rows: MIGRATION_NAMES.map((name) => ({ name })) }) }),
+      },
+      temporal: {
+        options: { namespace: 'shop' },
+        withDeadline: (_deadline: number, call: () => Promise<unknown>) => call(),
+        workflowService: {
+          describeNamespace: (request: object) => {
+            asked.push(request);
+            return Promise.reject(grpcError(7, 'Request unauthorized.'));
+          },
+        },
+      },
+    } as unknown as ClientDependencies;
+    expect(await healthOf(deps)).toEqual({
+      database: true,
+      temporal: false,
+      reason: expect.stringMatching(/no rights here\. Give it rights in this namespace/) as unknown,
+    });
+    expect(asked).toEqual([{ namespace: 'shop' }]);
   });
 });
 

@@ -4,8 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
-import { within } from '../../activities/temporal-calls';
-import { hasStatus } from '../../client/dependencies';
+import { hasStatus, within } from '../../activities/temporal-calls';
 
 const DEADLINE_EXCEEDED = 4;
 const UNAVAILABLE = 14;
