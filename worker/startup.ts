@@ -71,8 +71,9 @@ export function connectTemporal(
  */
 export async function checkDatabase(db: Database, schema: string, log: Logger): Promise<void> {
   const explain = (error: unknown): unknown => databaseError(error) ?? error;
-  await patiently({ what: 'Postgres', retries: RETRIES, log, explain }, () => db.raw('SELECT 1'));
-  const pending = await pendingMigrations(db, schema);
+  const pending = await patiently({ what: 'Postgres', retries: RETRIES, log, explain }, () =>
+    pendingMigrations(db, schema),
+  );
   if (pending.length === 0) return;
   throw new PaymentError(
     'CONFIG_INVALID',

@@ -1,4 +1,4 @@
-import { CODES, hasStatus } from '../activities/temporal-calls';
+import { CODES, codeOf, hasStatus } from '../activities/temporal-calls';
 import { PaymentError } from '../workflows/errors';
 import { redact } from './redact';
 
@@ -10,8 +10,8 @@ interface TemporalFault {
 }
 
 /**
- * Signs in what an error of either of Temporal's clients says; the first that fits counts. The native one has no codes but
- * gRPC's words for them, the other has the number before its words.
+ * Signs in what an error of either of Temporal's clients says, after its code; the first that fits counts. The native one has no
+ * code for a first connection that fails, but gRPC's words for it.
  */
 const SIGNS: readonly (readonly [sign: RegExp, what: (address: string) => string, todo: string])[] = [
   [
@@ -64,9 +64,11 @@ const UNREACHED: readonly number[] = [
 
 const LONGEST_MESSAGE = 300;
 
+/** The SDK wraps what gRPC said. */
+const saidIn = (error: unknown): unknown => (error as { cause?: unknown } | null)?.cause ?? error;
+
 const messageOf = (error: unknown): string => {
-  // The SDK wraps what gRPC said.
-  const said = (error as { cause?: unknown } | null)?.cause ?? error;
+  const said = saidIn(error);
   return redact(said instanceof Error ? said.message : String(said)).slice(0, LONGEST_MESSAGE);
 };
 
@@ -81,7 +83,7 @@ export const noNamespace = (namespace: string): TemporalFault => ({
 
 /** Why Temporal cannot be reached, where its client's error has one of the signs. */
 export function knownTemporalFault(error: unknown, address: string): TemporalFault | undefined {
-  const message = messageOf(error);
+  const message = `${codeOf(saidIn(error)) ?? ''} ${messageOf(error)}`.trimStart();
   const namespace = NO_NAMESPACE.exec(message)?.[1];
   if (namespace !== undefined) return noNamespace(namespace);
   const known = SIGNS.find(([sign]) => sign.test(message));

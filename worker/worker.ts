@@ -18,6 +18,7 @@ import type { ResultReceiver } from '../activities/result-receiver';
 import { Webhook } from '../activities/webhook';
 import { rememberKeys } from '../db/alipay-keys';
 import { openDatabase } from '../db/connect';
+import { databaseError } from '../db/faults';
 import { PaymentError } from '../workflows/errors';
 import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
@@ -36,6 +37,7 @@ import { readTemporalConfig } from './temporal-config';
 import type { Tracing } from './tracing';
 import { startTracing } from './tracing';
 import { checkDatabase, connectTemporal } from './startup';
+import { isTemporalFault, temporalError } from './temporal-faults';
 import { StoreWatch } from './temporal-store';
 import { shapeFor, workflowCode } from './workflow-code';
 
@@ -227,6 +229,7 @@ export async function runWorkers({
   assertOneReceiver(onResult, config.orderService);
   installTelemetry(log, config.metrics);
   const { connectionOptions, namespace = 'default' } = readTemporalConfig(env);
+  const { address = 'localhost:7233' } = connectionOptions;
   const tracing = await startTracing(config.tracing, { service: 'durable-alipay-worker', log });
   const db = openDatabase({ ...config.database, maxConnections: DATABASE_CONNECTIONS });
   const stopWatchingCertificates = watchCertificates(config.merchants, log);
@@ -249,7 +252,6 @@ export async function runWorkers({
     try {
       const dataConverter = dataConverterWith(config.payloads.keys);
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
-      const { address = 'localhost:7233' } = connectionOptions;
       const store = new StoreWatch({
         db,
         connection,
@@ -291,6 +293,10 @@ export async function runWorkers({
     } finally {
       await connection.close();
     }
+  } catch (error) {
+    if (error instanceof PaymentError) throw error;
+    // What answered at first may fail later, as when Postgres fails over or the API key has no rights in this namespace.
+    throw databaseError(error) ?? (isTemporalFault(error) ? temporalError(error, address) : error);
   } finally {
     stopWatchingCertificates();
     await db.destroy();

@@ -5,12 +5,14 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Connection } from '@temporalio/client';
 import { createLogger } from '../../worker/log';
 import { connectTemporal } from '../../worker/startup';
 import { temporalFault } from '../../worker/temporal-faults';
+import { runWorkers } from '../../worker/worker';
 import { PaymentError } from '../../workflows/errors';
+import type { Shop } from '../support';
 import { openShop, startProcess, temporalAddress, waitFor } from '../support';
 import { environmentOf } from '../integration/operator';
 
@@ -18,6 +20,8 @@ import { environmentOf } from '../integration/operator';
 
 /** Nothing listens here. */
 const CLOSED = '127.0.0.1:18010';
+
+const EMPTY_MESSAGE = Buffer.alloc(5);
 
 const API_KEY = 'the-key-that-has-expired';
 
@@ -35,10 +39,16 @@ async function listen(server: Server | Http2Server): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** A Temporal that answers every call with this status of gRPC. */
-function refusing(status: number): Promise<string> {
+/** A Temporal that answers every call with this status of gRPC; or only one, and the others with nothing. */
+function refusing(status: number, call = ''): Promise<string> {
   const server = createHttp2Server();
-  server.on('stream', (stream) =>
+  server.on('stream', (stream, { ':path': path = '' }) => {
+    if (!path.endsWith(call)) {
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      stream.end(EMPTY_MESSAGE);
+      return;
+    }
     stream.respond(
       {
         ':status': 200,
@@ -47,8 +57,8 @@ function refusing(status: number): Promise<string> {
         'grpc-message': 'Request unauthorized.',
       },
       { endStream: true },
-    ),
-  );
+    );
+  });
   return listen(server);
 }
 
@@ -149,6 +159,33 @@ describe('a worker that does not reach Temporal', () => {
       expect(temporalFault(error, address).what).toContain(says);
       await connection.close();
     }
+  });
+});
+
+describe('a worker that fails after its first connection says why, in words of the interface', () => {
+  let shop: Shop;
+  beforeAll(async () => (shop = await openShop(__filename, { queues: [] })));
+  afterAll(() => shop.close());
+
+  it('where the API key has no rights in this namespace', async () => {
+    const env = { ...environmentOf(shop), TEMPORAL_ADDRESS: await refusing(7, '/DescribeNamespace') };
+    const { error } = await failure((log) => runWorkers({ env, log }));
+    expect(error).toMatchObject({
+      code: 'TEMPORAL_UNAVAILABLE',
+      message: expect.stringMatching(/no rights here\. Give it rights in this namespace/) as unknown,
+      cause: expect.objectContaining({ code: 7 }) as unknown,
+    });
+  });
+
+  it('where a table is gone', async () => {
+    await shop.sql('ALTER TABLE alipay_keys RENAME TO elsewhere');
+    const { error } = await failure((log) => runWorkers({ env: environmentOf(shop), log }));
+    await shop.sql('ALTER TABLE elsewhere RENAME TO alipay_keys');
+    expect(error).toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringMatching(/^The schema lacks tables or columns \(42P01\)\./) as unknown,
+      cause: expect.objectContaining({ code: '42P01' }) as unknown,
+    });
   });
 });
 
