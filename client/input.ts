@@ -265,6 +265,8 @@ export const parseRecovery = parserOf(
   }),
 );
 
+export const parseMerchant = fieldParser('merchant', merchantName);
+
 export const parseOrderId = fieldParser('orderId', orderId);
 
 export const parseOutTradeNo = fieldParser('outTradeNo', outTradeNo);

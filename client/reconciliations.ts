@@ -19,14 +19,15 @@ import type { reconcileBill } from '../workflows/reconcile-bill';
 import { lookUntil, resultByHand } from './by-hand';
 import type { ClientDependencies } from './dependencies';
 import { explained } from './dependencies';
-import { parseBillDate, yesterdayInBeijing } from './input';
+import { parseBillDate, parseMerchant, yesterdayInBeijing } from './input';
+import { merchantIdOf } from './pauses';
 import { scheduleControl } from './schedules';
 
 /** Which bill; by default yesterday's, of the merchant that this process is configured with. */
 export interface WhichBill {
   /** `yyyy-MM-dd`, a day in Beijing that is over. */
   date?: string | undefined;
-  /** `appId/sellerId`. */
+  /** Its name (`default`, or as in `MERCHANTS_FILE`) or its id. */
   merchant?: string;
 }
 
@@ -46,19 +47,22 @@ type Dependencies = Pick<ClientDependencies, 'temporal' | 'db' | 'alipay'>;
 
 export function reconciliationsOf(deps: Dependencies) {
   const { db, temporal } = deps;
-  const own = merchantId(deps.alipay.own.settings);
+  const idOf = async (merchant: string | undefined): Promise<string> =>
+    merchant === undefined
+      ? merchantId(deps.alipay.own.settings)
+      : merchantIdOf(deps, parseMerchant(merchant));
   return {
     /**
      * Compares a bill with the tables now, and waits for the end; with `execute` it repairs what it can, by the usual paths.
      *
-     * @throws PaymentError INVALID_INPUT, INTERNAL where the workflow failed
+     * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant, INTERNAL where the workflow failed
      */
     run: (
-      { date = yesterdayInBeijing(), merchant = own, execute }: WhichBill & { execute: boolean },
+      { date = yesterdayInBeijing(), merchant, execute }: WhichBill & { execute: boolean },
       watch?: WatchBill,
     ): Promise<Reconciliation> =>
       explained(async () => {
-        const input = { merchant, date: parseBillDate(date), execute };
+        const input = { merchant: await idOf(merchant), date: parseBillDate(date), execute };
         const first = await resultOf(deps, input, watch);
         // It may have met a run that only looks.
         return execute && !first.executed ? resultOf(deps, input, watch) : first;
@@ -66,20 +70,21 @@ export function reconciliationsOf(deps: Dependencies) {
     /**
      * What the last reconciliation of a bill has found.
      *
-     * @throws PaymentError INVALID_INPUT, NOT_FOUND where there was none
+     * @throws PaymentError INVALID_INPUT, NOT_FOUND where there was none, or there is no such merchant
      */
     report: ({
       date = yesterdayInBeijing(),
-      merchant = own,
+      merchant,
       limit = 500,
     }: WhichBill & { limit?: number } = {}): Promise<ReconciliationReport> =>
       explained(async () => {
-        const bill = { sellerId: sellerOf(merchant), date: parseBillDate(date) };
+        const bill = { sellerId: sellerOf(await idOf(merchant)), date: parseBillDate(date) };
         const row = await findReconciliation(db, bill);
         if (row) return { ...row, found: await listDiscrepancies(db, bill, { limit }) };
+        const which = merchant === undefined ? date : `${date} --merchant ${merchant}`;
         throw new PaymentError(
           'NOT_FOUND',
-          `The bill of ${date} has not been reconciled. Run: durable-alipay reconcile preview ${date}`,
+          `The bill of ${date} has not been reconciled. Run: durable-alipay reconcile preview ${which}`,
         );
       }),
     ...scheduleControl(temporal, RECONCILE_SCHEDULE_ID),

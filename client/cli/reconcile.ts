@@ -20,7 +20,7 @@ interface Options {
 
 const DATE = new Argument('[date]', 'a day in Beijing that is over (yyyy-MM-dd); default: yesterday');
 
-const MERCHANT = new Option('--merchant <id>', "appId/sellerId; default: the environment's");
+const MERCHANT = new Option('--merchant <merchant>', "its name or id; default: the environment's");
 
 export const RECONCILE: CliGroup = {
   name: 'reconcile',
@@ -81,7 +81,7 @@ async function runOnce(
 ): Promise<Answer> {
   const which = { date, execute, merchant };
   const done = await withBar(terminal, BAR, (watch) => payments.reconcile.run(which, watch));
-  const ofMerchant = merchant === undefined ? '' : ' --merchant …';
+  const ofMerchant = merchant === undefined ? '' : ` --merchant ${merchant}`;
   return answer(
     done,
     (paint, shown) => describeState(paint, shown, reportHint(paint, shown, ofMerchant)),

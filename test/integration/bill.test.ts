@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
 import { createAlipayQueueActivities, createPaymentsQueueActivities } from '../../activities';
 import { AlipayGateway } from '../../activities/alipay/gateway';
 import { AlipayGateways } from '../../activities/alipay/gateways';
@@ -619,6 +619,36 @@ describe('a bill', () => {
     await expect(shop.payments.reconcile.run({ date: wrong, execute: false })).rejects.toMatchObject({
       code: 'INVALID_INPUT',
     });
+  });
+
+  it('is named by its merchant’s name or id; one that nobody has is refused, and nothing is started', async () => {
+    const id = `${shop.alipay.appId}/${shop.alipay.sellerId}`;
+    for (const merchant of ['default', id]) {
+      await expect(shop.payments.reconcile.report({ date, merchant })).rejects.toMatchObject({
+        code: 'NOT_FOUND',
+        message: expect.stringContaining(`reconcile preview ${date} --merchant ${merchant}`) as unknown,
+      });
+    }
+    await bills({ foreign: 1 });
+    const done = await shop.payments.reconcile.run({ date, merchant: 'default', execute: false });
+    expect(done).toMatchObject({ status: 'COMPARED', sellerId: shop.alipay.sellerId });
+    expect(await shop.payments.reconcile.report({ date, merchant: id })).toMatchObject({
+      status: 'COMPARED',
+    });
+
+    const refused = [
+      ['teahouse', 'NOT_FOUND'],
+      ['2021000000000001/2088000000000001', 'NOT_FOUND'],
+      ['a b', 'INVALID_INPUT'],
+    ] as const;
+    for (const [merchant, code] of refused) {
+      const run = shop.payments.reconcile.run({ date, merchant, execute: false });
+      await expect(run).rejects.toMatchObject({ code });
+      await expect(shop.payments.reconcile.report({ date, merchant })).rejects.toMatchObject({ code });
+      await expect(
+        shop.temporal.workflow.getHandle(reconcileWorkflowId({ sellerId: merchant, date })).describe(),
+      ).rejects.toBeInstanceOf(WorkflowNotFoundError);
+    }
   });
 
   it('of a merchant that this process does not have is not asked for: another process may have it', async () => {

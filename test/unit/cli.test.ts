@@ -1194,7 +1194,7 @@ describe('reconcile', () => {
     expect(out).toMatch(/^→ durable-alipay reconcile report 2026-01-01$/m);
     expect(code).toBe(1);
     const others = await run([...which, '--merchant', 'A/1'], { reconcile });
-    expect(others.out).toMatch(/^→ durable-alipay reconcile report 2026-01-01 --merchant …$/m);
+    expect(others.out).toMatch(/^→ durable-alipay reconcile report 2026-01-01 --merchant A\/1$/m);
     expect((await run(which)).out).not.toContain('→');
   });
 
