@@ -44,6 +44,8 @@ export function createApp({ log, metrics, ...options }: AppOptions): FastifyInst
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
     clientErrorHandler: answerMalformedRequest,
   });
+  // fetch calls a string text/plain unless told otherwise. Parsed, it would be refused for its fields, not for its type.
+  app.removeContentTypeParser('text/plain');
   app.setErrorHandler(answerError);
   app.setNotFoundHandler(answerNotFound);
   if (metrics) countRequests(app, metrics);

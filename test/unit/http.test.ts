@@ -151,6 +151,18 @@ describe('the routes of a shop', () => {
       'send JSON, with content-type: application/json',
     ],
     [
+      'JSON that fetch sends as text',
+      {
+        method: 'POST',
+        url: '/orders',
+        payload: '{}',
+        headers: { 'content-type': 'text/plain;charset=UTF-8' },
+      },
+      415,
+      'INVALID_INPUT',
+      'send JSON, with content-type: application/json',
+    ],
+    [
       'a close with a list',
       { method: 'POST', url: '/orders/A-1/close', payload: [] },
       400,
