@@ -9,6 +9,7 @@ import { auditBooks, findEvidence } from '../db/audit';
 import type { AuditReport } from '../workflows/messages';
 import type { ClientDependencies } from './dependencies';
 import { explained } from './dependencies';
+import { parseOutTradeNo } from './input';
 
 /** What an audit of the tables has found. */
 export interface AuditResult extends AuditReport {
@@ -40,10 +41,14 @@ export const auditsOf = ({ db, alipay }: Pick<ClientDependencies, 'db' | 'alipay
   /** Verifies again what Alipay signed for each payment that counts as paid, and compares the row with it. */
   evidence: (options?: ProofOptions): Promise<ProofAudit> =>
     explained(() => auditProofs(db, alipay.keys, options)),
-  /** What is stored of one payment, and Alipay's keys. */
+  /**
+   * What is stored of one payment, and Alipay's keys.
+   *
+   * @throws PaymentError INVALID_INPUT
+   */
   proofs: (outTradeNo: string): Promise<Proofs> =>
     explained(async () => ({
-      evidence: await findEvidence(db, outTradeNo),
+      evidence: await findEvidence(db, parseOutTradeNo(outTradeNo)),
       keys: [...alipay.keys, ...(await listKeys(db)).filter(isItself)],
     })),
 });

@@ -7,7 +7,6 @@ import { createApp } from './http-app';
 import { notifyRoute } from './http-notify';
 import type { NotifyLimits } from './http-notify';
 import { traceRequests } from './http-spans';
-import { parseOrderId, parseOutTradeNo, parseRefundId } from './input';
 import type { ServerMetrics } from './metrics';
 import type { CheckoutInput, OrderInput, PaymentClient, RefundInput } from './index';
 
@@ -84,21 +83,21 @@ function shopRoutes(app: FastifyInstance, payments: HttpPayments): void {
   app.post('/checkout', ({ body }) => payments.checkout(body as CheckoutInput));
 
   app.get<{ Params: { orderId: string } }>('/orders/:orderId', ({ params }) =>
-    payments.order(parseOrderId(params.orderId)),
+    payments.order(params.orderId),
   );
 
   app.post<{ Params: { orderId: string } }>('/orders/:orderId/close', ({ params, body }) =>
-    payments.closeOrder({ ...noteOf(body), orderId: parseOrderId(params.orderId) }),
+    payments.closeOrder({ ...noteOf(body), orderId: params.orderId }),
   );
 
   app.post('/refunds', ({ body }) => payments.refund(body as RefundInput));
 
   app.get<{ Params: { refundId: string } }>('/refunds/:refundId', ({ params }) =>
-    payments.refundStatus(parseRefundId(params.refundId)),
+    payments.refundStatus(params.refundId),
   );
 
   app.get<{ Params: { outTradeNo: string } }>('/payments/:outTradeNo', ({ params }) =>
-    payments.payment(parseOutTradeNo(params.outTradeNo)),
+    payments.payment(params.outTradeNo),
   );
 }
 

@@ -131,7 +131,7 @@ export const LIST_OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED'] as cons
 
 const merchantName = z
   .string(missing)
-  .regex(/^\S{1,64}$/, 'must be the name of a merchant, or its id as `merchant list` shows it');
+  .regex(/^[^\s\p{Cc}]{1,64}$/u, 'must be the name of a merchant, or its id as `merchant list` shows it');
 
 /** It may end in the number of a refund made in the merchant portal: any characters. */
 const messageId = z
@@ -243,7 +243,7 @@ export const parseCorrection = parserOf(
     id: z
       .string(missing)
       .max(64, 'must have at most 64 characters')
-      .regex(/^[^/]+\/[^/]+$/, 'must be appId/sellerId, as `merchant list` shows it'),
+      .regex(/^[^/\p{Cc}]+\/[^/\p{Cc}]+$/u, 'must be appId/sellerId, as `merchant list` shows it'),
     sellerId: z.string(missing).regex(/^[A-Za-z0-9]{1,28}$/, 'must be 1 to 28 letters or digits'),
     ...whoAndWhy,
   }),
@@ -271,10 +271,10 @@ export const parseOrderId = fieldParser('orderId', orderId);
 
 export const parseOutTradeNo = fieldParser('outTradeNo', outTradeNo);
 
-/** Also one that begins with LATE_ or OPERATOR_: a person may look at our own. */
+/** Any refund's: our own begin with LATE_ or OPERATOR_, and one made in the merchant portal may have any characters. */
 export const parseRefundId = fieldParser(
   'refundId',
-  z.string().min(1, 'is empty').max(64, 'has more than 64 characters'),
+  z.string(missing).regex(/^\P{Cc}{1,64}$/u, 'must be 1 to 64 characters, none of them a control character'),
 );
 
 /** A day in Beijing that is over, `yyyy-MM-dd`. */

@@ -32,7 +32,16 @@ import type { ClientDependencies } from './dependencies';
 import { explained } from './dependencies';
 import type { FollowUps } from './follow-up';
 import { followUpsOf } from './follow-up';
-import { parseCloseInput, parseCorrection, parseDecision, parseOrderInput, parseResolution } from './input';
+import {
+  parseCloseInput,
+  parseCorrection,
+  parseDecision,
+  parseOrderId,
+  parseOrderInput,
+  parseOutTradeNo,
+  parseRefundId,
+  parseResolution,
+} from './input';
 import type { NotifyAnswer } from './notifications';
 import { handleNotification } from './notifications';
 import type { Observer } from './observer';
@@ -176,15 +185,19 @@ export class PaymentClient {
   /**
    * Where a refund stands.
    *
-   * @throws PaymentError REFUND_UNKNOWN
+   * @throws PaymentError REFUND_UNKNOWN, INVALID_INPUT
    */
   refundStatus(refundId: string): Promise<RefundView> {
-    return explained(() => refundOf(this.#deps, refundId));
+    return explained(() => refundOf(this.#deps, parseRefundId(refundId)));
   }
 
-  /** All refunds, including those made in the merchant portal; newest first. */
+  /**
+   * All refunds, including those made in the merchant portal; newest first.
+   *
+   * @throws PaymentError INVALID_INPUT
+   */
   refunds(filter: RefundFilter = {}): Promise<RefundView[]> {
-    return explained(() => refundsOf(this.#deps, filter));
+    return explained(() => refundsOf(this.#deps, ofOrder(filter)));
   }
 
   /**
@@ -193,32 +206,36 @@ export class PaymentClient {
    * @throws PaymentError REFUND_UNKNOWN, REVIEW_REFUSED, INVALID_INPUT
    */
   resolveRefund(refundId: string, decision: ResolveRefund): Promise<RefundView> {
-    return explained(() => settleRefund(this.#deps, refundId, decision));
+    return explained(() => settleRefund(this.#deps, parseRefundId(refundId), decision));
   }
 
   /**
    * An order's row.
    *
-   * @throws PaymentError ORDER_UNKNOWN
+   * @throws PaymentError ORDER_UNKNOWN, INVALID_INPUT
    */
   order(orderId: string): Promise<Order> {
-    return explained(() => orderOf(this.#deps, orderId));
+    return explained(() => orderOf(this.#deps, parseOrderId(orderId)));
   }
 
   /**
    * A payment's row.
    *
-   * @throws PaymentError PAYMENT_UNKNOWN
+   * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT
    */
   payment(outTradeNo: string): Promise<Payment> {
-    return explained(() => requirePayment(this.#deps.db, outTradeNo));
+    return explained(() => requirePayment(this.#deps.db, parseOutTradeNo(outTradeNo)));
   }
 
-  /** The rows of payments, newest first, 50 where no limit is given. */
+  /**
+   * The rows of payments, newest first, 50 where no limit is given.
+   *
+   * @throws PaymentError INVALID_INPUT
+   */
   payments(
     filter: { status?: StoredPaymentStatus; orderId?: string; limit?: number } = {},
   ): Promise<Payment[]> {
-    return explained(() => listPayments(this.#deps.db, filter));
+    return explained(() => listPayments(this.#deps.db, ofOrder(filter)));
   }
 
   /** Payments that wait for {@link resolveReview}, the longest waiting first. */
@@ -273,34 +290,38 @@ export class PaymentClient {
   /**
    * The runs of a payment's workflow that Temporal still keeps, oldest first.
    *
-   * @throws PaymentError PAYMENT_UNKNOWN
+   * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT
    */
   runs(outTradeNo: string): Promise<PaymentRun[]> {
-    return explained(() => runsOf(this.#deps, outTradeNo));
+    return explained(() => runsOf(this.#deps, parseOutTradeNo(outTradeNo)));
   }
 
-  /** What happened to a payment, oldest first. */
+  /**
+   * What happened to a payment, oldest first.
+   *
+   * @throws PaymentError INVALID_INPUT
+   */
   events(outTradeNo: string): Promise<PaymentEvent[]> {
-    return explained(() => findEvents(this.#deps.db, outTradeNo));
+    return explained(() => findEvents(this.#deps.db, parseOutTradeNo(outTradeNo)));
   }
 
   /**
    * A payment's state: its row's, and of an open payment what its workflow knows of the checks, where one can answer.
    * UNCONFIRMED: the row is UNPAID, and its checks are over.
    *
-   * @throws PaymentError PAYMENT_UNKNOWN
+   * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT
    */
   status(outTradeNo: string): Promise<PaymentState> {
-    return explained(() => statusOf(this.#deps, outTradeNo));
+    return explained(() => statusOf(this.#deps, parseOutTradeNo(outTradeNo)));
   }
 
   /**
    * Asks Alipay about a payment at once; uses up no check. What it finds is recorded.
    *
-   * @throws PaymentError PAYMENT_UNKNOWN
+   * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT
    */
   checkNow(outTradeNo: string): Promise<PaymentState> {
-    return explained(() => checkNow(this.#deps, outTradeNo));
+    return explained(() => checkNow(this.#deps, parseOutTradeNo(outTradeNo)));
   }
 
   /**
@@ -320,7 +341,7 @@ export class PaymentClient {
    * @throws PaymentError PAYMENT_UNKNOWN, REVIEW_REFUSED, INVALID_INPUT
    */
   resolveReview(outTradeNo: string, decision: ResolveReview): Promise<PaymentState> {
-    return explained(() => decide(this.#deps, outTradeNo, parseDecision(decision)));
+    return explained(() => decide(this.#deps, parseOutTradeNo(outTradeNo), parseDecision(decision)));
   }
 
   /**
@@ -345,10 +366,10 @@ export class PaymentClient {
   /**
    * The results of an order, told or still to be told, in the order of telling.
    *
-   * @throws PaymentError ORDER_UNKNOWN
+   * @throws PaymentError ORDER_UNKNOWN, INVALID_INPUT
    */
   results(orderId: string): Promise<OrderMessage[]> {
-    return explained(() => resultsOf(this.#deps.db, orderId));
+    return explained(() => resultsOf(this.#deps.db, parseOrderId(orderId)));
   }
 
   /** The results of all orders that no order service has taken, the longest waiting first. */
@@ -388,4 +409,9 @@ export class PaymentClient {
     await this.#deps.db.destroy();
     await this.#deps.temporal.connection.close();
   }
+}
+
+function ofOrder<T extends { orderId?: string }>(filter: T): T {
+  if (filter.orderId !== undefined) parseOrderId(filter.orderId);
+  return filter;
 }

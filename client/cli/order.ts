@@ -1,5 +1,5 @@
 import type { CloseBy } from '../../workflows/messages';
-import { parseCloseInput, parseOrderId } from '../input';
+import { parseCloseInput } from '../input';
 import type { Order, OrderMessage } from '../index';
 import { Argument, Option } from 'commander';
 import type { CliGroup, WhoAndWhy } from './command';
@@ -39,8 +39,7 @@ export const ORDER: CliGroup = {
       summary: 'one order, its payments, and what its order service was told',
       arguments: [ORDER_ID],
       examples: ['order show A-1001', 'order show A-1001 --json | jq .order.status'],
-      act: async ({ payments }, given: string) => {
-        const orderId = parseOrderId(given);
+      act: async ({ payments }, orderId: string) => {
         const [order, ofOrder, results] = await Promise.all([
           payments.order(orderId),
           payments.payments({ orderId }),

@@ -3,7 +3,6 @@ import { PaymentError } from '../../workflows/errors';
 import { reasonInWords } from '../../workflows/in-words';
 import type { PaymentState, StoredPaymentStatus } from '../../workflows/messages';
 import { isInReview, paymentWorkflowId } from '../../workflows/messages';
-import { parseOutTradeNo } from '../input';
 import type { Payment, PaymentRun } from '../index';
 import type { CliGroup, CliPayments, ListOptions, WhoAndWhy } from './command';
 import { OUT_TRADE_NO, WHO_AND_WHY, answer, listOptions } from './command';
@@ -48,8 +47,7 @@ export const PAYMENT: CliGroup = {
         'Shows the row in the database, how the checks of its workflow stand, and the timeline of both.',
       arguments: [OUT_TRADE_NO],
       examples: ['payment show A1001x1', 'payment show A1001x1 --json | jq .payment.status'],
-      act: async ({ payments }, given: string) => {
-        const outTradeNo = parseOutTradeNo(given);
+      act: async ({ payments }, outTradeNo: string) => {
         const [payment, events] = await Promise.all([
           payments.payment(outTradeNo),
           payments.events(outTradeNo),
@@ -76,8 +74,8 @@ export const PAYMENT: CliGroup = {
       arguments: [OUT_TRADE_NO],
       options: [new Option('--out <file>', 'where to; default: dossier-<outTradeNo>.zip')],
       examples: ['payment dossier A1001x1', 'payment dossier A1001x1 --out /tmp/a.zip --json | jq .pieces'],
-      act: async ({ payments }, given: string, { out }: { out?: string }) =>
-        answer(await writeDossier(payments, parseOutTradeNo(given), out), describeDossier),
+      act: async ({ payments }, outTradeNo: string, { out }: { out?: string }) =>
+        answer(await writeDossier(payments, outTradeNo, out), describeDossier),
     },
     {
       name: 'check',
@@ -87,8 +85,8 @@ export const PAYMENT: CliGroup = {
         'no answer that can be trusted; the scheduled checks go on.',
       arguments: [OUT_TRADE_NO],
       examples: ['payment check A1001x1', 'payment check A1001x1 --json | jq -r .lastAnswer'],
-      act: async ({ payments }, given: string) => {
-        const state = await payments.checkNow(parseOutTradeNo(given));
+      act: async ({ payments }, outTradeNo: string) => {
+        const state = await payments.checkNow(outTradeNo);
         return isUnanswered(state)
           ? answer(state, describeUnanswered, EXIT.dependencyDown)
           : answer(state, describeState);
@@ -127,8 +125,7 @@ export const PAYMENT: CliGroup = {
         'payment refund A1001x1 --amount 3.00 --refund-id R-17 --reason "one cup was broken"',
         'payment refund A1001x1 --reason "sold out" --actor li --json',
       ],
-      act: async ({ payments }, given: string, { amount, refundId, actor, reason }: RefundOptions) => {
-        const outTradeNo = parseOutTradeNo(given);
+      act: async ({ payments }, outTradeNo: string, { amount, refundId, actor, reason }: RefundOptions) => {
         if (amount === undefined && refundId === undefined) {
           const decision = { to: 'REFUNDING', actor, reason } as const;
           return answer(await payments.resolveReview(outTradeNo, decision), describeState);

@@ -1,6 +1,6 @@
 import { Argument, Option } from 'commander';
 import type { RefundStatus, ResolveRefund } from '../../workflows/messages';
-import { REFUND_OUTCOMES, parseRefundId } from '../input';
+import { REFUND_OUTCOMES } from '../input';
 import type { RefundView } from '../index';
 import type { CliGroup, ListOptions, WhoAndWhy } from './command';
 import { WHO_AND_WHY, answer, listOptions } from './command';
@@ -42,8 +42,8 @@ export const REFUND: CliGroup = {
       summary: 'one refund: where it stands',
       arguments: [REFUND_ID],
       examples: ['refund show R-17', 'refund show R-17 --json | jq -r .status'],
-      act: async ({ payments }, given: string) =>
-        answer(await payments.refundStatus(parseRefundId(given)), describeRefund),
+      act: async ({ payments }, refundId: string) =>
+        answer(await payments.refundStatus(refundId), describeRefund),
     },
     {
       name: 'resolve',
@@ -63,8 +63,8 @@ export const REFUND: CliGroup = {
         'refund resolve R-17 --to REFUSED --reason "not in the portal"',
         'refund resolve R-17 --to DONE --reason "seen in the portal" --actor li --json',
       ],
-      act: async ({ payments }, given: string, decision: WhoAndWhy & Pick<ResolveRefund, 'to'>) =>
-        answer(await payments.resolveRefund(parseRefundId(given), decision), describeRefund),
+      act: async ({ payments }, refundId: string, decision: WhoAndWhy & Pick<ResolveRefund, 'to'>) =>
+        answer(await payments.resolveRefund(refundId, decision), describeRefund),
     },
   ],
 };

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { ReviewOutcome } from '../../workflows/messages';
 import { REVIEW_OUTCOMES } from '../../workflows/messages';
-import { LIST_OUTCOMES, parseOutTradeNo } from '../input';
+import { LIST_OUTCOMES } from '../input';
 import type { ListDecided, ListDecision, ListedDecision, Payment } from '../index';
 import type { CliGroup, WhoAndWhy } from './command';
 import { LIMIT, OUT_TRADE_NO, WHO_AND_WHY, answer, wholeNumber } from './command';
@@ -76,8 +76,8 @@ export const REVIEW: CliGroup = {
         'review resolve A1001x1 --to PAID --reason "the buyer confirmed" --actor li --json',
         'review resolve A1001x1 --to REFUNDED --outside "ICBC 2026-17" --reason "refused after a year"',
       ],
-      act: async ({ payments }, given: string, { outside, ...decision }: DecisionOptions) => {
-        const state = await payments.resolveReview(parseOutTradeNo(given), {
+      act: async ({ payments }, outTradeNo: string, { outside, ...decision }: DecisionOptions) => {
+        const state = await payments.resolveReview(outTradeNo, {
           ...decision,
           ...(outside !== undefined && { outside: { reference: outside } }),
         });

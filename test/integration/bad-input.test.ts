@@ -193,6 +193,14 @@ describe('what is not there', () => {
     ['/orders/a%2Fb', 400, 'INVALID_INPUT'],
     ['/payments/a-b', 400, 'INVALID_INPUT'],
     [`/payments/${'x'.repeat(65)}`, 400, 'INVALID_INPUT'],
+    ['/orders/a%00', 400, 'INVALID_INPUT'],
+    ['/payments/a%00', 400, 'INVALID_INPUT'],
+    ['/refunds/a%00', 400, 'INVALID_INPUT'],
+    ['/refunds/a%0A', 400, 'INVALID_INPUT'],
+    [`/refunds/${'x'.repeat(65)}`, 400, 'INVALID_INPUT'],
+    // A person in the merchant portal may give any number.
+    [`/refunds/${encodeURIComponent('退款 1/2')}`, 404, 'REFUND_UNKNOWN'],
+    ['/refunds/SEEN_12.30', 404, 'REFUND_UNKNOWN'],
   ])('GET %s is %i %s', async (url, httpStatus, code) => {
     expect(await get(url)).toMatchObject({ httpStatus, code });
   });
@@ -202,6 +210,28 @@ describe('what is not there', () => {
     await post('/orders', { ...ORDER, orderId: 'noted' });
     await refused(400, 'INVALID_INPUT', () => post('/orders/noted/close', { reason: 'x'.repeat(300) }));
     await refused(400, 'INVALID_INPUT', () => post('/orders/noted/close', { by: 'me' }));
+  });
+
+  const decision = { actor: 'a', reason: 'r' };
+  it.each<[string, (id: string) => Promise<unknown>]>([
+    ['order', (id) => shop.payments.order(id)],
+    ['results', (id) => shop.payments.results(id)],
+    ['payments', (orderId) => shop.payments.payments({ orderId })],
+    ['refunds', (orderId) => shop.payments.refunds({ orderId })],
+    ['payment', (id) => shop.payments.payment(id)],
+    ['runs', (id) => shop.payments.runs(id)],
+    ['events', (id) => shop.payments.events(id)],
+    ['proofs', (id) => shop.payments.audit.proofs(id)],
+    ['status', (id) => shop.payments.status(id)],
+    ['checkNow', (id) => shop.payments.checkNow(id)],
+    ['resolveReview', (id) => shop.payments.resolveReview(id, { to: 'PAID', ...decision })],
+    ['refundStatus', (id) => shop.payments.refundStatus(id)],
+    ['resolveRefund', (id) => shop.payments.resolveRefund(id, { to: 'DONE', ...decision })],
+    ['pause', (merchant) => shop.payments.pauses.pause({ what: 'merchant', merchant, ...decision })],
+    ['correctMerchant', (id) => shop.payments.correctMerchant({ id: `A/${id}`, sellerId: '1', ...decision })],
+  ])('is refused in code too where it can be nowhere: %s', async (_method, ask) => {
+    for (const id of ['a\0', 'a\n', 'x'.repeat(65), 'x'.repeat(2_000)])
+      await expect(ask(id)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
   });
 
   it('to the client in code as over HTTP', async () => {

@@ -586,20 +586,10 @@ describe('every command', () => {
     );
   });
 
-  it.each([
-    [['payment', 'show', 'P-1'], 'outTradeNo must be'],
-    [['payment', 'check', ''], 'outTradeNo must be'],
-    [['order', 'show', 'A 1'], 'orderId must be'],
-    [
-      ['checkout', 'A-1', '--amount', '1e3', '--subject', ' '],
-      'subject must not be blank; totalAmount must be',
-    ],
-    [['payment', 'refund', 'P-1', '--reason', 'sold out'], 'outTradeNo must be'],
-    [['review', 'resolve', 'P-1', '--to', 'PAID', '--reason', 'x'], 'outTradeNo must be'],
-  ])('ends with 2 on the input %j', async (line, words) => {
-    const { code, err, asked } = await run(line);
+  it('ends with 2 on bad input, and asks nobody', async () => {
+    const { code, err, asked } = await run(['checkout', 'A-1', '--amount', '1e3', '--subject', ' ']);
     expect({ code, asked }).toEqual({ code: 2, asked: [] });
-    expect(err).toContain(words);
+    expect(err).toContain('subject must not be blank; totalAmount must be');
   });
 
   it('shows colours where a terminal does, and the same words', async () => {

@@ -15,6 +15,7 @@ import {
   parseOrderId,
   parseOrderInput,
   parseOutTradeNo,
+  parseRefundId,
   parseRecovery,
   parseResolution,
 } from '../../client/input';
@@ -96,6 +97,7 @@ const PARSERS: (readonly [string, (text: string) => unknown])[] = [
   ['the name of a field', (text) => parseOrderInput({ ...ORDER, [text]: '1' })],
   ['an order id', parseOrderId],
   ['a payment number', parseOutTradeNo],
+  ['a refund number', parseRefundId],
   ['a duration', parseDuration],
   ["a setting's duration", (text) => duration('1ms', '15d').safeParse(text)],
   ['what is logged', redact],
