@@ -5,11 +5,11 @@ import type { Logger } from './log';
 import { createLogger, inWords } from './log';
 import { MOST_RUNS, runRehearsal } from './rehearsal';
 import { installTelemetry } from './telemetry';
-import { ALL_QUEUES, noSuchQueue, runWorkers } from './worker';
+import { ALL_QUEUES, faultOfQueues, runWorkers } from './worker';
 
 function parseQueues(text: string): TaskQueue[] {
   const names = text.split(',').map((name) => name.trim());
-  const fault = noSuchQueue(names);
+  const fault = faultOfQueues(names);
   if (fault !== undefined) throw new InvalidArgumentError(fault);
   return names as TaskQueue[];
 }

@@ -84,11 +84,12 @@ const FAIL_UNREPLAYABLE = {
 /** Local activities and table writes share these; beyond it they wait for a connection. */
 const DATABASE_CONNECTIONS = 20;
 
-/** What is wrong with names of queues, where one is none. */
-export function noSuchQueue(names: readonly string[]): string | undefined {
+/** What is wrong with names of queues, where one is none, or is there twice: Temporal's SDK would refuse the second worker. */
+export function faultOfQueues(names: readonly string[]): string | undefined {
   const unknown = names.filter((name) => !ALL_QUEUES.some((queue) => queue === name));
-  if (unknown.length === 0) return undefined;
-  return `No such queue: ${unknown.join(', ')}. There are ${ALL_QUEUES.join(', ')}.`;
+  if (unknown.length > 0) return `No such queue: ${unknown.join(', ')}. There are ${ALL_QUEUES.join(', ')}.`;
+  const twice = names.find((name, place) => names.indexOf(name) < place);
+  return twice && `Named twice: ${twice}. Name each queue once.`;
 }
 
 export interface WorkersOptions {
@@ -127,7 +128,7 @@ export async function createWorkers({
   const bundle =
     workflowBundle ??
     (runsWorkflows ? await workflowCode(shapeFor(dataConverter, tracing), deps.log) : undefined);
-  return Promise.all(
+  const created = await Promise.allSettled(
     queues.map((queue) =>
       Worker.create({
         connection,
@@ -143,6 +144,17 @@ export async function createWorkers({
       }),
     ),
   );
+  const workers = created.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = created.find((one) => one.status === 'rejected');
+  if (!failed) return workers;
+  await letGo(workers);
+  throw failed.reason;
+}
+
+/** A worker holds its connection, which then cannot be closed, until it has run. */
+async function letGo(workers: readonly Worker[]): Promise<void> {
+  const unused = workers.filter((worker) => worker.getState() === 'INITIALIZED');
+  await Promise.allSettled(unused.map((worker) => worker.runUntil(Promise.resolve())));
 }
 
 function queueOptions(
@@ -207,7 +219,7 @@ export async function runWorkers({
   /** Workflow code that was bundled before. */
   workflowBundle?: WorkflowBundleOption;
 } = {}): Promise<void> {
-  const fault = noSuchQueue(named ?? []);
+  const fault = faultOfQueues(named ?? []);
   if (fault !== undefined) throw new PaymentError('CONFIG_INVALID', fault);
   const config = readConfig(env, {
     needs: [
@@ -249,6 +261,7 @@ export async function runWorkers({
       );
     }
     const connection = await connectTemporal(connectionOptions, log);
+    let workers: Worker[] = [];
     try {
       const dataConverter = dataConverterWith(config.payloads.keys);
       const temporal = new Client({ connection, namespace, dataConverter, ...tracing?.client });
@@ -275,7 +288,7 @@ export async function runWorkers({
         ...config.payments,
         ...config.bills,
       };
-      const workers = await createWorkers({
+      workers = await createWorkers({
         connection,
         namespace,
         queues,
@@ -291,6 +304,8 @@ export async function runWorkers({
       const stopMeasuring = measureBacklog(meter, { db, log, merchants: alipay.ids });
       await runAll([...workers.map(partOf), store], signal).finally(stopMeasuring);
     } finally {
+      // Where onReady throws.
+      await letGo(workers);
       await connection.close();
     }
   } catch (error) {

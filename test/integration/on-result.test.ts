@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
 import { diagnose } from '../../client/doctor';
 import { insertOrderMessage } from '../../db/order-messages';
-import { runWorkers } from '../../worker/worker';
+import { createWorkers, runWorkers } from '../../worker/worker';
 import { orderWorkflowId } from '../../workflows/messages';
 import type { PaymentResult } from '../../workflows/messages';
 import type { Shop } from '../support';
@@ -206,4 +207,28 @@ it.each([
     onReady: () => onReady(() => stopping.abort()),
     signal: stopping.signal,
   });
+});
+
+it('workers whose onReady throws end with that, their connection closed', async () => {
+  const onReady = () => {
+    throw new Error('boom');
+  };
+  const close = jest.spyOn(NativeConnection.prototype, 'close');
+  await expect(runWorkers({ env: environmentOf(shop), onResult: () => undefined, onReady })).rejects.toThrow(
+    /^boom$/,
+  );
+  await expect(Promise.all(close.mock.results.map(({ value }) => value))).resolves.toHaveLength(1);
+  close.mockRestore();
+});
+
+it('workers of which one cannot be made let their connection go', async () => {
+  const connection = await NativeConnection.connect({ address: shop.temporalAddress });
+  const { namespace, deps } = shop;
+  const create = jest.spyOn(Worker, 'create');
+  // Core refuses the second one.
+  const queues = ['alipay', 'alipay'] as const;
+  await expect(createWorkers({ connection, namespace, queues, deps })).rejects.toThrow('alipay');
+  await Promise.allSettled(create.mock.results.map(({ value }) => value));
+  create.mockRestore();
+  await connection.close();
 });

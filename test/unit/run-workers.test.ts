@@ -9,3 +9,10 @@ it('workers for a queue that there is not do not start, and say which there are'
     message: 'No such queue: order-servic. There are payments, alipay, order-service.',
   });
 });
+
+it('workers for a queue that is named twice do not start', async () => {
+  await expect(runWorkers({ env: {}, queues: ['payments', 'alipay', 'payments'] })).rejects.toMatchObject({
+    code: 'CONFIG_INVALID',
+    message: 'Named twice: payments. Name each queue once.',
+  });
+});
