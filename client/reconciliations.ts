@@ -16,7 +16,7 @@ import {
   reconcileWorkflowId,
 } from '../workflows/messages';
 import type { reconcileBill } from '../workflows/reconcile-bill';
-import { lookUntil, resultByHand } from './by-hand';
+import { TAKEN_UP_MS, lookUntil, resultByHand, resultOnceTakenUp } from './by-hand';
 import type { ClientDependencies } from './dependencies';
 import { explained } from './dependencies';
 import { parseBillDate, parseMerchant, yesterdayInBeijing } from './input';
@@ -45,7 +45,7 @@ export type Reconciliations = ReturnType<typeof reconciliationsOf>;
 
 type Dependencies = Pick<ClientDependencies, 'temporal' | 'db' | 'alipay'>;
 
-export function reconciliationsOf(deps: Dependencies) {
+export function reconciliationsOf(deps: Dependencies, takenUpMs = TAKEN_UP_MS) {
   const { db, temporal } = deps;
   const idOf = async (merchant: string | undefined): Promise<string> =>
     merchant === undefined
@@ -55,7 +55,8 @@ export function reconciliationsOf(deps: Dependencies) {
     /**
      * Compares a bill with the tables now, and waits for the end; with `execute` it repairs what it can, by the usual paths.
      *
-     * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant, INTERNAL where the workflow failed
+     * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant, INTERNAL where the workflow failed,
+     *   TEMPORAL_UNAVAILABLE where no worker has taken it up within 90 s
      */
     run: (
       { date = yesterdayInBeijing(), merchant, execute }: WhichBill & { execute: boolean },
@@ -63,9 +64,10 @@ export function reconciliationsOf(deps: Dependencies) {
     ): Promise<Reconciliation> =>
       explained(async () => {
         const input = { merchant: await idOf(merchant), date: parseBillDate(date), execute };
-        const first = await resultOf(deps, input, watch);
+        const once = (): Promise<Reconciliation> => resultOf(deps, input, takenUpMs, watch);
+        const first = await once();
         // It may have met a run that only looks.
-        return execute && !first.executed ? resultOf(deps, input, watch) : first;
+        return execute && !first.executed ? once() : first;
       }),
     /**
      * What the last reconciliation of a bill has found.
@@ -94,6 +96,7 @@ export function reconciliationsOf(deps: Dependencies) {
 async function resultOf(
   { temporal, db }: Dependencies,
   input: ReconcileBillInput,
+  takenUpMs: number,
   watch?: WatchBill,
 ): Promise<Reconciliation> {
   const bill = { sellerId: sellerOf(input.merchant), date: input.date };
@@ -109,7 +112,7 @@ async function resultOf(
       staticDetails: RECONCILE_DETAILS,
     }),
   );
-  const ending = handle.result();
+  const ending = resultOnceTakenUp(temporal, handle, takenUpMs);
   if (watch) await lookUntil(ending, async () => watch(await findReconciliation(db, bill)));
   return resultByHand(handle.workflowId, ending);
 }

@@ -1,7 +1,7 @@
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import { soon, within } from '../activities/temporal-calls';
-import { SWEEP_DETAILS, SWEEP_PAGE_SIZE, installSchedules } from '../worker/schedules';
+import { SWEEP_DETAILS, SWEEP_PAGE_SIZE, SWEEP_RUN_TIMEOUT, installSchedules } from '../worker/schedules';
 import { PaymentError } from '../workflows/errors';
 import type { SweepInput, SweepReport } from '../workflows/messages';
 import {
@@ -14,7 +14,7 @@ import {
   WORKFLOWS,
 } from '../workflows/messages';
 import type { sweepExpiredOrders } from '../workflows/sweep-expired-orders';
-import { idByHand, lookUntil } from './by-hand';
+import { TAKEN_UP_MS, idByHand, lookUntil, resultOnceTakenUp } from './by-hand';
 import type { ClientDependencies } from './dependencies';
 import { explained } from './dependencies';
 import type { ScheduleState } from './schedules';
@@ -69,7 +69,10 @@ type SweepHandle = WorkflowHandle<typeof sweepExpiredOrders>;
 /** The sweep. While it is paused, expired orders stay unpaid and open. */
 export type Sweeps = ReturnType<typeof sweepsOf>;
 
-export const sweepsOf = ({ temporal, settings }: Pick<ClientDependencies, 'temporal' | 'settings'>) => ({
+export const sweepsOf = (
+  { temporal, settings }: Pick<ClientDependencies, 'temporal' | 'settings'>,
+  takenUpMs = TAKEN_UP_MS,
+) => ({
   /** Creates the Schedules of the sweep, the follow-up, the daily bill and the audit, or brings them up to date; a pause stays. */
   install: (): Promise<InstalledSchedules> =>
     explained(async () => {
@@ -86,7 +89,7 @@ export const sweepsOf = ({ temporal, settings }: Pick<ClientDependencies, 'tempo
    * Sweeps once, now, beside the Schedule, and waits for the end (a continued run's too). What is left out defaults to the
    * Schedule's.
    *
-   * @throws PaymentError INTERNAL where the sweep failed
+   * @throws PaymentError INTERNAL where the sweep failed, TEMPORAL_UNAVAILABLE where no worker has taken it up within 90 s
    */
   run: (
     { parallel = settings.sweep.parallel, pageSize = SWEEP_PAGE_SIZE, dryRun }: SweepChanges = {},
@@ -98,11 +101,13 @@ export const sweepsOf = ({ temporal, settings }: Pick<ClientDependencies, 'tempo
           workflowId: idByHand(SWEEP_SCHEDULE_ID),
           taskQueue: TASK_QUEUES.payments,
           args: [{ parallel, pageSize, ...(dryRun && { dryRun }) }],
+          workflowRunTimeout: SWEEP_RUN_TIMEOUT,
           staticSummary: dryRun ? 'Dry run of the sweep' : 'Sweep by hand',
           staticDetails: SWEEP_DETAILS,
         }),
       );
-      const { report, status, failure } = await ended(temporal, handle, watch);
+      const result = resultOnceTakenUp(temporal, handle, takenUpMs);
+      const { report, status, failure } = await ended(temporal, handle, result, watch);
       if (report) return report;
       throw new PaymentError('INTERNAL', `The sweep ${handle.workflowId} is ${status}: ${failure ?? ''}`);
     }),
@@ -127,7 +132,7 @@ export async function reportSweep(
   try {
     const handle = temporal.workflow.getHandle<typeof sweepExpiredOrders>(id);
     const { status } = await soon(temporal, () => handle.describe());
-    if (follow || status.name !== 'RUNNING') return await ended(temporal, handle, watch);
+    if (follow || status.name !== 'RUNNING') return await ended(temporal, handle, handle.result(), watch);
     return { ...(await describeSweep(handle)), report: await progress(temporal, handle), failure: null };
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error;
@@ -137,8 +142,13 @@ export async function reportSweep(
   }
 }
 
-async function ended(temporal: Client, handle: SweepHandle, watch?: WatchSweep): Promise<LastSweep> {
-  const ending = endOf(handle.result());
+async function ended(
+  temporal: Client,
+  handle: SweepHandle,
+  result: Promise<SweepReport>,
+  watch?: WatchSweep,
+): Promise<LastSweep> {
+  const ending = endOf(result);
   if (watch) {
     await lookUntil(ending, async () => watch(handle.workflowId, await progress(temporal, handle)));
   }

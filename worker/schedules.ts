@@ -22,6 +22,9 @@ export interface SweepSettings {
 /** How many orders one page of a sweep holds. */
 export const SWEEP_PAGE_SIZE = 500;
 
+/** A run that is stuck would otherwise keep every later one away. */
+export const SWEEP_RUN_TIMEOUT = '2 hours';
+
 /** What the Web UI says of a sweep. */
 export const SWEEP_DETAILS =
   'Asks Alipay about each expired order, closes it there and here, and hands what was paid to the payment. Held and failed ' +
@@ -63,8 +66,7 @@ const schedulesBy = ({ cron, parallel, billRepair = 'safe' }: SweepSettings): Sc
     {
       workflowType: WORKFLOWS.sweepExpiredOrders,
       args: [{ parallel, pageSize: SWEEP_PAGE_SIZE } satisfies SweepInput],
-      // A run that is stuck would otherwise keep every later one away.
-      workflowRunTimeout: '2 hours',
+      workflowRunTimeout: SWEEP_RUN_TIMEOUT,
       staticSummary: 'Close the orders that stayed unpaid',
       staticDetails: SWEEP_DETAILS,
     },
