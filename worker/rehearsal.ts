@@ -2,6 +2,7 @@ import { Client } from '@temporalio/client';
 import type { HistoryAndWorkflowId } from '@temporalio/client';
 import type { WorkflowBundleOption } from '@temporalio/worker';
 import { Worker } from '@temporalio/worker';
+import { whereSearchable } from '../activities/temporal-calls';
 import { WORKFLOWS } from '../workflows/messages';
 import { readConfig } from './config';
 import type { Logger } from './log';
@@ -45,12 +46,10 @@ export async function rehearse(
   mostRuns = MOST_RUNS,
 ): Promise<Rehearsal> {
   const rehearsal: Rehearsal = { replayed: 0, leftOut: 0, refused: [] };
-  const { count } = await workflow.count(UNDER_WAY);
-  // A namespace in which no worker has run yet knows no PaymentStatus to ask for.
-  if (count === 0) return rehearsal;
+  const { queries, count } = await underWay(workflow);
   const replays = Worker.runReplayHistories(
     { workflowBundle, dataConverter: options.dataConverter },
-    historiesOf(workflow),
+    historiesOf(workflow, queries),
   );
   for await (const { workflowId, runId, error } of replays) {
     rehearsal.replayed += 1;
@@ -62,8 +61,19 @@ export async function rehearse(
   return rehearsal;
 }
 
-async function* historiesOf(workflow: Client['workflow']): AsyncIterable<HistoryAndWorkflowId> {
-  for (const query of IN_ORDER) yield* workflow.list({ query }).intoHistories();
+/** How to list the runs under way, and how many there are. Where PaymentStatus is not known, reviews cannot be first. */
+const underWay = (workflow: Client['workflow']): Promise<{ queries: string[]; count: number }> =>
+  whereSearchable(async (searchable) => {
+    const queries = searchable ? IN_ORDER : [UNDER_WAY];
+    const counts = await Promise.all(queries.map((query) => workflow.count(query)));
+    return { queries, count: counts.reduce((sum, { count }) => sum + count, 0) };
+  });
+
+async function* historiesOf(
+  workflow: Client['workflow'],
+  queries: string[],
+): AsyncIterable<HistoryAndWorkflowId> {
+  for (const query of queries) yield* workflow.list({ query }).intoHistories();
 }
 
 /**

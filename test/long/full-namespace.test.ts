@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { Connection } from '@temporalio/client';
 import { KEYWORD } from '../../worker/search-attributes';
+import { rehearse } from '../../worker/rehearsal';
 import { SEARCH_ATTRIBUTES, paymentWorkflowId, refundWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
-import { OwnTemporal, openShop, waitFor } from '../support';
+import { OwnTemporal, openShop, waitFor, workflowBundle } from '../support';
 import { Story } from '../integration/story';
 
 // A namespace that has all the search attributes that its server allows, none of them ours.
@@ -29,6 +30,21 @@ async function searchedBy(workflowId: string): Promise<string[]> {
   const ours = Object.values<string>(SEARCH_ATTRIBUTES);
   return typedSearchAttributes.getAll().flatMap(({ key }) => ours.filter((name) => name === key.name));
 }
+
+it('a build is rehearsed with the runs under way', async () => {
+  const bundle = await workflowBundle();
+  expect(await rehearse(shop.temporal, bundle)).toEqual({ replayed: 0, leftOut: 0, refused: [] });
+  const unhurried = new Story(shop, shop.clientWith({ checks: 1, intervalMs: 600_000 }));
+  const { outTradeNo } = await unhurried.checkOut();
+  await story.asleep(outTradeNo);
+  const query = `ExecutionStatus = 'Running' AND WorkflowId = '${paymentWorkflowId(outTradeNo)}'`;
+  await waitFor(async () => (await shop.temporal.workflow.count(query)).count === 1, {
+    what: 'the run to be listed',
+  });
+  expect(await rehearse(shop.temporal, bundle)).toEqual({ replayed: 1, leftOut: 0, refused: [] });
+  await story.pay(outTradeNo, { notify: true });
+  await story.until(outTradeNo, 'PAID');
+});
 
 it('a payment is watched, paid and told without search attributes', async () => {
   const { orderId, outTradeNo } = await story.checkOut();
