@@ -22,7 +22,7 @@ export async function resend(db: Database, input: Resending): Promise<OrderMessa
   if (messageId !== undefined || results.length === 0) throw unknownResult(resending);
   throw new PaymentError(
     'NOT_FOUND',
-    `Every result of order ${orderId} was skipped. Name the one to send: durable-alipay order resend ${orderId} --message <id>`,
+    `Every result of order ${orderId} was skipped. Name the one to send: durable-alipay order resend ${orderId} --message <id> --reason "…"`,
   );
 }
 

@@ -29,7 +29,7 @@ export function pausedMerchant(name: string, { actor, since }: Pause): PaymentEr
   return new PaymentError(
     'MERCHANT_PAUSED',
     `Merchant ${name} is paused since ${since.toISOString()} by ${actor}: nobody can check out. ` +
-      `Try again when it is resumed (durable-alipay resume merchant ${name}), or use another merchant.`,
+      `Try again when it is resumed (durable-alipay resume merchant ${name} --reason "…"), or use another merchant.`,
   );
 }
 

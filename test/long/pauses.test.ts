@@ -146,7 +146,7 @@ describe('a merchant that is paused', () => {
       totalAmount: '12.30',
     });
     await expect(refused).rejects.toMatchObject({ code: 'MERCHANT_PAUSED', status: 409 });
-    await expect(refused).rejects.toThrow(/paused since .+ by anna: .+ resume merchant default/);
+    await expect(refused).rejects.toThrow(/paused since .+ by anna: .+ resume merchant default --reason "…"/);
     const answer = await shop.http.inject({
       method: 'POST',
       url: '/checkout',
