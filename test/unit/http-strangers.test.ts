@@ -289,7 +289,7 @@ describe('no answer is kept by a cache', () => {
     ['a payment', { url: '/payments/P1' }, 200],
     ['a checkout', { method: 'POST', url: '/checkout', payload: {} }, 200],
     ['what Alipay is told', { method: 'POST', url: '/alipay/notify', headers: FORM, payload: 'a=1' }, 200],
-    ['a refusal', { url: '/orders/a%00' }, 400],
+    ['a refusal', { method: 'POST', url: '/orders/A-1/close', payload: [] }, 400],
     ['a broken URL', { url: '/orders/%zz' }, 400],
     ['nothing', { url: '/nowhere' }, 404],
     ['the health', { url: '/healthz' }, 200],
