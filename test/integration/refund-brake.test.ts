@@ -49,8 +49,9 @@ async function recordInRush(outTradeNo: string): Promise<void> {
   }
 }
 
-/** Whatever went back in this hour is an hour old. */
-const anHourLater = () => shop.sql(`UPDATE refunds SET requested_at = requested_at - interval '61 minutes'`);
+/** Whatever went back until now is so much older. */
+const minutesLater = (minutes: number) =>
+  shop.sql(`UPDATE refunds SET requested_at = requested_at - :minutes * interval '1 minute'`, { minutes });
 
 describe('late payments that come faster than REFUND_BRAKE allows', () => {
   it('100 at once: what passes it waits for a person, not a fen more goes back', async () => {
@@ -77,12 +78,31 @@ describe('late payments that come faster than REFUND_BRAKE allows', () => {
     ]);
   });
 
+  it("another merchant's full hour is not this one's", async () => {
+    const another = 'another-app/another-seller';
+    await shop.sql(
+      `INSERT INTO merchants (id, name, app_id, seller_id, gateway)
+       VALUES (:another, 'another', 'another-app', 'another-seller', 'https://elsewhere.example/gateway.do')`,
+      { another },
+    );
+    const { outTradeNo } = await late();
+    const { merchant } = await shop.payments.payment(outTradeNo);
+    const giveTo = (id: string | null) =>
+      shop.sql(`UPDATE payments SET merchant = :id WHERE status = 'REFUNDED'`, { id });
+    await giveTo(another);
+    await record(outTradeNo);
+    await story.until(outTradeNo, 'REFUNDED');
+    await giveTo(merchant);
+  });
+
   it('an hour later others go back by themselves again; those that wait go on waiting', async () => {
-    await anHourLater();
+    await minutesLater(59);
+    expect(await record((await late()).outTradeNo)).toMatchObject({ status: 'REVIEW' });
+    await minutesLater(2);
     const { outTradeNo } = await late();
     await record(outTradeNo);
     await story.until(outTradeNo, 'REFUNDED');
-    expect(await shop.payments.reviews({ limit: 200 })).toHaveLength(92);
+    expect(await shop.payments.reviews({ limit: 200 })).toHaveLength(93);
   });
 
   it('a person releases one: it goes back whatever the brake says, and takes no room from others', async () => {
@@ -134,7 +154,7 @@ describe('late payments that come faster than REFUND_BRAKE allows', () => {
   });
 
   it('0 lets nothing go back by itself, and none everything', async () => {
-    await anHourLater();
+    await minutesLater(61);
     const { outTradeNo } = await late();
     const none = createPaymentsQueueActivities({ ...shop.deps, refundBrakeFen: 0 });
     expect(await inActivity(() => none.recordAndTell({ outTradeNo }))).toMatchObject({ status: 'REVIEW' });
