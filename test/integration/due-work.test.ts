@@ -179,6 +179,17 @@ describe('a payment that was closed here', () => {
     expect(await recheck(facing({ query: () => said(answer) }), payment)).toBe(true);
     expect(await minutesTo('recheck_at', payment.outTradeNo)).toBe(minutes);
   });
+
+  it.each([
+    ['is closed at Alipay', false, 1],
+    ['of a paused merchant is not', true, 0],
+  ])('and has a trade, since a page of its cancelled order is open, %s', async (_what, isPaused, closes) => {
+    const payment = { ...(await due()), isPaused };
+    await shop.sql(`UPDATE orders SET if_paid_later = 'refund' WHERE id = :orderId`, payment);
+    const close = jest.fn(() => Promise.resolve('closed'));
+    expect(await recheck(facing({ query: () => said('waiting'), close }), payment)).toBe(true);
+    expect(close).toHaveBeenCalledTimes(closes);
+  });
 });
 
 describe('a check', () => {

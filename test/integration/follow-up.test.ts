@@ -452,7 +452,11 @@ describe('a leftover UNPAID payment of a settled order', () => {
     });
     await story.followUp();
     expect(await story.status(other.outTradeNo)).toBe('UNPAID');
-    await story.age('payments', other.outTradeNo, 'recheck_at', 61_000);
+    const { recheckAt } = await shop.payments.payment(other.outTradeNo);
+    const inSeconds = ((recheckAt?.getTime() ?? 0) - Date.now()) / 1_000;
+    expect(inSeconds).toBeGreaterThan(30);
+    expect(inSeconds).toBeLessThan(90);
+    await story.age('payments', other.outTradeNo, 'recheck_at', 0);
     expect(await story.followUp()).toMatchObject({ leftovers: ONE });
     expect(await story.status(other.outTradeNo)).toBe('CLOSED');
   });
@@ -548,6 +552,18 @@ describe("a payment of another installation's merchant", () => {
     await story.ended(open.outTradeNo);
     const held = await story.checkOut();
     await shop.sql(`UPDATE payments SET status = 'REVIEW' WHERE out_trade_no = :no`, { no: held.outTradeNo });
+    const leftover = await story.checkOut();
+    await story.ended(leftover.outTradeNo);
+    await shop.alipay.control.scan(leftover.outTradeNo);
+    await shop.sql(
+      `UPDATE payments SET superseded_at = now(), recheck_at = now() WHERE out_trade_no = :outTradeNo`,
+      leftover,
+    );
+    await shop.sql(
+      `INSERT INTO refunds (out_trade_no, out_request_no, order_id, amount, reason, kind, status, requested_by, retry_at)
+       VALUES (:outTradeNo, 'foreign-1', :orderId, 1.00, 'r', 'shop', 'REQUESTED', 'shop', now())`,
+      settled,
+    );
     await untell(settled.orderId);
     await shop.sql(`UPDATE order_messages SET retry_at = now() WHERE told_at IS NULL`);
     await shop.sql(
@@ -572,6 +588,8 @@ describe("a payment of another installation's merchant", () => {
       undelivered: ONE,
       unwatched: ONE,
       slowChecks: ONE,
+      refunds: ONE,
+      leftovers: ONE,
       rechecks: ONE,
     });
   });

@@ -11,7 +11,7 @@ const OPEN = 1_000_000;
 /** Rows that are done with, for each of the tables beside. */
 const DONE = 200_000;
 
-const TABLES = ['orders', 'payments', 'order_messages', 'evidence'];
+const TABLES = ['orders', 'payments', 'order_messages', 'evidence', 'refunds'];
 
 let shop: Shop;
 let url: string;
@@ -36,6 +36,9 @@ beforeAll(async () => {
        SELECT 'PAID-open_' || n, 'open-' || n, 'open_' || n, 'PAID', 12.30, now(), 'signal' FROM generate_series(1000001, ${1_000_000 + DONE}) AS n;
      INSERT INTO evidence (out_trade_no, kind, body, digest, signature, charset, key_fingerprint, recorded_at)
        SELECT 'open_' || n, 'answer', '\\x00', decode(md5(CAST(n AS text)), 'hex'), 's', 'utf-8', 'k', now()
+       FROM generate_series(1000001, ${1_000_000 + DONE}) AS n;
+     INSERT INTO refunds (out_trade_no, out_request_no, order_id, amount, reason, kind, status, requested_by, done_at)
+       SELECT 'open_' || n, 'R-' || n, 'open-' || n, 1.00, 'r', 'shop', 'DONE', 'shop', now()
        FROM generate_series(1000001, ${1_000_000 + DONE}) AS n;`,
   );
   for (const table of TABLES) await query(url, `ANALYZE ${table}`);
@@ -68,6 +71,7 @@ async function sweepAndFollowUp() {
     await activity(() => alipay.askSlowly()),
     await activity(() => payments.watchUnwatched()),
     await activity(() => payments.attendUnattended()),
+    await activity(() => payments.startRefunds()),
     await activity(() => alipay.closeLeftovers()),
     await activity(() => alipay.recheckClosed()),
   ];
@@ -80,7 +84,7 @@ describe('with a million open payments, and nothing due', () => {
   it('one sweep and one follow-up together take less than 50 ms of SQL', async () => {
     const { page, reports } = await sweepAndFollowUp();
     expect(page).toEqual([]);
-    expect(reports).toEqual(Array<unknown>(7).fill(NOTHING));
+    expect(reports).toEqual(Array<unknown>(8).fill(NOTHING));
     const statements = await statementsOf(sweepAndFollowUp);
     const spent: number[] = [];
     // By Postgres' own clock. The first round reads from disk; any later one may be held up by a busy machine, not all.
@@ -94,7 +98,7 @@ describe('with a million open payments, and nothing due', () => {
 
   it('no statement of them reads a table from end to end', async () => {
     const statements = await statementsOf(sweepAndFollowUp);
-    expect(statements).toHaveLength(8);
+    expect(statements).toHaveLength(9);
     for (const { sql, bindings } of statements) {
       // The plan for these values, and the general one of a prepared statement.
       for (const plan of [
