@@ -210,13 +210,24 @@ describe('one try', () => {
     ]);
     await shop.alipay.control.latency(0);
     expect(ends.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-    const waits = async () => attempt(outTradeNo, two.refundId).then(() => attempt(outTradeNo, one.refundId));
-    const failure = (await waits().catch((error: unknown) => error)) as {
-      type: string;
-      nextRetryDelay: number;
-    };
+    const [turn] = await shop.sql<{ seconds: number }>(
+      `SELECT CAST(EXTRACT(EPOCH FROM p.refund_turn_until - r.asked_at) AS float8) AS seconds
+       FROM payments p JOIN refunds r USING (out_trade_no)
+       WHERE p.out_trade_no = :outTradeNo AND r.asked_at IS NOT NULL`,
+      { outTradeNo },
+    );
+    expect(turn?.seconds).toBeGreaterThanOrEqual(3);
+    expect(turn?.seconds).toBeLessThan(45);
+
+    await shop.sql(
+      `UPDATE payments SET refund_turn_until = now() + interval '1 minute' WHERE out_trade_no = :outTradeNo`,
+      { outTradeNo },
+    );
+    const { refundId } = ends[0].status === 'rejected' ? one : two;
+    const failure: unknown = await attempt(outTradeNo, refundId).catch((error: unknown) => error);
     expect(failure).toMatchObject({ type: 'ALIPAY_BUSY', nonRetryable: false });
-    expect(failure.nextRetryDelay).toBeLessThan(4_100);
+    // It looks every three seconds, in case the turn ends sooner.
+    expect((failure as { nextRetryDelay: number }).nextRetryDelay).toBeLessThan(4_100);
     expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(1);
 
     await hands.refund(outTradeNo);
@@ -544,7 +555,12 @@ describe('a try that sends nothing', () => {
   ])('since %s: it was never asked for, and can be withdrawn while Alipay is down', async (_, type, open) => {
     const { orderId, outTradeNo } = await paidOrder();
     const { refundId } = await ask(orderId, '12.00');
-    await expect(attemptBy(await open(), outTradeNo, refundId)).rejects.toMatchObject({ type });
+    const failure: unknown = await attemptBy(await open(), outTradeNo, refundId).catch(
+      (error: unknown) => error,
+    );
+    expect(failure).toMatchObject({ type });
+    // 20 to 40 s.
+    expect(Math.floor((failure as { nextRetryDelay: number }).nextRetryDelay / 20_000)).toBe(1);
     expect(await askedAt(refundId)).toBeNull();
     await shop.alipay.control.down(true, 'reset');
     const withdrawn = await withdraw(outTradeNo, refundId).finally(() => shop.alipay.control.down(false));
