@@ -20,6 +20,14 @@ const paid = (outTradeNo: string) =>
     what: `${outTradeNo} to be PAID`,
   });
 
+it('can be paid until CLOSE_MARGIN before its order expires, to the second', async () => {
+  const { orderId, outTradeNo } = await shop.payments.checkout(order());
+  const { expiresAt } = await shop.payments.order(orderId);
+  const { timeExpire } = await shop.payments.payment(outTradeNo);
+  const seconds = Math.floor((expiresAt.getTime() - shop.deps.closeMarginMs) / 1_000);
+  expect(timeExpire).toEqual(new Date(seconds * 1_000));
+});
+
 describe('a payment in an app', () => {
   it('is opened over HTTP, paid by the phone with its order string, and PAID', async () => {
     const response = await shop.http.inject({

@@ -42,6 +42,20 @@ const untilAtRest = ({ handle: { workflowId } }: PaymentOnStage): Promise<unknow
     { what: 'the run to have heard all signals', timeoutMs: 30_000 },
   );
 
+/** Its history grows long, so that it goes on as a new run. */
+async function goOnAsNew(payment: PaymentOnStage): Promise<void> {
+  const { handle } = payment;
+  for (let round = 0; round < 12; round += 1) {
+    await Promise.all(Array.from({ length: 100 }, () => handle.signal(SIGNALS.rowMoved)));
+    await untilAtRest(payment);
+  }
+  const { runId, historyLength } = await stage.environment.client.workflow
+    .getHandle(handle.workflowId)
+    .describe();
+  expect(runId).not.toBe(handle.firstExecutionRunId);
+  expect(historyLength).toBeLessThan(1_100);
+}
+
 async function startInReview(): Promise<PaymentOnStage> {
   const payment = await stage.startPayment();
   await notify(payment, { status: 'REVIEW', reviewReason: 'AMOUNT_DIFFERS' });
@@ -56,6 +70,16 @@ async function refusalOf(update: Promise<unknown>): Promise<string | null | unde
   const cause = error.cause?.cause ?? error.cause;
   return cause instanceof ApplicationFailure ? cause.type : undefined;
 }
+
+it('a payment that goes on as a new run after its checks makes no check again', async () => {
+  const deadline = new Date((await stage.environment.currentTimeMs()) + 24 * HOUR).toISOString();
+  const payment = await stage.startPayment({}, { closeBy: 'timer', deadline });
+  await stage.environment.sleep('200s');
+  await goOnAsNew(payment);
+
+  expect(await payment.handle.result()).toMatchObject({ status: 'CLOSED', checks: 3 });
+  expect(payment.checksAsked()).toEqual([1, 2, 3]);
+});
 
 describe('a payment in review', () => {
   it('is logged once, with its reason', async () => {
@@ -87,16 +111,7 @@ describe('a payment in review', () => {
 
   it('goes on as a new run before its history grows long, and waits on', async () => {
     const payment = await startInReview();
-    for (let round = 0; round < 12; round += 1) {
-      await Promise.all(Array.from({ length: 100 }, () => payment.handle.signal(SIGNALS.rowMoved)));
-      await untilAtRest(payment);
-    }
-    const { runId, historyLength } = await stage.environment.client.workflow
-      .getHandle(payment.handle.workflowId)
-      .describe();
-
-    expect(runId).not.toBe(payment.handle.firstExecutionRunId);
-    expect(historyLength).toBeLessThan(1_100);
+    await goOnAsNew(payment);
     expect(await resolve(payment, { to: 'PAID', ...DECISION })).toMatchObject({ status: 'PAID', checks: 0 });
     expect(payment.askedAfter()).toEqual([]);
   });

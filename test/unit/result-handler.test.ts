@@ -1,9 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import type { OnResult } from '../../activities/result-handler';
 import { ResultHandler } from '../../activities/result-handler';
-import { logUndelivered } from '../../activities/orders';
+import type { ActivityDependencies } from '../../activities/dependencies';
+import { logUndelivered, tellOrder } from '../../activities/orders';
 import { createLogger } from '../../worker/log';
 import type { PaymentResult } from '../../workflows/messages';
+import { waitFor } from '../../dev/wait-for';
 
 const RESULT: PaymentResult = {
   messageId: 'PAID-P1',
@@ -90,4 +92,21 @@ describe('a result that is handed to a function of the shop', () => {
     }
     expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
   });
+});
+
+it('a shop that is slow gets results of 100 orders side by side at most from callers that do not wait', async () => {
+  let [begun, end] = [0, (): void => undefined];
+  const held = new Promise<{ rows: never[] }>((resolve) => (end = () => resolve({ rows: [] })));
+  // As slow as the shop: it does not even say what is to be told.
+  const options = (): typeof held => ((begun += 1), held);
+  const deps = {
+    db: { client: { config: {} }, raw: () => ({ options }) },
+  } as unknown as ActivityDependencies;
+  const all = Array.from({ length: 100 }, () => tellOrder(deps, 'A-1'));
+  expect(new Set(await Promise.all(all))).toEqual(new Set([false]));
+  expect(await tellOrder(deps, 'A-1')).toBe(false);
+  expect(begun).toBe(100);
+
+  end();
+  await waitFor(async () => tellOrder(deps, 'A-1'), { what: 'a place to be free again' });
 });
