@@ -25,8 +25,7 @@ afterAll(() => shop.close());
 
 afterEach(async () => {
   answerAsAlipay();
-  // What a test left open is not the next one's.
-  await shop.sql(`UPDATE orders SET expires_at = now() + interval '1 day' WHERE status = 'UNPAID'`);
+  await story.forgetOthers();
 });
 
 /** Takes away what a test put before the gateway's own method. */

@@ -22,6 +22,7 @@ afterAll(() => shop.close());
 beforeEach(async () => {
   await shop.alipay.control.clearFaults();
   await shop.alipay.control.latency(0);
+  await story.forgetOthers();
 });
 
 /** Lets something happen after Alipay has answered the next query, and before the answer is read. */

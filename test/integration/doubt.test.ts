@@ -22,8 +22,7 @@ afterAll(() => shop.close());
 
 beforeEach(async () => {
   await shop.alipay.control.clearFaults();
-  // What an earlier test left open is not looked at again.
-  await shop.sql(`UPDATE orders SET expires_at = now() + interval '1 day' WHERE status = 'UNPAID'`);
+  await story.forgetOthers();
 });
 
 /** An order with two payments, both scanned. */
