@@ -12,7 +12,7 @@ import type { AlipayKeys } from './key';
 import type { AlipayRequest } from './request';
 import { signedPost } from './request';
 import type { HttpAnswer } from './transport';
-import { DeadlineExceeded, NotSent, Transport } from './transport';
+import { DeadlineExceeded, NotSent, Transport, reasonOf } from './transport';
 
 /** Background calls wait in a line of their own before they enter the main one. */
 export type QuotaLine = 'main' | 'background';
@@ -147,11 +147,4 @@ function bodyOf({ status, body }: HttpAnswer, { method, outTradeNo }: AlipayRequ
     throw new AlipayError('unknown', `HTTP ${status}`, { ...facts, code: String(status), outage: true });
   }
   return body;
-}
-
-/** The system's name of the failure, such as ECONNREFUSED. */
-function reasonOf(cause: unknown): string {
-  if (cause instanceof DeadlineExceeded) return ' in time';
-  const { code } = cause as { code?: unknown };
-  return typeof code === 'string' && /^\w{1,64}$/.test(code) ? ` (${code})` : '';
 }

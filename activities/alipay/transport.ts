@@ -15,6 +15,13 @@ export class DeadlineExceeded extends Error {
   override readonly name = 'DeadlineExceeded';
 }
 
+/** The system's name of the failure for a message: ` (ECONNREFUSED)`, or nothing where it has none. */
+export function reasonOf(cause: unknown): string {
+  if (cause instanceof DeadlineExceeded) return ' in time';
+  const { code } = cause as { code?: unknown };
+  return typeof code === 'string' && /^\w{1,64}$/.test(code) ? ` (${code})` : '';
+}
+
 export interface HttpAnswer {
   status: number;
   headers: IncomingHttpHeaders;

@@ -1,8 +1,9 @@
 import { createWriteStream } from 'node:fs';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { Agent, request } from 'undici';
+import { request } from 'undici';
 import { PaymentError } from '../../workflows/errors';
+import { openDispatcher, reasonOf } from '../alipay/transport';
 
 /** A million lines have about 30 MB. */
 const MAX_BYTES = 500_000_000;
@@ -39,7 +40,7 @@ export async function downloadBill(
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new Error('too late')), deadlineMs);
   // Once a day: no connection is kept.
-  const dispatcher = new Agent({ connect: { timeout: CONNECT_MS } });
+  const dispatcher = openDispatcher({ connect: { timeout: CONNECT_MS } });
   try {
     const { statusCode, body } = await request(url, { dispatcher, signal: late.signal });
     if (statusCode !== 200) throw unreadable(`its address answers HTTP ${statusCode}`);
@@ -47,7 +48,9 @@ export async function downloadBill(
   } catch (error) {
     if (error instanceof PaymentError) throw error;
     throw unreadable(
-      late.signal.aborted ? `it did not come within ${deadlineMs} ms` : 'the download broke off',
+      late.signal.aborted
+        ? `it did not come within ${deadlineMs} ms`
+        : `the download broke off${reasonOf(error)}`,
       error,
     );
   } finally {

@@ -2,8 +2,10 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { devNull } from 'node:os';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { AlipayGateway } from '../../activities/alipay/gateway';
+import { downloadBill } from '../../activities/bills/download';
 import { fetchOrFault } from '../../client/doctor/http';
 import type { Sandbox } from '../../sandbox';
 import { startSandbox } from '../../sandbox';
@@ -139,4 +141,26 @@ it('the doctor looks for the gateway through the proxy', async () => {
   process.env['HTTP_PROXY'] = proxyUrl();
   const { status } = await fetchOrFault(`${sandbox.url}/healthz`, { what: 'it', variable: 'ALIPAY_GATEWAY' });
   expect([status, proxy.tunnels.length]).toEqual([200, 1]);
+});
+
+describe('the download of a bill', () => {
+  const download = (url: string): Promise<void> =>
+    downloadBill(url, devNull, { origins: [new URL(url).origin] });
+
+  it('goes through the proxy, and says what broke off where the proxy refuses', async () => {
+    process.env['HTTPS_PROXY'] = proxyUrl('shop:s%40fe@');
+    proxy.refusal = '502 Bad Gateway';
+    await expect(download('https://dwbillcenter.alipay.example/bill')).rejects.toMatchObject({
+      code: 'BILL_UNREADABLE',
+      message: expect.stringContaining('the download broke off (UND_ERR_ABORTED)') as unknown,
+    });
+    expect(proxy.tunnels).toEqual(['dwbillcenter.alipay.example:443']);
+    expect(proxy.credentials).toEqual([`Basic ${Buffer.from('shop:s@fe').toString('base64')}`]);
+  });
+
+  it('goes straight to the hosts of NO_PROXY', async () => {
+    Object.assign(process.env, { HTTP_PROXY: proxyUrl(), NO_PROXY: '127.0.0.1' });
+    await expect(download(`${sandbox.url}/bills/none`)).rejects.toThrow('its address answers HTTP 404');
+    expect(proxy.tunnels).toEqual([]);
+  });
 });
