@@ -19,7 +19,8 @@ export function isLoopback(host: string): boolean {
  */
 export function guard(server: FastifyInstance, token: string | undefined, names: () => string[]): void {
   server.addHook('onRequest', async (request, reply) => {
-    if (!GUARDED.test(request.url)) return;
+    // The route, not the path: the router decodes `/%63ontrol` before it looks.
+    if (!GUARDED.test(request.routeOptions.url ?? request.url)) return;
     const { origin, host = '' } = request.headers;
     if (origin !== undefined && originHost(origin) !== host) {
       return refuse(reply, 403, 'FOREIGN_ORIGIN', `pages of ${origin} may not control this sandbox`);

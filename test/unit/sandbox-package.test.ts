@@ -310,7 +310,7 @@ describe('the guard', () => {
 
   it('refuses pages of other sites, and takes its own', async () => {
     const { url } = await start();
-    for (const path of ['/control/trades', '/setup']) {
+    for (const path of ['/control/trades', '/setup', '/%63ontrol/trades', '/%73etup']) {
       expect(await get(url + path)).toBe(200);
       expect(await get(url + path, { origin: url })).toBe(200);
       expect(await get(url + path, { origin: 'https://evil.example' })).toBe(403);
@@ -338,7 +338,8 @@ describe('the guard', () => {
   it('asks for a token off loopback, in the header or once in the address', async () => {
     const { url, controlToken = '', gateway } = await start({ host: '0.0.0.0' });
     expect(await get(`${url}/control/trades`)).toBe(401);
-    expect(await get(`${url}/setup`)).toBe(401);
+    for (const path of ['/setup', '/%63ontrol/trades', '/%73etup/json', '/setup/%6eode'])
+      expect(await get(url + path)).toBe(401);
     expect(await get(`${url}/control/trades`, { authorization: 'Bearer wrong' })).toBe(401);
     expect(await get(`${url}/control/trades`, { authorization: `Bearer ${controlToken}` })).toBe(200);
     const welcome = await fetch(`${url}/setup?token=${controlToken}`, { redirect: 'manual' });
