@@ -119,7 +119,7 @@ function command(env: NodeJS.ProcessEnv): Command {
     .addOption(
       option(
         '--control-token <token>',
-        'what control API and console ask for; off loopback there is always one',
+        'what control API and console ask for; there is always one unless --host and --public-url are loopback',
       ).env('SANDBOX_CONTROL_TOKEN'),
     )
     .addOption(

@@ -6,9 +6,9 @@ const COOKIE = 'alipay_sandbox_token';
 /** What only the person beside the sandbox may reach: the control API, the console, the keys. */
 const GUARDED = /^\/(?:(?:control|console|setup)(?:[/?]|$)|(?:\?|$))/;
 
-/** Whether only this machine reaches the address. */
+/** Whether only this machine reaches the address; IPv6 as it is, or in the brackets of a URL. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+  return /^(?:localhost|::1|\[::1\]|127(?:\.\d{1,3}){3})$/.test(host);
 }
 
 /**
@@ -37,8 +37,7 @@ export function guard(server: FastifyInstance, token: string | undefined, names:
 }
 
 function isKnown(host: string, names: readonly string[]): boolean {
-  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
-  return isLoopback(name) || names.includes(host);
+  return isLoopback(host.replace(/:\d+$/, '')) || names.includes(host);
 }
 
 function originHost(origin: string): string | undefined {

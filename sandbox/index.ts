@@ -83,7 +83,7 @@ export interface SandboxOptions {
   openIds?: boolean;
   /** What it starts with, its accounts behind `accounts`; orders that the state file knows stay as they are. */
   seed?: Seed;
-  /** Asked for by the control API and the console. Default: none on loopback, elsewhere a random one. */
+  /** Asked for by the control API and the console. Default: none where host and public address are loopback, else a random one. */
   controlToken?: string;
   /** A pino level or logger. Default `silent`. */
   log?: Level | 'silent' | Logger;
@@ -138,8 +138,10 @@ export interface Sandbox {
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', appId = DEFAULT_APP_ID, sellerId = DEFAULT_SELLER_ID } = options;
   const keys = await loadKeys(options.keysDir, options.merchantPublicKey);
+  // A public address on a host that is loopback: a proxy or a tunnel lets strangers in.
+  const hosts = [host, ...(options.publicUrl === undefined ? [] : [new URL(options.publicUrl).hostname])];
   const controlToken =
-    options.controlToken ?? (isLoopback(host) ? undefined : randomBytes(16).toString('hex'));
+    options.controlToken ?? (hosts.every(isLoopback) ? undefined : randomBytes(16).toString('hex'));
   const certificates = options.certificates
     ? await loadCertificates(
         {

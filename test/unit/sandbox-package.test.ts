@@ -350,4 +350,14 @@ describe('the guard', () => {
     expect(await connectControl(url, controlToken).trades()).toEqual([]);
     expect(await get(gateway)).toBe(200);
   });
+
+  it.each([
+    ['http://192.168.1.20:4000', 401],
+    ['https://pay.example/', 401],
+    ['http://localhost:8080', 200],
+    ['http://[::1]:8080', 200],
+  ])('on loopback, with the public address %s, answers a stranger by %i', async (publicUrl, status) => {
+    const { url } = await start({ publicUrl });
+    for (const path of ['/control/trades', '/setup']) expect(await get(url + path)).toBe(status);
+  });
 });
