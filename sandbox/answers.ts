@@ -194,7 +194,7 @@ function answer(params: Params, body: string | Buffer, node?: ResponseNode): Out
   return {
     kind: 'body',
     status: 200,
-    contentType: `text/html;charset=${params['charset'] ?? 'utf-8'}`,
+    contentType: `text/html;charset=${charsetOf(params)}`,
     body: typeof body === 'string' ? encodeText(body, charsetOf(params)) : body,
     node,
   };

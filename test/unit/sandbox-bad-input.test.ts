@@ -156,6 +156,12 @@ describe('bad input', () => {
       unsigned('40002', 'isv.invalid-charset'),
       'charset is not valid.',
     ],
+    [
+      'a charset that no header can carry',
+      { charset: 'utf-8\r\n编码' },
+      unsigned('40002', 'isv.invalid-charset'),
+      'charset is not valid.',
+    ],
     ['no time', { timestamp: '' }, unsigned('40001', 'isv.missing-timestamp'), 'timestamp is missing.'],
     ['a time that is none', { timestamp: 'now' }, invalidTime, 'timestamp is not valid.'],
     ['a time in another form', { timestamp: '2026-11-24T12:00:00' }, invalidTime, 'timestamp is not valid.'],
@@ -259,6 +265,7 @@ describe('bad input', () => {
     const response = await fetch(sandbox.gateway, {
       method: 'POST',
       body: new URLSearchParams(request(changes)),
+      signal: AbortSignal.timeout(5_000),
     });
     expect(response.status).toBe(200);
     const answer = (await response.json()) as Record<string, unknown>;

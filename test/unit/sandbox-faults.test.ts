@@ -270,6 +270,18 @@ it('latency makes every answer late, not its effect', async () => {
   await sandbox.control.latency(0);
 });
 
+it('latency makes the refusal of a charset that no header can carry late, too', async () => {
+  await sandbox.control.latency(10);
+  const response = await fetch(sandbox.gateway, {
+    method: 'POST',
+    body: new URLSearchParams({ app_id: sandbox.appId, method: QUERY, charset: '编码' }),
+    signal: AbortSignal.timeout(5_000),
+  });
+  expect(response.headers.get('content-type')).toBe('text/html;charset=utf-8');
+  expect(await response.json()).toMatchObject({ alipay_trade_query_response: { code: '40001' } });
+  await sandbox.control.latency(0);
+});
+
 it('down answers 502 or breaks connections, and up is as before', async () => {
   await sandbox.control.down(true);
   expect((await ask()).status).toBe(502);
