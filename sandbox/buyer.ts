@@ -4,6 +4,7 @@ import type { Journal } from './journal';
 import { Refusal } from './refusal';
 import { viewOf, type TradeView } from './trade-view';
 import type { Trades } from './trades';
+import { unescapeHtml } from './wire';
 
 /** The buyer's hand. The cashier page's buttons come here too. */
 export class Buyer {
@@ -67,15 +68,17 @@ export class Buyer {
   }
 }
 
-// The form that a client's pageExecute('POST') returns is submitted as a browser would.
+// The form that a client's pageExecute('POST') returns, in either quote, is submitted as a browser would.
 function readPayRequest(payUrl: string): { address: URL; form: string } {
-  const action = /<form [^>]*\baction="([^"]+)"/.exec(payUrl)?.[1];
+  const action = /<form [^>]*\baction=(["'])(.+?)\1/s.exec(payUrl)?.[2];
   const isOrderString = action === undefined && !/^https?:/.test(payUrl) && /(^|&)method=/.test(payUrl);
-  const address = isOrderString ? `http://phone/gateway.do?${payUrl}` : (action ?? payUrl);
+  const address = isOrderString ? `http://phone/gateway.do?${payUrl}` : unescapeHtml(action ?? '') || payUrl;
   if (!URL.canParse(address)) throw new Refusal('INVALID_INPUT', 'not a pay URL');
   const inputs =
-    action === undefined ? [] : payUrl.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g);
+    action === undefined
+      ? []
+      : payUrl.matchAll(/<input type=(["'])hidden\1 name=(["'])(.+?)\2 value=(["'])(.*?)\4/gs);
   const form = new URLSearchParams();
-  for (const [, name = '', value = ''] of inputs) form.set(name, value.replaceAll('&quot;', '"'));
+  for (const [, , , name = '', , value = ''] of inputs) form.set(name, unescapeHtml(value));
   return { address: new URL(address), form: form.toString() };
 }

@@ -150,10 +150,11 @@ export function escapeHtml(text: string): string {
     .replaceAll('"', '&quot;');
 }
 
-/** Undoes `escapeHtml`. */
+/** Undoes `escapeHtml`, and the quotes that forms of other languages escape. */
 export function unescapeHtml(text: string): string {
   return text
     .replaceAll('&quot;', '"')
+    .replaceAll(/&(?:apos|#0?39);/g, "'")
     .replaceAll('&gt;', '>')
     .replaceAll('&lt;', '<')
     .replaceAll('&amp;', '&');

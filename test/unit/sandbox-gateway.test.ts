@@ -283,6 +283,29 @@ describe('a pay request', () => {
     ).toBe(no);
   });
 
+  it.each<[whose: string, quote: string, escapes: Record<string, string>]>([
+    ["Alipay's SDK for PHP", "'", { "'": '&apos;' }],
+    [
+      'a template that escapes everything',
+      '"',
+      { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' },
+    ],
+    ['a template of PHP', "'", { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#039;' }],
+  ])('opens from the POST form of %s', async (_whose, quote, escapes) => {
+    const asked = { outTradeNo: no, subject: `Anna's <"new"> book`, body: 'tea & cake' };
+    const url = new URL(shop.payUrl(asked));
+    const quoted = (text: string) =>
+      quote + text.replace(/[&<>"']/g, (character) => escapes[character] ?? character) + quote;
+    const { charset = '', method = '', ...fields } = Object.fromEntries(url.searchParams);
+    const inputs = Object.entries(fields).map(
+      ([name, value]) => `<input type=${quote}hidden${quote} name=${quoted(name)} value=${quoted(value)}/>`,
+    );
+    const action = quoted(`${sandbox.gateway}?charset=${charset}&method=${method}`);
+    const form = `<form id=${quote}alipaysubmit${quote} action=${action} method=${quote}POST${quote}>${inputs.join('')}</form>`;
+    expect(await sandbox.control.open(form)).toBe(no);
+    expect(await sandbox.control.pay(form)).toMatchObject({ subject: asked.subject });
+  });
+
   it('that was tampered with does not open', async () => {
     const url = shop.payUrl({ outTradeNo: no }).replace('12.30', '00.01');
     await expect(sandbox.control.open(url)).rejects.toThrow('isv.invalid-signature');
