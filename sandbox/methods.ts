@@ -221,12 +221,17 @@ export function orderFor(
   return { ...readOrder(product, biz, params, now()), payee };
 }
 
-function precreate(context: MethodContext, biz: Biz, params: Params): Decision {
-  const { trades, now, cashierUrl } = context;
-  const order = orderFor(context, 'precreate', biz, params);
-  if (order.timeExpire !== undefined && order.timeExpire <= now()) {
+/** The order of a call that a server makes: no page would tell the buyer that its time to pay is past. */
+function payableOrder(context: MethodContext, product: Product, biz: Biz, params: Params): Order {
+  const order = orderFor(context, product, biz, params);
+  if (order.timeExpire !== undefined && order.timeExpire <= context.now())
     throw new Refusal('ACQ.INVALID_PARAMETER', 'time_expire is past');
-  }
+  return order;
+}
+
+function precreate(context: MethodContext, biz: Biz, params: Params): Decision {
+  const { trades, cashierUrl } = context;
+  const order = payableOrder(context, 'precreate', biz, params);
   const events = trades.opening(order);
   const cashierId = trades.order(order.outTradeNo)?.cashierId ?? order.cashierId;
   return { node: success({ out_trade_no: order.outTradeNo, qr_code: cashierUrl(cashierId) }), events };
@@ -234,7 +239,7 @@ function precreate(context: MethodContext, biz: Biz, params: Params): Decision {
 
 function create(context: MethodContext, biz: Biz, params: Params): Decision {
   const { trades } = context;
-  const order = orderFor(context, 'jsapi', biz, params);
+  const order = payableOrder(context, 'jsapi', biz, params);
   requireBuyer(biz, params['app_id'] ?? '');
   const events = trades.creating(order);
   const created = events.find((event) => event.type === 'scanned');
@@ -244,7 +249,7 @@ function create(context: MethodContext, biz: Biz, params: Params): Decision {
 
 function payByBarCode(context: MethodContext, biz: Biz, params: Params): Decision {
   const { trades, now, barCode } = context;
-  const order = orderFor(context, 'barcode', biz, params);
+  const order = payableOrder(context, 'barcode', biz, params);
   requireAuthCode(biz);
   const opened = trades.creating(order);
   const { outTradeNo } = order;

@@ -3,8 +3,9 @@ import { AlipaySdk } from 'alipay-sdk';
 import { createSign, generateKeyPairSync, verify } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { text as readText } from 'node:stream/consumers';
-import { startSandbox, type Sandbox } from '../../sandbox';
+import { DEFAULT_APP_ID, startSandbox, type Sandbox } from '../../sandbox';
 import { beijingTime } from '../../sandbox/beijing';
+import { BUYER } from '../../sandbox/methods';
 import { Shop } from './sandbox-shop';
 
 const QUERY = 'alipay.trade.query';
@@ -125,6 +126,19 @@ describe('time_expire', () => {
     expect(await shop.call(PRECREATE, shop.biz({ outTradeNo: no, timeExpire }, PRECREATE))).toMatchObject({
       subCode: 'ACQ.INVALID_PARAMETER',
     });
+  });
+
+  it.each([
+    ['alipay.trade.create', { productCode: 'JSAPI_PAY', opAppId: DEFAULT_APP_ID, buyerId: BUYER.id }],
+    ['alipay.trade.pay', { scene: 'bar_code', authCode: '280000000000000000' }],
+  ])('that is past lets %s make no trade', async (method, more) => {
+    const timeExpire = beijingTime(Date.now() - 1000);
+    const asked = { outTradeNo: no, totalAmount: '12.30', subject: 'A book', timeExpire, ...more };
+    expect(await shop.call(method, asked)).toMatchObject({
+      subCode: 'ACQ.INVALID_PARAMETER',
+      subMsg: expect.stringContaining('time_expire') as unknown,
+    });
+    expect(await sandbox.control.trade(no)).toBeNull();
   });
 });
 
