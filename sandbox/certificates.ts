@@ -60,17 +60,20 @@ export class Certificates {
   #alipay: string;
   #alipaySn: string;
 
-  /** @param authority the issuer's private key, PEM */
+  /**
+   * @param first Alipay's own, until it is renewed
+   * @param authority the issuer's private key, PEM
+   */
   constructor(
     readonly app: string,
     readonly root: string,
-    alipay: string,
+    private readonly first: string,
     private readonly authority: string,
   ) {
     this.appSn = serialOf(app);
     this.rootSn = serialOf(root);
-    this.#alipay = alipay;
-    this.#alipaySn = this.#remember(alipay);
+    this.#alipay = first;
+    this.#alipaySn = this.#remember(first);
   }
 
   get alipay(): string {
@@ -92,6 +95,13 @@ export class Certificates {
     const [, issuer = ''] = splitPem(this.#alipay);
     this.#alipay = alipayCertificate(alipayPublic, { authority: this.authority, issuer, days: RENEWED_DAYS });
     this.#alipaySn = this.#remember(this.#alipay);
+  }
+
+  /** Alipay's certificate is the first one again, and no other was ever issued. */
+  reset(): void {
+    this.#issued.clear();
+    this.#alipay = this.first;
+    this.#alipaySn = this.#remember(this.first);
   }
 
   /** Issues the certificate of one more application, PEM. */

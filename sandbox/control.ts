@@ -131,7 +131,7 @@ export interface SandboxControl {
   clock(change?: { advanceMs?: number; scale?: number }): Promise<{ now: string; scale: number }>;
   /** Brings orders into being, telling no merchant. @returns how many are new */
   seed(seed: Seed): Promise<number>;
-  /** Everything as at the first start: no trades but the seed's, no faults, an empty journal, real time. */
+  /** Everything as at the first start: no trades but the seed's, no faults, an empty journal, real time, the first certificate. */
   reset(): Promise<void>;
   /** The journal, to be sent to somebody: order numbers, texts and people are replaced. */
   exportIncident(): Promise<Incident>;
@@ -183,6 +183,7 @@ export function controlOf(parts: ControlParts): SandboxControl {
   const { gateway, books, accounts, notifier, faults, journal, knobs, clock } = parts;
   const buyer = new Buyer(parts);
   const hand = new Hand(parts);
+  const { alipayPrivate } = accounts;
   const change = (
     outTradeNo: string,
     { sellerId }: Whose,
@@ -266,7 +267,10 @@ export function controlOf(parts: ControlParts): SandboxControl {
       return { now: new Date(clock.now()).toISOString(), scale: clock.scale };
     }),
     seed: later((seed: Seed) => plant(parts, seed)),
-    reset: later(() => reset(parts)),
+    reset: later(() => {
+      accounts.alipayPrivate = alipayPrivate;
+      reset(parts);
+    }),
     exportIncident: later(() => exportIncident(journal.read())),
     replayIncident: later((incident: Incident, options: { notifyUrl?: string } = {}) =>
       replayIncident(
@@ -282,7 +286,8 @@ export function controlOf(parts: ControlParts): SandboxControl {
 }
 
 function reset(parts: ControlParts): void {
-  const { gateway, books, notifier, faults, journal, knobs, bills, clock, store, seed } = parts;
+  const { gateway, books, notifier, faults, journal, knobs, bills, certificates, clock, store, seed } = parts;
+  certificates?.reset();
   gateway.clear();
   notifier.clear();
   faults.clear();

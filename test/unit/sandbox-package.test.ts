@@ -281,6 +281,22 @@ describe('a seed', () => {
   });
 });
 
+it('a reset puts the first certificate and key back', async () => {
+  const seed = { orders: [{ outTradeNo: 'S1', totalAmount: '5.00' }] };
+  const [sandbox, shop] = await startWithShop({ certificates: true, seed });
+  const { control, certificates } = sandbox;
+  await control.rotateCertificate({ newKey: true });
+  expect(sandbox.certificates).not.toEqual(certificates);
+  const isVerified = async () => {
+    await control.notify('S1', {}, shop.notifyUrl);
+    return shop.sdk.checkNotifySign(shop.notifications().at(-1));
+  };
+  expect(await isVerified()).toBe(false);
+  await control.reset();
+  expect(sandbox.certificates).toEqual(certificates);
+  expect(await isVerified()).toBe(true);
+});
+
 describe('an incident', () => {
   it('is exported without people and numbers, and happens again elsewhere', async () => {
     const [sandbox, shop] = await startWithShop();
