@@ -51,7 +51,7 @@ export function controlTable(): string {
   const rows = names.map((name) => {
     const { properties = {}, required = [] } = schemaOf(name) as { properties?: object; required?: string[] };
     const args = Object.keys(properties).map((arg) => (required.includes(arg) ? arg : `${arg}?`));
-    const method = CONTROL_READS.includes(name) ? 'GET' : 'POST';
+    const method = CONTROL_READS.includes(name) && args.length === 0 ? 'GET' : 'POST';
     return `| \`${method} /control/${name}\` | ${args.map((arg) => `\`${arg}\``).join(', ')} | ${WORDS[name][1]} |`;
   });
   return ['| Request | Arguments | What it does |', '| --- | --- | --- |', ...rows].join('\n');

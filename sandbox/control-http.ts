@@ -64,7 +64,8 @@ function route<Name extends keyof SandboxControl, Schema extends z.ZodType>(
 
 /**
  * Every control function is `POST /control/<its name>` with its arguments as a JSON object; those without arguments are
- * `GET` as well. The answer is the result as JSON, `null` where there is none.
+ * `GET` as well. A query string is refused: whoever writes one would think that it was read. The answer is the result as
+ * JSON, `null` where there is none.
  */
 export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
   open: route(
@@ -248,7 +249,7 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
   ),
 };
 
-/** Those without arguments and effects, which can be read by GET. */
+/** Those that need no argument and then have no effect: they can be read by GET. */
 export const CONTROL_READS: readonly (keyof SandboxControl)[] = [
   ...(['accounts', 'trades', 'journal', 'ledger'] as const),
   ...(['pendingNotifications', 'clock', 'exportIncident'] as const),
@@ -267,6 +268,8 @@ export function serveControl(server: FastifyInstance, control: SandboxControl): 
       url: `/control/${name}`,
       handler: async (request, reply) => {
         try {
+          if (request.url.includes('?'))
+            throw new Refusal('INVALID_INPUT', 'arguments are a JSON object in the body of a POST');
           const result = (await CONTROL_ROUTES[name].handle(control, request.body)) ?? null;
           return await reply.type('application/json').send(JSON.stringify(result));
         } catch (error) {

@@ -98,7 +98,7 @@ function formsOf(privatePem: string): KeyForms {
 }
 
 /**
- * `GET /setup`: for a person as text, as JSON for a program that asks for it (`Accept`, or `/setup.json`). `GET /setup/<id>`
+ * `GET /setup`: for a person as text, as JSON for a program that asks for it (`Accept`, or `/setup/json`). `GET /setup/<id>`
  * is one snippet alone, to be saved and run. `?app=` and `?seller=` choose another account than the first.
  */
 export function serveSetup(server: FastifyInstance, setupFor: SetupOf): void {

@@ -65,6 +65,23 @@ describe('the files that are generated', () => {
   });
 });
 
+it('the control API takes arguments from the body alone, and the README says so', async () => {
+  const { url, control } = await start();
+  const { now } = await control.clock();
+  for (const [method, path] of [
+    ['GET', 'clock?advanceMs=86400000'],
+    ['POST', 'clock?advanceMs=86400000'],
+    ['GET', 'journal?outTradeNo=A1'],
+  ] as const) {
+    const response = await fetch(`${url}/control/${path}`, { method });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ code: 'INVALID_INPUT' });
+  }
+  expect(Date.parse((await control.clock()).now) - Date.parse(now)).toBeLessThan(HOUR_MS);
+  expect((await fetch(`${url}/control/clock`)).status).toBe(200);
+  expect(controlTable()).not.toMatch(/GET[^|]*\|[^|]*`/);
+});
+
 describe('the setup', () => {
   it('has the key in four forms that are one key', async () => {
     const { setup } = await start();
