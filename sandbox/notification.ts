@@ -27,8 +27,15 @@ export function noticeFields(merchant: Merchant, trade: Trade, refund?: Refund):
     gmt_close: trade.closedAt === undefined ? '' : beijingTime(trade.closedAt),
     ...(trade.paidAt === undefined ? {} : payment(order, trade.paidAt)),
     ...(refund === undefined ? {} : refundFields(trade, refund)),
+    ...(refund !== undefined && trade.status === 'TRADE_CLOSED' && ABSENT_ONCE_REFUNDED),
   });
 }
+
+/** What real notifications of a full refund lack. */
+const ABSENT_ONCE_REFUNDED: Params = {
+  ...{ receipt_amount: '', invoice_amount: '', buyer_pay_amount: '', point_amount: '' },
+  ...{ fund_bill_list: '', send_back_fee: '' },
+};
 
 /** A notification of a payment that never was: for an order that nobody scanned, or for no order at all. */
 export function inventedFields(merchant: Merchant, order: Order, tradeNo: string, now: number): Params {
