@@ -197,9 +197,11 @@ function refundQuery(context: MethodContext, biz: Biz): Decision {
   const visible = context.now() - context.refundVisibleMs();
   const found = trade.refunds.find(({ outRequestNo, at }) => outRequestNo === requestNo && at <= visible);
   if (found === undefined) return { node: success({}), events: [] };
+  const { query_options: options } = biz;
+  const tellsTime = Array.isArray(options) && options.includes('gmt_refund_pay');
   return {
     node: success({
-      gmt_refund_pay: beijingTime(found.at),
+      ...(tellsTime && { gmt_refund_pay: beijingTime(found.at) }),
       out_request_no: requestNo,
       out_trade_no: trade.order.outTradeNo,
       refund_amount: yuan(found.fen),

@@ -224,6 +224,18 @@ describe('alipay.trade.fastpay.refund.query', () => {
     expect(unknown).not.toHaveProperty('refundStatus');
   });
 
+  it('tells when the money went back only where that is asked for', async () => {
+    await shop.sell(no);
+    await shop.call(REFUND, { outTradeNo: no, refundAmount: '2.30', outRequestNo: 'r1' });
+    const ids = { outTradeNo: no, outRequestNo: 'r1' };
+    expect(await shop.call(REFUND_QUERY, ids)).not.toHaveProperty('gmtRefundPay');
+    const queryOptions = ['gmt_refund_pay'];
+    expect(await shop.sdk.exec(REFUND_QUERY, { bizContent: { ...ids, queryOptions } })).toHaveProperty(
+      'gmtRefundPay',
+      expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/),
+    );
+  });
+
   it('finds a whole refund made without a request number under the order number', async () => {
     await shop.sell(no);
     await shop.call(REFUND, { outTradeNo: no, refundAmount: '12.30' });
