@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { invalid, missing } from './early';
 import type { FaultMode } from './faults';
-import { businessError, tradeNode } from './methods';
+import { businessError, noTrade, tradeNode } from './methods';
 import { readYuan, yuan } from './money';
 import type { Trade } from './trade';
 import {
@@ -145,6 +145,8 @@ export class Answers {
         return this.signed(call, aboutAnother(call, this.otherTrade(call)));
       case 'wrong-amount':
         return this.signed(call, oneFenMore(call.node));
+      case 'ACQ.TRADE_NOT_EXIST':
+        return this.signed(call, noTrade(call.method, call.outTradeNo));
       default:
         return this.signed(call, businessError(mode));
     }
@@ -168,8 +170,7 @@ export class Answers {
   #stale(call: CallFacts): Outcome {
     const first = this.#first.get(memoryKey(call));
     if (first !== undefined) return answer(call.params, first.body, first.node);
-    const ids: ResponseNode = call.outTradeNo === undefined ? {} : { out_trade_no: call.outTradeNo };
-    return this.signed(call, { ...businessError('ACQ.TRADE_NOT_EXIST'), ...ids });
+    return this.#said('ACQ.TRADE_NOT_EXIST', call);
   }
 
   #remember(call: CallFacts, body: Buffer): void {

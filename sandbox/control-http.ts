@@ -14,7 +14,8 @@ const outTradeNo = z.string().min(1);
 /** Needed only where several sellers have an order of that number. */
 const sellerId = z.string().optional();
 const nothing = z.strictObject({}).nullish();
-const businessError = z.custom<FaultMode>((mode) => typeof mode === 'string' && /^ACQ\.[A-Z_]+$/.test(mode));
+const BUSINESS_ERROR = /^(?:(?:aop\.)?(?:ACQ|AQC)\.[A-Z_]+|is[pv]\.[a-z_-]+)$/;
+const businessError = z.custom<FaultMode>((mode) => typeof mode === 'string' && BUSINESS_ERROR.test(mode));
 
 const faultRule = z.strictObject({
   mode: z.union([z.enum(FAULT_MODES), businessError]),

@@ -4,8 +4,8 @@ import { Dice } from './chance';
  * What may go wrong with one call.
  *
  * Answers of Alipay's own: `20000`, `SYSTEM_ERROR`, `40001`, `40002` (both unsigned, as its early errors are), `40005`,
- * `40006`, and any business error by its `sub_code`, `ACQ.SELLER_BALANCE_NOT_ENOUGH`. `20000` and `40005` also come
- * `-unsigned`, and `-gbk`: signed, in GBK, though UTF-8 was asked for.
+ * `40006`, and any business error by its `sub_code`: `ACQ.SELLER_BALANCE_NOT_ENOUGH`, `aop.ACQ.…`, `AQC.…`, `isp.…`, `isv.…`.
+ * `20000` and `40005` also come `-unsigned`, and `-gbk`: signed, in GBK, though UTF-8 was asked for.
  * Transport: `http-500`, `http-429`, `html` (a page with status 200), `hang` (no answer, the connection stays open), `drip`
  * (the true answer, a byte every 100 ms), `reset`, `truncated` (the first half of the true answer).
  * Lies: `no-signature`, `bad-signature`, `stale` (the first answer to this order, signed), `other-order` (signed, about another
@@ -34,7 +34,8 @@ export type FaultMode =
   | 'stale'
   | 'other-order'
   | 'wrong-amount'
-  | `ACQ.${string}`;
+  | `${'' | 'aop.'}${'ACQ' | 'AQC'}.${string}`
+  | `${'isp' | 'isv'}.${string}`;
 
 /** Every fixed mode: `FaultMode` without the business errors. */
 export const FAULT_MODES = [

@@ -87,7 +87,10 @@ export function decide(context: MethodContext, method: string, biz: Biz, params:
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     return {
-      node: { ...businessError(error.code, error.detail), ...idsOfRefusal(method, error, biz) },
+      node:
+        error.code === 'ACQ.TRADE_NOT_EXIST'
+          ? noTrade(method, text(biz, 'out_trade_no', 64))
+          : businessError(error.code, error.detail),
       events: [],
       refusal: error,
     };
@@ -114,11 +117,11 @@ const NO_MONEY = {
   receipt_amount: '0.00',
 } as const;
 
-// Alipay's query repeats the merchant's number and zero amounts even where no trade exists.
-function idsOfRefusal(method: string, refusal: Refusal, biz: Biz): ResponseNode {
-  if (method !== 'alipay.trade.query' || refusal.code !== 'ACQ.TRADE_NOT_EXIST') return {};
-  const outTradeNo = text(biz, 'out_trade_no', 64);
-  return outTradeNo === undefined ? NO_MONEY : { ...NO_MONEY, out_trade_no: outTradeNo };
+/** What Alipay says where no trade exists: its query repeats the merchant's number, with zero amounts. */
+export function noTrade(method: string, outTradeNo?: string): ResponseNode {
+  const head = businessError('ACQ.TRADE_NOT_EXIST');
+  if (method !== 'alipay.trade.query') return head;
+  return { ...head, ...NO_MONEY, ...(outTradeNo !== undefined && { out_trade_no: outTradeNo }) };
 }
 
 function success(node: ResponseNode): ResponseNode {

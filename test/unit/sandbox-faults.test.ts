@@ -1,6 +1,7 @@
 import { createVerify } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { FAULT_MODES, startSandbox, type FaultMode, type JournalEntry, type Sandbox } from '../../sandbox';
+import { FAULT_MODES, connectControl, startSandbox } from '../../sandbox';
+import type { FaultMode, JournalEntry, Sandbox } from '../../sandbox';
 import { waitFor } from '../../dev/wait-for';
 import { Shop } from './sandbox-shop';
 
@@ -188,6 +189,25 @@ describe('stale', () => {
       genuine: true,
     });
   });
+});
+
+it('an injected ACQ.TRADE_NOT_EXIST carries what an honest one does', async () => {
+  const honest = (await ask()).node;
+  await sandbox.control.fault({ mode: 'ACQ.TRADE_NOT_EXIST', method: QUERY });
+  expect((await ask()).node).toEqual(honest);
+});
+
+it('the HTTP control API takes a business error of every family, and nothing else', async () => {
+  const control = connectControl(sandbox.url);
+  for (const mode of [
+    ...(['aop.ACQ.SYSTEM_ERROR', 'AQC.SYSTEM_ERROR', 'isp.bill_not_exist'] as const),
+    ...(['isv.invalid_arguments', 'isp.unknow-error'] as const),
+  ]) {
+    await control.fault({ mode, method: QUERY, times: 1 });
+    expect((await ask()).node).toMatchObject({ code: '40004', sub_code: mode });
+  }
+  for (const mode of ['ACQ.', 'aop.unknow', 'isv.', '20009'])
+    await expect(control.fault({ mode: mode as FaultMode })).rejects.toThrow('INVALID_INPUT');
 });
 
 describe('a fault', () => {
