@@ -269,6 +269,12 @@ export const parseMerchant = fieldParser('merchant', merchantName);
 
 export const parseOrderId = fieldParser('orderId', orderId);
 
+/** What lists an order's rows alone, or all. */
+export function parseFilter<T extends { orderId?: string }>(filter: T): T {
+  if (filter.orderId !== undefined) parseOrderId(filter.orderId);
+  return filter;
+}
+
 export const parseOutTradeNo = fieldParser('outTradeNo', outTradeNo);
 
 /** Any refund's: our own begin with LATE_ or OPERATOR_, and one made in the merchant portal may have any characters. */

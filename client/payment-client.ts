@@ -36,6 +36,7 @@ import {
   parseCloseInput,
   parseCorrection,
   parseDecision,
+  parseFilter,
   parseOrderId,
   parseOrderInput,
   parseOutTradeNo,
@@ -83,7 +84,7 @@ type PaymentClientDependencies = Omit<ClientDependencies, 'observer'> & {
  *
  * Every method throws {@link PaymentError}: its `code` is one of the registry's, its `status` the HTTP status that
  * fits. DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE and ALIPAY_UNAVAILABLE can come from any of them, and repeating
- * the call is then safe.
+ * the call is then safe; INVALID_INPUT from any that takes input or an id.
  */
 export class PaymentClient {
   /** The sweep's Schedule, a sweep by hand, and the last report. */
@@ -185,19 +186,15 @@ export class PaymentClient {
   /**
    * Where a refund stands.
    *
-   * @throws PaymentError REFUND_UNKNOWN, INVALID_INPUT
+   * @throws PaymentError REFUND_UNKNOWN
    */
   refundStatus(refundId: string): Promise<RefundView> {
     return explained(() => refundOf(this.#deps, parseRefundId(refundId)));
   }
 
-  /**
-   * All refunds, including those made in the merchant portal; newest first.
-   *
-   * @throws PaymentError INVALID_INPUT
-   */
+  /** All refunds, including those made in the merchant portal; newest first. */
   refunds(filter: RefundFilter = {}): Promise<RefundView[]> {
-    return explained(() => refundsOf(this.#deps, ofOrder(filter)));
+    return explained(() => refundsOf(this.#deps, parseFilter(filter)));
   }
 
   /**
@@ -212,7 +209,7 @@ export class PaymentClient {
   /**
    * An order's row.
    *
-   * @throws PaymentError ORDER_UNKNOWN, INVALID_INPUT
+   * @throws PaymentError ORDER_UNKNOWN
    */
   order(orderId: string): Promise<Order> {
     return explained(() => orderOf(this.#deps, parseOrderId(orderId)));
@@ -221,21 +218,17 @@ export class PaymentClient {
   /**
    * A payment's row.
    *
-   * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT
+   * @throws PaymentError PAYMENT_UNKNOWN
    */
   payment(outTradeNo: string): Promise<Payment> {
     return explained(() => requirePayment(this.#deps.db, parseOutTradeNo(outTradeNo)));
   }
 
-  /**
-   * The rows of payments, newest first, 50 where no limit is given.
-   *
-   * @throws PaymentError INVALID_INPUT
-   */
+  /** The rows of payments, newest first, 50 where no limit is given. */
   payments(
     filter: { status?: StoredPaymentStatus; orderId?: string; limit?: number } = {},
   ): Promise<Payment[]> {
-    return explained(() => listPayments(this.#deps.db, ofOrder(filter)));
+    return explained(() => listPayments(this.#deps.db, parseFilter(filter)));
   }
 
   /** Payments that wait for {@link resolveReview}, the longest waiting first. */
@@ -290,17 +283,13 @@ export class PaymentClient {
   /**
    * The runs of a payment's workflow that Temporal still keeps, oldest first.
    *
-   * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT
+   * @throws PaymentError PAYMENT_UNKNOWN
    */
   runs(outTradeNo: string): Promise<PaymentRun[]> {
     return explained(() => runsOf(this.#deps, parseOutTradeNo(outTradeNo)));
   }
 
-  /**
-   * What happened to a payment, oldest first.
-   *
-   * @throws PaymentError INVALID_INPUT
-   */
+  /** What happened to a payment, oldest first. */
   events(outTradeNo: string): Promise<PaymentEvent[]> {
     return explained(() => findEvents(this.#deps.db, parseOutTradeNo(outTradeNo)));
   }
@@ -309,7 +298,7 @@ export class PaymentClient {
    * A payment's state: its row's, and of an open payment what its workflow knows of the checks, where one can answer.
    * UNCONFIRMED: the row is UNPAID, and its checks are over.
    *
-   * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT
+   * @throws PaymentError PAYMENT_UNKNOWN
    */
   status(outTradeNo: string): Promise<PaymentState> {
     return explained(() => statusOf(this.#deps, parseOutTradeNo(outTradeNo)));
@@ -318,7 +307,7 @@ export class PaymentClient {
   /**
    * Asks Alipay about a payment at once; uses up no check. What it finds is recorded.
    *
-   * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT
+   * @throws PaymentError PAYMENT_UNKNOWN
    */
   checkNow(outTradeNo: string): Promise<PaymentState> {
     return explained(() => checkNow(this.#deps, parseOutTradeNo(outTradeNo)));
@@ -366,7 +355,7 @@ export class PaymentClient {
   /**
    * The results of an order, told or still to be told, in the order of telling.
    *
-   * @throws PaymentError ORDER_UNKNOWN, INVALID_INPUT
+   * @throws PaymentError ORDER_UNKNOWN
    */
   results(orderId: string): Promise<OrderMessage[]> {
     return explained(() => resultsOf(this.#deps.db, parseOrderId(orderId)));
@@ -396,10 +385,7 @@ export class PaymentClient {
     return explained(() => skip(this.#deps.db, decision));
   }
 
-  /**
-   * Whether the dependencies answer, the schema is migrated and the namespace is there; `reason` explains the first failure.
-   * Never throws.
-   */
+  /** Whether Postgres answers, migrated, and Temporal, with our namespace; `reason` explains the first failure. Never throws. */
   health(): Promise<Health> {
     return healthOf(this.#deps);
   }
@@ -409,9 +395,4 @@ export class PaymentClient {
     await this.#deps.db.destroy();
     await this.#deps.temporal.connection.close();
   }
-}
-
-function ofOrder<T extends { orderId?: string }>(filter: T): T {
-  if (filter.orderId !== undefined) parseOrderId(filter.orderId);
-  return filter;
 }
