@@ -52,10 +52,13 @@ async function paidOrder(refused = 0) {
 }
 
 const untilTold = (orderId: string): Promise<unknown> =>
-  waitFor(async () => (await shop.payments.results(orderId)).every(({ toldAt }) => toldAt !== null), {
-    what: `all results of ${orderId} to be taken`,
-    timeoutMs: 60_000,
-  });
+  waitFor(
+    async () => {
+      const results = await shop.payments.results(orderId);
+      return results.length > 0 && results.every(({ toldAt }) => toldAt !== null);
+    },
+    { what: `all results of ${orderId} to be taken`, timeoutMs: 60_000 },
+  );
 
 describe('a result', () => {
   it('is handed over once, as the object that a workflow would be signalled, and no order workflow runs', async () => {
