@@ -5,7 +5,7 @@ import { takeLock } from './lock';
 import { assertExternalsAnswer, runProgram, startApplication, startServers } from './parts';
 import { forgetEverything, makePrivate, PLACES, ROOT } from './places';
 import { assertFree } from './ports';
-import { guardServices, killServices, stopServices, watchServices } from './services';
+import { guardServices, killServices, stopServices } from './services';
 import type { Say } from './services';
 import { PORTS, readSettings } from './settings';
 import type { Settings } from './settings';
@@ -28,9 +28,8 @@ async function main(): Promise<void> {
   await assertExternalsAnswer(settings, env);
   await assertPortsFree(settings, afterCrash);
   if (settings.fresh) await forgetEverything(say);
-  guardServices();
   // Everything stops when one part dies: half an environment only confuses.
-  watchServices((error) => void leave(error));
+  guardServices((error) => void leave(error));
 
   await startServers(settings, say);
   await runProgram('Migrating the database', ['worker/migrate.ts'], env);

@@ -2,40 +2,29 @@ import type { PaymentClient } from '../client/payment-client';
 import type { PaymentEvent } from '../db/payment-events';
 import type { Say } from './services';
 
-/** Prints each event that the application recorded of one payment, with the seconds since the story began. */
-export class Narrator {
-  readonly #started = Date.now();
-  #told = 0;
-
-  constructor(
-    private readonly say: Say,
-    private readonly payments: PaymentClient,
-  ) {}
-
-  /** One line of the story. */
-  tell(line: string): void {
-    const seconds = ((Date.now() - this.#started) / 1000).toFixed(1);
-    this.say(`${seconds.padStart(8)} s  ${line}`);
-  }
-
-  /** Prints what has happened to the payment since the last call. */
-  async tellEvents(outTradeNo: string): Promise<void> {
-    const events = await this.payments.events(outTradeNo);
-    for (const event of events.slice(this.#told)) {
-      const line = lineOf(event);
-      if (line) this.tell(line);
-    }
-    this.#told = events.length;
-  }
+/** Tells the story of one payment, line by line, with the seconds since it began. */
+export function startNarrator(say: Say, payments: PaymentClient) {
+  const started = Date.now();
+  // The story tells of the checkout itself.
+  let printed = 1;
+  const tell = (line: string): void => {
+    const seconds = ((Date.now() - started) / 1000).toFixed(1);
+    say(`${seconds.padStart(8)} s  ${line}`);
+  };
+  /** Tells what has happened to the payment since the last call; returns whether the order service knows its result. */
+  const tellEvents = async (outTradeNo: string): Promise<boolean> => {
+    const events = await payments.events(outTradeNo);
+    for (const event of events.slice(printed)) tell(lineOf(event));
+    printed = events.length;
+    return events.some(({ event }) => event === 'told');
+  };
+  return { tell, tellEvents };
 }
 
-/** How an event reads; undefined for one that the story prints itself. */
-function lineOf({ event, actor, detail }: PaymentEvent): string | undefined {
+function lineOf({ event, actor, detail }: PaymentEvent): string {
   const { answer, status, reason, trade_status: tradeStatus } = detail as Partial<Record<string, string>>;
   const because = reason ? ` (${reason})` : '';
   switch (event) {
-    case 'checked-out':
-      return undefined;
     case 'checked':
       return `${actor}: Alipay says "${answer ?? '?'}"`;
     case 'answered':

@@ -21,11 +21,9 @@ export async function assertExternalsAnswer({ external }: Settings, env: NodeJS.
   };
   const { database, temporal } = external;
   if (database) await query(database, 'SELECT 1').catch(fail('PostgreSQL at DATABASE_URL'));
-  if (temporal) {
-    const unreachable = fail(`Temporal at TEMPORAL_ADDRESS, ${temporal},`);
-    const { connection } = await connectTemporal(env).catch(unreachable);
-    await connection.close();
-  }
+  if (!temporal) return;
+  const client = await connectTemporal(env).catch(fail(`Temporal at TEMPORAL_ADDRESS, ${temporal},`));
+  await client.connection.close();
 }
 
 /** Starts PostgreSQL and Temporal's dev server, except where an existing one is to be used. */
@@ -58,10 +56,7 @@ export async function startServers({ external, ports, namespace }: Settings, say
 }
 
 /** Starts sandbox, worker and HTTP server, each as `npm run <name>` does. */
-export async function startApplication(
-  { ports, external, worker }: Settings,
-  env: NodeJS.ProcessEnv,
-): Promise<void> {
+export async function startApplication({ ports, external, worker }: Settings, env: NodeJS.ProcessEnv) {
   const start = (name: string, args: string[], ready: ServiceSpec['ready'], own = env): Promise<Service> =>
     // A worker finishes the tasks it has begun.
     startService({ name, ...program(args, own), logFile: PLACES.log(name), graceMs: 20_000, ready });

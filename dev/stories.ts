@@ -1,9 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { PaymentClient } from '../client/payment-client';
 import { connectControl } from '../sandbox/control-http';
 import { readConfig } from '../worker/config';
-import { Narrator } from './narrator';
+import { startNarrator } from './narrator';
 import type { Say } from './services';
 import type { Settings } from './settings';
 import { waitFor } from './wait-for';
@@ -27,36 +26,24 @@ export async function openDemo({ ports, external, namespace }: Settings, env: No
   };
 }
 
-interface Story {
-  title: string;
-  totalAmount: string;
-  /** How long the order may stay unpaid. */
-  expiresIn?: string;
-  /** What the buyer does, and how the story says it. */
-  buyer: (outTradeNo: string) => Promise<unknown>;
-  does: string;
-  /** How its order must end. */
-  ends: 'PAID' | 'CLOSED';
-}
-
 /** Time after the last check: a lost task comes back after 10 s. */
 const SLACK_SECONDS = 16;
 
 /** Between two looks at what has happened to a payment. */
 const POLL_MS = 200;
 
-const stories = ({ buyer, checks, intervalMs }: Demo): Story[] => [
+const stories = ({ buyer, checks, intervalMs }: Demo) => [
   {
     title: 'A buyer pays, and the notification arrives',
     totalAmount: '12.30',
-    buyer: (outTradeNo) => buyer.pay(outTradeNo),
+    buyer: (outTradeNo: string) => buyer.pay(outTradeNo),
     does: 'the buyer pays',
     ends: 'PAID',
   },
   {
     title: 'A buyer pays, the notification is lost, and the delay queue finds the payment',
     totalAmount: '45.60',
-    buyer: (outTradeNo) => buyer.pay(outTradeNo, { notify: false }),
+    buyer: (outTradeNo: string) => buyer.pay(outTradeNo, { notify: false }),
     does: 'the buyer pays, and nothing tells us so: the notification is lost',
     ends: 'PAID',
   },
@@ -64,7 +51,7 @@ const stories = ({ buyer, checks, intervalMs }: Demo): Story[] => [
     title: `A buyer never pays: ${checks} checks, then the sweep closes order and trade`,
     totalAmount: '78.90',
     expiresIn: `${Math.ceil((checks * intervalMs) / 1000) + SLACK_SECONDS}s`,
-    buyer: (outTradeNo) => buyer.scan(outTradeNo).then(() => buyer.leave(outTradeNo)),
+    buyer: (outTradeNo: string) => buyer.scan(outTradeNo).then(() => buyer.leave(outTradeNo)),
     does: 'the buyer scans the code, so that the trade exists at Alipay, and walks away',
     ends: 'CLOSED',
   },
@@ -84,10 +71,10 @@ export async function playStories(demo: Demo): Promise<void> {
   }
 }
 
-async function play(story: Story, orderId: string, demo: Demo): Promise<void> {
+async function play(story: ReturnType<typeof stories>[number], orderId: string, demo: Demo): Promise<void> {
   const { payments, buyer, linkOf, say, checks, intervalMs } = demo;
   const { totalAmount, expiresIn, ends } = story;
-  const narrator = new Narrator(say, payments);
+  const narrator = startNarrator(say, payments);
   const order = { orderId, subject: 'Longjing tea', totalAmount, ...(expiresIn && { expiresIn }) };
   const { outTradeNo, paymentUrl, workflowId } = await payments.checkout(order);
   say(`    ${linkOf(workflowId)}`);
@@ -97,18 +84,13 @@ async function play(story: Story, orderId: string, demo: Demo): Promise<void> {
   narrator.tell(story.does);
   await story.buyer(outTradeNo);
 
-  const hasEnded = async (): Promise<boolean> => {
-    await narrator.tellEvents(outTradeNo);
-    return (await payments.order(orderId)).status === ends;
-  };
+  const hasEnded = async (): Promise<boolean> =>
+    (await narrator.tellEvents(outTradeNo)) && (await payments.order(orderId)).status === ends;
   await waitFor(hasEnded, {
     what: `order ${orderId} to be ${ends}`,
     timeoutMs: checks * intervalMs + 90_000,
     everyMs: POLL_MS,
   });
-  // The order service is told after the order has ended.
-  await sleep(POLL_MS);
-  await narrator.tellEvents(outTradeNo);
   const run = await payments.status(outTradeNo);
   const trade = (await buyer.trade(outTradeNo))?.status ?? 'no trade';
   const made = `${run.checks} ${run.checks === 1 ? 'check' : 'checks'}`;
@@ -123,12 +105,7 @@ export async function inviteTheBuyer({ payments, linkOf, say }: Demo): Promise<v
   say(`Now you are the buyer. Order ${orderId}, 8.88 yuan of no real money; pay it, or leave, in a browser:`);
   say(`    ${paymentUrl}`);
   say(`    ${linkOf(workflowId)}`);
-  const narrator = new Narrator(say, payments);
-  const follow = async (): Promise<never> => {
-    for (;;) {
-      await narrator.tellEvents(outTradeNo);
-      await sleep(POLL_MS);
-    }
-  };
-  void follow().catch(() => undefined);
+  const narrator = startNarrator(say, payments);
+  const follow = (): Promise<boolean> => narrator.tellEvents(outTradeNo).then(() => false);
+  void waitFor(follow, { what: 'the buyer', timeoutMs: Infinity, everyMs: POLL_MS });
 }

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { inWords } from '../worker/log';
 import { CACHE } from './places';
@@ -9,9 +9,8 @@ import { runStep } from './steps';
 /** `go install` refuses newer releases: they replace modules in their go.mod. */
 const GO_MODULE = 'github.com/temporalio/cli/cmd/temporal@v1.5.1';
 const BIN = join(CACHE, 'bin');
-const PROGRAM = process.platform === 'win32' ? 'temporal.exe' : 'temporal';
-const DOWNLOAD_DEADLINE_MS = 60_000;
-const BUILD_DEADLINE_MS = 15 * 60_000;
+/** Where it is downloaded or built to. */
+const TARGET = join(BIN, 'temporal');
 
 /**
  * Finds the Temporal CLI, or gets it: `$TEMPORAL_CLI`, PATH, the repository's cache, the official download, and last
@@ -29,22 +28,16 @@ export async function findTemporalCli({ say }: { say: Say }): Promise<string> {
     );
   }
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), BIN];
-  const found = folders
-    .map((folder) => join(folder, PROGRAM))
-    .find((path) => existsSync(path) && works(path));
+  const found = folders.map((folder) => join(folder, 'temporal')).find(works);
   if (found) return found;
 
   mkdirSync(BIN, { recursive: true });
   const failures: string[] = [];
   for (const get of [download, build]) {
-    try {
-      const program = join(BIN, PROGRAM);
-      await get(program, say);
-      return program;
-    } catch (error) {
-      failures.push(inWords(error));
-      say(inWords(error));
-    }
+    const failure = await get(say).then(() => undefined, inWords);
+    if (failure === undefined) return TARGET;
+    failures.push(failure);
+    say(failure);
   }
   throw new Error(
     [
@@ -59,22 +52,19 @@ export async function findTemporalCli({ say }: { say: Say }): Promise<string> {
 const works = (path: string): boolean =>
   spawnSync(path, ['--version'], { stdio: 'ignore', timeout: 30_000 }).status === 0;
 
-async function download(target: string, say: Say): Promise<void> {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+async function download(say: Say): Promise<void> {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-  const url = `https://temporal.download/cli/archive/latest?platform=${platform}&arch=${arch}`;
+  const url = `https://temporal.download/cli/archive/latest?platform=${process.platform}&arch=${arch}`;
   const folder = mkdtempSync(join(BIN, 'download-'));
   try {
     say('Downloading the Temporal CLI from temporal.download …');
-    const response = await fetch(url, { signal: AbortSignal.timeout(DOWNLOAD_DEADLINE_MS) });
+    const response = await fetch(url, { signal: AbortSignal.timeout(60_000) });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    const archive = join(folder, 'archive');
-    writeFileSync(archive, Buffer.from(await response.arrayBuffer()));
-    // bsdtar, which is Windows' and macOS' tar, reads the zip that Windows gets as well.
-    execFileSync('tar', ['-xf', archive, '-C', folder]);
-    const program = join(folder, PROGRAM);
+    const input = Buffer.from(await response.arrayBuffer());
+    execFileSync('tar', ['-xzf', '-', '-C', folder], { input });
+    const program = join(folder, 'temporal');
     if (!works(program)) throw new Error('the downloaded program does not run on this machine');
-    renameSync(program, target);
+    renameSync(program, TARGET);
   } catch (error) {
     // fetch hides why it failed in the cause: "fetch failed" alone is useless.
     const cause = (error as Error).cause ?? error;
@@ -84,7 +74,7 @@ async function download(target: string, say: Say): Promise<void> {
   }
 }
 
-async function build(target: string, say: Say): Promise<void> {
+async function build(say: Say): Promise<void> {
   if (spawnSync('go', ['version'], { stdio: 'ignore' }).status !== 0) {
     throw new Error('Go, which could build it, is not installed');
   }
@@ -95,9 +85,9 @@ async function build(target: string, say: Say): Promise<void> {
       command: 'go',
       args: ['install', GO_MODULE],
       env: { ...process.env, ...home, GOBIN: BIN, GOFLAGS: '' },
-      timeoutMs: BUILD_DEADLINE_MS,
+      timeoutMs: 15 * 60_000,
     },
     say,
   );
-  if (!works(target)) throw new Error('Go built a Temporal CLI that does not run');
+  if (!works(TARGET)) throw new Error('Go built a Temporal CLI that does not run');
 }
