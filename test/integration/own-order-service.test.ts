@@ -5,15 +5,15 @@ import type { Worker } from '@temporalio/worker';
 import { diagnose } from '../../client/doctor';
 import { CACHE, ROOT } from '../../dev/places';
 import { createWorkers } from '../../worker/worker';
-import type { RunningProgram } from '../long/foreign/page';
-import { programUnder, run } from '../long/foreign/page';
+import type { RunningProgram } from '../long/foreign/examples';
+import { example, run } from '../long/foreign/examples';
 import type { Shop } from '../support';
 import { openShop, startProcess, waitFor, workflowBundle } from '../support';
 import { environmentOf } from './operator';
 import { Story } from './story';
 
-// A shop with an order service of its own, the one in docs/shop.md: it gets every result, since the built-in one serves only where it is asked for
-// by name. Where both serve, the doctor and the worker say so.
+// A shop with an order service of its own, the one in docs/examples: it gets every result, since the built-in one serves only where it is
+// asked for by name. Where both serve, the doctor and the worker say so.
 
 const ORDERS = 12;
 
@@ -42,17 +42,13 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** The programs of the page, with this package as it stands in the sources. */
+/** The examples, with this package as it stands in the sources. */
 function runOwn(): RunningProgram {
   mkdirSync(folder, { recursive: true });
   const messages = JSON.stringify(join(ROOT, 'workflows', 'messages'));
-  for (const [file, heading] of Object.entries({
-    workflows: 'Workflow',
-    activities: 'Activities',
-    worker: 'Worker',
-  })) {
-    const program = programUnder(heading, 'ts').replaceAll("'durable-alipay/messages'", messages);
-    writeFileSync(join(folder, `${file}.ts`), program);
+  for (const file of ['workflows.ts', 'activities.ts', 'worker.ts']) {
+    const program = example(`order-service/${file}`).replaceAll("'durable-alipay/messages'", messages);
+    writeFileSync(join(folder, file), program);
   }
   return run(folder, [process.execPath, '--import', 'tsx', 'worker.ts'], environmentOf(shop));
 }

@@ -18,10 +18,10 @@ import { environmentOf } from '../integration/operator';
 import { Story } from '../integration/story';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
-import type { RunningProgram } from './foreign/page';
-import { isListening, programUnder, run } from './foreign/page';
+import type { RunningProgram } from './foreign/examples';
+import { example, isListening, run } from './foreign/examples';
 
-// The programs of docs/shop.md that take Alipay's notifications, each in a process of its own with the real framework: what
+// The programs of docs/examples that take Alipay's notifications, each in a process of its own with the real framework: what
 // the sandbox notifies there is believed, byte for byte, and recorded.
 
 const SOURCES = join(__dirname, 'frameworks');
@@ -44,18 +44,18 @@ interface Program {
   beside?: { file: string; text: string };
 }
 
-const express = programUnder('Express', 'js');
+const express = example('notifications/express.mjs');
 
 const PROGRAMS: Record<string, Program> = {
   'Express 4': { file: 'express4.mjs', text: express.replace("from 'express'", "from 'express4'") },
   'Express 5': { file: 'express5.mjs', text: express },
-  Koa: { file: 'koa.mjs', text: programUnder('Koa', 'js') },
-  Fastify: { file: 'fastify.mjs', text: programUnder('Fastify', 'js') },
-  Nest: { file: 'nest.mts', text: programUnder('Nest', 'ts') },
+  Koa: { file: 'koa.mjs', text: example('notifications/koa.mjs') },
+  Fastify: { file: 'fastify.mjs', text: example('notifications/fastify.mjs') },
+  Nest: { file: 'nest.mts', text: example('notifications/nest.mts') },
   'a Next route handler': {
     file: 'next.mjs',
     text: AS_NEXT,
-    beside: { file: 'route.mjs', text: programUnder('Next', 'js') },
+    beside: { file: 'route.mjs', text: example('notifications/next-route.mjs') },
   },
 };
 
@@ -146,7 +146,7 @@ describe.each(Object.entries(PROGRAMS))('the program for %s', (name, { file, tex
 describe('the return page', () => {
   it('thanks a buyer who has paid, once Alipay says so, and nobody else', async () => {
     const file = 'return.mjs';
-    writeFileSync(join(folder, file), programUnder('Return page', 'js'));
+    writeFileSync(join(folder, file), example('return-page.mjs'));
     const [port = 0] = await freePorts(1);
     const tsx = pathToFileURL(require.resolve('tsx')).href;
     const environment = { ...environmentOf(shop), PORT: String(port) };

@@ -13,7 +13,7 @@ import type { confirmPayment } from '../../workflows';
 import { Collector, freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';
 import { freePorts } from '../support/free-ports';
 import { stop } from '../support/processes';
-import { programUnder } from './foreign/page';
+import { example } from './foreign/examples';
 import { readmeCode } from './package/readme';
 import { EXPRESS_4, byCertificates } from './package/shop';
 
@@ -282,7 +282,7 @@ describe('a shop with its own workers', () => {
   it(
     'tests itself as the documentation shows',
     async () => {
-      write('shop.test.mjs', programUnder('With node:test', 'js'));
+      write('shop.test.mjs', example('shop.test.mjs'));
       await expect(node('--test', 'shop.test.mjs')).resolves.toMatch(/pass 1\n/);
     },
     3 * MINUTE,

@@ -6,11 +6,11 @@ import { Webhook } from '../../activities/webhook';
 import type { PaymentResult } from '../../workflows/messages';
 import { freePorts } from '../support/free-ports';
 import { waitFor } from '../support';
-import type { RunningProgram } from './foreign/page';
-import { isListening, programUnder, run } from './foreign/page';
+import type { RunningProgram } from './foreign/examples';
+import { example, isListening, run } from './foreign/examples';
 import { RECIPES, build, missingFor } from './foreign/receivers';
 
-// What we sign is judged by Standard Webhooks libraries of other hands, in the programs that docs/shop.md shows.
+// What we sign is judged by Standard Webhooks libraries of other hands, in the receivers of docs/examples.
 
 const newSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`;
 
@@ -25,13 +25,13 @@ const RESULT: PaymentResult = {
   at: '2026-11-24T10:57:25.120Z',
 };
 
-for (const [heading, recipe] of Object.entries(RECIPES)) {
+for (const [language, recipe] of Object.entries(RECIPES)) {
   const missing = missingFor(recipe);
   if (missing.length > 0) {
-    process.stderr.write(`Skipped: the receiver in ${heading}. Not found: ${missing.join(', ')}.\n`);
+    process.stderr.write(`Skipped: the receiver in ${language}. Not found: ${missing.join(', ')}.\n`);
   }
 
-  (missing.length > 0 ? describe.skip : describe)(`the receiver in ${heading}`, () => {
+  (missing.length > 0 ? describe.skip : describe)(`the receiver in ${language}`, () => {
     const secret = newSecret();
     let url: string;
     let receiver: RunningProgram;
@@ -40,11 +40,11 @@ for (const [heading, recipe] of Object.entries(RECIPES)) {
       new Webhook({ url, secrets }, { webhook: () => undefined }).post(RESULT);
 
     beforeAll(async () => {
-      const folder = await build(heading, recipe);
+      const folder = await build(language, recipe);
       const [port = 0] = await freePorts(1);
       url = `http://127.0.0.1:${port}/`;
       receiver = run(folder, recipe.run, { PORT: String(port), ORDER_SERVICE_SECRET: secret });
-      await waitFor(() => isListening(port), { what: `${heading} to listen`, timeoutMs: 60_000 });
+      await waitFor(() => isListening(port), { what: `${language} to listen`, timeoutMs: 60_000 });
     }, 6 * 60_000);
     afterAll(() => receiver.stop());
 
@@ -74,7 +74,7 @@ it(
     const { Node: recipe } = RECIPES;
     if (!recipe) throw new Error('there is no recipe for Node');
     const folder = await build('Node', recipe);
-    const program = programUnder('Node', recipe.fence).replace(
+    const program = example('results/receiver.mjs').replace(
       /console\.log\(.*\);/,
       "throw new Error('no stock');",
     );

@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import type { CertificateFiles } from '../../../sandbox';
 import type { KeyForms } from '../../../sandbox/setup';
 import { CACHE } from '../../../dev/places';
-import type { Command } from './page';
+import type { Command } from './examples';
 import { reasonOf, runNow } from './preparation';
 
 /** A shop's settings, as each client takes them its own way. */

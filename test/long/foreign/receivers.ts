@@ -4,12 +4,11 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import { delimiter, join } from 'node:path';
 import { CACHE } from '../../../dev/places';
 import { runStep } from '../../../dev/steps';
-import type { Command } from './page';
-import { programUnder } from './page';
+import type { Command } from './examples';
+import { example } from './examples';
 
-/** How a program of docs/shop.md is built and run, in a folder of its own. */
+/** How a receiver of docs/examples is built and run, in a folder of its own. */
 interface Recipe {
-  fence: string;
   file: string;
   /** Programs that must be on this machine. */
   needs: readonly string[];
@@ -18,24 +17,21 @@ interface Recipe {
   run: Command;
 }
 
-/** By the heading on the page. */
+/** By language. */
 export const RECIPES: Readonly<Record<string, Recipe>> = {
   Node: {
-    fence: 'js',
     file: 'receiver.mjs',
     needs: ['npm'],
     build: [['npm', 'install', '--no-audit', '--no-fund', 'standardwebhooks@1.1.1']],
     run: [process.execPath, 'receiver.mjs'],
   },
   Python: {
-    fence: 'python',
     file: 'receiver.py',
     needs: ['python3'],
     build: [['python3', '-m', 'pip', 'install', '--quiet', '--target', '.', 'standardwebhooks==1.1.0']],
     run: ['python3', 'receiver.py'],
   },
   Go: {
-    fence: 'go',
     file: 'receiver.go',
     needs: ['go'],
     build: [
@@ -46,14 +42,12 @@ export const RECIPES: Readonly<Record<string, Recipe>> = {
     run: ['./receiver'],
   },
   PHP: {
-    fence: 'php',
     file: 'receiver.php',
     needs: ['php'],
     build: [],
     run: ['sh', '-c', 'exec php -S "127.0.0.1:$PORT" receiver.php'],
   },
   Java: {
-    fence: 'java',
     file: 'Receiver.java',
     needs: ['java', 'javac', 'mvn'],
     build: [
@@ -84,14 +78,14 @@ export const missingFor = ({ needs }: Recipe): string[] =>
     }
   });
 
-/** Builds a receiver, once: what is in the repository's cache stays there while page and recipe are the same. */
-export async function build(heading: string, recipe: Recipe): Promise<string> {
-  const program = programUnder(heading, recipe.fence);
+/** Builds a receiver, once: what is in the repository's cache stays there while program and recipe are the same. */
+export async function build(language: string, recipe: Recipe): Promise<string> {
+  const program = example(`results/${recipe.file}`);
   const digest = createHash('sha256')
     .update(JSON.stringify([program, recipe]))
     .digest('hex')
     .slice(0, 12);
-  const folder = join(CACHE, 'receivers', `${heading}.${digest}`);
+  const folder = join(CACHE, 'receivers', `${language}.${digest}`);
   if (existsSync(folder)) return folder;
   const unfinished = `${folder}.${process.pid}`;
   try {
@@ -99,7 +93,7 @@ export async function build(heading: string, recipe: Recipe): Promise<string> {
     writeFileSync(join(unfinished, recipe.file), program);
     for (const [command, ...args] of recipe.build) {
       await runStep(
-        { what: `Preparing ${heading}`, command, args, cwd: unfinished, timeoutMs: BUILD_MS },
+        { what: `Preparing ${language}`, command, args, cwd: unfinished, timeoutMs: BUILD_MS },
         () => undefined,
       );
     }

@@ -7,14 +7,14 @@ import { CERTIFICATE_FILES, KEY_FILES, startSandbox } from '../../../sandbox';
 import { freshDatabase, waitFor } from '../../support';
 import { freePorts } from '../../support/free-ports';
 import { unzipped } from '../../support/unzip';
-import { programUnder, run } from '../foreign/page';
+import { example, run } from '../foreign/examples';
 
 /** As a shop installs it. */
 export const EXPRESS_4 = 'express@4.21.2';
 
-/** The program of docs/shop.md that takes notifications, and beside it a receiver of results that acts once. */
+/** The example that takes notifications, and beside it a receiver of results that acts once. */
 const inExpress = (): string => `import { Webhook } from 'standardwebhooks';
-${programUnder('Express', 'js').replace(
+${example('notifications/express.mjs').replace(
   'app.use(express.urlencoded',
   `const webhook = new Webhook(process.env.ORDER_SERVICE_SECRET);
 const taken = new Map();

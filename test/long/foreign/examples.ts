@@ -2,20 +2,16 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { ROOT } from '../../../dev/places';
 
-const PAGE = readFileSync(join(__dirname, '..', '..', '..', 'docs', 'shop.md'), 'utf8');
+const EXAMPLES = join(ROOT, 'docs', 'examples');
 
 export type Command = readonly [program: string, ...args: string[]];
 
-/** The program under a heading of the page. */
-export function programUnder(heading: string, fence: string): string {
-  const [, section = ''] = PAGE.split(`\n### ${heading}\n`);
-  const [, program] = section.split(/\n##+ /)[0]?.split(`\n\`\`\`${fence}\n`) ?? [];
-  if (program === undefined) throw new Error(`docs/shop.md has no ${fence} under ${heading}`);
-  return `${program.split('\n```')[0] ?? ''}\n`;
-}
+/** A program of docs/examples. */
+export const example = (file: string): string => readFileSync(join(EXAMPLES, file), 'utf8');
 
-/** A program of the page that runs: what it has printed, and its end. */
+/** An example that runs: what it has printed, and its end. */
 export interface RunningProgram {
   printed(): string;
   stop(): Promise<void>;
