@@ -3,14 +3,14 @@ import { axisLook, draw, labelLook } from '../bench/plots/paper';
 import type { Recovery } from './recovery';
 
 // node --import tsx test/chaos/plot.ts <plot.svg> <measured.json>…: what runs with --out have measured, together, as the plot and
-// the table of docs/reliability.md.
+// the list of docs/reliability.md.
 
 interface Measured {
   recoveries: Recovery[];
 }
 
 /** What the page shows of it. */
-type Shown = Omit<Recovery, 'times'>;
+type Shown = Pick<Recovery, 'name' | 'struck' | 'longest'>;
 
 function together(files: readonly string[]): Shown[] {
   const all = files.flatMap((file) => (JSON.parse(readFileSync(file, 'utf8')) as Measured).recoveries);
@@ -18,14 +18,10 @@ function together(files: readonly string[]): Shown[] {
   return names
     .map((name) => {
       const mine = all.filter((one) => one.name === name);
-      const sum = (of: (one: Recovery) => number): number => mine.reduce((total, one) => total + of(one), 0);
-      const late = mine.filter((one) => one.late > 0);
       return {
         name,
-        struck: sum(({ struck }) => struck),
-        late: sum(({ late: count }) => count),
+        struck: mine.reduce((total, { struck }) => total + struck, 0),
         longest: Math.max(0, ...mine.map(({ longest }) => longest)),
-        typical: late.reduce((total, { typical }) => total + typical, 0) / Math.max(1, late.length),
       };
     })
     .sort((one, other) => one.longest - other.longest);
@@ -64,5 +60,5 @@ function plot(recoveries: readonly Shown[]): string {
 const [, , svg = '', ...files] = process.argv;
 const recoveries = together(files);
 writeFileSync(svg, plot(recoveries));
-for (const { name, struck, late, longest } of recoveries.toReversed())
-  process.stdout.write(`| ${name} | ${struck} | ${late} | ${late > 0 ? longest.toFixed(0) : '–'} |\n`);
+for (const { name, struck, longest } of recoveries.toReversed())
+  process.stdout.write(`- **${name}** (${longest.toFixed(0)} s), struck ${struck} times\n`);
