@@ -5,7 +5,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
 import { surroundings } from './surroundings';
 
-// What a test file sees of this application in a real browser. Not part of index.ts, so that other tiers load no playwright.
+// Shows a test file this application in a real browser. Not in index.ts, so that other tiers do not load playwright.
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
 
@@ -26,7 +26,7 @@ if (executable === undefined) {
   );
 }
 
-/** `describe`, skipped where this machine has no Chromium. */
+/** `describe`, skipped if this machine has no Chromium. */
 export const describeInBrowser = executable === undefined ? describe.skip : describe;
 
 function findChromium(): string | undefined {
@@ -47,10 +47,10 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Starts the machine's Chromium, with a profile of its own; the file closes it. */
+/** Starts the machine's Chromium with its own profile; the test file closes it. */
 export function openBrowser(): Promise<Browser> {
   if (executable === undefined) throw new Error('No Chromium here: use describeInBrowser');
-  // Tests run as root in containers, where Chromium has no sandbox of its own.
+  // Tests run as root in containers, where Chromium cannot use its sandbox.
   return chromium.launch({
     executablePath: executable,
     headless: true,
@@ -59,7 +59,7 @@ export function openBrowser(): Promise<Browser> {
   });
 }
 
-/** A new page in a context of its own, without anybody's cookies; it shows times in UTC. */
+/** A new page in its own context, without cookies; it shows times in UTC. */
 export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext({ timezoneId: 'UTC', ...options });
   const page = await context.newPage();
@@ -79,7 +79,7 @@ export async function sendUpdate(page: Page, name: string, input: object): Promi
   const dialog = page.locator('dialog[open]');
   await dialog.getByTestId('update-select-button').click();
   await dialog.getByRole('option', { name }).click();
-  // In the editor's own layout: it would move the button under the hand otherwise.
+  // In the editor's own layout: otherwise it would move the button away from the mouse.
   await dialog
     .getByRole('textbox')
     .last()
@@ -87,10 +87,10 @@ export async function sendUpdate(page: Page, name: string, input: object): Promi
   await dialog.getByRole('button', { name: 'Submit' }).click();
 }
 
-/** With `SCREENSHOTS=1` the pictures of README and docs are taken anew. */
+/** With `SCREENSHOTS=1` the pictures of the README and the docs are taken again. */
 export const takesScreenshots = process.env['SCREENSHOTS'] === '1';
 
-/** Takes a picture of what is on the screen for a README and docs, where they are wanted; `height`: of its upper part. */
+/** Takes a picture of the screen for the README and docs, if they are wanted; `height`: only of its upper part. */
 export async function screenshot(
   page: Page,
   name: string,

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A span as it arrived. */
+/** A span as received. */
 export interface CollectedSpan {
   traceId: string;
   spanId: string;
@@ -14,7 +14,7 @@ export interface CollectedSpan {
   /** 2: error. */
   status: number;
   attributes: Record<string, unknown>;
-  /** The traces that it is linked to. */
+  /** The traces it links to. */
   links: string[];
   service: unknown;
 }
@@ -43,7 +43,7 @@ interface Body {
   }[];
 }
 
-/** What takes traces by OTLP over HTTP, in JSON, and keeps them. */
+/** Receives traces by OTLP over HTTP, in JSON, and keeps them. */
 export class Collector {
   readonly #bodies: string[] = [];
 
@@ -69,7 +69,7 @@ export class Collector {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 
-  /** All that was sent, as it was sent. */
+  /** Everything that was sent, unchanged. */
   get text(): string {
     return this.#bodies.join('\n');
   }
@@ -84,7 +84,7 @@ export class Collector {
       );
   }
 
-  /** The spans of one trace as a tree, each below its parent, in the order in which they began. */
+  /** The spans of one trace as a tree, each below its parent, in order of their start. */
   tree(traceId: string): string {
     const spans = this.spans
       .filter((span) => span.traceId === traceId)
@@ -119,7 +119,7 @@ function spanOf(
   };
 }
 
-/** `{stringValue: "…"}` and its like. */
+/** `{stringValue: "…"}` and the like. */
 function read(attributes: Attribute[]): Record<string, unknown> {
   return Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
 }

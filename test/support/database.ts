@@ -11,11 +11,11 @@ interface Session {
 }
 
 /**
- * Makes a new database; it is dropped after the file's last afterAll, and the file fails if a connection to it is still
- * open by then.
+ * Creates a new database. It is dropped after the file's last afterAll, and the file fails if a connection to it is
+ * still open then.
  *
  * @param options.empty - without tables: for tests of the migrations
- * @returns its url, as superuser
+ * @returns its URL, as superuser
  */
 export async function freshDatabase({ empty = false }: { empty?: boolean } = {}): Promise<string> {
   const { adminUrl, template } = surroundings('servers');
@@ -28,7 +28,7 @@ export async function freshDatabase({ empty = false }: { empty?: boolean } = {})
 async function drop(adminUrl: string, name: string): Promise<void> {
   let left: Session[] = [];
   try {
-    // A closed socket takes the server a moment to notice.
+    // The server needs a moment to notice a closed socket.
     await waitFor(
       async () => {
         left = await query<Session>(

@@ -3,11 +3,11 @@ import type { Circus } from '@jest/types';
 import { TestEnvironment } from 'jest-environment-node';
 import { duties } from './at-end';
 
-/** Node, and whatever a fixture wants done when even the file's last afterAll has ended; a failure there fails the file. */
+/** Node, plus whatever a fixture wants done after the file's last afterAll; a failure there fails the file. */
 export default class EnvironmentWithEnd extends TestEnvironment {
   constructor(config: JestEnvironmentConfig, context: EnvironmentContext) {
     super(config, context);
-    // Where jest counts; here from the start, so that the bundles' makers see that it measures.
+    // jest counts here; it exists from the start, so that the code that makes the bundles sees that jest measures.
     if (config.globalConfig.collectCoverage) this.global.__coverage__ = {};
   }
 

@@ -2,7 +2,7 @@ import type { Database } from '../../db/connect';
 
 const CONTROL = /^(?:BEGIN|COMMIT|ROLLBACK)/i;
 
-/** The plans of the statements that `act` sends, as Postgres carries them out, with the settings that it makes. */
+/** The plans of the statements that `act` sends, as Postgres executes them, with the settings `act` sets. */
 export async function explain(db: Database, act: () => Promise<unknown>): Promise<string[]> {
   const sent: { sql: string; bindings?: unknown[] }[] = [];
   const note = (query: { sql: string; bindings?: unknown[] }): void => void sent.push(query);

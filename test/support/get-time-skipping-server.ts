@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import type { TimeSkippingExecutable } from './time-skipping-server';
 import { setup } from './surroundings';
 
-/** jest's globalSetup of the time-skipping tier: the test server's program is there before the first test wants it. */
+/** jest's globalSetup of the time-skipping tier: the test server's program is ready before the first test needs it. */
 export default async function getTimeSkippingServer(): Promise<void> {
   const root = join(__dirname, '..', '..');
   const program = join(__dirname, 'time-skipping-server.ts');

@@ -7,7 +7,7 @@ import { findRefundsOfPayment, listRefunds } from '../../db/refunds';
 import type { ReviewOutcome } from '../../workflows/messages';
 import type { Shop } from './shop';
 
-/** Failures are what is tested here; the SDK would print each with its stack. */
+/** Failures are what is tested here; otherwise the SDK prints each with its stack. */
 const SILENT = new DefaultLogger('ERROR', () => undefined);
 
 /** Runs an activity as a worker would, once. */
@@ -29,14 +29,14 @@ export class Hands {
     this.#alipay = createAlipayQueueActivities(shop.deps);
   }
 
-  /** One check, and what follows from its answer; a gateway that fails leaves everything as it is. */
+  /** One check, and what follows from its answer; a failing gateway leaves everything as it is. */
   async check(outTradeNo: string): Promise<void> {
     const question = { outTradeNo, check: 0, nextCheckInMs: null };
     const asked = await attempt(() => inActivity(() => this.#alipay.queryAlipay(question)));
     if (asked?.answer === 'paid' || asked?.answer === 'closed') await this.hear(outTradeNo);
   }
 
-  /** Lets the payment's workflow record all evidence that is owed; `again` also what was recorded before. */
+  /** Lets the payment's workflow record all evidence not yet recorded; `again`: also what was recorded before. */
   async hear(outTradeNo: string, { again = false } = {}): Promise<void> {
     if (again) {
       await this.#shop.sql(`UPDATE evidence SET recorded_at = NULL WHERE out_trade_no = :outTradeNo`, {
@@ -46,13 +46,13 @@ export class Hands {
     await inActivity(() => this.#payments.recordAndTell({ outTradeNo })).catch(ignoreUnknown);
   }
 
-  /** A person decides; a decision that Alipay contradicts changes nothing. */
+  /** A person decides; if Alipay contradicts the decision, nothing changes. */
   async decide(outTradeNo: string, to: ReviewOutcome, outside?: { reference: string }): Promise<void> {
     const decision = { outTradeNo, to, outside, actor: 'anna', reason: 'looked at the portal' };
     await attempt(() => inActivity(() => this.#alipay.resolveReview(decision)));
   }
 
-  /** One try at each refund of a payment that is under way, as their runs make it, the pause between two of them over. */
+  /** Tries each pending refund of a payment once, as the refunds' runs do; the pause between two is over. */
   async refund(outTradeNo: string): Promise<void> {
     for (const { outRequestNo, status } of await findRefundsOfPayment(this.#shop.db, outTradeNo)) {
       if (status !== 'REQUESTED') continue;
@@ -73,7 +73,7 @@ export class Hands {
     );
   }
 
-  /** One follow-up: all its kinds, one after the other; a gateway that is down leaves what needs it. */
+  /** One follow-up: all its kinds, one after the other; what needs a gateway that is down is left. */
   async followUp(): Promise<void> {
     await inActivity(() => this.#payments.tellUndelivered());
     await inActivity(() => this.#payments.wakeUnrecorded());
@@ -108,7 +108,7 @@ export class Hands {
     throw new Error(`order ${orderId} does not come to rest: ${before}`);
   }
 
-  /** The order's time is over, and 25 hours more. */
+  /** Ends the order's time, and makes the re-checks (25 hours later) due. */
   async #passTime(orderId: string): Promise<void> {
     await this.#shop.sql(`UPDATE orders SET expires_at = now() - interval '1 day' WHERE id = :orderId`, {
       orderId,
@@ -121,7 +121,7 @@ export class Hands {
 }
 
 /**
- * A failed call of Alipay, or a lock that took too long, is what these tests are about: it leaves all as it is. Where a busy
+ * These tests are about failed calls to Alipay and locks that took too long: they leave everything as it is. If a busy
  * Temporal was not told, the next try tells it, as the workflow's retry does.
  */
 async function attempt<T>(act: () => Promise<T>): Promise<T | undefined> {
@@ -135,7 +135,7 @@ async function attempt<T>(act: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Nobody has heard of the payment: there is nothing to record. */
+/** Nothing is known of the payment: there is nothing to record. */
 function ignoreUnknown(error: unknown): void {
   if ((error as { type?: string }).type !== 'PAYMENT_UNKNOWN') throw error;
 }

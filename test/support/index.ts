@@ -1,11 +1,11 @@
 /*
- * What a test file gets from its surroundings, by the folder it lies in:
+ * What a test file gets from its surroundings, by the folder it is in:
  *
  *   test/unit           nothing but Node
  *   test/replay         the SDK
  *   test/time-skipping  timeSkippingEnvironment(), workflowBundle()
  *   test/integration    freshDatabase(), temporalAddress(), namespaceFor(__filename), temporalCli(), workflowBundle()
- *   test/browser        the same, and openBrowser() where the machine has a Chromium
+ *   test/browser        the same, and openBrowser() if the machine has Chromium
  *   test/long           as test/integration; what takes minutes: `npm run test:long`
  *
  *   import { freshDatabase, namespaceFor, temporalAddress, waitFor } from '../support';

@@ -1,10 +1,10 @@
-/** A word that nobody may read: what it is, and the word itself. */
+/** A word that must not leak: what it is, and the word itself. */
 export interface Needle {
   what: string;
   word: string;
 }
 
-/** One place that was searched, by a name that tells a reader where to look. */
+/** One place that was searched, with a name that tells a reader where to look. */
 export interface Place {
   where: string;
   text: string;
@@ -12,7 +12,7 @@ export interface Place {
 
 const BASE64 = /[A-Za-z0-9+/]{16,}={0,2}/g;
 
-/** Each needle found in a place: as it is, as a URL or JSON would write it, or inside base64. */
+/** Each needle found in a place: as is, as a URL or JSON would write it, or inside base64. */
 export function findLeaks(needles: readonly Needle[], places: readonly Place[]): string[] {
   return places.flatMap(({ where, text }) => {
     const seen = decoded(text);
@@ -27,7 +27,7 @@ function spellings(word: string): string[] {
   return [...new Set([word, inUrl, inUrl.replaceAll('%20', '+'), JSON.stringify(word).slice(1, -1)])];
 }
 
-/** The text, and beside it what its base64 holds, twice over. */
+/** The text, plus what its base64 holds, decoded twice. */
 function decoded(text: string, depth = 2): string {
   if (depth === 0) return text;
   const inside = [...text.matchAll(BASE64)].map(([match]) => Buffer.from(match, 'base64').toString('utf8'));
@@ -43,7 +43,7 @@ export function textOf(value: unknown): string {
   });
 }
 
-/** `toJSON` of a Buffer comes before a replacer. */
+/** A Buffer's `toJSON` runs before a replacer. */
 function isBufferJson(value: unknown): value is { type: 'Buffer'; data: number[] } {
   return typeof value === 'object' && value !== null && (value as { type?: unknown }).type === 'Buffer';
 }

@@ -6,7 +6,7 @@ import { isHolding } from '../../db/rules';
 import { isInReview } from '../../workflows/messages';
 import type { Shop } from './shop';
 
-/** What must hold once an order has come to rest (docs/money.md), Alipay's side held against ours. */
+/** What must hold once an order has come to rest (docs/money.md): compares Alipay's side with ours. */
 export async function expectLedgerRules(shop: Shop, orderId: string, payments: Payment[]): Promise<void> {
   const alipay = new Map((await shop.alipay.control.ledger()).map((line) => [line.outTradeNo, line]));
   const [order] = await shop.sql<{ status: string; paid_by: string | null; price: string }>(
@@ -21,7 +21,7 @@ export async function expectLedgerRules(shop: Shop, orderId: string, payments: P
     expectMoney(payment, line?.paidFen ?? 0, line?.refundedFen ?? 0);
     if ((line?.paidFen ?? 0) === 0) expect(['CLOSED', 'UNPAID']).toContain(payment.status);
     await expectRefunds(shop, payment);
-    // A good payment is refunded only where somebody asks for it; by itself only what came too late, or beside the one
+    // A good payment is refunded only if someone asks for it; automatically only if it came too late, or beside the one
     // that paid.
     const automatic = await refundsOf(shop, payment, ['late', 'duplicate']);
     if (automatic.length > 0) {
@@ -35,7 +35,7 @@ export async function expectLedgerRules(shop: Shop, orderId: string, payments: P
     expect([order?.status, isHeld]).toEqual(['UNPAID', true]);
   if (paid.length === 1) expect(order).toMatchObject({ status: 'PAID', paid_by: paid[0]?.outTradeNo });
   if (order?.status === 'PAID') {
-    // Never at a price that it no longer has.
+    // Never at a superseded price.
     const payer = payments.find(({ outTradeNo }) => outTradeNo === order.paid_by);
     expect(payer).toMatchObject({ totalAmount: order.price, supersededAt: null });
   }
@@ -45,7 +45,7 @@ export async function expectLedgerRules(shop: Shop, orderId: string, payments: P
   expect(found.filter((violation) => violation.orderId === orderId)).toEqual([]);
 }
 
-/** The row knows the money, and no yuan that Alipay took is unaccounted for. */
+/** The row knows the money, and every yuan that Alipay took is accounted for. */
 function expectMoney(payment: Payment, taken: number, givenBack: number): void {
   const { status, totalAmount, acceptedAmount, reviewReason } = payment;
   const knownPaid = payment.paidAmount === null ? null : toFen(payment.paidAmount);
@@ -81,7 +81,7 @@ const refundsOf = (shop: Shop, { outTradeNo }: Payment, kinds: readonly string[]
     { outTradeNo, kinds },
   );
 
-/** Each refund that Alipay made is DONE here with its amount, and what is DONE here was made: nothing twice. */
+/** Each refund that Alipay made is DONE here with its amount, and what is DONE here was made: none twice. */
 async function expectRefunds(shop: Shop, payment: Payment): Promise<void> {
   const rows = await refundsOf(shop, payment, ['shop', 'operator', 'late', 'duplicate', 'portal']);
   const made = (await shop.alipay.control.trade(payment.outTradeNo))?.refunds ?? [];
@@ -94,11 +94,11 @@ async function expectRefunds(shop: Shop, payment: Payment): Promise<void> {
   }
   const done = rows.filter(({ status }) => status === 'DONE');
   expect(done.reduce((sum, { amount }) => sum + toFen(amount ?? '0'), 0)).toBe(toFen(payment.refundedAmount));
-  // At rest nothing is under way, but what waits for a person.
+  // At rest nothing is under way, except what waits for a person.
   expect(rows.filter(({ status }) => status === 'REQUESTED')).toEqual([]);
 }
 
-/** The order service hears one result, and then once of each refund of the payment that it heard of, in sums that grow. */
+/** The order service is told one result, then each refund of the payment it was told of, once, in growing sums. */
 async function expectTold(
   shop: Shop,
   orderId: string,
@@ -126,7 +126,7 @@ async function expectTold(
   }
 }
 
-/** What was answered `success` is recorded, and nothing of a settled payment is due. */
+/** What was acknowledged with `success` is recorded, and nothing of a settled payment is due. */
 async function expectNothingOwed(shop: Shop, orderId: string): Promise<void> {
   const owed = await shop.sql(
     `SELECT e.id, e.kind FROM evidence e JOIN payments p USING (out_trade_no)

@@ -2,13 +2,13 @@ import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { freePorts } from './free-ports';
 
-/** A line to a server, that can be cut, slowed, or go dead without a word. */
+/** A connection to a server that can be cut, slowed, or go dead silently. */
 export class Line {
   readonly #sockets = new Set<Socket>();
   readonly #onItsWay = new WeakMap<Socket, Buffer[]>();
   #delayMs = 0;
   #isDead = false;
-  /** How many connections were made, and how many of them somebody broke. */
+  /** How many connections were made, and how many of them were broken. */
   connections = 0;
   broken = 0;
 
@@ -51,7 +51,7 @@ export class Line {
   #carry(from: Socket, to: Socket, chunk: Buffer): void {
     const onItsWay = this.#onItsWay.get(from) ?? [];
     if (this.#delayMs > 0 || onItsWay.length > 0) {
-      // Bytes stay in order, also of what comes once the line is fast again.
+      // Bytes stay in order, even those that arrive once the line is fast again.
       onItsWay.push(chunk);
       this.#onItsWay.set(from, onItsWay);
       setTimeout(() => {
@@ -66,12 +66,12 @@ export class Line {
     this.#breakAll();
   }
 
-  /** From now on everything comes so much later, ms; 0: at once again. */
+  /** From now on everything arrives this much later, ms; 0: at once again. */
   slow(delayMs: number): void {
     this.#delayMs = delayMs;
   }
 
-  /** Half-open: connections are there and taken, and nothing comes through; until {@link restore} breaks them. */
+  /** Half-open: connections stay and are accepted, but nothing gets through, until {@link restore} breaks them. */
   goDead(): void {
     this.#isDead = true;
     for (const socket of this.#sockets) socket.pause();

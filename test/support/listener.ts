@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** Somebody at an address: remembers every body that is posted to it, and answers what it is told to. */
+/** An HTTP server that remembers every body posted to it, and responds with what it is told to. */
 export interface Listener {
   readonly bodies: string[];
   readonly url: string;
@@ -9,7 +9,7 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Listens at a free port of this machine. */
+/** Listens on a free port of this machine. */
 export async function listen(): Promise<Listener> {
   const bodies: string[] = [];
   const server = createServer((request, response) => {

@@ -5,8 +5,8 @@ const TESTS = join(__dirname, '..');
 const TIERS_ON_REAL_SERVERS = ['integration', 'browser', 'long'];
 
 /**
- * The Temporal namespace of a test file, its own, so that files can run side by side and use the real names of queues,
- * workflows and the Schedule. It exists when the file starts.
+ * A test file's own Temporal namespace, so that files can run in parallel and use the real names of queues, workflows
+ * and the Schedule. It exists when the file starts.
  */
 export function namespaceFor(testFile: string): string {
   return `test-${basename(testFile)
@@ -14,7 +14,7 @@ export function namespaceFor(testFile: string): string {
     .replaceAll(/[^a-zA-Z0-9-]/g, '-')}`;
 }
 
-/** Of all test files that can ask; made when the server starts, since a new one takes up to ten seconds to be known. */
+/** Of all test files that can ask; created when the server starts, since a new one takes up to ten seconds to show. */
 export function allNamespaces(): string[] {
   const files = TIERS_ON_REAL_SERVERS.map((tier) => join(TESTS, tier))
     .filter((folder) => existsSync(folder))

@@ -10,7 +10,7 @@ import { atEnd } from './at-end';
 import { stop } from './processes';
 import { temporalCli } from './temporal';
 
-/** Runs the program of its arguments until its standard input closes, which happens however the test run ends. */
+/** Runs the program in its arguments until its standard input closes, which happens however the test run ends. */
 const LEASH = `
   const [command, ...args] = process.argv.slice(1);
   const child = require('node:child_process').spawn(command, args, { stdio: 'ignore' });
@@ -18,8 +18,8 @@ const LEASH = `
   process.stdin.once('close', () => child.kill('SIGTERM')).resume();`;
 
 /**
- * A Temporal server of one test file, bare as a new one is: without search attributes. While it is down its store can be
- * lost, or replaced by an earlier copy. Its address stays.
+ * A Temporal server for one test file, bare like a new one: without search attributes. While it is down, its store can
+ * be lost, or replaced by an earlier copy. Its address stays the same.
  */
 export class OwnTemporal {
   #child: ChildProcess | undefined;
@@ -61,7 +61,7 @@ export class OwnTemporal {
     this.#child = undefined;
   }
 
-  /** Whatever the server knew is gone. */
+  /** Everything the server knew is gone. */
   loseStore(): void {
     rmSync(this.#store, { recursive: true });
   }

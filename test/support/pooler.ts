@@ -8,7 +8,7 @@ import { query } from '../../dev/postgres';
 import { startService, untilReady } from '../../dev/services';
 import { atEnd } from './at-end';
 
-/** Debian puts it where only root's PATH looks. */
+/** Debian installs it where only root's PATH looks. */
 const PROGRAM = ['pgbouncer', '/usr/sbin/pgbouncer'].find(
   (program) => spawnSync(program, ['--version']).status === 0,
 );
@@ -22,11 +22,11 @@ if (PROGRAM === undefined) {
 }
 
 /**
- * Starts PgBouncer in transaction mode before the server of a database, with so few connections to it that clients
- * have to share them. It ends with the test file.
+ * Starts PgBouncer in transaction mode in front of a database's server, with so few connections to it that clients have
+ * to share them. It ends with the test file.
  *
- * @param databaseUrl - the database behind it; its user may log in at the pooler too
- * @returns the same database by the pooler
+ * @param databaseUrl - the database behind it; its user may log in to the pooler too
+ * @returns the same database through the pooler
  */
 export async function startPooler(
   databaseUrl: string,
@@ -39,7 +39,7 @@ export async function startPooler(
     writeFileSync(join(folder, name), `${lines.join('\n')}\n`, { mode: 0o644 });
     return join(folder, name);
   };
-  // PgBouncer refuses to run as root, and the user that it becomes must be able to enter.
+  // PgBouncer refuses to run as root, and the user it switches to must be able to enter.
   chmodSync(folder, 0o755);
   const users = file('users.txt', [`"${server.username}" "${server.password}"`]);
   const settings = file('pgbouncer.ini', [

@@ -9,25 +9,25 @@ const ROOT = join(__dirname, '..', '..');
 
 /** A process of the application. */
 export interface Running {
-  /** All that it has written so far, to standard output and standard error. */
+  /** Everything it has written so far to standard output and standard error. */
   output(): string;
-  /** Waits for a condition as `waitFor` does. Throws at once when the process ends first, and shows what it wrote. */
+  /** Waits for a condition as `waitFor` does. Throws at once if the process exits first, and shows what it wrote. */
   serves(condition: () => Promise<boolean> | boolean, waiting: Waiting): Promise<void>;
-  /** Tells it to end, as an orchestrator does; answers its exit code, null where a signal ended it. */
+  /** Tells it to end, as an orchestrator does; returns its exit code, null if a signal ended it. */
   stop(): Promise<number | null>;
-  /** Ends it at once. */
+  /** Kills it at once. */
   kill(): void;
-  /** Waits until it ends by itself, and {@link output} is whole; answers as {@link stop} does. */
+  /** Waits until it exits by itself and {@link output} is complete; returns the same as {@link stop}. */
   ended(): Promise<number | null>;
 }
 
-/** A worker is asked for all queues, the built-in order service's too. */
+/** A worker serves all queues, including the built-in order service's. */
 const ARGUMENTS = {
   'worker/main.ts': ['--queues', Object.values(TASK_QUEUES).join()],
   'client/server.ts': [],
 };
 
-/** Starts a part of the application as its npm script does, with this environment alone. It ends with this process, however that ends. */
+/** Starts part of the application like its npm script, with this environment only. Ends however this process ends. */
 export function startProcess(
   entry: keyof typeof ARGUMENTS,
   environment: Record<string, string>,
@@ -50,7 +50,7 @@ export function startProcess(
   };
   child.stdout.setEncoding('utf8').on('data', hear);
   child.stderr.setEncoding('utf8').on('data', hear);
-  // A process may have ended before the last of what it wrote has been read.
+  // A process may exit before the last of its output has been read.
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
   return {
     output: () => output,
@@ -70,7 +70,7 @@ export function startProcess(
   };
 }
 
-/** Closes a process' standard input, its leash, and waits for its end; answers the exit code, null where a signal ended it. */
+/** Closes a process' standard input, its leash, and waits for its end. Returns the exit code, null after a signal. */
 export async function stop(child: ChildProcess): Promise<number | null> {
   const end = endOf(child);
   child.stdin?.end();

@@ -8,13 +8,13 @@ import { stop } from './processes';
 
 const DEPLOYED = join(__dirname, '..', '..', 'deploy', 'prometheus');
 
-/** Where Prometheus is installed; undefined where it is not. */
+/** Where Prometheus is installed, or undefined. */
 export const prometheusProgram = (process.env['PATH'] ?? '')
   .split(delimiter)
   .map((folder) => join(folder, 'prometheus'))
   .find((path) => existsSync(path));
 
-/** The real thing, with our rules and our scrape configuration, only faster. It too ends with this process. */
+/** The real Prometheus, with our rules and our scrape configuration, only faster. It too ends with this process. */
 export class Prometheus {
   private constructor(
     readonly url: string,
@@ -29,7 +29,7 @@ export class Prometheus {
   ): Promise<Prometheus> {
     const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-prometheus-'));
     copyFileSync(join(DEPLOYED, 'alerts.yml'), join(folder, 'alerts.yml'));
-    // The test's processes have no names in DNS.
+    // The test's processes have no DNS names.
     const config = readFileSync(join(DEPLOYED, 'prometheus.yml'), 'utf8')
       .replaceAll(/_interval: 15s/g, '_interval: 1s')
       .replaceAll(

@@ -1,4 +1,4 @@
-/** One answer of the endpoint, in Prometheus' text format. */
+/** One response of the endpoint, in Prometheus' text format. */
 export class Scrape {
   readonly #samples: { name: string; labels: Record<string, string>; value: number }[] = [];
 
@@ -20,7 +20,7 @@ export class Scrape {
     return this.#of(name).reduce((sum, { value }) => sum + value, 0);
   }
 
-  /** Sums, by the values of one label; only of samples that carry these other labels. */
+  /** Sums by the values of one label, only of samples with these other labels. */
   by(name: string, label: string, where: Record<string, string> = {}): Record<string, number> {
     const sums: Record<string, number> = {};
     for (const { labels, value } of this.#of(name)) {

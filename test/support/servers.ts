@@ -11,8 +11,8 @@ import { findTemporalCli } from '../../dev/temporal-cli';
 import { startTemporal } from '../../dev/temporal-server';
 import { allNamespaces } from './namespaces';
 
-// The servers of one test run, in a process of their own: it ends them when its standard input closes, which happens
-// however the test run ends, by Ctrl-C and kill -9 too. Its first line of output says where the servers are.
+// The servers of one test run, in their own process: it ends them when its standard input closes, which happens however
+// the test run ends, even by Ctrl-C or kill -9. Its first line of output says where the servers are.
 
 /** What the test run learns about its servers. */
 export interface RunningServers {
@@ -28,7 +28,7 @@ export interface RunningServers {
 
 const say = (line: string): boolean => process.stderr.write(`${line}\n`);
 
-// Who reads this may be gone; ending the servers matters more than telling of it.
+// Whoever reads this may be gone; ending the servers matters more than reporting it.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
 async function run(): Promise<void> {

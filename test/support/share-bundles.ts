@@ -1,6 +1,6 @@
 import { setup } from './surroundings';
 
-/** jest's globalSetup of the replay tier, which needs nothing but a place for the workflow code. */
+/** jest's globalSetup of the replay tier, which needs only a place for the workflow code. */
 export default function shareBundles(): void {
   setup({});
 }

@@ -36,25 +36,25 @@ export interface ShopOptions {
   /** `REFUND_BRAKE`, fen. Default: none. */
   refundBrakeFen?: number;
   alipay?: Partial<GatewaySettings & { maxRps: number }>;
-  /** By default all, the built-in order service's too. */
+  /** Default: all, including the built-in order service's. */
   queues?: readonly TaskQueue[];
-  /** A shop without Temporal, to which results are posted. */
+  /** For a shop that does not use Temporal: results are posted to it. */
   webhook?: WebhookSettings;
-  /** A shop that takes results in the workers' own process. */
+  /** For a shop that takes results in the workers' own process. */
   onResult?: OnResult;
-  /** As `PAYLOAD_KEYS` has them; by default nothing is encrypted. */
+  /** As in `PAYLOAD_KEYS`. Default: nothing is encrypted. */
   payloadKeys?: string;
   /** How many times faster than Alipay the sandbox repeats a notification. */
   notifyScale?: number;
-  /** Where the shop is traced; started before it opens. */
+  /** Where the shop sends traces; started before it opens. */
   tracing?: Tracing | undefined;
   /** An existing database, for a second shop beside the first. Default: a fresh one. */
   databaseUrl?: string;
   /** Default: this run's server, and the namespace of the test file. */
   temporal?: { address?: string; namespace?: string };
-  /** Who the shop is at Alipay. Default: whom the sandbox knows by itself. */
+  /** The shop's identity at Alipay. Default: the sandbox's own merchant. */
   merchant?: { appId?: string; sellerId?: string };
-  /** More merchants, by name; each has a sandbox of its own. */
+  /** More merchants, by name; each has its own sandbox. */
   others?: Record<string, SandboxOptions>;
 }
 
@@ -73,12 +73,12 @@ export interface Shop {
   db: Database;
   temporal: Client;
   alipay: Sandbox;
-  /** How the shop's own merchant speaks to it. */
+  /** The gateway of the shop's own merchant. */
   gateway: AlipayGateway;
   /** The sandboxes of its other merchants, by name. */
   others: Record<string, Sandbox>;
   payments: PaymentClient;
-  /** A client of the same shop with other settings, for its checkouts alone. */
+  /** A client of the same shop with other settings, for checkouts only. */
   clientWith(settings: Partial<PaymentSettings>): PaymentClient;
   http: FastifyInstance;
   deps: ActivityDependencies;
@@ -86,10 +86,10 @@ export interface Shop {
   temporalAddress: string;
   namespace: string;
   databaseUrl: string;
-  /** By default as traced as the shop; `payloadKeys`: other ones than the shop was opened with. */
+  /** Traced like the shop by default; `payloadKeys`: other keys than the shop was opened with. */
   startWorkers(options?: { payloadKeys?: string; tracing?: Tracing | undefined }): Promise<void>;
   stopWorkers(): Promise<void>;
-  /** The rows of a statement, as SQL names them. */
+  /** The rows of a statement, with the column names of SQL. */
   sql<Row = Record<string, unknown>>(statement: string, bindings?: Record<string, unknown>): Promise<Row[]>;
   close(): Promise<void>;
 }
@@ -123,11 +123,11 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
     sellerId: sandbox.sellerId,
     appAuthToken: options.others?.[name]?.authorised?.appAuthToken,
     notifyUrl: '',
-    // Sandbox and caller share a process that a busy machine may hold up. Tests of a gateway that hangs set a shorter one.
+    // Sandbox and caller share a process that a busy machine may delay. Tests of a hanging gateway set less.
     timeoutMs: 10_000,
     ...options.alipay,
   });
-  // The gateway is told where to notify once the HTTP server has a port; both need the other.
+  // The gateway learns where to notify once the HTTP server has a port; each needs the other.
   const gateways = openGateways(db, [
     settingsFor(OWN_NAME, alipay),
     ...Object.entries(others).map(([name, sandbox]) => settingsFor(name, sandbox)),
@@ -179,7 +179,7 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
       workers = await createWorkers({
         connection,
         namespace,
-        // As in a worker's own process, where activities send by the keys that the workflows have.
+        // As in a worker's own process, where activities send with the keys that the workflows have.
         deps: { ...deps, temporal: new Client({ connection, namespace, dataConverter, ...tracing?.client }) },
         tracing,
         dataConverter,

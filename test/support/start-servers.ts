@@ -14,7 +14,7 @@ export default async function startServers(): Promise<void> {
   const child = spawn(process.execPath, ['--import', 'tsx', join(__dirname, 'servers.ts')], {
     cwd: join(__dirname, '..', '..'),
     stdio: ['pipe', 'pipe', 'inherit'],
-    // Ctrl-C must not end the servers' keeper before it has ended the servers.
+    // Ctrl-C must not end the process that keeps the servers before it has ended them.
     detached: true,
   });
   globalThis.testServers = child;

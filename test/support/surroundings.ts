@@ -4,17 +4,17 @@ import { join } from 'node:path';
 import type { TimeSkippingExecutable } from './time-skipping-server';
 import type { RunningServers } from './servers';
 
-/** What the global setups prepared; the environment carries it, since test files run in other processes. */
+/** What the global setups prepared; passed in the environment, since test files run in other processes. */
 interface Surroundings {
   servers: RunningServers;
   timeSkipping: TimeSkippingExecutable;
-  /** A folder for the workflow bundles of this run: each is made once, for all test files. */
+  /** A folder for this run's workflow bundles: each is made once, for all test files. */
   bundles: string;
 }
 
 const variable = (part: keyof Surroundings): string => `DURABLE_ALIPAY_TEST_${part.toUpperCase()}`;
 
-/** Called by the global setups alone. */
+/** Called only by the global setups. */
 export function setup(parts: Omit<Partial<Surroundings>, 'bundles'>): void {
   if (!process.env[variable('bundles')]) {
     const bundles = mkdtempSync(join(tmpdir(), 'durable-alipay-bundles-'));
@@ -30,7 +30,7 @@ function setVariables(parts: Partial<Surroundings>): void {
   }
 }
 
-/** @throws Error when the test file lies in a tier that does not get this part */
+/** @throws Error if the test file is in a tier that does not get this part */
 export function surroundings<Part extends keyof Surroundings>(part: Part): Surroundings[Part] {
   const value = process.env[variable(part)];
   if (!value)

@@ -8,7 +8,7 @@ import { SEARCH_ATTRIBUTES } from '../../workflows/messages';
 import { measured } from './measuring';
 import { surroundings } from './surroundings';
 
-/** `host:port` of the real Temporal server of this run. */
+/** `host:port` of this run's real Temporal server. */
 export function temporalAddress(): string {
   return surroundings('servers').temporalAddress;
 }
@@ -18,7 +18,7 @@ export function temporalCli(): string {
   return surroundings('servers').temporalCli;
 }
 
-/** A new time-skipping server, knowing the search attributes; the file ends it: `await environment.teardown()`. */
+/** A new time-skipping server with the search attributes; the file ends it: `await environment.teardown()`. */
 export async function timeSkippingEnvironment(): Promise<TestWorkflowEnvironment> {
   const { TestWorkflowEnvironment: Environment } = await import('@temporalio/testing');
   const environment = await Environment.createTimeSkipping({
@@ -32,17 +32,17 @@ export async function timeSkippingEnvironment(): Promise<TestWorkflowEnvironment
   return environment;
 }
 
-/** What is bundled where it is not the application as it runs in clear. */
+/** What to bundle, if not the application as it runs without encryption. */
 interface BundleOptions {
-  /** Other workflows than the application's, for instance a broken one. */
+  /** Workflows other than the application's, for instance a broken one. */
   workflowsPath?: string;
-  /** As the data converter of the worker has it. */
+  /** As in the worker's data converter. */
   failureConverterPath?: string | undefined;
-  /** What intercepts them, for instance tracing. */
+  /** What intercepts the workflows, for instance tracing. */
   workflowInterceptorModules?: string[] | undefined;
 }
 
-/** The workflows as `Worker.create` takes them (`workflowBundle`), bundled once however many test files need them. */
+/** The workflows as `Worker.create` takes them (`workflowBundle`), bundled once for all test files. */
 export async function workflowBundle({
   workflowsPath = join(__dirname, '..', '..', 'workflows'),
   failureConverterPath,

@@ -17,7 +17,7 @@ const LIBRARIES = join(FOLDER, 'lib');
 const ARCHIVE = join(FOLDER, 'classes.jsa');
 const MAIN = 'io.temporal.testserver.TestServer';
 const SERVER = 'io.temporal:temporal-test-server:1.32.0';
-/** Without a logger on the class path, slf4j prints three lines of complaint at every start. */
+/** Without a logger on the class path, slf4j prints three lines of warnings at every start. */
 const NO_LOGGER = 'org.slf4j:slf4j-nop:1.7.36';
 const MAVEN_DEADLINE_MS = 5 * 60_000;
 
@@ -26,8 +26,8 @@ export type TimeSkippingExecutable =
   { type: 'existing-path'; path: string } | { type: 'cached-download'; downloadDir: string };
 
 /**
- * Finds Temporal's time-skipping test server, or gets it: from the repository's cache, by the SDK's own download, and
- * where that cannot be reached from Maven, to be run by Java.
+ * Finds or gets Temporal's time-skipping test server: from the repository's cache, by the SDK's own download, or, if
+ * that is unreachable, from Maven, to be run by Java.
  *
  * @throws Error that says what is missing and how to get it
  */
@@ -93,8 +93,8 @@ function projectFile(artifacts: string[]): string {
 }
 
 /**
- * Lets Java keep the classes of one start as the next ones load them: 0.65 s of CPU instead of 1.9 s (measured). The SDK
- * gives a server 5 s to start, which three at once on a busy machine did not keep.
+ * Makes Java keep the classes of one start in the form that later starts load: 0.65 s of CPU instead of 1.9 s
+ * (measured). The SDK gives a server 5 s to start, which three at once on a busy machine exceeded.
  */
 async function archiveClasses(): Promise<void> {
   const [port = 0] = await freePorts(1);
@@ -130,8 +130,8 @@ exec java "-XX:SharedArchiveFile=$here/classes.jsa" ${JAVA.join(' ')} "$here/lib
   renameSync(`${WRAPPER}.new`, WRAPPER);
 }
 
-// By itself it gets the server and prints, as its last line, what to pass to the SDK: preparation for tests that must not
-// load the SDK's native part in their own process.
+// Run directly, it gets the server and prints, as its last line, what to pass to the SDK: preparation for tests that
+// must not load the SDK's native part in their own process.
 if (require.main === module) {
   findTimeSkippingServer({ say: (line) => process.stderr.write(`${line}\n`) }).then(
     (executable) => process.stdout.write(`${JSON.stringify(executable)}\n`),

@@ -8,10 +8,10 @@ export const pair = () =>
     privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
   });
 
-/** Alipay's own pair, for tests that sign as it does. */
+/** Alipay's key pair, for tests that sign as Alipay does. */
 export const alipay = pair();
 
-/** A merchant that knows Alipay by that key. */
+/** A merchant that has Alipay's public key. */
 export const verifier = {
   merchant: 'A/1',
   name: 'default',

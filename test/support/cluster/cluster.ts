@@ -14,7 +14,7 @@ import type { Node, NodeSettings, ServiceName } from './node-config';
 import { findTemporalPrograms } from './programs';
 import type { TemporalPrograms } from './programs';
 
-/** Each node is a process, and two share the history shards: when one dies, the other takes its shards over. */
+/** Each node is a process. Two share the history shards: when one dies, the other takes its shards over. */
 const NODES = [
   { name: 'history-1', services: ['history'] },
   { name: 'history-2', services: ['history'] },
@@ -28,19 +28,19 @@ const RETENTION = '72 hours';
 
 /** A Temporal server on PostgreSQL, in several processes. */
 export interface Cluster {
-  /** Of the frontend, as `host:port`. */
+  /** The frontend's, as `host:port`. */
   address: string;
   namespace: string;
   shards: number;
   /** By name: `frontend`, `matching`, `history-1`, `history-2`. */
   nodes: ReadonlyMap<string, Service>;
   postgres: Postgres;
-  /** Starts a node again that was killed. */
+  /** Restarts a node that was killed. */
   restart(name: string): Promise<void>;
   close(): Promise<void>;
 }
 
-/** @throws Error where there is no such node */
+/** @throws Error if there is no such node */
 export function nodeOf({ nodes }: Pick<Cluster, 'nodes'>, name: string): Service {
   const node = nodes.get(name);
   if (!node) throw new Error(`No node ${name}: there are ${[...nodes.keys()].join(', ')}`);
@@ -48,16 +48,16 @@ export function nodeOf({ nodes }: Pick<Cluster, 'nodes'>, name: string): Service
 }
 
 /**
- * Starts it in a folder, with an instance of PostgreSQL of its own, and makes the namespace `shop`; search attributes and
- * Schedule are for the application to bring.
+ * Starts it in a folder, with its own PostgreSQL instance, and creates the namespace `shop`; the application adds
+ * search attributes and the Schedule.
  *
- * @throws Error where a part does not come up, with the end of its log
+ * @throws Error with the end of its log if a part does not start
  */
 export async function startCluster({ folder, say }: { folder: string; say: Say }): Promise<Cluster> {
   const programs = await findTemporalPrograms(say);
   const services = NODES.flatMap((node) => node.services).length;
   const [postgresPort = 0, ...grpcPorts] = await freePorts(1 + services);
-  // A membership port stands in a smallint of PostgreSQL; free ports are below 32,768.
+  // PostgreSQL stores a membership port as smallint; free ports are below 32,768.
   const membershipPorts = await freePorts(services);
   const dataDir = join(folder, 'temporal-postgres');
   const postgres = await startPostgres({ dataDir, port: postgresPort, say });
@@ -75,7 +75,7 @@ export async function startCluster({ folder, say }: { folder: string; say: Say }
     const start = async (node: Node): Promise<void> => {
       running.set(node.name, await startNode(programs, folder, node, settings));
     };
-    // The first node writes the server's metadata; another one that does so at the same moment ends.
+    // The first node writes the server's metadata; another that does so at the same moment exits.
     const [first, ...others] = nodes;
     if (first) await start(first);
     await untilReady(nodeOf({ nodes: running }, NODES[0].name), () => metadataWritten(postgres.url));
@@ -100,7 +100,7 @@ export async function startCluster({ folder, say }: { folder: string; say: Say }
   }
 }
 
-/** Takes the ports of a node's services out of those that are free. */
+/** Takes the ports of a node's services from the free ones. */
 function withPorts(
   { name, services }: (typeof NODES)[number],
   grpcPorts: number[],
@@ -118,7 +118,7 @@ function withPorts(
   };
 }
 
-/** As an operator does it: the database, the tables of version 0, and every update of the schema. */
+/** As an operator does it: the database, the tables of version 0, and every schema update. */
 async function createSchema(
   { sqlTool }: TemporalPrograms,
   adminUrl: string,
@@ -163,7 +163,7 @@ export function databaseUrl(adminUrl: string, database: string): string {
   return url.href;
 }
 
-/** Registers the namespace; resolves when it can be used, which takes the caches of every node some seconds. */
+/** Registers the namespace; resolves when it can be used: the caches of all nodes need a few seconds. */
 async function prepareNamespace(address: string): Promise<void> {
   const connection = await Connection.connect({ address, connectTimeout: '2s' });
   try {

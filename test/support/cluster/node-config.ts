@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What a server of Temporal is made of; each can be a process of its own. */
+/** The services of a Temporal server; each can be its own process. */
 const SERVICES = ['frontend', 'history', 'matching', 'worker'] as const;
 
 export type ServiceName = (typeof SERVICES)[number];
@@ -15,7 +15,7 @@ export interface Node {
 /** What all nodes have in common. */
 export interface NodeSettings {
   shards: number;
-  /** PostgreSQL as superuser; the databases of {@link DATABASES} are in it. */
+  /** PostgreSQL as superuser; it holds the databases of {@link DATABASES}. */
   postgres: URL;
   frontendAddress: string;
 }
@@ -31,7 +31,7 @@ const ENVIRONMENT = 'cluster';
 /**
  * Writes a node's configuration.
  *
- * @returns the arguments with which the server starts as this node
+ * @returns the arguments that start the server as this node
  */
 export function configureNode(folder: string, node: Node, settings: NodeSettings): string[] {
   const root = join(folder, node.name);
@@ -57,7 +57,7 @@ function configuration({ services }: Node, { shards, postgres, frontendAddress }
       },
     },
     global: { membership: { maxJoinDuration: '30s', broadcastAddress: '127.0.0.1' } },
-    // A node looks for the others of a service only where its own configuration names the service.
+    // A node looks for the others of a service only if its own configuration names the service.
     services: Object.fromEntries(
       SERVICES.map((name) => [name, { rpc: { ...services[name], bindOnLocalHost: true } }]),
     ),

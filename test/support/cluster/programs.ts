@@ -5,21 +5,21 @@ import { CACHE } from '../../../dev/places';
 import type { Say } from '../../../dev/services';
 import { runStep } from '../../../dev/steps';
 
-/** The release that the Temporal CLI's dev server embeds: both cost the same transitions. */
+/** The release that the Temporal CLI's dev server embeds: both cost the same number of state transitions. */
 export const TEMPORAL_VERSION = 'v1.29.1';
 
 const MODULES = ['go.temporal.io/server/cmd/server', 'go.temporal.io/server/cmd/tools/sql'];
 const FOLDER = join(CACHE, `temporal-server-${TEMPORAL_VERSION}`);
 const BUILD_DEADLINE_MS = 30 * 60_000;
 
-/** What a Temporal server on PostgreSQL is made from. */
+/** The programs of a Temporal server on PostgreSQL. */
 export interface TemporalPrograms {
   server: string;
-  /** Also known as temporal-sql-tool; the schemas are in it. */
+  /** Also known as temporal-sql-tool; it contains the schemas. */
   sqlTool: string;
 }
 
-/** The programs as far as an earlier run has built them, or undefined. */
+/** The programs if an earlier run has built them, or undefined. */
 export function builtTemporalPrograms(): TemporalPrograms | undefined {
   return existsSync(FOLDER) ? programsIn(FOLDER) : undefined;
 }
@@ -27,7 +27,7 @@ export function builtTemporalPrograms(): TemporalPrograms | undefined {
 /**
  * Finds the server's programs in the repository's cache, or builds them with Go (minutes, once).
  *
- * @throws Error that says what is missing
+ * @throws Error naming what is missing
  */
 export async function findTemporalPrograms(say: Say): Promise<TemporalPrograms> {
   const built = builtTemporalPrograms();
@@ -37,7 +37,7 @@ export async function findTemporalPrograms(say: Say): Promise<TemporalPrograms> 
       'A Temporal server on PostgreSQL is built from its sources, and Go is not installed. Install Go 1.24 or newer.',
     );
   }
-  // The folder is whole or absent, whatever interrupts the build.
+  // The folder is complete or absent, even if the build is interrupted.
   const unfinished = `${FOLDER}.${process.pid}`;
   mkdirSync(unfinished, { recursive: true });
   const home = process.env['HOME'] ? {} : { GOPATH: join(CACHE, 'go'), GOCACHE: join(CACHE, 'go-build') };

@@ -7,13 +7,13 @@ import { atEnd } from '../at-end';
 import { surroundings } from '../surroundings';
 
 declare global {
-  /** There where jest measures: the modules that it instruments bring it along. */
+  /** Present if jest measures: the modules that it instruments bring it along. */
   var __coverage__: CoverageMapData | undefined;
 }
 
 const ROOT = join(__dirname, '..', '..', '..');
 
-/** How a bundle is made that counts what its workflows run; where jest does not measure, like any other. */
+/** How to make a bundle that counts what its workflows execute; if jest does not measure, a plain one. */
 export function measured(
   preloadModules: string[],
 ): Pick<BundleOptions, 'preloadModules' | 'webpackConfigHook'> {
@@ -33,7 +33,7 @@ export function measured(
   };
 }
 
-/** Adds to what jest has counted in the test file what the file's workers have left behind. */
+/** Adds the counts that the file's workers left behind to those jest made in the test file. */
 function addSandboxCounts(): Promise<void> {
   const folder = surroundings('bundles');
   const counts = createCoverageMap(globalThis.__coverage__);

@@ -1,14 +1,14 @@
-// Preloaded into the sandbox of each worker whose bundle is measured. The SDK gives every run modules and globals of its own;
-// these counts are for all runs of a worker, and leave the sandbox once, with the worker.
+// Preloaded into the sandbox of each worker whose bundle is measured. The SDK gives every run its own modules and
+// globals; these counts are for all runs of a worker, and leave the sandbox once, with the worker.
 
 declare global {
-  /** The SDK's own list of what to end with a sandbox. */
+  /** The SDK's own list of what to clean up with a sandbox. */
   var __temporal_globalSandboxDestructors: (() => void)[] | undefined;
 }
 
 const counts: Record<string, unknown> = {};
 
-// The SDK freezes what is here before the first run, but nothing that stands behind a Proxy.
+// The SDK freezes what exists before the first run, but not what is behind a Proxy.
 const __coverage__ = new Proxy(
   {},
   {
@@ -18,7 +18,7 @@ const __coverage__ = new Proxy(
 );
 Object.assign(globalThis, { __coverage__ });
 
-/** URL comes from outside, and its constructor is Function there. */
+/** URL comes from outside the sandbox, so its constructor is the outside Function. */
 const host = (URL.constructor as (body: string) => () => NodeJS.Process)('return process')();
 
 (globalThis.__temporal_globalSandboxDestructors ??= []).push(() => {
