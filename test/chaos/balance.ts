@@ -2,7 +2,7 @@ import { toFen } from '../../db/money';
 import type { Facts } from './checker';
 import { Books, inReview } from './checker/rule';
 
-/** Alipay's books against ours, in sums: fen. */
+/** Alipay's books and ours, in sums: fen. */
 export interface Balance {
   payments: number;
   orders: number;
@@ -10,7 +10,7 @@ export interface Balance {
   refunded: number;
   closed: number;
   review: number;
-  /** Neither here nor there: UNPAID or REFUNDING. 0 at rest, but for what a review holds. */
+  /** Not settled: UNPAID or REFUNDING. 0 at rest, except what a review holds. */
   open: number;
   /** What Alipay took and gave back, by its books and by ours; without what is in review. */
   taken: { alipay: number; ours: number };

@@ -33,7 +33,7 @@ export interface Plan {
   amount: number;
   /** How long the order may stay unpaid. */
   seconds: number;
-  /** When a hesitating buyer acts, a share of that time; and how much of the money another one wants back. */
+  /** When a hesitant buyer acts, as a share of that time; for other buyers, the share of the money they want back. */
   hesitation: number;
 }
 
@@ -46,7 +46,7 @@ const plan = fc.record<Plan>({
   hesitation: fc.double({ min: 0.1, max: 0.9, noNaN: true }),
 });
 
-/** As many plans as make so many payments (two tabs are two); the same seed makes the same plans. */
+/** Enough plans for this many payments (two tabs make two); the same seed makes the same plans. */
 export function planBuyers(payments: number, seed: number): Plan[] {
   const plans: Plan[] = [];
   let planned = 0;
@@ -62,17 +62,17 @@ export const paymentsOf = ({ manner }: Plan): number => (manner === 'pays in two
 
 const yuan = (fen: number): string => `${Math.floor(fen / 100)}.${String(fen % 100).padStart(2, '0')}`;
 
-/** Where the buyers do what they do. */
+/** What the buyers act on. */
 export interface Street {
   history: History;
   alipay: SandboxControl;
   db: Database;
 }
 
-/** What fails because Alipay or we stumble is tried again, as a shop would. */
+/** How often a shop retries what fails because of Alipay or us. */
 const TRIES = 16;
 
-/** Later each time: many who ask again at once would keep each other waiting. */
+/** Longer each time: many who retry at once would hold each other up. */
 const pause = (tries: number): Promise<void> => sleep(Math.min(5_000, 400 * 1.4 ** tries));
 
 /** One buyer, and the shop's page that serves them. */
@@ -160,21 +160,21 @@ export class Buyer {
         },
       );
       if (answer.status === 200 && (await this.#open(String(answer.body['paymentUrl'])))) return outTradeNo;
-      // The order was paid, closed or ran out of time meanwhile: no tab opens any more.
+      // The order was paid, closed or expired in the meantime: no tab opens any more.
       if (answer.status === 409) return undefined;
       await pause(tries);
     }
     return undefined;
   }
 
-  /** Once the shop knows of the payment. A refund that gets no answer is asked for again, by the same number. */
+  /** Once the shop knows of the payment. Without an answer, the refund is requested again with the same number. */
   async #wantBack(fen: number): Promise<void> {
     const { history } = this.street;
     const ids = { orderId: this.orderId, refundId: `back-${this.orderId}` };
     for (let tries = 0; tries < TRIES; tries += 1) {
       const { status, body } = await history.post('/refunds', ids, { ...ids, amount: yuan(fen) });
       if (status === 200) return;
-      // Not paid yet, as far as we know; or an order that is not there, because Alipay refused the buyer.
+      // Not paid yet, as far as we know; or never, because Alipay refused the buyer.
       const waits =
         status === 0 || status === 503 || body['code'] === 'ORDER_NOT_PAID' || body['code'] === 'ORDER_HELD';
       if (!waits) return;
@@ -182,7 +182,7 @@ export class Buyer {
     }
   }
 
-  /** A shop that gets no answer does not know, and need not: what is not cancelled now is closed at its end. */
+  /** A shop that gets no answer need not know: an order not cancelled now is closed when it expires. */
   async #cancel(note: object = {}): Promise<void> {
     await this.street.history.post(
       `/orders/${this.orderId}/close`,
@@ -192,13 +192,13 @@ export class Buyer {
   }
 
   /**
-   * Alipay takes no money after `time_expire`, so nothing comes late by itself. Here our clock runs ahead of Alipay's: the
-   * order's end is moved to now by SQL, it is closed here, and only then does the buyer pay.
+   * Alipay takes no money after `time_expire`, so nothing comes late on its own. Here our clock runs ahead of Alipay's:
+   * SQL moves the order's end to now, it is closed here, and only then does the buyer pay.
    */
   async #letOurClockRunAhead(): Promise<void> {
     await rows(this.street.db, `UPDATE orders SET expires_at = now() WHERE id = :id AND status = 'UNPAID'`, {
       id: this.orderId,
-      // Postgres may be down: then no clock is wrong this time.
+      // Postgres may be down: then the clock is not wrong this time.
     }).catch(() => undefined);
     await waitFor(async () => (await this.#order())?.status !== 'UNPAID', {
       what: `order ${this.orderId} to be closed`,
@@ -216,7 +216,7 @@ export class Buyer {
     );
   }
 
-  /** Alipay stops taking money one to two seconds before the order expires; the buyer comes just before or after that. */
+  /** Alipay stops taking money one to two seconds before the order expires; the buyer pays just before or after. */
   async #untilTheLastSecond(): Promise<void> {
     const { remaining = 0 } = (await this.#order().catch(() => undefined)) ?? {};
     await sleep(Math.max(0, remaining - 2_500 + this.plan.hesitation * 1_000));

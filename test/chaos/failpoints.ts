@@ -11,11 +11,11 @@ import { Webhook } from '../../activities/webhook';
 import { WORKFLOWS } from '../../workflows/messages';
 
 // Imported before the application: from then on this process can be made to die right before or after any of its side
-// effects. A file in CHAOS_FAILPOINTS/armed by the name of a step is a death sentence for whoever comes there first.
+// effects. The first process to reach a step whose name is that of a file in CHAOS_FAILPOINTS/armed dies.
 
 const folder = process.env['CHAOS_FAILPOINTS'];
 
-/** How a step becomes the name of a file, and back. */
+/** Maps a step to the name of a file. */
 const fileOf = (place: string, step: string): string => join(folder ?? '', place, encodeURIComponent(step));
 
 const met = new Set<string>();
@@ -33,13 +33,13 @@ function pass(step: string): void {
     return;
   }
   process.kill(process.pid, 'SIGKILL');
-  // Nothing more happens here until the signal is there.
+  // Nothing more happens here until the signal arrives.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }
 
 const routes = new AsyncLocalStorage<string>();
 
-/** Who does it: an activity, or a route of the HTTP server. */
+/** What does it: an activity, or a route of the HTTP server. */
 const doer = (): string => activities.getStore()?.info.activityType ?? routes.getStore() ?? 'beside';
 
 async function around<T>(effect: string, act: () => Promise<T>): Promise<T> {
@@ -52,7 +52,7 @@ async function around<T>(effect: string, act: () => Promise<T>): Promise<T> {
 
 type Method = (this: unknown, ...args: never[]) => Promise<unknown>;
 
-/** Both sides of a method of a class become steps. */
+/** Makes steps of the moments before and after a method. */
 function watch(prototype: object, name: string, effect: (...args: unknown[]) => string): void {
   const methods = prototype as Record<string, Method>;
   const original = methods[name];
@@ -75,7 +75,7 @@ type Query = (
   callback: unknown,
 ) => unknown;
 
-/** A row counts as written when its transaction ends; a statement outside of one is its own. */
+/** Rows count as written when their transaction commits; a statement outside a transaction is its own. */
 function watchWrites(): void {
   const prototype = Postgres.prototype as unknown as { query: Query };
   const original = prototype.query;

@@ -1,4 +1,4 @@
-/** One call of the shop's, and what came of it. */
+/** One call by the shop, and its outcome. */
 export interface Call {
   /** When it was made and when it was over, epoch ms. */
   from: number;
@@ -7,12 +7,12 @@ export interface Call {
   orderId: string;
   outTradeNo?: string;
   refundId?: string;
-  /** 0: no answer came, and what became of it is not known. */
+  /** 0: no response came, so the outcome is unknown. */
   status: number;
   code: string;
 }
 
-/** The fault by whose hand runs fail: a build that can replay none of the others'. */
+/** The fault that makes runs fail: a build that can replay no run of the others. */
 export const BAD_BUILD = 'a worker of a bad build';
 
 /** A fault, from when to when. */
@@ -27,21 +27,21 @@ export interface Window {
 
 export interface Reset {
   workflowId: string;
-  /** When it was asked for and when it was done, epoch ms. */
+  /** When it was requested and when it was done, epoch ms. */
   from: number;
   to: number;
 }
 
-/** The server takes a minute at most, for a close. */
+/** The server takes a minute at most, to close an order. */
 const LONGEST_MS = 65_000;
 
-/** What was done to the world and what it said: the checker's own witness, beside all books. */
+/** What was done to the world and how it responded: the checker's own witness, apart from all books. */
 export class History {
   readonly calls: Call[] = [];
   readonly windows: Window[] = [];
-  /** Runs that a person has reset to their start, which makes their checks again. */
+  /** Runs that a person has reset to their start; each makes its checks again. */
   readonly resets: Reset[] = [];
-  /** What nobody had thought of, in words. */
+  /** Unexpected behaviour, in words. */
   readonly oddities: string[] = [];
   readonly #base: string;
 
@@ -49,7 +49,7 @@ export class History {
     this.#base = url;
   }
 
-  /** Posts to the shop's HTTP interface, as a shop would, and remembers what came of it. */
+  /** Posts to the shop's HTTP interface, as a shop would, and records the outcome. */
   async post(
     path: string,
     ids: Pick<Call, 'orderId' | 'outTradeNo' | 'refundId'>,

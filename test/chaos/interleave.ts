@@ -4,27 +4,27 @@ import { Client } from 'pg';
 import type { Database } from '../../db/connect';
 import { openDatabase } from '../../db/connect';
 
-// Runs transactions side by side on a real Postgres, one statement at a time, in an order of one's own choosing: in every
-// order that there is. Within READ COMMITTED nothing between two statements matters, so that is all that can happen.
+// Runs concurrent transactions on a real Postgres, one statement at a time, in a chosen order, or in every possible
+// order. Under READ COMMITTED nothing that happens between two statements matters, so this covers every case.
 
-/** Somebody who runs one transaction. */
+/** Runs one transaction. */
 export interface Actor {
   name: string;
   act: (db: Database) => Promise<unknown>;
 }
 
-/** What came of one order of statements. */
+/** The outcome of one order of statements. */
 export interface Outcome {
-  /** Who ran the next statement, one after the other; with it the same is done again. */
+  /** The actor of each statement, in order; replaying it does the same again. */
   order: string[];
-  /** What each actor ended with, or the error that it ended with. */
+  /** What each actor returned, or the error it threw. */
   ends: Record<string, unknown>;
 }
 
-/** Begins a transaction or sets it up: it reads and writes nothing, so that when it runs makes no difference. */
+/** Begins a transaction or sets it up: it reads and writes nothing, so it does not matter when it runs. */
 const SETS_UP = /^\s*(BEGIN|SET LOCAL|SELECT 1$)/i;
 
-/** How long a statement runs before somebody looks whether it waits for a lock. */
+/** How long a statement runs before we look whether it waits for a lock. */
 const LOOK_AFTER_MS = 3;
 
 type State = 'thinking' | 'at the gate' | 'in Postgres' | 'waiting for a lock' | 'done';
@@ -59,7 +59,7 @@ class Lane {
     this.pid = session.processID;
     const query = session.query.bind(session);
     session.query = (config, callback) => {
-      // A statement waits for as long as the order of the others makes it wait.
+      // A statement waits as long as the order of the others makes it wait, so no time-out may end it.
       if (SETS_UP.test(config.text))
         return query({ ...config, text: config.text.replace(/'\d+s'/g, `'10min'`) }, callback);
       this.#letThrough = () => {
@@ -75,7 +75,7 @@ class Lane {
     return session;
   }
 
-  /** The order's lock is taken out of the statements themselves. */
+  /** Removes the order's lock from the statements. */
   #changed({ text, name, ...config }: Parameters<Query>[0]): Parameters<Query>[0] {
     if (!this.withoutLock) return { text, ...(name !== undefined && { name }), ...config };
     return {
@@ -117,7 +117,7 @@ export class Interleaver {
     this.#monitor = new Client({ connectionString: url });
   }
 
-  /** @param withoutLock takes the lock of the order away, to see whether anybody notices */
+  /** @param withoutLock removes the lock on the order, to see whether the tests notice */
   static async open(
     actors: readonly Actor[],
     url: string,
@@ -134,10 +134,10 @@ export class Interleaver {
   }
 
   /**
-   * Every order there is, depth first; `most` of them at most.
+   * Every possible order, depth first; at most `most` of them.
    *
-   * @param before makes the world anew for each
-   * @param after judges what came of it
+   * @param before resets the world for each
+   * @param after judges the outcome
    */
   async all(
     before: () => Promise<void>,
@@ -156,7 +156,7 @@ export class Interleaver {
         return runnable[choice];
       });
       await after(outcome);
-      // The last choice that has another way to go takes it.
+      // The last choice with another option takes it.
       const last = taken.findLastIndex((choice, place) => choice + 1 < (widths[place] ?? 0));
       if (last < 0 || count >= most) return count;
       path = [...taken.slice(0, last), (taken[last] ?? 0) + 1];
@@ -187,7 +187,7 @@ export class Interleaver {
     return count;
   }
 
-  /** One order again. */
+  /** Repeats one order. */
   async replay(order: readonly string[]): Promise<Outcome> {
     return this.#run(
       (runnable, place) => runnable.find((lane) => lane.actor.name === order[place]) ?? runnable[0],
@@ -202,7 +202,7 @@ export class Interleaver {
       const runnable = this.#lanes.filter(({ state }) => state === 'at the gate');
       if (runnable.length === 0) {
         if (this.#lanes.every(({ state }) => state === 'done')) break;
-        // All wait for each other: Postgres ends one of them.
+        // All wait for each other: Postgres aborts one of them.
         await sleep(50);
         for (const lane of this.#lanes) if (lane.state === 'waiting for a lock') lane.state = 'in Postgres';
         continue;
@@ -211,7 +211,7 @@ export class Interleaver {
       if (!chosen) throw new Error(`After ${order.join(', ')} others can go on than before`);
       order.push(chosen.actor.name);
       chosen.step();
-      // Whoever waited for it may go on now.
+      // Whatever waited for it may continue now.
       for (const lane of this.#lanes) if (lane.state === 'waiting for a lock') lane.state = 'in Postgres';
     }
     return { order, ends: Object.fromEntries(this.#lanes.map(({ actor, end }) => [actor.name, end])) };
@@ -231,8 +231,8 @@ export class Interleaver {
   }
 
   /**
-   * Whether all of them wait for locks in the same moment: only then nothing changes by itself. One that waits beside another
-   * that runs may get its lock before that one is heard of.
+   * Whether all of them wait for locks at the same moment: only then does nothing change on its own. One that waits
+   * next to a running one may get its lock before the other reports back.
    */
   async #allWait(lanes: readonly Lane[]): Promise<boolean> {
     if (lanes.some(({ state }) => state === 'thinking')) return false;

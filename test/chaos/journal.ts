@@ -1,6 +1,6 @@
 import type { JournalEntry, SandboxControl } from '../../sandbox';
 
-/** The sandbox forgets its oldest entries; here all are kept, as long as somebody reads often enough. */
+/** The sandbox forgets its oldest entries; this keeps all of them, if it is read often enough. */
 export class KeptJournal {
   readonly #kept: JournalEntry[] = [];
   #last = '';

@@ -21,7 +21,7 @@ import { PROMISES, createWorld } from './world';
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-/** What is going on, on a terminal as a bar, elsewhere as a line every ten seconds. */
+/** Progress: a bar on a terminal, elsewhere a line every ten seconds. */
 function openBar({ profile, payments, minutes }: Settings): SingleBar {
   const bar = new SingleBar({
     stream: process.stderr,
@@ -58,7 +58,7 @@ async function run(settings: Settings, world: World): Promise<boolean> {
     await comeToRest(world, (open) => bar.update({ phase: `faults over, ${open} still on their way` }));
     bar.stop();
     reportOn(settings, done, found);
-    // Judged before what is due is brought forward; the other rules want one moment, which these facts are not of.
+    // Judged before due work is brought forward; the other rules need a snapshot, which these facts are not.
     const late = check(found).filter(({ rule }) => rule === 'money is found soon');
     if (late.length > 0) say(`\n${inWords(late, found)}`);
     return (await judge(world, journal, done)) && late.length === 0;
@@ -91,7 +91,7 @@ async function facts(
   });
 }
 
-/** Later than this a payment is shown from its beginning to its end. */
+/** A payment later than this is shown from beginning to end. */
 const GOAL_S = 60;
 
 function reportOn({ rate, out, seed, minutes }: Settings, { stream, raised }: Done, found: Facts): void {
@@ -149,7 +149,7 @@ function sayWhatBroke(found: Facts): boolean {
 async function main(): Promise<void> {
   const settings = readSettings();
   const { profile, minutes, seed, rate, workers, steps, server } = settings;
-  // A part of the seeds has a shop with a webhook.
+  // Half of the seeds have a shop with a webhook.
   const webhook = profile === 'chaos' && seed % 2 === 0;
   say(
     `${profile}, ${profile === 'ledger' ? `${settings.payments} payments` : `${minutes} min`} at ${rate} checkouts a second, ` +

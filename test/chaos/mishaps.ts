@@ -1,7 +1,7 @@
 import { FAULT_MODES } from '../../sandbox';
 import type { FaultMode, JournalEntry, NotifierFaults, SandboxControl } from '../../sandbox';
 
-/** How many of the gateway's calls are struck, and how many notifications never arrive. */
+/** The shares of gateway calls that are struck, and of notifications that never arrive. */
 export interface Mishaps {
   struckCalls: number;
   lostNotifications: number;
@@ -9,7 +9,7 @@ export interface Mishaps {
 
 const WHEN = ['before', 'after'] as const;
 
-/** Of all calls, whatever their method, a share is struck by each fault equally often, before its effect or after it. */
+/** A share of all calls, whatever their method, is struck: by each fault equally often, before or after its effect. */
 export async function strikeCalls(
   alipay: SandboxControl,
   struck: number,
@@ -25,7 +25,7 @@ export async function strikeCalls(
 
 const DISORDER = { repeat: 0.2, reorder: 0.2, delayMs: 300 };
 
-/** Notifications are lost for good, repeated, reordered, delayed, and forged ones come before them. */
+/** Notifications are lost for good, repeated, reordered, delayed, and preceded by forged ones. */
 export function breakNotifications(
   alipay: SandboxControl,
   { lost, forged }: { lost: number; forged?: NotifierFaults['forge'] },
@@ -33,12 +33,12 @@ export function breakNotifications(
   return alipay.notifier({ ...DISORDER, drop: lost, ...(forged && { forge: forged }) });
 }
 
-/** From now on a notification may fail to arrive many times, but not for ever: Alipay repeats it. */
+/** From now on a notification may fail to arrive many times, but not forever: Alipay repeats it. */
 export function loseDeliveriesOnly(alipay: SandboxControl, { lostNotifications }: Mishaps): Promise<void> {
   return alipay.notifier({ ...DISORDER, dropAttempt: lostNotifications });
 }
 
-/** The storm is over. */
+/** Ends the storm. */
 export async function letThingsGoRight(alipay: SandboxControl): Promise<void> {
   await alipay.clearFaults();
   await alipay.notifier({});

@@ -1,12 +1,12 @@
 import type { Service } from '../../dev/services';
 
-/** One process of the world: it can be killed, stopped in its tracks, and started again at its place. */
+/** One process of the world: it can be killed, frozen, and started again in its place. */
 export class Part {
   #service: Service | undefined;
   #starting: Promise<void> | undefined;
   #isWanted = false;
   #isFrozen = false;
-  /** When it was certainly not there, epoch ms; the last one may have no end yet. */
+  /** When it was certainly down, epoch ms; the last one may have no end yet. */
   readonly downs: { from: number; to: number }[] = [];
 
   constructor(
@@ -23,7 +23,7 @@ export class Part {
     return this.#service?.ended();
   }
 
-  /** Whether it has ended, and nobody has killed it. */
+  /** Whether it ended without being killed. */
   get hasFallen(): boolean {
     return this.#isWanted && !this.#starting && this.ended !== undefined;
   }
@@ -66,7 +66,7 @@ export class Part {
 
   #send(signal: NodeJS.Signals): void {
     try {
-      // Its whole group: what it has started itself goes with it.
+      // Its whole group: what it started itself is ended with it.
       process.kill(-(this.#service?.pid ?? NaN), signal);
     } catch {
       // ESRCH: it has ended by itself.

@@ -2,14 +2,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { axisLook, draw, labelLook } from '../bench/plots/paper';
 import type { Recovery } from './recovery';
 
-// node --import tsx test/chaos/plot.ts <plot.svg> <measured.json>…: what runs with --out have measured, together, as the plot and
-// the list of docs/reliability.md.
+// node --import tsx test/chaos/plot.ts <plot.svg> <measured.json>…: turns what runs with --out have measured, together,
+// into the plot and the list of docs/reliability.md.
 
 interface Measured {
   recoveries: Recovery[];
 }
 
-/** What the page shows of it. */
+/** What the page shows. */
 type Shown = Pick<Recovery, 'name' | 'struck' | 'longest'>;
 
 function together(files: readonly string[]): Shown[] {

@@ -3,9 +3,9 @@ import type { SandboxControl, TradeView } from '../../sandbox';
 import { Refusal } from '../../sandbox';
 
 interface Whim {
-  /** Which of the paid trades: one in fifteen. */
+  /** Whether this paid trade is refunded: one in fifteen is. */
   refunds: boolean;
-  /** How much of it: 1 is all. */
+  /** The share refunded: 1 is all. */
   part: number;
 }
 
@@ -17,7 +17,7 @@ const whim = fc.record<Whim>({
   part: fc.oneof(fc.constant(1), fc.double({ min: 0.01, max: 0.99, noNaN: true })),
 });
 
-/** The shop gives some buyers their money back in the merchant portal, past us: all of it, or a part. */
+/** The shop refunds some buyers in the merchant portal, bypassing us: all of the money, or a part. */
 export async function refundSomeByHand(alipay: SandboxControl, seed: number): Promise<void> {
   const trades = (await alipay.trades()).filter(({ status }) => status === 'TRADE_SUCCESS');
   const whims = fc.sample(whim, { seed, numRuns: Math.max(trades.length, 1) });
@@ -36,7 +36,7 @@ async function refund(
   try {
     await alipay.refundByHand(outTradeNo, (fen / 100).toFixed(2));
   } catch (error) {
-    // We have refunded it meanwhile: there is nothing left to give back.
+    // We have refunded it in the meantime: nothing is left to give back.
     if (!(error instanceof Refusal)) throw error;
   }
 }

@@ -18,13 +18,13 @@ import type { World } from './world';
 export interface Done {
   stream: Stream;
   sentinel?: string;
-  /** Processes that had to be started again although nobody killed them. */
+  /** Processes that had to be restarted although nothing had killed them. */
   raised: string[];
-  /** What was to happen and did not. */
+  /** What was planned and did not happen. */
   missing: string[];
 }
 
-/** Every kind of fault that can strike in this world, by the seed. */
+/** A schedule of every kind of fault that can strike in this world, by the seed. */
 export const scheduleFor = (world: World, { only = '', seed, minutes }: Settings): Planned[] =>
   planFaults(
     FAULTS.filter(({ name, isPossible = () => true }) => name.includes(only) && isPossible(world)),
@@ -60,7 +60,7 @@ export async function chaos(
   }
 }
 
-/** One worker of each queue has to do; the others stay as broken as can be. */
+/** One worker of each queue must be enough; the others stay as broken as can be. */
 async function healCore(world: World): Promise<void> {
   const { workers } = world.parts;
   const spare = workers.filter(
@@ -74,7 +74,7 @@ async function healCore(world: World): Promise<void> {
   await letThingsGoRight(world.alipay);
 }
 
-/** A run in which something named never happened proves nothing of it. */
+/** A run proves nothing about a planned fault that never happened. */
 function vacuous(
   { history }: World,
   planned: readonly Planned[],
@@ -92,7 +92,7 @@ function vacuous(
   ];
 }
 
-/** A given number of payments, in a storm between Alipay and us; processes are killed only where that is asked for. */
+/** A given number of payments, in a storm between Alipay and us; processes are killed only on request. */
 export async function ledger(world: World, settings: Settings, bar: SingleBar): Promise<Done> {
   const { payments, seed, rate, struck, lost, terminated, kill } = settings;
   const { alipay } = world;
@@ -118,7 +118,7 @@ export async function ledger(world: World, settings: Settings, bar: SingleBar): 
   return { stream, raised: [], missing: [] };
 }
 
-/** How long nobody works after a kill. */
+/** How long no worker runs after a kill. */
 const WORKERLESS_MS = 2_000;
 
 async function killWorkers({ parts: { workers } }: World): Promise<void> {

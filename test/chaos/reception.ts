@@ -5,11 +5,11 @@ import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import type { PaymentResult } from '../../workflows/messages';
 
-/** The order service of a shop without Temporal: it acts once on each result, as docs/shop.md tells shops to. */
+/** The order service of a shop without Temporal: it acts once on each result, as docs/shop.md says. */
 export interface Reception {
   /** What it has acted on, oldest first. */
   acted: PaymentResult[];
-  /** How it takes results: it may be down, or break after it has acted and before it answers. */
+  /** How it takes results: it may be down, or break after it has acted and before it responds. */
   mood: 'well' | 'down' | 'breaks after acting';
   /** For the worker. */
   environment: Record<string, string>;

@@ -1,9 +1,9 @@
 import type { Facts } from './checker';
 
-/** A payment that is found within this was not late. */
+/** A payment found within this time is not late. */
 const LATE_MS = 5_000;
 
-/** How late payments were that a kind of fault held up, seconds from its end. */
+/** How late payments were that a kind of fault delayed, in seconds from its end. */
 export interface Recovery {
   name: string;
   /** How often it struck, and how often something really broke. */
@@ -11,7 +11,7 @@ export interface Recovery {
   times: number;
   /** Payments that it made late. */
   late: number;
-  /** From its end to the last of them being done; 0 where none was late. */
+  /** From its end until the last of them is done; 0 if none was late. */
   longest: number;
   typical: number;
   /** The one that took the longest. */
@@ -20,7 +20,7 @@ export interface Recovery {
 
 const DONE = new Set(['paid', 'refunding', 'refunded', 'review']);
 
-/** When each payment that was paid was known here to be. */
+/** When each payment was paid, and when that was known here. */
 export function paidAndDone({
   trades,
   events,
@@ -36,15 +36,15 @@ export function paidAndDone({
 }
 
 /**
- * How long each kind of fault is felt after its end. A late payment is put down to the fault that ended last before it was done,
- * of those that were in force while it was not.
+ * How long each kind of fault has an effect after its end. A late payment is attributed to the fault that ended last
+ * before it was done, of those in force while it was not done.
  */
 export function measureRecovery(facts: Facts): Recovery[] {
   const { windows } = facts.witness;
   const felt = new Map<string, number[]>();
   const latest = new Map<string, { seconds: number; outTradeNo: string }>();
   for (const { outTradeNo, paidAt, doneAt } of paidAndDone(facts)) {
-    // Paid on a page whose order was closed, and its notification lost for good: the net for it comes 25 hours later.
+    // Paid on a page whose order was closed, and its notification lost for good: the re-check comes 25 hours later.
     if (doneAt === Infinity || doneAt - paidAt < LATE_MS) continue;
     const last = windows
       .filter(({ from, to }) => from <= doneAt && to >= paidAt && to <= doneAt)

@@ -10,7 +10,7 @@ const yuan = (fen: number): string => (fen / 100).toFixed(2);
 const line = (label: string, value: string | number, note = ''): string =>
   `  ${label.padEnd(28)}${String(value).padStart(18)}${note && `   ${note}`}`;
 
-/** The balance, and what broke of the rules, as a table. */
+/** The balance and the broken rules, as a table. */
 export function table(
   { payments, orders, results, taken, givenBack, ...balance }: Balance,
   violations: readonly Violation[],
@@ -39,7 +39,7 @@ export function table(
 
 const MOST_TIMELINES = 5;
 
-/** Which rules do not hold, and the first of what they do not hold for, from its beginning to its end. */
+/** Which rules are broken, and the first payments and orders that break them, from beginning to end. */
 export function inWords(violations: readonly Violation[], facts: Facts): string {
   const text = RULES.flatMap(({ name, says }) => {
     const mine = violations.filter(({ rule }) => rule === name);
@@ -58,7 +58,7 @@ export function inWords(violations: readonly Violation[], facts: Facts): string 
   return [...text, ...timelines].join('\n');
 }
 
-/** What went wrong on the way. */
+/** What went wrong on the wire. */
 export function wireLine({ calls, struck, modes, notifications, lost }: WireTally): string {
   const share = (part: number, whole: number): string =>
     `${whole === 0 ? 0 : Math.round((100 * part) / whole)} %`;
@@ -68,7 +68,7 @@ export function wireLine({ calls, struck, modes, notifications, lost }: WireTall
   );
 }
 
-/** Fault by fault: how often, and how long it was felt. */
+/** Each fault: how often it struck, and how long it had an effect. */
 export function recoveryTable(recoveries: readonly Recovery[]): string {
   const cells = recoveries.map(({ name, struck, times, late, longest }) => [
     name,

@@ -4,7 +4,7 @@ import type { ReviewOutcome } from '../../workflows/messages';
 import { rows } from '../../db/connect';
 import type { World } from './world';
 
-/** Twice in a row nothing has moved, this far apart: two sweeps. */
+/** Nothing may move for this long: two sweeps. */
 const QUIET_MS = 12_000;
 
 const LONGEST_MS = 15 * 60_000;
@@ -12,7 +12,7 @@ const LONGEST_MS = 15 * 60_000;
 /** Longer than any net takes: the follow-up's tick, the last slow check, a held order's pause. */
 const FOUND_MS = 150_000;
 
-/** Waits, and does nothing else, until every payment that was made is known here; what is not by then is for the rules to say. */
+/** Waits, and does nothing else, until every payment made at Alipay is known here; the rules judge what is not. */
 export async function untilFound(
   { db, alipay }: Pick<World, 'db' | 'alipay'>,
   onLook: (open: number) => void,
@@ -34,9 +34,10 @@ export async function untilFound(
 }
 
 /**
- * Waits until nothing moves any more. What would come minutes or hours later is brought forward: the re-check 25 h after a close, the pauses of the follow-up and of held orders, the two minutes after which an overdue check is noticed.
+ * Waits until nothing moves any more, and brings forward what would come minutes or hours later: the re-check 25 h
+ * after a close, the pauses of the follow-up and of held orders, the two minutes before an overdue check is noticed.
  *
- * @throws Error where payments still move after {@link LONGEST_MS}
+ * @throws Error if payments still move after {@link LONGEST_MS}
  */
 export async function comeToRest(
   { db, payments }: Pick<World, 'db' | 'payments'>,
@@ -46,7 +47,7 @@ export async function comeToRest(
   let before = '';
   let quietSince = Date.now();
   while (Date.now() < deadline) {
-    // One that fails as a whole is followed by the next: a statement over all rows may deadlock with the application's.
+    // If it fails as a whole, the next one follows: a statement over all rows may deadlock with the application's.
     await bringForward(db).catch(() => undefined);
     await payments.followUp.run().catch(() => undefined);
     const { open, ...rest } = await look(db);
@@ -60,7 +61,7 @@ export async function comeToRest(
   throw new Error(`Payments do not come to rest: ${before}`);
 }
 
-/** What is due in minutes or hours is due now. */
+/** Makes what is due in minutes or hours due now. */
 export async function bringForward(db: World['db']): Promise<void> {
   for (const statement of [
     `UPDATE payments SET recheck_at = now() WHERE recheck_at > now()`,
@@ -76,7 +77,7 @@ export async function bringForward(db: World['db']): Promise<void> {
 }
 
 interface Look {
-  /** What is still on its way; an order that a payment in review holds is at rest. */
+  /** What is still under way; an order held by a payment in review is at rest. */
   open: number;
   events: number;
   actedOn: number;
@@ -101,13 +102,13 @@ async function look(db: World['db']): Promise<Look> {
   return found;
 }
 
-/** In the order in which an operator would like them: keep the money, give it back, see that it went, see none. */
+/** In an operator's order of preference: keep the money, see that it went back, give it back, see that none came. */
 const WISHES: readonly ReviewOutcome[] = ['PAID', 'REFUNDED', 'REFUNDING', 'CLOSED'];
 
-/** A refund that was stopped may still come for a minute: until then nobody decides. */
+/** A stopped refund may still come for a minute: until then every decision is refused. */
 const UNDECIDABLE_MS = 65_000;
 
-/** The operator resolves every review, by whatever Alipay's fresh word permits. Answers how many each way. */
+/** The operator resolves every review as a fresh answer from Alipay permits. Returns how many each way. */
 export async function resolveReviews({ payments }: Pick<World, 'payments'>): Promise<Map<string, number>> {
   const decided = new Map<string, number>();
   const refused: string[] = [];

@@ -1,7 +1,7 @@
 import { Chance } from './chance';
 import type { Fault } from './faults';
 
-/** One fault, when it begins and for how long, seconds from the start of the storm. */
+/** One fault: when it begins and how long it lasts, in seconds from the start of the storm. */
 export interface Planned {
   fault: Fault;
   at: number;
@@ -10,20 +10,20 @@ export interface Planned {
   seed: number;
 }
 
-/** How often a kind is drawn: this run may be without it. */
+/** How often a kind is drawn; 0: this run does without it. */
 const RATES = [0, 1, 1, 2, 4] as const;
 
-/** Between two faults, seconds. Every few of them nothing breaks for a while: then checkouts must work. */
+/** Between two faults, seconds. After every few faults nothing breaks for a while: then checkouts must work. */
 const PAUSE = [2, 5] as const;
 const QUIET_S = 14;
 const UNTIL_QUIET = 6;
 
-/** Storms of so many seconds leave this much to come to themselves at the end. */
+/** The last seconds of a storm, kept free of faults so that everything recovers. */
 const TAIL_S = 5;
 
 /**
- * Which faults strike when; the same seed plans the same. First the seed draws how often each kind comes, so that some runs
- * have all of one kind and none of another; then each that comes at all comes once, in any order, and again by its rate.
+ * Which faults strike when; the same seed makes the same plan. First the seed draws how often each kind comes, so that
+ * some runs have many of one kind and none of another; then each kind drawn comes once, in any order, then by its rate.
  */
 export function planFaults(
   kinds: readonly Fault[],
@@ -39,7 +39,7 @@ export function planFaults(
   while (drawn.length > 0) {
     const fault = once.shift() ?? chance.one(urn);
     const length = Math.round(chance.between(...fault.seconds) * 10) / 10;
-    // Later than whatever takes the same; else beside the one before, if the dice say so.
+    // After any fault that takes the same; otherwise it may overlap the one before, if the dice say so.
     const free = Math.max(0, ...planned.filter((other) => collide(other.fault, fault)).map(endOf));
     at = Math.max(at, free + 1);
     if (at + length > seconds - TAIL_S) break;

@@ -25,7 +25,7 @@ export async function paySentinel({ history, alipay, payments }: World): Promise
   return ORDER;
 }
 
-/** Tries on it, until it is told to stop, whatever anybody could try; each may fail, none may change it. */
+/** Tries on it, until stopped, everything that anyone could try; each try may fail, none may change it. */
 export function pesterSentinel(
   { history, alipay, payments }: World,
   chance: Chance,

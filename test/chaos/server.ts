@@ -1,3 +1,3 @@
-// The HTTP server as `npm run server` starts it, but for what breaks it.
+// The HTTP server as `npm run server` starts it, plus what breaks it.
 import './failpoints';
 import '../../client/server';

@@ -3,23 +3,23 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 /** Temporal as one process on its file, or as nodes that can die one by one. */
 export type TemporalServer = 'dev' | 'cluster';
 
-/** What a run is made of. */
+/** The settings of a run. */
 export interface Settings {
   profile: 'chaos' | 'ledger';
   minutes: number;
   seed: number;
-  /** Buyers who come in a second. */
+  /** Buyers per second. */
   rate: number;
   workers: number;
   steps: boolean;
   server: TemporalServer;
-  /** Only faults whose names hold this. */
+  /** Only faults whose names contain this. */
   only: string | undefined;
   /** Where the measured recovery goes, as JSON. */
   out: string | undefined;
-  /** Leaves the folder with everybody's logs behind. */
+  /** Keeps the folder with all logs. */
   keep: boolean;
-  /** Of profile `ledger`. */
+  /** Profile `ledger` only. */
   payments: number;
   struck: number;
   lost: number;

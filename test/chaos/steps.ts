@@ -16,7 +16,7 @@ import { superviseParts } from './storm';
 import { letBuyersCome } from './stream';
 import type { World } from './world';
 
-/** Side effects that every run must have died at, on both sides, whatever else it meets: who does what. */
+/** Side effects at which every run must kill, before and after them, whatever else it meets: who does what. */
 const EFFECTS: readonly string[] = [
   ...['rows written', 'payment woken', 'answered well'].map((what) => `POST /checkout: ${what}`),
   ...['rows written', 'payment woken', 'answered well'].map((what) => `POST /alipay/notify: ${what}`),
@@ -41,12 +41,12 @@ const expectedSteps = (way: keyof typeof TELLING): string[] =>
     ...TELLING[way],
   ].flatMap((effect) => [`before ${effect}`, `after ${effect}`]);
 
-/** After a death: so long everything works, so that what comes late in a payment's life is reached too. */
+/** How long everything works after a death, so that what comes late in a payment's life is reached too. */
 const PEACE_MS = 2_000;
 
 const REARM_MS = 1_000;
 
-/** The files by which processes are told to die, see failpoints.ts. */
+/** The files that tell processes to die, see failpoints.ts. */
 class Steps {
   constructor(private readonly folder: string) {
     for (const place of ['armed', 'met', 'killed']) mkdirSync(join(folder, place), { recursive: true });
@@ -56,7 +56,7 @@ class Steps {
     return readdirSync(join(this.folder, place)).map(decodeURIComponent);
   }
 
-  /** Nobody else dies. */
+  /** No other process dies. */
   disarm(): void {
     for (const step of this.in('armed'))
       rmSync(join(this.folder, 'armed', encodeURIComponent(step)), { force: true });
@@ -70,8 +70,8 @@ class Steps {
 export const prepareFailpoints = (folder: string): Steps => new Steps(folder);
 
 /**
- * Kills whoever comes first to a step that nobody has died at, then lets the world work for a moment, and so on until each
- * step that anybody has come to has had its turn. All of them are armed at once: most are passed seldom.
+ * Kills the first process to reach a step at which none has died yet, then lets the world work for a moment, and so on
+ * until each step that any process has reached has had its turn. All are armed at once: most are reached seldom.
  */
 export async function killAtEveryStep(
   world: World,
@@ -81,7 +81,7 @@ export async function killAtEveryStep(
   const steps = new Steps(join(world.folder, 'failpoints'));
   const orchestrator = superviseParts(world);
   const deadline = Date.now() + minutes * 60_000;
-  // No answer of a moment ago: the re-check of 25 hours after a close comes within seconds here.
+  // No stale answers: here the re-check that follows a close by 25 hours comes within seconds.
   await strikeCalls(
     world.alipay,
     0.05,
@@ -111,7 +111,7 @@ export async function killAtEveryStep(
     giveNetsWork(world, new Chance(seed), () => isOver),
   ]);
   await letThingsGoRight(world.alipay);
-  // Not before: only the bill would know of those whose notifications are lost for good.
+  // Not earlier: only the bill would find those whose notifications are lost for good.
   await refundSomeByHand(world.alipay, seed);
   await orchestrator.stop();
   await startAll(world);
@@ -124,24 +124,24 @@ export async function killAtEveryStep(
   return { stream, raised: [], missing: missing.map((step) => `a death ${step}`) };
 }
 
-/** So often the nets are set to work, and find what would be due in minutes or hours, or runs that are gone. */
+/** How often the nets are set to work, to find what would be due in minutes or hours, and runs that are gone. */
 const NET_EVERY_MS = 4_000;
 
 async function giveNetsWork(world: World, chance: Chance, isOver: () => boolean): Promise<void> {
-  // No refunds by hand: a part of the notifications is lost for good, and only the bill would know of them.
+  // No refunds by hand: some notifications are lost for good, and only the bill would find those refunds.
   const acts = [
     () => bringForward(world.db),
     () => terminateSome(world, chance),
     () => bringForward(world.db),
     () => terminateSome(world, chance, WORKFLOWS.refundPayment),
   ];
-  // Too large for Alipay, so answered with an error, as otherwise only in an outage.
+  // Too large to come from Alipay, so the response is an error, as otherwise only in an outage.
   const notAlipay = { method: 'POST', body: new URLSearchParams({ body: 'x'.repeat(200_000) }) };
-  // Once an hour by itself.
+  // By itself it runs once an hour.
   const audit = world.temporal.schedule.getHandle(AUDIT_SCHEDULE_ID);
   for (let turn = 0; !isOver(); turn += 1) {
     await sleep(NET_EVERY_MS);
-    // Whoever it needs may just have died.
+    // The process it needs may just have died.
     await acts[turn % acts.length]?.().catch(() => undefined);
     void world.payments.followUp.run().catch(() => undefined);
     if (turn % acts.length === 0) void audit.trigger().catch(() => undefined);
@@ -149,11 +149,11 @@ async function giveNetsWork(world: World, chance: Chance, isOver: () => boolean)
   }
 }
 
-/** Returns whether somebody has died. */
+/** Returns whether a process has died. */
 async function killFirstOf(steps: Steps, rest: readonly string[], deadline: number): Promise<boolean> {
   for (const step of rest) steps.arm(step);
   const before = steps.in('killed').length;
-  // Steps that are new meanwhile are armed the next time.
+  // Steps that were met in the meantime are armed next time.
   const until = Math.min(deadline, Date.now() + REARM_MS);
   const hasDied = (): boolean => steps.in('killed').length > before;
   while (Date.now() < until && !hasDied()) await sleep(50);
@@ -161,7 +161,7 @@ async function killFirstOf(steps: Steps, rest: readonly string[], deadline: numb
   return hasDied();
 }
 
-/** What died at the very end is there again. */
+/** Restarts what died at the very end. */
 async function startAll({ parts: { server, workers } }: World): Promise<void> {
   await Promise.all([server, ...workers.map(({ part }) => part)].map((part) => part.start()));
 }

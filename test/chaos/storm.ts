@@ -25,7 +25,7 @@ export async function storm(
         await sleep(Math.max(0, from + seconds * 1000 - Date.now()));
         window.times = await struck.end();
       } catch (error) {
-        // What was to be broken was broken already by another fault; the count of 0 says so.
+        // Another fault had already broken what this one was to break; the count of 0 says so.
         window.what = `could not strike: ${String(error)}`;
       } finally {
         window.to = Date.now();
@@ -34,7 +34,7 @@ export async function storm(
   );
 }
 
-/** What an orchestrator does: a process that has ended by itself is started again. Returns how to stop it, and whom it raised. */
+/** As an orchestrator does, restarts processes that ended by themselves. Returns which ones, and how to stop it. */
 export function superviseParts(world: World): { raised: string[]; stop(): Promise<void> } {
   const raised: string[] = [];
   const stopping = new AbortController();

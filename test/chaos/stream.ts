@@ -3,7 +3,7 @@ import type { Plan } from './buyers';
 import { Buyer } from './buyers';
 import type { World } from './world';
 
-/** So many buyers at most are under way: beyond it a machine that cannot keep up would only pile them up. */
+/** The most buyers under way at once: if a machine cannot keep up, more would only pile up. */
 const MOST_UNDER_WAY = 600;
 
 export interface Stream {
@@ -12,20 +12,20 @@ export interface Stream {
   /** How many were turned away because too many were under way. */
   turnedAway: number;
   seconds: number;
-  /** What each manner came to. */
+  /** How many came of each manner. */
   manners: Map<Plan['manner'], number>;
 }
 
 export interface StreamOptions {
-  /** Buyers in a second. */
+  /** Buyers per second. */
   rate: number;
   onDone: (plan: Plan) => void;
   onCome?: (place: number) => void;
-  /** Nobody else need come. */
+  /** Whether no more buyers are needed. */
   isOver?: () => boolean;
 }
 
-/** Buyers come at a steady rate and live side by side; it ends when the last one has gone. */
+/** Buyers come at a steady rate and act at the same time; it ends when the last one has left. */
 export async function letBuyersCome(
   world: World,
   plans: readonly Plan[],

@@ -36,7 +36,7 @@ export async function startDevServer(folder: string, say: Say): Promise<StartedT
   };
 }
 
-/** A cluster on a PostgreSQL of its own. Its nodes are up already; a part starts its own again. */
+/** A cluster on its own PostgreSQL. Its nodes are up already; a part restarts its own. */
 export async function startNodes(
   folder: string,
   say: Say,

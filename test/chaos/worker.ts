@@ -3,7 +3,7 @@ import './failpoints';
 import { runWorkers } from '../../worker';
 import type { TaskQueue } from '../../workflows/messages';
 
-// A worker as `npm run worker` starts it, but for its workflow code, which was bundled before, and what breaks it.
+// A worker as `npm run worker` starts it, except for its workflow code, which was bundled before, and what breaks it.
 
 const [, , , queues = ''] = process.argv;
 

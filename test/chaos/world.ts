@@ -30,29 +30,29 @@ import { prepareFailpoints } from './steps';
 import type { Where } from './temporal-servers';
 import { startDevServer, startNodes } from './temporal-servers';
 
-/** Everything that a run needs, each a process of its own, and the hands that reach into it. */
+/** Everything that a run needs, each in its own process, and the means to interfere with it. */
 export interface World {
-  /** Of the HTTP server: the only way in for shop and Alipay. */
+  /** The HTTP server's: the only way in for shop and Alipay. */
   url: string;
-  /** The buyers' hands, the merchant portal, and the accidents. */
+  /** What buyers do, the merchant portal, and the accidents. */
   alipay: SandboxControl;
-  /** Installs the sweep, and is the operator in the end. */
+  /** Installs the sweep, and acts as the operator at the end. */
   payments: PaymentClient;
-  /** Only looked into, but where a time is moved. */
+  /** Only read, except to move a time. */
   db: Database;
-  /** Of Postgres' superuser, past every line. */
+  /** As Postgres' superuser, bypassing every line. */
   adminUrl: string;
   temporal: Client;
-  /** What was done to the world, and what it said. */
+  /** What was done to the world, and how it responded. */
   history: History;
   /** Where the logs are, as long as the run lasts. */
   folder: string;
   parts: Parts;
   lines: Lines;
   bundles: Bundles;
-  /** The shop's own order service, where results are posted to it. */
+  /** The shop's own order service, if results are posted to it. */
   reception: Reception | undefined;
-  /** Deletes what Temporal keeps, while its server is down; a cluster's cannot be deleted. */
+  /** Deletes Temporal's store while its server is down; a cluster's cannot be deleted. */
   loseStore: (() => void) | undefined;
   close(): Promise<void>;
 }
@@ -65,13 +65,13 @@ export interface Parts {
   workers: Worker[];
 }
 
-/** A worker process, and what only it has. */
+/** A worker process, and what belongs to it alone. */
 export interface Worker {
   part: Part;
   queue: TaskQueue;
-  /** Its own way to Alipay. */
+  /** Its own connection to Alipay. */
   egress: Line;
-  /** What its next start finds in its environment, beside the rest: see {@link Oddity}. */
+  /** Added to the environment of its next start: see {@link Oddity}. */
   oddity: Oddity;
 }
 
@@ -86,13 +86,13 @@ export interface Oddity {
 /** Files of workflow code. */
 export interface Bundles {
   present: string;
-  /** The same workflows, built anew. */
+  /** The same workflows, built again. */
   rebuilt: string;
-  /** It can carry on no run of the others, nor they one of its own. */
+  /** It can continue no run of the other builds, nor can they continue one of its runs. */
   incompatible: string;
 }
 
-/** What everybody else reaches Postgres and Temporal through. */
+/** Through these everything else reaches Postgres and Temporal. */
 export interface Lines {
   postgres: Line;
   temporal: Line;
@@ -102,14 +102,14 @@ export interface WorldOptions {
   say: Say;
   /** @defaultValue dev */
   server?: TemporalServer;
-  /** Of each task queue. */
+  /** For each task queue. */
   workersPerQueue: number;
-  /** Results are posted to a shop's webhook; else the built-in order service acts on them. */
+  /** Results are posted to a shop's webhook; otherwise the built-in order service acts on them. */
   webhook?: boolean;
   /** Processes can be made to die at named steps. */
   failpoints?: boolean;
   environment?: Record<string, string>;
-  /** Its folder stays. */
+  /** Keeps its folder. */
   keep?: boolean;
 }
 
@@ -128,7 +128,7 @@ const TIMINGS = {
 /** What {@link TIMINGS} make the application promise. */
 export const PROMISES: Promises = { checks: 3, intervalMs: 2_000, patienceMs: 120_000 };
 
-/** Starts the whole world in a folder that goes with it. */
+/** Starts the whole world in a folder that is removed with it. */
 export async function createWorld(options: WorldOptions): Promise<World> {
   guardServices();
   const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-chaos-'));
@@ -266,7 +266,7 @@ function environment(
   folder: string,
   where: { databaseUrl: string; temporal: Where; sandboxPort: number; serverPort: number },
 ): Record<string, string> {
-  // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this world.
+  // What the user has set for another Alipay or another Temporal does not apply to this world.
   const others = Object.entries(process.env).filter(
     ([name, value]) => value !== undefined && !/^(TEMPORAL|ALIPAY|PAYMENT|SWEEP|DATABASE|LOG)_/.test(name),
   ) as [string, string][];

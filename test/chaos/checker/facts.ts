@@ -6,7 +6,7 @@ import type { JournalEntry, SandboxControl, TradeView } from '../../../sandbox';
 import type { CloseBy, OrderStatus, PaymentResult, RefundStatus } from '../../../workflows/messages';
 import type { Call, Reset, Window } from '../history';
 
-/** A row of `orders`, as far as rules speak of it. */
+/** A row of `orders`, with what the rules need. */
 export interface OrderFact {
   id: string;
   status: OrderStatus;
@@ -77,19 +77,19 @@ export interface RunFact {
 /** What the order service has done. */
 export type ActFact = Pick<PaymentResult, 'messageId' | 'orderId' | 'status'>;
 
-/** What was seen from outside, beside the books. */
+/** What was observed from outside, apart from the books. */
 export interface Witness {
   calls: readonly Call[];
   windows: readonly Window[];
   resets: readonly Reset[];
   oddities: readonly string[];
-  /** When Temporal was certainly not there. */
+  /** When Temporal was certainly down. */
   temporalDown: readonly { from: number; to: number }[];
-  /** A paid order that everything is tried on. */
+  /** A paid order on which everything is tried. */
   sentinel?: string;
 }
 
-/** What the application was told to keep to. */
+/** The limits that the application has to keep. */
 export interface Promises {
   checks: number;
   intervalMs: number;
@@ -99,7 +99,7 @@ export interface Promises {
   patienceMs: number;
 }
 
-/** Everything that the rules are held against: what Alipay, Postgres, the order service, Temporal and the shop say. */
+/** Everything the rules are checked against: what Alipay, Postgres, the order service, Temporal and the shop report. */
 export interface Facts {
   /** Nothing moves any more: whatever is still owed is owed for good. */
   atRest: boolean;
@@ -114,7 +114,7 @@ export interface Facts {
   acts: readonly ActFact[];
   events: readonly EventFact[];
   evidence: readonly EvidenceFact[];
-  /** Ids of notifications that a person looks at. */
+  /** Ids of notifications that a person must look at. */
   unmatched: readonly string[];
   runs: readonly RunFact[];
   witness: Witness;
@@ -125,11 +125,11 @@ export const NO_WITNESS: Witness = { calls: [], windows: [], resets: [], odditie
 export interface Sources {
   db: Database;
   alipay: SandboxControl;
-  /** Without it nothing is said of runs. */
+  /** Without it, runs are not checked. */
   temporal?: Client;
-  /** Where the shop has its own order service. */
+  /** If the shop has its own order service. */
   acts?: readonly ActFact[];
-  /** Entries of the journal that it has forgotten since. */
+  /** The whole journal, with the entries that the sandbox has dropped since. */
   journal?: readonly JournalEntry[];
   promises: Promises;
   atRest: boolean;
@@ -196,7 +196,7 @@ export async function readFacts({
   };
 }
 
-/** Those that have not ended well. */
+/** Those that are still running, have failed or timed out. */
 async function readRuns(temporal: Client): Promise<RunFact[]> {
   const runs: RunFact[] = [];
   const query = `ExecutionStatus IN ("Running", "Failed", "TimedOut")`;
@@ -206,7 +206,7 @@ async function readRuns(temporal: Client): Promise<RunFact[]> {
   return runs;
 }
 
-/** The same about one order alone: of runs and of what is nobody's nothing is left. */
+/** The same facts for one order only: without the runs, and without what belongs to no order. */
 export function about(facts: Facts, orderId: string): Facts {
   const ours = new Set(
     facts.payments.filter((payment) => payment.orderId === orderId).map(({ outTradeNo }) => outTradeNo),

@@ -19,7 +19,7 @@ export interface Violation extends Breach {
   harm: Harm;
 }
 
-/** Holds every rule against the facts. */
+/** Checks every rule against the facts. */
 export function check(facts: Facts): Violation[] {
   const books = new Books(facts);
   return RULES.filter(({ onlyAtRest }) => facts.atRest || !onlyAtRest).flatMap(

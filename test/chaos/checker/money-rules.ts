@@ -111,14 +111,14 @@ export const MONEY_RULES: readonly Rule[] = [
   },
 ];
 
-/** A refund that is asked for again has its number: under another one Alipay makes another. */
+/** A retried refund keeps its number: under another number Alipay makes another refund. */
 function* underAnotherNumber(refunds: readonly RefundFact[], journal: Facts['journal']): Iterable<Breach> {
   const ours = new Set(
     refunds.filter(({ kind }) => kind !== 'portal').map(({ outRequestNo }) => outRequestNo),
   );
   for (const entry of journal) {
     if (entry.kind !== 'call' || entry.method !== 'alipay.trade.refund') continue;
-    // The gateway was down: it has read nothing of the call.
+    // The gateway was down: it read nothing of the call.
     if (entry.bizContent === undefined) continue;
     const number = String(entry.bizContent['out_request_no']);
     if (!ours.has(number))
@@ -141,7 +141,7 @@ function* unproven(
     if (status === 'REFUSED' && there.length > 0)
       yield { outTradeNo, how: `refund ${outRequestNo} is REFUSED, and Alipay made it` };
   }
-  // Of one that was made in the merchant portal often only the sum is known here.
+  // Of a refund made in the merchant portal, often only the sum is known here.
   const isByHand = (outRequestNo: string): boolean => outRequestNo.startsWith('portal_');
   const hasGap = ours.some(({ provisional }) => provisional);
   for (const { outRequestNo, amount } of made) {

@@ -2,13 +2,13 @@ import { toFen } from '../../../db/money';
 import type { TradeView } from '../../../sandbox';
 import type { EventFact, Facts, PaymentFact } from './facts';
 
-/** What a broken rule comes to. */
+/** What a broken rule leads to. */
 export type Harm = 'lost' | 'doubled' | 'wrong' | 'stuck';
 
 /** One promise of docs/money.md, checked. */
 export interface Rule {
   name: string;
-  /** What it says, after the number of the rule there. */
+  /** What it promises, after the number of the rule there. */
   says: string;
   harm: Harm;
   /** Judged only once nothing moves any more. */
@@ -23,7 +23,7 @@ export interface Breach {
   how: string;
 }
 
-/** The facts, found by their keys. */
+/** The facts, indexed by their keys. */
 export class Books {
   readonly trades: ReadonlyMap<string, TradeView>;
   readonly payments: ReadonlyMap<string, PaymentFact>;
@@ -60,7 +60,7 @@ export const inReview = ({ status, reviewReason }: PaymentFact): boolean =>
 export const isSettled = (payment: PaymentFact): boolean =>
   !inReview(payment) && ['PAID', 'CLOSED', 'REFUNDED'].includes(payment.status);
 
-/** In the order in which they come; Node 20 has no Map.groupBy. */
+/** In their original order; Node 20 has no Map.groupBy. */
 export function grouped<Key, One>(all: readonly One[], keyOf: (one: One) => Key): Map<Key, One[]> {
   const groups = new Map<Key, One[]>();
   for (const one of all) {

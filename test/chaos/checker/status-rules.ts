@@ -5,22 +5,22 @@ import type { EventFact } from './facts';
 import type { Rule } from './rule';
 import { grouped } from './rule';
 
-/** A check that is asked while its run is reset is noted within this. */
+/** A check made while its run is reset is recorded within this time. */
 const UNDER_WAY_MS = 5_000;
 
 const QUERY = 'alipay.trade.query';
 
-/** Faults that leave the status truly signed: an answer of a while ago, and one that changes amounts alone. */
+/** Faults that leave the signed status true: an older answer, and one in which only amounts change. */
 const STILL_SIGNED: readonly (string | undefined)[] = [undefined, 'stale', 'wrong-amount'];
 
-/** Alipay's own clear word about a trade. */
+/** A clear answer about a trade from Alipay itself. */
 const isClear = (entry: JournalEntry): entry is CallEntry =>
   entry.kind === 'call' &&
   entry.method === QUERY &&
   STILL_SIGNED.includes(entry.fault?.mode) &&
   (entry.code === '10000' || entry.subCode === 'ACQ.TRADE_NOT_EXIST');
 
-/** Where an event leads from where; what a person decides may lead anywhere. */
+/** From which statuses an event leads to which one; a person's decision may lead anywhere. */
 const WAYS: Readonly<
   Record<string, readonly [from: readonly StoredPaymentStatus[], to: StoredPaymentStatus]>
 > = {
@@ -31,7 +31,7 @@ const WAYS: Readonly<
   review: [['UNPAID', 'CLOSED', 'REFUNDING'], 'REVIEW'],
 };
 
-/** Rules 3 to 6 and 8: what status may follow from what. */
+/** Rules 3 to 6 and 8: which status may follow which. */
 export const STATUS_RULES: readonly Rule[] = [
   {
     name: 'asked before closing',
@@ -46,13 +46,13 @@ export const STATUS_RULES: readonly Rule[] = [
         const before = (asked.get(outTradeNo) ?? []).filter(
           ({ at }) => Date.parse(at) <= closed.at.getTime(),
         );
-        // By a notification Alipay says it unasked.
+        // In a notification, Alipay says it without being asked.
         if (before.length === 0 && closed.actor !== 'notification')
           yield { outTradeNo, how: `closed by ${closed.actor}, and Alipay had not said a word` };
         const paidAt = books.trades.get(outTradeNo)?.paidAt;
         if (paidAt === undefined || forGood.has(orderId)) continue;
         const last = before.findLast(({ fault }) => fault?.mode !== 'stale');
-        // The buyer may pay in the moment between Alipay's last word and the row's.
+        // The buyer may pay between Alipay's last answer and the write of the row.
         if (last && Date.parse(paidAt) <= Date.parse(last.at))
           yield { outTradeNo, how: `closed by ${closed.actor}, and Alipay had said that it is paid` };
       }
@@ -107,7 +107,7 @@ export const STATUS_RULES: readonly Rule[] = [
           if (event.event === 'checked-out' || isReset) made = [];
           if (!/^check \d/.test(event.actor)) continue;
           const last = made.at(-1);
-          // The same check may be made again where its answer was lost.
+          // The same check may be made again if its answer was lost.
           const isNext = last !== undefined && event.actor !== last.actor;
           if (isNext && event.at.getTime() - last.at.getTime() < promises.intervalMs * 0.8)
             yield {
@@ -133,7 +133,7 @@ export const STATUS_RULES: readonly Rule[] = [
   },
 ];
 
-/** The status that events lead to, or how they cannot be. */
+/** The status that the events lead to, or why they are impossible. */
 function follow(events: readonly EventFact[]): StoredPaymentStatus | { how: string } {
   let status: StoredPaymentStatus = 'UNPAID';
   for (const { event, actor, detail } of events) {
@@ -142,7 +142,7 @@ function follow(events: readonly EventFact[]): StoredPaymentStatus | { how: stri
       continue;
     }
     const way = WAYS[event];
-    // A PAID payment is put up for review beside its status.
+    // A PAID payment can be in review and keep its status.
     if (!way || (event === 'review' && status === 'PAID')) continue;
     const [from, to] = way;
     if (!from.includes(status)) return { how: `${status}, then "${event}" by ${actor}` };

@@ -5,14 +5,14 @@ import type { Facts, MessageFact } from './facts';
 import type { Breach, Rule } from './rule';
 import { grouped } from './rule';
 
-/** Alipay's own, and answered `success`. */
+/** Alipay's own notifications that got `success`. */
 const taken = ({ journal }: Facts): NotificationEntry[] =>
   journal.filter(
     (entry): entry is NotificationEntry =>
       entry.kind === 'notification' && entry.accepted && !FORGERIES.includes(entry.fault as never),
   );
 
-/** Rules 2 and 11: what is owed to the order service, and to Alipay's word. */
+/** Rules 2 and 11: what the order service must be told, and what must be done after a `success` to Alipay. */
 export const TELLING_RULES: readonly Rule[] = [
   {
     name: 'told one result',
@@ -114,7 +114,7 @@ export const TELLING_RULES: readonly Rule[] = [
   },
 ];
 
-/** In sums that grow, of the payment that paid, to what has gone back. */
+/** In growing sums, of the payment that paid, up to what has gone back. */
 function* refundsTold(
   orderId: string,
   told: readonly MessageFact[],

@@ -7,7 +7,7 @@ interface Line {
   what: string;
 }
 
-/** All that is known of a payment or an order, whoever says so, oldest first: what a person needs to see what went wrong. */
+/** Everything known of a payment or an order, oldest first, from all sources: it shows a person what went wrong. */
 export function timelineOf(
   facts: Facts,
   of: { outTradeNo?: string | undefined; orderId?: string | undefined },

@@ -6,7 +6,7 @@ import type { PaymentFact } from './facts';
 import type { Rule } from './rule';
 import { grouped, inReview, isSettled } from './rule';
 
-/** So long after a fault nothing of it should be felt; so long must it be quiet then to say anything. */
+/** How long after a fault it should have no effect any more, and how long it must then be quiet to judge that. */
 const QUIET_AFTER_MS = 12_000;
 const STRETCH_MS = 8_000;
 
@@ -36,7 +36,7 @@ export const WORK_RULES: readonly Rule[] = [
       const mayHaveFailed = idsOf(hadBadBuild ? payments.filter(isSettled) : []);
       for (const { workflowId, type, status } of runs) {
         if (status === 'FAILED' && mayHaveFailed.has(workflowId)) continue;
-        // A close that is refused says so by its failure.
+        // A refused close reports that by failing.
         if (status !== 'RUNNING' && type !== WORKFLOWS.closeOrder)
           yield { how: `${workflowId} (${type}) has ${status}` };
         else if (atRest && type === WORKFLOWS.confirmPayment && !waiting.has(workflowId))
@@ -56,7 +56,7 @@ export const WORK_RULES: readonly Rule[] = [
       const calls = journal.filter(({ kind }) => kind === 'call').map(({ at }) => Date.parse(at));
       for (const [place, at] of calls.entries()) {
         const within = calls.slice(place).filter((other) => other < at + 1_000).length;
-        // A place that was taken at the end of a second may be used at the start of the next.
+        // A slot taken at the end of one second may be used at the start of the next.
         if (within > maxRps + 1) {
           yield { how: `${within} calls within a second, ${maxRps} are allowed` };
           return;

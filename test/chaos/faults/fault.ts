@@ -8,7 +8,7 @@ export interface Fault {
   takes: readonly string[];
   /** How long it lasts, seconds. */
   seconds: readonly [least: number, most: number];
-  /** Where it cannot happen at all it is never drawn. */
+  /** If it returns false, the fault is never drawn. */
   isPossible?: (world: World) => boolean;
   /** Breaks it. */
   strike: (world: World, chance: Chance) => Promise<Struck>;
@@ -16,13 +16,13 @@ export interface Fault {
 
 /** A fault in force. */
 export interface Struck {
-  /** Whom it hit, for the log. */
+  /** What it hit, for the log. */
   what?: string;
   /** Heals it; resolves once it is healed. Returns how often it really happened: 0 proves nothing. */
   end(): Promise<number>;
 }
 
-/** What needs no healing. */
+/** For what needs no healing. */
 export const over = (times: number, what?: string): Struck => ({
   ...(what !== undefined && { what }),
   end: () => Promise.resolve(times),

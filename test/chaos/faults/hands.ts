@@ -9,10 +9,10 @@ import type { World } from '../world';
 import type { Fault, Struck } from './fault';
 import { over } from './fault';
 
-/** Where workers lag behind, what was started later has not begun. */
+/** If workers lag behind, runs started more recently than this have not begun. */
 const BEGUN_AFTER_MS = 4_000;
 
-/** Some runs under way, unless it says otherwise of payments. */
+/** Some runs under way, by default of payments. */
 async function someRuns(
   { temporal }: World,
   chance: Chance,
@@ -29,7 +29,7 @@ async function someRuns(
   return chance.shuffled(ids).slice(0, most);
 }
 
-/** How many of these were done; a run may have ended since it was listed. @throws what the first says, where none was */
+/** How many of these succeeded; a run may have ended since it was listed. @throws the first error, if none did */
 async function countDone(acts: readonly Promise<unknown>[]): Promise<number> {
   const ended = await Promise.allSettled(acts);
   const done = ended.filter(({ status }) => status === 'fulfilled').length;
@@ -38,14 +38,14 @@ async function countDone(acts: readonly Promise<unknown>[]): Promise<number> {
   return done;
 }
 
-/** Returns how many there were. */
+/** Returns how many it terminated. */
 export async function terminateSome(world: World, chance: Chance, type?: string): Promise<number> {
   const ids = await someRuns(world, chance, 10, type);
   const { workflow } = world.temporal;
   return countDone(ids.map((id) => workflow.getHandle(id).terminate('chaos')));
 }
 
-/** What people, and other programs, do to a Postgres and a Temporal that run. */
+/** What people and other programs do to a running Postgres and Temporal. */
 export const HAND_FAULTS: readonly Fault[] = [
   {
     name: 'runs terminated by hand',
@@ -95,7 +95,7 @@ export const HAND_FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Orders that expired while nobody swept: checked out two hours ago, and no buyer has opened the page. */
+/** Orders that expired while no sweep ran: checked out two hours ago, and no buyer has opened the page. */
 async function insertExpired(db: World['db'], batch: string): Promise<number> {
   const inserted = await rows(
     db,
@@ -110,7 +110,7 @@ async function insertExpired(db: World['db'], batch: string): Promise<number> {
   return inserted.length;
 }
 
-/** The backlog is over when the sweep has closed it, or after two minutes: what is open then is for the rules to say. */
+/** The backlog is over when the sweep has closed it, or after two minutes: the rules judge what is still open then. */
 async function untilClosed(db: World['db'], batch: string): Promise<void> {
   const deadline = Date.now() + 120_000;
   while (Date.now() < deadline) {
@@ -124,9 +124,9 @@ async function untilClosed(db: World['db'], batch: string): Promise<void> {
   }
 }
 
-/** As where a full disk, or a failover, leaves it: it reads and does not write. */
+/** As a full disk or a failover leaves it: it reads, but does not write. */
 async function setReadOnly(adminUrl: string, value: 'on' | 'off'): Promise<void> {
-  // Its own sessions write all the time.
+  // This session itself can always write.
   const url = `${adminUrl}?options=${encodeURIComponent('-c default_transaction_read_only=off')}`;
   await query(url, `ALTER SYSTEM SET default_transaction_read_only = ${value}`);
   await query(url, `SELECT pg_reload_conf()`);
@@ -151,7 +151,7 @@ async function resetToStart({ temporal, history: witness }: World, workflowId: s
   witness.resets.push({ workflowId, from, to: Date.now() });
 }
 
-/** Takes every connection that the server has left, and keeps it. */
+/** Takes every connection that the server has left, and keeps them. */
 async function exhaust(adminUrl: string): Promise<Struck> {
   const taken: Client[] = [];
   for (let isFull = false; !isFull && taken.length < 250;) {

@@ -9,7 +9,7 @@ import { WIRE_FAULTS } from './wire';
 
 export type { Fault, Struck } from './fault';
 
-/** All that can go wrong. */
+/** Everything that can go wrong. */
 export const FAULTS: readonly Fault[] = [
   ...PROCESS_FAULTS,
   ...LINE_FAULTS,

@@ -5,7 +5,7 @@ import type { Fault, Struck } from './fault';
 
 const WAYS = ['postgres', 'temporal'] as const;
 
-/** The same for the ways to Postgres and to Temporal. */
+/** The same fault for the connections to Postgres and to Temporal. */
 const onBoth = (fault: (way: (typeof WAYS)[number]) => Fault): Fault[] => WAYS.map(fault);
 
 const restored = (line: Line, count: () => number, what: string): Struck => ({
@@ -17,7 +17,7 @@ const restored = (line: Line, count: () => number, what: string): Struck => ({
   },
 });
 
-/** Connections that break, crawl, or go dead without a word. */
+/** Connections that break, get slow, or go dead silently. */
 export const LINE_FAULTS: readonly Fault[] = [
   ...onBoth((way) => ({
     name: `connections to ${way} cut`,

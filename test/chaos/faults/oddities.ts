@@ -4,7 +4,7 @@ import { BAD_BUILD } from '../history';
 import type { Oddity, Worker, World } from '../world';
 import type { Fault, Struck } from './fault';
 
-/** A worker starts again with something about it that is different, and at the end without. */
+/** Restarts a worker with an oddity, and at the end without it. */
 async function odd(worker: Worker, oddity: Oddity, what: string): Promise<Struck> {
   const restartWith = async (next: Oddity): Promise<void> => {
     await worker.part.kill('SIGTERM');
@@ -19,7 +19,7 @@ async function odd(worker: Worker, oddity: Oddity, what: string): Promise<Struck
 const workflowWorker = ({ parts }: World, chance: Chance): Worker =>
   chance.one(parts.workers.filter(({ queue }) => queue === TASK_QUEUES.payments));
 
-/** Workers that are not as the others are. */
+/** Workers that differ from the others. */
 export const ODDITIES: readonly Fault[] = [
   {
     name: "a worker's clock wrong",

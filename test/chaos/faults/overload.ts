@@ -6,10 +6,10 @@ import type { Fault } from './fault';
 
 const CONNECTIONS = 200;
 
-/** What an overloaded or pestered server may answer a stranger; anything else is a find. */
+/** The statuses that an overloaded or pestered server may return to a stranger; any other is a finding. */
 const FITTING = new Set([400, 404, 408, 413, 429, 431, 503]);
 
-/** One request that is answered or not; 0: the connection was broken. */
+/** Sends one request and returns its status; 0: the connection was broken. */
 function ask(url: string, path: string, body?: string): Promise<number> {
   return new Promise((resolve) => {
     const asked = request(
@@ -27,7 +27,7 @@ function ask(url: string, path: string, body?: string): Promise<number> {
   });
 }
 
-/** A client that says what it wants a byte at a time. */
+/** A client that sends its request one byte at a time. */
 function dawdle(url: string): Socket {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);

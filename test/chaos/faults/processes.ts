@@ -87,7 +87,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     name: 'Postgres crashed',
     takes: ['postgres', 'workers'],
     seconds: [1, 5],
-    // SIGQUIT is its immediate shutdown: nobody tidies up, as in a crash; by SIGKILL not even its children are told.
+    // SIGQUIT is its immediate shutdown, without cleanup, as in a crash; with SIGKILL not even its children are told.
     strike: ({ parts }, chance) => killed([parts.postgres], chance.one(['SIGQUIT', 'SIGKILL'] as const)),
   },
 ];

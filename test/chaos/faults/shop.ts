@@ -12,7 +12,7 @@ function inMood({ reception }: World, mood: Reception['mood']): Promise<Struck> 
   });
 }
 
-/** What befalls the shop that results are posted to. */
+/** What happens to the shop that results are posted to. */
 export const SHOP_FAULTS: readonly Fault[] = [
   {
     name: 'order service down',

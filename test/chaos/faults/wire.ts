@@ -3,7 +3,7 @@ import type { SandboxControl } from '../../../sandbox';
 import { breakNotifications, strikeCalls } from '../mishaps';
 import type { Fault, Struck } from './fault';
 
-/** How many entries of the journal there are whose kind of mishap is one of these, since the fault began. */
+/** How many entries of the journal match, since the fault began. */
 async function countSince(
   alipay: SandboxControl,
   since: number,
