@@ -3,16 +3,16 @@ import type { History } from '@temporalio/common/lib/proto-utils';
 type Event = NonNullable<History['events']>[number];
 
 /**
- * How many Actions Temporal Cloud would bill for a run, as its documentation counts them from a history
- * (https://docs.temporal.io/evaluate/cloud/actions). Not in a history, and not counted here: queries, heartbeats, and
- * retries of local activities.
+ * How many Actions Temporal Cloud bills for a run, counted from its history as the documentation says
+ * (https://docs.temporal.io/evaluate/cloud/actions). Queries, heartbeats, and retries of local activities are not in a
+ * history, so not counted here.
  */
 export function actionsOf({ events }: Pick<History, 'events'>): number {
   const all = events ?? [];
   const count = (of: (event: Event) => unknown): number => all.filter(of).length;
-  // A signal-with-start is one Action, whether or not it starts a run.
+  // A signal-with-start is one Action, whether it starts a run or not.
   const startedBySignal = Boolean(all[1]?.workflowExecutionSignaledEventAttributes);
-  // All local activities of one workflow task are one Action together.
+  // All local activities of one workflow task together are one Action.
   const tasksWithMarkers = new Set(
     all.flatMap(({ markerRecordedEventAttributes: marker }) =>
       marker ? [String(marker.workflowTaskCompletedEventId)] : [],

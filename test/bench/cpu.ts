@@ -2,12 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 
-// CPU time as Linux counts it, in /proc. It does not depend on how much of the machine others take, as payments per
-// second do; caches and hyper-threads shared with others still touch it.
+// CPU time as Linux counts it in /proc. Unlike payments per second, it does not depend on how much of the machine
+// others use; shared caches and hyper-threads still affect it.
 
 const TICKS_PER_SECOND = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 
-/** The fields of /proc/<pid>/stat after the command's name, which may hold spaces; undefined where it has ended. */
+/** The fields of /proc/<pid>/stat after the command name, which may contain spaces; undefined if it has ended. */
 function statOf(pid: number | string): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -17,10 +17,10 @@ function statOf(pid: number | string): string[] | undefined {
   }
 }
 
-/** man proc_pid_stat: field 4 is the parent, 14 to 17 are utime, stime, cutime, cstime; here counted from the third. */
+/** man proc_pid_stat: field 4 is the parent, 14 to 17 are utime, stime, cutime, cstime; counted from the third. */
 const [PARENT, UTIME, CSTIME] = [1, 11, 14];
 
-/** CPU seconds of a process and of all its children, ended ones too: PostgreSQL has one for each connection. */
+/** CPU seconds of a process and all its children, including those that ended: PostgreSQL has one per connection. */
 export function cpuSeconds(pid: number): number {
   const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   const children = processes.map(statOf).filter((stat) => stat?.[PARENT] === String(pid));
@@ -30,7 +30,7 @@ export function cpuSeconds(pid: number): number {
   return ticks / TICKS_PER_SECOND;
 }
 
-/** CPU seconds that the whole machine has worked and could have worked: how much others took of it. */
+/** CPU seconds that the whole machine was busy, and had in all: shows how much others used. */
 export function machineSeconds(): { busy: number; all: number } {
   const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
   const fields = line.trim().split(/\s+/).slice(1, 9).map(Number);
@@ -39,7 +39,7 @@ export function machineSeconds(): { busy: number; all: number } {
   return { busy: (all - idle - iowait) / TICKS_PER_SECOND, all: all / TICKS_PER_SECOND };
 }
 
-/** Resident memory of a process in MB: now, and the most it ever was. */
+/** Resident memory of a process in MB: now, and at its peak. */
 export function memoryOf(pid: number): { now: number; most: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const megabytes = (name: string): number =>
@@ -48,8 +48,8 @@ export function memoryOf(pid: number): { now: number; most: number } {
 }
 
 /**
- * Gives a process a fifth of the CPU weight of others (nice 7), as `cpu_shares` gives a container. The processes of a rig
- * have a session each; where Linux groups by session, the priority of a thread counts only inside its own.
+ * Gives a process a fifth of the CPU weight of others (nice 7), as `cpu_shares` does for a container. Each process of a
+ * rig has its own session; if Linux groups by session, a thread's priority counts only within its session.
  */
 export function lowerWeight(pid: number): void {
   for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), 7);

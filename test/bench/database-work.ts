@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { query } from '../../dev/postgres';
 
-/** What an instance of PostgreSQL has done since it was started. */
+/** What a PostgreSQL instance has done since it started. */
 export interface DatabaseWork {
   /** When this was read, in seconds. */
   at: number;
@@ -9,15 +9,15 @@ export interface DatabaseWork {
   /** Rows inserted, updated and deleted. */
   rowsWritten: number;
   walBytes: number;
-  /** Of the databases named, with their indexes. */
+  /** Size of the named databases, with their indexes. */
   bytes: number;
   connections: number;
 }
 
-/** An idle session of PostgreSQL adds what it has done to the statistics after ten seconds. */
+/** An idle PostgreSQL session adds what it did to the statistics after ten seconds. */
 const FLUSHED_AFTER_MS = 11_000;
 
-/** Reads the statistics once all of them are there: it takes eleven seconds. */
+/** Reads the statistics once they are complete, which takes eleven seconds. */
 export async function databaseWork(adminUrl: string, databases: readonly string[]): Promise<DatabaseWork> {
   await sleep(FLUSHED_AFTER_MS);
   const [work] = await query<DatabaseWork>(
@@ -36,7 +36,7 @@ export async function databaseWork(adminUrl: string, databases: readonly string[
 
 type Amounts = Record<'commits' | 'rowsWritten' | 'walBytes' | 'bytes', number>;
 
-/** What was done between two readings for each of `count`, without what is done every second in any case. */
+/** What was done between two readings, per item of `count`, without what is done every second anyway. */
 export function workPer(
   count: number,
   before: DatabaseWork,
@@ -47,7 +47,7 @@ export function workPer(
   return eachAmount((of) => (of(after) - of(before) - of(idlePerSecond) * seconds) / count);
 }
 
-/** What was done in each second between two readings. */
+/** What was done per second between two readings. */
 export const workPerSecond = (before: DatabaseWork, after: DatabaseWork): Amounts =>
   eachAmount((of) => (of(after) - of(before)) / (after.at - before.at));
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { TEMPORAL_CONFIG } from '../../dev/places';
 import { DEFAULT_APP_ID, DEFAULT_SELLER_ID, KEY_FILES } from '../../sandbox';
 
-/** What every process of a rig is told: where the others are, and what a row sets of its own. */
+/** The environment of every process of a rig: where the others are, and the row's own settings. */
 export function environment(
   folder: string,
   where: {
@@ -14,7 +14,7 @@ export function environment(
     own: Record<string, string>;
   },
 ): NodeJS.ProcessEnv {
-  // Whatever the person at the keyboard has set for another Alipay or another Temporal is not for this rig.
+  // What the user has set for another Alipay or another Temporal does not apply to this rig.
   const others = Object.entries(process.env).filter(
     ([name]) => !/^(TEMPORAL|ALIPAY|PAYMENT|SWEEP|DATABASE|LOG|ORDER)_/.test(name),
   );
@@ -32,7 +32,7 @@ export function environment(
     ALIPAY_PUBLIC_KEY_FILE: join(keys, KEY_FILES.alipayPublic),
     ALIPAY_NOTIFY_URL: `http://127.0.0.1:${where.serverPort}/alipay/notify`,
     CLOSE_MARGIN: '1s',
-    // Rows sweep by hand: the Schedule would close a part of their orders.
+    // Rows run sweeps themselves: the Schedule would close some of their orders.
     SWEEP_CRON: '@every 24h',
     HOST: '127.0.0.1',
     PORT: String(where.serverPort),

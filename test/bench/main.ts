@@ -47,7 +47,7 @@ const ROWS: readonly Row[] = [
   peers,
 ];
 
-/** Measures nothing: draws what an earlier run has left in its JSON. */
+/** Measures nothing: draws what an earlier run wrote to its JSON. */
 const PLOTS = 'plots';
 
 interface Settings {
@@ -120,7 +120,7 @@ function readSettings(): Settings {
   };
 }
 
-/** A quick run does not build a Temporal server from its sources first. */
+/** A quick run skips the cluster if a Temporal server would have to be built from source first. */
 const all = (quick: boolean): readonly Row[] =>
   quick && !builtTemporalPrograms() ? ROWS.filter((row) => row !== cluster) : ROWS;
 
@@ -129,7 +129,7 @@ function count(text: string): number {
   throw new InvalidArgumentError('A whole number above 0.');
 }
 
-/** On a terminal a bar, elsewhere a line every ten seconds. */
+/** A bar on a terminal, elsewhere a line every ten seconds. */
 function openProgress(what: string, total: number): Progress {
   const bar = new SingleBar({
     stream: process.stderr,
@@ -152,12 +152,12 @@ function openProgress(what: string, total: number): Progress {
   return { advance: (by = 1) => bar.increment(by), end };
 }
 
-/** A bar that nobody has stopped would keep the process alive. */
+/** A bar that is not stopped would keep the process alive. */
 const moving = new Set<SingleBar>();
 
 /**
- * One row after the other, each in rigs of its own; one that breaks does not keep the others from being measured.
- * `keep` gets what there is after each: `all` takes hours, and is not to be lost at its end.
+ * One row after the other, each in its own rigs; if one breaks, the others are still measured. `keep` gets the outcomes
+ * so far after each row: `all` takes hours, and must not be lost at the end.
  */
 async function measure(
   settings: Settings,
@@ -170,7 +170,7 @@ async function measure(
     pairs,
     sustained: rate,
     async open(options = {}) {
-      // The one before makes room: two rigs at once would measure each other.
+      // Closes the previous rig: two rigs at once would distort each other's figures.
       await closeAll(opened);
       const rig = await openRig(options, {
         say: complain,
@@ -210,7 +210,7 @@ async function closeAll(rigs: Rig[]): Promise<void> {
   for (const rig of rigs.splice(0)) await rig.close();
 }
 
-/** Draws what is in the JSON, and says where. */
+/** Draws the figures in the JSON, and says where. */
 function drawFrom(json: string, folder: string): void {
   const files = writePlots(readReport(readFileSync(json, 'utf8')), folder);
   say(files.length > 0 ? `Plots: ${files.join(', ')}` : `No plots: ${json} has no figures that are drawn`);
@@ -222,7 +222,7 @@ async function main(): Promise<void> {
     drawFrom(settings.json, settings.plots ?? '');
     return;
   }
-  // What a row that breaks leaves under way fails after it, and is not to end the rows that follow.
+  // What a broken row leaves running may fail later, and must not end the rows that follow.
   process.on('unhandledRejection', (error) => complain(`Left behind: ${String(error)}`));
   guardServices();
   const opened: Rig[] = [];

@@ -2,16 +2,16 @@ import { cpuSeconds, machineSeconds } from './cpu';
 import type { Service } from '../../dev/services';
 import type { Rig } from './rig';
 
-/** What was spent while something was done so many times. */
+/** What it took to do something `count` times. */
 export interface Spent {
   seconds: number;
-  /** CPU milliseconds for each, by process; `bench` is this one, with its buyers and checkouts. */
+  /** CPU milliseconds each, by process; `bench` is this one, with its buyers and checkouts. */
   cpu: Record<'worker' | 'temporal' | 'postgres' | 'sandbox' | 'bench', number>;
-  /** Share of the machine that was busy, with whatever else ran on it. */
+  /** Share of the machine that was busy, including whatever else ran on it. */
   busy: number;
 }
 
-/** Begins to measure a rig with one worker; the answer ends it. */
+/** Starts measuring a rig with one worker; the returned function ends it. */
 export function startMeter(rig: Rig): (count: number) => Spent {
   const before = soFar(rig);
   return (count) => {
@@ -46,7 +46,7 @@ function soFar(rig: Rig) {
   };
 }
 
-/** @throws Error where there is none */
+/** @throws Error if there is none */
 export function onlyWorker({ workers: [worker] }: Rig): Service {
   if (!worker) throw new Error('No worker');
   return worker;

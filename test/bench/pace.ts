@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Does something for each number from 0, so many at a time: a new one begins when one has ended. */
+/** Calls `act` with each number from 0, this many at a time: a new call starts when one has ended. */
 export async function inLanes(
   count: number,
   lanes: number,
@@ -13,7 +13,7 @@ export async function inLanes(
   await Promise.all(Array.from({ length: Math.min(lanes, count) }, lane));
 }
 
-/** Does something for each number from 0, so many a second, whether the ones before have ended or not. */
+/** Calls `act` with each number from 0, this many per second, whether the earlier calls have ended or not. */
 export async function atRate(
   count: number,
   perSecond: number,
@@ -25,7 +25,7 @@ export async function atRate(
     const wait = startedAt + (index * 1000) / perSecond - performance.now();
     if (wait > 0) await sleep(wait);
     const going = act(index);
-    // Whoever fails ends the run below, once all have begun.
+    // A failure ends the run below, once all have started.
     going.catch(() => undefined);
     acts.push(going);
   }

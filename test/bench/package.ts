@@ -8,9 +8,9 @@ const run = promisify(execFile);
 let built: Promise<unknown> | undefined;
 
 /**
- * What is measured is what production runs: compiled, with its workflow code bundled ahead. What it is compared with is
- * compiled as well: tsx maps every stack to its source, and the SDK takes one for each promise of a workflow. Built once for
- * all rigs.
+ * Measures what production runs: compiled, with its workflow code bundled ahead. What it is compared with is compiled
+ * too: tsx maps every stack to its source, and the SDK takes one for each promise of a workflow. Built once for all
+ * rigs.
  */
 export async function buildPackage(say: Say): Promise<void> {
   if (!built) say('Building the package, whose programs run here.');
@@ -23,7 +23,7 @@ async function build(): Promise<void> {
   await run('npx', ['tsc', '-p', 'test/bench/tsconfig.json'], { cwd: ROOT });
 }
 
-/** The programs of the package that was built, and those that it is compared with. */
+/** The programs of the built package, and those it is compared with. */
 export const PACKAGED = {
   worker: 'dist/worker/main.js',
   server: 'dist/client/server.js',

@@ -9,18 +9,18 @@ import { untilDone } from './shop';
 import { distribution, quantile } from './statistics';
 import type { Rig } from './rig';
 
-// Payments that arrive at a steady pace and are queried, and how late that is each time.
+// Payments that arrive at a steady pace and are queried, and how late each query is.
 
-/** Between checks. A dev server's timer of less than a second still takes about one. */
+/** Between checks. On a dev server, a timer of less than a second still takes about one. */
 export const INTERVAL_MS = 3_000;
 
-/** Where `throughput` has not told: half of what two cores sustained when it was first measured. */
+/** Used if `throughput` has not run: half of what two cores sustained when it was first measured. */
 const DEFAULT_RATE = 13;
 
-/** Payments of the first seconds are not measured: the worker compiles, caches fill. */
+/** Payments of the first seconds are not measured: the worker compiles, and caches fill. */
 const WARM_UP_S = 6;
 
-/** So many histories are looked into, to tell where the time went. */
+/** How many histories are read to tell where the time went. */
 const LOOKED_INTO = 60;
 
 /** How late the checks of one series were, ms. */
@@ -33,25 +33,25 @@ export interface Lateness {
   worst: number;
   /** 200 quantiles, ascending: the curve of a plot. */
   distribution: number[];
-  /** Of the workflow tasks that timers woke: what the server, the queue, and the worker took of the time. */
+  /** Of the workflow tasks that timers woke: how much of the time the server, the queue and the worker took. */
   shares: Record<'timerFired' | 'taskTaken' | 'taskDone', { p50: number; p99: number }>;
-  /** For each payment of the series, the unmeasured ones included. */
+  /** Per payment of the series, including the unmeasured ones. */
   spent: Spent;
 }
 
-/** What has become of the payments of a series, the unmeasured ones included. */
+/** What became of the payments of a series, including the unmeasured ones. */
 export interface Became {
   paid: number;
   unpaid: number;
 }
 
-/** Payments a second: half of what the machine sustains. */
+/** Payments per second: half of what the machine sustains. */
 export const probesPerSecond = ({ sustained }: Bench): number =>
   sustained === undefined ? DEFAULT_RATE : sustained / 2;
 
 /**
- * Lets payments arrive for so many seconds, half of the sustainable rate of them. Every other one is paid before its
- * first check, the notification is lost, and its order is told; the others are never paid and queried three times.
+ * Lets payments arrive for `seconds`, at half of the sustainable rate. Every other one is paid before its first check,
+ * its notification is lost, and its order is told; the others are never paid and are queried three times.
  */
 export async function probe(
   rig: Rig,
@@ -93,9 +93,9 @@ export async function probe(
 }
 
 /**
- * From the moment a check was due until its answer stood in Postgres. It is due one interval after the checkout was
- * written, the next one an interval after the answer before: so the rest of the checkout, and Alipay's own time to
- * answer, count as lateness too.
+ * From when a check was due until its answer was in Postgres. The first is due one interval after the checkout was
+ * written, each next one an interval after the previous answer: so the rest of the checkout, and Alipay's own response
+ * time, count as lateness too.
  */
 async function latenessOf({ db }: Rig, outTradeNos: string[]): Promise<number[]> {
   const measured = await rows<{ late: number }>(
@@ -111,7 +111,7 @@ async function latenessOf({ db }: Rig, outTradeNos: string[]): Promise<number[]>
   return measured.map(({ late }) => late);
 }
 
-/** By the histories: due → timer fired → workflow task taken up → workflow task done. */
+/** From the histories: due → timer fired → workflow task started → workflow task completed. */
 async function sharesOf({ temporal }: Rig, outTradeNos: string[]): Promise<Lateness['shares']> {
   const steps = (
     await Promise.all(
@@ -157,7 +157,7 @@ function stepsOf(events: HistoryEvent[]): Step[] {
   });
 }
 
-/** A time or a duration of protobuf, in milliseconds. */
+/** A protobuf time or duration, in milliseconds. */
 function msOf(time: { seconds?: unknown; nanos?: number | null } | null | undefined): number {
   return Number(time?.seconds) * 1000 + (time?.nanos ?? 0) / 1e6;
 }

@@ -25,12 +25,12 @@ export interface Machine {
   temporalServer: string;
   postgres: string;
   application: string;
-  /** Just before the first row: what others did on the machine. */
+  /** Just before the first row: what else was running on the machine. */
   loadBefore: number;
   busyBefore: number;
 }
 
-/** Looks at the machine for two seconds, in which this process does nothing. */
+/** Watches the machine for two seconds, in which this process does nothing. */
 export async function lookAtMachine(temporalCli: string): Promise<Machine> {
   const [load = 0] = loadavg();
   const before = machineSeconds();

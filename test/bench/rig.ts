@@ -26,23 +26,23 @@ import { environment } from './environment';
 import { PACKAGED, buildPackage } from './package';
 
 export interface RigOptions {
-  /** Settings of the application for this row, by environment as everywhere. */
+  /** Settings of the application for this row, from the environment as always. */
   env?: Record<string, string>;
-  /** The same for its workers alone. */
+  /** The same, only for its workers. */
   workerEnv?: Record<string, string>;
-  /** Worker processes to begin with. @defaultValue 1 */
+  /** Worker processes to start with. @defaultValue 1 */
   workers?: number;
-  /** Whether the HTTP server runs too. @defaultValue false */
+  /** Whether to start the HTTP server too. @defaultValue false */
   server?: boolean;
-  /** A Temporal server on PostgreSQL, in several processes, in place of the dev server. @defaultValue false */
+  /** A Temporal server on PostgreSQL, in several processes, instead of the dev server. @defaultValue false */
   cluster?: boolean;
-  /** Which queues the workers of the beginning serve, one after the other. @defaultValue all of them, each */
+  /** Which queues each of the initial workers serves, in order. @defaultValue all of them, each */
   queues?: readonly (readonly TaskQueue[])[];
-  /** Namespaces of the dev server beside `default`. */
+  /** Namespaces of the dev server in addition to `default`. */
   namespaces?: readonly string[];
 }
 
-/** Real servers and processes for one row, as temporal-dev.sh starts them, and nothing else on them. */
+/** Real servers and processes for one row, as temporal-dev.sh starts them, with nothing else on them. */
 export interface Rig {
   payments: PaymentClient;
   temporal: Client;
@@ -55,22 +55,22 @@ export interface Rig {
   postgres: Service;
   /** The dev server, or the frontend of the cluster. */
   temporalServer: Service;
-  /** Where one was asked for. */
+  /** If requested. */
   cluster: Cluster | undefined;
   sandbox: Service;
-  /** The HTTP server, where one was asked for. */
+  /** The HTTP server, if requested. */
   server: Service | undefined;
-  /** Resolves when the server has seen it ask for work. */
+  /** Resolves when the server has seen it poll for work. */
   startWorker(queues?: readonly TaskQueue[]): Promise<Service>;
   /** The same for the bare workflows. */
   startBareWorker(): Promise<Service>;
-  /** Starts another process with the rig's settings, and these beside; resolves when it is ready. */
+  /** Starts another process with the rig's settings plus its own; resolves when it is ready. */
   startProcess(process: RigProcess): Promise<Service>;
-  /** The settings that every process of the rig gets. */
+  /** The settings of every process of the rig. */
   env: NodeJS.ProcessEnv;
-  /** PostgreSQL's own database, as superuser: to make others beside the application's. */
+  /** PostgreSQL's own database, as superuser: to create others besides the application's. */
   postgresUrl: string;
-  /** Of the beginning. */
+  /** Those started with the rig. */
   workers: Service[];
   close(): Promise<void>;
 }
@@ -78,22 +78,22 @@ export interface Rig {
 /** A process of the rig. */
 export interface RigProcess {
   name: string;
-  /** From the repository's root: TypeScript, or of the package that was built. */
+  /** From the repository's root: TypeScript, or a file of the built package. */
   file: string;
   args?: string[];
   env?: NodeJS.ProcessEnv;
-  /** Resolves when it is ready, rejects while it is not. */
+  /** Resolves when it is ready, rejects until then. */
   ready: (service: Service) => Promise<unknown>;
 }
 
 const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
 
-/** Four ports from the first one on, or any free ones. */
+/** Four ports starting at `first`, or any free ones. */
 async function ports(first: number | undefined): Promise<number[]> {
   return first === undefined ? freePorts(4) : Array.from({ length: 4 }, (_, index) => first + index);
 }
 
-/** Opens a rig in a folder that goes with it. */
+/** Opens a rig in a folder that is removed with it. */
 export async function openRig(
   options: RigOptions,
   { say, firstPort, profile }: { say: Say; firstPort?: number; profile?: string },
@@ -253,9 +253,9 @@ async function startDevServer({
 }
 
 /**
- * A worker has no port: it is ready when the server has seen it ask for work, of workflows or of activities. Its identity
- * begins with its pid. One queue is enough: the server shows one partition of a queue only, and with several workers not
- * each asks there.
+ * A worker has no port: it is ready when the server has seen it poll for workflow or activity tasks. Its identity
+ * begins with its pid. One queue is enough: the server shows only one partition of a queue, and of several workers not
+ * every one polls there.
  */
 export async function seen(
   { pid, name }: Service,

@@ -4,15 +4,15 @@ import type { Rig, RigOptions } from './rig';
 export interface Finding {
   /** What was measured. */
   what: string;
-  /** The figure with its unit, and the spread where there is one. */
+  /** The figure with its unit, and the spread if there is one. */
   figure: string;
   target: string;
   met: boolean;
-  /** What the figure was made from, for the JSON. */
+  /** The data behind the figure, for the JSON. */
   detail: Record<string, unknown>;
 }
 
-/** Where a row says how far it is. */
+/** How a row reports its progress. */
 export interface Progress {
   advance(by?: number): void;
   end(): void;
@@ -20,12 +20,12 @@ export interface Progress {
 
 /** What every row gets. */
 export interface Bench {
-  /** Fewer payments and pairs: to see that all works, and the order of magnitude. */
+  /** Fewer payments and pairs: to see that everything works, and the order of magnitude. */
   quick: boolean;
   pairs: number;
-  /** Payments a second that this machine sustains, once `throughput` has found out. */
+  /** Payments per second that this machine sustains, once `throughput` has measured it. */
   sustained: number | undefined;
-  /** A new rig, closed by the runner when the row has ended. */
+  /** A new rig; the runner closes it when the row has ended. */
   open(options?: RigOptions): Promise<Rig>;
   progress(what: string, total: number): Progress;
 }

@@ -4,7 +4,7 @@ import { paymentWorkflowId } from '../../workflows/messages';
 import { THE_TEA } from './row';
 import type { Rig } from './rig';
 
-/** A buyer checks out, pays, and the notification is lost: the delay queue will find the payment. */
+/** A buyer checks out and pays, and the notification is lost: the delay queue will find the payment. */
 export async function checkOutAndPay(
   { payments, alipay }: Pick<Rig, 'payments' | 'alipay'>,
   orderId: string,
@@ -19,10 +19,10 @@ export function untilDone({ temporal }: Pick<Rig, 'temporal'>, outTradeNo: strin
   return temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).result();
 }
 
-/** Rows that one statement writes, well within its 10 s. */
+/** Rows per statement, which then stays well within its 10 s. */
 export const ROWS_AT_ONCE = 5_000;
 
-/** Orders that nobody has paid and whose time is over, each with a payment that Alipay never heard of. */
+/** Expired orders that were never paid, each with a payment that Alipay does not know. */
 export async function putExpiredOrders(
   { db }: Pick<Rig, 'db'>,
   prefix: string,
@@ -50,7 +50,7 @@ export async function putExpiredOrders(
   }
 }
 
-/** Open payments far from due, from the `first` one to the `last`: rows alone, without runs. */
+/** Open payments far from due, from the `first` to the `last`: only rows, without runs. */
 export async function putOpenPayments({ db }: Pick<Rig, 'db'>, first: number, last: number): Promise<void> {
   for (let from = first; from <= last; from += ROWS_AT_ONCE) {
     await rows(

@@ -8,10 +8,10 @@ import { THE_TEA } from './row';
 import { ROWS_AT_ONCE } from './shop';
 import type { Rig } from './rig';
 
-/** Longer than any run takes: nobody wakes while the others are measured. */
+/** Longer than any bench run takes: no sleeper wakes while the others are measured. */
 const ASLEEP_FOR_MS = 6 * 3_600_000;
 
-/** Starts in flight: enough to keep the server busy, few enough that none waits for its deadline. */
+/** Concurrent starts: enough to keep the server busy, few enough that none exceeds its deadline. */
 const LANES = 48;
 
 interface Sleeper {
@@ -23,9 +23,9 @@ interface Sleeper {
 }
 
 /**
- * Payments that were checked out and are queried hours later, numbered `from` up to `to`. What a checkout writes is
- * written in bulk; their workflows are started as a checkout does it, each with a call of its own, and each runs its first
- * task on the worker: see {@link allAsleep}.
+ * Payments that were checked out and are queried hours later, numbered `from` up to `to`. The rows of a checkout are
+ * written in bulk; their workflows are started as a checkout does, each with its own call, and each runs its first task
+ * on the worker: see {@link allAsleep}.
  */
 export async function putToSleep(
   rig: Rig,
@@ -73,7 +73,7 @@ function start({ temporal }: Rig, { deadline, ...payment }: Sleeper): Promise<vo
   });
 }
 
-/** Resolves when no workflow task of the payments' queue waits for the worker. */
+/** Resolves when no workflow task of the payments queue waits for the worker. */
 export async function allAsleep({ temporal }: Rig): Promise<void> {
   await waitFor(
     async () => {

@@ -1,4 +1,4 @@
-/** The value below which `share` of the values lie, by the nearest rank. @throws Error where there are none */
+/** The value below which `share` of the values lie, by the nearest rank. @throws Error if there are none */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   const value = sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
@@ -6,7 +6,7 @@ export function quantile(values: readonly number[], share: number): number {
   return value;
 }
 
-/** The middle value; of an even number, the mean of the two in the middle. */
+/** The middle value; for an even number of values, the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   return (
     (quantile(values, 0.5) +
@@ -24,7 +24,7 @@ export function spread(values: readonly number[], digits: number): string {
   return `${text(median(values))} (${text(Math.min(...values))}–${text(Math.max(...values))})`;
 }
 
-/** The largest number of times that lie within any span of `ms` (half open), wherever it begins. */
+/** The largest number of times within any span of `ms` (half open), wherever it begins. */
 export function busiest(times: readonly number[], ms: number): number {
   const sorted = times.toSorted((a, b) => a - b);
   let most = 0;
@@ -36,7 +36,7 @@ export function busiest(times: readonly number[], ms: number): number {
   return most;
 }
 
-/** So many quantiles, evenly apart from the smallest to the largest: the curve of a plot. */
+/** `points` quantiles, evenly spaced from the smallest to the largest: the curve of a plot. */
 export function distribution(values: readonly number[], points: number): number[] {
   const sorted = values.toSorted((a, b) => a - b);
   return Array.from(

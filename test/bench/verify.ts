@@ -7,17 +7,17 @@ import { WORKFLOWS } from '../../workflows/messages';
 import { THE_TEA } from './row';
 import type { Rig } from './rig';
 
-/** What must have become of everything that the rig has seen so far. */
+/** What must have become of everything the rig has processed so far. */
 export interface Expected {
   paid?: number;
   closed?: number;
-  /** Asked about three times, and left to the sweep. */
+  /** Queried three times, and left to the sweep. */
   unpaid?: number;
-  /** Not queried yet: their runs go on. */
+  /** Not queried yet: still running. */
   asleep?: number;
   /**
-   * A killed worker may have told an order without having noted it; it is told again under the same message id, by a
-   * run of its own, and acted on once. So there may be more runs of order workflows than orders.
+   * A killed worker may have told an order without recording it; the order is told again under the same message id, in
+   * another run, and acted on once. So there may be more order workflow runs than orders.
    */
   toldAgain?: boolean;
   /** Runs that gave up on a payment for which another run was started. */
@@ -27,8 +27,8 @@ export interface Expected {
 }
 
 /**
- * Work may lag behind by minutes where there is much of it, but then the counts move. What a worker was delivering when it
- * died is delivered by the follow-up a minute later, within its next half minute.
+ * A lot of work may lag behind by minutes, but then the counts keep changing. What a worker was delivering when it
+ * died, the follow-up delivers a minute later, within its next half minute.
  */
 const STANDSTILL_MS = 120_000;
 
@@ -39,14 +39,14 @@ interface Counted {
   results: number;
   undelivered: number;
   actedOn: number;
-  /** Orders that are told or acted on other than once, or not by their status. */
+  /** Orders that were not told and acted on exactly once, according to their status. */
   wrong: number;
 }
 
 /**
- * Waits until all has come to its end, and counts it thrice: in Postgres, in Alipay's books, in Temporal's visibility.
+ * Waits until everything has ended, and counts it three times: in Postgres, Alipay's books, Temporal's visibility.
  *
- * @throws Error where something is lost or doubled
+ * @throws Error if something is lost or doubled
  */
 export async function verify(
   rig: Rig,
@@ -69,7 +69,7 @@ export async function verify(
         String,
         String,
       );
-      // Counting 100,000 takes half a second of a core, and would keep the work that is waited for to half its pace.
+      // Counting 100,000 takes half a second of a core, and would halve the pace of the work it waits for.
       if (now !== '') await sleep(4 * (performance.now() - startedAt));
       if (now !== last) movedAt = performance.now();
       last = now;
@@ -140,7 +140,7 @@ async function countAll(homes: readonly Client[], type: string): ReturnType<type
   };
 }
 
-/** How many workflows of a type have completed, how many run, and how many have ended otherwise. */
+/** How many workflows of a type have completed, are running, and have ended otherwise. */
 export async function countEnded(
   temporal: Client,
   type: string,

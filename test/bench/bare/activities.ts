@@ -3,7 +3,7 @@ import { TypedSearchAttributes } from '@temporalio/common';
 import { ORDER_ID } from '../../../workflows/search-attributes';
 import { BARE_QUEUES, BARE_WORKFLOWS, bareOrderId } from './names';
 
-/** Bodies that do nothing; but an order is told, or there would be no order workflow to compare with. */
+/** Bodies that do nothing, except that an order is told: otherwise there would be no order workflow to compare with. */
 export function createBareActivities(temporal: Client) {
   return {
     queryAlipay: ({ outTradeNo }: { outTradeNo: string }) => Promise.resolve({ outTradeNo, answer: 'paid' }),

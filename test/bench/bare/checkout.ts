@@ -4,7 +4,7 @@ import { ORDER_ID, OUT_TRADE_NO, PAYMENT_STATUS } from '../../../workflows/searc
 import type { BarePaymentInput } from './names';
 import { BARE_QUEUES, BARE_WORKFLOWS, barePaymentId } from './names';
 
-/** Starts a bare payment with the very request that a checkout sends. */
+/** Starts a bare payment with exactly the request that a checkout sends. */
 export async function startBarePayment(temporal: Client, input: BarePaymentInput): Promise<string> {
   const { outTradeNo, orderId, intervalMs } = input;
   const workflowId = barePaymentId(outTradeNo);

@@ -1,4 +1,4 @@
-// What client and worker of the bare workflows call each other's things. Imports nothing: workflow code reads it too.
+// The names that client and worker of the bare workflows share. Imports nothing: workflow code imports it too.
 
 export const BARE_QUEUES = {
   payments: 'bare-payments',

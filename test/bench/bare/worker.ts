@@ -6,7 +6,7 @@ import { readTemporalConfig } from '../../../worker/temporal-config';
 import { createBareActivities } from './activities';
 import { BARE_QUEUES } from './names';
 
-// Serves the bare workflows in a process of its own, with the worker options of worker/worker.ts.
+// Serves the bare workflows in its own process, with the worker options of worker/worker.ts.
 
 async function main(): Promise<void> {
   installTelemetry(createLogger({ name: 'bare-worker' }));

@@ -14,8 +14,8 @@ import type { BareActivities } from './activities';
 import { BARE_QUEUES } from './names';
 import type { BareOrderInput, BarePaymentInput } from './names';
 
-// The shape of a payment that is found paid at its first check, and of its order, with nothing in them: what Temporal
-// alone costs. Timers, activities, messages, search attributes and details are those of confirmPayment and fulfillOrder.
+// A payment that is found paid at its first check, and its order, with empty bodies: what Temporal alone costs. Timers,
+// activities, messages, search attributes and details are those of confirmPayment and fulfillOrder.
 
 const { queryAlipay } = proxyActivities<BareActivities>({
   taskQueue: BARE_QUEUES.alipay,
@@ -32,7 +32,7 @@ export async function barePayment({ outTradeNo, orderId, intervalMs }: BarePayme
   setHandler(defineSignal('alipayNotified'), () => void (settled = true));
   setHandler(defineSignal('checkedOut'), () => undefined);
   setCurrentDetails('Check 1 is due');
-  // From the checkout on: one that is taken up late does not sleep at all, there as here.
+  // Counted from the checkout: a run that starts late does not sleep at all, as in confirmPayment.
   const ms = workflowInfo().startTime.getTime() + intervalMs - Date.now();
   if (ms > 0) await condition(() => settled, ms, { summary: 'check 1 of 1' });
   if (!settled) await queryAlipay({ outTradeNo });

@@ -7,14 +7,14 @@ export interface Contender {
   name: string;
   version: string;
   db: Database;
-  /** What hears notifications, where its worker does not. */
+  /** What receives notifications, if its worker does not. */
   http: Service | undefined;
-  /** What else works for it beside its worker and PostgreSQL. */
+  /** What else works for it besides its worker and PostgreSQL. */
   server: Service | undefined;
   checkOut(orderId: string): Promise<CheckedOut>;
   /** Resolves when it works. */
   startWorker(): Promise<Service>;
-  /** How often the order service was told what it had been told before. */
+  /** How often the order service was told what it had already been told. */
   toldAgain(): Promise<number>;
   close(): Promise<unknown>;
 }

@@ -7,7 +7,7 @@ import { verified } from './work';
 
 const BODY_LIMIT = 64 * 1024;
 
-/** Notifications over HTTP by the application's own route, limits and log, in the process of a peer's worker. */
+/** Receives notifications over HTTP with the application's own route, limits and log, in a peer's worker process. */
 export async function hearNotifications(
   { alipay, http }: Means,
   take: (notification: Genuine) => Promise<unknown>,

@@ -9,22 +9,22 @@ import type { Contender } from './contender';
 import { countAskedAgain, latenesses, untilTold, watch } from './witness';
 import type { Seen } from './witness';
 
-/** Checkouts at the same time where all come at once. */
+/** Concurrent checkouts when all come at once. */
 const LANES = 16;
 
-/** So slow that there is always something in hand when the worker is killed: payments a second, ms of the gateway. */
+/** Slow enough that work is always under way when the worker is killed: payments per second, gateway latency in ms. */
 const KILL_PER_SECOND = 20;
 const KILL_LATENCY_MS = 200;
 
 export interface Sizes {
   intervalMs: number;
   warmUp: number;
-  /** Payments that are checked out as fast as possible. */
+  /** Payments checked out as fast as possible. */
   burst: number;
-  /** Payments a second, and how many of them, where they come evenly. */
+  /** Payments per second, and how many of them, when they come evenly. */
   perSecond: number;
   paced: number;
-  /** Payments that live while their worker is killed. */
+  /** Payments under way while their worker is killed. */
   killed: number;
 }
 
@@ -52,16 +52,16 @@ export interface Result {
     lastTold: number;
     workerReady: number;
   };
-  /** Payments that were paid too late for their last check; nobody was told of them. */
+  /** Payments that were paid too late for their last check; the order service was told of none of them. */
   late: number;
-  /** Of the worker, after all but the kill, MB. */
+  /** The worker's, after everything but the kill, MB. */
   memory: number;
 }
 
 export const paymentsOf = ({ warmUp, burst, paced, killed }: Sizes): number =>
   warmUp + burst + paced + killed;
 
-/** One contender through all runs, with its own worker and nobody else's. */
+/** One contender through all runs, with only its own worker. */
 export async function measureContender(
   rig: Rig,
   contender: Contender,
@@ -184,7 +184,7 @@ async function runOnce(
   return { ...seen, seconds: (Math.max(...seen.toldAt) - startedAt) / 1000, cpu };
 }
 
-/** Begins to measure a contender; the answer ends it, and says what each of `count` payments took. */
+/** Starts measuring a contender; the returned function ends it, and returns what each of `count` payments took. */
 function meterParts({ postgres }: Rig, contender: Contender, worker: Service): (count: number) => Parts {
   const ofService = (service: Service | undefined): number => (service ? cpuSeconds(service.pid) : 0);
   const read = (): Omit<Parts, 'all'> => ({
@@ -209,15 +209,15 @@ function meterParts({ postgres }: Rig, contender: Contender, worker: Service): (
 
 export interface NotifiedSizes {
   perSecond: number;
-  /** Before the first check, which never comes. */
+  /** Before the first check, which never happens. */
   intervalMs: number;
   /** From checkout to payment. */
   payAfterMs: number;
-  /** In steady state, which begins when the checks of the first ones would have been due. */
+  /** In steady state, which begins when the checks of the first payments would have been due. */
   measuredMs: number;
 }
 
-/** What one contender did with payments that are notified. */
+/** What one contender did with notified payments. */
 export interface Notified {
   name: string;
   count: number;

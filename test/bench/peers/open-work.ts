@@ -5,17 +5,17 @@ import { openDatabase } from '../../../db/connect';
 import { readConfig } from '../../../worker/config';
 import { CONNECTIONS } from './work';
 
-/** What a contender's process works with, by the environment that the application's own processes read. */
+/** What a contender's process works with, from the environment that the application's own processes read. */
 export interface Means {
   db: Database;
   alipay: AlipayGateway;
   databaseUrl: string;
   intervalMs: number;
-  /** Where it hears of payments. */
+  /** Where it receives notifications. */
   http: { host: string; port: number };
 }
 
-/** Opens the database and the gateway client of the environment. */
+/** Opens the database and the gateway client from the environment. */
 export function openMeans(env: NodeJS.ProcessEnv, maxConnections = CONNECTIONS): Means {
   const { database, alipay, payments, http } = readConfig(env, {
     needs: ['database', 'alipay', 'payments', 'http'],

@@ -8,7 +8,7 @@ import type { Contender } from './contender';
 import type { Means } from './open-work';
 import { openMeans } from './open-work';
 
-/** A peer's database beside the application's, in the same PostgreSQL, with the same tables in it. */
+/** A peer's own database in the same PostgreSQL as the application's, with the same tables. */
 export async function openPeer(
   rig: Rig,
   { name, version, file }: { name: string; version: string; file: string },
@@ -54,7 +54,7 @@ export async function openPeer(
   };
 }
 
-/** As the bench's own pool for the application. */
+/** As many as the bench's own pool for the application. */
 const CLIENT_CONNECTIONS = 10;
 
 async function countToldAgain(db: Database): Promise<number> {

@@ -4,10 +4,10 @@ import { THE_TEA } from '../row';
 import type { Rig } from '../rig';
 import type { Contender } from './contender';
 
-/** More lines than any log of a worker here has. */
+/** More lines than any worker's log has here. */
 const ALL_LINES = 1_000_000;
 
-/** durable-alipay itself, as it stands. */
+/** durable-alipay itself, unchanged. */
 export function openApplication(rig: Rig): Contender {
   const started: Service[] = [];
   return {
@@ -22,7 +22,7 @@ export function openApplication(rig: Rig): Contender {
       started.push(worker);
       return worker;
     },
-    // The order service says so in its log, whether a second signal came or the same one was acted on twice.
+    // The order service logs this, whether a second signal came or the same one was acted on twice.
     toldAgain() {
       const logs = started.map((worker) => worker.tail(ALL_LINES));
       const repeats = logs.flatMap((log) =>

@@ -5,21 +5,21 @@ import { inLanes } from '../pace';
 import { CHECKS } from './work';
 import type { Contender } from './contender';
 
-// What comes of the orders, seen from outside and by the same eyes for all: the gateway's journal, the shared tables.
+// What becomes of the orders, observed from outside in the same way for all: the gateway's journal, the shared tables.
 
-/** How often the tables are looked at, ms. The cost of it is in everybody's CPU figure of PostgreSQL. */
+/** How often the tables are read, ms. The cost is in every contender's CPU figure for PostgreSQL. */
 const LOOK_MS = 250;
 
 /** How many buyers pay at the same time. */
 const BUYERS = 16;
 
-/** An order that is not told for so long after the one before is lost, ms: longer than any contender's recovery. */
+/** An order is lost if it is not told for this long after the one before, ms: longer than any contender's recovery. */
 const PATIENCE_MS = 45_000;
 
-/** Since when nothing must have happened before a buyer is suspected of being too late, ms. */
+/** How long nothing must happen before a buyer is suspected of being too late, ms. */
 const STILL_MS = 3_000;
 
-/** What came of the orders of one run. */
+/** The outcome of the orders of one run. */
 export interface Seen {
   /** When each was told, epoch ms. */
   toldAt: number[];
@@ -31,17 +31,17 @@ export interface Seen {
 
 /** The orders of one run. */
 export interface Watched {
-  /** With which their ids begin. */
+  /** The prefix of their ids. */
   prefix: string;
   count: number;
-  /** The pay URL by `outTradeNo`, of all that were checked out so far. */
+  /** The pay URL by `outTradeNo`, of all orders checked out so far. */
   addresses: ReadonlyMap<string, string>;
   onTold: (told: number) => void;
 }
 
 /**
- * Plays the buyers, who pay when the last check but one has been made and whose notifications are lost, and waits until
- * the order service has been told of all that were paid in time.
+ * Plays the buyers, who pay after the last check but one and whose notifications are lost, and waits until the order
+ * service has been told of all that were paid in time.
  */
 export async function watch(
   { db }: Contender,
@@ -72,7 +72,7 @@ export async function watch(
   return { toldAt, late, lost: count - toldAt.length - late };
 }
 
-/** Waits until so many orders are told, and returns how many are when no more seem to come. */
+/** Waits until this many orders are told, and returns how many are when no more seem to come. */
 export async function untilTold({ db }: Contender, prefix: string, count: number): Promise<number> {
   let told = await findTold(db, prefix);
   for (let changedAt = Date.now(); told.length < count && Date.now() - changedAt < PATIENCE_MS;) {
@@ -101,7 +101,7 @@ async function findTold(db: Contender['db'], prefix: string): Promise<number[]> 
   return told.map(({ at }) => at.getTime());
 }
 
-/** Of those that all checks found unpaid: whose buyer came after them, or found no check to come before. */
+/** Of those that all checks found unpaid: whose buyer paid after them, or never got to pay before the last. */
 async function countLate(
   alipay: SandboxControl,
   paid: ReadonlySet<string>,
@@ -118,7 +118,7 @@ async function countLate(
   }).length;
 }
 
-/** When the gateway was queried about each payment since the journal was cleared, epoch ms, in turn. */
+/** When the gateway was queried about each payment since the journal was cleared, epoch ms, in order. */
 export async function askedAt(alipay: SandboxControl): Promise<Map<string, number[]>> {
   const times = new Map<string, number[]>();
   for (const entry of await alipay.journal()) {
@@ -131,7 +131,7 @@ export async function askedAt(alipay: SandboxControl): Promise<Map<string, numbe
 }
 
 /**
- * How late each check came, ms: the first against the payment's row, each further one against the check before, plus
+ * How late each check came, ms: the first measured from the payment's row, each later one from the check before, plus
  * the interval.
  */
 export async function latenesses(

@@ -20,29 +20,29 @@ import { isNews } from '../../../db/rules';
 import type { PaymentResult } from '../../../workflows/messages';
 import { THE_TEA } from '../row';
 
-// The work itself, which every contender does by the application's own statements and gateway client: what differs is
-// who waits, who calls it, and what happens when that one dies.
+// The work itself, which every contender does with the application's own statements and gateway client: they differ in
+// who waits, who calls it, and what happens when that process dies.
 
 export const CHECKS = 3;
 
-/** How long one call of Alipay may take, ms: `ALIPAY_TIMEOUT`'s default. */
+/** How long one call to Alipay may take, ms: the default of `ALIPAY_TIMEOUT`. */
 export const CALL_MS = 5_000;
 
-/** Queries of the work that run at the same time in one process. */
+/** Concurrent queries of the work in one process. */
 export const CONNECTIONS = 20;
 
 const DAY_MS = 24 * 3_600_000;
 const MARGIN_MS = 1_000;
 
-/** What the bench hands to the buyer. */
+/** What the bench gives the buyer. */
 export interface CheckedOut {
   outTradeNo: string;
   paymentUrl: string;
 }
 
 /**
- * The rows of order and payment, as `PaymentClient.checkout` writes them; `start` puts the first check into the same
- * transaction as the payment. Then the signed address.
+ * Writes the rows of order and payment as `PaymentClient.checkout` does; `start` adds the first check in the same
+ * transaction as the payment. Then signs the pay URL.
  */
 export async function checkOut(
   { db, alipay }: { db: Database; alipay: AlipayGateway },
@@ -80,7 +80,7 @@ export async function checkOut(
   return { outTradeNo, paymentUrl };
 }
 
-/** Asks Alipay, unless the own table knows; the answer is written by {@link record}. */
+/** Queries Alipay, unless our own table knows the answer; {@link record} writes it. */
 export async function ask(
   { db, alipay }: { db: Database; alipay: AlipayGateway },
   outTradeNo: string,
@@ -93,8 +93,8 @@ export async function ask(
 export type Asked = 'settled' | Awaited<ReturnType<AlipayGateway['query']>>;
 
 /**
- * Writes down an answer and what follows from it. Whoever calls it gives a transaction, and sends what it returns:
- * the messages that the order service is to be told.
+ * Records an answer and what follows from it. The caller passes a transaction, and sends what this returns: the
+ * messages that the order service must be told.
  */
 export async function record(
   trx: Database,
@@ -111,13 +111,13 @@ export async function record(
 
 export type Genuine = Extract<NotificationRead, { kind: 'genuine' }>;
 
-/** A notification that Alipay has signed for this merchant; of others here are none. */
+/** A notification that Alipay signed for this merchant; there are no others here. */
 export function verified(alipay: AlipayGateway, body: NotificationBody): Genuine | undefined {
   const read = readNotification([alipay.verifier], body);
   return read.kind === 'genuine' ? read : undefined;
 }
 
-/** What {@link record} does with an answer, for a notification; it also says which check waits. */
+/** Does for a notification what {@link record} does for an answer; also returns which check is waiting. */
 export async function recordNotified(
   trx: Database,
   { notification, signed }: Genuine,
@@ -151,7 +151,7 @@ export async function undelivered(db: Database, outTradeNo: string): Promise<Pay
   return payment ? undeliveredOf(db, payment.orderId) : [];
 }
 
-/** The application reads such a message as it leases it, which here nobody needs. */
+/** The application reads such a message while leasing it, which is not needed here. */
 async function undeliveredOf(db: Database, orderId: string): Promise<PaymentResult[]> {
   const found = await rows<Omit<PaymentResult, 'at'> & { at: Date }>(
     db,
@@ -165,7 +165,7 @@ async function undeliveredOf(db: Database, orderId: string): Promise<PaymentResu
   return found.map((message) => ({ ...message, at: message.at.toISOString() }));
 }
 
-/** The order service: acts once on a message, and notes where it was told again. */
+/** The order service: acts once on a message, and records if it was told again. */
 export async function act(trx: Database, message: PaymentResult): Promise<void> {
   const { messageId, outTradeNo } = message;
   const first = await logMessage(trx, message);
@@ -180,8 +180,8 @@ export async function act(trx: Database, message: PaymentResult): Promise<void> 
 }
 
 /**
- * The connection that a transaction of knex runs on, for a library that brings its own statements. It gets pg's own `query`:
- * the application's, which cancels late statements, takes only what knex gives.
+ * The connection that a knex transaction runs on, for a library with its own statements. It gets pg's own `query`: the
+ * application's, which cancels late statements, accepts only what knex passes.
  */
 export async function connectionOf(trx: Database): Promise<ClientBase> {
   const connection = await (trx.client as { acquireConnection(): Promise<Client> }).acquireConnection();

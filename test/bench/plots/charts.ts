@@ -3,7 +3,7 @@ import type { Contender, Growth, LatenessSeries, Pair } from './figures';
 import { count } from './figures';
 import { axisLook, COLOURS, heading, labelLook, legendLook } from './paper';
 
-/** The share of checks that the plot of lateness shows: the last few would draw the rest together. */
+/** The share of checks that the lateness plot shows: the last few would squeeze the rest together. */
 const SHOWN = 0.995;
 
 export function latenessChart(series: LatenessSeries[]): EChartsOption {
@@ -120,7 +120,7 @@ export function growthChart({ sweeps, sleepers }: Growth): EChartsOption {
 
 const line = { type: 'line', symbol: 'circle', symbolSize: 7, lineStyle: { width: 2 } } as const;
 
-/** From the power of ten below the values to the one above. */
+/** From the power of ten below the values to the one above them. */
 const logAxis = (name: string, values: number[]) =>
   ({
     ...axisLook,
@@ -167,7 +167,7 @@ export function peersChart(contenders: Contender[]): EChartsOption {
         data: contenders.map(({ paced: { cpu } }) => round(cpu[part])),
       })),
       {
-        // Nothing wide, for its label: the sum at the end of the stack.
+        // A bar of width zero, only for its label: the sum at the end of the stack.
         type: 'bar',
         stack: 'cpu',
         xAxisIndex: 0,
@@ -224,7 +224,7 @@ const round = (value: number): number => Math.round(value * 10) / 10;
 
 const seconds = (value: number): string => (value < 10 ? value.toFixed(1) : count(Math.round(value)));
 
-/** To two digits, upwards, in steps that an axis can label. */
+/** Rounds up to two digits, in steps that an axis can label. */
 function roundUp(value: number): number {
   const step = 10 ** Math.max(0, Math.floor(Math.log10(value)) - 1) * 5;
   return Math.ceil(value / step) * step;

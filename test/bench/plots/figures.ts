@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-// What the plots take out of the bench's JSON. A row that was not measured, or another version's, leaves its plot out.
+// What the plots take from the bench's JSON. If a row was not measured, or is another version's, its plot is left out.
 
 const report = z.object({
   quick: z.boolean().optional(),
@@ -11,14 +11,14 @@ const report = z.object({
 
 export type Report = z.infer<typeof report>;
 
-/** @throws Error where it is no JSON of the bench */
+/** @throws Error if it is not JSON of the bench */
 export function readReport(json: string): Report {
   const read = report.safeParse(JSON.parse(json));
   if (!read.success) throw new Error(`No JSON of the bench: ${z.prettifyError(read.error)}`);
   return read.data;
 }
 
-/** The first detail of a row that has such a shape. */
+/** The first detail of a row that has this shape. */
 function find<Shape extends z.ZodType>(
   { outcomes }: Report,
   row: string,
@@ -37,7 +37,7 @@ export interface LatenessSeries {
   name: string;
   p50: number;
   p99: number;
-  /** Quantiles in even steps, ascending, ms. */
+  /** Evenly spaced quantiles, ascending, ms. */
   distribution: number[];
 }
 
@@ -62,7 +62,7 @@ export interface Growth {
   sleepers: { sleepers: number; memory: number }[];
 }
 
-/** What grows with the number of orders, and with that of sleeping payments. */
+/** What grows with the number of orders, and with the number of sleeping payments. */
 export function growth(from: Report): Growth {
   const sweep = z.object({ orders: z.number(), seconds: z.number(), memory: z.object({ now: z.number() }) });
   const sample = z.object({ sleepers: z.number(), worker: z.number() });
@@ -94,7 +94,7 @@ export interface Pair {
   bare: number;
 }
 
-/** Payments a second in each pair of runs. */
+/** Payments per second in each pair of runs. */
 export function pairs(from: Report): Pair[] {
   const side = z.array(z.object({ perSecond: z.number() }));
   const found = find(from, 'throughput', z.object({ app: side, bare: side }));

@@ -21,7 +21,7 @@ export function drawPlots(report: Report): Map<string, string> {
   return plots;
 }
 
-/** Writes them into a folder, and answers which files these are. */
+/** Writes them to a folder, and returns the files. */
 export function writePlots(report: Report, folder: string): string[] {
   mkdirSync(folder, { recursive: true });
   return [...drawPlots(report)].map(([name, svg]) => {

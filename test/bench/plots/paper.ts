@@ -1,9 +1,9 @@
 import * as echarts from 'echarts';
 import type { EChartsOption } from 'echarts';
 
-// How every plot looks. The background is opaque: pages are light or dark, and an image cannot know.
+// How every plot looks. The background is opaque: pages are light or dark, and an image cannot tell.
 
-/** Told apart by the colour-blind too (Okabe and Ito). */
+/** Distinguishable for the colour-blind too (Okabe and Ito). */
 export const COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7'] as const;
 
 const INK = '#24292f';
@@ -27,7 +27,7 @@ export const labelLook = { show: true, color: INK, fontSize: 12 } as const;
 export const heading = (text: string, left: string) =>
   ({ text, left, top: 12, textStyle: { color: INK, fontSize: 15, fontWeight: 'bold' } }) as const;
 
-/** The gap is wide because no font is at hand to measure: the library guesses how long a text becomes. */
+/** The gap is wide because there is no font to measure with: the library guesses how long a text becomes. */
 export const legendLook = {
   bottom: 8,
   icon: 'roundRect',
@@ -37,7 +37,7 @@ export const legendLook = {
   textStyle: { color: INK, fontSize: 12 },
 } as const;
 
-/** An option as SVG: the same one always gives the same text. */
+/** Draws an option as SVG: the same option always gives the same text. */
 export function draw(name: string, option: EChartsOption, height = HEIGHT): string {
   const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height });
   try {
@@ -54,7 +54,7 @@ export function draw(name: string, option: EChartsOption, height = HEIGHT): stri
   }
 }
 
-/** Without what only a page with scripts uses; and the library numbers its names through the life of the process. */
+/** Removes what only a page with scripts uses, and names that the library numbers for the life of the process. */
 function forImage(svg: string, name: string): string {
   return svg
     .replaceAll(/<style[^]*?<\/style>\s*/g, '')

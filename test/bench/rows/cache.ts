@@ -11,25 +11,25 @@ import { THE_TEA } from '../row';
 import { untilDone } from '../shop';
 import { verify } from '../verify';
 
-/** Of several sizes, and of the default size started as the image starts it, which has a target. */
+/** Caches of several sizes, and the default size with the image's settings, which has a target. */
 const WORKERS: readonly { cached: number; env?: Record<string, string> }[] = [
   ...[100, 200, 300, 600].map((cached) => ({ cached })),
   { cached: 300, env: { MALLOC_ARENA_MAX: '2', NODE_OPTIONS: '--max-semi-space-size=4' } },
 ];
 
-/** Payments a second: half of what two cores sustain, or less. */
+/** Payments per second: half of what two cores sustain, or less. */
 const PER_SECOND = 8;
 
-/** From a checkout until its buyer pays, ms; evenly distributed, so that about 240 runs are open at a time. */
+/** From a checkout until its buyer pays, ms; evenly distributed, so that about 240 runs are open at any time. */
 const [FASTEST_MS, SLOWEST_MS] = [15_000, 45_000];
 
 /** In steady state. */
 const MEASURED_MS = 30_000;
 
-/** In `--quick` all takes this part of the time, and so many runs are open, and cached. */
+/** With `--quick`, everything takes this fraction of the time, and this fraction of the runs is open, and cached. */
 const QUICK = 1 / 5;
 
-/** A worker that is started so stays within this, MB. */
+/** A worker with the image's settings stays within this, MB. */
 const MEMORY_MB = 350;
 
 /** A miss costs a replay. */
@@ -38,7 +38,7 @@ const NEARLY_ALL = 0.98;
 interface Measured {
   cached: number;
   env: Record<string, string>;
-  /** Of the worker at the end of the measured time, MB. */
+  /** The worker's at the end of the measured time, MB. */
   memory: { now: number; most: number };
   spent: Spent;
   hits: number;
@@ -75,7 +75,7 @@ async function measure(bench: Bench, cached: number, env: Record<string, string>
   const progress = bench.progress(`cache of ${cached}: payments`, count);
   const all = atRate(count, PER_SECOND, async (index) => {
     const { outTradeNo, paymentUrl } = await rig.payments.checkout({ orderId: `order-${index}`, ...THE_TEA });
-    // Once all is measured, the last buyers hurry.
+    // Once everything is measured, the last buyers pay at once.
     await sleep(share * thinkingMs(index), undefined, { signal: buyers.signal }).catch(() => undefined);
     await rig.alipay.pay(paymentUrl);
     await untilDone(rig, outTradeNo);
@@ -93,7 +93,7 @@ async function measure(bench: Bench, cached: number, env: Record<string, string>
   buyers.abort();
   await all;
   progress.end();
-  // A busy worker may tell an order again.
+  // A busy worker may tell an order twice.
   await verify(rig, { paid: count, toldAgain: true });
   const counted = (name: string): number => after.sum(name) - before.sum(name);
   return {
@@ -107,7 +107,7 @@ async function measure(bench: Bench, cached: number, env: Record<string, string>
   };
 }
 
-/** Any from the fastest to the slowest, as in every run: multiples of the golden ratio fill a range evenly. */
+/** From the fastest to the slowest, the same in every run: multiples of the golden ratio fill a range evenly. */
 const thinkingMs = (index: number): number =>
   FASTEST_MS + (SLOWEST_MS - FASTEST_MS) * ((index * 0.618_034) % 1);
 

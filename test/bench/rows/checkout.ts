@@ -5,7 +5,7 @@ import { untilDone } from '../shop';
 import { quantile } from '../statistics';
 import { verify } from '../verify';
 
-/** Where `throughput` has not told what this machine sustains. */
+/** Used if `throughput` has not measured what this machine sustains. */
 const DEFAULT_RATE = 20;
 
 export const checkout: Row = {

@@ -15,10 +15,10 @@ import { rows } from '../../../db/connect';
 import { waitFor } from '../../../dev/wait-for';
 import type { Rig } from '../rig';
 
-/** Payments open at the same time: fewer than in `throughput`, for a machine that carries twice as many processes. */
+/** Payments open at the same time: fewer than in `throughput`, since the machine runs twice as many processes. */
 const OPEN = 24;
 
-/** Whose histories and state transitions are counted. */
+/** How many payments' histories and state transitions are counted. */
 const LOOKED_AT = 20;
 
 const QUEUES = [
@@ -78,7 +78,7 @@ export const cluster: Row = {
   },
 };
 
-/** A closed loop, each payment found by the delay queue. */
+/** A closed loop; the delay queue finds each payment. */
 async function live(rig: Rig, first: number, count: number, progress: Progress): Promise<Lived[]> {
   const lived: Lived[] = [];
   await inLanes(count, OPEN, async (index) => {
@@ -99,7 +99,7 @@ async function ordersToEnd({ temporal }: Rig, count: number): Promise<void> {
   });
 }
 
-/** Every process of the shop and of Temporal, by what it is. */
+/** Every process of the shop and of Temporal, by role. */
 function processes({ cluster: temporal, workers, postgres }: Rig): Record<string, readonly Service[]> {
   if (!temporal) throw new Error('No cluster');
   const [first, second, alipay, orders] = workers;
@@ -160,13 +160,13 @@ interface Measured {
 
 type Work = ReturnType<typeof workPer> & {
   connections: number;
-  /** What it does every second without any payment; not in the rest. */
+  /** What it does every second without any payment; not included in the rest. */
   idlePerSecond: ReturnType<typeof workPerSecond>;
 };
 
 type WithDatabases = Measured & Record<'ledger' | 'temporal', Work>;
 
-/** Also measures what both instances of PostgreSQL do meanwhile. */
+/** Also measures what both PostgreSQL instances do meanwhile. */
 async function withDatabases(rig: Rig, act: () => Promise<Measured>): Promise<WithDatabases> {
   const read = (): Promise<[DatabaseWork, DatabaseWork]> =>
     Promise.all([
@@ -195,7 +195,7 @@ interface Table {
   bytes: number;
 }
 
-/** Of all payments, the warm-up too. */
+/** For all payments, including the warm-up. */
 const tablesOf = ({ db }: Rig): Promise<Table[]> =>
   rows<Table>(
     db,
@@ -217,7 +217,7 @@ function costsOf({ temporal }: Rig, workflowIds: string[]): Promise<Cost[]> {
   );
 }
 
-/** None of them has a target but the first: that it works. A payment that is lost or doubled fails the row. */
+/** Their only target is that it works: a lost or doubled payment fails the row. */
 function findingsOf(
   measured: WithDatabases,
   costs: Record<'payment' | 'order', Cost[]>,

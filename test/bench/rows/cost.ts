@@ -14,7 +14,7 @@ interface Cost {
 interface Shape {
   what: string;
   atMost: number;
-  /** Lets one payment go that way. */
+  /** Makes one payment go this way. */
   live(rig: Rig, payment: { orderId: string; outTradeNo: string }): Promise<unknown>;
 }
 
@@ -65,7 +65,7 @@ export const cost: Row = {
   name: 'cost',
   summary: 'state transitions and history events of one payment, by what becomes of it',
   async run(bench) {
-    // Checks 3 s apart leave time to do things between them.
+    // Checks 3 s apart leave time to act between them.
     const rig = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '3s' } });
     const progress = bench.progress('cost: payments', SHAPES.length * SAMPLES);
     const lived = await Promise.all(

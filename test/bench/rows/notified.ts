@@ -15,10 +15,10 @@ import { SENDERS, cpuOf, send, signedBodies } from './notify';
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
-/** How the result of a notified payment reaches the shop; bare: by a workflow with nothing in it. */
+/** How the result of a notified payment reaches the shop; bare: by an empty workflow. */
 type Side = 'bare' | 'workflow' | 'webhook';
 
-/** The HTTP server is apart: nothing stands for it on the bare side, whose signals the bench sends itself. */
+/** The HTTP server is counted separately: the bare side has none, since the bench itself sends its signals. */
 interface Measured {
   perSecond: number;
   /** CPU milliseconds per payment. */
@@ -64,7 +64,7 @@ export const notified: Row = {
         all,
       });
       await verify(rig, { paid: count * (bench.pairs + 1) });
-      // One rig after the other: two at once would measure each other.
+      // One rig after the other: two at once would distort each other's figures.
       const posting = await openRig(bench, {
         ORDER_SERVICE_URL: `http://127.0.0.1:${port}/`,
         ORDER_SERVICE_SECRET: SECRET,
@@ -82,13 +82,13 @@ export const notified: Row = {
 const openRig = (bench: Bench, env: Record<string, string> = {}): Promise<Rig> =>
   bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '1h', ...env } });
 
-/** Signed notifications through the HTTP server. */
+/** Sends signed notifications through the HTTP server. */
 const viaServer = ({ workers }: Rig): Way => ({
   async open(rig, { count, round, progress }) {
     const bodies = await signedBodies(rig, count, () => progress.advance(), `round${round}`);
     return () => send(rig, bodies, () => progress.advance());
   },
-  // An order workflow notes what it acts on; what is posted is told once the shop has taken it.
+  // An order workflow records what it acts on; a posted result counts as told once the shop has taken it.
   acted: async ({ db }) =>
     (
       await row<{ acted: number }>(
@@ -100,7 +100,7 @@ const viaServer = ({ workers }: Rig): Way => ({
   worker: workers[0]?.pid ?? 0,
 });
 
-/** The signal that a notification becomes, sent by the bench. */
+/** Sends, directly from the bench, the signal that a notification becomes. */
 const bare = (pid: number): Way => ({
   async open({ temporal }, { count, round, progress }) {
     const ids: string[] = [];
@@ -119,7 +119,7 @@ const bare = (pid: number): Way => ({
   worker: pid,
 });
 
-/** The first round is for warming up; then the sides alternate, since the second one always meets a larger database. */
+/** The first round warms up; then the sides alternate, since the second one always meets a larger database. */
 async function measure(
   bench: Bench,
   rig: Rig,

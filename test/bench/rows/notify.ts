@@ -22,7 +22,7 @@ export const notify: Row = {
   async run(bench) {
     const count = bench.quick ? 500 : 5_000;
     const rig = await bench.open({ server: true, env: { PAYMENT_CHECK_INTERVAL: '4h' } });
-    // As deploy/compose.yml starts it: what is answered is owed, and may be recorded later.
+    // As deploy/compose.yml starts it: what was acknowledged is owed, and may be recorded later.
     lowerWeight(onlyWorker(rig).pid);
     const progress = bench.progress(
       'notify: payments, their notifications, their answers',
@@ -80,7 +80,7 @@ export function cpuOf({ server, workers, temporalServer, postgres }: Rig) {
   };
 }
 
-/** Signed by the sandbox beforehand, caught, and sent later: its share of the CPU is not measured. */
+/** Signed by the sandbox beforehand, caught, and sent later: so the sandbox's CPU is not measured. */
 export async function signedBodies(
   rig: Rig,
   count: number,
@@ -109,7 +109,7 @@ export async function signedBodies(
   return bodies;
 }
 
-/** @returns how many answers told it to come later, as Alipay would */
+/** @returns how many responses told it to come back later, as Alipay would */
 export async function send({ notifyUrl }: Rig, bodies: string[], tick: () => void): Promise<number> {
   let later = 0;
   await inLanes(bodies.length, SENDERS, async (index) => {
@@ -130,7 +130,7 @@ async function isTaken(url: string, body: string): Promise<boolean> {
   });
   const answer = await response.text();
   if (answer === 'success') return true;
-  // More than the endpoint takes from one address, or a dependency was too slow.
+  // More than the endpoint accepts from one address, or a dependency was too slow.
   if (response.status === 429 || response.status === 503) return false;
   throw new Error(`A genuine notification was answered ${response.status} ${answer}`);
 }

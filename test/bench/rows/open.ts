@@ -9,7 +9,7 @@ import type { Rig } from '../rig';
 const FEW = 1_000;
 const MANY = 1_000_000;
 
-/** In `--quick`. */
+/** With `--quick`. */
 const FEWER = 50_000;
 
 const PER_SECOND = 10;

@@ -12,11 +12,11 @@ const MAX_RPS = 50;
 const WORKERS = 3;
 const CHECKS = 3;
 
-/** Payments that are due at once, and in `--quick`. */
+/** Payments due at once, in full and with `--quick`. */
 const DUE = 2_000;
 const FEWER = 150;
 
-/** Waits for an end in flight: the server lets 1,200 wait, workers included. */
+/** Concurrent waits for a run's end: the server allows 1,200, including the workers' polls. */
 const WATCHED = 300;
 
 export const quota: Row = {
@@ -31,7 +31,7 @@ export const quota: Row = {
     });
     const progress = bench.progress('quota: payments begun and ended', 2 * count);
     const outTradeNos: string[] = [];
-    // Nobody works yet, so that all of them are due when somebody does.
+    // No worker runs yet, so that all of them are due when the workers start.
     await inLanes(count, 8, async (index) => {
       const { outTradeNo } = await rig.payments.checkout({ orderId: `order-${index}`, ...THE_TEA });
       outTradeNos.push(outTradeNo);
@@ -67,7 +67,7 @@ export const quota: Row = {
 
 const isCall = (entry: JournalEntry): entry is CallEntry => entry.kind === 'call';
 
-/** Checks that were never asked, by the gateway's journal, or never counted, by the row. */
+/** Checks that never reached the gateway, by its journal, or were never counted in the row. */
 async function checksSkipped(rig: Rig, outTradeNos: string[], calls: CallEntry[]): Promise<number> {
   const asked = new Map<string, number>();
   for (const { outTradeNo = '' } of calls) asked.set(outTradeNo, (asked.get(outTradeNo) ?? 0) + 1);

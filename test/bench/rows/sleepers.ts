@@ -12,13 +12,13 @@ import { inWords } from './lateness';
 const FEW = 1_000;
 const MANY = 100_000;
 
-/** In `--quick`. */
+/** With `--quick`. */
 const FEWER = 5_000;
 
-/** The worker's memory is looked at so often while the sleepers are added. */
+/** How often the worker's memory is read while the sleepers are added. */
 const SAMPLES = 20;
 
-/** RSS wobbles with the garbage collector. The 99,000 more, kept by the worker, would be a hundred times as much. */
+/** RSS varies with the garbage collector. If the worker kept the 99,000 more, it would be a hundred times as much. */
 const FLAT = 1.25;
 
 /** MB. */
@@ -57,7 +57,7 @@ export const sleepers: Row = {
       return { sleepers: asleep, lateness: probed.lateness, memory: memoryNow(rig, asleep) };
     };
 
-    // One rig: the few sleep on among the many, as they would.
+    // One rig: the first few keep sleeping among the many, as they would in production.
     await addSleepers(rig, bench, { from: 0, to: FEW, memory });
     const few = await measure(FEW);
     const starting = await addSleepers(rig, bench, { from: FEW, to: many, memory });

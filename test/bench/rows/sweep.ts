@@ -15,20 +15,20 @@ const LATENCY_MS = 100;
 const WARM_UP = 200;
 const SIZES = [1_000, 10_000, 100_000];
 
-/** Held against the bound. */
+/** The size compared with the bound. */
 const JUDGED = 10_000;
 
-/** In `--quick`. */
+/** With `--quick`. */
 const FEWER = [1_000, 5_000];
 
-/** CPU is that of all that ran until the sweep's end; order workflows lag behind it. */
+/** CPU includes everything that ran until the sweep's end; order workflows lag behind it. */
 interface Sweep extends Spent {
   orders: number;
   perSecond: number;
-  /** Results that the order service had not taken within a second: the follow-up tells them. */
+  /** Results that the order service had not accepted within a second: the follow-up tells them. */
   undelivered: number;
   callsPerOrder: number;
-  /** Orders a second that the latency permits, and that the CPUs permit. */
+  /** Orders per second that the latency allows, and that the CPUs allow. */
   bound: { latency: number; cpu: number };
   memory: { now: number; most: number };
   longestHistory: number;
@@ -95,7 +95,7 @@ async function countUndelivered({ db }: Rig): Promise<number> {
   return undelivered;
 }
 
-/** As the Schedule's next follow-ups would. It is not measured. */
+/** Does what the Schedule's next follow-ups would do. Not measured. */
 async function tellTheRest(rig: Rig): Promise<void> {
   await waitFor(
     async () => {
@@ -107,7 +107,7 @@ async function tellTheRest(rig: Rig): Promise<void> {
   );
 }
 
-/** Calls per payment, of the newest: the journal forgets what is older than 20,000 entries. */
+/** Calls per payment, of the newest ones: the journal keeps the last 20,000 entries. */
 async function countCalls({ alipay }: Rig): Promise<number> {
   const calls = (await alipay.journal()).filter(({ kind }) => kind === 'call');
   return calls.length / new Set(calls.map(({ outTradeNo }) => outTradeNo)).size;

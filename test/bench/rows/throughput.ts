@@ -10,16 +10,16 @@ import { median, spread } from '../statistics';
 import { countEnded, verify } from '../verify';
 import type { Rig } from '../rig';
 
-/** Timers of less take about one second too, on the dev server. */
+/** On the dev server, shorter timers take about one second too. */
 const INTERVAL_MS = 1_000;
 
 /**
- * Payments open at the same time. Each sleeps for a second, so this is also a ceiling: so many a second. Many more, and
- * they would wait for the worker longer than they sleep.
+ * Payments open at the same time. Each sleeps for a second, so this is also the most per second. With many more, they
+ * would wait for the worker longer than they sleep.
  */
 const OPEN = 80;
 
-/** Whose state transitions are compared, at the end. */
+/** How many of the last runs have their state transitions compared. */
 const LOOKED_AT = 50;
 
 interface Measured {
@@ -57,7 +57,7 @@ export const throughput: Row = {
     const bare: Measured[] = [];
     const progress = bench.progress('throughput: payments', 2 * bench.pairs * payments);
     for (let pair = 0; pair < bench.pairs; pair += 1) {
-      // Who goes first alternates too: the second one always meets a larger database.
+      // Which side goes first alternates too: the second one always meets a larger database.
       const order: Side[] = pair % 2 === 0 ? ['app', 'bare'] : ['bare', 'app'];
       for (const side of order) (side === 'app' ? app : bare).push(await measure(side, payments, progress));
     }
@@ -132,7 +132,7 @@ async function ordersToEnd({ temporal }: Rig, side: Side, count: number): Promis
   });
 }
 
-/** State transitions per payment, its order workflow included: the mean of the newest. One taken up late has fewer. */
+/** State transitions per payment, with its order workflow: the mean of the newest. One that starts late has fewer. */
 async function transitionsOf({ temporal }: Rig, types: readonly string[]): Promise<number> {
   let sum = 0;
   for (const type of types) sum += await meanTransitions(temporal, type);

@@ -8,7 +8,7 @@ import type { PaymentInput } from './names';
 import { APPLICATION, QUEUE, SCHEMA, WORKFLOW, workflowId } from './names';
 import { PACKAGED } from '../../package';
 
-/** The work on DBOS: a workflow for each payment. */
+/** The work on DBOS: one workflow per payment. */
 export function openDbos(rig: Rig): Promise<Contender> {
   const peer = {
     name: 'DBOS',

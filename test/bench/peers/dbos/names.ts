@@ -1,4 +1,4 @@
-// What the client and the worker on DBOS call each other's things.
+// The names that the client and the worker on DBOS share.
 
 export const QUEUE = 'payments';
 export const SCHEMA = 'dbos';

@@ -8,9 +8,9 @@ import { act, ask, CHECKS, CONNECTIONS, record, recordNotified, undelivered } fr
 import type { PaymentInput } from './names';
 import { APPLICATION, QUEUE, SCHEMA, WORKFLOW, workflowId } from './names';
 
-// The peer's worker process: takes payments from the queue, and keeps each as a running workflow until its end.
+// The peer's worker process: takes payments from the queue, and runs each as a workflow until its end.
 
-/** A step that failed is tried again after 1 s, 2 s, 4 s … */
+/** A failed step is retried after 1 s, 2 s, 4 s … */
 const RETRIES = { retriesAllowed: true, maxAttempts: 10, intervalSeconds: 1, backoffRate: 2 } as const;
 
 interface Found {
@@ -19,8 +19,8 @@ interface Found {
 }
 
 /**
- * One step: at least once. Where the process died after the transaction and before DBOS had noted the step, the payment
- * is found settled, and what is not told yet is told now.
+ * One step: at least once. If the process died after the transaction and before DBOS recorded the step, the payment is
+ * found settled, and what is not told yet is told now.
  */
 async function checkOnce({ db, alipay }: Means, outTradeNo: string, check: number): Promise<Found> {
   const asked: Asked = await ask({ db, alipay }, outTradeNo);
@@ -29,9 +29,9 @@ async function checkOnce({ db, alipay }: Means, outTradeNo: string, check: numbe
   return { answer: asked.answer, messages };
 }
 
-/** Registers the workflows. Returns what takes a notification, which may come again until that has ended. */
+/** Registers the workflows. Returns what takes a notification, which Alipay may repeat until that succeeds. */
 function register(means: Means): (genuine: Genuine) => Promise<void> {
-  /** The order service, a workflow whose id is the message's: DBOS starts it once. */
+  /** The order service, a workflow with the message's id: DBOS starts it once. */
   const fulfillOrder = DBOS.registerWorkflow(
     async (message: PaymentResult): Promise<void> => {
       await DBOS.runStep(() => means.db.transaction((trx) => act(trx, message)), { name: 'act', ...RETRIES });
@@ -49,7 +49,7 @@ function register(means: Means): (genuine: Genuine) => Promise<void> {
     async ({ outTradeNo, intervalMs, checkedOutAt }: PaymentInput): Promise<string> => {
       let dueAt = checkedOutAt + intervalMs;
       for (let check = 1; check <= CHECKS; check += 1) {
-        // A sleep is stored as the time at which it ends, so a run that begins again does not begin it again.
+        // A sleep is stored as the time at which it ends, so a run that restarts does not sleep again from the start.
         await DBOS.sleepms(Math.max(0, dueAt - Date.now()));
         const { answer, messages } = await DBOS.runStep(() => checkOnce(means, outTradeNo, check), {
           name: `check ${check}`,
@@ -82,7 +82,7 @@ async function main(): Promise<void> {
   });
   const take = register(means);
   await DBOS.launch();
-  // No limit of its own: a workflow that sleeps would take a place in it.
+  // No concurrency limit: a sleeping workflow would take a slot of it.
   await DBOS.registerQueue(QUEUE);
   await hearNotifications(means, take);
   process.once('SIGTERM', () => {

@@ -6,7 +6,7 @@ import { checkOut, connectionOf } from '../work';
 import { createBoss, sendCheck } from './queues';
 import { PACKAGED } from '../../package';
 
-/** The work on pg-boss: a delayed job for each check. */
+/** The work on pg-boss: one delayed job per check. */
 export function openPgBoss(rig: Rig): Promise<Contender> {
   const peer = {
     name: 'pg-boss',

@@ -14,23 +14,23 @@ export interface Check {
 
 export type Told = PaymentResult;
 
-/** How often a worker looks for due jobs: the shortest that pg-boss permits, for punctual checks. */
+/** How often a worker polls for due jobs: the shortest interval that pg-boss permits, for punctual checks. */
 const POLL_SECONDS = 0.5;
 
-/** Two workers of fifty jobs: as many checks at once as a worker of Temporal runs local activities. */
+/** Two workers of fifty jobs: as many concurrent checks as a Temporal worker runs local activities. */
 export const CHECK_WORKERS = 2;
 export const CHECKING = { batchSize: 50, pollingIntervalSeconds: POLL_SECONDS, priority: false } as const;
 export const TELLING = { batchSize: 50, pollingIntervalSeconds: POLL_SECONDS, priority: false } as const;
 
 /**
- * A job of a dead process is given back only when it expires, and that is looked for by the maintenance. The job must
- * not expire while a healthy process waits for Alipay: one call's deadline, twice, for the database to have its time
- * too. Defaults: 15 and 2 minutes.
+ * A dead process's job is given back only when it expires, which maintenance looks for. The job must not expire while a
+ * healthy process waits for Alipay: twice the deadline of one call, to leave the database its time too. Defaults: 15
+ * and 2 minutes.
  */
 const EXPIRE_SECONDS = (2 * CALL_MS) / 1_000;
 const MAINTENANCE_SECONDS = 5;
 
-/** pg-boss on the application's own database: jobs commit with the rows that they belong to. */
+/** pg-boss on the application's own database: jobs commit with the rows they belong to. */
 export function createBoss(databaseUrl: string, { worker }: { worker: boolean }): PgBoss {
   const boss = new PgBoss({
     connectionString: databaseUrl,
@@ -43,14 +43,14 @@ export function createBoss(databaseUrl: string, { worker }: { worker: boolean })
   return boss;
 }
 
-/** At most one waiting check for each payment (policy `short`); a failed job is tried again, ever later. */
+/** At most one waiting check per payment (policy `short`); a failed job is retried with growing delays. */
 export async function createQueues(boss: PgBoss): Promise<void> {
   const retries = { retryLimit: 10, retryDelay: 1, retryBackoff: true, expireInSeconds: EXPIRE_SECONDS };
   await boss.createQueue(QUEUES.checks, { name: QUEUES.checks, policy: 'short', ...retries });
   await boss.createQueue(QUEUES.orders, { name: QUEUES.orders, policy: 'short', ...retries });
 }
 
-/** Sends a check that is due at a time. */
+/** Sends a check that is due at a given time. */
 export async function sendCheck(
   boss: PgBoss,
   connection: ClientBase,
@@ -65,11 +65,11 @@ export async function sendCheck(
   });
 }
 
-/** A UUID by which a check can be cancelled. */
+/** A UUID with which a check can be cancelled. */
 export const checkId = ({ outTradeNo, check }: Check): string =>
   createHash('md5').update(`${outTradeNo}/${check}`).digest('hex');
 
-/** pg-boss' own statements on another's connection. */
+/** Runs pg-boss' own statements on another connection. */
 export const through = (connection: ClientBase): PgBoss.Db => ({
   executeSql: (text, values) => connection.query<Record<string, unknown>>(text, values),
 });

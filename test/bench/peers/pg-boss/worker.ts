@@ -22,8 +22,8 @@ import {
 // The peer's worker process: both queues, until it is told to stop.
 
 /**
- * One check. What it finds, the job that follows and the end of this one are one transaction: only the question to
- * Alipay may be asked again after a crash.
+ * One check. What it finds, the next job and the end of this one are one transaction: only the query to Alipay may be
+ * repeated after a crash.
  */
 async function check({ db, alipay, intervalMs }: Means, boss: PgBoss, job: PgBoss.Job<Check>): Promise<void> {
   const { outTradeNo, check: number } = job.data;
@@ -42,7 +42,7 @@ async function check({ db, alipay, intervalMs }: Means, boss: PgBoss, job: PgBos
   });
 }
 
-/** A notification: what it proves, the job that follows and the end of the waiting check are one transaction. */
+/** A notification: what it proves, the next job and the end of the waiting check are one transaction. */
 async function take({ db }: Means, boss: PgBoss, genuine: Genuine): Promise<void> {
   await db.transaction(async (trx) => {
     const { waiting, messages } = await recordNotified(trx, genuine);
@@ -66,7 +66,7 @@ async function tell({ db }: Means, boss: PgBoss, job: PgBoss.Job<Told>): Promise
   });
 }
 
-/** Jobs come in batches that pg-boss completes or fails as one; here each succeeds or fails for itself. */
+/** Jobs come in batches that pg-boss completes or fails as one; here each job succeeds or fails on its own. */
 function each<Data>(boss: PgBoss, queue: string, handle: (job: PgBoss.Job<Data>) => Promise<void>) {
   return async (jobs: PgBoss.Job<Data>[]): Promise<void> => {
     await Promise.all(
