@@ -10,7 +10,7 @@ import { Story } from './story';
 
 let shop: Shop;
 let story: Story;
-/** Of payments that are notified. No check of theirs is under way then: what it found would be owed until a follow-up. */
+/** For notified payments. None of their checks is under way then: what it found would be owed until a follow-up. */
 let notified: Story;
 
 beforeAll(async () => {
@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-/** Without the ten minutes, which nobody waits for here. */
+/** Without the ten minutes' wait. */
 const audit = (options: AuditOptions = {}) => shop.payments.audit.run({ settledMs: 0, ...options });
 
 const namesOf = (found: readonly Violation[], orderId: string): string[] =>
@@ -58,11 +58,11 @@ describe('a healthy shop', () => {
       paid(),
       story.checkOut(),
     ]);
-    // Found by its check alone.
+    // Found only by its check.
     const quiet = await story.checkOut();
     await story.pay(quiet.outTradeNo);
     await story.until(quiet.outTradeNo, 'PAID');
-    // Of another amount, and a person accepts it.
+    // Paid with another amount, which a person accepts.
     const odd = await story.checkOut();
     await story.payTooMuch(odd.outTradeNo);
     await story.until(odd.outTradeNo, 'REVIEW');
@@ -90,7 +90,7 @@ describe('a healthy shop', () => {
     expect((await shop.payments.order(gone.orderId)).status).toBe('CLOSED');
     expect((await shop.payments.order(twice.orderId)).paidBy).toBe(twice.outTradeNo);
 
-    // Alipay's word of a refund may come while one looks, and be owed for a moment.
+    // Evidence of a refund may arrive during the audit, and be owed for a moment.
     const agreed = await waitFor(
       async () => {
         const audited = await audit();
@@ -109,7 +109,7 @@ describe('a healthy shop', () => {
   }, 120_000);
 });
 
-/** What somebody may write into the tables, as far as they permit it. `p`: its payment, `o`: its order. */
+/** What someone may write into the tables, as far as these allow it. `p`: its payment, `o`: its order. */
 interface Plant {
   /** Default: it is paid. */
   from?: 'open';
@@ -212,7 +212,7 @@ describe('between two audits of all orders', () => {
     expect(recent.orders).toBeGreaterThan(0);
     expect(namesOf(recent.found, moved.orderId)).toEqual(['paid-amount-differs']);
     expect(namesOf(recent.found, broken.orderId)).toEqual(['paid-amount-differs']);
-    // Without an event nothing tells of it: once a day all orders are looked at.
+    // Without an event nothing points to it: once a day all orders are audited.
     expect(namesOf(recent.found, silent.orderId)).toEqual([]);
     await shop.sql(`UPDATE audits SET whole_at = now() - interval '25 hours'`);
     const daily = await audit({ whole: false });
@@ -253,7 +253,7 @@ describe('between two audits of all orders', () => {
         orderId: moved.orderId,
       }),
     ).toEqual([{ name: 'paid-amount-differs' }]);
-    // One of all is due, since six hours.
+    // An audit of all orders has been due for six hours.
     expect((await readAuditFigures(shop.db)).ageSeconds).toBeGreaterThan(6 * 3_600 - 60);
     expect(await audit({ whole: false })).toMatchObject({ orders: null });
     expect((await readAuditFigures(shop.db)).ageSeconds).toBeLessThan(60);

@@ -37,7 +37,7 @@ async function get(url: string, http: FastifyInstance = shop.http): Promise<Answ
   return { ...answer.json<object>(), httpStatus: answer.statusCode };
 }
 
-/** Refused with this status and code, in words that say something, and nothing was written. */
+/** Refused with this status and code and a meaningful message, and nothing was written. */
 async function refused(httpStatus: number, code: string, act: () => Promise<Answer>): Promise<void> {
   const before = await story.everything();
   const answer = await act();
@@ -146,7 +146,7 @@ describe('POST /checkout refuses', () => {
     await refused(409, 'ORDER_PAID', () => post('/checkout', { ...ORDER, orderId: paid.orderId }));
 
     const late = await story.checkOut();
-    // Twice the margin of one second: what is paid in it could not be told from what is paid too late.
+    // Less than twice the margin of one second: a payment in that time could not be told from one that is too late.
     await shop.sql(
       `UPDATE orders SET expires_at = now() + interval '1900 milliseconds' WHERE id = :orderId`,
       late,
@@ -198,7 +198,7 @@ describe('what is not there', () => {
     ['/refunds/a%00', 400, 'INVALID_INPUT'],
     ['/refunds/a%0A', 400, 'INVALID_INPUT'],
     [`/refunds/${'x'.repeat(65)}`, 400, 'INVALID_INPUT'],
-    // A person in the merchant portal may give any number.
+    // A person in the merchant portal may enter any number.
     [`/refunds/${encodeURIComponent('退款 1/2')}`, 404, 'REFUND_UNKNOWN'],
     ['/refunds/SEEN_12.30', 404, 'REFUND_UNKNOWN'],
   ])('GET %s is %i %s', async (url, httpStatus, code) => {
@@ -247,7 +247,7 @@ describe('what is not there', () => {
 });
 
 describe('a dependency that cannot be reached', () => {
-  /** The same shop's way in, with one dependency at a port where nobody listens, or in a namespace that there is not. */
+  /** The same shop's interfaces, with one dependency on a port where nothing listens, or in an unknown namespace. */
   async function withOut(
     missing: 'database' | 'temporal' | 'namespace',
     test: (http: FastifyInstance, payments: PaymentClient) => Promise<void>,
@@ -280,7 +280,7 @@ describe('a dependency that cannot be reached', () => {
       await test(http, payments);
     } finally {
       await http.close();
-      // The connection to Temporal is never closed: a call that is tried again later would throw out of its timer.
+      // The connection to Temporal is never closed: a call that is retried later would throw from its timer.
       if (missing === 'database') await db.destroy();
     }
   }

@@ -11,8 +11,8 @@ import type { Shop } from '../support';
 import { inActivity, openShop, waitFor } from '../support';
 import { Story } from './story';
 
-// Every other net has failed: the bill alone brings the books right. Each test has a day of its own; the sandbox's bill of any
-// day holds its whole ledger, so that nobody waits for tomorrow.
+// Every other net has failed: only the bill corrects the books. Each test has its own day; the sandbox's bill for any
+// day contains its whole ledger, so that no test waits for tomorrow.
 
 let shop: Shop;
 let story: Story;
@@ -50,7 +50,7 @@ const kinds = ({ report }: Reconciliation) =>
     ]),
   );
 
-/** A payment that nobody notified us of, and whose run is gone. */
+/** A payment that we were not notified of, and whose run is gone. */
 async function missed(amount = '12.30'): Promise<{ orderId: string; outTradeNo: string }> {
   const placed = await story.checkOut({ totalAmount: amount });
   await story.pay(placed.outTradeNo);
@@ -58,21 +58,21 @@ async function missed(amount = '12.30'): Promise<{ orderId: string; outTradeNo: 
   return placed;
 }
 
-/** Given back in the merchant portal, and its notification is lost. */
+/** Refunds a payment in the merchant portal; the notification is lost. */
 async function refundUnheard(outTradeNo: string, amount: string): Promise<void> {
   await shop.alipay.control.notifier({ drop: 1 });
   await shop.alipay.control.refundByHand(outTradeNo, amount);
   await shop.alipay.control.notifier({});
 }
 
-/** It was paid then, in Beijing. */
+/** Sets when it was paid, in Beijing time. */
 const paidAt = (outTradeNo: string, time: string) =>
   shop.sql(
     `UPDATE payments SET callback_time = CAST(:time AS timestamp) AT TIME ZONE 'Asia/Shanghai' WHERE out_trade_no = :outTradeNo`,
     { outTradeNo, time },
   );
 
-/** It was paid on the bill's day, at noon. */
+/** Sets that it was paid at noon of the bill's day. */
 const paidAtNoon = (outTradeNo: string) => paidAt(outTradeNo, `${date} 12:00:00`);
 
 describe('the worst day', () => {
@@ -81,11 +81,11 @@ describe('the worst day', () => {
     const placed = await Promise.all(amounts.map((totalAmount) => story.checkOut({ totalAmount })));
     const [late = placed[0], alsoLate = placed[0], refunded = placed[0]] = placed;
     const lateOnes = [late, alsoLate].filter((one) => one !== undefined);
-    // No worker is there when the checks are due, and no notification ever comes.
+    // No worker runs when the checks are due, and no notification ever arrives.
     await shop.stopWorkers();
     for (const { outTradeNo } of placed) await story.pay(outTradeNo);
     await shop.startWorkers();
-    // Two orders are closed behind an answer that says that there is no such trade.
+    // Two orders are closed because of an answer that there is no such trade.
     for (const { outTradeNo } of lateOnes) {
       for (const method of ['alipay.trade.query', 'alipay.trade.close'])
         await shop.alipay.control.fault({ mode: 'ACQ.TRADE_NOT_EXIST', method, outTradeNo });
@@ -93,12 +93,12 @@ describe('the worst day', () => {
     await story.expire(...lateOnes.map(({ orderId }) => orderId));
     expect(await story.sweep()).toMatchObject({ closed: 2, rescued: 0 });
     await shop.alipay.control.clearFaults();
-    // One is given back in part in the portal, and nobody hears of it.
+    // One is partly refunded in the portal, and we do not hear of it.
     if (refunded) await refundUnheard(refunded.outTradeNo, '2.30');
 
     const done = await reconcile();
     expect(done.report).toMatchObject({ bill: { payments: { count: 8, amount: '1179.24' } }, open: 0 });
-    // What was late goes back by runs of their own.
+    // What was late is refunded by runs of its own.
     for (const { outTradeNo } of lateOnes) await story.until(outTradeNo, 'REFUNDED');
     const ours = await Promise.all(placed.map(({ outTradeNo }) => shop.payments.payment(outTradeNo)));
     const ledger = await shop.alipay.control.ledger();
@@ -112,13 +112,13 @@ describe('the worst day', () => {
       'REFUNDED',
     ]);
 
-    // Of what it knows to be paid the order service hears of the refund too, once.
+    // Of orders that it knows to be paid, the order service is told the refund too, once.
     for (const { orderId } of placed.slice(2)) {
       const heard = orderId === refunded?.orderId ? 2 : 1;
       expect(await story.told(orderId, heard)).toHaveLength(heard);
     }
 
-    // The bill has what went back meanwhile too now; nothing else is new, and nothing is done twice.
+    // The bill now also contains what was refunded meanwhile; nothing else is new, and nothing is done twice.
     const again = await reconcile();
     expect(again.report).toMatchObject({
       matched: { payments: { count: 8 }, refunds: { count: 3, amount: '2.60' } },
@@ -209,12 +209,12 @@ describe('a payment that every other net has missed', () => {
     expect(await repair()).toEqual({ done: 1, failed: 0, left: true });
     await story.until(mine.outTradeNo, 'PAID');
     await expect(repair()).rejects.toMatchObject({ type: 'MERCHANT_UNKNOWN', category: 'BENIGN' });
-    // A worker with the second application alone takes it up.
+    // A worker with only the second application takes it up.
     const alipay = new AlipayGateways([
       new AlipayGateway({ ...shop.gateway.settings, appId: '2021000000000004' }),
     ]);
     const second = createAlipayQueueActivities({ ...shop.deps, alipay });
-    // It asks, and the sandbox does not know that one.
+    // It queries Alipay, and the sandbox does not know that application.
     await expect(inActivity(() => second.repairBill(input))).rejects.toMatchObject({
       type: 'ALIPAY_MISCONFIGURED',
     });
@@ -232,7 +232,7 @@ describe('a payment that every other net has missed', () => {
       what: 'the run to end',
     });
     const hidden = { outTradeNo, other: '2021000000000000/2088999999999999' };
-    // As if the row had never been: it is another seller's now.
+    // As if the row had never existed: it belongs to another seller now.
     await shop.sql(
       `INSERT INTO merchants (id, name, app_id, seller_id, gateway) VALUES (:other, 'other', '2021000000000000', '2088999999999999', '')
        ON CONFLICT DO NOTHING`,
@@ -253,7 +253,7 @@ describe('a payment that every other net has missed', () => {
 });
 
 describe('a refund in the merchant portal whose notification is lost', () => {
-  /** A payment of 12.30 that is PAID, and its order service knows. */
+  /** A payment of 12.30 that is PAID, and the order service has been told. */
   async function paid(): Promise<{ orderId: string; outTradeNo: string }> {
     const placed = await missed();
     await reconcile();
@@ -458,7 +458,7 @@ describe('what is not in the tables, or not in the bill', () => {
       expect((await compare(last)).report?.discrepancies['payment-absent']?.open ?? 0).toBe(absent);
       await bills({ missing: both, foreign: 1 });
 
-      // Once that bill has come too, each is missing from both bills, and reported once in the end.
+      // Once that bill has arrived too, each is missing from both bills, and reported once in the end.
       const found = async (of: string) =>
         (await compare(of)).report?.discrepancies['payment-absent']?.open ?? 0;
       const ofBetween = absent === 0 ? 2 : 1;
@@ -507,7 +507,7 @@ describe('what is not in the tables, or not in the bill', () => {
 });
 
 describe('a bill', () => {
-  /** Of which attempts there are lines. */
+  /** The attempts that have lines. */
   const loads = async (of = date): Promise<number[]> =>
     (
       await shop.sql<{ load: number }>(
@@ -547,7 +547,7 @@ describe('a bill', () => {
     ).toEqual([]);
     // It is fetched again each hour for a week: its lines would pile up.
     expect(await loads()).toEqual([]);
-    // And what was compared before stands.
+    // And a bill that adds up is compared as before.
     await bills({});
     expect(await reconcile()).toMatchObject({ status: 'COMPARED', report: { open: 0 } });
     await forget(outTradeNo);
@@ -678,7 +678,7 @@ describe('a bill', () => {
 });
 
 describe('the Schedule', () => {
-  // Which bills are due changes with the day in Beijing: near its midnight the next day is waited for.
+  // Which bills are due changes with the day in Beijing: shortly before its midnight, wait for the next day.
   beforeAll(async () => {
     const DAY_MS = 24 * 3_600_000;
     const untilMidnight = () => DAY_MS - ((Date.now() + 8 * 3_600_000) % DAY_MS);
@@ -721,7 +721,7 @@ describe('the Schedule', () => {
     expect(days.length).toBeGreaterThanOrEqual(6);
     expect(days).toEqual(days.toSorted());
     expect(await due()).toEqual(days);
-    // Nothing is known here of a day whose bill cannot be used: all that was paid on it may be lost.
+    // Nothing is known about a day whose bill cannot be used: everything paid on it may be lost.
     await bills({ foreign: 1, wrongTotals: true });
     expect(await due()).toEqual(days);
     expect(await shop.sql(`SELECT DISTINCT moved FROM reconciliations WHERE status = 'FAILED'`)).toEqual([

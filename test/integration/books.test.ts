@@ -37,7 +37,7 @@ import { isWithdrawal } from '../../db/review-rules';
 import { keepUnmatched, listUnmatched, resolveUnmatched } from '../../db/unmatched-notifications';
 import { freshDatabase } from '../support';
 
-// What the ledger makes of its rows, with Postgres alone: no worker runs, and Alipay says what the test says.
+// What the ledger does with its rows, on Postgres alone: no worker runs, and Alipay says what the test says.
 
 const HOUR = 3_600_000;
 
@@ -84,7 +84,7 @@ async function opened(): Promise<{ orderId: string; outTradeNo: string }> {
   return { orderId, outTradeNo: payment.outTradeNo };
 }
 
-/** Alipay's answer about a payment is stored, and owed. */
+/** Stores an answer of Alipay about a payment, still to be recorded. */
 const answer = (outTradeNo: string, tradeStatus = 'TRADE_SUCCESS') =>
   storeEvidence(db, {
     ...{ outTradeNo, kind: 'answer', isNews: true, says: { tradeStatus } },
@@ -94,7 +94,7 @@ const answer = (outTradeNo: string, tradeStatus = 'TRADE_SUCCESS') =>
 const record = (outTradeNo: string, word: AlipayWord) =>
   recordEvidence(db, outTradeNo, { read: () => word, policy: 'refund', brakeFen: null });
 
-/** Alipay says that it was paid; `cumulative`: and so much given back. */
+/** Alipay says that it was paid; `cumulative`: and that this much was refunded. */
 async function paidWord(
   outTradeNo: string,
   {
@@ -117,7 +117,7 @@ async function paid(): ReturnType<typeof opened> {
   return placed;
 }
 
-/** It was paid after its order was closed, and all of it is to go back. */
+/** A payment that was paid after its order was closed: all of it must go back. */
 async function late() {
   const placed = await opened();
   const asked = [{ outTradeNo: placed.outTradeNo, recheckInMs: null }];
@@ -149,7 +149,7 @@ const refundOf = (orderId: string, amount: string) =>
     merchants: [MERCHANT],
   });
 
-/** A person decides; Alipay has just said that it took so much. */
+/** A person decides; Alipay has just said that it took `totalAmount`. */
 const decide = (outTradeNo: string, to: 'PAID' | 'REFUNDING', totalAmount = '12.31') =>
   recordReview(
     db,
@@ -406,7 +406,7 @@ describe('a refund that a shop asks for', () => {
       ['SEEN_5.00', 'DONE', '3.00'],
     ]);
     expect(await findOrder(db, orderId)).toMatchObject({ status: 'PAID', refundedAmount: '5.00' });
-    // Of the five yuan the order service has heard once.
+    // The order service has been told of the five yuan once.
     expect((await told(orderId)).slice(1)).toMatchObject([{ status: 'PARTIALLY_REFUNDED', amount: '5.00' }]);
   });
 });
@@ -514,7 +514,7 @@ describe("a person's decision", () => {
     const kept = await decide(outTradeNo, 'PAID');
     expect(kept).toMatchObject({ status: 'PAID', changed: true });
     expect(await told(orderId)).toEqual([{ id: `PAID-${outTradeNo}`, status: 'PAID', amount: '12.30' }]);
-    // Said again, since the answer was lost.
+    // Repeated, since the answer was lost.
     expect(await decide(outTradeNo, 'PAID')).not.toHaveProperty('changed');
     expect(
       await sql(

@@ -9,7 +9,7 @@ import { TASK_QUEUES } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 
-// Workers of queue payments alone, or none: nobody fetches a bill, so that its run, once taken up, waits.
+// Workers only of queue payments, or none: nothing fetches a bill, so its run waits once a worker has taken it up.
 
 let shop: Shop;
 beforeAll(async () => {

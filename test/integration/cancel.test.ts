@@ -5,8 +5,8 @@ import { openShop, waitFor } from '../support';
 import { closeWorkflowId } from '../../workflows/messages';
 import { Story } from './story';
 
-// A shop cancels an order whose cashier page may still be open. Money that comes too late is for a person here, unless the
-// shop has said that it goes back.
+// A shop cancels an order whose cashier page may still be open. Money that comes too late goes to a person, unless the
+// shop has said to refund it.
 
 const NOW = { actor: 'li', reason: 'sold out', ifPaidLater: 'refund' } as const;
 
@@ -173,7 +173,7 @@ it('a checkout with another subject and expiry says which ones count: the first'
 describe('a cancel whose run is gone before it has ended', () => {
   beforeAll(() => shop.stopWorkers());
 
-  /** Somebody waits for it, and no worker is there. */
+  /** A caller waits for it, and no worker runs. */
   async function cancelled(): Promise<{ closing: Promise<unknown>; workflowId: string }> {
     const { orderId } = await story.checkOut();
     const closing = shop.payments.closeOrder({ orderId, ...NOW });

@@ -12,7 +12,7 @@ import type { Shop } from '../support';
 import { openShop } from '../support';
 import { Story } from './story';
 
-// What one activity does with a chunk of expired orders, and what of it outlives its worker.
+// What one activity does with a chunk of expired orders, and what of it survives its worker.
 
 let shop: Shop;
 let story: Story;
@@ -28,12 +28,12 @@ afterEach(async () => {
   await story.forgetOthers();
 });
 
-/** Takes away what a test put before the gateway's own method. */
+/** Removes what a test put in front of the gateway's own method. */
 function answerAsAlipay(): void {
   delete (shop.gateway as Partial<typeof shop.gateway>).query;
 }
 
-/** Answers for Alipay's gateway where a test says so, every time it is queried about that payment. */
+/** Answers in place of Alipay's gateway, every time it is queried about that payment. */
 function answerInstead(outTradeNo: string, answer: () => Promise<never>): void {
   const { gateway: alipay } = shop;
   const ask = alipay.query.bind(alipay);
@@ -54,10 +54,10 @@ type Order = Awaited<ReturnType<Story['checkOut']>>;
 
 const idsOf = (orders: Order[]): string[] => orders.map(({ orderId }) => orderId);
 
-/** Failures are what is tested here; the SDK would print each with its stack. */
+/** Failures are what is tested here; otherwise the SDK prints each with its stack. */
 const SILENT = new DefaultLogger('ERROR', () => undefined);
 
-/** One attempt at a chunk, as a worker makes it, and its last heartbeat. */
+/** One attempt at a chunk, as a worker makes it, and the attempt's last heartbeat. */
 async function attemptAt(
   orders: Order[],
   {

@@ -13,7 +13,7 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  // No checks of the payments' own: here the sweep and the shop's cancel do the asking.
+  // Payments make no checks: here the sweep and the shop's cancel query Alipay.
   shop = await openShop(__filename, { payments: { checks: 0 }, alipay: { timeoutMs: 5_000 } });
   story = new Story(shop);
 });
@@ -25,7 +25,7 @@ beforeEach(async () => {
   await story.forgetOthers();
 });
 
-/** Lets something happen after Alipay has answered the next query, and before the answer is read. */
+/** Runs something after Alipay has answered the next query, and before the answer is read. */
 function afterNextQuery(happens: () => Promise<void>): void {
   const { gateway: alipay } = shop;
   const query = alipay.query.bind(alipay);
@@ -163,7 +163,7 @@ describe('the sweep rescues', () => {
       expect(report).toMatchObject({ closed: 1, rescued: 0 });
       expect(await story.standing(orderId)).toBe('CLOSED: CLOSED');
     }
-    // Latency holds back the answer, not the effect: after the query the buyer wins, after the close Alipay does.
+    // Latency delays the answer, not the effect: after the query the buyer wins, after the close Alipay does.
     expect(paid).toBe(during === 'query');
   });
 });
@@ -235,7 +235,7 @@ describe('an answer that nobody understands closes nothing', () => {
       await shop.alipay.control.fault({ mode, method: QUERY, outTradeNo });
       orders.set(orderId, mode);
     }
-    // A breaker that opens would spare the later ones the question: fewer in a row than it takes.
+    // An open circuit breaker would skip the queries of the later ones: so fewer in a row than open it.
     const report = await story.sweep({ parallel: 1, pageSize: 5 });
     expect(report).toMatchObject({ closed: 0, rescued: 0 });
     for (const [orderId, mode] of orders)
@@ -293,7 +293,7 @@ describe('one order that breaks', () => {
       );
       placed.push(orderId);
     }
-    // The transaction that closes this one breaks at its last statement but one.
+    // The transaction that closes this one fails at its last statement but one.
     await shop.sql(`ALTER TABLE orders ADD CONSTRAINT poison CHECK (id <> 'many-30' OR status <> 'CLOSED')`);
     const report = await story.sweep({ pageSize: 7 });
     expect(report).toMatchObject({ scanned: 60, closed: 59, failed: 1, failedIds: ['many-30'] });

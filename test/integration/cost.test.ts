@@ -3,8 +3,8 @@ import { orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 
-// State transitions are what a Temporal server's work, and a Temporal Cloud bill, grow with. Unlike payments per second
-// they are exact on any machine.
+// A Temporal server's work, and a Temporal Cloud bill, grow with state transitions. Unlike payments per second they are
+// exact on any machine.
 
 let shop: Shop;
 let orders = 0;
@@ -33,8 +33,8 @@ async function transitionsOf(workflowId: string): Promise<number> {
 }
 
 /**
- * The fewest of three payments, one after the other: a process that stands still lets tasks run into their time-outs, which
- * adds transitions and takes none away.
+ * The fewest of three payments, one after the other: a stalled process lets tasks time out, which adds transitions and
+ * never removes any.
  */
 async function fewest(measure: () => Promise<number[]>): Promise<number[]> {
   const [first, ...others] = [await measure(), await measure(), await measure()];
@@ -44,7 +44,7 @@ async function fewest(measure: () => Promise<number[]>): Promise<number[]> {
 describe('state transitions of one payment', () => {
   it('notified before the first check: at most 6', async () => {
     const [ofPayment] = await fewest(async () => {
-      // A notification that takes a second on a busy machine would come behind the first check.
+      // A notification that takes a second on a busy machine would arrive after the first check.
       const outTradeNo = await checkOut(shop.clientWith({ intervalMs: 600_000 }));
       await waitFor(async () => (await shop.payments.status(outTradeNo)).nextCheckAt !== null, {
         what: 'the run to sleep',

@@ -31,7 +31,7 @@ afterAll(() => shop.close());
 
 const changed = (change: Partial<URL>): string => Object.assign(new URL(url), change).href;
 
-/** The causes that an operator meets, and how each is told everywhere. */
+/** The causes that an operator meets, and how each is reported everywhere. */
 const CAUSES: [kind: string, url: () => string | Promise<string>, told: RegExp][] = [
   [
     'a wrong password',

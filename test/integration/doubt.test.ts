@@ -5,7 +5,7 @@ import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from './story';
 
-// What is in doubt holds its order: it hides no sibling, and is not queried more often than helps.
+// A payment in doubt holds its order: it hides no sibling, and is not queried more often than is useful.
 
 const QUERY = 'alipay.trade.query';
 const CLOSE = 'alipay.trade.close';
@@ -14,7 +14,7 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  // No checks of the payments' own: here the sweep does the asking.
+  // Payments make no checks: here the sweep queries Alipay.
   shop = await openShop(__filename, { payments: { checks: 0 } });
   story = new Story(shop);
 });
@@ -41,7 +41,7 @@ async function putInReview(outTradeNo: string): Promise<void> {
   await story.until(outTradeNo, 'REVIEW');
 }
 
-/** By hand, once its run has ended: a run would carry out what the status asks for. */
+/** Written directly, once its run has ended: a run would act on the status. */
 async function setStatus(outTradeNo: string, status: 'REVIEW' | 'REFUNDING'): Promise<void> {
   await story.ended(outTradeNo);
   await shop.sql(`UPDATE payments SET status = :status WHERE out_trade_no = :outTradeNo`, {
@@ -50,7 +50,7 @@ async function setStatus(outTradeNo: string, status: 'REVIEW' | 'REFUNDING'): Pr
   });
 }
 
-/** Seconds; null: it is not held. */
+/** In seconds; null: it is not held. */
 async function pauseOf(orderId: string): Promise<number | null> {
   const [row] = await shop.sql<{ seconds: number | null }>(
     `SELECT CASE WHEN isfinite(held_until) THEN CAST(EXTRACT(EPOCH FROM held_until - now()) AS float8)
@@ -104,7 +104,7 @@ describe('a payment in doubt hides no sibling: one paid with its notification lo
 });
 
 describe('a held order is asked about again after a pause', () => {
-  /** Sweeps in a row hold the order for so many seconds each, counted from some moment of that sweep. */
+  /** Consecutive sweeps hold the order for these seconds each, counted from some moment of that sweep. */
   async function expectPauses(
     orderId: string,
     expected: number[],
@@ -246,13 +246,13 @@ describe('an order held by a payment in REVIEW or REFUNDING', () => {
     const { orderId, a } = await twoTabs();
     await setStatus(a, 'REVIEW');
     let holding: Promise<void> | undefined;
-    // As a decision does it: under the order's lock, for which the hold has to wait.
+    // As a decision does: under the order's lock, which the hold must wait for.
     await transaction(shop.db, async (trx) => {
       await trx.raw('SELECT FROM orders WHERE id = ? FOR UPDATE', [orderId]);
       await trx.raw(`UPDATE payments SET status = 'CLOSED' WHERE out_trade_no = ?`, [a]);
       await trx.raw('UPDATE orders SET held_until = NULL WHERE id = ?', [orderId]);
       holding = holdOrder(shop.db, orderId, 'decision');
-      // In this database: other test files wait for locks of their own.
+      // In this database: other test files wait for their own locks.
       const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
       await waitFor(async () => (await shop.sql(waiting)).length > 0, {
         what: 'the hold to wait for the lock',

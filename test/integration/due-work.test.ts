@@ -24,8 +24,8 @@ import type { Shop } from '../support';
 import { inActivity, openShop } from '../support';
 import { Story } from './story';
 
-// One piece of due work at a time, on a real Postgres: what comes of it where Alipay, or the run, is not as hoped. No worker
-// runs. Alipay's answers are the sandbox's unless a test gives others.
+// One piece of due work at a time, on a real Postgres: what happens if Alipay, or the run, is not as expected. No
+// worker runs. Alipay's answers are the sandbox's unless a test provides others.
 
 let shop: Shop;
 let story: Story;
@@ -38,7 +38,7 @@ afterAll(() => shop.close());
 
 const HOUR = 60;
 
-/** The dependencies of an activity that finds this gateway in place of Alipay's. */
+/** The dependencies of an activity that finds this gateway instead of Alipay's. */
 function facing(gateway: object, common: object = { isOpen: false }): Shop['deps'] {
   const alipay = { of: () => gateway, ofBill: () => gateway, circuit: common, ids: shop.deps.alipay.ids };
   return { ...shop.deps, alipay: alipay as unknown as AlipayGateways };
@@ -50,7 +50,7 @@ const failing = (thrown: Error) => facing({ query: () => Promise.reject(thrown) 
 
 const said = (answer: QueryAnswer['answer']) => Promise.resolve({ answer, paidAt: null });
 
-/** In how many minutes it is due, or was; null: never. */
+/** Minutes until it is due, negative if it is overdue; null: never. */
 async function minutesTo(
   column: 'slow_check_at' | 'recheck_at' | 'next_check_at',
   outTradeNo: string,
@@ -255,7 +255,7 @@ describe('a run that is looked after', () => {
 
   let starts: unknown[];
   let signals: unknown[];
-  /** Temporal, which takes everything. */
+  /** A Temporal that accepts everything. */
   function deps(log = shop.deps.log): Shop['deps'] {
     const temporal = {
       withDeadline: (_deadline: number, call: () => Promise<unknown>) => call(),
@@ -431,7 +431,7 @@ describe('an order that is to be closed', () => {
 describe('where a bill and the tables disagree', () => {
   let day = 0;
 
-  /** One such place, and its remedy. */
+  /** One such discrepancy, and its repair. */
   async function repaired(kind: DiscrepancyKind, gateway: object, columns = 'checks = 0') {
     const payment = await paymentWith(columns);
     const { outTradeNo } = payment;
@@ -553,7 +553,7 @@ describe('ALIPAY_MAX_RPS', () => {
     const [one, another] = [openGateway(shop.db, settings), openGateway(shop.db, settings)];
     expect(await one.query('T')).toMatchObject({ answer: 'not-exist' });
     await expect(another.query('T', { maxWaitMs: 0 })).rejects.toMatchObject({ kind: 'no-quota' });
-    // And for no call of a gateway without it.
+    // And does not apply to a gateway without it.
     expect(await openGateway(shop.db, shop.gateway.settings).query('T')).toMatchObject({
       answer: 'not-exist',
     });

@@ -26,7 +26,7 @@ let story: Story;
 let hands: Hands;
 
 beforeAll(async () => {
-  // No worker runs: each step is taken by hand.
+  // No worker runs: the test takes each step itself.
   shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 5_000 } });
   story = new Story(shop);
   hands = new Hands(shop);
@@ -69,14 +69,14 @@ const rowOf = async (outTradeNo: string) =>
 const record = (outTradeNo: string, deps: ActivityDependencies = shop.deps) =>
   inActivity(() => createPaymentsQueueActivities(deps).recordAndTell({ outTradeNo }));
 
-/** Recording waits for a second, and Temporal may take longer over a result. */
+/** Recording waits for one second, and Temporal may take longer to accept a result. */
 const delivered = (outTradeNo: string) =>
   waitFor(async () => !(await record(outTradeNo)).undelivered, { what: 'the order service to be told' });
 
 const ask = (outTradeNo: string, check: number, nextCheckInMs: number | null) =>
   inActivity(() => createAlipayQueueActivities(shop.deps).queryAlipay({ outTradeNo, check, nextCheckInMs }));
 
-/** A checkout, scanned and paid, of which nobody has told us. */
+/** A checkout, scanned and paid, of which we have not been told. */
 async function paidUnheard() {
   const checkout = await story.checkOut();
   await story.pay(checkout.outTradeNo);
@@ -366,7 +366,7 @@ describe('recording', () => {
   });
 
   it('is done, and soon, though the order service cannot be told: that is owed', async () => {
-    // Never closed: a call that Temporal's client tries again later would throw out of its timer.
+    // Never closed: a call that Temporal's client retries later would throw from its timer.
     const connection = Connection.lazy({ address: '127.0.0.1:1' });
     const { orderId, outTradeNo } = await paidUnheard();
     await shop.alipay.control.notify(outTradeNo);
@@ -376,10 +376,10 @@ describe('recording', () => {
       status: 'PAID',
       undelivered: true,
     });
-    // Before the telling was given up.
+    // Returned before the telling was given up.
     expect(lines).toEqual([]);
     expect(await story.standing(orderId)).toBe('PAID: PAID');
-    // The call that nobody waited for has an end, too; as long as it goes on, nobody else tells it.
+    // The abandoned call ends too; as long as it runs, nothing else tells the result.
     await waitFor(() => Promise.resolve(lines.some(({ code }) => code === 'UNDELIVERED')), {
       what: 'the telling to be given up',
     });
@@ -572,7 +572,7 @@ it('a genuine notification of a payment that is not here is kept to the byte, wi
 describe('pruning what is of a payment that is not here', () => {
   const DAY_MS = 24 * 3_600_000;
 
-  /** Kept 400 days ago; returns its id. */
+  /** Stores evidence dated 400 days ago; returns its id. */
   async function kept(outTradeNo: string): Promise<string> {
     const fields = {
       trade_no: '2026',

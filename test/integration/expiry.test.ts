@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-/** An order that was placed so long ago: Postgres' clock cannot be moved, the order can. */
+/** An order placed this long ago: Postgres' clock cannot be moved, the order can. */
 async function orderOf(age: string): Promise<{ orderId: string; outTradeNo: string }> {
   orders += 1;
   const checkout = await shop.payments.checkout({

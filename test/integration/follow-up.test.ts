@@ -19,7 +19,7 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  // No checks of the payments' own: here the follow-up does what is due.
+  // Payments make no checks: here the follow-up does what is due.
   shop = await openShop(__filename, { payments: { checks: 0 } });
   story = new Story(shop);
 });
@@ -176,7 +176,7 @@ describe('what the order service was not told', () => {
 });
 
 describe('evidence that nobody has recorded', () => {
-  /** A paid notification, answered `success`; nobody has taken up the run that it woke, and that is terminated. */
+  /** A paid notification, acknowledged with `success`; the run that it woke was never taken up, and is terminated. */
   async function lost() {
     const checkout = await story.checkOut();
     await story.ended(checkout.outTradeNo);
@@ -213,7 +213,7 @@ describe('evidence that nobody has recorded', () => {
        VALUES (:outTradeNo, 'answer', 'poison', 'poison', 's', 'utf-8', 'k')`,
       { outTradeNo },
     );
-    // Nobody records it meanwhile.
+    // Nothing records it meanwhile.
     await shop.stopWorkers();
     const log = pino({ level: 'silent' });
     const alerts = jest.spyOn(log, 'error');
@@ -329,7 +329,7 @@ describe('a payment in doubt whose run is there', () => {
       ({ workflowExecutionSignaledEventAttributes: signal }) => signal?.signalName === name,
     ).length;
   };
-  /** It shows this status, and has nothing left to do. */
+  /** Its run shows this status, and has nothing left to do. */
   const rests = (outTradeNo: string, status: string) =>
     waitFor(
       async () => {
@@ -376,7 +376,7 @@ describe('a payment in doubt whose run is there', () => {
         outTradeNo,
       },
     );
-    // A refund that has been made tells the run, too.
+    // A refund that has been made tells the run too.
     const refunds = { what: 'refunds', actor: 'anna', reason: 'r' } as const;
     await shop.payments.pauses.pause(refunds);
     expect(await story.followUp()).toMatchObject({ unattended: ONE });
@@ -389,7 +389,7 @@ describe('a payment in doubt whose run is there', () => {
   it('and has not heard that the review is over is told, and looked after no more', async () => {
     const { outTradeNo } = await inReview();
     await rests(outTradeNo, 'REVIEW');
-    // As by a process that died before it told the run.
+    // As a process would that died before it told the run.
     const decision = { outTradeNo, to: 'PAID', actor: 'anna', reason: 'r' } as const;
     await recordReview(shop.db, decision, {
       fresh: {
@@ -528,7 +528,7 @@ describe('25 hours after a close, Alipay is asked once more', () => {
     await story.until(outTradeNo, 'REFUNDED');
   });
 
-  /** An order that nobody came for, closed by the sweep. */
+  /** An order whose buyer never came, closed by the sweep. */
   async function closed() {
     const checkout = await story.checkOut();
     await story.expire(checkout.orderId);

@@ -7,7 +7,7 @@ import { findPaymentsOfOrder } from '../../db/payments';
 import { query } from '../../dev/postgres';
 import { freshDatabase, waitFor } from '../support';
 
-/** As a database's administrator may have set it, for reasons of their own. */
+/** Defaults that an administrator may have set for the database. */
 const STRICT = ['repeatable read', 'serializable'];
 
 const MERCHANT = {
@@ -91,7 +91,7 @@ describe.each(STRICT)('a role whose default is %s', (isolation) => {
 
   it('waits where two write one row by single statements', async () => {
     const appId = `app-${isolation.length}`;
-    // So far apart that a slow machine does not come near the next one.
+    // So far apart that a slow machine does not reach the next one.
     const slot = { appId, perSecond: 0.04, maxWaitMs: 60_000 };
     expect(await acquireSlot(db, slot)).toBe(0);
     const next = await whileItWaits(
@@ -99,7 +99,7 @@ describe.each(STRICT)('a role whose default is %s', (isolation) => {
       (trx) => acquireSlot(trx, slot),
       () => Promise.resolve(),
     );
-    // The third place, 50 seconds after the first: nobody's was taken twice.
+    // The third slot, 50 seconds after the first: no slot was taken twice.
     expect(next).toBeGreaterThan(25_000);
   });
 

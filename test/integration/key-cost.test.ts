@@ -15,8 +15,8 @@ import * as refunds from '../../db/refunds';
 import { query } from '../../dev/postgres';
 import { explain, freshDatabase } from '../support';
 
-// What is asked about one order, payment or refund costs the same however many others are open, also where Postgres has counted
-// its rows before they were: an outage begins within a minute.
+// A query about one order, payment or refund costs the same however many others are open, even if Postgres gathered its
+// statistics before they were: an outage begins within a minute.
 
 const DONE = 20_000;
 const OPEN = 5_000;
@@ -35,7 +35,7 @@ beforeAll(async () => {
     { merchant: MERCHANT },
   );
   for (const table of TABLES) await query(url, `ALTER TABLE ${table} SET (autovacuum_enabled = false)`);
-  // What is inserted is consistent.
+  // The inserted rows are consistent, so no trigger has to check them.
   await query(
     url,
     `SET session_replication_role = replica;

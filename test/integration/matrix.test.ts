@@ -23,7 +23,7 @@ type Path = (typeof PATHS)[number];
 
 type Changes = Partial<Record<Trade, StoredPaymentStatus | Partial<Record<Path, StoredPaymentStatus>>>>;
 
-/** A status, for all paths; or by path. */
+/** One status for all paths, or one for each path. */
 const CHANGES: Partial<Record<StoredPaymentStatus, Changes>> = {
   UNPAID: {
     // An operator's close comes before expiry, when the open page can still become a trade.
@@ -42,7 +42,7 @@ const CHANGES: Partial<Record<StoredPaymentStatus, Changes>> = {
   },
 };
 
-/** Paths that say nothing about a trade that does not exist. */
+/** Alipay sends no notification about a trade that does not exist. */
 const happens = (trade: Trade, path: Path): boolean => !(trade === 'none' && path === 'notification');
 
 const cases = STATUSES.flatMap((status) =>
@@ -55,7 +55,7 @@ const cases = STATUSES.flatMap((status) =>
   ),
 );
 
-/** The order beside a payment of this status. */
+/** The status of the order for a payment of this status. */
 const ORDER_OF: Record<StoredPaymentStatus, string> = {
   UNPAID: 'UNPAID',
   PAID: 'PAID',
@@ -87,7 +87,7 @@ async function checkOut(): Promise<{ orderId: string; outTradeNo: string }> {
   return { orderId, outTradeNo };
 }
 
-/** Brings the trade there at Alipay, without a word to us. */
+/** Brings the trade to this state at Alipay, without telling us. */
 async function atAlipay(outTradeNo: string, trade: Trade): Promise<void> {
   const { control } = shop.alipay;
   if (trade === 'none') return;
@@ -141,7 +141,7 @@ describe('a payment here and its trade at Alipay', () => {
     expect(row.status).toBe(expected);
     const order = await shop.payments.order(payment.orderId);
     const orderStatus = { PAID: 'PAID', CLOSED: 'CLOSED' }[expected as string] ?? ORDER_OF[status];
-    // TRADE_CLOSED by itself closes that payment alone; the order is closed by whoever closes orders.
+    // TRADE_CLOSED by itself closes only that payment; the order is closed by whatever closes orders.
     const alone =
       status === 'UNPAID' && expected === 'CLOSED' && (path === 'check' || path === 'notification');
     expect(order.status).toBe(alone ? 'UNPAID' : orderStatus);

@@ -9,7 +9,7 @@ import type { Shop } from '../support';
 import { durableAlipay, environmentOf } from './operator';
 import { Story } from './story';
 
-// Two installations with different app ids, each with an Alipay of its own, on one database: nobody's wish, and seen.
+// Two installations with different app ids, each with its own Alipay, on one database: unwanted, and detected.
 
 const OURS = '2021000000000000/2088000000000000';
 
@@ -94,7 +94,7 @@ describe('a checkout', () => {
   });
 });
 
-/** {@link Hands} of a shop's worker, and what it logs. */
+/** {@link Hands} of a shop's worker, and what the worker logs. */
 function logging(of: Shop): { hands: Hands; lines: () => Record<string, unknown>[] } {
   const written: string[] = [];
   const log = pino({}, { write: (line) => written.push(line) });
@@ -148,7 +148,7 @@ describe('the installation of another merchant', () => {
       });
     }
     expect(await callsOf(other)).toBe(calls);
-    // Each by the sweep and by the check.
+    // Two each: one by the sweep, one by the check.
     const alerts = lines().filter(({ code, alert }) => code === 'MERCHANT_UNKNOWN' && alert === true);
     expect(alerts).toHaveLength(16);
     for (const { orderId } of paid) expect(await story.standing(orderId)).toBe('UNPAID: UNPAID');
@@ -224,7 +224,7 @@ describe('a person at the command line', () => {
       { actor: 'li', detail: { from: OURS, to: corrected, reason: 'a digit was wrong' } },
     ]);
 
-    // A process with the new seller id takes them on, one with the old does no longer.
+    // A process with the new seller id takes them over; one with the old id no longer does.
     const renamed = { ...environmentOf(shop), ALIPAY_SELLER_ID: sellerId };
     const [{ id: orderId }] = (await shop.sql<{ id: string }>(
       `SELECT id FROM orders WHERE status = 'UNPAID' AND merchant IS NOT NULL AND expires_at > now() LIMIT 1`,
@@ -236,7 +236,7 @@ describe('a person at the command line', () => {
       err: expect.stringMatching(/^MERCHANT_DIFFERS: Order .* belongs to merchant .*0077/),
     });
 
-    // And back again, as if the correction was the mistake.
+    // And back again, as if the correction had been the mistake.
     const back = [
       'merchant',
       'set',
@@ -304,7 +304,7 @@ describe('the doctor', () => {
       says: 'not in this environment: 2021000000009999/2088000000009999 (1 open payments)',
       advice: expect.stringContaining('durable-alipay merchant set'),
     });
-    // It is held as it is.
+    // It is held unchanged.
     const [payment] = await shop.payments.payments({ orderId: 'of-the-other' });
     await expect(new Hands(shop).check(payment?.outTradeNo ?? '')).rejects.toMatchObject({
       type: 'MERCHANT_UNKNOWN',

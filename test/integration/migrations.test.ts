@@ -13,7 +13,7 @@ import { freshDatabase } from '../support';
 
 const SCHEMA = 'shop_1';
 
-/** Named, since one that has run anywhere is never renamed. */
+/** Listed by name, since a migration that has run anywhere is never renamed. */
 const ALL = [
   '20261124_create_ledger',
   '20261124_resolve_unmatched',
@@ -52,7 +52,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.destroy());
 
-/** So that the test's own statements may leave the schema out. */
+/** So that the test's own statements can omit the schema. */
 const within = (database: string): string =>
   `${database}?options=${encodeURIComponent(`-c search_path=${SCHEMA}`)}`;
 
@@ -71,7 +71,7 @@ interface Part {
   detail: string;
 }
 
-/** All that a schema holds, as Postgres' own catalogue tells it. */
+/** Everything a schema contains, from Postgres' own catalogue. */
 const shape = (of: Database = db) =>
   rows<Part>(
     of,
@@ -179,7 +179,7 @@ describe('migrations in a schema of their own', () => {
         isValid,
       });
     await mark(false);
-    // The migrations themselves have succeeded.
+    // The migrations themselves have run.
     expect(await migrateUp(db, SCHEMA)).toEqual([]);
     await expect(assertIndexesWhole(db, SCHEMA)).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
@@ -314,8 +314,8 @@ describe('the database itself refuses', () => {
 });
 
 /**
- * Those that take away or tighten what was there, on purpose: each in a release after the one that stopped using it, or before
- * the first. A set of values that is made wider counts, since its constraint is written anew.
+ * Those that remove or tighten something on purpose: each in a release after the one that stopped using it, or before
+ * the first. Widening a set of values counts too, since its constraint is recreated.
  */
 const CONTRACTING: readonly string[] = [
   '20261129_know_money',
@@ -326,13 +326,13 @@ const CONTRACTING: readonly string[] = [
   '20261129_tell_in_process',
 ];
 
-/** What of the schema of before an old worker would miss, or stumble over. Empty for a migration that only expands. */
+/** What an old worker would miss from the old schema, or stumble over. Empty for a migration that only expands. */
 function contractions(before: Part[], after: Part[]): string[] {
   const told = ({ kind, name, detail }: Part): string => `${kind} ${name}: ${detail}`;
   const tableOf = ({ name }: Pick<Part, 'name'>): string => name.split('.')[0] ?? '';
   const [was, is] = [new Set(before.map(told)), new Set(after.map(told))];
   const oldTables = new Set(before.filter(({ kind }) => kind === 'column').map(tableOf));
-  // What binds new columns alone is nothing to a worker that does not know them. A foreign key names another table's too.
+  // A constraint on new columns only does not concern an old worker. A foreign key also names another table's columns.
   const bindsOld = (table: string, [own = '']: string[]): boolean =>
     before.some(
       ({ kind, name }) =>

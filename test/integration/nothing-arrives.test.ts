@@ -14,12 +14,12 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-/** A payment that became PAID so long ago, by a check or by its notification. */
+/** A payment that became PAID this long ago, by a check or by its notification. */
 async function paid(by: 'check' | 'notification', minutesAgo: number): Promise<void> {
   const { outTradeNo } = await story.checkOut();
   await story.pay(outTradeNo, { notify: by === 'notification' });
   await story.until(outTradeNo, 'PAID');
-  // On a busy machine the check may be first, and the notification must be here before it is aged.
+  // On a busy machine the check may come first, and the notification must have arrived before it is aged.
   if (by === 'notification') {
     const heard = `SELECT 1 FROM evidence WHERE out_trade_no = :outTradeNo AND kind = 'notification'`;
     await waitFor(async () => (await shop.sql(heard, { outTradeNo })).length > 0, {

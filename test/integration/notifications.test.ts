@@ -11,7 +11,7 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  // No checks: what becomes known here becomes known by notifications.
+  // No checks: everything is learned from notifications here.
   shop = await openShop(__filename, { payments: { checks: 0 } });
   story = new Story(shop);
 });
@@ -19,7 +19,7 @@ afterAll(() => shop.close());
 
 beforeEach(() => shop.alipay.control.notifier({}));
 
-/** Sends one notification now, with other fields than the trade's where the test says so, and reads the answer. */
+/** Sends one notification now, with other fields than the trade's if the test gives some, and reads the response. */
 async function notify(outTradeNo: string, fields: Record<string, string> = {}): Promise<string> {
   const { body, status } = await shop.alipay.control.notify(outTradeNo, fields);
   expect(status).toBe(200);
@@ -41,7 +41,7 @@ async function paid(more: object = {}) {
   return checkout;
 }
 
-/** The fields of the newest notification, as they are kept. */
+/** The fields of the newest notification, as stored. */
 async function fieldsOf(outTradeNo: string): Promise<Record<string, string>> {
   const [kept] = await shop.sql<{ body: Buffer; charset: string }>(
     `SELECT body, charset FROM evidence WHERE out_trade_no = :outTradeNo AND kind = 'notification'
@@ -291,7 +291,7 @@ describe('repeats and reordering', () => {
     expect((await story.checkOut({ orderId })).outTradeNo).not.toBe(outTradeNo);
   });
 
-  /** Sends the trade's notification as it is now, and keeps its fields for a repeat later. */
+  /** Sends a notification of the trade as it is now, and keeps its fields for a later repeat. */
   async function capture(outTradeNo: string): Promise<{ fields: Record<string, string> }> {
     expect(await notify(outTradeNo)).toBe('success');
     return { fields: await fieldsOf(outTradeNo) };
@@ -339,7 +339,7 @@ describe('a refund in the merchant portal', () => {
     expect(await notify(outTradeNo)).toBe('success');
     await refunded(outTradeNo, '7.30');
     expect(await notify(outTradeNo, { refund_fee: '2.30' })).toBe('success');
-    // Of the first one nothing was heard but that the sum is larger: it stands for a gap.
+    // Of the first refund only the larger sum is known: that message stands for the gap.
     const [, second] = (await shop.alipay.control.trade(outTradeNo))?.refunds ?? [];
     expect(await story.told(orderId, 3)).toEqual([
       `PAID-${outTradeNo}`,

@@ -12,13 +12,13 @@ import { openShop, waitFor } from '../support';
 import { environmentOf } from './operator';
 import { Story } from './story';
 
-// A shop whose order service is a function in the process of its workers.
+// A shop whose order service is a function in its workers' process.
 
 let shop: Shop;
 let story: Story;
 
 const calls: PaymentResult[] = [];
-/** How long the shop takes over each result of an order, ms. */
+/** How long the shop takes for each result of an order, ms. */
 const slow = new Map<string, number>();
 /** How often the results of an order are refused. */
 const refusals = new Map<string, number>();
@@ -98,7 +98,7 @@ describe('a result', () => {
   });
 
   it('waits for the ones before it of the same order', async () => {
-    // It is refused until the second result is there.
+    // It is refused until the second result exists.
     const { orderId, outTradeNo, messageId } = await paidOrder(Infinity);
     await story.until(outTradeNo, 'PAID');
     await waitFor(() => idsOf(orderId).length > 0, { what: 'the first refusal' });
@@ -119,7 +119,7 @@ describe('a result', () => {
     await insertOrderMessage(shop.db, { orderId, outTradeNo, status: 'REFUNDED', amount: '12.30' });
     const startedAt = Date.now();
     await untilTold(orderId);
-    // Sooner than the follow-up, which this shop has none of.
+    // Sooner than by the follow-up, which this shop does not run.
     expect(Date.now() - startedAt).toBeLessThan(30_000);
     expect(idsOf(orderId)).toEqual([`PAID-${outTradeNo}`, `REFUND-${outTradeNo}-12.30`]);
   });
@@ -137,7 +137,7 @@ describe('a result', () => {
     const skip = () => shop.payments.skipResult({ orderId, messageId, actor: 'li', reason: 'by hand' });
     await expect(skip()).rejects.toMatchObject({ code: 'ORDER_SERVICE_BUSY' });
     await story.terminate(outTradeNo);
-    // A try of the run that was under way may still have it.
+    // A try that the run had started may still have it.
     const aMinuteLater = `UPDATE order_messages SET leased_until = leased_until - interval '1 minute' WHERE id = :messageId`;
     const skipped = await waitFor(
       async () => {
@@ -151,7 +151,7 @@ describe('a result', () => {
 
   it('of a close by the sweep is handed over too', async () => {
     const { orderId } = await story.checkOut({ orderId: 'expired' });
-    // No run goes on with it: it is told by the sweep, or a minute later by the follow-up.
+    // No run handles it: the sweep tells it, or the follow-up a minute later.
     slow.set(orderId, 2_500);
     await story.expire(orderId);
     await story.sweep();

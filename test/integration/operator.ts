@@ -9,7 +9,7 @@ import { temporalAddress, temporalCli } from '../support';
 
 const ROOT = join(__dirname, '..', '..');
 
-/** What an operator's shell has set to reach a shop. */
+/** What an operator sets in a shell to reach a shop. */
 export function environmentOf({
   databaseUrl,
   alipay,
@@ -40,7 +40,7 @@ export interface Told {
   err: string;
 }
 
-/** Runs `durable-alipay` with this environment and nothing else, in this process: starting one takes a second. */
+/** Runs `durable-alipay` with only this environment, in this process: starting a process takes a second. */
 export async function durableAlipay(own: Record<string, string>, ...args: string[]): Promise<Told> {
   const told = { out: '', err: '' };
   const write = (stream: 'out' | 'err') => (text: string) => void (told[stream] += text);
@@ -61,7 +61,7 @@ export async function durableAlipay(own: Record<string, string>, ...args: string
   return { code, ...told };
 }
 
-/** The same as a shell would, in a process of its own. */
+/** The same, as from a shell, in its own process. */
 export function durableAlipayProcess(env: Record<string, string>, ...args: string[]): Promise<Told> {
   return new Promise((resolve) => {
     const { PATH, HOME } = process.env;
@@ -74,16 +74,16 @@ export function durableAlipayProcess(env: Record<string, string>, ...args: strin
   });
 }
 
-/** Somebody at a shell who types commands of the Temporal CLI; what was typed is kept. */
+/** An operator at a shell who types Temporal CLI commands; keeps what was typed. */
 export class Operator {
   readonly typed: string[] = [];
 
   constructor(private readonly shop: Shop) {}
 
   /**
-   * Types one line that begins with `temporal`; answers what it printed.
+   * Types one line that begins with `temporal`; returns what it printed.
    *
-   * @throws Error with what the command said, where it failed
+   * @throws Error with what the command said, if it failed
    */
   async type(line: string): Promise<string> {
     this.typed.push(line);

@@ -4,8 +4,8 @@ import { SIGNALS, TASK_QUEUES, WORKFLOWS, orderWorkflowId } from '../../workflow
 import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 
-// Results that follow one another so closely that the second comes while the run of the first ends: on a real server,
-// which turns such an ending away and lets the run see the signal.
+// Results that follow each other so closely that the second arrives while the run of the first completes: on a real
+// server, which rejects such a completion and lets the run see the signal.
 
 const ORDERS = 60;
 
@@ -36,7 +36,7 @@ describe('results of one order that follow closely', () => {
           refundedAmount: '0.00',
           at: new Date().toISOString(),
         };
-        // What is no result is passed over, and keeps nothing waiting.
+        // What is not a result is skipped, and delays nothing.
         await tell({ ...common, messageId: '', status: 'PAID' });
         await tell({ ...common, messageId: `PAID-${orderId}`, status: 'PAID' });
         await tell({ ...common, messageId: `REFUNDED-${orderId}`, status: 'REFUNDED' });

@@ -6,7 +6,7 @@ import { openShop } from '../support';
 import { environmentOf } from './operator';
 import { Story } from './story';
 
-// No answer of Alipay names the seller before a payment: a wrong ALIPAY_SELLER_ID shows by notifications alone, which are refused.
+// No answer of Alipay names the seller before a payment: a wrong ALIPAY_SELLER_ID shows only in refused notifications.
 
 const RIGHT = '2088000000000042';
 
@@ -25,7 +25,7 @@ it('a wrong seller id is named by the doctor once Alipay has notified of a payme
   await story.pay(outTradeNo);
   expect(await finding()).toMatchObject({ verdict: 'ok' });
 
-  // A forged one teaches nothing.
+  // A forged notification proves nothing.
   await shop.payments.handleNotify(
     `app_id=${shop.alipay.appId}&seller_id=${RIGHT}&out_trade_no=${outTradeNo}&sign=x`,
   );
@@ -40,7 +40,7 @@ it('a wrong seller id is named by the doctor once Alipay has notified of a payme
     advice: expect.stringMatching(/ALIPAY_SELLER_ID.*durable-alipay merchant set/),
   });
 
-  // Alipay repeats for 25 hours; what is older was put right, or comes again.
+  // Alipay repeats for 25 hours; anything older was corrected, or comes again.
   await shop.sql(`UPDATE merchants SET other_seller_at = now() - interval '49 hours'`);
   expect(await finding()).toMatchObject({ verdict: 'ok' });
 });
@@ -49,7 +49,7 @@ it('until a person has corrected the rows, Alipay is to repeat what the right se
   const { appId, sellerId } = shop.alipay;
   const { outTradeNo } = await story.checkOut();
   await story.pay(outTradeNo);
-  // The processes have the right seller id already, the row still names the wrong one.
+  // The processes already have the right seller id, the row still names the wrong one.
   const [wrong, right] = [`${appId}/${RIGHT}`, `${appId}/${sellerId}`];
   await registerMerchant(shop.db, { ...shop.gateway.settings, sellerId: RIGHT });
   await shop.sql(`UPDATE payments SET merchant = :wrong WHERE out_trade_no = :outTradeNo`, {

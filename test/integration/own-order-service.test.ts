@@ -12,8 +12,8 @@ import { openShop, startProcess, waitFor, workflowBundle } from '../support';
 import { environmentOf } from './operator';
 import { Story } from './story';
 
-// A shop with an order service of its own, the one in docs/examples: it gets every result, since the built-in one serves only where it is
-// asked for by name. Where both serve, the doctor and the worker say so.
+// A shop with its own order service, the one in docs/examples: it gets every result, since the built-in one serves only
+// if named explicitly. If both serve, the doctor and the worker say so.
 
 const ORDERS = 12;
 
@@ -42,7 +42,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** The examples, with this package as it stands in the sources. */
+/** The examples, with this package's sources. */
 function runOwn(): RunningProgram {
   mkdirSync(folder, { recursive: true });
   const messages = JSON.stringify(join(ROOT, 'workflows', 'messages'));
@@ -53,7 +53,7 @@ function runOwn(): RunningProgram {
   return run(folder, [process.execPath, '--import', 'tsx', 'worker.ts'], environmentOf(shop));
 }
 
-/** What the doctor finds of the task queues. */
+/** What the doctor reports about the task queues. */
 async function taskQueues(): Promise<string> {
   const findings = await diagnose(environmentOf(shop));
   const found = findings.find(({ check }) => check === 'task-queues');
@@ -64,7 +64,7 @@ describe('workers that are started without naming queues, beside the order servi
   it(`leave it all of ${ORDERS} results`, async () => {
     const orders = await Promise.all(Array.from({ length: ORDERS }, () => story.checkOut()));
     await Promise.all(orders.map(({ outTradeNo }) => story.pay(outTradeNo, { notify: true })));
-    // A result that a busy machine could not tell at once is told by the follow-up, after a minute.
+    // A result that a busy machine could not tell at once, the follow-up tells a minute later.
     const heard = (): string[] => {
       const told = own.printed().matchAll(/^\S+ (\S+) PAID$/gm);
       return [...new Set(Array.from(told, ([, orderId = '']) => orderId))].sort();

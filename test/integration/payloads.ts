@@ -3,18 +3,18 @@ import type { Payload } from '@temporalio/common';
 import { keyIdOf } from '../../worker/payload-codec';
 import type { Shop } from '../support';
 
-/** A payload as Temporal keeps it, and where it was found. */
+/** A payload as Temporal stores it, and where it was found. */
 export interface Found {
-  /** Field names from the outside in, without numbers of lists: `markerRecordedEventAttributes.details.result`. */
+  /** Field names from the outside in, without list indexes: `markerRecordedEventAttributes.details.result`. */
   path: string;
-  /** The key that encrypted it; undefined: it is in clear. */
+  /** The key that encrypted it; undefined: it is not encrypted. */
   keyId: string | undefined;
   text: string;
 }
 
 type Service = Pick<Connection, 'workflowService'>;
 
-/** Every payload of whatever Temporal answers, undecoded, however deep. */
+/** Every payload in whatever Temporal returns, undecoded, at any depth. */
 export function payloadsIn(answer: unknown, path: readonly string[] = []): Found[] {
   if (typeof answer !== 'object' || answer === null || ArrayBuffer.isView(answer)) return [];
   if (isPayload(answer)) {
@@ -32,7 +32,7 @@ function isPayload(value: object): value is Payload {
   return 'metadata' in value && 'data' in value && ArrayBuffer.isView(value.data);
 }
 
-/** What Temporal itself holds and answers of one workflow: history, description, queries. */
+/** What Temporal itself stores and returns of one workflow: history, description, queries. */
 export async function heldOf({ connection, namespace }: Shop, workflowId: string, ...queries: string[]) {
   const { workflowService } = connection as Service;
   const execution = { workflowId };
@@ -44,7 +44,7 @@ export async function heldOf({ connection, namespace }: Shop, workflowId: string
   return { events: history?.events ?? [], description, answers };
 }
 
-/** What Temporal itself holds of a Schedule. */
+/** What Temporal itself stores of a Schedule. */
 export async function heldOfSchedule({ connection, namespace }: Shop, scheduleId: string): Promise<unknown> {
   return (connection as Service).workflowService.describeSchedule({ namespace, scheduleId });
 }

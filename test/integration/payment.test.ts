@@ -33,7 +33,7 @@ const told = (orderId: string) =>
 
 describe('a buyer who pays', () => {
   it('is known to have paid by the notification, before the first check', async () => {
-    // A notification that takes two seconds on a busy machine would come behind the first check.
+    // A notification that takes two seconds on a busy machine would arrive after the first check.
     const { orderId, outTradeNo } = await checkOut({}, shop.clientWith({ intervalMs: 600_000 }));
     await shop.alipay.control.pay(outTradeNo);
 

@@ -54,7 +54,7 @@ describe('a payment in a mini program', () => {
     const { outTradeNo, tradeNo, paymentUrl } = checkout;
     expect(tradeNo).toBe(paymentUrl);
     expect(await shop.alipay.control.trade(outTradeNo)).toMatchObject({ tradeNo, status: 'WAIT_BUYER_PAY' });
-    // A number on the row would say that it was paid.
+    // A trade number on the row would mean that it was paid.
     expect((await shop.payments.payment(outTradeNo)).tradeNo).toBeNull();
     await shop.alipay.control.pay(outTradeNo);
     await paid(outTradeNo);

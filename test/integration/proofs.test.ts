@@ -14,13 +14,13 @@ import { openShop, waitFor } from '../support';
 import { unzipped } from '../support/unzip';
 import { Story } from './story';
 
-// Whether what Alipay signed still proves what the rows say, whoever has written into the tables.
+// Whether what Alipay signed still proves what the rows say, no matter who has written to the tables.
 
 let shop: Shop;
 let story: Story;
-/** Of payments that are notified: no check of theirs brings evidence of its own. */
+/** For payments that are notified: no check adds evidence of its own. */
 let notified: Story;
-/** Of payments that only a check finds, also where the buyer has not paid by the first one. */
+/** For payments that only a check finds, even if the buyer has not paid by the first one. */
 let asked: Story;
 let folder: string;
 
@@ -166,7 +166,7 @@ describe('what somebody writes into the tables is named', () => {
       },
     );
     expect(faultsOf(await prove(), outTradeNo)).toEqual(['key-unknown', 'payment-unproven']);
-    // As of a certificate of Alipay's that was renewed.
+    // As with a key of Alipay's whose certificate was renewed.
     expect(faultsOf(await prove({ trust: [fingerprint] }), outTradeNo)).toEqual([]);
     await expect(shop.sql(`UPDATE alipay_keys SET public_key = 'x'`)).rejects.toThrow('append-only');
   });
@@ -180,7 +180,7 @@ describe('what somebody writes into the tables is named', () => {
 
     interface Signed {
       kind: 'notification' | 'answer' | 'refund';
-      /** Beside `out_trade_no`. */
+      /** In addition to `out_trade_no`. */
       says: Record<string, string | undefined>;
       pruned?: boolean;
     }
@@ -339,7 +339,7 @@ describe('a dossier', () => {
   });
 });
 
-/** What stands behind the colon of a line of the README, without its remark. */
+/** What follows the colon in a line of the README, without its remark. */
 const commandIn = (line: string): string =>
   line
     .slice(line.indexOf(':') + 1)

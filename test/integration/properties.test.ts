@@ -8,8 +8,8 @@ import type { ReviewOutcome } from '../../workflows/messages';
 import { Hands, expectLedgerRules, openShop, waitFor } from '../support';
 import type { Shop } from '../support';
 
-// The rules of the ledger (docs/money.md) under whatever can happen, in whatever order: the real activities, the real
-// Postgres, and the sandbox as the model of Alipay. No worker runs: each step is taken by hand.
+// The rules of the ledger (docs/money.md) under anything that can happen, in any order: the real activities, the real
+// Postgres, and the sandbox as the model of Alipay. No worker runs: the test takes each step itself.
 
 let shop: Shop;
 let hands: Hands;
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-/** Lets something happen after Alipay has answered a question and before anybody has read the answer. */
+/** Runs something after Alipay has answered a call and before the answer is read. */
 function interrupt(gateway: AlipayGateway): void {
   const interrupted =
     <Args extends unknown[], T>(ask: (...question: Args) => Promise<T>) =>
@@ -42,7 +42,7 @@ function interrupt(gateway: AlipayGateway): void {
 type Tab = 'a' | 'b' | 'c';
 
 type Step =
-  /** `meanwhile` happens while the answer to the next question is on its way: between query and close, say. */
+  /** `meanwhile` happens while the next answer is on its way: between query and close, say. */
   | { do: 'meanwhile'; step: Step }
   | {
       do:
@@ -57,9 +57,9 @@ type Step =
         | 'refund';
       tab: Tab;
     }
-  /** A tab that is not open yet opens at another price; the others have the old one. */
+  /** A tab that is not open yet opens at another price; the others keep the old one. */
   | { do: 'reprice'; tab: Tab; amount: string }
-  /** Refund 1 is the same refund, however often and in whatever amount it is asked for. */
+  /** Refund 1 is the same refund, however often and with whatever amount it is requested. */
   | { do: 'shop refund'; number: 1 | 2 | 3; amount: string }
   | { do: 'portal refund'; tab: Tab; amount: string }
   | { do: 'decide'; tab: Tab; to: ReviewOutcome; outside: boolean }
@@ -149,7 +149,7 @@ const story = fc.array<Step>(
   },
 );
 
-/** A is in review or being refunded, its order has expired, and B is paid without a word; then anything happens. */
+/** A is in review or being refunded, its order has expired, and B is paid unnoticed; then anything happens. */
 const beforeSiblings = fc
   .record({
     refunding: fc.boolean(),
@@ -176,7 +176,7 @@ const beforeSiblings = fc
     ...then,
   ]);
 
-/** The order is paid, and from then on parts of it are given back by whoever wants to; then anything happens. */
+/** The order is paid, and from then on anyone gives parts of it back; then anything happens. */
 const refunded = fc
   .array<Step>(
     fc.oneof(
@@ -196,7 +196,7 @@ const refunded = fc
     ...then,
   ]);
 
-/** The price changes while the page at the old one is open, or was paid without a word; then anything happens. */
+/** The price changes while the page at the old one is open, or was paid unnoticed; then anything happens. */
 const repriced = fc
   .record({
     paidBefore: fc.boolean(),
@@ -239,11 +239,11 @@ class RandomStory {
       case 'pay, notification lost':
         return ignoringRefusals(() => control.pay(this.outTradeNo(step.tab), { notify: false }));
       case 'notify':
-        // Of a trade that does not exist, Alipay says nothing.
+        // Alipay says nothing about a trade that does not exist.
         if (await control.trade(this.outTradeNo(step.tab))) await control.notify(this.outTradeNo(step.tab));
         return;
       case 'notify another amount':
-        // Alipay's books and its word disagree, which only a person can settle.
+        // Alipay's books and its notification disagree, which only a person can settle.
         if ((await control.trade(this.outTradeNo(step.tab)))?.status !== 'TRADE_SUCCESS') return;
         await control.notify(this.outTradeNo(step.tab), { total_amount: '12.31' });
         return;
@@ -283,7 +283,7 @@ class RandomStory {
     }
   }
 
-  /** With a price, at that one from now on. */
+  /** With a price, uses that price from now on. */
   async checkOut(of: Tab, price?: string): Promise<void> {
     try {
       const checkout = await shop.payments.checkout({
@@ -300,7 +300,7 @@ class RandomStory {
     }
   }
 
-  /** Alipay repeats what was not taken; all has come in the end. */
+  /** Waits until everything has arrived: Alipay repeats what was not accepted. */
   async hearEverything(): Promise<void> {
     await waitFor(async () => (await shop.alipay.control.pendingNotifications()) === 0, {
       what: 'every notification to be taken',
@@ -315,7 +315,7 @@ class RandomStory {
   }
 }
 
-/** What is not paid, or has gone back, cannot be given back. */
+/** What is not paid, or has gone back, cannot be refunded. */
 async function ignoringConflicts(act: () => Promise<unknown>): Promise<void> {
   await act().catch((error: unknown) => {
     if (!(error instanceof PaymentError) || error.status !== 409) throw error;
@@ -329,7 +329,7 @@ async function ignoringRefusals(act: () => Promise<unknown>): Promise<void> {
   });
 }
 
-/** `npm run test:long` makes more. */
+/** `npm run test:long` runs more. */
 const RUNS = Number(process.env['PROPERTY_RUNS'] ?? 15);
 
 async function holds(steps: Step[]): Promise<void> {

@@ -21,7 +21,7 @@ async function checkOut(payments = shop.payments) {
     totalAmount: '12.30',
   });
   await shop.alipay.control.open(checkout.paymentUrl);
-  // A notification that was stored before the run ended, and comes to Temporal after it, begins another run.
+  // A notification that was stored before the run ended and reaches Temporal after it starts another run.
   const { runId } = await shop.temporal.workflow.getHandle(checkout.workflowId).describe();
   return { ...checkout, handle: shop.temporal.workflow.getHandle(checkout.workflowId, runId) };
 }
@@ -34,7 +34,7 @@ async function queriesOf(outTradeNo: string): Promise<number> {
   ).length;
 }
 
-/** What the ledger and the order service have of a payment that was made once. */
+/** What the ledger and the order service hold of a payment made once. */
 async function expectPaidOnce(orderId: string, outTradeNo: string): Promise<void> {
   await waitFor(
     async () => (await shop.sql('SELECT 1 FROM order_log WHERE order_id = :orderId', { orderId })).length > 0,
@@ -69,7 +69,7 @@ describe('a notification that arrives while a check is asked', () => {
     });
     expect(await shop.alipay.control.notify(outTradeNo)).toMatchObject({ accepted: true });
 
-    // It is recorded beside the question, and ends it.
+    // It is recorded while the query is in flight, and ends it.
     expect(await handle.result()).toMatchObject({ status: 'PAID', checks: check });
     await waitFor(async () => (await shop.payments.payment(outTradeNo)).checks === check, {
       what: 'the row to count the check',
@@ -78,7 +78,7 @@ describe('a notification that arrives while a check is asked', () => {
   });
 
   it('of a check that finds nothing: the notification wins, and no later check is made', async () => {
-    // On a busy machine a notification may take seconds, which the next check must not come within.
+    // On a busy machine a notification may take seconds; the next check must not come within them.
     const { orderId, outTradeNo, handle } = await checkOut(shop.clientWith({ intervalMs: 10_000 }));
     await shop.alipay.control.scan(outTradeNo);
     await shop.alipay.control.latency(LATENCY_MS);

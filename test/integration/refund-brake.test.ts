@@ -6,7 +6,7 @@ import type { Shop } from '../support';
 import { inActivity, openShop, waitFor } from '../support';
 import { Story } from './story';
 
-/** Fen an hour: eight payments of 12.30, and not nine. */
+/** Fen per hour: eight payments of 12.30, but not nine. */
 const BRAKE = 100_00;
 
 let shop: Shop;
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-/** Alipay has the money of a payment whose order is closed here; what it said is stored, and nobody has recorded it. */
+/** Alipay has the money of a payment whose order is closed here; what it said is stored, but not recorded. */
 async function late() {
   const checkout = await story.checkOut();
   const { orderId, outTradeNo } = checkout;
@@ -39,7 +39,7 @@ async function late() {
 
 const record = (outTradeNo: string) => inActivity(() => writes.recordAndTell({ outTradeNo }));
 
-/** As its workflow does it: a hundred at once find all connections busy, and try again. */
+/** As its workflow does: a hundred at once find all connections busy, and retry. */
 async function recordInRush(outTradeNo: string): Promise<void> {
   try {
     await record(outTradeNo);
@@ -49,7 +49,7 @@ async function recordInRush(outTradeNo: string): Promise<void> {
   }
 }
 
-/** Whatever went back until now is so much older. */
+/** Makes every refund so far this much older. */
 const minutesLater = (minutes: number) =>
   shop.sql(`UPDATE refunds SET requested_at = requested_at - :minutes * interval '1 minute'`, { minutes });
 
@@ -63,14 +63,14 @@ describe('late payments that come faster than REFUND_BRAKE allows', () => {
     const braked = payments.filter(({ status }) => status === 'REVIEW');
     expect(braked).toHaveLength(92);
     expect(new Set(braked.map(({ reviewReason }) => reviewReason))).toEqual(new Set(['REFUND_BRAKE']));
-    // Money that waits for a person is no refund yet, not even a planned one.
+    // Money that waits for a person is not yet a refund, not even a planned one.
     expect(await shop.sql(`SELECT CAST(sum(amount) AS text) AS sum FROM refunds`)).toEqual([
       { sum: '98.40' },
     ]);
     for (const { outTradeNo } of payments.filter(({ status }) => status !== 'REVIEW'))
       await story.until(outTradeNo, 'REFUNDED');
 
-    // The brake says so by itself, and again says the same: a lost answer records twice.
+    // The brake says so once, even if a lost answer makes it record twice.
     const [one] = braked;
     await record(one?.outTradeNo ?? '');
     expect(await story.events(one?.outTradeNo ?? '', 'review')).toMatchObject([
@@ -113,7 +113,7 @@ describe('late payments that come faster than REFUND_BRAKE allows', () => {
     expect(await shop.payments.refunds({ limit: 1 })).toMatchObject([
       { refundId: `OPERATOR_${outTradeNo}`, kind: 'operator', requestedBy: 'anna' },
     ]);
-    // One went back by itself in this hour: seven more may.
+    // One was refunded automatically in this hour: seven more may be.
     for (let i = 0; i < 7; i += 1) {
       const { outTradeNo: next } = await late();
       expect(await record(next)).toMatchObject({ status: 'REFUNDING' });

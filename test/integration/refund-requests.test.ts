@@ -14,7 +14,7 @@ import { Story } from './story';
 
 const QUERY = 'alipay.trade.fastpay.refund.query';
 
-// What may be asked for, and one try after the other. No worker runs: each step is taken by hand.
+// What may be requested, and one try after the other. No worker runs: the test takes each step itself.
 
 let shop: Shop;
 let story: Story;
@@ -59,7 +59,7 @@ const hasUnrecorded = async (outTradeNo: string): Promise<boolean> => {
 const endTurn = (outTradeNo: string): Promise<unknown> =>
   shop.sql(`UPDATE payments SET refund_turn_until = NULL WHERE out_trade_no = :outTradeNo`, { outTradeNo });
 
-/** A second refund is asked for, its turn has come, and Alipay's query does not show it for an hour. */
+/** A second refund is requested, its turn has come, and Alipay's query does not show it for an hour. */
 async function secondRefundNotVisible(): Promise<{ outTradeNo: string; refundId: string }> {
   const { orderId, outTradeNo } = await paidOrder();
   await ask(orderId, '2.30');
@@ -226,7 +226,7 @@ describe('one try', () => {
     const { refundId } = ends[0].status === 'rejected' ? one : two;
     const failure: unknown = await attempt(outTradeNo, refundId).catch((error: unknown) => error);
     expect(failure).toMatchObject({ type: 'ALIPAY_BUSY', nonRetryable: false });
-    // It looks every three seconds, in case the turn ends sooner.
+    // It tries every three seconds, in case the turn ends sooner.
     expect((failure as { nextRetryDelay: number }).nextRetryDelay).toBeLessThan(4_100);
     expect((await shop.alipay.control.trade(outTradeNo))?.refunds).toHaveLength(1);
 
@@ -315,7 +315,7 @@ describe('one try', () => {
     expect(await attempt(outTradeNo, refundId)).toMatchObject({ status: 'REFUSED' });
     expect(await shop.payments.refundStatus(refundId)).toMatchObject({ because: 'ACQ.TRADE_HAS_FINISHED' });
     expect(await story.standing(orderId)).toBe('PAID: PAID');
-    // What was refused may be asked for again.
+    // What was refused may be requested again.
     expect(await ask(orderId, '12.30')).toMatchObject({ status: 'REQUESTED' });
   });
 
@@ -377,7 +377,7 @@ describe('one try', () => {
     await hands.refund(outTradeNo);
     const { refundId } = await ask(orderId, '3.00');
     await shop.alipay.control.fault({ mode: 'ACQ.TRADE_NOT_EXIST', method: QUERY, outTradeNo });
-    // The first try asks once it is made, the second one before, too.
+    // The first try queries after the refund call, the second one before it too.
     for (let i = 0; i < 2; i += 1) {
       await endTurn(outTradeNo);
       await expect(attempt(outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_UNKNOWN' });
@@ -576,7 +576,7 @@ describe('a try that sends nothing', () => {
     const sentAt = await askedAt(refundId);
     expect(sentAt).not.toBeNull();
     await endTurn(outTradeNo);
-    // The refund query that comes first is still answered.
+    // The refund query that precedes it still gets an answer.
     const lost = gatewayWith({ gateway: NOBODY_LISTENS });
     lost.refundQuery = (asked) => shop.gateway.refundQuery(asked);
     await expect(attemptBy(lost, outTradeNo, refundId)).rejects.toMatchObject({ type: 'ALIPAY_DOWN' });
@@ -811,7 +811,7 @@ describe('a refund that was given up and then made after all', () => {
     await shop.alipay.control.notify(outTradeNo, { out_biz_no: '' });
     await hands.hear(outTradeNo);
     expect(await shop.payments.payment(outTradeNo)).toMatchObject({ refundedAmount: '3.00' });
-    // A person decides about the payment, and with it Alipay is queried about every refund of it.
+    // A person decides about the payment, and that queries Alipay about every refund of it.
     await hands.decide(outTradeNo, 'REFUNDING');
     await hands.refund(outTradeNo);
     expect(await shop.payments.refundStatus(refundId)).toMatchObject({ status: 'DONE' });

@@ -4,8 +4,8 @@ import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, waitFor, workflowBundle } from '../support';
 
-// A run leaves the worker's cache, or its worker, at any moment, and is replayed. That must go well for what really
-// happens, where messages come together in one workflow task, not only for the tidy histories under test/replay.
+// A run may leave the worker's cache, or its worker, at any moment, and is replayed. That must work for what really
+// happens, where several messages share one workflow task, not only for the tidy histories under test/replay.
 
 const PAYMENTS = 24;
 
@@ -32,7 +32,7 @@ describe('runs to which much happens at once', () => {
   it('are replayed to the same commands', async () => {
     const all = await Promise.all(Array.from({ length: PAYMENTS }, (_, number) => checkOut(number)));
     await Promise.all(all.map(ended));
-    // Each has ended: the notification, the operator and the buyer, who comes back, all meet in one new run.
+    // Every run has ended: the notification, the operator and the returning buyer all meet in one new run.
     await Promise.all(
       all.map(async (outTradeNo, number) => {
         await shop.alipay.control.scan(outTradeNo);

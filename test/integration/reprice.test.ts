@@ -7,7 +7,7 @@ import { Hands, expectLedgerRules, openShop } from '../support';
 import type { Shop } from '../support';
 import { Story } from './story';
 
-// The shop changes the price of an order that is not paid yet. Each step that workers would take is taken by hand.
+// The shop changes the price of an order that is not paid yet. The test takes each step that workers would take.
 
 const OLD = '12.30';
 const NEW = '9.90';
@@ -165,7 +165,7 @@ describe('nothing changes', () => {
     await expect(reprice(held.orderId)).rejects.toMatchObject({ code: 'ORDER_HELD' });
     await hands.decide(held.outTradeNo, 'PAID');
     await expect(reprice(held.orderId)).rejects.toMatchObject({ code: 'ORDER_PAID' });
-    // Where a new price would be refused, none is advised.
+    // If a new price would be refused, none is advised.
     const plain = checkOut(held.orderId, NEW);
     await expect(plain).rejects.toMatchObject({ code: 'AMOUNT_DIFFERS' });
     await expect(plain).rejects.toThrow(
@@ -184,7 +184,7 @@ describe('the notification of the old payment', () => {
   it('that came just before keeps the old price: the buyer has paid it', async () => {
     const { orderId, outTradeNo } = await story.checkOut();
     await story.pay(outTradeNo);
-    // Stored and answered `success`; no worker has recorded it yet.
+    // Stored and acknowledged with `success`; no worker has recorded it yet.
     expect(await shop.alipay.control.notify(outTradeNo)).toMatchObject({ accepted: true });
     await expect(reprice(orderId)).rejects.toMatchObject({ code: 'ORDER_HELD' });
     await hands.hear(outTradeNo);
@@ -248,7 +248,7 @@ it('fifty other prices at once, and a payment of the old page: one price, one op
 it('a process that dies before the new payment is watched leaves nothing behind', async () => {
   const { orderId, outTradeNo } = await story.checkOut();
   await shop.alipay.control.scan(outTradeNo);
-  // Never closed: a call that Temporal's client tries again later would throw out of its timer.
+  // Never closed: a call that Temporal's client retries later would throw from its timer.
   const connection = Connection.lazy({ address: '127.0.0.1:9', connectTimeout: 200 });
   const dying = new PaymentClient({
     temporal: new Client({ connection, namespace: shop.namespace }),
@@ -260,7 +260,7 @@ it('a process that dies before the new payment is watched leaves nothing behind'
   const input = { orderId, subject: 'A pot of tea', totalAmount: NEW, reprice: true };
   await expect(dying.checkout(input)).rejects.toMatchObject({ code: 'TEMPORAL_UNAVAILABLE' });
 
-  // The new price stands, and the old page is closed by the rows alone.
+  // The new price is kept, and the rows alone are enough to close the old page.
   const [second] = await shop.payments.payments({ orderId });
   expect(second).toMatchObject({ totalAmount: NEW, nextCheckAt: expect.any(Date) as unknown });
   await hands.followUp();

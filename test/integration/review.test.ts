@@ -29,7 +29,7 @@ beforeEach(() => shop.alipay.control.clearFaults());
 
 const why = { actor: 'anna', reason: 'looked at the portal' };
 
-/** Where the trade is at Alipay while its row is in REVIEW here. */
+/** The state of the trade at Alipay while its row is in REVIEW here. */
 const TRADES = {
   'not there': () => Promise.resolve(),
   waiting: async (no: string) => {
@@ -54,7 +54,7 @@ const TRADES = {
 
 type TradeState = keyof typeof TRADES;
 
-/** Which decisions agree with where the money is. What the buyer could still pay is closed at Alipay first. */
+/** Which decisions agree with where the money is. What the buyer could still pay is first closed at Alipay. */
 const AGREES: Record<Exclude<ReviewOutcome, 'REVIEW'>, readonly TradeState[]> = {
   PAID: ['paid', 'finished'],
   REFUNDING: ['paid', 'finished'],
@@ -62,7 +62,7 @@ const AGREES: Record<Exclude<ReviewOutcome, 'REVIEW'>, readonly TradeState[]> = 
   CLOSED: ['not there', 'closed unpaid', 'waiting'],
 };
 
-/** A payment whose row is in REVIEW, and no run looks after it. */
+/** A payment whose row is in REVIEW, without a run. */
 async function inReview(state: TradeState) {
   const checkout = await story.checkOut();
   await story.ended(checkout.outTradeNo);
@@ -73,7 +73,7 @@ async function inReview(state: TradeState) {
   return checkout;
 }
 
-/** What the buyer reads of each refund that Alipay was asked for. */
+/** What the buyer reads about each refund that Alipay was asked for. */
 async function wordsAtAlipay(outTradeNo: string): Promise<unknown[]> {
   const journal = await shop.alipay.control.journal();
   return journal.flatMap((entry) =>
@@ -422,7 +422,7 @@ describe('a late payment that Alipay refunds no more', () => {
     for (const to of ['PAID', 'REFUNDED', 'CLOSED'] as const) {
       await expect(decide(outTradeNo, to)).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
     }
-    // Nobody has tried yet whether Alipay refunds it.
+    // It has not been tried yet whether Alipay refunds it.
     await expect(decide(outTradeNo, 'REFUNDED', { outside })).rejects.toMatchObject({
       type: 'REVIEW_REFUSED',
     });
@@ -447,7 +447,7 @@ describe('a late payment that Alipay refunds no more', () => {
     ]);
     expect(await story.standing(orderId)).toBe('CLOSED: REFUNDED');
 
-    // The answer was lost, and another person has paid it back by the bank, too.
+    // The answer was lost, and another person has paid it back by bank transfer, too.
     expect(await decide(outTradeNo, 'REFUNDED', { outside })).toMatchObject({ status: 'REFUNDED' });
     const twice = decide(outTradeNo, 'REFUNDED', { outside: { reference: 'ICBC 20261129-18' } });
     await expect(twice).rejects.toMatchObject({ type: 'REVIEW_REFUSED' });
@@ -627,7 +627,7 @@ describe('a run that a restored Temporal store shows in review, while its row ha
       { outTradeNo },
     );
     await shop.sql(`UPDATE orders SET status = 'PAID', paid_at = now() WHERE id = :orderId`, { orderId });
-    // It counted by its row before, and counts by its run now.
+    // Its row made it count before, its run does now.
     expect((await recover(true)).unattended).toBe(before.unattended);
     expect(await story.isRunning(outTradeNo)).toBe(true);
     expect((await recover()).unattended).toBe(before.unattended);

@@ -14,17 +14,17 @@ import { waitFor } from '../support';
 
 const HOUR_MS = 3_600_000;
 
-/** What tests on a whole shop do and look at, in the words of the story. Nothing here is a double. */
+/** What tests on a whole shop do and check, in the words of the story. Nothing here is a double. */
 export class Story {
   static #orders = 0;
 
-  /** @param checkouts - by whose settings payments are checked out. Default: the shop's */
+  /** @param checkouts - the client, with its settings, that checks payments out. Default: the shop's */
   constructor(
     readonly shop: Shop,
     readonly checkouts: PaymentClient = shop.payments,
   ) {}
 
-  /** The buyer goes to the cashier; the page is open, nobody has scanned yet. */
+  /** The buyer goes to the cashier; the page is open, but not scanned yet. */
   async checkOut(
     more: Partial<CheckoutInput> = {},
   ): Promise<{ orderId: string; outTradeNo: string; paymentUrl: string }> {
@@ -44,7 +44,7 @@ export class Story {
     await this.shop.alipay.control.pay(outTradeNo, { notify });
   }
 
-  /** The buyer pays, nobody is notified, and the next answer names a fen too much: a case for a person. */
+  /** The buyer pays without a notification, and the next answer names a fen too much: a case for a person. */
   async payTooMuch(outTradeNo: string): Promise<void> {
     const fault = { mode: 'wrong-amount', method: 'alipay.trade.query', outTradeNo, times: 1 } as const;
     await this.shop.alipay.control.fault(fault);
@@ -73,7 +73,7 @@ export class Story {
     return this.checkOut({ orderId, outTradeNo });
   }
 
-  /** The order's time is over, by Postgres' clock. At Alipay the trade stays payable, which is the harder case. */
+  /** Ends the order's time, by Postgres' clock. At Alipay the trade stays payable, which is the harder case. */
   async expire(...orderIds: string[]): Promise<void> {
     await this.shop.sql(
       `UPDATE orders SET expires_at = now() - interval '1 second' WHERE id = ANY(:orderIds)`,
@@ -83,12 +83,12 @@ export class Story {
     );
   }
 
-  /** What other tests left open, and hold for a while, is not swept again: how long a while is depends on the machine. */
+  /** Keeps what other tests left open and held out of later sweeps: how long it is held depends on the machine. */
   async forgetOthers(): Promise<void> {
     await this.shop.sql(`UPDATE orders SET expires_at = now() + interval '1 day' WHERE status = 'UNPAID'`);
   }
 
-  /** The pause of a held order is over. */
+  /** Ends the pause of a held order. */
   async endPause(...orderIds: string[]): Promise<void> {
     await this.shop.sql(`UPDATE orders SET held_until = now() WHERE id = ANY(:orderIds)`, { orderIds });
   }
@@ -123,7 +123,7 @@ export class Story {
     });
   }
 
-  /** The run has its first workflow task behind it: from now on its history binds. */
+  /** Waits until the run has completed its first workflow task: from now on its history is binding. */
   async asleep(outTradeNo: string): Promise<void> {
     await waitFor(async () => (await this.shop.payments.status(outTradeNo)).nextCheckAt !== null, {
       what: `${outTradeNo} to sleep`,
@@ -132,8 +132,8 @@ export class Story {
   }
 
   /**
-   * What the order service has acted on, in order, once it has acted `count` times and nobody tells it any more: it may act
-   * before whoever tells it has noted so.
+   * What the order service has acted on, in order, once it has acted `count` times and is not being told any more: it
+   * may act before the telling is recorded.
    */
   async told(orderId: string, count: number): Promise<string[]> {
     const read = () =>
@@ -152,7 +152,7 @@ export class Story {
     return (await read()).map(({ id }) => id);
   }
 
-  /** The payment's workflow has ended. */
+  /** Waits until the payment's workflow has ended. */
   ended(outTradeNo: string): Promise<PaymentState> {
     return this.shop.temporal.workflow
       .getHandle(paymentWorkflowId(outTradeNo))
@@ -173,7 +173,7 @@ export class Story {
     return name === undefined ? events : events.filter(({ event }) => event === name);
   }
 
-  /** The calls of Alipay about one payment: `["query", "close"]`. */
+  /** The calls to Alipay about one payment: `["query", "close"]`. */
   async calls(outTradeNo: string): Promise<string[]> {
     const journal = await this.shop.alipay.control.journal();
     return journal
@@ -181,7 +181,7 @@ export class Story {
       .map(({ method }) => method.split('.').slice(2).join('.'));
   }
 
-  /** What the tables hold of one order and its payments, all of it: for "nothing was written". */
+  /** Everything in the tables, to show that nothing was written. */
   async everything(): Promise<unknown> {
     const tables = [
       'orders',
@@ -194,7 +194,7 @@ export class Story {
     return Promise.all(tables.map((table) => this.shop.sql(`SELECT * FROM ${table} ORDER BY 1`)));
   }
 
-  /** Pretends that a row's column lies so far in the past (or, negative, in the future). */
+  /** Moves a row's column this far into the past (or, negative, into the future). */
   async age(table: 'payments' | 'order_messages', id: string, column: string, hours: number): Promise<void> {
     const key = table === 'payments' ? 'out_trade_no' : 'id';
     await this.shop.sql(

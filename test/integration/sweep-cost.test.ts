@@ -7,8 +7,8 @@ import { findExpiredOrders } from '../../db/orders';
 import { listPayments } from '../../db/payments';
 import { explain, freshDatabase } from '../support';
 
-// A sweep costs what is due, not what is open: with nothing due, its only statement is the search for expired orders. What the
-// follow-up finds for each merchant costs what it takes.
+// A sweep costs what is due, not what is open: with nothing due, its only statement is the search for expired orders.
+// The follow-up's search for each merchant costs only what it finds.
 
 const OPEN = 200_000;
 const HELD = 2_000;
@@ -34,7 +34,7 @@ beforeAll(async () => {
      FROM generate_series(1, :open) AS n`,
     { merchant: MERCHANT, open: OPEN },
   );
-  // What a person has to decide about is expired, too, and stays so for days.
+  // Orders that wait for a person's decision are expired too, and stay so for days.
   await rows(
     db,
     `INSERT INTO :schema:.orders (id, subject, total_amount, merchant, expires_at, held_until)
@@ -58,7 +58,7 @@ it(`with ${OPEN} open payments and nothing due, a sweep's SQL takes less than 20
     expect(await findExpiredOrders(db, where)).toEqual([]);
     times.push(performance.now() - startedAt);
   }
-  // The quickest: a machine that is busy with something else makes the others late.
+  // The fastest: a machine that is busy with something else delays the others.
   expect(Math.min(...times)).toBeLessThan(20);
 });
 
@@ -76,7 +76,7 @@ describe('with 20,000 payments of one merchant due, who cannot be queried, among
   const others = Array.from({ length: 199 }, (_, n) => `${n}/2088`);
   const scan = { merchants: [...others, MERCHANT], limit: LIMIT };
 
-  /** So many from there on, the first few of no merchant. */
+  /** Makes payments due from that number on, the first few of them without a merchant. */
   const makeDue = (from: number, change: string) =>
     rows(
       db,
@@ -91,7 +91,7 @@ describe('with 20,000 payments of one merchant due, who cannot be queried, among
        SELECT id, id, split_part(id, '/', 1), '2088', 'https://openapi.alipay.com/gateway.do' FROM unnest(CAST(:others AS text[])) AS id`,
       { others },
     );
-    // The others' payments are open, and none is due.
+    // The other merchants' payments are open, and none is due.
     await rows(
       db,
       `UPDATE :schema:.payments SET merchant = n % 199 || '/2088', slow_check_at = now() + interval '1 hour'
@@ -120,7 +120,7 @@ describe('with 20,000 payments of one merchant due, who cannot be queried, among
   });
 });
 
-/** How many rows of payments a plan has looked at. */
+/** How many payment rows a plan has read. */
 function visited(plan: string): number {
   let sum = 0;
   let loops = 0;

@@ -8,7 +8,7 @@ import type { SeenStore } from '../../db/temporal-stores';
 import { findCurrentStore, markRecovered, noteStore } from '../../db/temporal-stores';
 import { freshDatabase } from '../support';
 
-// What the rows say of Temporal's stores; on real servers: lost-store.test.ts.
+// What the rows say about Temporal's stores; with real servers: lost-store.test.ts.
 
 const OURS = '2021000000000000/2088000000000000';
 const THEIRS = '2021000000009999/2088000000009999';
@@ -32,7 +32,7 @@ const store = (more: Partial<SeenStore> = {}): SeenStore => ({
 const sql = <Row>(statement: string, bindings: Record<string, unknown> = {}): Promise<Row[]> =>
   rows<Row>(db, statement, bindings);
 
-/** Nobody has refreshed any store for so long. */
+/** No store has been refreshed for this long. */
 const passTime = (seconds: number) =>
   sql(`UPDATE temporal_stores SET seen_at = seen_at - :seconds * interval '1 second'`, { seconds });
 
@@ -157,7 +157,7 @@ describe('a worker that says which store it is connected to', () => {
 });
 
 describe('what only the lost store knew', () => {
-  /** One order, one payment, and, where it is settled, its message. */
+  /** One order, one payment, and, if it is settled, its message. */
   async function insert(
     id: string,
     status: string,
@@ -214,7 +214,7 @@ describe('what only the lost store knew', () => {
          CAST(count(*) FILTER (WHERE told_at IS NOT NULL) AS integer) AS others FROM order_messages`,
     );
     expect(pace).toMatchObject({ undelivered: 120, others: 1 });
-    // The oldest was told 1,190 s ago: it is told again after a minute and a quarter of that.
+    // The oldest was told 1,190 s ago: it is told again after one minute plus a quarter of that.
     expect(pace?.seconds).toBeGreaterThan(350);
     expect(pace?.seconds).toBeLessThan(360);
     const [first] = await sql<{ id: string }>(

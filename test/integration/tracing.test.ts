@@ -10,7 +10,7 @@ import { paymentWorkflowId } from '../../workflows/messages';
 import type { CollectedSpan, Shop } from '../support';
 import { Collector, openShop, waitFor, workflowBundle } from '../support';
 
-// What a person sees of a payment in a viewer of traces, where the whole shop is traced.
+// What a person sees of a payment in a trace viewer, if the whole shop is traced.
 
 const SUBJECT = 'A pot of Longjing, second flush';
 const SERVER = 2;
@@ -44,7 +44,7 @@ const post = (path: string, body: unknown, headers: Record<string, string> = {})
     body: JSON.stringify(body),
   });
 
-/** A checkout of the shop's, and how the shop's own system names it in its trace. */
+/** A checkout by the shop, and how the shop's own system names it in its trace. */
 async function checkOut(): Promise<{
   outTradeNo: string;
   orderId: string;
@@ -87,7 +87,7 @@ describe('the trace of a payment that a check finds paid', () => {
     const payments = [await checkOut(), await checkOut(), await checkOut()];
     for (const { outTradeNo } of payments) await payUnnoticed(outTradeNo);
     for (const { outTradeNo } of payments) await ended(outTradeNo);
-    // The quickest: on a busy machine a run may need another check, or an activity to tell the order service.
+    // One of exactly 15 spans: on a busy machine a run may need another check, or an activity that tells the result.
     payment = await waitFor(() => payments.find(({ traceId }) => spansOf(traceId).length === 15), {
       what: 'all spans',
     });
@@ -184,7 +184,7 @@ it('a notification has a trace of its own, linked to the run of the payment that
       '    HandleSignal:alipayNotified',
     ].join('\n'),
   );
-  // What came of it belongs to the payment.
+  // What follows from it belongs to the payment.
   await untilTold(
     'the order',
     (span) => span.traceId === traceId && span.name === 'RunWorkflow:fulfillOrder',
@@ -314,7 +314,7 @@ it('no trace holds a key, a signature, a buyer or what was bought', () => {
   );
   const hidden = [...keys, sellerId, SUBJECT, 'Longjing', 'somebody'];
   expect(hidden.filter((secret) => collector.text.includes(secret))).toEqual([]);
-  // The random id of a span may look like a seller's.
+  // A random span id may look like a seller's id.
   const told = collector.text.replaceAll(/"(?:traceId|spanId|parentSpanId)":"[0-9a-f]*"/g, '');
   expect(told).not.toMatch(/buyer|\b2088\d{12}\b|biz_content|sign=|BEGIN|[A-Za-z0-9+/]{80,}|postgres(ql)?:/);
 });

@@ -9,7 +9,7 @@ import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from './story';
 
-// Payments that nobody watches any more, and runs that cannot go on. Nobody waits minutes here: rows are aged by SQL.
+// Payments that no run watches any more, and runs that cannot continue. No test waits minutes: SQL ages the rows.
 
 let shop: Shop;
 let story: Story;
@@ -22,7 +22,7 @@ afterAll(() => shop.close());
 
 const NOTHING = { done: 0, failed: 0, left: false };
 
-/** Two minutes and more have passed since the next check was due. */
+/** More than two minutes have passed since the next check was due. */
 const overdue = (...numbers: string[]) =>
   shop.sql(
     `UPDATE payments SET next_check_at = now() - interval '121 seconds' WHERE out_trade_no = ANY(:numbers)`,
@@ -82,11 +82,11 @@ describe('payments whose runs were terminated', () => {
       const input = await inputOf(outTradeNo);
       expect(input).toMatchObject({ outTradeNo, checks: 3, checksMade: 1, intervalMs: 600_000 });
       expect(input).toMatchObject({ closeBy: 'sweep', deadline: expiresAt.toISOString() });
-      // Overdue by Postgres' clock. A worker's may be an hour ahead of Temporal's, and the run would sleep for that hour.
+      // Overdue by Postgres' clock. A worker's may be an hour ahead of Temporal's: the run would sleep for that hour.
       expect(input.firstCheckAt).toBe(dueAt?.toISOString());
     }
     const open = numbers.filter((outTradeNo) => outTradeNo !== paid);
-    // Each has made the check that was overdue, and says in its row when the next one is due.
+    // Each has made the overdue check, and its row says when the next one is due.
     for (const outTradeNo of open) {
       await waitFor(async () => (await shop.payments.payment(outTradeNo)).checks === 2, {
         what: 'the second check',
@@ -118,7 +118,7 @@ describe('payments whose runs were terminated', () => {
       });
       return rowOf(outTradeNo);
     };
-    // Nobody takes the new runs up, so nobody moves the row.
+    // No worker takes the new runs up, so nothing changes the row.
     await shop.stopWorkers();
     try {
       await overdue(outTradeNo);

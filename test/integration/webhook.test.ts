@@ -19,7 +19,7 @@ import { openShop, waitFor } from '../support';
 import { Story } from './story';
 
 // A shop without Temporal: the order service is a webhook. The receiver here is plain Node; shop-receivers.test.ts has
-// others, with Standard Webhooks libraries of other hands.
+// others, with Standard Webhooks libraries by other authors.
 
 interface Post {
   at: number;
@@ -33,13 +33,13 @@ interface Answer {
   headers?: Record<string, string>;
   body?: string;
   afterMs?: number;
-  /** Not before this. */
+  /** Responds only once this is settled. */
   until?: Promise<unknown>;
 }
 
 const secrets = [newSecret(), newSecret()];
 const posts: Post[] = [];
-/** What is answered, by default 200; by order. */
+/** The responses by order; 200 by default. */
 const answers = new Map<string, Answer>();
 
 let receiver: Server;
@@ -105,18 +105,18 @@ const untilTold = (messageId: string): Promise<unknown> =>
     timeoutMs: 60_000,
   });
 
-/** As after the pause that follows a result which was not taken. */
+/** Ends the pause after a result that was not taken. */
 const pauseIsOver = (orderId: string): Promise<unknown> =>
   shop.sql(`UPDATE order_messages SET not_before = NULL WHERE order_id = :orderId`, { orderId });
 
-/** As a minute after the last time that a result was handed over. */
+/** Moves the last delivery of a result a minute into the past. */
 const aMinuteLater = (messageId: string): Promise<unknown> =>
   shop.sql(
     `UPDATE order_messages SET leased_until = leased_until - interval '1 minute' WHERE id = :messageId`,
     { messageId },
   );
 
-/** Tells an order's results: true where the shop refused one as expected, false where there was none to be leased. */
+/** Tells an order's results: true if the shop refused one as expected, false if there was none to lease. */
 async function isRefused(orderId: string, says: RegExp): Promise<boolean> {
   await pauseIsOver(orderId);
   try {
@@ -162,7 +162,7 @@ describe('a result', () => {
 
   it('is posted by the run that records the payment, without an activity', async () => {
     const activities: string[][] = [];
-    // An activity takes over where the post takes longer than a second, as one of these may on a busy machine.
+    // An activity takes over if the post takes longer than a second, as may happen on a busy machine.
     for (let i = 0; i < 5; i += 1) {
       const { outTradeNo } = await paidOrder();
       await story.ended(outTradeNo);
@@ -189,7 +189,7 @@ describe('a result', () => {
   it('of a shop that is slow is taken by a normal activity, and does not hold up the recording', async () => {
     const activities: string[][] = [];
     const told = 'tellOrderService on payments';
-    // On a busy machine one of these may take too long over the recording itself, which an activity then does again.
+    // On a busy machine recording itself may take too long for one of these; then an activity does it again.
     const all = await Promise.all(Array.from({ length: 3 }, () => paidOrder({ afterMs: 3_000 })));
     for (const { orderId, outTradeNo, messageId } of all) {
       await untilTold(messageId);
@@ -209,7 +209,7 @@ describe('a result', () => {
     expect((await messageOf(messageId))?.last_error).toMatch(
       /^ORDER_SERVICE_DOWN: The order service at http:\/\/127\.0\.0\.1:\d+ answered 503 to PAID-/,
     );
-    // The follow-up leaves the order to the activity, and a person still gets an answer of the run.
+    // The follow-up leaves the order to the activity, and the run still answers a person's query.
     expect(await story.followUp()).toMatchObject({ undelivered: { done: 0, failed: 0 } });
     expect(await shop.payments.status(outTradeNo)).toMatchObject({ status: 'PAID' });
     answers.delete(orderId);
@@ -259,7 +259,7 @@ describe('an order service that does not take a result', () => {
     );
     const [resent] = await shop.payments.resendResults({ orderId, actor: 'li', reason: 'it is corrected' });
     expect(resent?.lastError).toMatch(new RegExp(says));
-    // A redirect is not followed: whatever was posted was posted to the one address.
+    // A redirect is not followed: every post went to the one address.
     expect(new Set(idsOf(orderId))).toEqual(new Set([messageId]));
     await story.terminate(outTradeNo);
   });
@@ -276,7 +276,7 @@ describe('an order service that does not take a result', () => {
     const decision = { orderId, messageId, actor: 'li', reason: 'booked by hand' };
     await expect(shop.payments.skipResult(decision)).rejects.toMatchObject({ code: 'ORDER_SERVICE_BUSY' });
     await story.terminate(outTradeNo);
-    // A try of the run that was under way may still have it.
+    // A try that the run had started may still have it.
     const isSkipped = async (): Promise<boolean> => {
       await aMinuteLater(messageId);
       return shop.payments.skipResult(decision).then(
@@ -287,7 +287,7 @@ describe('an order service that does not take a result', () => {
     await waitFor(isSkipped, { what: 'the result to be skipped' });
     expect(await shop.payments.results(orderId)).toMatchObject([{ messageId, toldBy: 'nobody' }, {}]);
     answers.delete(orderId);
-    // A try of the run that was under way may post it instead.
+    // A try that the run had started may post it instead.
     await tellFromOutbox(shop.deps, orderId);
     await untilTold(`REFUND-${outTradeNo}-1.00`);
     expect(idsOf(orderId).at(-1)).toBe(`REFUND-${outTradeNo}-1.00`);
@@ -448,11 +448,11 @@ describe('an order service that wants to be left alone', () => {
     });
     await waitFor(async () => (await messageOf(messageId))?.attempts === 1, { what: 'it to try' });
     expect(await retryInSeconds(messageId)).toBeGreaterThan(570);
-    // Two minutes later, as far as the follow-up knows, and one that overlooks when it is due.
+    // Due now as far as the follow-up knows, and for a call that ignores when it is due.
     await insertOrderMessage(shop.db, { orderId, outTradeNo, status: 'REFUNDED', amount: '1.00' });
     await shop.sql(`UPDATE order_messages SET retry_at = now() WHERE order_id = :orderId`, { orderId });
     await story.followUp();
-    // What waits behind it has not been tried, so its tries are not counted.
+    // What waits behind it has not been tried, so no try is counted.
     expect(await messageOf(`REFUND-${outTradeNo}-1.00`)).toMatchObject({ attempts: 0 });
     expect(await tellFromOutbox(shop.deps, orderId)).toMatchObject({ told: 0, isPaused: true });
     expect(idsOf(orderId)).toEqual([messageId]);
@@ -463,7 +463,7 @@ describe('an order service that wants to be left alone', () => {
     await story.followUp();
     expect((await messageOf(messageId))?.told_by).toBe('webhook');
 
-    // An older result that is resent goes before a later one that waits.
+    // An older result that is resent goes before a later one that is waiting.
     await shop.sql(
       `UPDATE order_messages SET told_at = NULL, told_by = NULL, not_before = now() + interval '1 hour' WHERE id = :later`,
       { later: `REFUND-${outTradeNo}-1.00` },
