@@ -6,7 +6,7 @@ import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from '../integration/story';
 
-// What is owed stays, however old it is, and the follow-up and the sweep still find it.
+// What is owed is kept, however old it is, and the follow-up and the sweep still find it.
 
 const script = readFileSync(join(__dirname, '../../deploy/sql/archive.sql'), 'utf8');
 
@@ -16,14 +16,14 @@ let shop: Shop;
 let story: Story;
 
 beforeAll(async () => {
-  // A check that falls into the closing of an order keeps it open, and one that comes before the buyer pays is the last.
+  // A check during the closing of an order keeps it open, and a check before the buyer pays is the last one.
   shop = await openShop(__filename, { payments: { checks: 1, intervalMs: 600_000 } });
   story = new Story(shop);
   await archive();
 });
 afterAll(() => shop.close());
 
-/** All of an order happened 400 days ago. */
+/** Dates everything about an order 400 days back. */
 async function age(...orderIds: string[]): Promise<void> {
   await shop.sql(
     `UPDATE orders SET created_at = created_at - ${OLD}, expires_at = expires_at - ${OLD}, paid_at = paid_at - ${OLD},
@@ -46,11 +46,11 @@ async function paid() {
   return checkout;
 }
 
-/** A paid order, and in a second tab a payment that is made as well. */
+/** A paid order, plus a second tab whose payment is made as well. */
 async function paidTwice() {
   const { orderId, outTradeNo } = await paid();
   const second = `${outTradeNo}b`;
-  // A checkout is refused now, so the tab was opened before.
+  // A checkout is refused now, so the tab must have been opened before.
   await shop.sql(
     `INSERT INTO payments (out_trade_no, order_id, merchant, total_amount, time_expire)
      SELECT :second, order_id, merchant, total_amount, time_expire FROM payments WHERE out_trade_no = :outTradeNo`,
@@ -59,7 +59,7 @@ async function paidTwice() {
   return { orderId, second };
 }
 
-/** Whoever closes an order waits a second at most for its result to be told. */
+/** Closing an order waits at most a second for its result to be told. */
 const told = (orderId: string) =>
   waitFor(async () => (await story.undelivered(orderId)).length === 0, {
     what: `${orderId} to owe no result`,
@@ -70,7 +70,7 @@ async function closed() {
   await shop.alipay.control.scan(outTradeNo);
   await story.expire(orderId);
   await waitFor(async () => (await story.sweep()).closed > 0, { what: 'the order to be closed' });
-  // Its run would touch the row once it has been made old.
+  // Its run would change the row after it has been aged.
   await story.ended(outTradeNo);
   await told(orderId);
   return { orderId, outTradeNo };
@@ -112,7 +112,7 @@ describe('archiving', () => {
     for (const { orderId } of [young, touched]) expect(await story.standing(orderId)).toBe('PAID: PAID');
     await expect(shop.sql(`DELETE FROM payment_events`)).rejects.toThrow('append-only');
 
-    // What Alipay says of it once more is kept for a person.
+    // What Alipay says about it later is kept for a person.
     expect(await shop.alipay.control.notify(gone.outTradeNo)).toMatchObject({ body: 'success' });
     expect(
       await column('unmatched_notifications', 'out_trade_no', gone.outTradeNo, 'resolved_at'),

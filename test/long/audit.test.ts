@@ -5,7 +5,7 @@ import { openDatabase, rows } from '../../db/connect';
 import { query } from '../../dev/postgres';
 import { freshDatabase } from '../support';
 
-// What the audit of the books costs with a million payments, of which ten thousand have moved in the last hour.
+// What the audit of the books costs with a million payments, ten thousand of which have moved in the last hour.
 
 const PAYMENTS = 1_000_000;
 const MOVED = 10_000;
@@ -16,7 +16,7 @@ let url: string;
 beforeAll(async () => {
   url = await freshDatabase();
   db = openDatabase({ url });
-  // As a shop leaves them: of ten orders six are paid, of which one is given back, and four are closed.
+  // As a shop leaves them: of ten orders six are paid, one of which is refunded, and four are closed.
   await query(
     url,
     `SET session_replication_role = replica;
@@ -61,7 +61,7 @@ it('an hour takes less than 5 s, a whole pass minutes at most, and both find wha
      UPDATE payments SET paid_amount = 12.31 WHERE out_trade_no IN ('pay_${PAYMENTS - 5}', 'pay_5')`,
   );
   const spent: number[] = [];
-  // Statements that are prepared get a general plan after five times; it must be as good.
+  // Prepared statements get a generic plan after five executions; it must be as good.
   for (let round = 0; round < 7; round += 1) {
     const [before] = await rows<{ seen: string }>(db, `SELECT seen_event AS seen FROM :schema:.audits`);
     const hour = await auditBooks(db);
@@ -76,7 +76,7 @@ it('an hour takes less than 5 s, a whole pass minutes at most, and both find wha
   process.stderr.write(
     `a million payments: ${whole.seconds.toFixed(1)} s for all, ${spent.map((s) => s.toFixed(2)).join(' ')} s for ${MOVED} that moved\n`,
   );
-  // Any of them may be held up by a busy machine, not all.
+  // A busy machine may delay any of them, but not all.
   expect(Math.min(...spent.slice(0, 3))).toBeLessThan(5);
   expect(Math.min(...spent.slice(5))).toBeLessThan(5);
   expect(whole.seconds).toBeLessThan(600);

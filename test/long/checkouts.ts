@@ -1,6 +1,6 @@
 /**
- * A process of a shop, for tests: waits for a line on its standard input, then takes CHECKOUTS payments from checkout to
- * PAID, ten at a time, and prints what it saw as JSON. It ends with its standard input.
+ * A process of a shop, for tests: waits for a line on its standard input, then takes CHECKOUTS payments from checkout
+ * to PAID, ten at a time, and prints what it saw as JSON. It exits when its standard input closes.
  */
 import { createInterface } from 'node:readline';
 import { openDatabase, rows } from '../../db/connect';

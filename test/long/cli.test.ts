@@ -17,7 +17,7 @@ let story: Story;
 let env: Record<string, string>;
 
 beforeAll(async () => {
-  // No check is due here: one that comes while an order is being closed keeps it open.
+  // No check is due here: a check while an order is being closed keeps it open.
   shop = await openShop(__filename, { payments: { intervalMs: 600_000 } });
   story = new Story(shop);
   env = { ...environmentOf(shop), PAYMENT_CHECK_INTERVAL: '10m' };
@@ -26,7 +26,7 @@ afterAll(() => shop.close());
 
 const run = (...args: string[]): Promise<Told> => durableAlipay(env, ...args);
 
-/** The answer of a command that succeeds, as a script reads it. */
+/** The output of a command that succeeds, as a script reads it. */
 async function json<T>(...args: string[]): Promise<T> {
   const { code, out, err } = await run(...args, '--json');
   expect({ args, code, err }).toEqual({ args, code: 0, err: '' });
@@ -201,7 +201,7 @@ describe('unmatched resolve', () => {
     );
     expect(await counted()).toBe(before - 1);
 
-    // Said again it is done; said otherwise it is refused, and the row stays as it is.
+    // The same resolution again counts as done; another one is refused, and the row does not change.
     expect((await resolve(id, 'refunded in the portal')).code).toBe(0);
     expect(await resolve(id, 'kept it', 'wang')).toMatchObject({
       code: 4,
@@ -254,7 +254,7 @@ describe('unmatched resolve', () => {
 
 describe('sweep', () => {
   it('dry-run tells what run then does, and writes nothing', async () => {
-    // Results of earlier tests may still be under way to the order service, and delivering one writes.
+    // Results of earlier tests may still be on their way to the order service, and delivering one writes.
     const undelivered = () =>
       shop.sql(`SELECT m.id FROM order_messages m LEFT JOIN order_log l ON l.message_id = m.id
         WHERE m.told_at IS NULL OR l.message_id IS NULL`);
@@ -395,7 +395,7 @@ describe('the exit code', () => {
 });
 
 describe('the README', () => {
-  /** Without what differs from one run to the next: times, ages, Alipay's number, and so the columns' widths. */
+  /** Without what differs between runs: times, ages, Alipay's number, and therefore column widths. */
   const plain = (text: string): string[] =>
     text
       .trim()
@@ -412,7 +412,7 @@ describe('the README', () => {
     const readme = readFileSync(join(__dirname, '../../README.md'), 'utf8');
     const [, printed = ''] = /\$ npx durable-alipay payment show A1003x1\n([\s\S]*?)```/.exec(readme) ?? [];
     const order = { orderId: 'A-1003', outTradeNo: 'A1003x1', totalAmount: '78.90' };
-    // The buyer has paid before the first check, also on a busy machine.
+    // So that the buyer pays before the first check, even on a busy machine.
     const { outTradeNo } = await new Story(shop, shop.clientWith({ intervalMs: 10_000 })).checkOut(order);
     await story.payTooMuch(outTradeNo);
     await story.until(outTradeNo, 'REVIEW', 60_000);

@@ -23,7 +23,7 @@ let app: FastifyInstance;
 let endpoint: string;
 
 beforeAll(async () => {
-  // Nothing is queried by itself, so every query is an operator's.
+  // Nothing queries on its own, so every query is an operator's.
   shop = await openShop(__filename, { payloadKeys: KEYS, payments: { intervalMs: 600_000 } });
   story = new Story(shop);
   app = buildCodecServer({
@@ -38,7 +38,7 @@ afterAll(async () => {
   await shop.close();
 });
 
-/** What `temporal` says, on both streams, however it ends. */
+/** What `temporal` prints, on both streams, however it ends. */
 async function temporal(...args: string[]): Promise<string> {
   const where = ['--address', temporalAddress(), '--namespace', shop.namespace];
   const told = await promisify(execFile)(temporalCli(), [...args, ...where]).catch((error: unknown) => error);
@@ -46,7 +46,7 @@ async function temporal(...args: string[]): Promise<string> {
   return stdout + stderr;
 }
 
-/** The CLI prints a payload as JSON, what it holds as base64. */
+/** The CLI prints a payload as JSON, with its data as base64. */
 const withPayloadsRead = (text: string): string =>
   text.replaceAll(/"data": "([^"]*)"/g, (_, data: string) => Buffer.from(data, 'base64').toString());
 
@@ -59,7 +59,7 @@ const keysOf = async (workflowId: string, path: string) =>
 
 describe('the command temporal on a shop that encrypts', () => {
   it('shows payloads in clear with the codec endpoint, and without it nothing of them', async () => {
-    // An amount that no time of day has in it: a history is full of times.
+    // An amount that no time of day contains: a history is full of times.
     const { outTradeNo } = await story.checkOut({ totalAmount: '78.90' });
     const show = ['workflow', 'show', '-w', paymentWorkflowId(outTradeNo), '--output', 'json'];
     expect(withPayloadsRead(await decoded(...show))).toContain('"intervalMs":600000');
@@ -93,7 +93,7 @@ describe('the command temporal on a shop that encrypts', () => {
     const input = ['--input', '{"checks":3,"intervalMs":60000}'];
     expect(await decoded(...signal, ...input)).toContain('succeeded');
     expect(await temporal(...signal, ...input)).toContain('succeeded');
-    // The checkout's own signal stands first.
+    // The checkout's own signal comes first.
     expect(await keysOf(workflowId, 'workflowExecutionSignaled')).toEqual(['a', 'a', undefined]);
     expect(await shop.payments.status(outTradeNo)).toMatchObject({ status: 'UNPAID', checks: 0 });
   });

@@ -1,7 +1,7 @@
 import { condition, continueAsNew, defineQuery, defineSignal, setHandler } from '@temporalio/workflow';
 import type { SweepReport } from '../../workflows/messages';
 
-// A sweep of ten thousands of orders goes on as new; this one does so at once, and each of its runs waits for a word.
+// A sweep of tens of thousands of orders continues as new; this one does at once, and each run waits for a signal.
 
 const progress = defineQuery<SweepReport>('progress');
 const goOn = defineSignal('goOn');

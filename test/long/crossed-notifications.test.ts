@@ -15,7 +15,7 @@ let books: Sandbox;
 let wire: Listener;
 
 beforeAll(async () => {
-  // Checks would ask Alipay, and be right: here only notifications may tell.
+  // Checks would query Alipay, and be right: here only notifications may tell.
   shop = await openShop(__filename, { others: { books: BOOKS }, payments: { checks: 0 } });
   books = shop.others['books'] as Sandbox;
   wire = await listen();
@@ -25,7 +25,7 @@ afterAll(async () => {
   await shop.close();
 });
 
-/** A few at a time: two cores run database, Temporal and workers, too. */
+/** A few at a time: the database, Temporal and the workers share the two cores. */
 async function each<T, R>(all: readonly T[], act: (one: T) => Promise<R>): Promise<R[]> {
   const done: R[] = [];
   for (let i = 0; i < all.length; i += AT_ONCE)
@@ -57,13 +57,13 @@ it(`two merchants with ${EACH} payments each, and every notification crossed: no
   const [own, theirs] = [await open(), await open('books')];
   const paying = { trade_status: 'TRADE_SUCCESS', total_amount: '12.30' };
 
-  /** What a merchant's Alipay signs, handed in past the HTTP server, which soon takes no more of who forges so much. */
+  /** What a merchant's Alipay signs, passed in without the HTTP server, which would soon limit so many forgeries. */
   async function tell(of: Sandbox, outTradeNo: string, fields: Record<string, string>): Promise<string> {
     await of.control.notify(outTradeNo, fields, wire.url);
     return shop.payments.handleNotify(wire.bodies.at(-1));
   }
 
-  /** One merchant's Alipay reports the other's payments: in the other's name, which is forged, and in its own. */
+  /** One merchant's Alipay reports the other's payments: in the other's name, which is a forgery, and in its own. */
   async function cross(payments: Checkout[], wrong: Sandbox, right: { appId: string; sellerId: string }) {
     const forged = { ...paying, app_id: right.appId, seller_id: right.sellerId };
     for (const { outTradeNo } of payments) {
@@ -77,7 +77,7 @@ it(`two merchants with ${EACH} payments each, and every notification crossed: no
   await cross(theirs, shop.alipay, BOOKS);
   const [mine, other] = [shop.alipay, BOOKS].map(({ appId, sellerId }) => `${appId}/${sellerId}`);
   expect(await statuses()).toEqual({ [`${mine} UNPAID`]: EACH, [`${other} UNPAID`]: EACH });
-  // Genuine, and of no payment of that merchant: each is kept for a person.
+  // Genuine, but of no payment of that merchant: each is kept for a person.
   expect(await shop.payments.unmatched({ limit: 1_000 })).toHaveLength(2 * EACH);
 
   await each(own, ({ paymentUrl }) => shop.alipay.control.pay(paymentUrl));

@@ -8,8 +8,8 @@ import { openShop, temporalAddress, workflowBundle } from '../support';
 import { freePorts } from '../support/free-ports';
 import { Story } from '../integration/story';
 
-// Workers split by queue, as docs/deployment.md recommends: only those of queue `alipay` are on the internet, and one of
-// them has lost its way there.
+// Workers split by queue, as docs/deployment.md recommends: only those of queue `alipay` have internet access, and one
+// of them has lost it.
 
 const ORDERS = 100;
 
@@ -18,7 +18,7 @@ let story: Story;
 const ends: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
-  // Whoever is cut off is refused at once; an order whose answer a busy machine has not waited for is left to the next sweep.
+  // A cut-off worker is refused at once; an order whose answer is too slow on a busy machine is left to the next sweep.
   shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 20_000 } });
   story = new Story(shop);
   const { gateway } = shop.alipay;
@@ -30,7 +30,7 @@ afterAll(async () => {
   await shop.close();
 });
 
-/** A worker in its own right: it has its own gateway client and circuit breaker. */
+/** A separate worker: it has its own gateway client and circuit breaker. */
 async function startWorker(queues: readonly TaskQueue[], gateway: string): Promise<void> {
   const { namespace, deps, db } = shop;
   const connection = await NativeConnection.connect({ address: temporalAddress() });
@@ -50,7 +50,7 @@ async function startWorker(queues: readonly TaskQueue[], gateway: string): Promi
   });
 }
 
-/** The address of a port on which nobody listens, nor begins to. */
+/** The address of a port on which nothing listens or will listen. */
 async function closedPort(): Promise<string> {
   const [port = 0] = await freePorts(1);
   return `http://127.0.0.1:${port}/gateway.do`;
@@ -73,7 +73,7 @@ async function sweepBatch(): Promise<SweepReport> {
 }
 
 it('every sweep closes all, in about the time that healthy workers take', async () => {
-  // The first one meets workers that have connected to nothing yet.
+  // The first sweep meets workers that have not connected to anything yet.
   await sweepBatch();
   const healthy = await sweepBatch();
   expect(healthy).toMatchObject({ scanned: ORDERS, closed: ORDERS });

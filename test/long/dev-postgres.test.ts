@@ -62,7 +62,7 @@ describe('the local PostgreSQL', () => {
     expect(await remember(await start())).toBe(1);
     await running?.stop();
     expect(await remember(await start())).toBe(2);
-    // Where only root can enter this very clone, the programs are elsewhere; the data need not be.
+    // If only root can enter this very clone, the programs are elsewhere; the data need not be.
     expect(said.join()).not.toMatch(/data are in/);
   });
 

@@ -39,7 +39,7 @@ afterAll(async () => {
   await shop.close();
 });
 
-/** The checks that found something, by name, with their words and their advice. */
+/** The checks that found something, by name, with what they say and advise. */
 async function trouble(changes: Env = {}, options: DiagnosisOptions = {}): Promise<Record<string, string>> {
   const findings = await diagnose({ ...env, ...changes }, options);
   return Object.fromEntries(
@@ -67,7 +67,7 @@ afterAll(async () => {
   for (const one of listeners) await new Promise((resolve) => one.close(resolve));
 });
 
-/** An HTTP server of the test; answers its address. */
+/** An HTTP server of the test; returns its address. */
 async function listen(answer: RequestListener): Promise<string> {
   const server = createServer(answer);
   listeners.push(server);
@@ -83,7 +83,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 
 describe('on a shop of which nobody has started the rest', () => {
   it('the doctor names the queue that no worker polls, and the Schedule that is not installed', async () => {
-    // The workers of the other queues have just been started: the server may not have seen each of them poll.
+    // The other queues' workers have just started: the server may not have seen each of them poll.
     const found = await waitFor(
       async () => {
         const now = await trouble();
@@ -337,7 +337,7 @@ describe('on a whole shop', () => {
       ['hang', /fault: no answer to believe: no answer/],
     ] as const) {
       await control.fault({ mode, method: 'alipay.trade.query' });
-      // Only what never comes is not waited for: a busy machine may take longer than this to answer.
+      // A short time-out only for what never comes: a busy machine may take longer than this to answer.
       const changes: Env = mode === 'hang' ? { ALIPAY_TIMEOUT: '300ms' } : {};
       expect([mode, (await trouble(changes))['signed-answers']]).toEqual([
         mode,
@@ -359,8 +359,8 @@ describe('on a whole shop', () => {
     const handle = shop.temporal.schedule.getHandle('sweep-expired-orders');
     const last = async (): Promise<string> =>
       (await handle.describe()).info.recentActions.at(-1)?.action.workflow.workflowId ?? '';
-    // A sweep that no worker takes up waits, so that it can be ended. Its id is its own: the server appends the time in whole
-    // seconds only, so that a sweep which is triggered within the second of the one before would have that one's id.
+    // A sweep that no worker takes up waits, so that it can be terminated. It has its own id: the server appends only
+    // whole seconds, so a sweep triggered within the same second as the previous one would get the same id.
     await handle.update((schedule) => ({
       ...schedule,
       spec: { intervals: [{ every: '1 day' }] },
@@ -441,7 +441,7 @@ describe('on a whole shop', () => {
       says: 'no answer within 400ms',
     });
     expect(
-      // Temporal may well be slower than this deadline, too.
+      // Temporal may well be slower than this deadline too.
       findings
         .filter(({ says }) => says.startsWith('needs database'))
         .map(({ check, says }) => [check, says]),
@@ -490,7 +490,7 @@ async function withBrokenIndex(): Promise<Env> {
   return { DATABASE_URL };
 }
 
-/** A user of this test alone, who may read and nothing else. */
+/** A user for this test only, with read access and nothing else. */
 async function readingUser(): Promise<Env> {
   const url = await freshDatabase();
   const user = `reader_${process.pid}`;
@@ -499,7 +499,7 @@ async function readingUser(): Promise<Env> {
   return { DATABASE_URL: Object.assign(new URL(url), { username: user, password: 'reader' }).href };
 }
 
-/** The same, whose administrator prefers another isolation. */
+/** The same shop, with a user for whom an administrator has set another isolation level. */
 async function strictUser(): Promise<Env> {
   const url = env['DATABASE_URL'] ?? '';
   const user = `strict_${process.pid}`;
@@ -522,7 +522,7 @@ async function freshNamespace(): Promise<Env> {
   return { TEMPORAL_NAMESPACE: namespace };
 }
 
-/** The sandbox behind a proxy whose clock is two minutes late. */
+/** The sandbox behind a proxy whose clock is two minutes slow. */
 async function withLateGateway(): Promise<Env> {
   const url = await listen((request, response) => {
     void bodyOf(request).then(async (body) => {

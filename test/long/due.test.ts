@@ -5,10 +5,10 @@ import { query } from '../../dev/postgres';
 import type { Shop } from '../support';
 import { openShop } from '../support';
 
-// What finding due work costs where very much is open.
+// What it costs to find due work among very many open rows.
 
 const OPEN = 1_000_000;
-/** Rows that are done with, for each of the tables beside. */
+/** Rows that are done with, in each of the other tables. */
 const DONE = 200_000;
 
 const TABLES = ['orders', 'payments', 'order_messages', 'evidence', 'refunds'];
@@ -17,11 +17,11 @@ let shop: Shop;
 let url: string;
 
 beforeAll(async () => {
-  // No workers: here the activities are run by hand.
+  // No workers: the test runs the activities itself.
   shop = await openShop(__filename, { queues: [] });
   const { config } = shop.db.client as { config: { connection: { connectionString: string } } };
   url = config.connection.connectionString;
-  // What is inserted is consistent; checking each reference would take a minute.
+  // The inserted rows are consistent; checking each reference would take a minute.
   await query(
     url,
     `SET session_replication_role = replica;
@@ -60,7 +60,7 @@ async function statementsOf(act: () => Promise<unknown>): Promise<{ sql: string;
 
 const activity = <T>(act: () => Promise<T>): Promise<T> => new MockActivityEnvironment().run(act);
 
-/** One page of a sweep, and all of a follow-up. */
+/** One page of a sweep, and a whole follow-up. */
 async function sweepAndFollowUp() {
   const payments = createPaymentsQueueActivities(shop.deps);
   const alipay = createAlipayQueueActivities(shop.deps);
@@ -87,7 +87,7 @@ describe('with a million open payments, and nothing due', () => {
     expect(reports).toEqual(Array<unknown>(8).fill(NOTHING));
     const statements = await statementsOf(sweepAndFollowUp);
     const spent: number[] = [];
-    // By Postgres' own clock. The first round reads from disk; any later one may be held up by a busy machine, not all.
+    // By Postgres' own clock. The first round reads from disk; a busy machine may delay any later one, but not all.
     for (let round = 0; round < 6; round += 1) {
       let ms = 0;
       for (const { sql, bindings } of statements) ms += await msOf(sql, bindings);
@@ -100,7 +100,7 @@ describe('with a million open payments, and nothing due', () => {
     const statements = await statementsOf(sweepAndFollowUp);
     expect(statements).toHaveLength(9);
     for (const { sql, bindings } of statements) {
-      // The plan for these values, and the general one of a prepared statement.
+      // The plan for these values, and the generic one of a prepared statement.
       for (const plan of [
         await explain(`EXPLAIN ${sql}`, bindings),
         await explain(`EXPLAIN (GENERIC_PLAN) ${sql}`),
@@ -131,7 +131,7 @@ describe("with a million checks overdue, which is nobody's doing but a mistake",
       `SELECT CAST(count(*) AS int) AS started, CAST(max(substr(out_trade_no, 6)) AS int) - 1000000 AS until
        FROM payments WHERE revivals = 1`,
     );
-    // The longest overdue first, none twice.
+    // The longest overdue first, and none twice.
     const started = first.done + second.done;
     expect(started).toBeGreaterThan(0);
     expect(row).toEqual({ started, until: started });
@@ -139,7 +139,7 @@ describe("with a million checks overdue, which is nobody's doing but a mistake",
   }, 600_000);
 });
 
-/** Nobody serves them, and other tests share the server. */
+/** No worker serves them, and other tests share the server. */
 async function terminateAll(): Promise<void> {
   const { temporal } = shop;
   for await (const { workflowId } of temporal.workflow.list({ query: `ExecutionStatus = 'Running'` })) {
@@ -149,7 +149,7 @@ async function terminateAll(): Promise<void> {
 
 const READS_ALL = new RegExp(`Seq Scan on (${TABLES.join('|')})`);
 
-/** What Postgres takes to plan and run a statement. */
+/** How long Postgres takes to plan and execute a statement. */
 async function msOf(sql: string, bindings: unknown[]): Promise<number> {
   const plan = await explain(`EXPLAIN (ANALYZE, SUMMARY) ${sql}`, bindings);
   const times = [...plan.matchAll(/^(?:Planning|Execution) Time: ([\d.]+) ms$/gm)].map(([, ms]) =>

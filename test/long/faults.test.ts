@@ -14,7 +14,7 @@ const QUERY = 'alipay.trade.query';
 
 let shop: Shop;
 let story: Story;
-/** Its checks are so far apart that a busy machine does what a test has to do between two of them. */
+/** Its checks are far enough apart for a test to act between two of them even on a busy machine. */
 let patient: Story;
 
 beforeAll(async () => {
@@ -96,7 +96,7 @@ describe('a buyer who comes back to the cashier while the run gives up', () => {
     const handle = shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo));
     const blocked = await shop.db.transaction();
     try {
-      // What the run reads before it gives up stands still.
+      // Blocks what the run reads before it gives up.
       await blocked.raw('LOCK TABLE order_messages IN ACCESS EXCLUSIVE MODE');
       await waitFor(
         async () =>
@@ -145,14 +145,14 @@ describe('a gateway that is down', () => {
     );
     const { status, checks } = await story.ended(outTradeNo);
     expect([status, checks <= 3]).toEqual(['PAID', true]);
-    // The only worker there is finds the gateway back by its next probe; the pauses between tries have grown meanwhile.
+    // The only worker finds the gateway back at its next probe; by then the pauses between tries have grown.
   }, 240_000);
 });
 
 describe('the quota', () => {
   it('of 50 a second lets at most 55 calls leave in any second, however many workers ask', async () => {
     const perSecond = 50;
-    // Slots by Postgres' clock: what a busy machine adds on the way to the caller is not the quota's.
+    // Slots by Postgres' clock: delays that a busy machine adds on the way to the caller are not the quota's.
     const slots: number[] = [];
     const ask = () =>
       transaction(shop.db, async (trx) => {
@@ -164,11 +164,11 @@ describe('the quota', () => {
            FROM :schema:.alipay_quota WHERE app_id = 'quota'`,
           { spacingMs: 1_000 / perSecond },
         );
-        // Nobody leaves before the slot.
+        // No call leaves before its slot.
         expect(waitMs).toBeGreaterThanOrEqual(slot?.aheadMs ?? Infinity);
         return slot?.at ?? 0;
       });
-    // So many at once that none waits for a connection for as long as the pool allows.
+    // Few enough at once that none exceeds the pool's wait for a connection.
     const worker = async (): Promise<void> => {
       for (let i = 0; i < 10; i += 1) slots.push(await ask());
     };
@@ -185,7 +185,7 @@ describe('the quota', () => {
 
   it('leaves at least half of it to checks and closing, however much asks in the background', async () => {
     const { settings } = shop.gateway;
-    // A tenth of maxRps is left free: 36/s, and 18/s in the background.
+    // A tenth of maxRps stays free: 36/s, and 18/s in the background.
     const gateway = openGateway(shop.db, {
       ...settings,
       appId: shop.alipay.appId,
@@ -206,7 +206,7 @@ describe('the quota', () => {
   });
 
   it('takes no place that lies too far ahead', async () => {
-    // A place every ten seconds: a busy machine has a few of them to ask all four times.
+    // A slot every ten seconds: a busy machine has several slots' time to ask all four times.
     const ask = () => acquireSlot(shop.db, { appId: 'slow', perSecond: 0.1, maxWaitMs: 15_000 });
     expect(await ask()).toBe(0);
     expect(await ask()).toBeGreaterThan(5_000);

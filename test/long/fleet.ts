@@ -9,19 +9,19 @@ import { BUNDLES } from './builds';
 
 /** The workers of one build, as one process would run them. */
 export interface Crew {
-  /** Like SIGTERM: what it has begun it may end. */
+  /** Like SIGTERM: lets it finish what it has begun. */
   stop(): Promise<void>;
 }
 
 type CrewOptions = Pick<WorkersOptions, 'build' | 'queues' | 'maxCachedWorkflows'> & { bundle: BundleName };
 
-/** Workers of several builds beside each other, for a shop opened with `queues: []`. */
+/** Workers of several builds side by side, for a shop opened with `queues: []`. */
 export class Fleet {
   readonly #crews = new Set<Crew>();
 
   constructor(private readonly shop: Shop) {}
 
-  /** Starts the workers of one build. They keep few runs in memory, so that nearly every task begins with a replay. */
+  /** Starts the workers of one build. They cache few runs, so that nearly every task starts with a replay. */
   async start({
     bundle,
     maxCachedWorkflows = 2,
@@ -54,8 +54,8 @@ export class Fleet {
   }
 
   /**
-   * A run stays with the worker that remembers it. Makes Temporal forget who does, every 100 ms, so that what happens
-   * now and then in a rollout happens at almost every step: the next task goes to whichever build takes it first.
+   * A run stays with the worker that has it cached. Makes Temporal forget that worker every 100 ms, so that what is
+   * occasional in a rollout happens at almost every step: the next task goes to the first build that takes it.
    */
   mix(workflowIds: () => string[]): { end(): Promise<void> } {
     const { connection, namespace } = this.shop;
@@ -63,7 +63,7 @@ export class Fleet {
     const mixing = (async () => {
       while (!mix.isOver) {
         for (const workflowId of workflowIds()) {
-          // One that has ended, or not begun, has no worker to forget.
+          // A run that has ended, or not begun, has no worker to forget.
           await connection.workflowService
             .resetStickyTaskQueue({ namespace, execution: { workflowId } })
             .catch(() => undefined);

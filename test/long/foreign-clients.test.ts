@@ -12,9 +12,9 @@ import { CLIENTS, RunningClient, prepare } from './foreign/clients';
 import type { Listener } from '../support/listener';
 import { listen } from '../support/listener';
 
-// Sandbox and application come from the same hands and could be wrong together. Alipay's own SDKs, and those of others, cannot
-// be wrong in the same way: what they sign the sandbox must take, what the sandbox signs they must believe, and what Java's
-// signs in Alipay's place the application must believe.
+// Sandbox and application have the same authors and could share a mistake. Alipay's own SDKs, and others', cannot share
+// it: the sandbox must accept what they sign, they must accept what the sandbox signs, and the application must accept
+// what Java's signs in Alipay's place.
 
 const QUERY = 'alipay.trade.query';
 const CLOSE = 'alipay.trade.close';
@@ -24,7 +24,7 @@ const REFUND_QUERY = 'alipay.trade.fastpay.refund.query';
 const SUBJECT = '龙井茶 + 50 % "Tea"';
 const STARTING_MS = 180_000;
 
-/** A key as most clients take it: base64 without the PEM's frame. */
+/** A key as most clients take it: base64 without the PEM header and footer. */
 const bare = (pem: string): string => pem.replace(/-----[A-Z ]+-----|\s/g, '');
 
 function strangeKey(): { privateKey: KeyForms; publicKey: string } {
@@ -51,7 +51,7 @@ for (const [name, client] of Object.entries(CLIENTS)) {
     let sandbox: Sandbox;
     let running: RunningClient;
     let listener: Listener;
-    /** As they were downloaded when the shop opened. */
+    /** As downloaded when the shop opened. */
     let files: Sandbox['certificates'];
     let trades = 0;
 
@@ -82,14 +82,14 @@ for (const [name, client] of Object.entries(CLIENTS)) {
     const answerOf = (method: string, biz: Biz, changes?: Partial<Merchant>) =>
       running.ask({ do: 'call', method, biz, merchant: merchant(changes) });
 
-    /** The fields that a client makes of an answer. */
+    /** The fields of an answer as the client returns them. */
     async function call(method: string, biz: Biz, changes?: Partial<Merchant>): Promise<unknown> {
       const { answer, refused } = await answerOf(method, biz, changes);
       if (answer === undefined) throw new Error(refused);
       return answer[`${method.replaceAll('.', '_')}_response`] ?? answer;
     }
 
-    /** An order whose cashier the buyer has opened, by a page that the client has signed. */
+    /** An order whose buyer has opened the cashier, on a page that the client has signed. */
     async function order(act: 'payUrl' | 'payForm' = 'payUrl', changes?: Partial<Merchant>): Promise<string> {
       trades += 1;
       const outTradeNo = `order_${trades}`;
@@ -111,11 +111,11 @@ for (const [name, client] of Object.entries(CLIENTS)) {
       return outTradeNo;
     }
 
-    /** What is posted to the shop when the buyer has paid. */
+    /** What is posted to the shop once the buyer has paid. */
     async function notificationOf(outTradeNo: string): Promise<string> {
       await sandbox.control.pay(outTradeNo, { notify: false });
       expect(await sandbox.control.notify(outTradeNo)).toMatchObject({ accepted: true });
-      // Those of other payments come when they come.
+      // Those of other payments may arrive at any time.
       const isOfIt = (form: string): boolean => new URLSearchParams(form).get('out_trade_no') === outTradeNo;
       return listener.bodies.findLast(isOfIt) ?? '';
     }

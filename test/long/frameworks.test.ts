@@ -21,12 +21,12 @@ import { openShop, waitFor } from '../support';
 import type { RunningProgram } from './foreign/examples';
 import { example, isListening, run } from './foreign/examples';
 
-// The programs of docs/examples that take Alipay's notifications, each in a process of its own with the real framework: what
-// the sandbox notifies there is believed, byte for byte, and recorded.
+// The programs of docs/examples that take Alipay's notifications, each in its own process with the real framework: what
+// the sandbox sends there is accepted, byte for byte, and recorded.
 
 const SOURCES = join(__dirname, 'frameworks');
 
-/** Next calls `POST` with a Request of the web platform. */
+/** Next calls `POST` with a standard web `Request`. */
 const AS_NEXT = `import { createServer } from 'node:http';
 import { POST } from './route.mjs';
 
@@ -40,7 +40,7 @@ createServer(async (request, response) => {
 interface Program {
   file: string;
   text: string;
-  /** What it imports beside the framework. */
+  /** What it imports besides the framework. */
   beside?: { file: string; text: string };
 }
 
@@ -59,7 +59,7 @@ const PROGRAMS: Record<string, Program> = {
   },
 };
 
-/** Installs the frameworks, once for each lockfile, and beside them this package as it stands in the sources. */
+/** Installs the frameworks, once per lockfile, and next to them this package's sources. */
 async function install(): Promise<string> {
   const lockfile = readFileSync(join(SOURCES, 'package-lock.json'));
   const folder = join(CACHE, 'frameworks', createHash('sha256').update(lockfile).digest('hex').slice(0, 12));
@@ -78,7 +78,7 @@ async function install(): Promise<string> {
     writeFileSync(join(ours, 'package.json'), JSON.stringify({ name: 'durable-alipay', exports }));
     const client = JSON.stringify(join(ROOT, 'client', 'index.ts'));
     writeFileSync(join(ours, 'client.cjs'), `exports.PaymentClient = require(${client}).PaymentClient;\n`);
-    // Nest's decorators.
+    // For Nest's decorators.
     writeFileSync(
       join(unfinished, 'tsconfig.json'),
       JSON.stringify({ compilerOptions: { experimentalDecorators: true, module: 'nodenext' } }),

@@ -7,7 +7,7 @@ import type { Shop } from '../support';
 import { OwnTemporal, openShop, waitFor, workflowBundle } from '../support';
 import { Story } from '../integration/story';
 
-// A namespace that has all the search attributes that its server allows, none of them ours.
+// A namespace with all the search attributes that its server allows, none of them ours.
 
 let shop: Shop;
 let story: Story;
@@ -83,7 +83,7 @@ it('a refund that Alipay does not prove goes to a person, who decides it', async
     { outTradeNo },
   );
   const { refundId } = await shop.payments.refund({ orderId, refundId: 'never-proven', amount: '3.00' });
-  // Nine answers have come before.
+  // As if nine answers had come before.
   await shop.sql(`UPDATE refunds SET unproven = 9`);
   const isNow = (status: string): Promise<unknown> =>
     waitFor(async () => (await shop.payments.refundStatus(refundId)).status === status, {

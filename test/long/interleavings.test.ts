@@ -17,31 +17,31 @@ import { Interleaver } from '../chaos/interleave';
 import type { Shop } from '../support';
 import { openShop } from '../support';
 
-// The ledger's transactions, two and three of them on one order, statement by statement in every order that there is; then the
-// same without the lock of the order, where the same rules must find what it is for.
+// The ledger's transactions, two or three of them on one order, statement by statement in every possible order; then
+// the same without the order's lock, where the same rules must find what the lock is for.
 
 let shop: Shop;
 beforeAll(async () => {
-  // Each of some thousand questions is put once.
+  // Each of some thousand queries is sent only once.
   shop = await openShop(__filename, { queues: [], alipay: { timeoutMs: 20_000 } });
 });
 afterAll(() => shop.close());
 
-/** The order that everybody works on; the first payment was paid, or both were. */
+/** The order that all actors work on; the first payment was paid, or both were. */
 class Scene {
   static #scenes = 0;
   readonly orderId = `order-${(Scene.#scenes += 1)}`;
   readonly first = `${this.orderId}_a`.replace('-', '_');
   readonly second = `${this.orderId}_b`.replace('-', '_');
 
-  /** A payment; with `paid` Alipay has said so, and it is not recorded yet. */
+  /** A payment; with `paid`, Alipay has said that it is paid, which is not recorded yet. */
   async open(outTradeNo: string, { paid }: { paid: boolean }): Promise<void> {
     const { paymentUrl } = await shop.payments.checkout({
       ...{ orderId: this.orderId, outTradeNo, subject: 'A pot of tea', totalAmount: '12.30' },
     });
     await shop.alipay.control.open(paymentUrl);
     await shop.alipay.control.scan(outTradeNo);
-    // What whoever closes it has asked.
+    // The query that whatever closes it has made.
     await shop.gateway.query(outTradeNo);
     if (!paid) return;
     await shop.alipay.control.pay(outTradeNo, { notify: false });
@@ -74,11 +74,11 @@ class Scene {
 const record = (db: Database, outTradeNo: string) =>
   recordEvidence(db, outTradeNo, { read: readEvidence, policy: 'refund', brakeFen: null });
 
-/** What anybody does to an order, each in a transaction of its own. */
+/** What can be done to an order, each in its own transaction. */
 const DEEDS = {
   record: (db, { first }) => record(db, first),
   'record the other': (db, { second }) => record(db, second),
-  /** The first was not paid when Alipay was asked. */
+  /** The first was not paid when Alipay was queried. */
   close: (db, { orderId, first }) =>
     closeOrderWithPayments(db, {
       ...{ orderId, actor: 'sweep', reason: 'expired' },
@@ -118,7 +118,7 @@ const refund = (db: Database, orderId: string, amount: string) =>
     merchants: [`${shop.alipay.appId}/${shop.alipay.sellerId}`],
   });
 
-/** What else holds only later: nothing is told or refunded here, and nobody asks. */
+/** These rules hold only later: nothing is told or refunded here, and nothing queries Alipay. */
 const LATER = new Set([
   'told means acted on',
   'success is owed',
@@ -164,7 +164,7 @@ const TRIPLES: readonly Case[] = [
   { deeds: ['resolve', 'record the other', 'checkout'], prepare: inReview },
 ];
 
-/** So many orders of three actors at most: each takes a tenth of a second on a busy machine. */
+/** How many orders of three actors at most: each takes a tenth of a second on a busy machine. */
 const MOST = Number(process.env['INTERLEAVINGS'] ?? 40);
 
 interface Find {
@@ -172,7 +172,7 @@ interface Find {
   what: string;
 }
 
-/** Drives one case through its orders; returns how many there were, and each that broke a rule. */
+/** Takes one case through its orders; returns how many there were, and each that broke a rule. */
 async function explore(
   { deeds, prepare }: Case,
   how: { withoutLock?: boolean; most?: number; once?: boolean } = {},
@@ -195,7 +195,7 @@ async function explore(
   try {
     if (how.once) await interleaver.interrupted(before, after);
     else await interleaver.all(before, after, how.most);
-    // What was found is found again.
+    // What was found once is found again.
     const [found] = finds;
     if (found) {
       await before();
@@ -209,7 +209,7 @@ async function explore(
   return { orders, finds };
 }
 
-/** One order is judged at a time: the rules then read one order's rows. What is append-only yields to nobody but a superuser. */
+/** One order is judged at a time: the rules read only its rows. Only a superuser can delete append-only rows. */
 async function forget(): Promise<void> {
   await shop.db.transaction(async (trx) => {
     await trx.raw(`SET LOCAL session_replication_role = replica`);
@@ -224,7 +224,7 @@ async function judge({ ends }: Outcome): Promise<string[]> {
   const facts = await readFacts({ db: shop.db, alipay: shop.alipay.control, promises, atRest: true });
   const ours = new Set(facts.payments.map(({ outTradeNo }) => outTradeNo));
   const trades = facts.trades.filter(({ outTradeNo }) => ours.has(outTradeNo));
-  // What is on its way to a refund, or due to be closed as a leftover, is at rest as far as these transactions go.
+  // What is on its way to a refund, or due to be closed as a leftover, counts as at rest for these transactions.
   const due = new Set(
     facts.payments.filter(({ recheckAt }) => recheckAt).map(({ outTradeNo }) => outTradeNo),
   );
@@ -244,7 +244,7 @@ async function judge({ ends }: Outcome): Promise<string[]> {
       : []),
     ...Object.entries(ends)
       .filter(([, end]) => end instanceof Error && !(end instanceof PaymentError))
-      // Postgres ends either of the two.
+      // Postgres aborts either of the two.
       .map(([name, end]) =>
         /deadlock detected/.test(String(end)) ? 'a deadlock' : `${name} ended with ${String(end)}`,
       ),
@@ -257,7 +257,7 @@ describe('every order of the statements', () => {
     async (one) => {
       const { orders, finds } = await explore(one);
       expect(finds).toEqual([]);
-      // Each comes first, and each meets the lock of the other at each of its statements.
+      // Each of them comes first, and meets the other's lock at each of its statements.
       expect(orders.size).toBeGreaterThan(10);
     },
     180_000,

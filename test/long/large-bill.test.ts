@@ -11,7 +11,7 @@ import { parsePrivateKey } from '../../worker/keys';
 import { freshDatabase } from '../support';
 import type { LargeBillInput, LargeBillOutput } from './large-bill/main';
 
-// A million payments, and the bill that has them all: in flat memory, and within three minutes on two cores.
+// A million payments, and the bill that contains them all: in constant memory, and within three minutes on two cores.
 
 const PAYMENTS = 1_000_000;
 const date = '2026-01-01';
@@ -32,7 +32,7 @@ beforeAll(async () => {
     gateway: alipay.gateway,
   });
   await slowTransaction(database, async (trx) => {
-    // As `bulkPayment` of the sandbox has them. The first three were missed, the fourth is a fen short.
+    // As the sandbox's `bulkPayment` has them. The first three were missed, the fourth is a fen short.
     await rows(
       trx,
       `INSERT INTO orders (id, subject, total_amount, status, merchant, expires_at)
@@ -93,7 +93,7 @@ it('reconciles a million lines in 400 MB and three minutes, and gives the same t
   expect(report.bill.payments.count).toBe(PAYMENTS);
   expect(report.matched.payments.count).toBe(PAYMENTS - 4);
   expect(peakMb).toBeLessThan(400);
-  // One of them may be held up by a busy machine.
+  // A busy machine may delay one of them.
   const seconds = [first, again].map(({ fetchSeconds, compareSeconds }) => fetchSeconds + compareSeconds);
   expect(Math.min(...seconds)).toBeLessThan(180);
   expect(again.report).toEqual(report);

@@ -17,12 +17,12 @@ import { Line } from '../support/line';
 import { Story } from '../integration/story';
 
 // No worker reaches Alipay for ten minutes, with checks at their real interval. Temporal's clock skips; what is due in
-// Postgres is moved along with it, so that both are always at the same time.
+// Postgres is moved with it, so that both always agree.
 
 const PAYMENTS = 20;
 const MINUTE = 60_000;
 
-/** More than what the checks are planned for: the longest pause, five intervals, and its allowance. */
+/** More than the checks are planned for: the longest pause, five intervals, and its allowance. */
 const ALLOWANCE_MS = 15_000;
 const LONGEST_MS = 5 * MINUTE + ALLOWANCE_MS;
 
@@ -33,13 +33,13 @@ let line: Line;
 const gateways: AlipayGateway[] = [];
 const ends: (() => Promise<void>)[] = [];
 
-/** How far Temporal's clock is ahead of Postgres', as long as nothing is moved. */
+/** How far Temporal's clock is ahead of Postgres', until the rows are moved. */
 let skippedMs = 0;
 
 beforeAll(async () => {
   const { TestWorkflowEnvironment: Environment } = await import('@temporalio/testing');
   const executable = await findTimeSkippingServer({ say: () => undefined });
-  // The SDK gives a server 5 s to start, which a busy machine may need more of.
+  // The SDK gives a server 5 s to start; a busy machine may need more.
   environment = await waitFor(() => Environment.createTimeSkipping({ server: { executable } }), {
     what: 'a time-skipping server',
     timeoutMs: MINUTE,
@@ -66,8 +66,8 @@ afterAll(async () => {
 });
 
 /**
- * A worker with a gateway client and a circuit breaker of its own, that reaches Alipay by the line. It takes a task at once
- * though its circuit is open: waiting for its slots (sick-worker.test.ts) takes ten seconds of the real clock each time.
+ * A worker with its own gateway client and circuit breaker, which reaches Alipay through the line. It takes a task at
+ * once even though its circuit is open: waiting for its slots (sick-worker.test.ts) takes ten real seconds each time.
  */
 async function startWorker(): Promise<void> {
   const { deps, db, namespace } = shop;
@@ -99,7 +99,7 @@ async function startWorker(): Promise<void> {
   });
 }
 
-/** Time passes, in Temporal and in Postgres. */
+/** Lets time pass, in Temporal and in Postgres. */
 async function pass(ms: number): Promise<void> {
   await environment.sleep(ms);
   const skipped = (await environment.currentTimeMs()) - Date.now();
@@ -113,7 +113,7 @@ async function pass(ms: number): Promise<void> {
   await shop.sql(`UPDATE orders SET expires_at = expires_at - :ms * interval '1 millisecond'`, by);
 }
 
-/** How long each of a run's timers was to wait, and how long after it began its question was answered, ms; null: postponed. */
+/** For each timer of a run: what it was set to, and how long after its start the answer came, ms; null: postponed. */
 async function checksOf(outTradeNo: string): Promise<{ planned: number; answeredAfter: number | null }[]> {
   const { events } = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).fetchHistory();
   const at = (event: { eventTime?: { seconds?: unknown; nanos?: number | null } | null }): number =>
@@ -167,7 +167,7 @@ it('ten minutes in which nobody reaches Alipay make nobody unwatched, and then e
   expect(await checked()).toBe(0);
 
   await line.restore();
-  // A breaker's pause is of the clock that hangs on the wall.
+  // A breaker's pause runs on the real clock.
   for (const gateway of gateways) {
     await waitFor(() => gateway.query(PROBE_OUT_TRADE_NO), { what: 'a probe to succeed', timeoutMs: 30_000 });
   }

@@ -7,8 +7,8 @@ import { OwnTemporal, openShop, namespaceFor, startProcess, temporalAddress, wai
 import { durableAlipay, environmentOf } from '../integration/operator';
 import { Story } from '../integration/story';
 
-// The Temporal server loses its store, gets an older one back, or is another installation's, on real servers. What the rows
-// say of it: temporal-stores.test.ts.
+// The Temporal server loses its store, gets an older one back, or belongs to another installation, on real servers.
+// What the rows say about it: temporal-stores.test.ts.
 
 const PAYMENTS_AND_ALIPAY = [TASK_QUEUES.payments, TASK_QUEUES.alipay].join();
 
@@ -43,7 +43,7 @@ async function startWorker(queues: string): Promise<Running> {
   return worker;
 }
 
-/** So many payments that are open; those with `paid` were paid, and their notification was lost. */
+/** `count` open payments; the first `paid` of them were paid, and their notification was lost. */
 async function openPayments(count: number, { paid }: { paid: number }): Promise<string[]> {
   const outTradeNos: string[] = [];
   for (let i = 0; i < count; i += 1) {
@@ -70,7 +70,7 @@ const isRunning = async (outTradeNo: string): Promise<boolean> => {
   return status.name === 'RUNNING';
 };
 
-/** Paid and told, and no order service has ever asked for the signal. */
+/** Paid and told, but no order service has ever taken the signal. */
 async function toldAndNotActedOn(orders: number): Promise<string[]> {
   const outTradeNos: string[] = [];
   for (let i = 0; i < orders; i += 1) {
@@ -124,7 +124,7 @@ describe("Temporal's store, lost under 30 open payments while two workers run", 
       timeoutMs: 60_000,
       everyMs: 500,
     });
-    // Once each, by the same ids.
+    // Once each, with the same ids.
     expect(await count(`order_log`)).toBe(25);
   }, 480_000);
 

@@ -1,21 +1,21 @@
-/** A command that a page of the documentation tells its reader to type. */
+/** A command that a documentation page tells its reader to type. */
 export interface ManualCommand {
-  /** The heading it stands under. */
+  /** The heading it is under. */
   section: string;
-  /** As typed: continued lines are one. */
+  /** As typed: continued lines are joined. */
   line: string;
   /** Whether time passes before it: the page says "(30 seconds later)". */
   later: boolean;
-  /** The error that the page shows for it: the text of its `msg="…"`. Null where it succeeds. */
+  /** The error that the page shows for it: the text of its `msg="…"`. Null if it succeeds. */
   refusal: string | null;
 }
 
-// A fenced block, or a command in the running text or in a table.
+// A fenced block, or a command in running text or in a table.
 const SHOWN = /```(text|sh)\n([\s\S]*?)```|`((?:temporal|npx durable-alipay) [^`]+)`/g;
 
 /**
- * Every command of a Markdown page in the order of the page: the lines after `$` in blocks of `text`, all lines in
- * blocks of `sh`, and whatever begins with `temporal` or `npx durable-alipay` between backticks.
+ * Every command of a Markdown page, in the page's order: the lines after `$` in blocks of `text`, all lines in blocks
+ * of `sh`, and anything that begins with `temporal` or `npx durable-alipay` between backticks.
  */
 export function commandsOf(page: string): ManualCommand[] {
   return page.split(/^## /m).flatMap((text) => {
@@ -40,7 +40,7 @@ const linesOf = (block: string): string[] =>
     .split('\n')
     .filter((line) => line.trim() !== '');
 
-/** What somebody typed, with what came of it. */
+/** What someone typed, with what it printed. */
 function session(section: string, block: string): ManualCommand[] {
   const commands: ManualCommand[] = [];
   let later = false;
@@ -56,10 +56,10 @@ function session(section: string, block: string): ManualCommand[] {
   return commands;
 }
 
-/** A quoted statement goes on in the next line. */
+/** A quoted statement continues on the next line. */
 const hasOpenQuote = (line: string): boolean => line.split('"').length % 2 === 0;
 
-/** Whether a command is only named, for instance `temporal schedule …`, and stands elsewhere on the page in full. */
+/** Whether a command is only named, for instance `temporal schedule …`, and appears in full elsewhere on the page. */
 export function isNamedOnly({ line }: ManualCommand, all: ManualCommand[]): boolean {
   const start = line.replace(/ ?…$/, '');
   return all.some(

@@ -13,8 +13,8 @@ import { Prometheus, prometheusProgram } from '../support/prometheus';
 import { Scrape } from '../support/scrape';
 import { environmentOf } from '../integration/operator';
 
-// One small run of a real worker and a real HTTP server, with everything in it that an alert or a graph uses; then
-// their metrics are read as Prometheus reads them.
+// One small run of a real worker and a real HTTP server, with everything that an alert or a graph uses; then their
+// metrics are read as Prometheus reads them.
 
 const ROOT = join(__dirname, '..', '..');
 const DEPLOY = join(ROOT, 'deploy');
@@ -37,13 +37,13 @@ let prometheus: Prometheus | undefined;
 let endpoint: string;
 let orders = 0;
 
-/** When everything has come to rest they are 0. */
+/** These are 0 once everything is at rest. */
 const NOTHING_WAITS = ['oldest_unresolved_seconds', 'oldest_undelivered_seconds', 'oldest_refunding_seconds'];
 
-/** All that the worker served: after the run, and once more when Temporal was out of reach. */
+/** Everything the worker served: after the run, and again while Temporal was out of reach. */
 let metrics: Scrape;
 let afterCut: Scrape;
-/** All that the HTTP server served, after the run. */
+/** Everything the HTTP server served, after the run. */
 let ofServer: Scrape;
 let numbers: string[];
 
@@ -52,11 +52,11 @@ beforeAll(async () => {
   const [port = 0, prometheusPort = 0, shopPort = 0, serverPort = 0] = await freePorts(4);
   shopUrl = `http://127.0.0.1:${shopPort}`;
   shop.gateway.settings.notifyUrl = `${shopUrl}/alipay/notify`;
-  // The worker installs the Schedule; here each sweep is asked for.
+  // The worker installs the Schedule; here the test runs each sweep.
   const environment: NodeJS.ProcessEnv = {
     ...environmentOf(shop),
     SWEEP_CRON: '@every 8760h',
-    // Failed calls are counted: a busy machine must add none.
+    // Failed calls are counted: a busy machine must not add any.
     ALIPAY_TIMEOUT: '20s',
   };
   line = await Line.to(environment['TEMPORAL_ADDRESS'] ?? '');
@@ -74,7 +74,7 @@ beforeAll(async () => {
     METRICS_ADDRESS: addresses.worker,
   });
   if (prometheusProgram) prometheus = await Prometheus.start(prometheusProgram, prometheusPort, addresses);
-  // Whatever happens before the first measuring was always there, as far as an alert can tell.
+  // To an alert, whatever happens before the first measurement has always been there.
   await worker.serves(async () => (await scrape()).has('durable_alipay_unmatched_notifications'), {
     what: 'the worker to work',
     timeoutMs: 120_000,
@@ -115,14 +115,14 @@ afterAll(async () => {
 });
 
 /**
- * Two pay, one of them gets no refund, one is not settled by a program, five never pay, one of those is swept; and the gateway has
- * bad moments.
+ * Two pay, one of them gets no refund, one is left to a person, five never pay, one of those is swept; and the gateway
+ * has bad moments.
  */
 async function play(): Promise<string[]> {
   const { control } = shop.alipay;
   const notified = await checkOut();
   await whileResultsCannotBeRecorded(() => control.pay(notified));
-  // What is to become of each is settled at once: its checks are over after six seconds.
+  // Decide at once what becomes of each: its checks are over after six seconds.
   const found = await checkOut();
   await control.pay(found, { notify: false });
   const differs = await checkOut();
@@ -136,7 +136,7 @@ async function play(): Promise<string[]> {
   // Two queries fail, and the third is answered.
   const broken = await checkOut();
   await control.fault({ mode: 'http-500', outTradeNo: broken, times: 2 });
-  // A QR code is the only thing for which a checkout asks Alipay.
+  // A QR code is the only reason for a checkout to call Alipay.
   await control.fault({ mode: 'http-500', method: 'alipay.trade.precreate' });
   const codeless = { orderId: 'order-qr', subject: 'A pot of tea', totalAmount: '12.30', outTradeNo: 'qr_1' };
   expect((await post('/checkout', { ...codeless, product: 'precreate' })).status).toBe(503);
@@ -163,7 +163,7 @@ async function play(): Promise<string[]> {
   return [notified, found, differs, swept, forged, misconfigured, broken, 'qr_1'];
 }
 
-/** Until a local activity has failed for it; then it is recorded by a normal one. */
+/** Until a local activity has failed because of it; then a normal one records. */
 async function whileResultsCannotBeRecorded(act: () => Promise<unknown>): Promise<void> {
   await shop.sql('ALTER TABLE order_messages RENAME TO order_messages_away');
   try {
@@ -196,7 +196,7 @@ const post = (path: string, body: object): Promise<Response> =>
     body: JSON.stringify(body),
   });
 
-/** A paid order, an amount that is none, an order that is not there, paths that are not. */
+/** A paid order, an invalid amount, an unknown order, unknown paths. */
 async function beRefused(paid: string): Promise<void> {
   expect((await resultOf(paid)).status).toBe('PAID');
   const order = { orderId: 'order-1', subject: 'A pot of tea', totalAmount: '12.30' };
@@ -279,7 +279,7 @@ describe('after a small run, the endpoint of the worker tells', () => {
       metrics.by('durable_alipay_gateway_calls_total', 'code', { method: 'alipay.trade.query', outcome });
     expect(Object.keys(calls('answered')).sort()).toEqual(['10000', 'ACQ.TRADE_NOT_EXIST']);
     expect(calls('misconfigured')).toEqual({ 'isv.invalid-app-id': 1 });
-    // A forged answer is told by its code: a verified one with this code is never unknown.
+    // A forged answer shows in its code: a verified one with this code is never unknown.
     expect(calls('unknown')).toEqual({ 'ACQ.TRADE_NOT_EXIST': 1, '500': 2 });
     const closes = metrics.by('durable_alipay_gateway_calls_total', 'outcome', {
       method: 'alipay.trade.close',
@@ -460,10 +460,10 @@ interface Rule {
   alerts: { annotations: Record<string, string> }[];
 }
 
-/** Names and labels: among so many digits of times and sizes any four are found by chance. */
+/** Only names and labels: among so many digits of times and sizes, any four are found by chance. */
 const withoutValues = ({ text }: Scrape): string => text.replaceAll(/ \S+$/gm, '');
 
-/** @throws Error where Prometheus refuses */
+/** @throws Error if Prometheus refuses */
 async function asked<Data>(path: string): Promise<Data> {
   const response = await fetch(`${prometheus?.url ?? ''}/api/v1/${path}`);
   const { status, error, data } = (await response.json()) as { status: string; error?: string; data: Data };

@@ -15,7 +15,7 @@ it(`passes the tests of ${TIERS.join(' and ')} on Node 24 too, which npm brings`
     });
   const { stdout: version } = await onNode24('--version');
   expect(version).toMatch(/^v24\./);
-  // Fails with all that jest says where a test fails.
+  // If a test fails in there, this throws with everything that jest says.
   const { stderr } = await onNode24(
     'node_modules/jest/bin/jest.js',
     '--maxWorkers=1',

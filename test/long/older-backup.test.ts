@@ -4,8 +4,8 @@ import type { Shop } from '../support';
 import { freshDatabase, openShop, waitFor } from '../support';
 import { Story } from '../integration/story';
 
-// Postgres is lost, and an older backup takes its place under the running application. Temporal and Alipay know what happened
-// since; the tables do not.
+// Postgres is lost, and an older backup replaces it under the running application. Temporal and Alipay know what has
+// happened since; the tables do not.
 
 const WHO = { actor: 'li', reason: 'one cup was broken' };
 
@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-/** On another database of the same server: nobody may be connected to the one that is copied or replaced. */
+/** Runs on another database of the same server: nothing may be connected to the one that is copied or replaced. */
 async function onServer(...statements: string[]): Promise<void> {
   const admin = new URL(url);
   admin.pathname = '/postgres';
@@ -84,7 +84,7 @@ describe('an older backup in place of Postgres', () => {
   it('has open payments asked about again, and their results told', async () => {
     const { orderId, outTradeNo } = paidSince;
     expect(await story.status(outTradeNo)).toBe('UNPAID');
-    // The follow-up looks after a check that is two minutes overdue.
+    // The follow-up handles a check that is two minutes overdue.
     await story.age('payments', outTradeNo, 'next_check_at', 1);
     await story.followUp();
     await story.until(outTradeNo, 'PAID', 60_000);
@@ -103,7 +103,7 @@ describe('an older backup in place of Postgres', () => {
   it('finds a payment of that time PAID when the shop checks it out again by its number', async () => {
     const { orderId, outTradeNo } = bornSince;
     await expect(shop.payments.order(orderId)).rejects.toMatchObject({ code: 'ORDER_UNKNOWN' });
-    // The cashier page would say that it is paid.
+    // The cashier page would say that it has been paid.
     await shop.payments.checkout({ orderId, outTradeNo, subject: 'A pot of tea', totalAmount: '12.30' });
     await story.until(outTradeNo, 'PAID', 60_000);
   });

@@ -5,8 +5,8 @@ import { Refusal } from '../../sandbox';
 import { Hands, expectLedgerRules, openShop } from '../support';
 import type { Shop } from '../support';
 
-// Truly at once: the buyer pays, the sweep closes, the buyer's other tab checks out, the price changes, the notification arrives. Each race
-// has one winner, and what the others did is put right. RACES=5000 runs more of them.
+// Truly at once: the buyer pays, the sweep closes, another tab checks out, the price changes, the notification arrives.
+// Each race has one winner, and what the others did is corrected. RACES=5000 runs more of them.
 const RACES = Number(process.env['RACES'] ?? 1_000);
 const AT_THE_SAME_TIME = 4;
 
@@ -16,7 +16,7 @@ let hands: Hands;
 beforeAll(async () => {
   shop = await openShop(__filename, {
     queues: [],
-    // A call that a paused machine has let time out would look like rest to `settle`.
+    // A call that times out on a stalled machine would look like rest to `settle`.
     alipay: { timeoutMs: 30_000 },
   });
   hands = new Hands(shop);
@@ -37,7 +37,7 @@ async function checkOut(
   await shop.alipay.control.open(paymentUrl);
 }
 
-/** Losing a race is what most contenders do. */
+/** Most contenders lose their race. */
 async function contend(act: () => Promise<unknown>): Promise<void> {
   await act().catch((error: unknown) => {
     const lost =
@@ -68,7 +68,7 @@ async function race(number: number): Promise<void> {
         control.pay(third, { notify: false }),
       ),
   ];
-  // Who starts first changes from race to race; the rest is the machine's own chance.
+  // Which one starts first changes from race to race; the rest is up to the machine.
   const start = number % contenders.length;
   const order = [...contenders.slice(start), ...contenders.slice(0, start)];
   await Promise.all(order.map(contend));

@@ -12,19 +12,19 @@ import type { Told } from '../integration/operator';
 import { environmentOf } from '../integration/operator';
 import { Story } from '../integration/story';
 
-// docs/operations.md is run line by line, unchanged. Its ids are made true first: what the page says of A1003x1
-// is so when the commands of a section run. Only the ids differ from section to section, so that each begins afresh.
+// Runs docs/operations.md line by line, unchanged. What the page says is made true first: when the commands of a
+// section run, A1003x1 is what the page says. Only the ids differ between sections, so that each starts fresh.
 
 const ROOT = join(__dirname, '..', '..');
 const PAGE = readFileSync(join(ROOT, 'docs', 'operations.md'), 'utf8');
 const COMMANDS = commandsOf(PAGE);
 
-/** Commands that are run although they are the beginning of another; others that the page only names are on it in full elsewhere. */
+/** Commands that run although another one begins with them; others that are only named appear in full elsewhere. */
 const IN_FULL: Readonly<Record<string, string>> = {
   'npx durable-alipay audit': 'npx durable-alipay audit',
 };
 
-/** It serves until it is stopped: codec-endpoint.test.ts has it. */
+/** It serves until it is stopped: codec-endpoint.test.ts covers it. */
 const ENDLESS = 'npx durable-alipay codec';
 
 const isRun = (command: ManualCommand): boolean =>
@@ -38,7 +38,7 @@ let bin: string;
 let env: Record<string, string>;
 
 beforeAll(async () => {
-  // No check comes by itself: a section has more commands than a busy machine types in a minute.
+  // No check comes on its own: a section has more commands than a busy machine types in a minute.
   const intervalMs = 600_000;
   shop = await openShop(__filename, {
     payments: { intervalMs, sweep: { cron: '0/30 * * * * * *', parallel: 4 } },
@@ -48,7 +48,7 @@ beforeAll(async () => {
   env = {
     ...environmentOf(shop),
     SWEEP_CRON: '0/30 * * * * * *',
-    // Nobody's own settings of the Temporal CLI.
+    // Ignores a user's own settings of the Temporal CLI.
     HOME: bin,
     PATH: [bin, process.env['PATH']].join(delimiter),
   };
@@ -66,7 +66,7 @@ afterAll(async () => {
   await shop.close();
 });
 
-/** A folder with the programs that the page calls: this run's Temporal CLI, this tree's CLI, and psql wherever it lacks. */
+/** A folder with the programs that the page calls: this run's Temporal CLI, this tree's CLI, and psql if missing. */
 function programs(): string {
   const folder = mkdtempSync(join(tmpdir(), 'durable-alipay-bin-'));
   const program = (name: string, script: string): void => {
@@ -85,13 +85,13 @@ function programs(): string {
   return folder;
 }
 
-/** As a person would, who says yes where the CLI asks whether to go on. */
+/** Types as a person would who answers yes if the CLI asks whether to continue. */
 function type(line: string): Promise<Told> {
   return new Promise((resolve) => {
     const child = execFile('/bin/sh', ['-c', line], { env, cwd: bin, timeout: 150_000 }, (error, out, err) =>
       resolve({ code: error === null ? 0 : Number(error.code ?? -1), out, err }),
     );
-    // Most commands ask nothing and are gone before they could hear it.
+    // Most commands ask nothing and have exited before they could read it.
     child.stdin?.on('error', () => undefined).end('y\n');
   });
 }
@@ -107,16 +107,16 @@ const scheduleState = async () =>
 const statusOfRun = async (workflowId: string): Promise<string> =>
   (await shop.temporal.workflow.getHandle(workflowId).describe()).status.name;
 
-/** "(a minute later)": a follow-up has come by when it was due. */
+/** "(a minute later)": a follow-up has run while it was due. */
 async function letTimePass(): Promise<void> {
   await shop.sql(`UPDATE order_messages SET retry_at = now(), not_before = NULL WHERE told_at IS NULL`);
   await shop.sql(`UPDATE payments SET revive_at = now() WHERE revive_at IS NOT NULL`);
   await shop.payments.followUp.run();
 }
 
-/** One section, with payments and orders of its own: those of the page, with the section's number in their ids. */
+/** One section, with its own payments and orders: those of the page, with the section's number in their ids. */
 class Chapter {
-  /** The workflow that the last command was about, where the page names none. */
+  /** The workflow of the last command, if the page names none. */
   workflowId = '';
 
   constructor(
@@ -124,12 +124,12 @@ class Chapter {
     readonly section: string,
   ) {}
 
-  /** `A1003x1` and `A-1003` as they are called in this section. */
+  /** `A1003x1` and `A-1003` under their names in this section. */
   own(text: string): string {
     return text.replace(/(?<![A-Za-z0-9])A(-?)(1\d{3})/g, `A$1${this.number}0$2`);
   }
 
-  /** Makes true what the page says of the payments that this section's commands are about. */
+  /** Makes true what the page says about the payments that this section's commands concern. */
   async prepare(): Promise<void> {
     const text = PAGE.split(/^## /m).find((it) => it.startsWith(`${this.section}\n`)) ?? '';
     const speaksOf = (id: RegExp): boolean => id.test(text);
@@ -148,7 +148,7 @@ class Chapter {
       outTradeNo: `${orderId.replace('-', '')}x${tab}`,
     });
     await shop.alipay.control.scan(outTradeNo);
-    // A run that answers has its first workflow task behind it.
+    // A run that answers has completed its first workflow task.
     await shop.payments.status(outTradeNo);
     return outTradeNo;
   }
@@ -167,7 +167,7 @@ class Chapter {
     expect(await shop.payments.checkNow(outTradeNo)).toMatchObject({ status: 'REVIEW' });
   }
 
-  /** Paid in two tabs, and the seller's account is empty: the refund of the second waits for half an hour. */
+  /** Paid in two tabs, and the seller's account is empty: the refund of the second waits half an hour. */
   async refundWaits(order: string): Promise<string> {
     const first = await this.waiting(order);
     const second = await this.waiting(order, 2);
@@ -194,7 +194,7 @@ class Chapter {
     expect(kept).toEqual([{ id: '1' }]);
   }
 
-  /** The command with what the page leaves to its reader. */
+  /** The command, completed with what the page leaves to its reader. */
   async filled(line: string): Promise<string> {
     let filled = this.own(IN_FULL[line] ?? line);
     if (filled.includes('-w …')) {
@@ -208,7 +208,7 @@ class Chapter {
   }
 }
 
-/** The run that gives a late or duplicate payment back. */
+/** The run that refunds a late or duplicate payment. */
 const refundOf = (outTradeNo: string): string => `refund-LATE_${outTradeNo}`;
 
 async function pendingActivity(outTradeNo: string) {
@@ -216,7 +216,7 @@ async function pendingActivity(outTradeNo: string) {
   return raw.pendingActivities?.[0];
 }
 
-/** What a command must have brought about; `out` is what it printed. */
+/** What a command must have caused; `out` is what it printed. */
 type Effect = (chapter: Chapter, out: string) => Promise<void> | void;
 
 const prints =
@@ -225,7 +225,7 @@ const prints =
     for (const pattern of what) expect(out).toMatch(new RegExp(chapter.own(pattern.source), 'm'));
   };
 
-/** The row of a payment of the page gets this status. */
+/** The row of a payment on the page gets this status. */
 const becomes =
   (outTradeNo: string, status: 'PAID' | 'REFUNDED'): Effect =>
   (chapter) =>
@@ -260,7 +260,7 @@ const sweepsMore: Effect = async () => {
   );
 };
 
-/** By the command, as the page has it. The first that fits counts; a command without one must end well, and that is all. */
+/** By command, as on the page. The first match counts; a command without one only has to succeed. */
 const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
   [/list .*"REVIEW" AND/, prints(/Running +payment-A1003x1 /)],
   [/list .*OrderId="A-1002"/, prints(/payment-A1002x1 /)],
@@ -325,7 +325,7 @@ const EFFECTS: readonly (readonly [RegExp, Effect])[] = [
   [/task-queue describe/, prints(/^Pollers:/, /activity .*@/)],
 ];
 
-/** What the visibility store says comes a moment after it is so. */
+/** The visibility store lags a moment behind. */
 const LAGS = /^temporal workflow (list|count)/;
 
 async function tryOut({ line, refusal }: ManualCommand, chapter: Chapter): Promise<void> {
@@ -334,7 +334,7 @@ async function tryOut({ line, refusal }: ManualCommand, chapter: Chapter): Promi
   const once = async (): Promise<true> => {
     const told = await type(filled);
     const { out, err } = told;
-    // A comparison that leaves something open ends with 1.
+    // A comparison that leaves something open exits with 1.
     const isRefused = told.code !== 0 && !/^Status +COMPARED$/m.test(out);
     expect({ filled, err, isRefused }).toEqual({
       filled,
@@ -368,7 +368,7 @@ describe('docs/operations.md', () => {
     expect(COMMANDS.length).toBeGreaterThan(50);
     const named = COMMANDS.filter((command) => !isRun(command)).map(({ line }) => line);
     expect(named).toEqual(['npx durable-alipay …', ENDLESS, 'temporal workflow …']);
-    // An effect of no command is a slip.
+    // An effect without a command is a mistake.
     expect(EFFECTS.filter(([pattern]) => !COMMANDS.some(({ line }) => pattern.test(line)))).toEqual([]);
   });
 });

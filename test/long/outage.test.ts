@@ -29,7 +29,7 @@ describe('Postgres that hangs when a check is due', () => {
     await shop.alipay.control.pay(outTradeNo, { notify: false });
     await shop.db.transaction(async (trx) => {
       await trx.raw('LOCK TABLE payments IN ACCESS EXCLUSIVE MODE');
-      // Until the fast path has given up and the safe path has taken the check over.
+      // Until the fast path has given up and the safe path has taken over the check.
       await waitFor(
         async () => {
           const { raw } = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).describe();
@@ -56,7 +56,7 @@ describe('a gateway that answers within ALIPAY_TIMEOUT, but later than the fast 
 
   it('gets every payment found at its first check, however many are due at once', async () => {
     await shop.alipay.control.latency(2_000);
-    // More than the failures in a row that open the breaker. Each is paid at once: before its first check.
+    // More than the consecutive failures that open the breaker. Each is paid at once: before its first check.
     const outTradeNos = await Promise.all(
       Array.from({ length: 15 }, async (_, index) => {
         const outTradeNo = await checkOut(`slow-${index}`);
@@ -68,7 +68,7 @@ describe('a gateway that answers within ALIPAY_TIMEOUT, but later than the fast 
       expect(await resultOf(outTradeNo)).toMatchObject({ status: 'PAID', checks: 1 });
       const { events } = await shop.temporal.workflow.getHandle(paymentWorkflowId(outTradeNo)).fetchHistory();
       const timers = (events ?? []).filter((event) => event.timerStartedEventAttributes);
-      // A check that was put off would have slept again.
+      // A postponed check would have slept again.
       expect(timers).toHaveLength(1);
     }
   });

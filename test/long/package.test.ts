@@ -17,9 +17,9 @@ import { example } from './foreign/examples';
 import { readmeCode } from './package/readme';
 import { EXPRESS_4, byCertificates } from './package/shop';
 
-// Another project, from nothing: it installs the package that `npm pack` makes, with the dependencies that a stranger
-// would get today, and uses what the README promises. First as a shop whose workers run elsewhere, without Temporal's
-// worker SDK; then with it.
+// Another project, from scratch: it installs the package that `npm pack` makes, with the dependencies that anyone would
+// get today, and uses what the README promises. First as a shop whose workers run elsewhere, without Temporal's worker
+// SDK; then with it.
 
 const MINUTE = 60_000;
 const root = join(__dirname, '..', '..');
@@ -69,12 +69,12 @@ afterAll(async () => {
 async function packAndInstall(): Promise<string[]> {
   const pack = ['pack', '--json', '--pack-destination', project];
   const stdout = await run('npm', pack, { cwd: root, env: bystanders() });
-  // The build talks before the JSON begins.
+  // The build prints text before the JSON.
   const [tarball] = JSON.parse(stdout.slice(stdout.indexOf('\n[') + 1)) as [
     { filename: string; files: { path: string }[] },
   ];
   write('package.json', '{ "name": "shop", "private": true, "type": "module" }');
-  // What does not run on this version of Node is an error, not a warning.
+  // A package that does not run on this version of Node is an error, not a warning.
   write('.npmrc', 'engine-strict=true');
   write('checkout.mjs', readmeCode('PaymentClient.connect'));
   write('worker.mjs', readmeCode('runWorkers'));
@@ -82,7 +82,7 @@ async function packAndInstall(): Promise<string[]> {
   return tarball.files.map(({ path }) => path);
 }
 
-/** What only a worker needs, and the framework of the last shop here. */
+/** What only a worker needs, plus the framework of the last shop here. */
 async function installWorkerSdk(): Promise<void> {
   const sdk = `@temporalio/worker@${peerDependencies['@temporalio/worker']}`;
   await expect(command('worker')).rejects.toThrow(`Run: npm install ${sdk}`);
@@ -100,7 +100,7 @@ async function installSandbox(): Promise<void> {
   await run('npm', ['install', '--prefer-offline', '--save-dev', `./${filename}`], { env: bystanders() });
 }
 
-/** The environment without a developer's own settings, and without those by which npm tells scripts where they run. */
+/** The environment without a developer's own settings, and without npm's variables about the script it runs. */
 function bystanders(): NodeJS.ProcessEnv {
   const others = /^(ALIPAY_|TEMPORAL_|DATABASE_|NODE_OPTIONS$|npm_(package_|lifecycle_|config_local_prefix))/;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !others.test(name)));
@@ -115,7 +115,7 @@ async function run(
   try {
     return (await promisify(execFile)(command, args, options)).stdout;
   } catch (error) {
-    // Compilers complain on standard output, which the error's own message leaves out.
+    // Compilers print errors to standard output, which the error's own message leaves out.
     const { message, stdout = '' } = error as Error & { stdout?: string };
     throw new Error(`${message}\n${stdout}`, { cause: error });
   }
@@ -125,7 +125,7 @@ const node = (...args: string[]): Promise<string> => run(process.execPath, args)
 
 const write = (file: string, text: string): void => writeFileSync(join(project, file), text);
 
-/** Runs the README's checkout; repeating it finds the same payment. */
+/** Runs the README's checkout; a repeat finds the same payment. */
 async function checkOut(): Promise<{ outTradeNo: string; paymentUrl: string }> {
   const [outTradeNo = '', paymentUrl = ''] = (await node('checkout.mjs')).trim().split(' ');
   return { outTradeNo, paymentUrl };
@@ -375,7 +375,7 @@ it(
   8 * MINUTE,
 );
 
-/** With TypeScript's own default, `skipLibCheck: false`: the declarations of all dependencies are compiled too. */
+/** With TypeScript's default, `skipLibCheck: false`: the declarations of all dependencies are compiled too. */
 function compile(file: string): Promise<string> {
   const compiler = join(root, 'node_modules', 'typescript', 'lib', 'tsc.js');
   const types = ['--typeRoots', join(root, 'node_modules', '@types'), '--types', 'node'];
@@ -390,13 +390,13 @@ async function ended(workflowId: string): Promise<boolean> {
   return status.name === 'COMPLETED';
 }
 
-/** Not there yet, or never: a worker that has ended finishes nothing. */
+/** Not yet, or never: a worker that has ended finishes nothing. */
 function dead({ exitCode }: ChildProcess): false {
   if (exitCode !== null) throw new Error(`the worker ended with ${exitCode}`);
   return false;
 }
 
-/** The SDK loads webpack in any case; here it must not be used. */
+/** The SDK loads webpack in any case; here nothing may use it. */
 function barWebpack(): void {
   write(
     'no-webpack.cjs',

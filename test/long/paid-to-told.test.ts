@@ -4,13 +4,13 @@ import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from '../integration/story';
 
-/** Long enough for a buyer to pay before the check that is to find it, on a busy machine too. */
+/** Long enough for a buyer to pay before the check that must find it, even on a busy machine. */
 const INTERVAL_S = 10;
 
-/** What one loaded machine takes beside what was waited for. */
+/** What one loaded machine adds to what was waited for. */
 const SLACK_S = 20;
 
-/** Alipay names the second of a payment, no more. */
+/** Alipay gives the time of a payment to the second only. */
 const SECOND = 1;
 
 let shop: Shop;

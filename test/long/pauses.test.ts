@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-/** One order that is paid, and known to be. */
+/** An order that is paid, and known to be. */
 async function paidOrder(totalAmount = '12.30') {
   const checkout = await story.checkOut({ totalAmount });
   await story.pay(checkout.outTradeNo, { notify: true });
@@ -33,7 +33,7 @@ const refundCalls = async (outTradeNo: string): Promise<number> =>
 
 const refundStatus = async (refundId: string) => (await shop.payments.refundStatus(refundId)).status;
 
-/** The pause between two tries of the activity is not waited for: its run is told that its row has moved. */
+/** Skips the pause between two tries of the activity: its run is told that its row has changed. */
 const askNow = (refundId: string) =>
   shop.temporal.workflow.getHandle(`refund-${refundId}`).signal('rowMoved');
 
@@ -64,7 +64,7 @@ describe('refunds that are paused', () => {
     await shop.payments.pauses.pause({ what: 'refunds', ...WHO });
     await shop.payments.refund({ orderId, refundId: 'R-1', amount: '3.00' });
     await untilPausedAttempt(outTradeNo);
-    // Before the try that is to move it on.
+    // Before the try that is meant to advance it.
     await shop.sql(`UPDATE refunds SET retry_at = now() WHERE out_request_no = 'R-1'`);
     await askNow('R-1');
     await untilPausedAttempt(outTradeNo);
@@ -98,7 +98,7 @@ describe('refunds that are paused', () => {
 
   it('are proven where they were sent before, and not sent again', async () => {
     const { orderId, outTradeNo } = await paidOrder();
-    // Alipay makes it; its answer is lost, and so is that to the question.
+    // Alipay makes it; the answer is lost, and so is the answer to the query.
     await shop.alipay.control.fault({
       mode: 'reset',
       when: 'after',
@@ -154,7 +154,7 @@ describe('a merchant that is paused', () => {
     });
     expect([answer.statusCode, answer.json()]).toMatchObject([409, { code: 'MERCHANT_PAUSED' }]);
     expect(await shop.sql(`SELECT 1 FROM payments WHERE order_id = 'new-1'`)).toEqual([]);
-    // Another one sells.
+    // Another merchant still sells.
     await shop.payments.checkout({
       orderId: 'B-1',
       subject: 'A book',
@@ -162,7 +162,7 @@ describe('a merchant that is paused', () => {
       merchant: 'books',
     });
 
-    // A notification, a slow check, and the sweep's own question.
+    // A notification, a slow check, and the sweep's own query.
     await story.pay(waiting.outTradeNo, { notify: true });
     await story.until(waiting.outTradeNo, 'PAID');
     await story.pay(paid.outTradeNo);
@@ -177,7 +177,7 @@ describe('a merchant that is paused', () => {
     await expect(close).rejects.toMatchObject({ code: 'ORDER_HELD' });
     await expect(close).rejects.toThrow(/its merchant is paused/);
 
-    // It is asked about seldom: after 30 s, a minute, … an hour.
+    // It is queried less and less often: after 30 s, a minute, … an hour.
     for (let sweeps = 0; sweeps < 8; sweeps += 1) {
       await story.endPause(unpaid.orderId);
       await story.sweep();
@@ -219,7 +219,7 @@ describe('at the command line', () => {
 
   it('a pause holds until it is resumed, is shown, and both are recorded with who and why', async () => {
     expect(await run('pause', 'refunds', '--reason', 'a bug', '--actor', 'li')).toMatchObject({ code: 0 });
-    // The first one stands, with its reason.
+    // The first pause stays, with its reason.
     const again = await run('pause', 'refunds', '--reason', 'me too', '--actor', 'anna');
     expect(again.out).toContain('a bug');
     expect((await run('pause', 'merchant', 'default', '--reason', 'wrong prices')).code).toBe(0);

@@ -17,7 +17,7 @@ const [A, B] = [key('a'), key('b')];
 /** Written by the server or by the SDK's core, which no codec reaches; docs/security.md lists them. */
 const IN_CLEAR = [
   /searchAttributes\.indexedFields\.(OutTradeNo|OrderId|PaymentStatus|BuildIds|TemporalChangeVersion|TemporalScheduled\w+)$/,
-  // The core's own note of a local activity: its name, number and time.
+  // The core's own record of a local activity: its name, number and time.
   /^events\.markerRecordedEventAttributes\.details\.data\.payloads$/,
   // And of a patch: its name.
   /^events\.markerRecordedEventAttributes\.details\.patch-data\.payloads$/,
@@ -25,7 +25,7 @@ const IN_CLEAR = [
 
 const isInClear = ({ path }: Found): boolean => IN_CLEAR.some((one) => one.test(path));
 
-// No sweep but the one that is asked for.
+// No sweep except on request.
 const NEW_YEAR = '0 0 0 1 1 * *';
 
 let shop: Shop;
@@ -40,7 +40,7 @@ beforeAll(async () => {
 });
 afterAll(() => shop.close());
 
-/** Its payments have checks left however long their workers are away. */
+/** Its payments have checks left however long their workers are down. */
 const watched = (of: Shop): Story => new Story(of, of.clientWith({ checks: 60 }));
 
 async function restartWorkers(payloadKeys?: string): Promise<void> {
@@ -51,7 +51,7 @@ async function restartWorkers(payloadKeys?: string): Promise<void> {
 describe('what Temporal holds of a payment, while PAYLOAD_KEYS is set', () => {
   const found: Found[] = [];
 
-  /** A life with everything in it: checks, a notification, a review decided in two attempts, a refund, a sweep. */
+  /** A life with everything: checks, a notification, a review decided in two attempts, a refund, a sweep. */
   beforeAll(async () => {
     const { outTradeNo } = await story.checkOut({ orderId: 'S-1', outTradeNo: 'S1', totalAmount: '78.90' });
     await shop.alipay.control.fault({
@@ -128,7 +128,7 @@ describe('what Temporal holds of a payment, while PAYLOAD_KEYS is set', () => {
     const clear = new Set(found.filter(({ keyId }) => keyId === undefined).map(({ path }) => path));
     expect([...clear].filter((path) => !IN_CLEAR.some((one) => one.test(path)))).toEqual([]);
     const texts = found.map(({ text }) => text).join('\n');
-    // Each too long to be found by chance in so many encrypted bytes.
+    // Each too long to appear by chance in so many encrypted bytes.
     for (const word of [
       '78.90',
       'li-wei',

@@ -16,7 +16,7 @@ import type { Seen } from './checkouts';
 const ROOT = join(__dirname, '..', '..');
 const EACH = 150;
 
-/** Two share a schema, the third has the same order ids in another one, and other amounts. */
+/** Two share a schema; the third has the same order ids in another schema, with other amounts. */
 const SHOPS = [
   { DATABASE_SCHEMA: 'shop_1', SHOP: 'a', CENTS: '11' },
   { DATABASE_SCHEMA: 'shop_1', SHOP: 'b', CENTS: '22' },
@@ -33,7 +33,7 @@ async function twoSchemas(): Promise<string> {
   return url;
 }
 
-/** The three shops' processes at once; what each of them saw. */
+/** Runs the three shops' processes at once; returns what each of them saw. */
 async function sell(env: Record<string, string>): Promise<Seen[]> {
   const processes = SHOPS.map((shop) => {
     const { PATH, HOME } = process.env;
@@ -57,7 +57,7 @@ async function sell(env: Record<string, string>): Promise<Seen[]> {
 
 const ALL_PAID = SHOPS.map(() => ({ paid: EACH, strange: [], errors: [] }));
 
-/** What is in both schemas at the end, shop by shop. */
+/** What both schemas contain at the end, shop by shop. */
 const ledger = (url: string) =>
   query(
     url,

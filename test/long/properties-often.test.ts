@@ -1,3 +1,3 @@
-// As in the integration tier, and more often.
+// As in the integration tier, but more often.
 import './often';
 import '../integration/properties.test';

@@ -23,7 +23,7 @@ async function closedOrder(): Promise<string> {
 
 it('a refund that Alipay says it made of another amount is no proof: the same refund is asked for again', async () => {
   const outTradeNo = await closedOrder();
-  // Truly signed, fund_change=Y, a fen too much, and nothing has moved.
+  // Validly signed, fund_change=Y, a fen too much, and no money has moved.
   await shop.alipay.control.fault({ mode: 'wrong-amount', method: 'alipay.trade.refund', times: 1 });
   await story.pay(outTradeNo, { notify: true });
 

@@ -15,7 +15,7 @@ const REFUND = 'alipay.trade.refund';
 
 let shop: Shop;
 let story: Story;
-/** Its buyers have the time to pay before the last check, on a busy machine too. */
+/** Its buyers have time to pay before the last check, even on a busy machine. */
 let unhurried: Story;
 let gatewayCalls: ReturnType<typeof createAlipayQueueActivities>;
 let writes: ReturnType<typeof createPaymentsQueueActivities>;
@@ -45,10 +45,10 @@ async function closedOrder() {
   return checkout;
 }
 
-/** The number of the first refund that is decided upon here. */
+/** The number of the first refund that is decided here. */
 const numberOf = (outTradeNo: string): string => `LATE_${outTradeNo}`;
 
-/** One try of the activity, as the worker makes it; the pause after the last one is over. */
+/** One try of the activity, as the worker makes it, with the pause after the last try over. */
 const refund = async (outTradeNo: string): Promise<RefundState> => {
   await shop.sql(`UPDATE payments SET refund_turn_until = NULL WHERE out_trade_no = :outTradeNo`, {
     outTradeNo,
@@ -58,11 +58,11 @@ const refund = async (outTradeNo: string): Promise<RefundState> => {
 
 const refundsOf = async (outTradeNo: string) => (await shop.alipay.control.trade(outTradeNo))?.refunds ?? [];
 
-/** The row says REFUNDING, its refund is REQUESTED, and no run drives it on: the test does so by hand. */
+/** The row says REFUNDING, its refund is REQUESTED, and no run advances it: the test does. */
 async function refundingAlone() {
   const checkout = await story.checkOut();
   const { orderId, outTradeNo } = checkout;
-  // Its run first, which might find it paid.
+  // First end its run, which might find it paid.
   await story.terminate(outTradeNo);
   await story.pay(outTradeNo);
   await shop.sql(
@@ -340,7 +340,7 @@ describe('a refund that Alipay never proves', () => {
       times: 10,
     });
     for (let i = 0; i < 10; i += 1) await failureOf(refund(outTradeNo));
-    // The account is filled, the refund is made, its answer is lost, and the proof comes late.
+    // The account is topped up, the refund is made, its answer is lost, and the proof comes late.
     await shop.alipay.control.refunds({ visibleAfterMs: 3_600_000 });
     await shop.alipay.control.fault({ mode: 'reset', method: REFUND, outTradeNo, when: 'after', times: 1 });
     await failureOf(refund(outTradeNo));

@@ -5,10 +5,10 @@ import { paymentWorkflowId } from '../../workflows/messages';
 import type { Shop } from '../support';
 import { openShop, workflowBundle } from '../support';
 
-/** Many, so that the worker is busy and a local activity may end while its task is being ended. */
+/** Many, so that the worker is busy and a local activity may end while its task is being completed. */
 const PAYMENTS = 250;
 
-/** So many at a time: a busy machine still answers each within its deadline. */
+/** How many at a time: a busy machine still answers each within its deadline. */
 const LANES = 8;
 
 const INTERVAL_MS = 1_500;
@@ -44,7 +44,7 @@ it('a run that an operator asks right after its checkout, or just when a check i
   expect(replayed).toBe(PAYMENTS);
 }, 600_000);
 
-/** A payment's whole life; returns its workflow's id. */
+/** A payment's whole life; returns its workflow id. */
 async function liveOnce(): Promise<string> {
   checkouts += 1;
   const number = checkouts;
@@ -54,7 +54,7 @@ async function liveOnce(): Promise<string> {
     totalAmount: '12.30',
   });
   await shop.alipay.control.open(paymentUrl);
-  // Every other one around the time of its first check, a few milliseconds earlier or later each time.
+  // Every other one near the time of its first check, a few milliseconds earlier or later each time.
   if (number % 2 === 1) await sleep(INTERVAL_MS - 50 + (number % 50) * 4);
   await Promise.all([shop.payments.status(outTradeNo), shop.payments.checkNow(outTradeNo)]);
   await shop.alipay.control.pay(outTradeNo);

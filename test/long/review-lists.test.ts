@@ -5,7 +5,7 @@ import { openShop, waitFor } from '../support';
 import { durableAlipay, environmentOf } from '../integration/operator';
 import { Story } from '../integration/story';
 
-// Six payments that REFUND_BRAKE has stopped, and one that is in review for another reason: decisions about the six at once.
+// Six payments that REFUND_BRAKE has stopped, and one in review for another reason: the six are decided at once.
 
 let shop: Shop;
 let story: Story;
@@ -21,7 +21,7 @@ beforeAll(async () => {
     const second = await story.secondTab(orderId, `${outTradeNo}b`);
     await story.pay(outTradeNo, { notify: true });
     await story.until(outTradeNo, 'PAID');
-    // Nothing of it is written later, while a dry run is watched.
+    // So that nothing of it is written later, while a dry run is watched.
     await story.told(orderId, 1);
     await waitFor(async () => (await story.undelivered(orderId)).length === 0, {
       what: 'it to be noted as told',

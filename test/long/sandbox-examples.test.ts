@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startSandbox, type Sandbox } from '../../sandbox';
 import { reasonOf, runNow } from './foreign/preparation';
 
-// What the sandbox hands out is run as a stranger runs it: the sample suites, and the snippets of `/setup`. A language whose
-// runtime or packages are not here is skipped with a word.
+// Runs what the sandbox hands out as a stranger would: the sample suites, and the snippets of `/setup`. A language
+// whose runtime or packages are missing here is skipped with a message.
 
 const MINUTE = 60_000;
 const root = join(__dirname, '..', '..');
@@ -36,7 +36,7 @@ async function run(cwd: string, command: string, ...args: string[]): Promise<str
   }
 }
 
-/** `it`, or a skipped one where a language cannot be got ready: no runtime, no network. jest asks before it runs anything. */
+/** `it`, or a skipped one if a language cannot be prepared: no runtime, no network. Called before any test runs. */
 function itWhere(language: string, prepare: () => void): typeof it | typeof it.skip {
   try {
     prepare();
@@ -47,14 +47,14 @@ function itWhere(language: string, prepare: () => void): typeof it | typeof it.s
   }
 }
 
-/** A folder of its own, which holds an example. */
+/** Its own folder with a copy of an example. */
 function copyOf(name: string): string {
   const target = join(folder, name);
   cpSync(join(examples, name), target, { recursive: true });
   return target;
 }
 
-/** Runs a snippet; the buyer pays what it prints. It ends by itself once its query says so. */
+/** Runs a snippet; the buyer pays what it prints. It exits by itself once its query says so. */
 async function payBySnippet(
   id: string,
   file: string,
@@ -83,7 +83,7 @@ describe('Node', () => {
     'runs the suite for Jest',
     async () => {
       const here = copyOf('jest');
-      // The suite gets what is packed, built here: another test builds in the checkout at the same time.
+      // The suite gets the packed files, built here: another test builds in the checkout at the same time.
       const built = join(here, 'node_modules', 'alipay-sandbox');
       const tsc = join(modules, 'typescript', 'bin', 'tsc');
       const project = join(root, 'sandbox', 'tsconfig.build.json');
@@ -93,7 +93,7 @@ describe('Node', () => {
       symlinkSync(modules, join(built, 'node_modules'));
       symlinkSync(join(modules, 'alipay-sdk'), join(here, 'node_modules', 'alipay-sdk'));
       const jest = join(modules, 'jest', 'bin', 'jest.js');
-      // Making the sandbox's keys may take a busy machine longer than jest's five seconds.
+      // On a busy machine, making the sandbox's keys may take longer than jest's five seconds.
       await run(here, process.execPath, jest, '--rootDir', here, '--testTimeout', '60000');
     },
     14 * MINUTE,

@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => shop.close());
 afterEach(() => shop.alipay.control.latency(0));
 
-/** So many orders that expired an hour ago, one after the other, each with a payment that nobody made. */
+/** Orders that expired an hour ago, one after the other, each with a payment that was never made. */
 async function expiredOrders(count: number): Promise<{ orderId: string; outTradeNo: string }[]> {
   const expired = [];
   for (let i = 0; i < count; i += 1) {
@@ -45,7 +45,7 @@ const statusesOf = (ids: string[]) =>
 describe('under plain cron', () => {
   const WORKFLOW_ID = 'sweep-by-cron';
 
-  /** Starts it as an operator would, with Temporal's own command line; answers the first run's id. */
+  /** Starts it as an operator would, with Temporal's own CLI; returns the first run's id. */
   async function startByCli(): Promise<string> {
     const { stdout } = await promisify(execFile)(
       temporalCli(),
@@ -90,7 +90,7 @@ describe('under plain cron', () => {
     expect(second.report.next).toBeUndefined();
     expect(await statusesOf(expired.map(({ orderId }) => orderId))).toEqual(Array<string>(5).fill('CLOSED'));
 
-    // The cron goes on, from the beginning again.
+    // The cron continues, from the beginning again.
     const third = await tick(second.nextRunId);
     expect(third.report).toMatchObject({ scanned: 0, closed: 0 });
     await shop.temporal.workflow.getHandle(WORKFLOW_ID).terminate();
@@ -132,7 +132,7 @@ describe('under the Schedule', () => {
     const expired = await expiredOrders(2);
     await waitFor(
       async () => {
-        // A busy machine may take a slow answer for none, which pauses the order.
+        // A busy machine may treat a slow answer as none, which pauses the order.
         await shop.sql(`UPDATE orders SET held_until = NULL WHERE held_until > now()`);
         return (await statusesOf(expired.map(({ orderId }) => orderId))).every((it) => it === 'CLOSED');
       },

@@ -12,8 +12,8 @@ import type { Running } from '../support/processes';
 import { durableAlipay, environmentOf } from '../integration/operator';
 import { Story } from '../integration/story';
 
-// A whole run of real processes that log all they can, through every kind of story; then everything that leaves them is
-// searched for what nobody may read there. Where such a thing belongs, a test says so.
+// A whole run of real processes that log everything they can, through every kind of story; then everything that leaves
+// them is searched for what must not appear there. If such a thing belongs somewhere, a test says so.
 
 const RUN = randomBytes(8).toString('hex');
 const SUBJECT = `Oolong ${RUN} subject`;
@@ -90,7 +90,7 @@ interface Said {
   body: Record<string, string>;
 }
 
-/** Asks as a shop does; what comes back as an error is searched later. */
+/** Calls as a shop does; error responses are searched later. */
 async function ask(path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Said> {
   const answer = await fetch(`${url}${path}`, {
     method: body === undefined ? 'GET' : 'POST',
@@ -132,7 +132,7 @@ async function tellEveryStory(): Promise<void> {
   expect((await control.notify(notified.outTradeNo, OF_THIS_BUYER)).accepted).toBe(true);
   for (const kind of FORGERIES) {
     const { outTradeNo } = kind === 'other-amount' ? differs : left;
-    // Only now: a check that came first would find it PAID, and leave nothing to review.
+    // Only now: an earlier check would find it PAID, and leave nothing to review.
     if (kind === 'other-amount') await control.pay(outTradeNo, { notify: false });
     await control.forge(kind, outTradeNo);
   }
@@ -176,7 +176,7 @@ async function refuseWhatIsWrong(paidOrder: string): Promise<void> {
   }
 }
 
-/** Nobody may log in any more, and whoever is in is thrown out: for a moment. */
+/** For a moment, nothing may log in, and open connections are terminated. */
 async function loseTheDatabase(outTradeNo: string): Promise<void> {
   await shop.sql(`ALTER ROLE ${ROLE} NOLOGIN`);
   await shop.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${ROLE}'`);
@@ -191,7 +191,7 @@ async function loseTheDatabase(outTradeNo: string): Promise<void> {
   await waitFor(async () => (await ask('/healthz')).status === 200, { what: 'the database to be back' });
 }
 
-/** What an operator does, right and wrong; `order show` and `checkout` have tests of their own below. */
+/** What an operator does, right and wrong; `order show` and `checkout` have their own tests below. */
 async function operate(): Promise<void> {
   const [differs] = await shop.payments.payments({ status: 'REVIEW' });
   const inReview = differs?.outTradeNo ?? '';
@@ -225,7 +225,7 @@ async function cliWith(
   keep(`the command ${args.join(' ')}`, `${told.out}\n${told.err}`);
 }
 
-/** Histories, and what Temporal says of each run beside them: memo, search attributes, summaries, last failures. */
+/** Histories, and what else Temporal says about each run: memo, search attributes, summaries, last failures. */
 async function keepHistories(): Promise<void> {
   for await (const { workflowId, runId, raw } of shop.temporal.workflow.list()) {
     const handle = shop.temporal.workflow.getHandle(workflowId, runId);
@@ -234,7 +234,7 @@ async function keepHistories(): Promise<void> {
   }
 }
 
-/** What nobody may read anywhere but in Postgres, and in what the shop itself is answered. */
+/** What must not be readable anywhere except in Postgres, and in responses to the shop itself. */
 async function needles(): Promise<Needle[]> {
   const { appPrivateKey, alipayPublicKey } = shop.alipay;
   const pkcs1 = parsePrivateKey(appPrivateKey).pkcs1;

@@ -105,7 +105,7 @@ describe('a notification', () => {
   it('finds its merchant, and is believed by no other', async () => {
     const [own, theirs] = [await checkOut(), await checkOut('books')];
     const url = shop.gateway.settings.notifyUrl;
-    // Signed by the other's Alipay, in this one's name.
+    // Signed by the other merchant's Alipay, in this one's name.
     const inNameOf = (merchant: { appId: string; sellerId: string }) => ({
       app_id: merchant.appId,
       seller_id: merchant.sellerId,
@@ -118,7 +118,7 @@ describe('a notification', () => {
     expect(await shop.alipay.control.notify(theirs.outTradeNo, inNameOf(BOOKS), url)).toMatchObject({
       body: 'fail',
     });
-    // Genuine, of a payment that is the other's: money without an order.
+    // Genuine, but of the other merchant's payment: money without an order.
     expect(await books.control.notify(own.outTradeNo, inNameOf(BOOKS), url)).toMatchObject({
       accepted: true,
     });
@@ -148,7 +148,7 @@ describe('one merchant’s outage', () => {
     await waitFor(() => !shop.deps.alipay.circuit.isOpen, { what: 'the own gateway to answer' });
 
     const many = <T>(make: () => Promise<T>) => Promise.all(Array.from({ length: 10 }, make));
-    // Paid before their first check, however long it takes to check ten out.
+    // Paid before their first check, however long ten checkouts take.
     const unhurried = shop.clientWith({ intervalMs: 20_000 });
     const own = await many(() => checkOut(undefined, unhurried));
     for (const { paymentUrl } of own) await shop.alipay.control.pay(paymentUrl, { notify: false });
@@ -159,7 +159,7 @@ describe('one merchant’s outage', () => {
     );
     expect(checks).toEqual(own.map(() => 1));
 
-    // One chunk of both merchants: what is down waits, what is not is closed.
+    // One chunk with both merchants: what is down waits, what is not is closed.
     const mine = await many(() => checkOut());
     const expired = mine.flatMap((order, i) => [order.orderId, theirs[i]?.orderId ?? '']);
     await story.expire(...expired);
@@ -194,7 +194,7 @@ describe('one merchant’s outage', () => {
 });
 
 describe('a merchant that refuses every question', () => {
-  /** Due payments of every kind that needs a query, `place` seconds behind in its order: slow checks are youngest first. */
+  /** Due payments of each kind that needs a query, `place` seconds back in its order (slow checks: youngest first). */
   async function insertDue({ settings }: AlipayGateway, count: number, place: number): Promise<string> {
     const merchant = await registerMerchant(shop.db, settings);
     await shop.sql(
@@ -231,14 +231,14 @@ describe('a merchant that refuses every question', () => {
     const report = await story.followUp();
     expect(await countDue(own)).toBe(0);
     expect(await countDue(theirs)).toBe(3 * 2_100);
-    // What was done for the others counts, and nobody asks again in vain: the next follow-up is soon enough.
+    // What was done for the others counts, and nothing retries uselessly: the next follow-up is soon enough.
     for (const kind of ['slowChecks', 'leftovers', 'rechecks'] as const)
       expect([kind, report[kind]]).toEqual([
         kind,
         { done: expect.any(Number), failed: expect.any(Number), left: true },
       ]);
     expect(report.slowChecks?.failed).toBeGreaterThan(0);
-    // A check of an earlier test's payment may be due now, too.
+    // A check of an earlier test's payment may be due now too.
     const misconfigured = alerts.mock.calls.filter(([facts]) => {
       const { code, activity } = facts as { code?: string; activity?: string };
       return code === 'ALIPAY_MISCONFIGURED' && activity !== 'queryAlipay';

@@ -10,7 +10,7 @@ import type { RunningProgram } from './foreign/examples';
 import { example, isListening, run } from './foreign/examples';
 import { RECIPES, build, missingFor } from './foreign/receivers';
 
-// What we sign is judged by Standard Webhooks libraries of other hands, in the receivers of docs/examples.
+// Standard Webhooks libraries by other authors verify what we sign, in the receivers of docs/examples.
 
 const newSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`;
 

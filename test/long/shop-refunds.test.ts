@@ -61,7 +61,7 @@ const refundsOf = async (outTradeNo: string) => (await shop.alipay.control.trade
 
 describe('a shop', () => {
   it('gives back parts, one at a time and three seconds apart, and the order service hears of each', async () => {
-    // Sooner would be refused.
+    // Anything sooner would be refused.
     await shop.alipay.control.refunds({ spacingMs: 2_900 });
     const { orderId, outTradeNo } = await paidOrder();
     const refunds = await Promise.all(['1.00', '2.00', '9.30'].map((amount) => ask(orderId, amount)));
@@ -77,7 +77,7 @@ describe('a shop', () => {
     const gaps = made.slice(1).map(({ at }, i) => Date.parse(at) - Date.parse(made[i]?.at ?? ''));
     for (const gap of gaps) {
       expect(gap).toBeGreaterThanOrEqual(2_900);
-      // Who comes while another one is asked for does not wait until that one's process would count as dead.
+      // A refund that comes during another one does not wait until that one's process would count as dead.
       expect(gap).toBeLessThan(30_000);
     }
     expect(await story.told(orderId, 4)).toEqual([
@@ -124,7 +124,7 @@ describe('a refund that Alipay never proves', () => {
       { outTradeNo },
     );
     const refund = await ask(orderId, '3.00');
-    // Nine answers have come before, and it is asked again at once.
+    // As if nine answers had come before; then it is queried again at once.
     await shop.sql(`UPDATE refunds SET unproven = 9 WHERE out_request_no = :no`, { no: refund.refundId });
     await waitFor(async () => (await story.calls(outTradeNo)).includes('refund'), { what: 'the first try' });
     await runOf(refund).signal(SIGNALS.rowMoved);
@@ -174,7 +174,7 @@ describe('a late payment that somebody refunded by hand first', () => {
     await story.pay(outTradeNo);
     await shop.alipay.control.notifier({ drop: 1 });
     await shop.alipay.control.refundByHand(outTradeNo, '12.30');
-    // Only the payment is told of, as it was.
+    // Alipay only repeats the notification of the payment.
     await shop.alipay.control.notify(outTradeNo, {
       trade_status: 'TRADE_SUCCESS',
       ...{ refund_fee: '', gmt_refund: '', out_biz_no: '', send_back_fee: '', gmt_close: '' },

@@ -25,7 +25,7 @@ describe('a backlog of 100,000 slow checks under a quota of 50 a second', () => 
   const MAX_RPS = 50;
 
   it('asks the youngest first, none twice for turns it missed, and leaves half of the quota to the main line', async () => {
-    // Checked out an hour and 40 minutes ago and before, minutes being minutes here; nobody has asked at five turns.
+    // Checked out an hour and 40 minutes ago or earlier, with real minutes here; five turns were missed.
     await query(
       shop.databaseUrl,
       `WITH placed AS (
@@ -43,7 +43,7 @@ describe('a backlog of 100,000 slow checks under a quota of 50 a second', () => 
     const checks = Promise.all(
       Array.from({ length: 20 }, async (_, lane) => {
         while (!isOver) {
-          // A busy machine may let a call's deadline pass; it has had its place.
+          // A busy machine may exceed a call's deadline; the call has had its slot.
           await limited.own.query(`main_${lane}`).catch(() => undefined);
           mainLine += 1;
         }
@@ -56,9 +56,9 @@ describe('a backlog of 100,000 slow checks under a quota of 50 a second', () => 
 
     expect(first.left).toBe(true);
     expect(first.done).toBeGreaterThan(0);
-    // However fast the machine is: both wait for places all the time, and each gets its half.
+    // However fast the machine is: both always wait for slots, and each gets its half.
     expect(mainLine).toBeGreaterThan(0.8 * (first.done + first.failed));
-    // The youngest, without a gap: who was queried is not due before the next turn.
+    // The youngest, without a gap: a payment that was queried is not due before its next turn.
     const asked = await shop.sql<{ n: number }>(
       `SELECT CAST(substr(out_trade_no, 9) AS int) AS n FROM payments WHERE slow_check_at > now()`,
     );

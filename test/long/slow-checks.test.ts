@@ -8,9 +8,9 @@ import type { Shop } from '../support';
 import { openShop, waitFor } from '../support';
 import { Story } from '../integration/story';
 
-// Payments that stay open after their checks are queried on their own slow plan. A minute is three seconds here.
+// Payments that stay open after their checks are queried on their own, slower schedule. A minute is three seconds here.
 
-/** So long that a busy machine makes a slow check within five of them, before the next turn. */
+/** Long enough for a busy machine to make a slow check within five of them, before the next turn. */
 const MINUTE = 3_000;
 const TURNS = [5, 10, 20, 40, 80, 160, 320, 640].map((minutes) => minutes * MINUTE);
 
@@ -39,7 +39,7 @@ async function nextTurn(outTradeNo: string): Promise<number | null> {
   return row?.ms == null ? null : Math.round(row.ms) / MINUTE;
 }
 
-/** So many "minutes" have passed since the checkout. */
+/** Moves the checkout this many "minutes" back. */
 const later = (outTradeNo: string, minutes: number) =>
   shop.sql(
     `UPDATE payments SET checked_out_at = now() - :ms * interval '1 millisecond',
@@ -117,7 +117,7 @@ describe('the plan of slow checks', () => {
 });
 
 describe('a turn', () => {
-  /** A payment whose turn of minute 5 is due, and its run is gone. */
+  /** A payment whose turn at minute 5 is due, and whose run is gone. */
   async function due(): Promise<string> {
     const { outTradeNo } = await story.checkOut();
     await story.terminate(outTradeNo);

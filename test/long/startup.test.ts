@@ -16,7 +16,7 @@ import type { Shop } from '../support';
 import { openShop, startProcess, temporalAddress, waitFor } from '../support';
 import { environmentOf } from '../integration/operator';
 
-// What a worker says that cannot reach Temporal: why, and what to do. Never a secret. (Of Postgres: database-faults.)
+// What a worker says that cannot reach Temporal: why, and what to do. Never a secret. (For Postgres: database-faults.)
 
 /** Nothing listens here. */
 const CLOSED = '127.0.0.1:18010';
@@ -39,7 +39,7 @@ async function listen(server: Server | Http2Server): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** A Temporal that answers every call with this status of gRPC; or only one, and the others with nothing. */
+/** A Temporal that returns this gRPC status for every call; or for only one, and empty responses for the others. */
 function refusing(status: number, call = ''): Promise<string> {
   const server = createHttp2Server();
   server.on('stream', (stream, { ':path': path = '' }) => {
@@ -62,7 +62,7 @@ function refusing(status: number, call = ''): Promise<string> {
   return listen(server);
 }
 
-/** Runs what is to fail once more after its first attempt; returns its error, and what the log says. */
+/** Runs what must fail; returns its error, and what the log says. */
 async function failure(
   attempt: (log: ReturnType<typeof createLogger>) => Promise<unknown>,
 ): Promise<{ error: PaymentError; logged: string }> {
@@ -200,7 +200,7 @@ describe('a worker that is told to stop while it waits', () => {
       await waitFor(() => worker.output().includes(waits), { what: 'the worker to wait', timeoutMs: 90_000 });
       const toldAt = performance.now();
       expect(await worker.stop()).toBe(143);
-      // A worker that did not listen would try for about a minute.
+      // A worker that ignored this would retry for about a minute.
       expect(performance.now() - toldAt).toBeLessThan(20_000);
     } finally {
       worker.kill();

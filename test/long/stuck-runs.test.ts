@@ -11,7 +11,7 @@ import type { Shop } from '../support';
 import { openShop, waitFor, workflowBundle } from '../support';
 import { Story } from '../integration/story';
 
-// Runs that cannot go on by themselves: only the server's own word ends them, and their rows start others.
+// Runs that cannot continue by themselves: only the server can end them, and their rows start others.
 
 let shop: Shop;
 let story: Story;
@@ -29,7 +29,7 @@ afterAll(() => shop.close());
 
 const NOTHING = { done: 0, failed: 0, left: false };
 
-/** The follow-up's own activity; whoever serves the queue would otherwise run into the broken build. */
+/** The follow-up's own activity; a worker on the queue would run into the broken build. */
 const watchUnwatched = (temporal = shop.temporal) => {
   const activities = createPaymentsQueueActivities({ ...shop.deps, temporal });
   return new MockActivityEnvironment().run(() => activities.watchUnwatched());
@@ -56,7 +56,7 @@ async function serve(options: { workflowsPath?: string; buildId?: string }): Pro
   };
 }
 
-/** A payment whose run is begun with short workflow tasks, so that ten attempts take seconds. */
+/** A payment whose run was started with short workflow tasks, so that ten attempts take seconds. */
 async function begun(): Promise<string> {
   const { outTradeNo } = await story.checkOut();
   await story.terminate(outTradeNo);
@@ -104,7 +104,7 @@ describe('a build on which every workflow task fails', () => {
     expect(
       alerts.mock.calls.filter(([what]) => (what as { code?: string }).code === 'RUN_STUCK'),
     ).toHaveLength(50);
-    // Those that are left are looked at again in a minute.
+    // The remaining ones are looked at again in a minute.
     expect(await watchUnwatched(minutesLater())).toEqual(NOTHING);
     await shop.sql(
       `UPDATE payments SET next_check_at = next_check_at - interval '61 seconds' WHERE out_trade_no = ANY(:numbers)`,
@@ -183,7 +183,7 @@ describe('a run without search attributes', () => {
   });
 });
 
-/** The same object, but for what `overrides` has. */
+/** The same object, except for what `overrides` contains. */
 function changed<T extends object>(target: T, overrides: Partial<T>): T {
   return new Proxy(target, {
     get: (of, name) =>
@@ -191,7 +191,7 @@ function changed<T extends object>(target: T, overrides: Partial<T>): T {
   });
 }
 
-/** A client that describes runs otherwise. */
+/** A client that describes runs differently. */
 function describing(
   change: (described: WorkflowExecutionDescription) => WorkflowExecutionDescription,
 ): Client {
@@ -203,11 +203,11 @@ function describing(
   return changed(temporal, { workflow: changed(temporal.workflow, { getHandle }) });
 }
 
-/** As in a namespace that does not know ours. */
+/** As in a namespace without our search attributes. */
 const withoutAttributes = (): Client =>
   describing((described) => ({ ...described, typedSearchAttributes: new TypedSearchAttributes([]) }));
 
-/** From the fourth attempt on the server waits longer each time: the tenth comes after six minutes. Here it comes at once. */
+/** From the fourth attempt on the server waits longer each time: the tenth comes after six minutes. Here, at once. */
 const minutesLater = (): Client =>
   describing((described) => {
     const task = described.raw.pendingWorkflowTask;
@@ -215,7 +215,7 @@ const minutesLater = (): Client =>
     return described;
   });
 
-/** The server remembers pollers for five minutes. Here those of one build are forgotten, and another build's are there. */
+/** The server remembers pollers for five minutes. Here those of one build are removed, and another build's added. */
 function withoutPollersOf(buildId: string): Client {
   const { temporal } = shop;
   const { workflowService } = temporal;

@@ -16,8 +16,8 @@ import { NativeConnection } from '@temporalio/worker';
 import { readTemporalConfig } from '../../worker/temporal-config';
 import { namespaceFor, temporalAddress } from '../support';
 
-// In front of the real server stands a door that wants a client certificate, as a Temporal in production does, and
-// remembers the API key that it was shown.
+// In front of the real server is a proxy that requires a client certificate, as a production Temporal does, and
+// remembers the API key it was given.
 
 const NAMESPACE = namespaceFor(__filename);
 const API_KEY = 'the-key-of-this-namespace';
@@ -66,7 +66,7 @@ afterAll(async () => {
 const profile = (name: string) =>
   readTemporalConfig({ TEMPORAL_CONFIG_FILE: join(folder, 'temporal.toml'), TEMPORAL_PROFILE: name });
 
-/** An authority of our own, and what it and a stranger have signed. */
+/** Our own certificate authority, and what it and a stranger have signed. */
 function makeCertificates(): void {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
   const key = ['-newkey', 'rsa:2048', '-nodes', '-days', '2'];
@@ -101,7 +101,7 @@ function makeCertificates(): void {
   chmodSync(join(folder, 'client.key'), 0o600);
 }
 
-/** Ends TLS and hands each call on to a server that speaks in clear. */
+/** Terminates TLS and passes each call on to a server without TLS. */
 class Door {
   readonly apiKeys = new Set<string | undefined>();
   readonly #sessions = new Set<ServerHttp2Session | ClientHttp2Session>();

@@ -9,13 +9,13 @@ import type { Shop } from '../support';
 import { Collector, openShop, startProcess, waitFor } from '../support';
 import { environmentOf } from '../integration/operator';
 
-// Traces are for those who look at them. What becomes of a payment does not depend on whether anybody does.
+// Traces are only for those who look at them: what becomes of a payment does not depend on them.
 
 process.env['OTEL_BSP_SCHEDULE_DELAY'] = '50';
-// A collector that hangs does so until the end: what waits for it has not just given up when the shop is closed.
+// A hanging collector hangs until the end: what waits for it must not have just timed out when the shop is closed.
 process.env['OTEL_EXPORTER_OTLP_TIMEOUT'] = '60000';
 
-/** Three seconds are given to what has not been sent, and many to a busy machine: the collector would hang for 60. */
+/** What has not been sent gets three seconds, and a busy machine many more: the collector would hang for 60. */
 const STOP_MS = 30_000;
 
 async function payFor(shop: Shop, orderId: string): Promise<string> {
@@ -29,7 +29,7 @@ async function payFor(shop: Shop, orderId: string): Promise<string> {
   return outTradeNo;
 }
 
-/** Takes connections and whatever is sent, and never says a word. */
+/** Accepts connections and whatever is sent, and never responds. */
 class Silence {
   readonly #sockets = new Set<Socket>();
 
@@ -60,7 +60,7 @@ class Silence {
   }
 }
 
-/** A log of which only the codes are kept. */
+/** A log that keeps only the codes. */
 function codesInto(codes: unknown[]) {
   return pino(
     { level: 'warn' },
@@ -117,7 +117,7 @@ describe('the worker as a process', () => {
   it('sends what it has left when it is told to stop, under the name that the environment gives', async () => {
     const collector = await Collector.start();
     const shop = await openShop(__filename, { queues: [] });
-    // The batch's own time never comes: what arrives was sent at the end.
+    // The batch delay never elapses: what arrives was sent at the end.
     const worker = startProcess('worker/main.ts', {
       ...environmentOf(shop),
       OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.endpoint}/`,
@@ -135,7 +135,7 @@ describe('the worker as a process', () => {
       await shop.close();
       await collector.close();
     }
-    // Nobody traced the checkout: the trace begins with the run.
+    // The checkout was not traced: the trace begins with the run.
     const run = collector.spans.find(({ name }) => name === 'RunWorkflow:confirmPayment');
     expect(run).toMatchObject({ parentSpanId: undefined, service: 'tea-shop' });
     const names = collector.spans.filter(({ traceId }) => traceId === run?.traceId).map(({ name }) => name);

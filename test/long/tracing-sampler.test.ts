@@ -5,14 +5,14 @@ import { startTracing } from '../../worker/tracing';
 import { FOLLOW_UP_KINDS, TASK_QUEUES, WORKFLOWS } from '../../workflows/messages';
 import { Collector, openShop } from '../support';
 
-/** So many that a sampler keeps all of them, or none, once in eight million times. */
+/** Enough that a sampler keeps all of them, or none, only once in eight million times. */
 const RUNS = 24;
 
 it('a sampler keeps its part of runs that nobody traced, too: each wholly or not at all', async () => {
   const collector = await Collector.start();
   process.env['OTEL_TRACES_SAMPLER'] = 'parentbased_traceidratio';
   process.env['OTEL_TRACES_SAMPLER_ARG'] = '0.5';
-  // Sent as they come: a stop has three seconds for what is left, on a busy machine too.
+  // Sent as they come: a stop allows three seconds for the rest, even on a busy machine.
   process.env['OTEL_BSP_SCHEDULE_DELAY'] = '100';
   const url = `${collector.endpoint}/v1/traces`;
   const tracing = await startTracing({ url }, { service: 'shop', log: pino({ level: 'silent' }) });
@@ -20,7 +20,7 @@ it('a sampler keeps its part of runs that nobody traced, too: each wholly or not
   delete process.env['OTEL_TRACES_SAMPLER_ARG'];
   const shop = await openShop(__filename, { tracing });
   const { connection, namespace } = shop;
-  // As a Schedule does it: nothing that traces starts it.
+  // As a Schedule does: what starts it is not traced.
   const { workflow } = new Client({ connection, namespace });
   await Promise.all(
     Array.from({ length: RUNS }, (_, number) =>

@@ -3,10 +3,10 @@ import { orderWorkflowId, paymentWorkflowId } from '../../workflows/messages';
 import { waitFor } from '../support';
 import type { Story } from '../integration/story';
 
-/** The server tries a task that failed on a bad build again after ever longer pauses. */
+/** The server retries a task that failed on a bad build with ever longer pauses. */
 const SLOW = 150_000;
 
-/** Payments of every kind that a change of workers can meet, each in the midst of something. */
+/** Payments of every kind that a change of workers can meet, each in the middle of something. */
 export class UnderWay {
   readonly orderIds: string[] = [];
   readonly #names = new Map<string, { orderId: string; outTradeNo: string }>();
@@ -15,7 +15,7 @@ export class UnderWay {
 
   private constructor(private readonly story: Story) {}
 
-  /** Brings one payment to each stage, with the workers that are there. */
+  /** Brings one payment to each stage, with the current workers. */
   static async place(story: Story): Promise<UnderWay> {
     const all = new UnderWay(story);
     await Promise.all([
@@ -31,12 +31,12 @@ export class UnderWay {
     });
     const later = ['asleep', 'notified', 'never paid', 'swept', 'asked about'];
     await Promise.all(later.map((name) => all.#checkOut(name)));
-    // A run belongs to the build that did its first workflow task: these workers, and not those that come next.
+    // A run belongs to the build that did its first workflow task: to these workers, not to those that come next.
     await Promise.all(later.map((name) => story.asleep(all.no(name))));
     return all;
   }
 
-  /** While both builds serve: buyers pay, Alipay notifies, operators ask, the sweep runs, and new payments begin. */
+  /** While both builds serve: buyers pay, Alipay notifies, operators query, the sweep runs, and new payments begin. */
   async goOn(): Promise<void> {
     const { story } = this;
     const { control } = story.shop.alipay;
@@ -53,7 +53,7 @@ export class UnderWay {
     await story.until(this.no('notified'), 'PAID', SLOW);
   }
 
-  /** With the workers that are left: what is owed is done, and what nobody pays is closed. */
+  /** With the remaining workers: what is owed is done, and what is never paid is closed. */
   async comeToRest(): Promise<void> {
     const { story } = this;
     await story.pay(this.no('asleep'));
@@ -70,7 +70,7 @@ export class UnderWay {
     for (const orderId of this.orderIds) await story.told(orderId, 1);
   }
 
-  /** A person whose update finds the run's task put off is told so, and tries again. */
+  /** A person whose update finds the run's task delayed is told so, and tries again. */
   #answered<T>(ask: () => Promise<T>): Promise<T> {
     return waitFor(ask, { what: 'an answer', timeoutMs: SLOW, everyMs: 1_000 });
   }
@@ -104,7 +104,7 @@ export class UnderWay {
     await this.story.until(outTradeNo, 'REVIEW', SLOW);
   }
 
-  /** Paid in two tabs; the refund of the second fails at first, and is tried again ten seconds later. */
+  /** Paid in two tabs; the refund of the second fails at first, and is retried ten seconds later. */
   async #beRefunded(name: string): Promise<void> {
     const first = await this.#checkOut(name);
     const { orderId } = await this.story.shop.payments.payment(first);
@@ -118,7 +118,7 @@ export class UnderWay {
     await this.story.until(outTradeNo, 'REFUNDING', SLOW);
   }
 
-  /** By a check; or, where a slow machine has let all checks pass before the buyer paid, by the sweep. */
+  /** By a check; or, if on a slow machine all checks were over before the buyer paid, by the sweep. */
   async #beFoundPaid(name: string): Promise<void> {
     const { story } = this;
     const { orderId, outTradeNo } = this.#names.get(name) ?? { orderId: '', outTradeNo: '' };

@@ -30,7 +30,7 @@ describe('a worker of before, beside a schema that the next release has expanded
     const payments = await UnderWay.place(story);
     await shop.db.raw(EXPANDED);
     await payments.goOn();
-    // Also after a restart, as by a node that goes: it knows less than the schema, and lacks nothing.
+    // Also after a restart, such as a node leaving: it knows less than the schema, and misses nothing.
     await shop.stopWorkers();
     await checkDatabase(shop.db, 'public', shop.deps.log);
     expect(await pendingMigrations(shop.db, 'public')).toEqual([]);

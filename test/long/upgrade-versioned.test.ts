@@ -14,14 +14,14 @@ import { buildsIn, failedTasks, historiesOf } from './run-histories';
 import { Story } from '../integration/story';
 import { UnderWay } from './under-way';
 
-// Rolling upgrades with Worker Versioning, with the commands of docs/upgrades.md unchanged. The tests follow
-// each other like the releases of a shop: 1.4.0 is the present build, 1.5.0 one that could not carry on its runs.
+// Rolling upgrades with Worker Versioning, with the unchanged commands of docs/upgrades.md. The tests follow each other
+// like a shop's releases: 1.4.0 is the present build, 1.5.0 one that could not continue its runs.
 
 const PAGE = readFileSync(join(__dirname, '..', '..', 'docs', 'upgrades.md'), 'utf8');
 
 let shop: Shop;
 let story: Story;
-/** Its checkouts have no check due: a run that has made all its checks would end, and a notification begin another one. */
+/** Its checkouts have no check due: a run that has made all its checks would end, and a notification start another. */
 let unhurried: Story;
 let fleet: Fleet;
 let operator: Operator;
@@ -49,7 +49,7 @@ async function deploy(buildId: string, bundle: BundleName): Promise<void> {
   });
 }
 
-/** A ramp is refused until the server has seen the build wherever the current one works. */
+/** A ramp is refused until the server has seen the build everywhere that the current one works. */
 function servesAll(description: string): boolean {
   const seen = description.match(/(payments|alipay|order-service) +(workflow|activity)/g) ?? [];
   return new Set(seen).size === 5;
@@ -61,7 +61,7 @@ const describeVersion = (id: string) =>
 const setCurrent = (id: string) =>
   operator.type(`temporal worker deployment set-current-version ${NAMED} --build-id ${id} --yes`);
 
-/** A payment whose run has begun; answers the build ids that its run went through. */
+/** A payment whose run has begun; returns its `outTradeNo`. */
 async function sleeping(): Promise<string> {
   const { outTradeNo } = await unhurried.checkOut();
   await waitFor(async () => (await shop.payments.status(outTradeNo)).nextCheckAt !== null, {
@@ -79,7 +79,7 @@ async function paid(outTradeNo: string): Promise<void> {
 
 const buildsOf = (outTradeNo: string): Promise<string[]> => buildsOfRun(paymentWorkflowId(outTradeNo));
 
-/** Of its last run, once that is listed. */
+/** Of its latest run, once that is listed. */
 async function buildsOfRun(workflowId: string): Promise<string[]> {
   const history = await waitFor(async () => (await historiesOf(shop, [workflowId])).at(0), {
     what: `${workflowId} to be listed`,
@@ -118,7 +118,7 @@ describe('Worker Versioning', () => {
     await operator.type(
       `temporal worker deployment set-ramping-version ${NAMED} --build-id 1.5.0 --percentage 50 --yes`,
     );
-    // So many that all go to the same build once in eight million times.
+    // Enough that all go to the same build only once in eight million times.
     const checkouts = await Promise.all(Array.from({ length: 24 }, () => sleeping()));
     const builds = new Set((await Promise.all(checkouts.map(buildsOf))).flat());
     expect([...builds].sort()).toEqual(['1.4.0', '1.5.0']);
@@ -146,7 +146,7 @@ describe('Worker Versioning', () => {
   }, 480_000);
 
   it('moves on whatever waits for a person on the old build, so that it can go', async () => {
-    // On the build before: it is ended, and the sweep begins it anew on the current one.
+    // On the previous build: its run is terminated, and the decision starts another on the current one.
     await setCurrent('1.4.0');
     const { outTradeNo } = await story.checkOut();
     await story.payTooMuch(outTradeNo);

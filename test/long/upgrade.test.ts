@@ -13,8 +13,8 @@ import { bundlesIn, failedTasks, historiesOf } from './run-histories';
 import { Story } from '../integration/story';
 import { UnderWay } from './under-way';
 
-// Rolling upgrades without Worker Versioning, as docs/upgrades.md tells to make them: two builds serve the same queues
-// for a while, and a task of any run goes to either.
+// Rolling upgrades without Worker Versioning, as docs/upgrades.md describes them: two builds serve the same queues for
+// a while, and a task of any run goes to either.
 
 let shop: Shop;
 let story: Story;
@@ -59,7 +59,7 @@ describe('a rolling upgrade and the way back, with payments under way', () => {
 
 describe('a build that does not fit the runs under way', () => {
   it('is refused by its rehearsal, while one that does passes', async () => {
-    // Bundling takes as long as a run lives.
+    // Bundling takes as long as a run lives, so do it first.
     const [rebuilt, incompatible] = [await BUNDLES.rebuilt(), await BUNDLES.incompatible()];
     await fleet.start({ bundle: 'present' });
     const unhurried = new Story(shop, shop.clientWith({ checks: 1, intervalMs: 30_000 }));
@@ -121,7 +121,7 @@ describe('a build that does not fit the runs under way', () => {
   it('ends the runs of payments that it cannot carry on, raises the alarm, and keeps those of orders', async () => {
     const old = await fleet.start({ bundle: 'present' });
     const undelivered = await story.checkOut();
-    // The order service cannot write down what it was told: its run waits, and holds the result in its history alone.
+    // The order service cannot record what it was told: its run waits, and only its history holds the result.
     const lock = await shop.db.transaction();
     await lock.raw(
       'SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE order_log IN EXCLUSIVE MODE',
@@ -132,7 +132,7 @@ describe('a build that does not fit the runs under way', () => {
       what: 'the order service to try again by a normal activity',
       timeoutMs: 90_000,
     });
-    // Its run lives for nine seconds.
+    // Its run lasts nine seconds.
     const watched = await story.checkOut();
     await story.asleep(watched.outTradeNo);
     await old.stop();
@@ -151,7 +151,7 @@ describe('a build that does not fit the runs under way', () => {
       };
       await waitFor(raisesAlarm, { what: 'both alarms', timeoutMs: 60_000, everyMs: 200 });
       expect((await order.describe()).status.name).toBe('RUNNING');
-      // What begins now ends on it.
+      // What starts now completes on it.
       const fresh = await story.checkOut();
       await story.pay(fresh.outTradeNo, { notify: true });
       await story.until(fresh.outTradeNo, 'PAID', 60_000);

@@ -21,7 +21,7 @@ afterAll(async () => {
   await shop.close();
 });
 
-/** `npm run worker`, in a process of its own. */
+/** `npm run worker`, in its own process. */
 async function startWorker(): Promise<Running> {
   const worker = startProcess('worker/main.ts', { ...environmentOf(shop), LOG_LEVEL: 'info' });
   alive.add(worker);
@@ -42,7 +42,7 @@ describe('workers that go away in the middle of a check', () => {
     const { orderId, outTradeNo } = await story.checkOut();
     await shop.alipay.control.latency(LATENCY_MS);
     await askedAbout(outTradeNo);
-    // Nobody knows which of the two asks. Both are gone before the answer comes.
+    // It is unknown which of the two is querying. Both are gone before the answer comes.
     for (const worker of workers) worker.kill();
     await Promise.all(workers.map((worker) => worker.ended()));
     await shop.alipay.control.latency(0);

@@ -1,6 +1,6 @@
 import type { ConfirmPaymentInput } from '../../../workflows/messages';
 
-/** A build that nobody should have deployed: a plain Error fails the workflow task, again and again, and never the run. */
+/** A build that should not have been deployed: a plain Error fails the workflow task again and again, never the run. */
 export async function confirmPayment({ outTradeNo }: ConfirmPaymentInput): Promise<void> {
   await Promise.reject(new Error(`a bug about ${outTradeNo}`));
 }

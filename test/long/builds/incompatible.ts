@@ -3,7 +3,7 @@ import * as present from '../../../workflows';
 
 export * from '../../../workflows';
 
-// Incompatible on purpose: a command before all others. It works for runs that it began.
+// Incompatible on purpose: a command before all others. It works for runs that it started itself.
 
 export const confirmPayment: typeof present.confirmPayment = (input) => {
   upsertMemo({ build: 'incompatible' });

@@ -4,7 +4,7 @@ import { workflowBundle } from '../../support';
 
 /**
  * Builds of the workflow code, for tests of upgrades: the present one, one with the same workflows, and one that cannot
- * carry on a single run of the others.
+ * continue any run of the others.
  */
 export const BUNDLES = {
   present: () => workflowBundle(),

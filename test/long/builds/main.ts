@@ -1,6 +1,6 @@
 import { ALL_QUEUES, runWorkers } from '../../../worker/worker';
 
-/** `durable-alipay worker` of another build: its bundled workflow code is the argument, all else comes from the environment. */
+/** `durable-alipay worker` of another build: the argument is its bundled workflow code, the rest is environment. */
 async function main(): Promise<void> {
   await runWorkers({
     queues: ALL_QUEUES,

@@ -8,7 +8,7 @@ import { BUNDLES } from '.';
 
 const ROOT = join(__dirname, '..', '..', '..');
 
-/** The workers of the incompatible build in a process of their own, whose metrics can be read. */
+/** The workers of the incompatible build in their own process, whose metrics can be read. */
 export class Process {
   private constructor(
     private readonly child: ChildProcess,

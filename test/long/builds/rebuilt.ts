@@ -1,2 +1,2 @@
-/** The same workflows in another bundle, by which a history tells the two builds apart. */
+/** The same workflows in another bundle, which lets a history tell the two builds apart. */
 export * from '../../../workflows';

@@ -10,12 +10,12 @@ import { CACHE } from '../../../dev/places';
 import type { Command } from './examples';
 import { reasonOf, runNow } from './preparation';
 
-/** A shop's settings, as each client takes them its own way. */
+/** A shop's settings, which each client takes in its own way. */
 export interface Merchant {
   gateway: string;
   appId: string;
   privateKey: KeyForms;
-  /** Base64 without a frame. */
+  /** Base64 without header and footer. */
   alipayPublicKey: string;
   /** In certificate mode. */
   certificates?: CertificateFiles | undefined;
@@ -24,8 +24,8 @@ export interface Merchant {
 }
 
 /**
- * One line of JSON each on the standard input of a client's program, which answers each with a `ClientAnswer` in one line: a
- * page to pay on, a call of the gateway, the check of a notification that was posted as `form`.
+ * One line of JSON each on the standard input of a client's program, which responds to each with a `ClientAnswer` on
+ * one line: a page to pay on, a call to the gateway, the check of a notification that was posted as `form`.
  */
 export type ClientCommand = { merchant: Merchant } & (
   | { do: 'payUrl' | 'payForm'; biz: Biz; notifyUrl: string }
@@ -33,7 +33,7 @@ export type ClientCommand = { merchant: Merchant } & (
   | { do: 'checkNotification'; form: string }
 );
 
-/** To Java alone, which can sign in Alipay's place. */
+/** Only for Java, which can sign in Alipay's place. */
 export type SigningCommand = { privateKey: string } & (
   { do: 'sign'; content: string } | { do: 'signNotification'; fields: Record<string, string> }
 );
@@ -42,7 +42,7 @@ export type Biz = Record<string, string>;
 
 export type ClientAnswer = Partial<{
   page: string;
-  /** The fields of an answer, in the gateway's frame (`…_response`) or without. */
+  /** The fields of an answer, with the gateway's wrapper (`…_response`) or without. */
   answer: Record<string, unknown>;
   genuine: boolean;
   sign: string;
@@ -50,25 +50,25 @@ export type ClientAnswer = Partial<{
   refused: string;
 }>;
 
-/** What a client can do beside page URLs, calls and notifications in UTF-8 by RSA2 and keys. */
+/** What a client can do besides page URLs, calls and notifications in UTF-8 with RSA2 and keys. */
 type Skill = 'form' | 'certificates' | 'GBK' | 'RSA' | 'renewal' | 'signing';
 
-/** A client: how its program is made in a folder of its own, and run there. */
+/** A client: how to build its program in its own folder, and run it there. */
 interface Client {
-  /** The folder that has its program. */
+  /** The folder with its program. */
   sources: string;
   skills: readonly Skill[];
-  /** How it refuses an answer with a false signature. */
+  /** How it rejects an answer with a false signature. */
   falseSignature: RegExp;
-  /** What must be on this machine, even when the program has been made. */
+  /** What must be on this machine even once the program is built. */
   needs: readonly Command[];
-  /** Gets its packages. Where this fails, the client is skipped. */
+  /** Gets its packages. If this fails, the client is skipped. */
   fetch: readonly Command[];
   build: readonly Command[];
   run: Command;
 }
 
-// Small and fast to start; and the SDK reads and writes some bytes in the platform's encoding, ASCII where no locale is set.
+// Small and fast to start; and the SDK reads and writes some bytes in the platform's encoding, ASCII without a locale.
 const JAVA = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dfile.encoding=UTF-8'];
 
 const pip = (version: string): Command => {
@@ -87,7 +87,7 @@ const go = (client: string): Client => ({
   run: ['./alipay-by-go', client],
 });
 
-/** By their names. A skill that is missing is missing in the client itself. */
+/** By name. A missing skill is missing in the client itself. */
 export const CLIENTS: Readonly<Record<string, Client>> = {
   "Java, Alipay's official SDK": {
     sources: 'java',
@@ -130,11 +130,11 @@ export const CLIENTS: Readonly<Record<string, Client>> = {
 };
 
 /**
- * Makes a client's program, once: what is in the repository's cache stays there while sources and commands are the same. The
- * folder is whole or absent, whatever interrupts the making.
+ * Builds a client's program, once: it stays in the repository's cache as long as sources and commands are the same. The
+ * folder is complete or absent, even if the build is interrupted.
  *
- * @returns its folder, or why it cannot be had here
- * @throws Error where the program itself does not compile
+ * @returns its folder, or why it is not available here
+ * @throws Error if the program itself does not compile
  */
 export function prepare({ sources, needs, fetch, build }: Client): { folder: string } | { missing: string } {
   const from = join(__dirname, sources);
@@ -160,7 +160,7 @@ export function prepare({ sources, needs, fetch, build }: Client): { folder: str
   return { folder };
 }
 
-/** A client in a process of its own; it carries out one command after the other. */
+/** A client in its own process; it executes one command after the other. */
 export class RunningClient {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #waiting: { resolve: (answer: ClientAnswer) => void; reject: (error: Error) => void }[] = [];
@@ -173,14 +173,14 @@ export class RunningClient {
       this.#waiting.shift()?.resolve(JSON.parse(line) as ClientAnswer),
     );
     child.stderr.on('data', (chunk: Buffer) => (this.#complaints += chunk.toString()));
-    // A process that has ended takes no more commands; its end shows that.
+    // A process that has ended takes no more commands; its `close` event reports that.
     child.stdin.on('error', () => undefined);
     child.once('error', (error) => this.#giveUp(error.message));
     child.once('close', () => this.#giveUp(this.#complaints));
     this.#process = child;
   }
 
-  /** @throws Error with what the client printed, where it has ended */
+  /** @throws Error with what the client printed, if it has ended */
   ask(command: ClientCommand | SigningCommand): Promise<ClientAnswer> {
     if (this.#process.exitCode !== null) return Promise.reject(hasEnded(this.#complaints));
     return new Promise((resolve, reject) => {
@@ -189,7 +189,7 @@ export class RunningClient {
     });
   }
 
-  /** Ends the process and waits until it has ended. */
+  /** Ends the process and waits for its exit. */
   async close(): Promise<void> {
     if (this.#process.exitCode !== null) return;
     const ended = new Promise((resolve) => this.#process.once('close', resolve));

@@ -11,13 +11,13 @@ export type Command = readonly [program: string, ...args: string[]];
 /** A program of docs/examples. */
 export const example = (file: string): string => readFileSync(join(EXAMPLES, file), 'utf8');
 
-/** An example that runs: what it has printed, and its end. */
+/** A running example: what it has printed, and how to stop it. */
 export interface RunningProgram {
   printed(): string;
   stop(): Promise<void>;
 }
 
-/** Starts one; it listens on `PORT` some time later. */
+/** Starts one; it listens on `PORT` a little later. */
 export function run(
   folder: string,
   [program, ...args]: Command,

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 
 const DEADLINE_MS = 6 * 60_000;
 
-/** Runs a command to its end, before jest is told which tests there are. */
+/** Runs a command to its end, before jest learns which tests there are. */
 export const runNow = (cwd: string, command: string, ...args: string[]): void =>
   void execFileSync(command, args, { cwd, stdio: 'pipe', timeout: DEADLINE_MS });
 

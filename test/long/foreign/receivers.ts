@@ -7,12 +7,12 @@ import { runStep } from '../../../dev/steps';
 import type { Command } from './examples';
 import { example } from './examples';
 
-/** How a receiver of docs/examples is built and run, in a folder of its own. */
+/** How to build and run a receiver of docs/examples, in its own folder. */
 interface Recipe {
   file: string;
   /** Programs that must be on this machine. */
   needs: readonly string[];
-  /** What gets its libraries and compiles it. */
+  /** Gets its libraries and compiles it. */
   build: readonly Command[];
   run: Command;
 }
@@ -67,7 +67,7 @@ export const RECIPES: Readonly<Record<string, Recipe>> = {
 
 const BUILD_MS = 5 * 60_000;
 
-/** Which programs it needs and this machine does not have. */
+/** Which of the programs it needs are missing on this machine. */
 export const missingFor = ({ needs }: Recipe): string[] =>
   needs.filter((program) => {
     try {
@@ -78,7 +78,7 @@ export const missingFor = ({ needs }: Recipe): string[] =>
     }
   });
 
-/** Builds a receiver, once: what is in the repository's cache stays there while program and recipe are the same. */
+/** Builds a receiver, once: it stays in the repository's cache as long as program and recipe are the same. */
 export async function build(language: string, recipe: Recipe): Promise<string> {
   const program = example(`results/${recipe.file}`);
   const digest = createHash('sha256')

@@ -1,4 +1,4 @@
-/** Fetches, loads and compares one bill in a process of its own, and prints what that cost. */
+/** Fetches, loads and compares one bill in its own process, and prints what that cost. */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
 import { createBillActivities, createFetchActivities } from '../../../activities/bills';
@@ -19,7 +19,7 @@ export interface LargeBillOutput {
   report: BillReport;
   fetchSeconds: number;
   compareSeconds: number;
-  /** Of the whole process, MB. */
+  /** The whole process', MB. */
   peakMb: number;
 }
 

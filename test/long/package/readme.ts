@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The block of JavaScript in the README that calls something. */
+/** The README's JavaScript block that contains a call. */
 export function readmeCode(call: string): string {
   const readme = readFileSync(join(__dirname, '..', '..', '..', 'README.md'), 'utf8');
   const code = [...readme.matchAll(/```js\n(.*?)```/gs)].map(([, block = '']) => block);

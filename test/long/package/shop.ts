@@ -9,10 +9,10 @@ import { freePorts } from '../../support/free-ports';
 import { unzipped } from '../../support/unzip';
 import { example, run } from '../foreign/examples';
 
-/** As a shop installs it. */
+/** As a shop would install it. */
 export const EXPRESS_4 = 'express@4.21.2';
 
-/** The example that takes notifications, and beside it a receiver of results that acts once. */
+/** The example that takes notifications, plus a receiver of results that acts once. */
 const inExpress = (): string => `import { Webhook } from 'standardwebhooks';
 ${example('notifications/express.mjs').replace(
   'app.use(express.urlencoded',
@@ -27,7 +27,7 @@ app.get('/taken', (request, response) => response.json([...taken.values()]));
 app.use(express.urlencoded`,
 )}`;
 
-/** The settings of a shop in certificate mode, whose notifications and results come to one address. */
+/** The settings of a shop in certificate mode, with one address for notifications and results. */
 async function settings(keysDir: string, gateway: string, common: Record<string, string>) {
   const [port = 0] = await freePorts(1);
   const address = `http://127.0.0.1:${port}`;
@@ -50,7 +50,7 @@ async function settings(keysDir: string, gateway: string, common: Record<string,
   return { env, address };
 }
 
-/** An accountant's way, by openssl alone: the certificate in a dossier has the key that verifies every piece. */
+/** As an accountant would, with openssl alone: the certificate in a dossier has the key that verifies every piece. */
 async function verifyByCertificate(files: Map<string, Buffer>, folder: string): Promise<void> {
   mkdirSync(join(folder, 'evidence'), { recursive: true });
   for (const [name, content] of files) writeFileSync(join(folder, name), content);
@@ -70,8 +70,8 @@ async function verifyByCertificate(files: Map<string, Buffer>, folder: string): 
 }
 
 /**
- * A shop with the installed package and nothing else: certificates, a payment in an app and one in a mini program, and the
- * results by webhook into Express 4; and the dossier of a payment.
+ * A shop with only the installed package: certificates, a payment in an app and one in a mini program, and the results
+ * by webhook to Express 4; and the dossier of a payment.
  */
 export async function byCertificates(
   project: string,
@@ -105,7 +105,7 @@ export async function byCertificates(
     await waitFor(serves, { what: 'the shop to serve', timeoutMs: 90_000 });
     const app = await open('C-app', 'app');
     const mini = await open('C-mini', 'jsapi', '--buyer-open-id', 'buyer-1');
-    // The phone's SDK is handed an order string, the mini program the number of a trade that exists.
+    // The phone's SDK gets an order string, the mini program the number of an existing trade.
     expect(new URLSearchParams(app.paymentUrl).get('app_cert_sn')).toMatch(/^[0-9a-f]{32}$/);
     expect(await sandbox.control.trade(mini.outTradeNo)).toMatchObject({ tradeNo: mini.tradeNo });
     await sandbox.control.pay(app.paymentUrl);

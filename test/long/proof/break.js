@@ -3,7 +3,7 @@
 const { createTransformer } = require('@swc/jest');
 const { BREAKS } = require('./breaks.js');
 
-// jest's transformer for one of the breaks: what a test imports is a copy of the sources with that break in it.
+// jest's transformer for one of the breaks: a test imports a copy of the sources with that break in it.
 module.exports = {
   createTransformer({ name, swc }) {
     const inner = createTransformer(swc);

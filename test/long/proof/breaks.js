@@ -1,8 +1,8 @@
 'use strict';
 
-// Deliberate breaks of the application: each takes one of its promises away. `proof.test.ts` runs a scenario on sources changed
-// so (break.js), and the checker of test/chaos must name the rule that does not hold any more. A break whose text is no longer in
-// the sources fails.
+// Deliberate breaks of the application: each removes one of its promises. `proof.test.ts` runs a scenario on sources
+// with the break (break.js), and the checker of test/chaos must name the rule that no longer holds. A break whose text
+// is no longer in the sources fails.
 
 /** @type {Record<string, { rule: string, edits: { file: string, from: string, to: string }[] }>} */
 exports.BREAKS = {
@@ -52,7 +52,7 @@ exports.BREAKS = {
       {
         file: 'client/notifications.ts',
         from: 'await wakePayment(deps.temporal, payment, stored.id);',
-        // It is not even begun: a call that nobody waits for would go on when the test is over.
+        // It is not even started: a call that nothing awaits would continue after the test.
         to: 'void wakePayment;',
       },
     ],

@@ -9,8 +9,8 @@ import { BREAKS } from './breaks';
 import type { Left } from './scenarios';
 import { SCENARIOS, Stage } from './scenarios';
 
-// Who watches the watchman: each scenario is run on the application as it is, where every rule holds, and, in a jest project of
-// its own (../jest.config.js), on sources with a deliberate break, where the checker must name the rule that it breaks.
+// Who watches the watchmen: each scenario runs on the unchanged application, where every rule holds, and, in its own
+// jest project (../jest.config.js), on sources with a deliberate break, where the checker must name the broken rule.
 
 const broken = (globalThis as { BROKEN?: string }).BROKEN;
 
@@ -33,7 +33,7 @@ afterAll(async () => {
   await reception.close();
 });
 
-/** What the checker says after a scenario: at once, and, where it goes on, at rest. */
+/** What the checker says after a scenario: at once, and, if it goes on, at rest. */
 async function judge({ orderIds, witness, promises, goesOn = true }: Left): Promise<Violation[]> {
   const violations = await checked(false);
   if (!goesOn) return violations;
@@ -51,7 +51,7 @@ async function judge({ orderIds, witness, promises, goesOn = true }: Left): Prom
   }
 }
 
-/** Whatever is owed to the order service is told; what it has not acted on by then never reached it. */
+/** Tells the order service everything it is owed; what it has not acted on by then never reached it. */
 async function tellAll(orderIds: readonly string[]): Promise<void> {
   await shop.sql(
     `UPDATE order_messages SET retry_at = now(), leased_until = NULL, not_before = NULL WHERE told_at IS NULL AND order_id = ANY(:orderIds)`,

@@ -14,19 +14,19 @@ import { Line } from '../../support/line';
 import type { Shop } from '../../support';
 import { Hands, inActivity } from '../../support';
 
-/** What a scenario leaves for the rules to judge, beside the books. */
+/** What a scenario leaves for the rules to judge, in addition to the books. */
 export interface Left {
   orderIds: string[];
   witness?: Witness;
   promises?: Partial<Promises>;
-  /** An order goes on to its end, and is judged once more at rest; not where that would take days. */
+  /** Whether the order goes on to its end and is judged again at rest; not if that would take days. */
   goesOn?: boolean;
 }
 
 /** The cheapest way into the race that a break loses. */
 type Scenario = (stage: Stage) => Promise<Left>;
 
-/** What scenarios are made of. */
+/** The steps of the scenarios. */
 export class Stage {
   readonly hands: Hands;
   readonly #open: { close(): Promise<void> }[] = [];
@@ -53,7 +53,7 @@ export class Stage {
   }
 
   newOrder(): string {
-    // The namespace has the runs of every project.
+    // The namespace contains the runs of every project.
     return `order-${randomUUID()}`;
   }
 
@@ -79,14 +79,14 @@ export class Stage {
     await this.hands.close(orderId);
   }
 
-  /** The shop wants 5.00 back, and Alipay is asked for it twice. */
+  /** The shop wants 5.00 back, and the refund is sent to Alipay twice. */
   async refundTwice(orderId: string, outTradeNo: string): Promise<void> {
     await this.shop.payments.refund({ orderId, refundId: `back-${orderId}`, amount: '5.00' });
     await this.hands.refund(outTradeNo);
     await this.hands.refund(outTradeNo);
   }
 
-  /** With a client of a Temporal that nobody reaches. */
+  /** With a client for a Temporal that cannot be reached. */
   async withoutTemporal<T>(act: (temporal: Client) => Promise<T>): Promise<T> {
     const line = await Line.to(this.shop.temporalAddress);
     const connection = await Connection.connect({ address: line.address });
@@ -94,7 +94,7 @@ export class Stage {
       line.cut();
       return await act(new Client({ connection, namespace: this.shop.namespace }));
     } finally {
-      // What nobody waits for may still be trying.
+      // Calls that nothing awaits may still be retrying.
       await line.restore();
       this.#open.push(line, connection);
     }
@@ -111,7 +111,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const { outTradeNo: first } = await stage.open(orderId);
     await stage.payInSilence(first);
     await stage.hands.check(first);
-    // The leftover is closed at Alipay, and before that is written here something else is heard of it.
+    // The leftover is closed at Alipay, and before that is written here another notification arrives.
     const { gateway } = stage.shop;
     const query = gateway.query.bind(gateway);
     gateway.query = async (...question) => {
@@ -175,7 +175,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       } finally {
         await http.close();
       }
-      // All of it may happen within a millisecond.
+      // All of this may happen within a millisecond.
       return { from, to: Date.now() + 1 };
     });
     return { orderIds: [orderId], witness: { ...NO_WITNESS, temporalDown: [down] } };
@@ -183,7 +183,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 
   'outbox row written after the commit': async (stage) => {
     const orderIds: string[] = [];
-    // The process dies after each of its statements in turn, until it is through before it has to.
+    // The process dies after each of its statements in turn, until it finishes before its turn to die.
     for (let statements = 1, isThrough = false; !isThrough; statements += 1) {
       const { orderId, outTradeNo } = await stage.open();
       await stage.payInSilence(outTradeNo);
@@ -225,7 +225,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 
   'quota ignored': async (stage) => {
     const { orderId, outTradeNo } = await stage.open();
-    // A process that is held up for a moment sends what is due at once: places a second apart stay apart.
+    // A process that stalls for a moment sends what is due at once: slots a second apart stay apart.
     const maxRps = 1;
     const { own } = openGateways(stage.shop.db, [
       { ...stage.shop.gateway.settings, name: 'default', maxRps },
@@ -280,7 +280,7 @@ interface Session {
   connection: { stream: { destroy(): void } };
 }
 
-/** Runs it in a process that dies after so many statements: its connections break. True where it got through. */
+/** Runs it in a process that dies after this many statements: its connections break. Returns true if it finished. */
 async function dyingAfter(
   statements: number,
   { deps, databaseUrl }: Shop,

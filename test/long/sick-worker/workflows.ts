@@ -6,7 +6,7 @@ const { ask } = proxyActivities<{ ask(): Promise<void> }>({
   retry: { initialInterval: '100ms', backoffCoefficient: 1 },
 });
 
-/** So many calls of the gateway at the same time, each tried until it succeeds. */
+/** This many concurrent calls of the gateway, each retried until it succeeds. */
 export async function askOften(times: number): Promise<void> {
   await Promise.all(Array.from({ length: times }, () => ask()));
 }

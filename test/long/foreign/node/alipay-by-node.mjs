@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
 import { AlipaySdk } from 'alipay-sdk';
 
-// A merchant that knows nothing but alipay-sdk. What commands and answers are: ../clients.ts.
+// A merchant that uses nothing but alipay-sdk. For commands and answers see ../clients.ts.
 
 function sdkOf({ gateway, appId, privateKey, alipayPublicKey, certificates, signType }) {
   return new AlipaySdk({
