@@ -8,7 +8,7 @@ import { Story } from '../integration/story';
 const DESK = { viewport: { width: 760, height: 640 } };
 const PHONE = { viewport: { width: 360, height: 640 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 
-/** How wide the page is, with what lies beyond the screen. */
+/** How wide the page is, including what lies beyond the screen. */
 const widthOf = (page: Page): Promise<number> =>
   page.evaluate<number>('document.documentElement.scrollWidth');
 
@@ -18,7 +18,7 @@ describeInBrowser('the cashier page in a browser', () => {
   let browser: Browser;
 
   beforeAll(async () => {
-    // A buyer who looks at the page on a busy machine still pays, or leaves, before the first check.
+    // So that a buyer who looks at the page on a busy machine still pays, or leaves, before the first check.
     [shop, browser] = await Promise.all([
       openShop(__filename, { payments: { intervalMs: 15_000 } }),
       openBrowser(),

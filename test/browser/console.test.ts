@@ -8,10 +8,10 @@ import { describeInBrowser, openBrowser, openPage, screenshot } from '../support
 const DESK = { viewport: { width: 1280, height: 800 } };
 const PHONE = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
 
-/** Where the sandbox's own README has its pictures. */
+/** Where the sandbox's own README keeps its pictures. */
 const PICTURES = { folder: 'sandbox/docs' };
 
-/** How wide the page is, with what lies beyond the screen. */
+/** How wide the page is, including what lies beyond the screen. */
 const widthOf = (page: Page): Promise<number> =>
   page.evaluate<number>('document.documentElement.scrollWidth');
 
@@ -28,10 +28,10 @@ describeInBrowser('the console in a browser', () => {
   });
   beforeEach(() => {
     count += 1;
-    // Letters that no hex id on the page can hold: rows are found by their text.
+    // Letters that no hex id on the page can contain: rows are found by their text.
     no = `TEA_${String(count).padStart(2, '0')}`;
   });
-  // A page that stays open draws on with every change.
+  // A page that stays open keeps redrawing with every change.
   afterEach(async () => {
     await Promise.all(browser.contexts().map((context) => context.close()));
   });
@@ -41,7 +41,7 @@ describeInBrowser('the console in a browser', () => {
     await shop.close();
   });
 
-  /** Opens the console, and says what went wrong in it. */
+  /** Opens the console, and throws what goes wrong in it. */
   async function openConsole(
     options: Parameters<typeof openPage>[1] = DESK,
     { url }: Pick<Sandbox, 'url'> = sandbox,

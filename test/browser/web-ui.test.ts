@@ -17,7 +17,7 @@ import {
 // Long enough to look at a payment between two checks, in a browser on a busy machine.
 const INTERVAL_MS = 30_000;
 
-// So that no sweep runs but the one that is asked for.
+// So that no sweep runs except on request.
 const NEW_YEAR = '0 0 0 1 1 * *';
 
 describeInBrowser("what Temporal's Web UI tells a person on call", () => {
@@ -77,7 +77,7 @@ describeInBrowser("what Temporal's Web UI tells a person on call", () => {
     await visit(`workflows/${workflowId}/${runId}/${tab}`);
   }
 
-  /** The workflow ids that the list shows for a query, once it shows as many as are expected. */
+  /** The workflow ids that the list shows for a query, once it shows as many as expected. */
   async function found(query: string, count: number): Promise<string[]> {
     return waitFor(
       async () => {
@@ -92,7 +92,7 @@ describeInBrowser("what Temporal's Web UI tells a person on call", () => {
     );
   }
 
-  /** The text under a heading of the tab User Metadata, where each text has a frame of its own. */
+  /** The text under a heading of the tab User Metadata, where each text has its own frame. */
   async function metadata(heading: 'Summary' | 'Details' | 'Current Details', as: RegExp): Promise<string> {
     const frame = page.locator(`xpath=//h3[.="${heading}"]/following::iframe[1]`).contentFrame();
     const text = frame.locator('body', { hasText: as });
@@ -107,7 +107,7 @@ describeInBrowser("what Temporal's Web UI tells a person on call", () => {
   }, 180_000);
 
   it('when is the next check: a payment in flight says what was asked, what is next, and when', async () => {
-    // Checked out now: however long the lists took to load, its checks are not over.
+    // Checked out now: however long the lists took to load, it still has checks left.
     const outTradeNo = await checkOut('A-2007');
     const { checks, nextCheckAt } = await waitFor(
       async () => {
