@@ -19,12 +19,12 @@ import { databaseUrl, nodeOf } from '../support/cluster/cluster';
 import { DATABASES } from '../support/cluster/node-config';
 import { waitFor } from '../support';
 
-// The application as it is, on a Temporal server as a production has it: PostgreSQL with 16 history shards on two history
-// nodes, matching and frontend in processes of their own; each queue served by worker processes of its own.
+// The unchanged application on a Temporal server as in production: PostgreSQL with 16 history shards on two history
+// nodes, matching and frontend in their own processes; each queue served by its own worker processes.
 
 const MINUTES = 60_000;
 
-/** One of each, and two of what does most of the work. */
+/** One of each, and two of the one that does most of the work. */
 const QUEUES = [
   [TASK_QUEUES.payments],
   [TASK_QUEUES.payments],
@@ -32,7 +32,7 @@ const QUEUES = [
   [TASK_QUEUES.orderService],
 ];
 
-/** Enough to be on every shard and under way when something dies. */
+/** Enough to be on every shard, and under way when something dies. */
 const PAYMENTS = 80;
 
 let rig: Rig;
@@ -104,7 +104,7 @@ describe('a namespace that no worker has prepared', () => {
     const complete = { missing: [], odd: [] };
     const { connection } = rig.temporal;
     expect(await findSearchAttributes(connection, cluster.namespace)).toEqual({ ...complete, others: [] });
-    // Each frontend remembers for up to a minute what it knew before.
+    // Each frontend caches for up to a minute what it knew before.
     await waitFor(
       async () =>
         (await findSearchAttributes(likeCloud(connection), cluster.namespace))?.missing.length === 0,
@@ -136,14 +136,14 @@ function likeCloud({ workflowService }: AttributeServices): AttributeServices {
 }
 
 describe('kill -9 while payments are being checked', () => {
-  // With the follow-up, which delivers what the dead were delivering.
+  // With the follow-up, which delivers what the killed workers were delivering.
   beforeAll(() => rig.payments.sweep.install());
 
-  /** Payments under way; meanwhile something dies. Resolves when each has ended. */
+  /** Payments are under way when something dies. Resolves when every payment has ended. */
   async function liveThrough(prefix: string, accident: () => Promise<unknown>): Promise<void> {
     const outTradeNos: string[] = [];
     await inLanes(PAYMENTS, 8, async (index) => {
-      // A checkout that meets a shard between two nodes says that trying again is safe, and a shop does.
+      // A checkout that meets a shard between two nodes says that a retry is safe, and a shop retries.
       const { outTradeNo } = await waitFor(() => checkOutAndPay(rig, `${prefix}-${index}`), {
         what: 'a buyer to be checked out',
         timeoutMs: MINUTES,
@@ -183,7 +183,7 @@ describe('kill -9 while payments are being checked', () => {
     });
     await verify(rig, { paid, toldAgain: true });
 
-    // Who takes a shard over raises its range.
+    // A node that takes a shard over raises its range.
     const after = await shardOwners();
     const moved = [...after].filter(([shard, range]) => range > (before.get(shard) ?? 0));
     expect(after.size).toBe(cluster.shards);
@@ -206,7 +206,7 @@ describe('kill -9 while payments are being checked', () => {
     await verify(rig, { paid, toldAgain: true });
   });
 
-  /** Each shard with the number that its owner wrote when it took it. */
+  /** Each shard with the number that its owner wrote when taking it. */
   async function shardOwners(): Promise<Map<number, number>> {
     const shards = await query<{ shard: number; range: number }>(
       databaseUrl(cluster.postgres.url, DATABASES.default),
@@ -304,7 +304,7 @@ describe('the ways of a payment', () => {
     expect(strikeBalance(facts)).toMatchObject({ open: 0, review: 0, refunded: 1, closed: 1 });
   });
 
-  /** The order's time is over, by Postgres' clock. */
+  /** Ends the order's time, by Postgres' clock. */
   async function expire(orderId: string): Promise<void> {
     await rows(rig.db, `UPDATE orders SET expires_at = now() WHERE id = :orderId`, { orderId });
   }

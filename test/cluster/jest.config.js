@@ -1,6 +1,6 @@
 'use strict';
 
-// `npm run cluster`: apart from the other tiers, because it builds a Temporal server from its sources first (minutes, once).
+// `npm run cluster`: apart from the other tiers, because it first builds a Temporal server from source (minutes, once).
 const [tier] = require('../../jest.config.js').projects;
 
 /** @type {import('jest').Config} */
