@@ -1,7 +1,7 @@
 /*
  * Records the histories that the replay test replays: plays every scenario of scenarios.ts with the present workflows
- * on a real dev server, and writes test/replay/histories/ anew. To be run when a change of the workflows is meant
- * for new runs only and no run under the old code is left, or when a scenario is added:
+ * on a real dev server, and rewrites test/replay/histories/. Run it when a workflow change is meant for new runs only
+ * and no run of the old code is left, or when a scenario is added:
  *
  *   npx tsx test/replay/record.ts                    # all of them
  *   npx tsx test/replay/record.ts sweep-by-cron …    # these
@@ -28,7 +28,7 @@ import type { Scenario } from './scenarios';
 import { SCENARIOS } from './scenarios';
 import { HISTORIES, toJson } from './histories';
 
-/** The server suggests to continue as new after so few events, so that a continued sweep is a small file. */
+/** The server suggests continue-as-new after this few events, so that a continued sweep is a small file. */
 const SUGGEST_CONTINUE_AS_NEW_AFTER = 60;
 
 const say = (line: string): boolean => process.stderr.write(`${line}\n`);
@@ -65,7 +65,7 @@ async function record(names: string[]): Promise<void> {
   }
 }
 
-/** Scenarios share ids, so each has a namespace to itself. */
+/** Scenarios share ids, so each has its own namespace. */
 const namespaceOf = (name: string): string => `record-${name}`;
 
 async function play(

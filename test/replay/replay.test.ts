@@ -24,7 +24,7 @@ interface ReplayOptions {
   tracing?: Tracing | undefined;
 }
 
-/** The error of each replay by the name of its history; undefined where it went well. */
+/** The error of each replay by the name of its history; undefined if it succeeded. */
 async function replay(
   histories: RecordedHistory[],
   { workflowsPath, dataConverter, tracing }: ReplayOptions = {},
@@ -51,7 +51,7 @@ async function replay(
 const typeOf = ({ history }: RecordedHistory): unknown =>
   history.events?.[0]?.workflowExecutionStartedEventAttributes?.workflowType?.name;
 
-/** What was sent and answered stands in a history as base64. */
+/** A history holds payloads as base64. */
 const withPayloadsRead = (text: string): string =>
   text.replaceAll(/"data":"([^"]*)"/g, (_, data: string) => Buffer.from(data, 'base64').toString());
 

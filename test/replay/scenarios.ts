@@ -33,19 +33,19 @@ import {
 import type { FakePayment, FakeRefund, FakeWorld } from '../time-skipping/world';
 import { Held, alipayFailure } from '../time-skipping/world';
 
-/** Where a scenario is played. Each has a world of its own. */
+/** Where a scenario is played. Each has its own world. */
 export interface Studio {
   client: Client;
   world: FakeWorld;
 }
 
-/** Plays one path of a workflow to its end; answers the runs whose histories are kept. */
+/** Plays one path of a workflow to its end; returns the runs whose histories are kept. */
 export type Scenario = (studio: Studio) => Promise<WorkflowHandle[]>;
 
 const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
 
-// The server's own timers are no finer than a second; how long one is means nothing to a replay.
+// The server's own timers are no finer than a second; the length of one does not matter to a replay.
 const INTERVAL = SECOND;
 
 const SELLER_ID = '2088000000000000';
@@ -105,7 +105,7 @@ const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => 
   while (!(await holds())) await sleep(20);
 };
 
-/** The run of the payment's refund has ended, and tells the payment's own. */
+/** The run of the payment's refund ends, and tells the payment's own run. */
 async function refundEnds({ client, world }: Studio): Promise<void> {
   const handle = client.workflow.getHandle(paymentWorkflowId(outTradeNo));
   const stateOf = (): Promise<PaymentState> => handle.query<PaymentState>(QUERIES.payment);
@@ -114,7 +114,7 @@ async function refundEnds({ client, world }: Studio): Promise<void> {
   await handle.signal(SIGNALS.rowMoved);
 }
 
-/** A refund, if there is a row of it, and whatever happens to it. */
+/** A refund, with or without a row, and whatever happens to it. */
 function refunding(
   row: Partial<FakeRefund> | undefined,
   happens: (studio: Studio, handle: WorkflowHandle) => Promise<void> = () => Promise.resolve(),
@@ -163,7 +163,7 @@ function expire(world: FakeWorld, orders: number): void {
   }));
 }
 
-/** A run and those that it continued as, cron's too. */
+/** A run and those it continued as, including cron's. */
 async function runsFrom(client: Client, workflowId: string, runId: string): Promise<WorkflowHandle[]> {
   const handle = client.workflow.getHandle(workflowId, runId);
   const last = (await handle.fetchHistory()).events?.at(-1);
@@ -184,7 +184,7 @@ const sweptByCron: Scenario = async ({ client, world }) => {
     cronSchedule: '@every 1s',
     args: [{ parallel: 2, pageSize: 2 } satisfies SweepInput],
   });
-  // Two pages in the first tick, the rest in the second; the third starts from the beginning and finds nothing.
+  // Two pages in the first tick, the rest in the second; the third starts over and finds nothing.
   await until(() => world.pagesRead.filter(({ after }) => after === null).length >= 2);
   const first = handle.firstExecutionRunId;
   let runs = await runsFrom(client, handle.workflowId, first);

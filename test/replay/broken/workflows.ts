@@ -7,7 +7,7 @@ const { queryAlipay } = proxyActivities<AlipayQueueActivities>({
   startToCloseTimeout: '2s',
 });
 
-/** Broken on purpose: it asks first and sleeps afterwards. The replay of any payment's history must catch it. */
+/** Broken on purpose: it queries first and sleeps afterwards. The replay of any payment's history must detect it. */
 export async function confirmPayment({ outTradeNo, checks, intervalMs }: ConfirmPaymentInput): Promise<void> {
   for (let check = 1; check <= checks; check += 1) {
     await queryAlipay({ outTradeNo, check, nextCheckInMs: null });
