@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-/** How a workflow that was started by hand with this input fails. A plain Error would retry its task for ever. */
+/** How a workflow that was started by hand with this input fails. A plain Error would retry its task forever. */
 async function failureOf(type: string, args: unknown[]): Promise<string | null | undefined> {
   runs += 1;
   const handle = await stage.environment.client.workflow.start(type, {

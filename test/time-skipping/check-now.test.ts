@@ -86,7 +86,7 @@ describe('checkNow', () => {
 });
 
 describe('a notification in the same workflow task as checkNow', () => {
-  // Which of the two local activities ends first is chance, so they meet several times.
+  // Which of the two local activities ends first is random, so they meet several times.
   it.each(Array.from({ length: 10 }, (_, i) => i + 1))(
     'is recorded, and no task fails: meeting %i',
     async () => {
@@ -114,7 +114,7 @@ describe('a check that is due while checkNow asks', () => {
   it('waits for that answer, then asks for itself', async () => {
     const held = new Held();
     const payment = await stage.startPayment({ replies: [held.reply, 'not-exist'] });
-    // A busy machine has 8 s to put the question before the check is due, at 60 s.
+    // A busy machine has 8 s to send the query before the check is due, at 60 s.
     await stage.environment.sleep('52s');
     const now = checkNow(payment);
     await held.begun;

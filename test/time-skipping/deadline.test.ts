@@ -105,7 +105,7 @@ describe('an outage that outlasts the order', () => {
 
     expect(await handle.result()).toMatchObject({ status: 'UNCONFIRMED', checks: 0 });
     const minutes = askedAfter().map((seconds) => Math.floor(seconds / 60));
-    // Each postponed check has cost its attempts, some 5 s, beside the pause.
+    // Each postponed check has cost its attempts, some 5 s, in addition to the pause.
     expect([...new Set(minutes)].slice(0, 8)).toEqual([1, 2, 4, 8, 13, 18, 23, 28]);
     expect(row.plans.at(-1)).toBeNull();
     expect(await endedAfter()).toBeLessThan(3_600);

@@ -7,7 +7,7 @@ import { PaymentError } from '../../workflows/errors';
 import { MINUTE, openStage } from './stage';
 import { Held, alipayFailure } from './world';
 
-/** How often the server gives one ask to a worker. */
+/** How often the server gives one query activity to a worker. */
 const ATTEMPTS = 6;
 
 let stage: Stage;
@@ -170,7 +170,7 @@ describe('an answer that nobody got', () => {
 });
 
 describe('a gateway that cannot be asked', () => {
-  /** What as many workers meet as the server gives one ask to. */
+  /** The failures of as many workers as the server gives one query activity to. */
   const downFor = (asks: number) => Array.from({ length: asks * ATTEMPTS }, () => alipayFailure('down'));
 
   it('in one worker is asked by the next: the check is made within seconds', async () => {
@@ -197,7 +197,7 @@ describe('a gateway that cannot be asked', () => {
       lack === 'no-quota'
         ? alipayFailure('no-quota')
         : toFailure(new PaymentError('MERCHANT_UNKNOWN', "another process's"));
-    // Another worker may have the merchant; nobody has more quota.
+    // Another worker may have the merchant; no worker has more quota.
     const attempts = lack === 'merchant' ? ATTEMPTS : 1;
     const failures = Array.from({ length: attempts }, () => failure);
     const { handle, askedAfter } = await stage.startPayment({ replies: [...failures, 'paid'] });
@@ -223,7 +223,7 @@ describe('a buyer who is at the cashier again while the last check is in flight'
     expect(await ended).toMatchObject({ status: 'UNCONFIRMED', checks: 3 });
     expect(checksAsked()).toEqual([1, 2, 3, 1, 2, 3]);
     expect(askedAfter()).toEqual([60, 120, 180, 240, 300, 360]);
-    // The answer has erased what the checkout planned.
+    // The answer has replaced what the checkout planned.
     expect(row.plans).toEqual([MINUTE]);
   });
 

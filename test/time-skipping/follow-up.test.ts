@@ -70,7 +70,7 @@ describe('a follow-up', () => {
     stage.world.onKind = async () => {
       begun += 1;
       await cancelled.reply();
-      // By its beat an activity hears of it.
+      // An activity learns of it through its heartbeat.
       Context.current().heartbeat();
       return Context.current().cancelled;
     };

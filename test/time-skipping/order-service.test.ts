@@ -65,7 +65,7 @@ describe('fulfillOrder', () => {
   it('acts on each of several results in the order of their arrival', async () => {
     const paid = result('order-back');
     const refunded = result('order-back', { messageId: 'REFUNDED-of-order-back', status: 'REFUNDED' });
-    // One run after the other: what comes while a run ends is for a real server (integration: order-service).
+    // One run after the other: a result that arrives while a run ends needs a real server (integration: order-service).
     await (await tell(paid)).result();
     await (await tell(refunded)).result();
 

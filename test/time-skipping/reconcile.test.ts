@@ -22,7 +22,7 @@ afterAll(() => stage.close());
 const billOf = (date: string, merchant = MERCHANT, sellerId = SELLER) => ({ merchant, sellerId, date });
 const idOf = (date: string, sellerId = SELLER): string => reconcileWorkflowId({ sellerId, date });
 
-/** What the Schedule starts. */
+/** Starts what the Schedule starts. */
 function reconcileDue(...due: ReturnType<typeof billOf>[]) {
   stage.world.dueBills = due;
   runs += 1;
@@ -102,7 +102,7 @@ describe('the bills that are due', () => {
     expect(stage.world.bill.fetched).toEqual(['2026-02-01', '2026-02-03']);
   });
 
-  // The last one: the server skips no more time once an activity has outlived its run.
+  // The last test: the server skips no more time once an activity has outlived its run.
   it('are left alone once that is cancelled: nothing is noted of the bill at hand', async () => {
     const fetching = new Held();
     stage.world.bill.onFetch = async () => {

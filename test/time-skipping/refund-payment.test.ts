@@ -56,7 +56,7 @@ describe('a refund', () => {
     expect(await handle.result()).toMatchObject({ status: 'DONE' });
     const tries = triesOf(row);
     const pauses = tries.slice(1).map((at, i) => (at - (tries[i] ?? at)) / 1_000);
-    // From 10 s, twice as long each time, up to ten minutes.
+    // From 10 s, doubling each time, up to ten minutes.
     const least = [10, 20, 40, 80, 160, 320, 600, 600, 600, 600, 600, 600];
     expect(pauses).toHaveLength(least.length);
     for (const [i, pause] of pauses.entries()) {

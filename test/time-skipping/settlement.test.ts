@@ -27,7 +27,7 @@ const state = ({ handle }: PaymentOnStage): Promise<PaymentState> => handle.quer
 const tellingsOf = ({ row }: PaymentOnStage): number =>
   stage.world.toldOrders.filter((id) => id === row.orderId).length;
 
-/** Not by a query: the test server never answers one that meets a run which is just being continued as new. */
+/** Not by a query: the test server never answers one that meets a run which is just continuing as new. */
 const untilAtRest = ({ handle: { workflowId } }: PaymentOnStage): Promise<unknown> =>
   waitFor(
     async () => {
@@ -42,7 +42,7 @@ const untilAtRest = ({ handle: { workflowId } }: PaymentOnStage): Promise<unknow
     { what: 'the run to have heard all signals', timeoutMs: 30_000 },
   );
 
-/** Its history grows long, so that it goes on as a new run. */
+/** Makes its history grow so long that it continues as a new run. */
 async function goOnAsNew(payment: PaymentOnStage): Promise<void> {
   const { handle } = payment;
   for (let round = 0; round < 12; round += 1) {
@@ -62,7 +62,7 @@ async function startInReview(): Promise<PaymentOnStage> {
   return payment;
 }
 
-/** The type of the failure by which an update was refused. */
+/** The type of the failure that refused an update. */
 async function refusalOf(update: Promise<unknown>): Promise<string | null | undefined> {
   const error: unknown = await update.catch((it: unknown) => it);
   if (!(error instanceof WorkflowUpdateFailedError))

@@ -12,7 +12,7 @@ const SECOND = 1_000;
 export const MINUTE = 60 * SECOND;
 export const HOUR = 60 * MINUTE;
 
-/** Rounding down: never a moment early; and the server's clock goes on while a busy machine works on a task. */
+/** Rounds down: nothing comes early, but the server's clock runs on while a busy machine works on a task. */
 const STEP = 30 * SECOND;
 
 /** A payment whose workflow runs on the stage. */
@@ -22,19 +22,19 @@ export interface PaymentOnStage {
   handle: WorkflowHandleWithFirstExecutionRunId<typeof confirmPayment>;
   /** Stores a notification and tells the run, as the notify endpoint does. */
   notify: (becomes: Partial<Recorded>) => Promise<void>;
-  /** The number of the check of each ask. */
+  /** The check number of each query. */
   checksAsked: () => number[];
-  /** Seconds from the start to each ask, in steps of {@link STEP}. */
+  /** Seconds from the start to each query, in steps of {@link STEP}. */
   askedAfter: () => number[];
-  /** Seconds from the start to the end, in steps of {@link STEP}; call it when it has ended. */
+  /** Seconds from the start to the end, in steps of {@link STEP}; call it after the end. */
   endedAfter: () => Promise<number>;
 }
 
-/** The real workflows on a server whose time skips, with the outside worlds in memory. */
+/** The real workflows on a time-skipping server, with the outside world in memory. */
 export interface Stage {
   environment: TestWorkflowEnvironment;
   world: FakeWorld;
-  /** Starts a payment's workflow as checkout does: three checks, one minute apart. */
+  /** Starts a payment's workflow as a checkout does: three checks, one minute apart. */
   startPayment: (row?: Partial<FakePayment>, input?: Partial<ConfirmPaymentInput>) => Promise<PaymentOnStage>;
   close: () => Promise<void>;
 }
@@ -61,7 +61,7 @@ export async function openStage(): Promise<Stage> {
   };
 }
 
-/** The SDK gives the server 5 s to come up, which a busy machine may not grant it at the first try. */
+/** The SDK gives the server 5 s to start, which may not be enough on a busy machine at the first try. */
 async function patiently<T>(open: () => Promise<T>, tries = 4): Promise<T> {
   try {
     return await open();

@@ -27,7 +27,7 @@ beforeEach(() => {
   world.probes = 0;
 });
 
-/** So many expired orders, the oldest first; half of them share their time with a neighbour. */
+/** `count` expired orders, the oldest first; each shares its time with a neighbour. */
 function expire(count: number): string[] {
   const eldest = Date.parse('2026-01-01T00:00:00Z');
   stage.world.expired = Array.from({ length: count }, (_, i) => ({
@@ -109,7 +109,7 @@ describe('a sweep', () => {
   it('does not look at an order twice that stays open, nor at one that slipped in behind', async () => {
     expire(20);
     stage.world.onChunk = ({ orderIds }) => {
-      // Older than the whole first page, and found too late: the next sweep's.
+      // Older than the whole first page, and found too late: left to the next sweep.
       stage.world.expired.unshift({ id: 'order-late', expiresAt: '2025-12-31T00:00:00.000Z' });
       return Promise.resolve({ closed: [], held: orderIds });
     };
@@ -243,7 +243,7 @@ describe('a sweep', () => {
 
   it('goes on as new before its history grows too long, and carries the report along', async () => {
     const ids = expire(3_000);
-    // A chunk for each single order: the most that a history can grow by.
+    // One chunk per order: the most that a history can grow.
     const handle = await start({ parallel: 50, pageSize: 50 });
     const report = await handle.result();
 
@@ -289,7 +289,7 @@ describe('a sweep', () => {
     const cancelled = new Held();
     stage.world.onChunk = async () => {
       await cancelled.reply();
-      // By its beat an activity hears of it.
+      // An activity learns of it through its heartbeat.
       Context.current().heartbeat();
       return Context.current().cancelled;
     };

@@ -28,32 +28,32 @@ import type {
   ResolveReview,
 } from '../../workflows/messages';
 
-/** One question that was put to Alipay. */
+/** One query to Alipay. */
 export interface Ask {
   outTradeNo: string;
   check: number;
   nextCheckInMs: number | null;
-  /** Epoch ms of the server's clock, which skips. */
+  /** Epoch ms by the server's clock, which skips. */
   at: number;
 }
 
-/** What an ask brings: an answer, a failure, or either after a while. */
+/** The result of a query: an answer, a failure, or either after a while. */
 export type Reply = Answer | ApplicationFailure | (() => Promise<Answer>);
 
-/** A row of `payments`, and what Alipay will say of it: one reply each time, the last for ever. */
+/** A row of `payments`, and what Alipay will say of it: one reply each time, the last one from then on. */
 export interface FakePayment extends Recorded {
   replies: Reply[];
-  /** What is stored about it and not recorded yet: what each makes of the row. */
+  /** What is stored about it and not recorded yet: how each changes the row. */
   evidence: Partial<Recorded>[];
   /** What its run planned, in ms; null: no more checks. */
   plans: (number | null)[];
-  /** Whether the order service's queue takes what it is told; one failure each time. */
+  /** Failures of the order service's queue to accept what it is told; one each time. */
   tellings: ApplicationFailure[];
-  /** By what the answer to a decision is lost that was carried out; one failure each time. */
+  /** Failures that lose the answer to a decision that was carried out; one each time. */
   lostDecisions: ApplicationFailure[];
 }
 
-/** A row of `refunds`, and what asking for it brings: a failure or a row, one each time; then DONE. */
+/** A row of `refunds`, and the results of trying it: a failure or a row, one each time; then DONE. */
 export interface FakeRefund extends RefundState {
   tries: (ApplicationFailure | Partial<RefundState>)[];
 }
@@ -65,13 +65,13 @@ const stateOf = ({ outTradeNo, outRequestNo, status, amount }: FakeRefund): Refu
   amount,
 });
 
-/** The failure as it leaves the real activities. */
+/** The failure in the form in which it leaves the real activities. */
 export const alipayFailure = (kind: AlipayErrorKind): ApplicationFailure =>
   toFailure(
     new AlipayError(kind, 'as the test wants it', { method: 'alipay.trade.query', outTradeNo: 'any' }),
   );
 
-/** Milliseconds between the beats of an ask that is held. */
+/** Milliseconds between the heartbeats of a query that is held. */
 export const BEAT_MS = 100;
 
 /** A reply that comes when the test wants it. */
@@ -79,7 +79,7 @@ export class Held {
   #begin!: () => void;
   #answer!: (answer: Answer) => void;
   #fail!: (failure: ApplicationFailure) => void;
-  /** Resolves when the ask is in flight. */
+  /** Resolves when the query is in flight. */
   readonly begun = new Promise<void>((resolve) => {
     this.#begin = resolve;
   });
@@ -88,7 +88,7 @@ export class Held {
     this.#fail = reject;
   });
 
-  /** Beats all the time: no clock that skips may have the server believe its worker dead. */
+  /** Sends heartbeats all the time, so that the server does not take its worker for dead when time skips. */
   readonly reply = async (): Promise<Answer> => {
     const context = Context.current();
     const beat = setInterval(() => context.heartbeat(), BEAT_MS);
@@ -111,19 +111,19 @@ export class Held {
 
 const SELLER_ID = '2088000000000000';
 
-/** A day's bill: what fetching it brings, one failure each time, and how many discrepancies it has. */
+/** A day's bill: how fetching it fails, one failure each time, and how many discrepancies it has. */
 export class FakeBill {
   readonly failures: Error[] = [];
   isThere = true;
   /** How many are open, and how many of them each call repairs. */
   open = 0;
   repairs: number[] = [];
-  /** So many comparisons do not show yet what was repaired. */
+  /** How many comparisons do not yet show what was repaired. */
   late = 0;
   readonly fetched: string[] = [];
   /** What happens while it is fetched. */
   onFetch: (bill: BillOfMerchant) => Promise<void> = () => Promise.resolve();
-  /** By what every call fails once `repairs` are made. */
+  /** The failure of every call once all `repairs` are made. */
   repairFailure: Error | undefined;
   #shown = 0;
   #repaired = false;
@@ -167,8 +167,8 @@ export interface Chunk {
 }
 
 /**
- * The outside worlds in memory, typed by the real activities, so that workflows can be watched at their real
- * durations: no database and no gateway keeps a clock that skips.
+ * The outside world in memory, typed by the real activities, so that workflows can be watched at their real durations:
+ * no database and no gateway has a clock that skips.
  */
 export class FakeWorld {
   readonly asks: Ask[] = [];
@@ -180,17 +180,17 @@ export class FakeWorld {
   readonly chunks: Chunk[] = [];
   readonly cancelled: CloseOrderInput[] = [];
   readonly pagesRead: { after: string | null; limit: number }[] = [];
-  /** How many chunks are being closed at the moment, and at most were. */
+  /** How many chunks are being closed at the moment, and the most so far. */
   busy = 0;
   busiest = 0;
-  /** The expired orders, oldest first; closing takes them out. */
+  /** The expired orders, oldest first; closing removes them. */
   expired: ExpiredOrder[] = [];
-  /** What closing a chunk does beside closing; may throw. */
+  /** What happens besides closing when a chunk is closed; may throw. */
   onChunk: (chunk: Chunk) => Promise<Partial<ChunkReport>> = () => Promise.resolve({});
-  /** Whether Alipay is found up by the sweep's probe, or by what the probe fails. */
+  /** Whether the sweep's probe finds Alipay up, or the error with which the probe fails. */
   isUp: boolean | Error = true;
   probes = 0;
-  /** What one kind of due work brings; may throw. */
+  /** The report of one kind of due work; may throw. */
   onKind: (kind: string) => Promise<KindReport> = () => Promise.resolve({ done: 0, failed: 0, left: false });
   dueBills: { merchant: string; sellerId: string; date: string }[] = [];
   bill = new FakeBill();
@@ -234,7 +234,7 @@ export class FakeWorld {
     return refund;
   }
 
-  /** Stores a notification; returns its id. What it makes of the row is the ledger's to decide: here the test's. */
+  /** Stores a notification; returns its id. How it changes the row is the ledger's decision: here the test's. */
   storeNotification(outTradeNo: string, becomes: Partial<Recorded>): string {
     this.#payment(outTradeNo).evidence.push(becomes);
     this.#stored += 1;
@@ -425,7 +425,7 @@ export class FakeWorld {
     return payment;
   }
 
-  /** What is thrown leaves as it leaves the real activities. */
+  /** Errors leave in the form in which they leave the real activities. */
   async #attempt<T>(act: () => T | Promise<T>): Promise<T> {
     try {
       return await act();
@@ -447,7 +447,7 @@ const recorded = ({ status, reviewReason, orderId, undelivered }: Recorded): Rec
   undelivered,
 });
 
-/** What the newest answer makes of a row that was open; a settled one stays. */
+/** How the newest answer changes an open row; a settled one stays as it is. */
 function answered({ status }: Recorded): Partial<Recorded> {
   return status === 'UNPAID' ? { status: 'PAID', undelivered: true } : {};
 }
