@@ -9,7 +9,7 @@ const HISTORIES = join(__dirname, '..', 'replay', 'histories');
 const historyOf = (name: string): History =>
   JSON.parse(readFileSync(join(HISTORIES, `${name}.json`), 'utf8')) as History;
 
-// docs/production.md says so, too.
+// docs/production.md states these numbers too.
 it.each([
   ['payment-notified-before-check-1', 5],
   ['payment-paid-at-check-1', 5],

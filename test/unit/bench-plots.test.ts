@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { drawPlots, readReport } from '../bench/plots';
 
-// The bench draws its own JSON; here is what of it matters.
+// The bench draws its own JSON; this has only the parts that matter.
 
 const finding = (detail: object) => ({ what: 'w', figure: 'f', target: '', met: true, detail });
 
@@ -58,13 +58,13 @@ const OUTCOMES = [
 
 const reportOf = (outcomes: object[]) => readReport(JSON.stringify({ quick: true, outcomes }));
 
-/** What a reader sees of it. */
+/** The texts that a reader sees in it. */
 const textsOf = (svg: string | undefined): string[] =>
   [...(svg ?? '').matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text = '']) =>
     text.replaceAll('&#39;', "'").replaceAll('&quot;', '"').replaceAll('&amp;', '&'),
   );
 
-/** Every tag is closed by its own, in turn: enough to see that a browser can read it. */
+/** Every tag is closed by its own, in order: enough to show that a browser can read it. */
 function isWellFormed(svg: string): boolean {
   const open: string[] = [];
   for (const [, closes, name = '', , closed] of svg.matchAll(

@@ -30,7 +30,7 @@ const line = (
 
 const REFUND = line('下单测试', { kind: '退款', amount: '-2.30', requestNo: 'R1' });
 
-/** A detail as Alipay writes it, changed as a test wants it. */
+/** A detail as Alipay writes it, with a test's changes. */
 const detail = ({
   lines = [line(), REFUND],
   header = HEADER,
@@ -71,7 +71,7 @@ const summary = (row = '合计,,1,1,10.00,10.00,0.00,0.00,0.00,-0.07,0.00,9.93',
     ].join('\r\n'),
   );
 
-/** Three bytes at a time, so that a character of two is cut in the middle. */
+/** Three bytes at a time, so that a two-byte character is cut in the middle. */
 function* crumbs(bytes: Buffer): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += 3) yield bytes.subarray(at, at + 3);
 }
@@ -337,7 +337,7 @@ describe('the archive', () => {
 
   it('with a file that is larger than it says ends with an error: a bomb', async () => {
     const bomb = { ...GOOD, '20880_20190916_业务明细.csv': Buffer.alloc(50_000_000) };
-    // The size in the directory, behind the signature of its first entry.
+    // The size in the directory, after the signature of its first entry.
     const lied = (zip: Buffer): Buffer => {
       zip.writeUInt32LE(1_000, zip.indexOf('PK\x01\x02', 0, 'latin1') + 24);
       return zip;

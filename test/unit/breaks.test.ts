@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { BREAKS } from '../long/proof/breaks';
 
-// The proof of the checker takes minutes; that its bugs still fit the sources is seen at once.
+// The proof of the checker takes minutes; this shows at once that its bugs still fit the sources.
 describe('the deliberate bugs that prove the checker', () => {
   it.each(Object.entries(BREAKS))('%s: its place is in the sources once', (_, { edits }) => {
     for (const { file, from } of edits) {

@@ -4,10 +4,10 @@ import type { CallEntry, NotificationEntry, TradeView } from '../../sandbox';
 import { NO_WITNESS, RULES, check } from '../chaos/checker';
 import type { Facts } from '../chaos/checker';
 
-// Each rule of the checker is shown to fire: on facts where every rule holds, one thing is changed, and that rule must say so.
+// Shows that each rule of the checker fires: on facts where every rule holds, one change, and that rule must report it.
 
 const START = Date.parse('2026-12-01T00:00:00Z');
-/** So many seconds after the start. */
+/** This many seconds after the start. */
 const at = (seconds: number): Date => new Date(START + seconds * 1000);
 const iso = (seconds: number): string => at(seconds).toISOString();
 
@@ -152,7 +152,7 @@ const TRUTH: Facts = {
   },
 };
 
-/** The list, with one payment's entries changed. */
+/** The list, with the entries of one key changed. */
 const but = <One extends object>(list: readonly One[], key: string, change: Partial<One>): One[] =>
   list.map((one) => (Object.values(one).includes(key) ? { ...one, ...change } : one));
 const without = <One extends object>(list: readonly One[], key: string): One[] =>
@@ -169,7 +169,7 @@ const paidUnseen = (turns: Partial<Facts['payments'][number]>): Partial<Facts> =
 });
 const paidLater = trade('unpaid1', '12.30', { paidAt: iso(200) });
 
-/** What breaks each rule: by its name, what is changed. */
+/** What breaks each rule, by the rule's name: what is changed. */
 const LIES: Record<string, Record<string, Partial<Facts>>> = {
   'every yuan ends somewhere': {
     'money of a payment that is not here': { trades: [...trades, trade('stranger1', '1.00')] },

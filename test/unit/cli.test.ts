@@ -251,7 +251,7 @@ interface Run {
   code: number;
   out: string;
   err: string;
-  /** What the client was asked, method by method. */
+  /** The calls of the client, method by method. */
   asked: [string, unknown][];
   connected: number;
   closed: number;
@@ -289,7 +289,7 @@ const FOUND: ReconciliationReport['found'][number] = {
   goneAt: null,
 };
 
-/** The same with one that is open. */
+/** The same, with one discrepancy open. */
 const OPEN: Reconciliation = {
   ...RECONCILED,
   report: {
@@ -306,7 +306,7 @@ const BILL_REPORT: ReconciliationReport = {
   found: [FOUND, { ...FOUND, id: '2', outTradeNo: 'P2', goneAt: CREATED }],
 };
 
-/** Runs one command against a shop in which everything goes well, except for what `changes` says. */
+/** Runs one command against a shop in which everything succeeds, except for what `changes` says. */
 async function run(
   line: string[],
   changes: Partial<CliPayments> = {},
@@ -424,7 +424,7 @@ async function run(
 
 const CHECKOUT = ['checkout', 'A-1', '--amount', '12.3', '--subject', 'Green tea'];
 
-/** Every command that asks something, in its shortest form. */
+/** Every command that calls the client, in its shortest form. */
 const COMMANDS: string[][] = [
   CHECKOUT,
   ['payment', 'show', 'P1'],
@@ -468,7 +468,7 @@ const COMMANDS: string[][] = [
 
 const isOneWord = ([first = '']: string[]): boolean => ['checkout', 'doctor', 'audit'].includes(first);
 
-/** Those that print, among them the one that needs no connection. */
+/** Those that print, including the one that needs no connection. */
 const ALL_COMMANDS = [...COMMANDS, ['doctor']];
 
 describe('every command', () => {
@@ -682,7 +682,7 @@ describe('what strangers have written into a row', () => {
   const findings = FINDINGS.map((finding) => ({ ...finding, says: of('says'), advice: of('do') }));
   const ACTS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\u2028\u2029]/;
 
-  // That one shows numbers.
+  // That one shows only numbers.
   const SHOWN = ALL_COMMANDS.filter((line) => line.join(' ') !== 'follow-up run');
 
   it.each(SHOWN)('%s %s: is seen by its escapes, and does nothing', async (...line) => {
@@ -1378,7 +1378,7 @@ describe('the progress bar', () => {
       return true;
     }
 
-    /** The bar is drawn ten times a second at most. */
+    /** The bar is drawn at most ten times a second. */
     async showing(words: string): Promise<void> {
       await waitFor(() => Promise.resolve(stripVTControlCharacters(this.sent).includes(words)), {
         what: words,

@@ -33,7 +33,7 @@ const GOOD = {
   ALIPAY_NOTIFY_URL: 'http://127.0.0.1:3000/alipay/notify',
 };
 
-/** The faults that are found where `changes` are made to a sound environment; undefined takes a variable away. */
+/** The faults that are found after `changes` to a valid environment; undefined removes a variable. */
 function faultsOf(changes: Record<string, string | undefined>): string[] {
   try {
     readConfig({ ...GOOD, ...changes });
@@ -305,7 +305,7 @@ describe('the environment', () => {
 
   it('bounds a text before it looks at it: a long one is refused at once, and shown shortened', () => {
     for (const { name, secret } of ENVIRONMENT.filter(({ group }) => group !== 'temporal')) {
-      // The digits on which a pattern of a duration, a number or a URL may backtrack.
+      // Digits, on which a pattern for a duration, a number or a URL may backtrack.
       const long = '1'.repeat(200_000);
       const began = performance.now();
       const faults = faultsOf({ [name]: long });
@@ -363,7 +363,7 @@ describe('the environment', () => {
       expect(readConfig({ ...env, API_TOKEN: 'x'.repeat(16) }, { needs: server }).http.host).toBe(
         '127.0.0.1',
       );
-      // Workers, the command line, and a shop that takes notifications in a server of its own.
+      // Workers, the command line, and a shop that takes notifications in its own server.
       expect(readConfig(env, { needs: ['merchants'] }).merchants).toHaveLength(1);
     },
   );

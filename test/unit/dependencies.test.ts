@@ -13,7 +13,7 @@ import { MIGRATION_NAMES } from '../../db/migrations';
 import { PaymentError } from '../../workflows/errors';
 import { PAYMENT } from './rows';
 
-/** As gRPC's library makes it, and as the SDK wraps it. */
+/** As the gRPC library creates it, and as the SDK wraps it. */
 const grpcError = (code: number, details = 'failed'): Error =>
   Object.assign(new Error(`${code} STATUS: ${details}`), { code, details, metadata: {} });
 const wrapped = (code: number): Error => new ServiceError('it failed', { cause: grpcError(code) });

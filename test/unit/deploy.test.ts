@@ -10,13 +10,13 @@ import { ENVIRONMENT } from '../../worker/config';
 
 const ROOT = join(__dirname, '..', '..');
 const PROMETHEUS = join(ROOT, 'deploy', 'prometheus');
-/** The second looks at days, which takes too long by the minute. */
+/** The second covers days, which would take too long minute by minute. */
 const TESTS = ['alerts.test.yml', 'alerts.days.test.yml'];
 const KUBERNETES = join(ROOT, 'deploy', 'kubernetes');
 const read = (...path: string[]): string => readFileSync(join(ROOT, ...path), 'utf8');
 const run = promisify(execFile);
 
-/** Runs a test where its tool is installed, and says so where it is not. */
+/** Runs a test if its tool is installed, and says so if not. */
 function itWith(tool: string, [program = '', ...args]: readonly string[], install: string) {
   if (spawnSync(program, args, { stdio: 'ignore' }).status === 0) return it;
   process.stderr.write(`Skipped: what needs ${tool}, which is not installed (${install}).\n`);
@@ -28,7 +28,7 @@ const all = (text: string, pattern: RegExp): string[] =>
 
 const observability = read('docs', 'observability.md');
 
-/** The text under each heading of the third level. */
+/** The text under each third-level heading. */
 const sections = new Map(
   observability
     .split(/^### /m)
@@ -115,8 +115,8 @@ interface Pod {
 }
 
 /**
- * The jobs and instances that prometheus.kubernetes.yml makes of these pods. They are listed in the place of what asks
- * Kubernetes, which Debian's Prometheus is built without.
+ * The jobs and instances that prometheus.kubernetes.yml makes of these pods. They are listed statically instead of
+ * discovered from Kubernetes, support for which Debian's Prometheus is built without.
  */
 async function discover(pods: Pod[]): Promise<Array<{ job: string; instance: string }>> {
   const listed = pods.map(({ name, app, component, port }) => ({
@@ -196,7 +196,7 @@ describe('the image', () => {
   it('is built from every folder that the build compiles', () => {
     const { include } = JSON.parse(read('tsconfig.build.json')) as { include: string[] };
     const copied = all(dockerfile, /^COPY (\w+) \1$/gm);
-    // The sandbox is a package of its own, which is built first: its types are those of durable-alipay/testing.
+    // The sandbox is its own package, which is built first: its types are those of durable-alipay/testing.
     expect(copied.sort()).toEqual([...include, 'sandbox'].sort());
   });
 

@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** What a command has set that is started from a shell which took the file in, as the README tells. */
+/** The environment of a command started from a shell that has sourced the file, as the README says. */
 function environmentAfter(file: string, before: Record<string, string>): Record<string, string> {
   const print = `process.stdout.write(JSON.stringify(process.env))`;
   const out = execFileSync(
@@ -81,7 +81,7 @@ describe('what the local environment keeps', () => {
   it('is its owner’s alone, also where an earlier start left it open to all', () => {
     chmodSync(folder, 0o755);
     makePrivate(folder);
-    // Root's is passed through by PostgreSQL's own user, and read by nobody.
+    // As root, PostgreSQL's own user must be able to pass through; nobody else can read it.
     expect(modeOf('.')).toBe(process.getuid?.() === 0 ? 0o711 : 0o700);
   });
 

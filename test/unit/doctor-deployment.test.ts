@@ -3,9 +3,9 @@ import type { Connection } from '@temporalio/client';
 import { testDeployment } from '../../client/doctor/deployment';
 
 interface Server {
-  /** Builds to which queue `payments` is routed, current first. */
+  /** Builds to which the `payments` queue is routed, current first. */
   routed?: string[];
-  /** Builds whose workers poll, with how many seconds ago. */
+  /** Builds whose workers poll, with how many seconds ago they did. */
   polled?: Array<[buildId: string, secondsAgo: number]>;
   /** Runs under way by build. */
   pinned?: Record<string, number>;
@@ -14,7 +14,7 @@ interface Server {
 const versionOf = (buildId: string | undefined) =>
   buildId === undefined ? null : { deploymentName: 'durable-alipay', buildId };
 
-/** A Temporal server that says so. */
+/** A Temporal server in this state. */
 function home({ routed = [], polled = [], pinned = {} }: Server) {
   const workflowService = {
     describeTaskQueue: () =>

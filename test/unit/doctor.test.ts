@@ -13,7 +13,7 @@ import type { Home } from '../../worker/pollers';
 import { IDENTITY } from '../../worker/pollers';
 import type { SweepReport } from '../../workflows/messages';
 
-/** What a check came to: `ok`, `warning`, or a fault's words. */
+/** The result of a check: `ok`, `warning`, or a fault's message. */
 function verdictOf(look: () => { advice?: string }): string {
   try {
     return look().advice === undefined ? 'ok' : 'warning';
@@ -188,7 +188,7 @@ describe('a retention', () => {
 });
 
 describe('task queues', () => {
-  /** Where `payments` and the others are polled for workflow and activity tasks; by our workers, these seconds ago. */
+  /** A server whose queues were polled for workflow and activity tasks by our workers, this many seconds ago. */
   const home = (polled: Record<string, number>): Home => {
     const describeTaskQueue = ({ taskQueue }: { taskQueue: { name: string } }) => {
       const ago = polled[taskQueue.name];

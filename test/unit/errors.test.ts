@@ -5,7 +5,7 @@ import * as ts from 'typescript';
 import { ERRORS } from '../../workflows/errors';
 
 // Read from the sources themselves: the compiler knows the codes of PaymentError, but not the types of an
-// ApplicationFailure, nor which of the codes nobody uses any more.
+// ApplicationFailure, nor which codes are no longer used.
 
 const ROOT = join(__dirname, '..', '..');
 const ROOMS = ['workflows', 'activities', 'db', 'worker', 'client'];
@@ -17,7 +17,7 @@ interface Found {
   at: string;
 }
 
-/** Words that look like a code, in places where an error is made; and those that must be codes. */
+/** Strings that look like a code, where an error may be made; and those that must be declared codes. */
 const made: Found[] = [];
 const mustBeDeclared: Found[] = [];
 
@@ -42,7 +42,7 @@ function read(file: string, text: string): void {
   visit(source);
 }
 
-/** Whether a word is only compared with, listed, or part of a type. */
+/** Whether a string is only compared with, listed, or part of a type. */
 function onlyAsks({ parent }: ts.Node): boolean {
   if (ts.isBinaryExpression(parent)) {
     const { kind } = parent.operatorToken;
@@ -53,7 +53,7 @@ function onlyAsks({ parent }: ts.Node): boolean {
   return ts.isCaseClause(parent) || ts.isArrayLiteralExpression(parent) || ts.isLiteralTypeNode(parent);
 }
 
-/** Whether a word is the code of an error, or of an answer: `new PaymentError('X'`, `fail('X'`, `{type: 'X'`, `{code: 'X', message`. */
+/** Whether a string is an error or response code: `new PaymentError('X'`, `fail('X'`, `{type|code: 'X', message`. */
 function leavesUs(node: ts.Node): boolean {
   const { parent } = node;
   if (ts.isConditionalExpression(parent)) return leavesUs(parent);

@@ -7,7 +7,7 @@ import { AlipayError } from '../../activities/alipay/errors';
 import { mapFailures } from '../../activities/failures';
 import { PaymentError } from '../../workflows/errors';
 
-/** What leaves an activity that throws this, and what the log says of it. */
+/** What leaves an activity that throws this, and what is logged about it. */
 async function leaving(thrown: Error, { attempt = 1, activity = 'act' } = {}) {
   const log = pino({ level: 'silent' });
   const [warn, error] = [jest.spyOn(log, 'warn'), jest.spyOn(log, 'error')];

@@ -9,10 +9,10 @@ import { databaseError, databaseFault } from '../../db/faults';
 /** As Postgres or a pooler sends it. */
 const told = (code: string, message = 'the words of the server'): Error =>
   Object.assign(new DatabaseError(message, 0, 'error'), { code });
-/** As Node makes it. */
+/** As Node creates it. */
 const system = (code: string, syscall = 'connect'): Error =>
   Object.assign(new Error(`${syscall} ${code}`), { code, syscall });
-/** As knex makes it where no connection came free. */
+/** As knex creates it if no connection becomes free. */
 const waitedInVain = (cause?: Error): Error =>
   Object.assign(
     new Error('Knex: Timeout acquiring a connection.', { cause: new Error('timed out', { cause }) }),

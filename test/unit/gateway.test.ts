@@ -23,11 +23,11 @@ import { encodeGbk } from '../../sandbox/gbk';
 import { parsePrivateKey } from '../../worker/keys';
 import { waitFor } from '../../dev/wait-for';
 
-/** For an answer that never comes: far below `drip`, which takes a byte every 100 ms. */
+/** For a response that never comes: far below `drip`, which takes 100 ms per byte. */
 const DEADLINE_MS = 1_000;
-/** For one that comes, however busy the machine is. */
+/** For a response that comes, however busy the machine is. */
 const PATIENCE_MS = 20_000;
-/** The sandbox would drip for half a minute, and hang for ever. */
+/** The sandbox would drip for half a minute, and hang forever. */
 const MUCH_LATER_MS = 15_000;
 
 let sandbox: Sandbox;
@@ -65,7 +65,7 @@ function gateway(
   );
 }
 
-/** A trade that the buyer has scanned, or paid too. */
+/** A trade that the buyer has scanned, and optionally paid. */
 async function trade({ paid = false } = {}): Promise<string> {
   trades += 1;
   const outTradeNo = `T${trades}`;
@@ -103,7 +103,7 @@ const CALLS = {
 type Method = keyof typeof CALLS;
 const METHODS = Object.keys(CALLS) as Method[];
 
-/** What a call brings: an answer, or the kind of error with its marks. */
+/** The outcome of a call: an answer, or the kind of error with its marks. */
 async function outcomeOf(call: Promise<unknown>): Promise<string> {
   try {
     const answer = await call;
@@ -119,7 +119,7 @@ async function outcomeOf(call: Promise<unknown>): Promise<string> {
   }
 }
 
-/** What each fault is taken for, whatever was called. */
+/** How each fault is classified, whichever method was called. */
 const TAKEN_FOR: Partial<Record<FaultMode, string>> = {
   '20000': 'unknown outage',
   '20000-unsigned': 'unknown outage',
@@ -213,7 +213,7 @@ describe('a forged node beside a genuine, signed one', () => {
     total_amount: '12.30',
     refund_fee: '12.30',
   };
-  /** What it would mean were it believed, and what Alipay says. */
+  /** What it would mean if it were believed, and what Alipay says. */
   const FORGED: Record<Method, { node: object; paid: boolean; truth: string | undefined }> = {
     'alipay.trade.query': { node: { trade_status: 'TRADE_SUCCESS' }, paid: false, truth: '"waiting"' },
     'alipay.trade.close': { node: {}, paid: true, truth: '"ask-again"' },
@@ -278,7 +278,7 @@ afterEach(async () => {
   for (const end of endings.splice(0)) await end();
 });
 
-/** Where a gateway listens that is not the sandbox, until the test ends. */
+/** The address of a server that is not the sandbox, until the test ends. */
 async function listening(server: Server, scheme = 'http'): Promise<string> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket) => sockets.add(socket.on('error', () => undefined)));
@@ -293,7 +293,7 @@ async function listening(server: Server, scheme = 'http'): Promise<string> {
 
 const served = (listener: RequestListener): Promise<string> => listening(createServer(listener));
 
-/** Somebody on the way to Alipay, who passes everything on and changes the answers. */
+/** A man in the middle on the way to Alipay, who passes everything on and changes the answers. */
 async function relay(change: (answer: string) => string | Buffer) {
   let altered = 0;
   const address = await served((request, response) => {
@@ -312,7 +312,7 @@ async function relay(change: (answer: string) => string | Buffer) {
 
 const another = generateKeyPairSync('rsa', { modulusLength: 2048 });
 
-/** Another Alipay with a key of its own, which signs the same node to every call. */
+/** Another Alipay with its own key, which returns the same signed node for every call. */
 async function signing(node: string | Buffer, { method = 'alipay.trade.query' } = {}) {
   const { privateKey, publicKey } = another;
   const bytes = Buffer.from(node);
@@ -448,7 +448,7 @@ describe('a refund', () => {
     });
     expect(await alipay.refundQuery(asked)).toBeUndefined();
     expect(await alipay.refundQuery({ ...asked, amount: '1' })).toMatchObject({ amount: '1.00' });
-    // Of one made in the merchant portal the amount is what Alipay says.
+    // For a refund made in the merchant portal, the amount is what Alipay says.
     expect(await alipay.refundQuery({ ...asked, amount: null })).toMatchObject({ amount: '1.00' });
 
     await sandbox.control.fault({
@@ -574,7 +574,7 @@ describe('an answer', () => {
     ['20000', 'unknown outage'],
     ['40005', 'unknown throttled'],
     ['40006', 'misconfigured'],
-    // Only codes are read from it.
+    // Only codes are read from such an answer.
     ['10000', 'unknown'],
   ])('in GBK, signed, of code %s is %s', async (code, expected) => {
     const other = await signing(inGbk(code));
@@ -711,7 +711,7 @@ describe('the circuit breaker', () => {
     for (let i = 0; i < 12; i += 1) await alipay.query(`T_${i}`).catch(() => undefined);
     return alipay.circuit.isOpen;
   };
-  /** Lets the pause of an open circuit go by. */
+  /** Lets the pause of an open circuit elapse. */
   const pass = (): void => {
     const later = alipay.circuit.probeAt ?? Number.NaN;
     jest.spyOn(performance, 'now').mockReturnValue(later);

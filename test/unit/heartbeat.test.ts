@@ -6,7 +6,7 @@ import { keepProgress, withHeartbeats } from '../../activities/heartbeat';
 beforeEach(() => void jest.useFakeTimers());
 afterEach(() => void jest.useRealTimers());
 
-/** What each beat of an activity says that keeps its progress at the given times, ms, and ends after 12 s. */
+/** The details of each heartbeat of an activity that records progress at the given times, ms, and ends after 12 s. */
 async function beats(progress: Record<number, unknown>, attempt: Partial<Info> = {}) {
   const said: unknown[] = [];
   const environment = new MockActivityEnvironment({ heartbeatTimeoutMs: 15_000, ...attempt });

@@ -22,9 +22,9 @@ import {
 import { duration } from '../../worker/config';
 import { redact } from '../../worker/log';
 
-// Whatever takes a text from outside is given 64 KB of the shapes that patterns are slow on: a long run of what a pattern
-// repeats, then something that it does not want. What is linear takes a few milliseconds; what grows with the square of
-// the length takes seconds, and nobody else is served meanwhile.
+// Everything that takes a text from outside gets 64 KB in the shapes that make patterns slow: a long run of what a
+// pattern repeats, then something that does not match. Linear code takes a few milliseconds; quadratic code takes
+// seconds, during which nothing else is served.
 
 const LENGTH = 65_536;
 
@@ -46,7 +46,7 @@ async function expectQuick(take: (text: string) => unknown): Promise<void> {
     try {
       await take(text);
     } catch {
-      // It may be refused; here only the time counts.
+      // It may be rejected; only the time counts here.
     }
     const { user, system } = process.cpuUsage(began);
     const slow = (user + system) / 1_000 > 250;
@@ -69,7 +69,7 @@ const VERIFIER = {
 };
 const WHO = { actor: 'li', reason: 'sold out' };
 
-/** Each field of an input in turn, the others sound. */
+/** Each field of an input in turn, the others valid. */
 const fieldsOf = (what: string, parse: (input: object) => unknown, sound: object, names: string[]) =>
   names.map((name) => [`${name} of ${what}`, (text: string) => parse({ ...sound, [name]: text })] as const);
 
@@ -89,7 +89,7 @@ const PARSERS: (readonly [string, (text: string) => unknown])[] = [
   ...fieldsOf('a correction', parseCorrection, { ...WHO, id: 'A/1', sellerId: '2' }, ['id', 'sellerId']),
   ...fieldsOf('a recovery', parseRecovery, { actor: 'li' }, ['since', 'actor']),
   ['a notification', (text) => readNotification([VERIFIER], Buffer.from(text))],
-  // As much of it as is looked at.
+  // Only as much of it as is read.
   [
     'a value of a notification',
     (text) => readNotification([VERIFIER], `out_trade_no=P1&a=${text.slice(0, 8_000)}&sign=x`),

@@ -13,7 +13,7 @@ export const CHECKOUT = {
   expiresAt: ORDER.expiresAt,
 };
 
-/** A shop in which everything goes well, and which remembers what it was asked. */
+/** A shop in which everything succeeds, and which records what it was asked. */
 export function shop(): HttpPayments & { heard: unknown[] } {
   const heard: unknown[] = [];
   const answer =
@@ -38,7 +38,7 @@ export function shop(): HttpPayments & { heard: unknown[] } {
 
 const opened: FastifyInstance[] = [];
 
-/** The server on loopback, without a token and silent where the test does not say otherwise. */
+/** The server on loopback, without a token and silent, unless the test says otherwise. */
 export function serverOf(payments: HttpPayments, options: Partial<HttpServerOptions> = {}): FastifyInstance {
   const app = buildHttpServer({
     payments,
@@ -50,7 +50,7 @@ export function serverOf(payments: HttpPayments, options: Partial<HttpServerOpti
   return app;
 }
 
-/** Closes all that {@link serverOf} has opened. */
+/** Closes everything that {@link serverOf} has opened. */
 export async function closeServers(): Promise<void> {
   await Promise.all(opened.splice(0).map((app) => app.close()));
 }

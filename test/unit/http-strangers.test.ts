@@ -7,7 +7,7 @@ import { createLogger } from '../../worker/log';
 import { PaymentError } from '../../workflows/errors';
 import { closeServers, FORM, serverOf, shop } from './http-shop';
 
-// What a stranger can do who has no token, no key of Alipay, and all the time in the world.
+// What a stranger can do without a token or a key of Alipay, but with all the time in the world.
 
 afterEach(() => {
   jest.restoreAllMocks();
@@ -161,7 +161,7 @@ describe('a notification', () => {
       return Promise.resolve('fail');
     };
     const app = serverOf({ ...payments, handleNotify }, { refusalsPerSecond: 3 });
-    // The clock by which a second is counted: ten take longer than one on a machine that stands still meanwhile.
+    // The clock that counts a second is fixed: on a machine that stalls, ten requests take longer than that.
     const clock = jest.spyOn(Date, 'now').mockReturnValue(Date.now());
     const answers = await Promise.all(Array.from({ length: 10 }, () => notify(app, 'a=1')));
     const told = answers.map(({ statusCode, body }) => `${statusCode} ${body}`);
@@ -186,10 +186,10 @@ describe('a slow client', () => {
     return text;
   };
 
-  /** Opens a connection, sends the beginning and then a byte every 100 ms; resolves with when it was ended, ms. */
+  /** Opens a connection, sends the beginning and then a byte every 100 ms; resolves with when it was closed, ms. */
   async function drip(app: FastifyInstance, beginning: string): Promise<{ ms: number; answer: string }> {
     const { port } = app.server.address() as AddressInfo;
-    // It ends nothing of its own accord, not even after the server has.
+    // It never closes the connection itself, not even after the server has.
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     socket.on('error', () => undefined);
     const began = performance.now();
@@ -220,7 +220,7 @@ describe('a slow client', () => {
     const app = serverOf(shop());
     await app.listen({ host: '127.0.0.1', port: 0 });
     expect([app.server.headersTimeout, app.server.requestTimeout]).toEqual([5_000, 15_000]);
-    // The same clock looks at both; 15 s would only be waited for.
+    // The same timer checks both; 15 s would only be a longer wait.
     app.server.headersTimeout = 1_000;
     app.server.requestTimeout = 2_000;
     const { ms } = await drip(

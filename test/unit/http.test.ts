@@ -288,7 +288,7 @@ describe('the route of Alipay', () => {
   it('refuses a flood, and only there', async () => {
     const payments = shop();
     const app = serverOf(payments, { notificationsPerSecond: 2 });
-    // All in one second, even where the machine stands still between two of them.
+    // All within one second, even if the machine stalls between two of them.
     const clock = jest.spyOn(Date, 'now').mockReturnValue(Date.now());
     const answers = [await notify(app), await notify(app), await notify(app)];
     clock.mockRestore();

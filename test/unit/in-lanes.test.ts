@@ -8,7 +8,7 @@ import { inLanes, inLanesByMerchant } from '../../activities/follow-up/in-lanes'
 import { NotTaken } from '../../activities/result-receiver';
 import type { KindReport } from '../../workflows/messages';
 
-// How one kind of a follow-up does what is due, where some of it fails.
+// How one kind of a follow-up does what is due if some of it fails.
 
 interface Due {
   merchant: string | null;
@@ -26,10 +26,10 @@ const failed = (kind: AlipayErrorKind) =>
 
 type Act = (one: Due) => Promise<boolean>;
 
-/** What fails here is what is tested; the SDK would print each failure with its stack. */
+/** Failures are what is tested here; otherwise the SDK prints each with its stack. */
 const SILENT = new DefaultLogger('ERROR', () => undefined);
 
-/** A batch, done by itself and merchant by merchant. */
+/** A batch, as a whole and merchant by merchant. */
 const run = (due: Due[], act: Act, { limit = 1_000 } = {}): Promise<KindReport> =>
   new MockActivityEnvironment({}, { logger: SILENT }).run(() =>
     inLanes(log, { kind: 'slowChecks', due, limit }, act),

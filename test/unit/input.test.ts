@@ -13,7 +13,7 @@ import { PaymentError } from '../../workflows/errors';
 
 const ORDER = { orderId: 'A-1_x', subject: '绿茶 250 g', totalAmount: '12.30' };
 
-/** The message of the INVALID_INPUT that `read` ends in. */
+/** The message of the INVALID_INPUT that `read` throws. */
 function refusal(read: () => unknown): string {
   try {
     read();

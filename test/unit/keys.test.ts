@@ -15,7 +15,7 @@ const spki = publicKey.export({ type: 'spki', format: 'pem' }).toString();
 const publicPkcs1 = publicKey.export({ type: 'pkcs1', format: 'pem' }).toString();
 const bare = (pem: string) => pem.replace(/-----[^-]+-----|\s/g, '');
 
-/** What may happen to a text on its way. */
+/** What may happen to the text of a key on its way. */
 const WAYS: Record<string, (pem: string) => string> = {
   'as it was made': (pem) => pem,
   'without its frame': bare,

@@ -14,7 +14,7 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const withoutCode = (text: string): string =>
   text.replaceAll(/```[\s\S]*?```/g, '').replaceAll(/`[^`\n]*`/g, '');
 
-/** The anchors of a page, as GitHub makes them from its headings. */
+/** The anchors of a page, as GitHub derives them from its headings. */
 function anchorsOf(text: string): string[] {
   const headings = text.replaceAll(/```[\s\S]*?```/g, '').match(/^#+ .*$/gm) ?? [];
   return headings.map((heading) =>
@@ -64,7 +64,7 @@ describe('docs/money.md', () => {
   );
   const oneLine = (text: string): string => text.replaceAll("\\'", "'").replaceAll(/\s+/g, ' ');
 
-  /** `file: _words of a title_, _more_; another file`, up to the paragraph's end. */
+  /** `file: _words of a title_, _more_; another file`, until the end of the paragraph. */
   const named = paragraphs.flatMap((text) =>
     [
       ...oneLine(text.slice('Tests: '.length)).matchAll(

@@ -30,7 +30,6 @@ describe('what is redacted', () => {
   });
 });
 
-// Whoever reaches the port chooses the path that is logged, before any token is asked for.
 describe('an error in words', () => {
   it('names each of the addresses that refused, where a host has several', () => {
     const refused = (address: string): Error => new Error(`connect ECONNREFUSED ${address}:5432`);
@@ -43,6 +42,7 @@ describe('an error in words', () => {
   });
 });
 
+// Anyone who reaches the port chooses the path that is logged, before a token is required.
 describe('redacting what strangers send', () => {
   it.each(['a.', 'a://', 'a:', 'a@', 'http://a:', 'sign', 'buyer_', 'buyer_a-', '&sign=', '/'])(
     'takes no longer for 64 KB of %j than 64 KB deserve',
@@ -51,7 +51,7 @@ describe('redacting what strangers send', () => {
       const began = process.cpuUsage();
       redact(text);
       const { user, system } = process.cpuUsage(began);
-      // Some ms; what grows with the square of the length takes seconds.
+      // Some ms; quadratic code takes seconds.
       expect((user + system) / 1_000).toBeLessThan(250);
     },
   );
@@ -82,7 +82,7 @@ describe('the log', () => {
     ).not.toContain('hunter2');
   });
 
-  // As pg makes it of an INSERT whose jsonb holds a NUL, and knex hands it on.
+  // As pg throws it for an INSERT whose jsonb holds a NUL, and knex passes it on.
   function failedInsert(): Error {
     const error = Object.assign(new Error('unsupported Unicode escape sequence'), {
       name: 'error',

@@ -2,7 +2,7 @@ import { expect, it } from '@jest/globals';
 import type { MetricMeter } from '@temporalio/common';
 import { createMetrics } from '../../activities/metrics';
 
-/** A meter that keeps what it is told, as `name: value`. */
+/** A meter that records what it is told, as `name: value`. */
 function counting() {
   const told: string[] = [];
   const instrument = (name: string) => {

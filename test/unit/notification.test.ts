@@ -247,7 +247,7 @@ describe('a charset', () => {
         .join('&')
         .replaceAll('+', '%2B'),
     );
-  /** Of Latin-1 characters, each a byte. */
+  /** Escapes Latin-1 characters, each one a byte. */
   const escape = (value: string): string =>
     value.replace(/[^A-Za-z0-9_.+-]/g, (char) => `%${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
 
@@ -360,7 +360,7 @@ describe("what Alipay sends to an app's gateway", () => {
   });
 });
 
-/** CPU ms of one call, in the cheapest of ten batches: other work on the machine makes the rest dearer. */
+/** CPU ms of one call, in the cheapest of ten batches: other work on the machine makes the others more expensive. */
 function cheapest(call: () => void): number {
   const batches = Array.from({ length: 10 }, () => {
     const startedAt = process.cpuUsage();
@@ -472,7 +472,7 @@ describe('a body', () => {
   it('of 32 KB that is all escapes costs little more than its signature', () => {
     const body = Buffer.from(`out_trade_no=1&sign_type=RSA2&sign=AAAA&body=`.padEnd(MAX_BYTES - 2, '%26'));
     expect(verdict(body)).toBe('NOTIFICATION_FORGED');
-    // By a regular expression, each took 4.7 ms.
+    // With a regular expression, each took 4.7 ms.
     expect(cheapest(() => verdict(body))).toBeLessThan(2);
   });
 
@@ -512,7 +512,7 @@ describe('a refused one', () => {
       void counted.push([outcome, code, merchant].join(' ').trim()),
     checkout: () => undefined,
   };
-  // Neither Postgres nor Temporal: reaching for either would throw.
+  // Neither Postgres nor Temporal: using either would throw.
   const deps = { alipay: { verifiers: [verifier] }, log: pino({}, { write }), observer } as object;
 
   it.each([

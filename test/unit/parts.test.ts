@@ -4,13 +4,13 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 
-// The command line as a process of its own, whose reader goes.
+// The command line in its own process, whose reader goes away.
 
 const BIN = join(__dirname, '..', '..', 'client', 'bin.js');
 
 const [own, theirs] = [1, 2].map(() => generateKeyPairSync('rsa', { modulusLength: 2048 }));
 
-/** Sound settings, and a database where nothing listens: a worker logs that it waits. */
+/** Valid settings, and a database where nothing listens: a worker logs that it waits. */
 const SETTINGS = {
   DATABASE_URL: 'postgres://shop@127.0.0.1:9/shop',
   ALIPAY_GATEWAY: 'http://127.0.0.1:9/gateway.do',
@@ -22,7 +22,7 @@ const SETTINGS = {
   LOG_FORMAT: 'json',
 };
 
-/** The exit code of a command whose standard output nobody reads. */
+/** The exit code of a command whose standard output is closed. */
 async function unread(...args: string[]): Promise<unknown> {
   const { PATH, HOME } = process.env;
   const child = spawn(process.execPath, [BIN, ...args], {

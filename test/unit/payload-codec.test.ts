@@ -15,7 +15,7 @@ const codec = codecBy(A);
 
 const plain: Payload = defaultPayloadConverter.toPayload({ orderId: 'A-1001', totalAmount: '78.90' });
 
-/** What it holds, whatever kind of array holds the bytes. */
+/** Its content, whatever kind of array holds the bytes. */
 const contentOf = ({ metadata, data }: Payload) => ({
   metadata: Object.entries(metadata ?? {})
     .map(([name, value]) => [name, Buffer.from(value).toString('hex')])

@@ -4,7 +4,7 @@ import type { AlipayErrorKind } from '../../activities/alipay/errors';
 import { AlipayError } from '../../activities/alipay/errors';
 import { createClosingActivities } from '../../activities/closing/activities';
 
-/** Whether Alipay counts as up, where the gateways of the merchants answer so. */
+/** Whether Alipay counts as up if the merchants' gateways respond like this. */
 function probed(...answers: Array<'answer' | Error>): Promise<boolean> {
   const all = answers.map((answer) => ({
     query: () => (answer === 'answer' ? Promise.resolve({ answer: 'not-exist' }) : Promise.reject(answer)),

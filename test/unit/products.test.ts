@@ -44,7 +44,7 @@ function order(product: Product, changes: Partial<PayOrder> = {}): PayOrder {
   };
 }
 
-/** What Alipay was sent about an order. */
+/** What was sent to Alipay about an order. */
 async function sent(method: string, outTradeNo: string): Promise<unknown> {
   const calls = (await sandbox.control.journal()).filter((entry) => entry.kind === 'call');
   return calls.find((call) => call.method === method && call.outTradeNo === outTradeNo)?.bizContent;
@@ -61,7 +61,7 @@ describe('app', () => {
     expect(fields.get('method')).toBe('alipay.trade.app.pay');
     expect(fields.get('notify_url')).toBe('http://127.0.0.1:9/alipay/notify');
     expect(fields.has('return_url')).toBe(false);
-    // Phones decode %20 and not every one a plus sign.
+    // Phones decode %20, but not every one decodes a plus sign.
     expect(text).toMatch(/timestamp=\d{4}-\d\d-\d\d%20/);
     expect(bizOf(text)).toMatchObject({ product_code: 'QUICK_MSECURITY_PAY', total_amount: '12.30' });
     expect(await sandbox.control.open(text)).toBe(app.outTradeNo);
@@ -135,7 +135,7 @@ describe('what belongs to Alipay’s optional parameters', () => {
       hb_fq_seller_percent: '100',
       sys_service_provider_id: '2088511833207846',
     },
-    // One of Alipay's own that is in camel case.
+    // One of Alipay's own parameters in camel case.
     business_params: { mcCreateTradeIp: '127.0.0.1', 'a b': [{ 'c-D': '1.10' }] },
   };
 

@@ -77,7 +77,7 @@ afterEach(() => {
   process.env = before;
 });
 
-/** The sandbox has an http address, so its proxy is HTTP_PROXY; an https one goes by HTTPS_PROXY. */
+/** The sandbox has an http address, so its proxy is HTTP_PROXY; an https address uses HTTPS_PROXY. */
 const gatewayBehind = (variables: Record<string, string>, gateway = sandbox.gateway): AlipayGateway => {
   Object.assign(process.env, variables);
   return new AlipayGateway({

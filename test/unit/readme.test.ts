@@ -9,7 +9,7 @@ const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
 const settings = readFileSync(join(root, 'docs', 'settings.md'), 'utf8');
 
-/** The cells of the table under a heading, without the header, as they read once rendered. */
+/** The cells of the table under a heading, without the header, as rendered. */
 function tableUnder(heading: string, page: string): string[][] {
   const [, section = ''] = page.split(`${heading}\n`);
   const lines =

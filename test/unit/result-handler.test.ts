@@ -97,7 +97,7 @@ describe('a result that is handed to a function of the shop', () => {
 it('a shop that is slow gets results of 100 orders side by side at most from callers that do not wait', async () => {
   let [begun, end] = [0, (): void => undefined];
   const held = new Promise<{ rows: never[] }>((resolve) => (end = () => resolve({ rows: [] })));
-  // As slow as the shop: it does not even say what is to be told.
+  // As slow as the shop: it does not even return what must be told.
   const options = (): typeof held => ((begun += 1), held);
   const deps = {
     db: { client: { config: {} }, raw: () => ({ options }) },

@@ -20,7 +20,7 @@ const STATUSES: readonly StoredPaymentStatus[] = [
   'REVIEW',
 ];
 
-/** What the row has of a payment. */
+/** What the row knows of a payment. */
 const EVIDENCE = {
   none: {},
   'what was paid': { paidAmount: TOTAL, tradeNo: '2026' },
@@ -94,7 +94,7 @@ const verdictOf = (
   more: Partial<Proposal> = {},
 ): Verdict => judge(payment, { to, isSuperseded: false, ...order, refundMayCome: false, ...more }, fresh);
 
-/** Every decision that a person could make, tried on a case: those by which it ends. */
+/** Tries every decision that a person could make on a case; returns those that end it. */
 function exits(one: Case): string[] {
   return OUTCOMES.flatMap((to) => [
     ...(endsBy(one, to) ? [to] : []),
@@ -102,7 +102,7 @@ function exits(one: Case): string[] {
   ]);
 }
 
-/** Whether a decision is accepted, and nobody has to decide about the payment after it. */
+/** Whether a decision is accepted, and no person has to decide about the payment afterwards. */
 function endsBy(one: Case, to: ReviewOutcome, more: Partial<Proposal> = {}): boolean {
   const verdict = verdictOf(one, to, more);
   if (verdict.kind === 'refused') return false;
@@ -121,14 +121,14 @@ function endsBy(one: Case, to: ReviewOutcome, more: Partial<Proposal> = {}): boo
   }
 }
 
-/** Alipay refunds what is not finished, unless it has refused that for good. An empty account may be filled. */
+/** Alipay refunds what is not finished, unless it has refused that for good. An empty account may be topped up. */
 const canRefund = ({ payment, fresh }: Case): boolean =>
   fresh.tradeStatus !== 'TRADE_FINISHED' && !/^REFUND_REFUSED ACQ\.TRADE_/.test(payment.reviewReason ?? '');
 
 const isRefused = ({ payment }: Case): boolean =>
   /^REFUND_REFUSED ACQ\.TRADE_/.test(payment.reviewReason ?? '');
 
-/** The decision to refund comes back from Alipay. */
+/** The decision to refund is refused by Alipay. */
 const refusedRefund = (one: Case): Case => ({
   ...one,
   payment: { ...one.payment, status: 'REVIEW', reviewReason: 'REFUND_REFUSED ACQ.TRADE_HAS_FINISHED' },
@@ -173,7 +173,7 @@ describe('what waits for a person', () => {
   it('is never PAID, nor paid back outside, while a refund that was stopped may still come', () => {
     for (const one of waiting.filter(({ payment }) => payment.status !== 'REFUNDING')) {
       const more = { refundMayCome: true };
-      // One that is PAID and flagged may stay so while a part of it is given back.
+      // One that is PAID and flagged may stay so while a part of it is refunded.
       if (one.payment.status === 'REVIEW') expect(verdictOf(one, 'PAID', more).kind).toBe('refused');
       expect(verdictOf(one, 'REFUNDED', { ...more, outside: OUTSIDE }).kind).toBe('refused');
     }

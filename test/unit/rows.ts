@@ -4,7 +4,7 @@ import type { Payment } from '../../db/payments';
 import type { PaymentFacts } from '../../db/rules';
 import type { StoredPaymentStatus } from '../../workflows/messages';
 
-// Rows as they are right after a checkout, and after a refund was asked for.
+// Rows as they are right after a checkout, and after a refund was requested.
 
 export const CREATED = new Date('2026-01-01T00:00:00Z');
 
@@ -68,7 +68,7 @@ export const REFUND: RefundView = {
   doneAt: null,
 };
 
-/** What decisions depend on, of a row of this status that knows of no money yet, beside what the test says. */
+/** What decisions depend on, for a row of this status that knows of no money yet, plus what the test adds. */
 export const factsOf = (status: StoredPaymentStatus, more: Partial<PaymentFacts> = {}): PaymentFacts => ({
   status,
   reviewReason: null,

@@ -30,7 +30,7 @@ const short = (decision: Decision): string => {
   return decision.kind === 'flag' ? `flag${reason}` : `${decision.to}${reason}`;
 };
 
-/** The arrows that evidence may follow (docs: States); a person's decisions are not among them. */
+/** The transitions that evidence may cause (docs: States), without a person's decisions. */
 const ARROWS = new Set([
   'UNPAID>PAID',
   'UNPAID>CLOSED',
@@ -57,7 +57,7 @@ const PAID_IN_FULL: readonly Row[] = [
   ),
 ];
 
-/** Alipay says that another amount was paid, or one that is no amount. */
+/** Alipay says that another amount was paid, or something that is not an amount. */
 const PAID_OTHERWISE: Record<StoredPaymentStatus, string> = {
   UNPAID: 'REVIEW AMOUNT_DIFFERS',
   CLOSED: 'REVIEW AMOUNT_DIFFERS',
@@ -117,7 +117,7 @@ describe('Alipay says that the money was taken', () => {
   });
 });
 
-/** What TRADE_CLOSED says beside itself: nothing, that money had come, or that some or all of it went back. */
+/** What TRADE_CLOSED says in addition: nothing, that money had come, or that some or all of it went back. */
 const SAID = {
   nothing: { wasPaid: false },
   paid: { wasPaid: true },

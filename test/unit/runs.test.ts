@@ -9,14 +9,14 @@ import type { Refund } from '../../db/refunds';
 import { UNSEARCHABLE } from '../../workflows/messages';
 import { PAYMENT } from './rows';
 
-// What is asked of Temporal where it does not do it at once.
+// Requests to Temporal that it does not carry out at once.
 
 const REFUND = {
   ...{ outTradeNo: 'P1', outRequestNo: 'R-17', orderId: 'A-1', amount: '3.00', kind: 'shop' },
   status: 'DONE',
 } as Refund;
 
-/** Temporal, which refuses the first starts so. */
+/** A Temporal that refuses the first starts like this. */
 function refusing(...refusals: Error[]) {
   const starts: object[] = [];
   const start = (_type: string, options: object) => {

@@ -26,7 +26,7 @@ const SELLERS = [
   { sellerId: '2088000000000004', appAuthToken: 'T4', authAppId: '2021000000000004' },
 ];
 
-// Keys cost most of the time: made once.
+// Keys take most of the time: generated once.
 const keysDir = mkdtempSync(join(tmpdir(), 'sandbox-keys-'));
 let dir: string;
 const open: { close: () => Promise<void> }[] = [];
@@ -107,7 +107,7 @@ describe('two sellers', () => {
         subCode: 'ACQ.TRADE_NOT_EXIST',
       });
     }
-    // Cancelling what is not there is a success without an action.
+    // Cancelling what does not exist succeeds without an action.
     expect(await two.call('alipay.trade.cancel', { outTradeNo: 'B1' })).not.toHaveProperty('action');
     expect(await sandbox.control.trade('B1')).toMatchObject({
       ...{ status: 'TRADE_SUCCESS', refundedAmount: '0.00', sellerId: SELLER_1, appId: APP_1 },
@@ -240,7 +240,7 @@ describe('an application', () => {
       const sns = { app_cert_sn: serialOf(app), alipay_root_cert_sn: await rootSn() };
       return (await two.raw(QUERY, { outTradeNo: 'A1' }, sns)).text();
     };
-    // The root file holds one certificate here.
+    // The root file contains one certificate here.
     const rootSn = () => Promise.resolve(serialOf(own?.root ?? ''));
     expect(await ask(other?.app)).toContain('ACQ.TRADE_NOT_EXIST');
     expect(await ask(own?.app)).toContain('isv.app-cert-not-exist');
@@ -311,7 +311,7 @@ describe('an ISV', () => {
     expect((await lastCall(sandbox)).flaw).toMatchObject({
       ...{ kind: 'other', field: 'app_auth_token', got: 'withdrawn', expected: 'T3, T4' },
     });
-    // A token belongs to the application to which it was given.
+    // A token belongs to the application it was given to.
     expect(await call(await shopOf(sandbox, 3), QUERY, { outTradeNo: 'A1' }, 'T3')).toMatchObject(refusal);
   });
 

@@ -8,7 +8,7 @@ import { beijingTime } from '../../sandbox/beijing';
 import { flawSentence } from '../../sandbox/flaw-words';
 import { freePorts } from '../support/free-ports';
 
-// Bad input, all of it: what Alipay answers, and what journal and console say to the person beside the editor.
+// Only bad input: what Alipay answers, and what journal and console tell the developer.
 
 const DAY_MS = 86_400_000;
 const QUERY = 'alipay.trade.query';
@@ -25,7 +25,7 @@ afterAll(async () => {
 
 type Fields = Record<string, string>;
 
-/** A request that is right but for `changes`; signed over what is sent, unless they bring a signature. */
+/** A request that is right except for `changes`; signed over what is sent, unless they include a signature. */
 function request(changes: Fields): Fields {
   const fields: Fields = {
     app_id: sandbox.appId,
@@ -56,13 +56,13 @@ interface Said {
   name?: string;
   code: string;
   subCode: string;
-  /** Alipay's early errors are not. */
+  /** Alipay's early errors are not signed. */
   signed?: boolean;
   /** What the journal says of the request's signature. */
   signature?: CallEntry['signature'];
 }
 
-/** The console shows the answer's own words alone. */
+/** The console shows only the answer's own words. */
 const REFUSED = '';
 
 const unsigned = (code: string, subCode: string, name?: string): Said => ({
@@ -271,7 +271,7 @@ describe('bad input', () => {
     const answer = (await response.json()) as Record<string, unknown>;
     expect(answer[name]).toMatchObject({ code, sub_code: subCode });
     expect('sign' in answer).toBe(says.signed);
-    // Alipay names the field of the content that is wrong.
+    // Alipay names the wrong field of the content.
     const [, field] = /^biz_content\.(\w+)/.exec(flaw) ?? [];
     if (field !== undefined) expect(answer[name]).toHaveProperty('sub_msg', `参数无效：${field}`);
     const entry = (await sandbox.control.journal()).at(-1) as CallEntry;

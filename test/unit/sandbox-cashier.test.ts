@@ -26,7 +26,7 @@ async function openCashier(asked: Partial<Asked> = {}, method?: string): Promise
   return (await fetch(shop.payUrl({ outTradeNo: no, ...asked }, method))).text();
 }
 
-/** Presses a button as a browser would: posts to its address and follows to where it leads. */
+/** Presses a button as a browser would: posts to its address and follows the redirect. */
 async function press(page: string, id: string): Promise<{ status: number; html: string; url: string }> {
   const [, action = ''] = new RegExp(`<button id="${id}" formaction="([^"]+)"`).exec(page) ?? [];
   expect(action).not.toBe('');

@@ -44,7 +44,7 @@ async function ask(signal?: AbortSignal, method = QUERY): Promise<Answer> {
   return { status: response.status, body, node: JSON.parse(node) as Record<string, string>, sign, genuine };
 }
 
-/** Calls, and gives up once the call has arrived: some faults never answer. @returns what the journal says of it */
+/** Calls, and gives up once the call has arrived: some faults never respond. @returns what the journal says of it */
 async function askInVain(method = QUERY): Promise<JournalEntry> {
   await sandbox.control.clearJournal();
   const patience = new AbortController();

@@ -4,7 +4,7 @@ import { startSandbox, type CallEntry, type Sandbox } from '../../sandbox';
 import { beijingTime } from '../../sandbox/beijing';
 import { Shop } from './sandbox-shop';
 
-// What the journal says about a request that is refused: a person beside the editor reads which parameter it was.
+// What the journal says about a refused request: the developer reads which parameter was wrong.
 
 const DAY_MS = 86_400_000;
 const QUERY = 'alipay.trade.query';
@@ -13,7 +13,7 @@ let sandbox: Sandbox;
 let shop: Shop;
 let count = 0;
 let no: string;
-/** One for each test: two requests that are made in turn would be of two seconds now and then. */
+/** One per test: two requests made one after the other would sometimes have different seconds. */
 let timestamp: string;
 
 beforeAll(async () => {
@@ -51,7 +51,7 @@ const sorted = (fields: Fields): string =>
 const signed = (text: string | Buffer, key = sandbox.appPrivateKey, hash = 'RSA-SHA256'): string =>
   createSign(hash).update(text).sign(key, 'base64');
 
-/** What the journal says of the last call; a notification of an earlier payment may come after it. */
+/** What the journal says about the last call; a notification of an earlier payment may follow it. */
 async function lastCall(): Promise<CallEntry> {
   const calls = (await sandbox.control.journal()).filter((entry) => entry.kind === 'call');
   const last = calls.at(-1);
@@ -65,7 +65,7 @@ async function send(fields: Fields): Promise<CallEntry> {
   return lastCall();
 }
 
-/** Signs by `text`, sends `fields`. */
+/** Signs `text`, sends `fields`. */
 const sendSigned = (fields: Fields, text: string | Buffer): Promise<CallEntry> =>
   send({ ...fields, sign: signed(text) });
 

@@ -96,7 +96,7 @@ describe('alipay.trade.close', () => {
     for (const outTradeNo of numbers) {
       const [closed, paid] = await Promise.all([
         shop.call(CLOSE, { outTradeNo }).then(({ code }) => code === '10000'),
-        // Sometimes ahead of the call, sometimes behind it.
+        // Sometimes before the call, sometimes after it.
         shop.call(QUERY, { outTradeNo }).then(() =>
           sandbox.control.pay(outTradeNo).then(
             () => true,

@@ -16,7 +16,7 @@ import { beijingTime } from '../../sandbox/beijing';
 import { waitFor } from '../../dev/wait-for';
 import { Shop } from './sandbox-shop';
 
-// Two RSA pairs cost half a second: made once, kept for the file's many sandboxes.
+// Two RSA pairs take half a second: generated once, kept for the file's many sandboxes.
 const keysDir = mkdtempSync(join(tmpdir(), 'sandbox-keys-'));
 let sandbox: Sandbox;
 let shop: Shop;

@@ -12,7 +12,7 @@ import { generated } from '../../sandbox/generate';
 import { waitFor } from '../../dev/wait-for';
 import { Shop } from './sandbox-shop';
 
-// What makes the sandbox a package of its own: its command, what it tells a client, its clock, seeds, incidents, its guard.
+// What makes the sandbox its own package: its command, what it tells a client, its clock, seeds, incidents, its guard.
 
 const QUERY = 'alipay.trade.query';
 const HOUR_MS = 3_600_000;
@@ -244,7 +244,7 @@ describe('the clock', () => {
     expect(await control.trade('T1')).toMatchObject({ status: 'TRADE_CLOSED' });
     shop.reply = { status: 500, body: 'no' };
     await shop.sell('T2');
-    // Each with its answer, which is taken in before time jumps again.
+    // Each with its response, which is processed before time jumps again.
     const attempts = (wanted: number) =>
       waitFor(
         async () => (await control.journal()).filter(({ kind }) => kind === 'notification').length >= wanted,

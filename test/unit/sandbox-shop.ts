@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Sandbox } from '../../sandbox';
 
-/** What a pay request may say beside the usual. */
+/** What a pay request may contain besides the usual. */
 export interface Asked {
   outTradeNo: string;
   totalAmount?: string;
@@ -32,11 +32,11 @@ export function sdkFor(sandbox: Sandbox): AlipaySdk {
   });
 }
 
-/** A shop that talks to a sandbox by Alipay's official SDK, and collects what it is notified of. */
+/** A shop that talks to a sandbox through Alipay's official SDK, and collects its notifications. */
 export class Shop {
   /** The raw forms that arrived. */
   readonly forms: string[] = [];
-  /** What the shop answers to a notification. */
+  /** The shop's response to a notification. */
   reply: { status: number; body: string } = { status: 200, body: 'success' };
   readonly #server: Server;
 
@@ -91,7 +91,7 @@ export class Shop {
     await this.sandbox.control.pay(this.payUrl({ outTradeNo, ...asked }));
   }
 
-  /** A verified call by the official SDK. */
+  /** A verified call through the official SDK. */
   async call(method: string, bizContent: Record<string, string>): Promise<Record<string, unknown>> {
     return this.sdk.exec(method, { bizContent }, { validateSign: true });
   }
@@ -112,7 +112,7 @@ export class Shop {
     });
   }
 
-  /** Shuts the shop. */
+  /** Closes the shop. */
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));

@@ -17,7 +17,7 @@ import { CONTROL_ROUTES } from '../../sandbox/control-http';
 import { waitFor } from '../../dev/wait-for';
 import { Shop } from './sandbox-shop';
 
-// Two RSA pairs cost half a second: made once, kept for those tests that are not about keys.
+// Two RSA pairs take half a second: generated once, kept for the tests that are not about keys.
 const sharedKeys = mkdtempSync(join(tmpdir(), 'sandbox-keys-'));
 let dir: string;
 const running: { close(): Promise<void> }[] = [];

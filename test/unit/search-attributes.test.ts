@@ -21,7 +21,7 @@ interface Answers {
   count?: () => Promise<object>;
 }
 
-/** A server with these answers, and the calls that it got. */
+/** A server with these answers, and the calls it received. */
 function serverOf({ list, add, count }: Answers): { connection: AttributeServices; calls: string[] } {
   const calls: string[] = [];
   const told = (name: string, answer?: () => Promise<object>) => () => {
@@ -38,7 +38,7 @@ function serverOf({ list, add, count }: Answers): { connection: AttributeService
   return { connection, calls };
 }
 
-/** Registers, and answers what the worker's log says. */
+/** Registers, and returns what the worker logs. */
 async function register({ connection }: { connection: AttributeServices }): Promise<string> {
   let said = '';
   const log = pino({}, { write: (line: string) => (said += line) });

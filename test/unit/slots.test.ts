@@ -44,7 +44,7 @@ async function keepAsking(): Promise<void> {
 }
 
 async function pass(milliseconds: number): Promise<void> {
-  // Step by step, so that what is promised in between is done in between.
+  // Step by step, so that what is due in between happens in between.
   for (let passed = 0; passed < milliseconds; passed += 100) {
     jest.advanceTimersByTime(100);
     await settled();
@@ -55,7 +55,7 @@ const open = (pauseMs: number): void =>
   void Object.assign(circuit, { isOpen: true, probeAt: performance.now() + pauseMs });
 const close = (): void => void Object.assign(circuit, { isOpen: false, probeAt: undefined });
 
-/** A task comes for a slot. */
+/** A task arrives for a slot. */
 const use = (permit: SlotPermit | undefined): void =>
   supplier.markSlotUsed({ slotInfo, permit: permit ?? {} });
 

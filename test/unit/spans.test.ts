@@ -5,7 +5,7 @@ import { inSpan } from '../../activities/spans';
 
 afterEach(() => void jest.restoreAllMocks());
 
-/** What the span of a call tells that throws this. */
+/** What the span of a call records if the call throws this. */
 async function toldOf(thrown: unknown): Promise<unknown[]> {
   const told: unknown[] = [];
   const span = {

@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 
-// A pooler in transaction mode hands a connection on to another shop's process, with whatever was set on its session.
+// A pooler in transaction mode passes a connection on to another shop's process, with whatever was set on its session.
 
 const ROOT = join(__dirname, '..', '..');
 const MIGRATIONS = join('db', 'migrations');

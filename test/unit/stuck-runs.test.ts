@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { StuckRuns } from '../../activities/follow-up/stuck-runs';
 import { PAYMENT_STATUS } from '../../workflows/search-attributes';
 
-// What the server says of a run, by a double of Temporal's client; test/long/stuck-runs.test.ts has a real one.
+// What the server says of a run, with a double of Temporal's client; test/long/stuck-runs.test.ts uses a real one.
 
 const ID = 'payment-P1';
 const gone = () => new WorkflowNotFoundError('workflow not found', ID, undefined);

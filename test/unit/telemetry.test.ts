@@ -7,7 +7,7 @@ import { installTelemetry } from '../../worker/telemetry';
 
 const LOG = pino({ level: 'silent' });
 
-/** What a worker says that is to serve its metrics there. */
+/** The error of a worker that is told to serve its metrics there. */
 function refusalOf(address: string): unknown {
   try {
     installTelemetry(LOG, { address });
@@ -42,7 +42,7 @@ it.each([
   });
 });
 
-// The last: a process takes one Runtime, and the refusals above have left none.
+// Must be last: a process has one Runtime, and the refusals above have not created it.
 it('a queue that has no workflows is no news: only the SDK warns of it', async () => {
   const lines: string[] = [];
   installTelemetry(pino({ level: 'info' }, { write: (line) => void lines.push(line) }));

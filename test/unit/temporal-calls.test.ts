@@ -48,7 +48,7 @@ describe.each(['the native connection', "the client's connection"])('a call of T
     pauseMs = 300;
     const { error, tookMs } = await failing(clients[kind], 500);
     expect(hasStatus(error, [DEADLINE_EXCEEDED])).toBe(true);
-    // It would be repeated for 10 s.
+    // Otherwise it is retried for 10 s.
     expect(tookMs).toBeLessThan(5_000);
   });
 

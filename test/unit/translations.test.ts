@@ -12,18 +12,18 @@ const read = (page: string): string => readFileSync(join(ROOT, page), 'utf8');
 
 const CODE_BLOCK = /^```(\w*)\n(.*?)^```$/gms;
 
-/** What every translation of a section has in common, in the order of the page. */
+/** What all translations of a section have in common, in the order of the page. */
 interface Section {
   level: number;
   blocks: string[];
-  /** The rows of its tables, each by the code in it: commands, settings, routes. */
+  /** The rows of its tables, each reduced to its code: commands, settings, routes. */
   rows: string[][];
-  /** What it names: code, numbers, the pages it links to. */
+  /** What it mentions: code, numbers, the pages it links to. */
   names: string[];
 }
 
 function sectionsOf(text: string): Section[] {
-  // A heading inside a block of code is none.
+  // A heading inside a code block does not count.
   const blocks = [...text.matchAll(CODE_BLOCK)].map(([, language = '', code = '']) =>
     withoutWords(language, code),
   );
@@ -40,7 +40,7 @@ function sectionsOf(text: string): Section[] {
   });
 }
 
-/** Code without its comments, and a diagram without its words: those are translated. */
+/** Code without its comments, and a diagram without its texts: those are translated. */
 function withoutWords(language: string, code: string): string {
   if (language === 'mermaid') {
     return code

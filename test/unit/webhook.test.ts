@@ -76,7 +76,7 @@ afterEach(() => {
   for (const end of endings.splice(0)) end();
 });
 
-/** An order service at this address, and how the posts to it went. */
+/** An order service at this address, and the outcomes of the posts to it. */
 function posting(url: string) {
   const outcomes: string[] = [];
   const to = new Webhook(
@@ -97,7 +97,7 @@ async function served(listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
 }
 
-/** The patience is over, as soon as something has happened. */
+/** Lets the time-out elapse as soon as something has happened. */
 const elapseAfter = async (happened: Promise<void>): Promise<void> => {
   await happened;
   jest.advanceTimersByTime(10_000);
@@ -169,7 +169,7 @@ describe('an order service that asks to be left alone for a while', () => {
 });
 
 describe('an order service to which ten posts have failed', () => {
-  /** `answer`: to the probe, where the first ten posts are answered 503. */
+  /** `answer`: responds to the probe; the first ten posts get 503. */
   async function open(answer: RequestListener) {
     let posts = 0;
     const address = await served((request, response) => {

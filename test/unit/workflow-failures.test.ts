@@ -12,7 +12,7 @@ import { Decisions } from '../../workflows/decisions';
 import { failureType, isFinal } from '../../workflows/failures';
 import { firstLocally } from '../../workflows/proxies';
 
-/** What a workflow catches where an activity ended by this. */
+/** What a workflow catches if an activity failed because of this. */
 const ofActivity = (cause: Error): ActivityFailure =>
   new ActivityFailure('Activity task failed', 'queryAlipay', '1', RetryState.TIMEOUT, 'worker', cause);
 
