@@ -4,7 +4,7 @@ import { failureType } from './failures';
 import type { Answer, QueryAlipayInput } from './messages';
 import { askAlipay } from './proxies';
 
-/** How often one check asks, where nobody knows the answer; then `unknown` uses the check up. */
+/** How often one check asks while the answer is unknown; after that, `unknown` uses the check up. */
 const ASKS = 3;
 
 /** The pause before the second ask; it doubles. */
@@ -23,14 +23,14 @@ class Ticket {
     this.#isRedeemed = true;
   }
 
-  /** Whether Alipay answered, or the payment was settled otherwise, within so many ms. */
+  /** Whether Alipay answered, or the payment was settled otherwise, within `ms` milliseconds. */
   async isAnsweredWithin(ms: number): Promise<boolean> {
     const inTime = await condition(() => this.#isRedeemed, ms, { summary: 'answer of checkNow' });
     return inTime && this.#answer !== 'postponed';
   }
 }
 
-/** One question at a time: a check, or a `checkNow`, which joins one in flight. A notification ends it. */
+/** Asks one question at a time: a check, or a `checkNow`, which joins a question in flight. A notification ends it. */
 export class Asking {
   #current: { check: number; work: Beside<Asked>; ticket: Ticket } | undefined;
   #wanted: Ticket | undefined;
@@ -42,7 +42,7 @@ export class Asking {
     return this.#current !== undefined;
   }
 
-  /** The number of the check in flight; 0 where there is none. */
+  /** The number of the check in flight; 0 if there is none. */
   get check(): number {
     return this.#current?.check ?? 0;
   }
@@ -51,7 +51,7 @@ export class Asking {
     return this.#current?.work.isOver ?? false;
   }
 
-  /** Whether somebody waits for a question that nobody has put yet. */
+  /** Whether somebody waits for a question that has not been asked yet. */
   get isWanted(): boolean {
     return this.#wanted !== undefined && !this.isUnderWay;
   }
@@ -61,7 +61,7 @@ export class Asking {
     return this.#current?.ticket ?? (this.#wanted ??= new Ticket());
   }
 
-  /** Puts the question; `check` 0 uses up none. */
+  /** Asks the question; `check` 0 uses up no check. */
   start({ check, nextCheckInMs }: Omit<QueryAlipayInput, 'outTradeNo'>): void {
     const question = { outTradeNo: this.outTradeNo, check, nextCheckInMs };
     const ticket = this.#wanted ?? new Ticket();
@@ -69,13 +69,13 @@ export class Asking {
     this.#current = { check, ticket, work: new Beside(() => ask(question)) };
   }
 
-  /** Call it when what the question would find is already known. */
+  /** Call it when the answer is already known from elsewhere. */
   cancel(): void {
     this.#current?.work.cancel();
   }
 
   /**
-   * Hands the answer of the question that is over to `act`, then to those who wait for it.
+   * Passes the answer of the finished question to `act`, then to those who wait for it.
    *
    * @throws PAYMENT_UNKNOWN
    */
@@ -89,7 +89,7 @@ export class Asking {
   }
 }
 
-/** @throws PAYMENT_UNKNOWN and cancellation only */
+/** @throws only PAYMENT_UNKNOWN and cancellation */
 async function ask(question: QueryAlipayInput): Promise<Asked> {
   for (let asks = 1; ; asks += 1) {
     const answer = await askOnce(question);
@@ -117,7 +117,7 @@ async function askOnce(question: QueryAlipayInput): Promise<Asked> {
   }
 }
 
-/** No worker of queue `alipay` took it in time. */
+/** No worker on queue `alipay` took it in time. */
 const isUntaken = (error: unknown): boolean =>
   error instanceof ActivityFailure &&
   error.cause instanceof TimeoutFailure &&

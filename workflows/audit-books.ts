@@ -5,9 +5,9 @@ import type { AuditBooksInput, AuditReport } from './messages';
 import { auditOnce } from './proxies';
 
 /**
- * Holds the tables against the rules of the ledger, in one snapshot. It changes no payment: what it finds is for a person.
+ * Checks the tables against the ledger's rules, in one snapshot. It changes no payment: its findings are for a person.
  *
- * Fails with INVALID_INPUT, or where the tables cannot be read; the next one looks at the same again.
+ * Fails with INVALID_INPUT, or if the tables cannot be read; the next audit then covers the same orders.
  */
 export async function auditBooks(input?: AuditBooksInput): Promise<AuditReport> {
   const { whole = false } = fieldsOf(input);

@@ -1,8 +1,8 @@
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
 
 /**
- * Work that runs beside a workflow's loop, which waits for its end or for something more urgent. The loop alone acts on
- * the end, so that its steps never overlap.
+ * Work that runs beside a workflow's loop, which waits for it to end or for something more urgent. Only the loop acts
+ * on the result, so its steps never overlap.
  */
 export class Beside<T> {
   readonly #scope = new CancellationScope();
@@ -23,13 +23,13 @@ export class Beside<T> {
     return this.#end !== undefined;
   }
 
-  /** Asks the work to end; what it brings from now on is a cancellation, or its result if that is already on its way. */
+  /** Cancels the work: it ends as cancelled, or with its result if that is already on its way. */
   cancel(): void {
     this.#scope.cancel();
   }
 
   /**
-   * The result, once it is over; undefined where it was cancelled.
+   * The result, once the work is over; undefined if it was cancelled.
    *
    * @throws what the work threw
    */
@@ -39,7 +39,7 @@ export class Beside<T> {
     return undefined;
   }
 
-  /** What the work threw; undefined where it did not, or was cancelled. */
+  /** What the work threw; undefined if it threw nothing or was cancelled. */
   get failure(): Error | undefined {
     if (this.#end?.kind !== 'failed' || isCancellation(this.#end.error)) return undefined;
     const { error } = this.#end;

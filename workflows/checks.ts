@@ -2,7 +2,7 @@ import { workflowInfo } from '@temporalio/workflow';
 import type { CheckedOut, ConfirmPaymentInput } from './messages';
 import { isCheckout } from './payment-input';
 
-/** A check that could not be made waits one interval, then two, … at most so many. */
+/** A check that could not be made waits one interval, then two, … at most this many. */
 const LONGEST_POSTPONEMENT = 5;
 
 /** The checks of one run: how many there are, how many were made, and when the next one is due. */
@@ -14,16 +14,16 @@ export class Checks {
   #postponements = 0;
   /** A checkout that came while the last check was in flight. */
   #kept: CheckedOut | undefined;
-  /** When the order expires, epoch ms: from then on the sweep looks after it. Infinity where the run does not know it. */
+  /** When the order expires, epoch ms: from then on the sweep looks after it. Infinity if the run does not know. */
   readonly expiresAt: number;
 
   constructor({ checks, checksMade, intervalMs, firstCheckAt, deadline }: ConfirmPaymentInput) {
     this.allowed = checks;
-    // Starters in other languages send null or an empty text for what is left out.
+    // Clients in other languages send null or an empty string for omitted fields.
     this.made = checksMade || 0;
     this.#intervalMs = intervalMs || 0;
     this.expiresAt = deadline ? Date.parse(deadline) : Infinity;
-    // From the checkout on, not from when a worker first took it up.
+    // Counted from the checkout, not from when a worker first picked it up.
     this.#nextAt = firstCheckAt
       ? Date.parse(firstCheckAt)
       : workflowInfo().startTime.getTime() + this.#intervalMs;
@@ -42,7 +42,7 @@ export class Checks {
     return new Date(this.#nextAt).toISOString();
   }
 
-  /** Milliseconds to the next check, negative where it is late. */
+  /** Milliseconds to the next check, negative if it is late. */
   get dueInMs(): number {
     return this.#nextAt - Date.now();
   }
@@ -60,8 +60,8 @@ export class Checks {
   }
 
   /**
-   * Nothing was asked, so nothing is used up; but no check is made after the order's time. Returns the milliseconds to
-   * the next try, null: there is none.
+   * Nothing was asked, so no check is used up; but none is made after the order expires. Returns the milliseconds to
+   * the next try, or null if there is none.
    */
   postpone(): number | null {
     const pauseMs = this.#intervalMs * Math.min(2 ** this.#postponements, LONGEST_POSTPONEMENT);
@@ -72,8 +72,8 @@ export class Checks {
   }
 
   /**
-   * The buyer is at the cashier again: a new round, unless checks remain. True where it begins. While check `inFlight` is the
-   * last one, its answer decides: {@link startKeptRound}.
+   * The buyer is at the cashier again: starts a new round, unless checks remain; returns whether it did. While check
+   * `inFlight` is the last one, its answer decides: {@link startKeptRound}.
    */
   startOver(checkout: CheckedOut, inFlight = 0): boolean {
     if (inFlight > 0 && this.afterCheck(inFlight) === null) this.#kept = checkout;
@@ -85,14 +85,14 @@ export class Checks {
     return true;
   }
 
-  /** The check in flight has ended: begins the round of a buyer who came meanwhile. True where it begins. */
+  /** The check in flight has ended: starts the round of a buyer who came meanwhile; returns whether it did. */
   startKeptRound(): boolean {
     const checkout = this.#kept;
     this.#kept = undefined;
     return checkout !== undefined && this.startOver(checkout);
   }
 
-  /** The input of a run that goes on with them. */
+  /** The input of a run that continues these checks. */
   asInput(): Required<Pick<ConfirmPaymentInput, 'checks' | 'checksMade' | 'intervalMs' | 'firstCheckAt'>> {
     return {
       checks: this.allowed,

@@ -30,15 +30,15 @@ import { forPerson } from './proxies';
 import { showPayment } from './show-payment';
 import { Telling } from './telling';
 
-/** How long `checkNow` waits for an answer before it says `unknown`. */
+/** How long `checkNow` waits for an answer before it returns `unknown`. */
 const CHECK_NOW_MS = 5_000;
 
 /**
  * Finds out what became of one payment: asks Alipay after one interval, and again, up to `checks` times, unless a
- * notification says it first; then tells the order service. Not paid after that: the run ends UNCONFIRMED, and slow
- * checks and the sweep go on. (The handout's `sendDelayPaymentResult` and `consumeCheckResult`.)
+ * notification says so first; then tells the order service. If it is still unpaid, the run ends UNCONFIRMED, and slow
+ * checks and the sweep take over. (The handout's `sendDelayPaymentResult` and `consumeCheckResult`.)
  *
- * Fails with INVALID_INPUT, and PAYMENT_UNKNOWN where the tables have no such payment.
+ * Fails with INVALID_INPUT, or with PAYMENT_UNKNOWN if the tables have no such payment.
  */
 export async function confirmPayment(input: ConfirmPaymentInput): Promise<PaymentState> {
   assertInput(input);
@@ -48,7 +48,7 @@ export async function confirmPayment(input: ConfirmPaymentInput): Promise<Paymen
   return payment.state();
 }
 
-/** One run of {@link confirmPayment}. Handlers set fields; the loop alone acts, one step after the other. */
+/** One run of {@link confirmPayment}. Handlers set fields; only the loop acts, one step at a time. */
 class PaymentRun {
   readonly #input: ConfirmPaymentInput;
   readonly #outTradeNo: string;
@@ -100,7 +100,7 @@ class PaymentRun {
     else if (this.#asking.isUnderWay) await this.#hearAnswer();
     else if (this.#asking.isWanted) this.#asking.start({ check: 0, nextCheckInMs: null });
     else if (historyIsLong() && !this.#row.isUpdating) await this.#goOnAsNew();
-    // Its refund's own run tells when that has ended.
+    // The refund's own run signals when the refund has ended.
     else if (isInReview(this.#row) || this.#row.status === 'REFUNDING') await this.#until(() => false);
     else if (this.#row.isOpen && this.#checks.remain) await this.#waitForCheck();
     else if (this.#row.isOpen && this.#deadline.isOurs) await this.#closeAtDeadline();
@@ -121,7 +121,7 @@ class PaymentRun {
     };
   }
 
-  /** Waits until it holds, for at most `ms`, or until something was heard: that always goes first. */
+  /** Waits until `holds` is true, for at most `ms`, or until there is news to act on, which always goes first. */
   async #until(holds: () => boolean, ms?: number, summary?: string): Promise<void> {
     const isDue = (): boolean =>
       holds() ||
@@ -162,13 +162,13 @@ class PaymentRun {
       if (answer === 'postponed') await this.#postpone(check);
       else await this.#takeAnswer(check, answer);
     });
-    // Noting the last check has erased what that checkout had planned in the row.
+    // Noting the last check in the row has erased the check that the checkout had planned there.
     const isNewRound = this.#row.isOpen && this.#checks.startKeptRound();
     if (isNewRound) await this.#row.planCheck(this.#checks.dueInMs);
     this.#show();
   }
 
-  /** No answer: a notification has ended the question, which counts as put. */
+  /** No answer: a notification has ended the question, which counts as asked. */
   async #takeAnswer(check: number, answer: Answer | undefined): Promise<void> {
     this.#lastAnswer = answer ?? this.#lastAnswer;
     if (check > 0) {
@@ -204,7 +204,7 @@ class PaymentRun {
       this.#row.adopt(recorded);
       return this.state();
     });
-    // It may have been recorded, and only its answer lost.
+    // It may have been recorded and only the reply lost.
     if (failure !== undefined && !isFinal(failure)) this.#row.hasMoved = true;
   }
 

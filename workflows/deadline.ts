@@ -7,17 +7,17 @@ import { closeExpired } from './proxies';
 /** The workflow's clock and Postgres' may differ a little; Postgres' decides. */
 const GRACE_MS = 1_000;
 
-/** Closes an order when its time is over, by the same path as the sweep, which takes over what could not be closed. */
+/** Closes an order when it expires, by the same path as the sweep, which takes over what could not be closed. */
 export class Deadline {
   #closing: Beside<ChunkReport> | undefined;
 
-  /** `isOurs`: this run closes the order; else the sweep does. */
+  /** `isOurs`: this run closes the order; otherwise the sweep does. */
   constructor(
     public isOurs: boolean,
     private readonly expiresAt: number,
   ) {}
 
-  /** Milliseconds until the order is to be closed. */
+  /** Milliseconds until the order is due to be closed. */
   get dueInMs(): number {
     return this.expiresAt + GRACE_MS - Date.now();
   }

@@ -5,7 +5,7 @@ interface Waiting<Wanted, State> {
   end?: { kind: 'done'; state: State } | { kind: 'failed'; error: unknown };
 }
 
-/** Decisions of persons, each of whom waits until the loop has carried it out, or hears why it was not. */
+/** People's decisions. Each caller waits until the loop has carried out its decision, or gets the error. */
 export class Decisions<Wanted, State> {
   readonly #waiting: Waiting<Wanted, State>[] = [];
 
@@ -23,9 +23,9 @@ export class Decisions<Wanted, State> {
   }
 
   /**
-   * Carries out the oldest one.
+   * Carries out the oldest decision.
    *
-   * @returns what that threw, if anything: the person has heard of it
+   * @returns the error, if it failed; the person has already received it
    */
   async carryOutNext(act: (wanted: Wanted) => Promise<State>): Promise<unknown> {
     const decision = this.#waiting.shift();

@@ -1,7 +1,7 @@
 interface ErrorEntry {
   /** The HTTP status that fits. */
   status: number;
-  /** Whether trying again can help without anybody's doing. */
+  /** Whether a retry can help without anyone stepping in. */
   retryable: boolean;
   /** What it means, for documents and help; each error's own message says what happened and what to do. */
   text: string;
@@ -10,9 +10,9 @@ interface ErrorEntry {
 const entry = (status: number, retryable: boolean, text: string): ErrorEntry => ({ status, retryable, text });
 
 /**
- * Every code that leaves this system: of a {@link PaymentError}, of an answer over HTTP, and as the type of an
+ * Every code that leaves this system: in a {@link PaymentError}, in an HTTP response, and as the type of an
  * ApplicationFailure in a history. A plain Error in workflow code would make the workflow task retry for ever, so
- * workflows and activities throw these and nothing else. Like {@link messages}, this file imports nothing.
+ * workflows and activities throw only these. Like {@link messages}, this file imports nothing.
  */
 export const ERRORS = {
   INVALID_INPUT: entry(400, false, 'the request is malformed'),
@@ -93,7 +93,7 @@ export class PaymentError extends Error {
     return ERRORS[this.code].status;
   }
 
-  /** Whether trying again can help without anybody's doing. */
+  /** Whether a retry can help without anyone stepping in. */
   get retryable(): boolean {
     return ERRORS[this.code].retryable;
   }

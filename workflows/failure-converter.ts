@@ -1,10 +1,10 @@
 import { ApplicationFailure, DefaultFailureConverter } from '@temporalio/common';
 import type { ErrorCode } from './errors';
 
-/** What a person must read who lacks the key. Their messages hold names of keys and nothing else. */
+/** Errors that a person without the key must be able to read. Their messages contain only names of keys. */
 const ABOUT_KEYS: ReadonlySet<unknown> = new Set<ErrorCode>(['PAYLOAD_KEY_UNKNOWN', 'PAYLOAD_UNREADABLE']);
 
-/** A failure's message and stack go where the payload codec reaches them; its type stays in clear. */
+/** Puts a failure's message and stack trace where the payload codec encrypts them; its type stays in clear text. */
 class EncryptedFailureConverter extends DefaultFailureConverter {
   readonly #inClear = new DefaultFailureConverter();
 
@@ -20,5 +20,5 @@ class EncryptedFailureConverter extends DefaultFailureConverter {
   }
 }
 
-/** Temporal's SDK loads it by this name, in the worker and in the workflows' sandbox, where `PAYLOAD_KEYS` is set. */
+/** Temporal's SDK loads it by this name, in the worker and in the workflow sandbox, if `PAYLOAD_KEYS` is set. */
 export const failureConverter = new EncryptedFailureConverter();

@@ -1,19 +1,19 @@
 import { ActivityFailure, ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import type { ErrorCode } from './errors';
 
-/** The type of the ApplicationFailure behind whatever an activity threw; undefined for a time-out, say. */
+/** The type of the ApplicationFailure behind whatever an activity threw; undefined for a time-out, for example. */
 export function failureType(error: unknown): string | undefined {
   const failure = error instanceof ActivityFailure ? error.cause : error;
   return failure instanceof ApplicationFailure ? (failure.type ?? undefined) : undefined;
 }
 
-/** Whether trying again cannot help, so that only the caller can decide. */
+/** Whether retrying cannot help, so only the caller can decide. */
 export function isFinal(error: unknown): boolean {
   const failure = error instanceof ActivityFailure ? error.cause : error;
   return isCancellation(error) || (failure instanceof ApplicationFailure && failure.nonRetryable === true);
 }
 
-/** A failure of the closed set that ends a workflow or refuses a message. */
+/** A failure, from the closed set of codes, that ends a workflow or rejects a message. */
 export function fail(type: ErrorCode, message: string): ApplicationFailure {
   return ApplicationFailure.create({ type, message, nonRetryable: true });
 }
@@ -24,14 +24,14 @@ export function requireInput(holds: boolean, message: string): asserts holds {
 }
 
 /**
- * What was sent, to be looked at field by field: an operator may send nothing at all, or a word, and a TypeError
- * would make the workflow task retry for ever.
+ * The input, safe to read field by field: an operator may send nothing at all, or a bare string, and a TypeError would
+ * make the workflow task retry for ever.
  */
 export function fieldsOf<T extends object>(sent: T | null | undefined): { [K in keyof T]?: unknown } {
   return typeof sent === 'object' && sent !== null ? sent : {};
 }
 
-/** Whether it is a string of this form; a RegExp alone would read `undefined` as a word. */
+/** Whether it is a string of this form; a RegExp by itself would read `undefined` as a word. */
 export function isLike(form: RegExp, value: unknown): value is string {
   return typeof value === 'string' && form.test(value);
 }

@@ -12,8 +12,8 @@ import { FOLLOW_UP_KINDS, TASK_QUEUES } from './messages';
 import { measureFollowUp } from './metrics';
 
 /**
- * An activity starts no new work after 20 s, and finishing what it has started takes a few more calls. A process that cannot do
- * it fails the activity, and another one takes over. All of it ends soon enough not to hold up the next follow-ups for long.
+ * An activity starts no new work after 20 s; finishing what it has started takes a few more calls. A process that cannot do the
+ * work fails the activity, and another takes over. All this ends soon enough not to delay the next follow-ups for long.
  */
 const TIME_BOX = {
   startToCloseTimeout: '45s',
@@ -42,8 +42,8 @@ const ACTIVITIES: Readonly<Record<FollowUpKind, () => Promise<KindReport>>> = {
 };
 
 /**
- * Does whatever the rows show to be due, each kind in its own activity, side by side. If one fails, the others are still done,
- * and the next follow-up does it.
+ * Does all work that the rows show to be due, each kind in its own activity, in parallel. If one fails, the others are
+ * still done, and the next follow-up tries it again.
  */
 export async function followUp(): Promise<FollowUpReport> {
   const report: Partial<FollowUpReport> = {};

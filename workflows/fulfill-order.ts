@@ -16,10 +16,10 @@ const locallyOrUntilDone = firstLocally<OrderServiceQueueActivities>(
 const paymentResultSignal = defineSignal<[PaymentResult]>(SIGNALS.paymentResult);
 
 /**
- * The order service: acts once on each result that it is told, however often it is told. Each signal that finds no
- * run starts one (signal-with-start), so a run ends as soon as it has nothing left to do.
+ * The order service: acts once on each result, however often it is told. Each signal that finds no run starts one
+ * (signal-with-start), so a run ends as soon as it has nothing left to do.
  *
- * A shop replaces it by its own workflow of this name on queue `order-service`, in any language, and deduplicates
+ * A shop replaces it with its own workflow of this name on queue `order-service`, in any language, and deduplicates
  * durably by `messageId`.
  */
 export async function fulfillOrder(input: FulfillOrderInput): Promise<{ orderId: string; acted: number }> {

@@ -1,6 +1,6 @@
 import { workflowInfo } from '@temporalio/workflow';
 
-/** A run that waits for a person or a deadline goes on as new before its history grows beyond this. */
+/** A run that waits for a person or a deadline continues as new before its history grows beyond this many events. */
 const LONGEST = 1_000;
 
 export function historyIsLong(): boolean {

@@ -11,25 +11,25 @@ import type {
 } from './messages';
 import { FOLLOW_UP_KINDS, isInReview } from './messages';
 
-// What a person reads in the Web UI (tab User Metadata, Current Details) and by `temporal workflow metadata`: Markdown, in
-// plain words, where it stands, what comes next and when. Not part of any history, so it may change freely.
+// What a person reads in the Web UI (tab User Metadata, Current Details) and in `temporal workflow metadata`: in plain
+// words, as Markdown, the current state, what comes next and when. Not part of any history, so it may change freely.
 
-/** What a run of `confirmPayment` shows beside its state. */
+/** What a run of `confirmPayment` shows besides its state. */
 export interface PaymentFacts extends PaymentState {
   checksAllowed: number;
-  /** Null where nobody need decide. */
+  /** Null if nobody needs to decide. */
   reviewReason: string | null;
   /** Whether the order service has not been told yet. */
   undelivered: boolean;
-  /** Whether the last check could not be made, since Alipay cannot be asked. */
+  /** Whether the last check could not be made because Alipay cannot be asked. */
   postponed: boolean;
-  /** ISO 8601, or null where this run does not know it. */
+  /** ISO 8601, or null if this run does not know it. */
   expiresAt: string | null;
-  /** Whether this run closes the order then; else the sweep does. */
+  /** Whether this run closes the order then; otherwise the sweep does. */
   closesOrder: boolean;
 }
 
-/** Where a payment stands. */
+/** A payment's state, in words. */
 export function paymentInWords(facts: PaymentFacts): string {
   const { status, checks, checksAllowed, lastAnswer, undelivered } = facts;
   const made = checksAllowed > 0 ? `, ${checks} of ${checksAllowed} checks made` : '';
@@ -76,7 +76,7 @@ function whenUnpaid({ nextCheckAt, postponed, expiresAt, closesOrder }: PaymentF
 
 const at = (time: string | null): string => (time === null ? '' : ` at ${time}`);
 
-/** By the first word of a row's `review_reason`; a code of Alipay's may follow it. */
+/** Keyed by the first word of a row's `review_reason`; one of Alipay's codes may follow it. */
 const REASONS: Readonly<Record<string, string>> = {
   AMOUNT_DIFFERS: "Alipay took another amount than the order's.",
   LATE_PAYMENT: 'It was paid after the order was closed or its price changed.',
@@ -90,7 +90,7 @@ const REASONS: Readonly<Record<string, string>> = {
   REFUND_NOT_PROVEN: 'Alipay was asked to give the money back, and does not say that it has.',
 };
 
-/** Why a payment is in review; empty where a hand has written the row. */
+/** Why a payment is in review; empty if the row was written by hand. */
 export const reasonInWords = (reviewReason: string): string =>
   REASONS[reviewReason.replace(/ .*/s, '')] ?? '';
 
@@ -108,7 +108,7 @@ function whatToDecide({ reviewReason }: PaymentFacts): string[] {
   ];
 }
 
-/** Where a refund stands. */
+/** A refund's state, in words. */
 export function refundInWords({ outTradeNo, outRequestNo, status, amount }: RefundState): string {
   const what = amount === null ? 'The money' : `${amount} yuan of it`;
   return paragraphs(`**${status}**: payment \`${outTradeNo}\`.`, ...refundNext(status, what, outRequestNo));
@@ -148,7 +148,7 @@ export function auditInWords({ orders, violations, byCheck, yuan }: AuditReport)
   );
 }
 
-/** What a sweep has done so far, or did. */
+/** What a sweep has done so far, or in all. */
 export function sweepInWords(report: SweepReport, { over }: { over: boolean }): string {
   const { scanned, closed, rescued, held, failed } = report;
   return paragraphs(
@@ -174,7 +174,7 @@ const KINDS_IN_WORDS: Readonly<Record<FollowUpKind, string>> = {
   refunds: 'refunds that stood still given a run',
 };
 
-/** What a follow-up has done so far, or did; a kind that is not in the report yet is at work. */
+/** What a follow-up has done so far, or in all; a kind that is not in the report yet is still at work. */
 export function followUpInWords(report: Partial<FollowUpReport>): string {
   const isOver = FOLLOW_UP_KINDS.every((kind) => kind in report);
   return paragraphs(
@@ -190,7 +190,7 @@ function kindInWords(kind: KindReport | null | undefined): string {
   return [`**${done}**`, failed > 0 && `${failed} failed`, left && 'more are due'].filter(Boolean).join(', ');
 }
 
-/** What a discrepancy is, to a person. */
+/** What each kind of discrepancy means, for a person. */
 export const DISCREPANCIES_IN_WORDS: Readonly<Record<DiscrepancyKind, string>> = {
   'payment-unrecorded': 'paid at Alipay, unpaid here',
   'payment-late': 'paid at Alipay, closed here',
@@ -232,7 +232,7 @@ function named(what: string, ids: string[], count: number): string {
   return `${what}: ${ids.map((id) => `\`${id}\``).join(' ')}${more}`;
 }
 
-/** Measured: the Web UI (2.42.1) makes the text's frame one line too low. This is the line that it cuts off. */
+/** Measured: the Web UI (2.42.1) makes the text box one line too short. This is the line that it cuts off. */
 const LAST_LINE = '\u00a0';
 
 const paragraphs = (...lines: (string | false | null | undefined)[]): string =>

@@ -7,8 +7,8 @@ import { BEGUN_IN_WORKFLOW } from './messages';
 const TRACE_HEADER = '_tracer-data';
 
 /**
- * A message from another trace than its run's, such as every notification, is handled in its own trace, with a link to the
- * run's. Traces that begin here are marked. Bundled only if traces are on, after OpenTelemetry's own interceptors.
+ * A message whose trace is not its run's, as with every notification, is handled in its own trace, with a link to the
+ * run's. Traces that begin here are marked. Bundled only if tracing is on, after OpenTelemetry's own interceptors.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
   let run: SpanContext | undefined;
@@ -38,7 +38,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
   };
 };
 
-/** A message without a trace has begun one here; its mark is passed on to everything that it causes. */
+/** A message without a trace has begun one here; the mark is passed on to everything it causes. */
 function marked<T>(headers: Headers, act: () => T): T {
   const begun = trace.getActiveSpan()?.spanContext();
   if (!begun || TRACE_HEADER in headers) return act();

@@ -1,9 +1,9 @@
 import { metricMeter } from '@temporalio/workflow';
 import type { Answer, SweepReport } from './messages';
 
-// What only workflows know. The SDK leaves replays out, so nothing counts twice. Documented in docs/observability.md.
+// What only workflows know. The SDK skips replays, so nothing counts twice. Documented in docs/observability.md.
 
-/** How long after its due time a check was made, ms: what a queue of timers or too few workers add. */
+/** How long after its due time a check was made, ms: the delay that a queue of timers or too few workers cause. */
 export function measureLateness(ms: number): void {
   metricMeter.createHistogram('durable_alipay_check_lateness', 'int', 'ms').record(Math.max(0, ms));
 }
@@ -13,7 +13,7 @@ export function countCheck(answer: Answer): void {
   metricMeter.createCounter('durable_alipay_checks').add(1, { answer });
 }
 
-/** A run gave up asking: from now on slow checks and the sweep go on. */
+/** A run gave up asking: from now on slow checks and the sweep take over. */
 export function countUnconfirmed(): void {
   metricMeter.createCounter('durable_alipay_payments_unconfirmed').add(1);
 }

@@ -2,7 +2,7 @@ import { fieldsOf, isCount, isLike, requireInput } from './failures';
 import type { CheckedOut, ConfirmPaymentInput, ResolveReview } from './messages';
 import { REVIEW_OUTCOMES } from './messages';
 
-/** Beyond it lie times that no Date can hold. */
+/** Longer ones lead to times that no Date can hold. */
 const LONGEST_INTERVAL_MS = 365 * 24 * 3_600_000;
 
 const isTime = (text: unknown): boolean => typeof text === 'string' && !Number.isNaN(Date.parse(text));
@@ -19,12 +19,12 @@ export function assertInput(input: ConfirmPaymentInput): void {
     isTime(deadline) || (closeBy !== 'timer' && !deadline),
     'deadline: ISO 8601; it may be left out but for closeBy "timer"',
   );
-  // Starters in other languages send null or an empty text for what is left out.
+  // Clients in other languages send null or an empty string for omitted fields.
   requireInput(!firstCheckAt || isTime(firstCheckAt), 'firstCheckAt: ISO 8601');
   requireInput(!checksMade || isCount(checksMade, 0), 'checksMade: an integer, 0 or more');
 }
 
-/** Whether a `checkedOut` signal can be understood; one that cannot must not fail the run. */
+/** Whether a `checkedOut` signal is well formed; a malformed one must not fail the run. */
 export function isCheckout(sent: CheckedOut): boolean {
   const { checks, intervalMs } = fieldsOf(sent);
   return isCount(checks, 1) && isInterval(intervalMs);

@@ -6,10 +6,10 @@ import { locallyOrUntilDone, untilDone } from './proxies';
 /**
  * What a run knows about its payment's row, and what it does to it: one thing at a time, because only the loop calls it.
  *
- * A task that accepts an update must not run local activities. Accepting ends the task at once; if a local activity ends at
- * the same moment, its marker is in that task but its result reaches the next one, so a replay has the result earlier (seen
- * with 25 of 250 payments that were queried right after their checkout). Nor may a run that a message started, where any task
- * may bring an update.
+ * A task that accepts an update must not run local activities. Accepting ends the task at once; if a local activity
+ * ends at the same moment, its marker is in that task but its result reaches the next one, so a replay has the result
+ * earlier (seen with 25 of 250 payments that were queried right after their checkout). Nor may a run that a message
+ * started, as any of its tasks may bring an update.
  */
 export class PaymentRow {
   readonly #outTradeNo: string;
@@ -26,11 +26,11 @@ export class PaymentRow {
   undelivered = false;
   /** Whether evidence waits to be recorded. */
   hasEvidence = false;
-  /** Whether it says, or may say, something that this run does not know. */
+  /** Whether the row says, or may say, something that this run does not know. */
   hasMoved: boolean;
   isKnown: boolean;
 
-  /** `isKnown`: a checkout has just made or found it UNPAID, so it need not be read. */
+  /** `isKnown`: a checkout has just inserted it or found it UNPAID, so it need not be read. */
   constructor(facts: { outTradeNo: string; isKnown: boolean; mayBeLocal: boolean; onChange: () => void }) {
     this.#outTradeNo = facts.outTradeNo;
     this.#mayBeLocal = facts.mayBeLocal;
@@ -43,12 +43,12 @@ export class PaymentRow {
     return this.status === 'UNPAID';
   }
 
-  /** Whether something was heard that the loop has not acted on. */
+  /** Whether the run has been told something that the loop has not acted on. */
   get wantsAttention(): boolean {
     return this.hasEvidence || this.hasMoved;
   }
 
-  /** Whether an update is unfinished. Signals do not count: where there are traces, theirs end a moment later. */
+  /** Whether an update is unfinished. Signals do not count: with tracing on, their handlers end a moment later. */
   get isUpdating(): boolean {
     return this.#updates > 0;
   }
@@ -64,7 +64,7 @@ export class PaymentRow {
     }
   }
 
-  /** Records what Alipay said and is not recorded yet, and tells the order service. */
+  /** Records what Alipay said that is not recorded yet, and tells the order service. */
   async recordAndTell(): Promise<void> {
     this.hasEvidence = false;
     this.adopt(await this.#do((on) => on.recordAndTell({ outTradeNo: this.#outTradeNo })));
@@ -75,7 +75,7 @@ export class PaymentRow {
     this.adopt(await this.#do((on) => on.readPayment({ outTradeNo: this.#outTradeNo })));
   }
 
-  /** Says in it when the next check is due; null: this run makes no more. */
+  /** Writes to the row when the next check is due; null: this run makes no more. */
   async planCheck(inMs: number | null): Promise<void> {
     this.adopt(await this.#do((on) => on.planCheck({ outTradeNo: this.#outTradeNo, inMs })));
   }

@@ -6,29 +6,29 @@ import { POST_PAUSE_MS, TASK_QUEUES, chunkTimeoutMs } from './messages';
 
 // The activities as workflows call them: one proxy for each kind of effect, with the reason for its settings.
 
-/** Activities of queue `alipay` beat: a killed worker is noticed after this, not after their whole time. */
+/** Activities on queue `alipay` heartbeat: a killed worker is noticed after this, not only at their time-out. */
 const HEARTBEAT_TIMEOUT = '15s';
 
 /** The errors after which the server must not retry an activity: the next attempt would end the same way. */
 const final = (...codes: ErrorCode[]): string[] => codes;
 
 /**
- * A read or an idempotent write of Postgres, and telling the order service: inside a workflow task that happens anyway,
- * tried once. It stays within 80 % of WORKFLOW_TASK_TIMEOUT_MS: from there on the SDK asks the server for more time.
+ * Reads from Postgres, idempotent writes to it, and telling the order service: tried once, inside a workflow task that
+ * happens anyway. It stays within 80 % of WORKFLOW_TASK_TIMEOUT_MS, after which the SDK asks the server for more time.
  */
 const locally = proxyLocalActivities<PaymentsQueueActivities>({
   startToCloseTimeout: '2500ms',
   retry: { maximumAttempts: 1 },
 });
 
-/** The same as normal activities, tried until they are done. */
+/** The same as normal activities, retried until they succeed. */
 export const untilDone = proxyActivities<PaymentsQueueActivities>({
   taskQueue: TASK_QUEUES.payments,
   startToCloseTimeout: '15s',
   retry: { initialInterval: '1s', maximumInterval: '1 minute' },
 });
 
-/** Calls an activity locally, and where that does not work, as a normal one. */
+/** Calls an activity locally or, if that fails, as a normal one. */
 export const firstLocally =
   <A>(local: A, normal: A) =>
   async <T>(call: (activities: A) => Promise<T>): Promise<T> => {
@@ -43,14 +43,14 @@ export const firstLocally =
 /** {@link locally}, else {@link untilDone}. */
 export const locallyOrUntilDone = firstLocally<PaymentsQueueActivities>(locally, untilDone);
 
-/** The order service may be told later by the follow-up, so this ends. */
+/** It may give up: the follow-up can tell the order service later. */
 export const tellForAMinute = proxyActivities<PaymentsQueueActivities>({
   taskQueue: TASK_QUEUES.payments,
   startToCloseTimeout: '15s',
   retry: { initialInterval: '1s', maximumInterval: '30s', maximumAttempts: 6 },
 });
 
-/** What the shop has not taken is handed over by whichever worker can; after three days the follow-up goes on. */
+/** Whichever worker can posts what the shop has not taken; after three days the follow-up takes over. */
 export const postForDays = proxyActivities<PostActivities>({
   taskQueue: TASK_QUEUES.orderService,
   startToCloseTimeout: '1 minute',
@@ -65,14 +65,14 @@ export const postForDays = proxyActivities<PostActivities>({
 
 /**
  * One question. A worker that cannot reach Alipay fails it with ALIPAY_DOWN, and the server gives it to another worker;
- * each attempt must find a worker soon, or the check is postponed. 45 s are enough to wait for a slot under the quota
+ * each attempt must find a worker soon, or the check is postponed. 45 s is enough to wait for a slot under the quota
  * (30 s) and make one call.
  */
 export const askAlipay = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   scheduleToStartTimeout: '10s',
   startToCloseTimeout: '45s',
-  // A killed worker holds a payment up for so long. One that is only stopped for longer has the question asked twice.
+  // A killed worker delays a payment by this much. If one merely stalls for longer, the question is asked twice.
   heartbeatTimeout: '6s',
   retry: {
     initialInterval: '1s',
@@ -80,14 +80,14 @@ export const askAlipay = proxyActivities<AlipayQueueActivities>({
     maximumAttempts: 6,
     nonRetryableErrorTypes: final('ALIPAY_BUSY', 'ALIPAY_MISCONFIGURED', 'ALIPAY_REFUSED'),
   },
-  // A paid notification cancels the ask, and goes on at once; the activity hears of it at its next beat.
+  // A notification of payment cancels the question without waiting; the activity learns of it at its next heartbeat.
   cancellationType: ActivityCancellationType.TRY_CANCEL,
   summary: 'ask Alipay',
 });
 
 /**
- * A refund is asked for again under its fixed `out_request_no` until it is proven, refused or given to a person; through an
- * outage of the gateway, too. The activity says when (`nextRetryDelay`) where it knows better.
+ * A refund is requested again under its fixed `out_request_no` until it is proven, refused or handed to a person, even
+ * through an outage of the gateway. The activity sets the time (`nextRetryDelay`) when it knows better.
  */
 export const refundUntilProven = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
@@ -99,9 +99,9 @@ export const refundUntilProven = proxyActivities<AlipayQueueActivities>({
 });
 
 /**
- * Work order by order, each safe to repeat; what is not done is left to the next sweep. A worker that cannot reach Alipay
- * fails it with ALIPAY_DOWN, and the server gives it to another one a second later. Such a worker takes one more task for each
- * of its ten polls after its circuit has opened; there are more attempts than that.
+ * Works order by order, each safe to repeat; what is not done is left to the next sweep. A worker that cannot reach
+ * Alipay fails it with ALIPAY_DOWN, and the server gives it to another one a second later. After its circuit opens,
+ * such a worker takes one more task for each of its ten polls; there are more attempts than that.
  */
 export const closeExpired = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
@@ -111,8 +111,8 @@ export const closeExpired = proxyActivities<AlipayQueueActivities>({
 });
 
 /**
- * A bill of a million lines takes two minutes. What came in part, or late, is asked for again; what does not add up is not. A
- * worker without its merchant leaves it to another.
+ * A bill of a million lines takes two minutes. A partial or late bill is requested again; one that does not add up is
+ * not. A worker without its merchant leaves it to another.
  */
 export const fetchOnce = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
@@ -128,7 +128,7 @@ export const fetchOnce = proxyActivities<AlipayQueueActivities>({
   summary: 'fetch the bill',
 });
 
-/** It reads whole tables. */
+/** Reads whole tables. */
 export const compareWhole = proxyActivities<PaymentsQueueActivities>({
   taskQueue: TASK_QUEUES.payments,
   startToCloseTimeout: '15 minutes',
@@ -136,7 +136,7 @@ export const compareWhole = proxyActivities<PaymentsQueueActivities>({
   summary: 'compare with the tables',
 });
 
-/** Of all orders it may take minutes. What cannot be read now, the next audit reads. */
+/** An audit of all orders may take minutes. What cannot be read now is left to the next audit. */
 export const auditOnce = proxyActivities<PaymentsQueueActivities>({
   taskQueue: TASK_QUEUES.payments,
   startToCloseTimeout: '30 minutes',
@@ -145,7 +145,7 @@ export const auditOnce = proxyActivities<PaymentsQueueActivities>({
   summary: 'audit the tables',
 });
 
-/** Takes nothing new after 20 s; what is left, the next call does. */
+/** Starts nothing new after 20 s; the next call does the rest. */
 export const repairSome = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '2 minutes',
@@ -154,7 +154,7 @@ export const repairSome = proxyActivities<AlipayQueueActivities>({
   summary: 'repair',
 });
 
-/** A person waits for the end of it, so it ends soon, one way or the other. */
+/** A person waits for it, so it ends soon, one way or the other. */
 export const forPerson = proxyActivities<AlipayQueueActivities>({
   taskQueue: TASK_QUEUES.alipay,
   startToCloseTimeout: '2 minutes',

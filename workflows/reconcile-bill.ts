@@ -30,14 +30,14 @@ const MOST_REPAIRS = 500;
 /** A refund can be repaired only after its payment, so one round may make another one possible. */
 const MOST_ROUNDS = 3;
 
-/** After repairs it is compared again, until all that was done shows: payments record in runs of their own. */
+/** After repairs the bill is compared again, until every repair shows: payments record in their own runs. */
 const PAUSES_MS = [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 60_000, 120_000];
 
 /**
- * Compares Alipay's bill of a day with the tables, to the fen; with `execute` it repairs what it may, by the usual paths, and
- * compares again. Nothing is done by a bill that is not complete, or does not add up.
+ * Compares Alipay's bill of a day with the tables, to the fen; with `execute` it repairs what it may, by the usual
+ * paths, and compares again. A bill that is incomplete or does not add up causes no change.
  *
- * Fails with INVALID_INPUT only: without a bill the result says why.
+ * Fails only with INVALID_INPUT: without a bill the result says why.
  */
 export async function reconcileBill(input: ReconcileBillInput): Promise<Reconciliation> {
   assertInput(input);
@@ -69,7 +69,7 @@ export async function reconcileBill(input: ReconcileBillInput): Promise<Reconcil
   return { ...state, executed: execute };
 }
 
-/** What the Schedule starts: each bill of the last days that is still to be compared, in a run of its own. Returns their ids. */
+/** What the Schedule starts: compares each due bill of the last days in its own run. Returns their workflow ids. */
 export async function reconcileBills(input: ReconcileBillsInput): Promise<string[]> {
   const { repair } = fieldsOf(input);
   requireInput(isLike(/^(none|safe|all)$/, repair), 'repair: none, safe or all');
@@ -84,7 +84,7 @@ export async function reconcileBills(input: ReconcileBillsInput): Promise<string
   return (await Promise.all(done)).flat();
 }
 
-/** One seller's, the oldest first: around midnight a payment may stand in the bill of the day before. */
+/** One seller's bills, oldest first: around midnight a payment may appear in the bill of the day before. */
 async function reconcileInTurn(
   bills: readonly (BillOfMerchant & { sellerId: string })[],
   { repair }: ReconcileBillsInput,
@@ -102,7 +102,7 @@ async function reconcileInTurn(
         staticSummary: `Bill of ${date}`,
       });
     } catch (error) {
-      // Somebody else's run: the Schedule goes on after it.
+      // Somebody else's run: a later run of the Schedule continues after it.
       if (error instanceof WorkflowExecutionAlreadyStartedError) break;
       // A run that was terminated or timed out must not block the later ones.
       if (!(error instanceof ChildWorkflowFailure) || isCancellation(error)) throw error;
@@ -112,13 +112,13 @@ async function reconcileInTurn(
   return done;
 }
 
-/** Before nine in Beijing on the day after, and where nothing moved, there is none; Alipay does not say which. */
+/** There is none before nine in Beijing on the day after, nor if no money moved; Alipay does not say which. */
 const NO_BILL = {
   status: 'NO_BILL',
   because: 'BILL_NOT_READY: Alipay has no bill of this day, yet or at all. The Schedule asks again.',
 } as const;
 
-/** Fetches the bill; undefined once it is loaded. */
+/** Fetches the bill; returns undefined once it is loaded. */
 async function whyNotLoaded(
   bill: BillOfMerchant,
 ): Promise<{ status: 'NO_BILL' | 'FAILED'; because: string } | undefined> {

@@ -17,14 +17,14 @@ import { SIGNALS, UPDATES } from './messages';
 import { forPerson, refundUntilProven } from './proxies';
 import { showInLists } from './show-payment';
 
-/** A refund that waits for a person looks at its row so often, should nobody tell it that the row has moved. */
+/** A refund that waits for a person reads its row this often, in case nobody tells it that the row has moved. */
 const LOOK_EVERY = '1 day';
 
 /**
  * Makes one refund: asks Alipay for it under its fixed `out_request_no` until it is proven or refused, or a person has to
  * decide. One that was made in the merchant portal is only proven. The row in `refunds` says what is asked for.
  *
- * Fails with INVALID_INPUT, and REFUND_UNKNOWN where the tables have no such refund.
+ * Fails with INVALID_INPUT, or with REFUND_UNKNOWN if the tables have no such refund.
  */
 export async function refundPayment(input: RefundPaymentInput): Promise<RefundState> {
   assertInput(input);
@@ -34,7 +34,7 @@ export async function refundPayment(input: RefundPaymentInput): Promise<RefundSt
   return refund.state;
 }
 
-/** One run of {@link refundPayment}. Handlers set fields; the loop alone acts, one step after the other. */
+/** One run of {@link refundPayment}. Handlers set fields; only the loop acts, one step at a time. */
 class RefundRun {
   readonly #input: RefundPaymentInput;
   readonly #decisions = new Decisions<ResolveRefund, RefundState>();
@@ -71,7 +71,7 @@ class RefundRun {
     return true;
   }
 
-  /** A question may wait long for its next attempt. If the row has moved meanwhile, it is asked anew, and reads the row. */
+  /** The activity may wait long for its next attempt. If the row moves meanwhile, it is started anew and reads the row. */
   async #ask(): Promise<void> {
     if (this.#asking === undefined || this.#isOutdated) {
       this.#asking?.cancel();
@@ -94,7 +94,7 @@ class RefundRun {
       this.#adopt(await forPerson.resolveRefund({ ...decision, ...this.#input }));
       return this.state;
     });
-    // It may have been recorded, and only its answer lost; and a run that the update started knows nothing of its row.
+    // It may have been recorded and only the reply lost; and a run that the update started does not know its row yet.
     if (failure !== undefined && !(isFinal(failure) && this.#isKnown)) this.#hasMoved = true;
   }
 
@@ -110,7 +110,7 @@ class RefundRun {
     this.#show();
   }
 
-  /** In REVIEW it is listed with the payments that wait for a person in the Web UI. */
+  /** In REVIEW, the Web UI lists it with the payments that wait for a person. */
   #show(): void {
     showInLists(this.#input.outTradeNo, this.state.status);
     setCurrentDetails(refundInWords(this.state));

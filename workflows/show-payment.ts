@@ -4,14 +4,14 @@ import { paymentInWords } from './in-words';
 import { UNSEARCHABLE } from './messages';
 import { OUT_TRADE_NO, PAYMENT_STATUS } from './search-attributes';
 
-/** Shows in the Web UI where a payment is: the search attributes, where they differ, and the details in plain words. */
+/** Shows a payment's state in the Web UI: the search attributes, if they differ, and the details in plain words. */
 export function showPayment(facts: PaymentFacts): void {
   const { outTradeNo, status, reviewReason } = facts;
   showInLists(outTradeNo, reviewReason === null ? status : 'REVIEW');
   setCurrentDetails(paymentInWords(facts));
 }
 
-/** Sets the search attributes, where they differ and the namespace has them. */
+/** Sets the search attributes, if they differ and the namespace has them. */
 export function showInLists(outTradeNo: string, status: string): void {
   const { typedSearchAttributes: shown, memo } = workflowInfo();
   const differs = shown.get(OUT_TRADE_NO) !== outTradeNo || shown.get(PAYMENT_STATUS) !== status;

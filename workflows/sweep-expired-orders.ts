@@ -23,25 +23,25 @@ import { QUERIES, chunkTimeoutMs } from './messages';
 import { measureSweep } from './metrics';
 import { closeExpired, locallyOrUntilDone } from './proxies';
 
-/** One activity closes at most so many orders, so that no history grows with each single order. */
+/** One activity closes at most this many orders, so a history does not grow with every single order. */
 const LARGEST_CHUNK = 10;
 
-/** A run goes on as new before its history grows beyond this, far below the server's limit of 51,200 events. */
+/** A run continues as new before its history grows beyond this, far below the server's limit of 51,200 events. */
 const LONGEST_HISTORY = 6_000;
 
-/** It also does so after this, so that a sweep of many hours picks up code that was deployed meanwhile. */
+/** It also does so after this, so that a sweep of many hours picks up newly deployed code. */
 const LONGEST_RUN_MS = 600_000;
 
-/** Under `--cron` continue-as-new would end the cron, so one tick takes so many pages and the next one goes on. */
+/** Under `--cron` continue-as-new would end the cron, so one tick takes this many pages and the next one continues. */
 const PAGES_PER_TICK = 2;
 
-/** The report names so many ids of a kind. */
+/** The report names at most this many ids of each kind. */
 const IDS_NAMED = 100;
 
 const progressQuery = defineQuery<SweepReport>(QUERIES.progress);
 
 /**
- * Closes the orders that stayed unpaid until they expired, in parallel, each with Alipay asked first. (The handout's
+ * Closes the orders that expired unpaid, in parallel, asking Alipay about each one first. (The handout's
  * `checkUnpaidOrder` and `checkExpireOrder`, with its pool of threads.)
  */
 export async function sweepExpiredOrders(input: SweepInput): Promise<SweepReport> {
@@ -164,7 +164,7 @@ class Sweep {
       if (isCancellation(error)) throw error;
       const progress = progressIn(error);
       if (failureType(error) === 'ALIPAY_DOWN' && !(await this.#isAlipayUp())) {
-        // A dead gateway is asked no more: the next sweep tries again.
+        // A dead gateway is not asked any more: the next sweep tries again.
         this.#report.gatewayDown = true;
         this.#stop = 'gateway-down';
         return progress;
@@ -173,7 +173,7 @@ class Sweep {
     }
   }
 
-  /** Every attempt met a worker that cannot reach Alipay. The lanes share one probe: can any worker? */
+  /** Every attempt got a worker that cannot reach Alipay. The lanes share one probe: can any worker reach it? */
   async #isAlipayUp(): Promise<boolean> {
     if (this.#stop === 'gateway-down') return false;
     return (this.#probing ??= probe().finally(() => (this.#probing = undefined)));
@@ -191,7 +191,7 @@ class Sweep {
     this.#show();
   }
 
-  /** The report, final. */
+  /** Returns the final report. */
   end(): SweepReport {
     this.#show(true);
     return this.report;

@@ -3,7 +3,7 @@ import { Beside } from './beside';
 import type { PaymentRow } from './payment-row';
 import { postForDays, tellForAMinute } from './proxies';
 
-/** Tells the order service, beside the loop of a run, what could not be told at once. */
+/** Tells the order service, beside a run's loop, what it could not be told at once. */
 export class Telling {
   #telling: Beside<void> | undefined;
 

@@ -1,4 +1,4 @@
-/** What is said to and about the audit of the books. */
+/** The audit of the books: its input and result. */
 
 /** The input of `auditBooks`. */
 export interface AuditBooksInput {
@@ -13,7 +13,7 @@ export interface AuditReport {
   violations: number;
   /** How many, by the check that found them. */
   byCheck: Record<string, number>;
-  /** What they leave unexplained, yuan. */
+  /** The amount they leave unexplained, yuan. */
   yuan: string;
   seconds: number;
 }

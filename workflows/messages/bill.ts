@@ -1,10 +1,10 @@
-/** What is said to and about the reconciliation of a bill. */
+/** The reconciliation of a bill: its inputs and results. */
 
 /**
  * Where a bill and the tables can disagree.
  * - `payment-unrecorded`: paid there, UNPAID here. `payment-late`: paid there, CLOSED here.
- * - `refund-unrecorded`: given back there, and not DONE here.
- * - `…-unknown`: no such payment here, and not known to be of another application of the seller.
+ * - `refund-unrecorded`: refunded there, not DONE here.
+ * - `…-unknown`: no such payment here, and not known to belong to another application of the seller.
  * - `…-differs`: another amount. `…-absent`: here, and in no bill. `…-doubled`: a line that the bill has twice.
  * - `not-understood`: a line that is neither a payment nor a refund.
  */
@@ -33,7 +33,7 @@ const DECIDED_BY_ALIPAY = [
   'refund-unknown',
 ] as const;
 
-/** What a reconciliation may act on: nothing; what Alipay's own answer decides; also what only a person can, by a review. */
+/** What a reconciliation may act on: nothing; what Alipay's own answer decides; or also what a person must review. */
 export const BILL_REPAIRS = {
   none: [],
   safe: DECIDED_BY_ALIPAY,
@@ -42,19 +42,19 @@ export const BILL_REPAIRS = {
 
 export type BillRepair = keyof typeof BILL_REPAIRS;
 
-/** A seller's bill, and the merchant by which Alipay is asked for it. */
+/** A seller's bill, and the merchant as which Alipay is asked for it. */
 export interface BillOfMerchant {
-  /** `appId/sellerId`. A bill is a seller's, whatever its applications. */
+  /** `appId/sellerId`. A bill covers a seller, across all its applications. */
   merchant: string;
   /** `yyyy-MM-dd`, a day in Beijing. */
   date: string;
 }
 
-/** A run of a bill ends within this: while it is under way, later bills of its seller wait. */
+/** A bill's run ends within this; until then, later bills of its seller wait. */
 export const RECONCILE_RUN_TIMEOUT = '6 hours';
 
 export interface ReconcileBillInput extends BillOfMerchant {
-  /** False: it only tells what it would do. */
+  /** False: it only compares. */
   execute: boolean;
   /** What it may act on. Default `all`. */
   repair?: BillRepair;
@@ -66,7 +66,7 @@ export interface ReconcileBillsInput {
 
 export type ReconciliationStatus = 'LOADING' | 'COMPARED' | 'NO_BILL' | 'FAILED';
 
-/** How many, and what they come to, yuan. */
+/** How many, and their sum, yuan. */
 export interface Sum {
   count: number;
   amount: string;
@@ -75,14 +75,14 @@ export interface Sum {
 /** What has become of the discrepancies of one kind. */
 export interface KindOfDiscrepancy {
   found: number;
-  /** Found no more: its remedy worked, or it settled by itself. */
+  /** No longer found: its repair worked, or it settled by itself. */
   repaired: number;
   open: number;
   /** Of the open ones, yuan. */
   openAmount: string;
 }
 
-/** What a comparison has found; sums are of 订单金额, refunds counted above 0. */
+/** What a comparison has found; sums are of 订单金额, refunds as positive amounts. */
 export interface BillReport {
   bill: { payments: Sum; refunds: Sum; other: Sum; fees: string };
   /** Lines that agree with the tables. */
@@ -94,18 +94,18 @@ export interface BillReport {
   open: number;
 }
 
-/** Where the comparison of a bill stands. */
+/** The state of a bill's comparison. */
 export interface BillState {
   sellerId: string;
   date: string;
   status: ReconciliationStatus;
   /** NO_BILL or FAILED: a code, and what to do. */
   because: string | null;
-  /** Null where nothing was compared. */
+  /** Null if nothing was compared. */
   report: BillReport | null;
 }
 
-/** Of a bill that was compared. */
+/** The state of a bill that was compared. */
 export interface ComparedBill extends BillState {
   report: BillReport;
 }

@@ -1,4 +1,4 @@
-/** What is said about the follow-up. */
+/** The follow-up: its kinds of work and its result. */
 
 /** The kinds of due work that the follow-up does, each in its own activity. */
 export const FOLLOW_UP_KINDS = [

@@ -1,7 +1,7 @@
 /**
- * Everything that is said to, by and about the workflows: names, ids, inputs, results, and the activities' signatures. This
- * folder imports nothing from outside, so that checkout code, a worker in another language's tests and workflow code can all
- * share it.
+ * Everything that workflows and their callers exchange: names, ids, inputs, results, and the activities' signatures.
+ * This folder imports nothing from outside, so checkout code, workflow code and the tests of a worker in another
+ * language can all share it.
  */
 export * from './names';
 export * from './payment';

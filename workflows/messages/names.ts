@@ -2,13 +2,13 @@
 import type { RefundKind, RefundPaymentInput } from './refund';
 
 export const TASK_QUEUES = {
-  /** Workflows, and activities that reach Postgres and Temporal only. */
+  /** Workflows, and activities that reach only Postgres and Temporal. */
   payments: 'payments',
-  /** Every call of Alipay. */
+  /** Every call to Alipay. */
   alipay: 'alipay',
   /**
-   * The shop's side: `fulfillOrder` and its activities, which a shop replaces by a worker of its own; or, where the order
-   * service is a webhook, posts to it.
+   * The shop's side: `fulfillOrder` and its activities, which a shop replaces with its own worker; or, if the order
+   * service is a webhook, the posts to it.
    */
   orderService: 'order-service',
 } as const;
@@ -17,7 +17,7 @@ export type TaskQueue = (typeof TASK_QUEUES)[keyof typeof TASK_QUEUES];
 
 /**
  * How long the server waits for a worker that has taken a task of a payment or its order, ms, before it gives the task to
- * another one. A killed worker holds its payments up for so long (measured: with Temporal's own 10 s twice as long).
+ * another one. A killed worker delays its payments by this much (measured: twice as much with Temporal's default, 10 s).
  */
 export const WORKFLOW_TASK_TIMEOUT_MS = 4_000;
 
@@ -57,7 +57,7 @@ export const SEARCH_ATTRIBUTES = {
   paymentStatus: 'PaymentStatus',
 } as const;
 
-/** In the memo of a run whose namespace lacks the search attributes: it sets none, for the server would refuse its task. */
+/** In the memo of a run whose namespace lacks the search attributes. It sets none: the server would reject its task. */
 export const UNSEARCHABLE = 'unsearchable';
 
 export const SWEEP_SCHEDULE_ID = 'sweep-expired-orders';
@@ -72,8 +72,8 @@ export const paymentWorkflowId = (outTradeNo: string): string => `payment-${outT
 export const orderWorkflowId = (orderId: string): string => `order-${orderId}`;
 
 /**
- * The workflow that makes the refund, or proves one that was made in the merchant portal: its number is not ours, and need
- * only be unique within its trade.
+ * The workflow that makes the refund, or proves one that was made in the merchant portal: that one's number is not
+ * ours, and is unique only within its trade.
  */
 export const refundWorkflowId = ({
   kind,

@@ -1,8 +1,8 @@
-/** What is said to and about the workflows of an order: its results, and its cancellation. */
+/** The workflows of an order, for its results and its cancellation: their inputs, messages and results. */
 
 import type { WhoAndWhy } from './payment';
 
-/** What stands in `orders.status`. */
+/** The values of `orders.status`. */
 export type OrderStatus = 'UNPAID' | 'PAID' | 'CLOSED';
 
 /** Signal to the order service. It may arrive more than once: `messageId` is the key to deduplicate by, durably. */
@@ -17,7 +17,7 @@ export interface PaymentResult {
   totalAmount: string;
   /** What has gone back so far, this refund included. */
   refundedAmount: string;
-  /** Of a refund: its number at Alipay, which for the shop's own is its `refundId`. Absent where it was paid back outside Alipay. */
+  /** Of a refund: its number at Alipay; for the shop's own, its `refundId`. Absent if it was paid back outside Alipay. */
   refundId?: string;
   /** Of a refund: what this one gave back. */
   refundAmount?: string;
@@ -34,7 +34,7 @@ export interface FulfillOrderInput {
 export interface CloseOrderInput extends WhoAndWhy {
   orderId: string;
   /**
-   * Closes it at once although a cashier page may still be open: what is paid there is refunded, whatever
+   * Closes it at once even though a cashier page may still be open: what is paid there is refunded, whatever
    * `LATE_PAYMENT_POLICY` says. Default: such an order is held, and the sweep closes it later.
    */
   ifPaidLater?: 'refund';
@@ -46,11 +46,11 @@ export interface ClosedOrder {
   status: OrderStatus;
 }
 
-/** What came of telling the order service. */
+/** The outcome of telling the order service. */
 export interface Told {
   /** How many messages. */
   told: number;
-  /** Whether the shop, which takes results directly, has not taken one: queue `order-service` goes on. */
+  /** Whether the shop, which takes results directly, has not taken one: queue `order-service` takes over. */
   isLeft: boolean;
 }
 

@@ -1,12 +1,12 @@
-/** What is said to and about the workflow of a payment. */
+/** The workflow of a payment: its input, messages and result. */
 
-/** What a query of Alipay can answer. `not-exist` means "not yet": the buyer has not scanned or logged in. */
+/** What a query to Alipay can return. `not-exist` means "not yet": the buyer has not scanned or logged in. */
 export type Answer = 'paid' | 'waiting' | 'not-exist' | 'closed' | 'unknown';
 
-/** What stands in `payments.status`. */
+/** The values of `payments.status`. */
 export type StoredPaymentStatus = 'UNPAID' | 'PAID' | 'CLOSED' | 'REFUNDING' | 'REFUNDED' | 'REVIEW';
 
-/** UNCONFIRMED is a run's status only: it gave up asking, the row is still UNPAID and the sweep is the net. */
+/** UNCONFIRMED is only a run's status: it gave up asking, the row is still UNPAID, and the sweep is the safety net. */
 export type PaymentStatus = StoredPaymentStatus | 'UNCONFIRMED';
 
 /** Whether a person has to decide. A PAID row keeps its status meanwhile. */
@@ -25,7 +25,7 @@ export type LatePaymentPolicy = 'refund' | 'review';
 /** The input of `confirmPayment`. */
 export interface ConfirmPaymentInput {
   outTradeNo: string;
-  /** How many times Alipay is asked before the run gives up. 0: only what a message brings. */
+  /** How many times Alipay is asked before the run gives up. 0: the run acts only on messages. */
   checks: number;
   /** Milliseconds from checkout to the first check, and between checks. */
   intervalMs: number;
@@ -33,7 +33,7 @@ export interface ConfirmPaymentInput {
   closeBy?: CloseBy;
   /** ISO 8601: the order's `expires_at`. */
   deadline?: string;
-  /** ISO 8601: when the first check is due, where that is not one interval after the start: a run that takes over. */
+  /** ISO 8601: when the first check is due, if not one interval after the start: for a run that takes over. */
   firstCheckAt?: string;
   /** How many checks an earlier run has made. Default 0. */
   checksMade?: number;
@@ -45,12 +45,12 @@ export interface PaymentState {
   status: PaymentStatus;
   /** How many checks have been made since checkout. */
   checks: number;
-  /** ISO 8601, or null where no check is due. */
+  /** ISO 8601, or null if no check is due. */
   nextCheckAt: string | null;
   lastAnswer: Answer | null;
 }
 
-/** Signal: a verified notification or answer about this payment is stored as `evidence.id`. */
+/** Signal: a verified notification or answer about this payment is stored in `evidence` under this id. */
 export interface AlipayNotified {
   eventId: string;
 }
@@ -61,7 +61,7 @@ export interface CheckedOut {
   intervalMs: number;
 }
 
-/** Whatever a person does is recorded with both. */
+/** Everything a person does is recorded with both. */
 export interface WhoAndWhy {
   actor: string;
   reason: string;
@@ -76,15 +76,15 @@ export const REVIEW_OUTCOMES = ['PAID', 'REFUNDING', 'REFUNDED', 'CLOSED', 'REVI
 export interface ResolveReview extends WhoAndWhy {
   to: ReviewOutcome;
   /**
-   * REFUNDED only, where Alipay refuses to refund any more: how the money went back outside Alipay (a bank's reference).
-   * It is recorded apart from what Alipay refunded.
+   * Only with REFUNDED, if Alipay no longer refunds it: how the money went back outside Alipay (a bank's reference). It
+   * is recorded separately from what Alipay refunded.
    */
   outside?: { reference: string };
-  /** Only while it is in review for this reason; a code of Alipay's behind it may be left out. */
+  /** Decide only while it is in review for this reason; Alipay's code after the reason may be left out. */
   because?: string;
 }
 
-/** What the ledger says of a payment after it has been told something. */
+/** A payment's state in the ledger, as the activities return it. */
 export interface Recorded {
   status: StoredPaymentStatus;
   reviewReason: string | null;
@@ -95,9 +95,9 @@ export interface Recorded {
   changed?: boolean;
 }
 
-/** {@link Recorded} by a person's decision, with what Alipay said that decided it. */
+/** {@link Recorded} after a person's decision, with the answer from Alipay that settled it. */
 export interface Decided extends Recorded {
-  /** Undefined where nobody was asked: the decision had been carried out before, or stops a refund. */
+  /** Undefined if Alipay was not asked: the decision had been carried out before, or stops a refund. */
   answer?: Answer;
 }
 
@@ -109,8 +109,8 @@ export interface Queried {
 /** One question about a payment. */
 export interface QueryAlipayInput {
   outTradeNo: string;
-  /** The number of the check, 0 for an ask that uses up none. */
+  /** The number of the check, 0 for a question that uses up none. */
   check: number;
-  /** Milliseconds from now to the check after this one; null: there is none. Written to the row, so that others see it; not for check 0. */
+  /** Milliseconds to the check after this one; null: none. Written to the row for others to see, except for check 0. */
   nextCheckInMs: number | null;
 }

@@ -1,8 +1,8 @@
-/** What is said to and about the workflow of a refund. */
+/** The workflow of a refund: its input, messages and result. */
 
 import type { WhoAndWhy } from './payment';
 
-/** Who asked for it; `portal`: somebody at Alipay, and we only heard of it. */
+/** Who asked for it; `portal`: somebody in the merchant portal, and we only learned of it. */
 export type RefundKind = 'shop' | 'operator' | 'late' | 'duplicate' | 'portal';
 
 /** REFUSED: Alipay has not made it, and is not asked again. */
@@ -17,7 +17,7 @@ export interface RefundPaymentInput {
 /** The result of `refundPayment` and of its update. */
 export interface RefundState extends RefundPaymentInput {
   status: RefundStatus;
-  /** Yuan; null where it was made in the merchant portal and Alipay has not said yet how much. */
+  /** Yuan; null if it was made in the merchant portal and Alipay has not yet said how much. */
   amount: string | null;
 }
 

@@ -1,4 +1,4 @@
-/** What is said to and about the sweep of expired orders. */
+/** The sweep of expired orders: its input, progress and result. */
 
 /** The input of `sweepExpiredOrders`. */
 export interface SweepInput {
@@ -6,9 +6,9 @@ export interface SweepInput {
   parallel: number;
   /** How many orders one page holds. */
   pageSize: number;
-  /** Real questions, no writes, nothing closed. */
+  /** Asks Alipay for real, but writes and closes nothing. */
   dryRun?: boolean;
-  /** Where a continued sweep goes on, and what it has done so far. Not for callers. */
+  /** Where a continued sweep resumes, and what it has done so far. Not for callers. */
   progress?: SweepProgress;
 }
 
@@ -27,19 +27,19 @@ export interface SweepReport {
   rescued: number;
   /** Left open: an unknown answer, a payment in review or being refunded, or not closable yet. */
   held: number;
-  /** Broke; the next sweep tries them again. */
+  /** Ended in an error; the next sweep tries them again. */
   failed: number;
   /** The first 100 order ids of each kind. */
   rescuedIds: string[];
   heldIds: string[];
   failedIds: string[];
   seconds: number;
-  /** ISO 8601: when the oldest order that was looked at expired; null where there was none. */
+  /** ISO 8601: when the oldest order that was looked at expired; null if there was none. */
   oldest: string | null;
   gatewayDown: boolean;
   /** Only looked at: nothing was closed or written. */
   dryRun?: true;
-  /** Under `--cron` only: where the next tick goes on. */
+  /** Under `--cron` only: where the next tick resumes. */
   next?: SweepCursor;
 }
 
@@ -51,7 +51,7 @@ export interface SweepProgress {
   startedAt: number;
 }
 
-/** An order that a sweep is to close, and where the next page begins. */
+/** An order for a sweep to close, and where the next page begins. */
 export interface ExpiredOrder {
   id: string;
   /** ISO 8601 with microseconds: a Date would round the cursor and skip or repeat orders. */
@@ -66,17 +66,17 @@ export interface ChunkReport {
   failed: string[];
 }
 
-/** How far a chunk is: in its heartbeat, and in the details of the ALIPAY_DOWN that ends an attempt. */
+/** The progress of a chunk: in its heartbeat, and in the details of the ALIPAY_DOWN that ends an attempt. */
 export interface ChunkProgress extends ChunkReport {
-  /** How many of its orders, from the first, need no other look. */
+  /** How many of its orders, from the first on, need no further look. */
   done: number;
 }
 
 /**
- * The most that closing one order may take, ms: three calls of Alipay for a payment, each after its place under the quota
- * (30 s at most). One that takes longer is reported as failed.
+ * The longest that closing one order may take, ms: three calls to Alipay for a payment, each after a wait for a slot
+ * under the quota (30 s at most). An order that takes longer is reported as failed.
  */
 export const CLOSE_ORDER_TIMEOUT_MS = 90_000;
 
-/** The most that one attempt at a chunk of so many orders may take, ms. */
+/** The longest that one attempt at a chunk of `orders` orders may take, ms. */
 export const chunkTimeoutMs = (orders: number): number => orders * CLOSE_ORDER_TIMEOUT_MS + 10_000;
