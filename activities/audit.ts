@@ -3,7 +3,7 @@ import { auditBooks } from '../db/audit';
 import type { AuditReport, PaymentsQueueActivities } from '../workflows/messages';
 import type { ActivityDependencies } from './dependencies';
 
-/** What an audit found, in figures: it may be in history. */
+/** What an audit found, in figures only, so it may be in history. */
 export function reportOf({ orders, found, yuan, seconds }: Audit): AuditReport {
   const byCheck: Record<string, number> = {};
   for (const { name } of found) byCheck[name] = (byCheck[name] ?? 0) + 1;

@@ -6,12 +6,12 @@ import type { AlipayGateways } from './alipay/gateways';
 import type { Metrics } from './metrics';
 import type { ResultReceiver } from './result-receiver';
 
-/** The outside worlds that activities reach, and the settings that they need. */
+/** The external systems that activities reach, and the settings that they need. */
 export interface ActivityDependencies {
   db: Database;
   alipay: AlipayGateways;
   temporal: Client;
-  /** Where the shop takes results directly (`ORDER_SERVICE_URL`, `onResult`); else the order service is a workflow. */
+  /** If the shop takes results directly (`ORDER_SERVICE_URL`, `onResult`); else the order service is a workflow. */
   receiver?: ResultReceiver | undefined;
   log: Logger;
   metrics: Metrics;
@@ -28,7 +28,7 @@ export interface ActivityDependencies {
   slowChecksMs: readonly number[];
   /** `EVIDENCE_RETENTION`, ms; undefined: evidence is kept. */
   evidenceRetentionMs?: number | undefined;
-  /** `BILL_ORIGINS`: where bills are fetched from, beside the gateway's own. */
+  /** `BILL_ORIGINS`: where bills are fetched from, besides the gateway's own origin. */
   billOrigins: readonly string[];
   /** `BILL_PREFIXES`: what our `out_trade_no` begin with; none: any may be ours. */
   billPrefixes: readonly string[];

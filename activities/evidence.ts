@@ -6,9 +6,9 @@ import { meaningOf, notificationOf } from './alipay/notification';
 import { readSignedFields } from './alipay/signed-body';
 
 /**
- * Reads again what a stored, verified body says of its payment. Both kinds of body use Alipay's own field names.
+ * Reads again what a stored, verified body says about its payment. Both kinds of body use Alipay's own field names.
  *
- * @throws Error where it cannot be understood
+ * @throws Error if it cannot be understood
  */
 export function readEvidence({ kind, bytes, charset }: UnrecordedEvidence): AlipayWord {
   const fields = readSignedFields(kind === 'notification' ? kind : 'answer', bytes, charset);
@@ -34,7 +34,7 @@ export function readEvidence({ kind, bytes, charset }: UnrecordedEvidence): Alip
   }
 }
 
-/** The number of the newest refund. One made without is told of by the trade's, and queried and billed by the order's. */
+/** The newest refund's number. One without is notified under `trade_no`, queried and billed under `out_trade_no`. */
 function refundNumber({
   out_biz_no: number,
   trade_no: tradeNo,

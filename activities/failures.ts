@@ -15,20 +15,20 @@ const ALIPAY_FAILURES = {
 } as const;
 
 /**
- * A throttled call is asked again after this, doubled with each attempt of a patient activity, and spread over twice the time. The
- * longest, doubled by the spread, is what `refundAtAlipay` notes as the time that its run may be silent.
+ * A throttled call is repeated after this, doubled with each attempt of a patient activity, and spread over twice the
+ * time. The longest, doubled by the spread, is how long `refundAtAlipay` notes that its run may be silent.
  */
 const THROTTLED_PAUSE_MS = { first: 5_000, longest: 300_000 };
 
-/** The activities that nobody waits for: a person, or what waits behind a person's decision, gets an answer soon. */
+/** Activities that nobody waits for. The others answer soon: a person, or work behind a person's decision, waits. */
 const PATIENT: ReadonlySet<string> = new Set(['refundAtAlipay', 'fetchBill']);
 
-/** Where Alipay names a limit of its own: it asks for a minute. */
+/** The pause when Alipay reports a rate limit: it asks for a minute. */
 const RATE_LIMIT_PAUSE_MS = 60_000;
 
 /**
- * Wraps activities so that only the closed set of failures leaves them: a type, codes and ids. History is read by
- * many and kept long, so the cause, which may quote a body, goes to the log alone.
+ * Wraps activities so that only the closed set of failures leaves them: a type, codes and ids. History is read by many
+ * and kept long, so the cause, which may quote a body, goes only to the log.
  */
 export function mapFailures<A extends object>(activities: A, log: Logger): A {
   return Object.fromEntries(
@@ -71,7 +71,7 @@ export function toFailure(error: unknown, attempt = 1): ApplicationFailure {
   });
 }
 
-/** All of them may be tried again; whoever calls knows for which of them that makes sense. */
+/** All of them may be tried again; the caller knows for which of them that makes sense. */
 function fromAlipay(error: AlipayError, attempt: number): ApplicationFailure {
   const notAsked = error.kind === 'down' || error.kind === 'no-quota';
   return ApplicationFailure.create({
@@ -83,14 +83,14 @@ function fromAlipay(error: AlipayError, attempt: number): ApplicationFailure {
   });
 }
 
-/** Spread, or all that were throttled together come back together. */
+/** Spread; otherwise all calls throttled together would come back together. */
 function throttledPause({ subCode }: AlipayError, attempt: number): number {
   const { first, longest } = THROTTLED_PAUSE_MS;
   const least = RATE_LIMIT.test(subCode ?? '') ? RATE_LIMIT_PAUSE_MS : first;
   return Math.round(Math.min(least * 2 ** (attempt - 1), longest) * (1 + Math.random()));
 }
 
-/** At the level, and with the alert, that a failed activity of this type deserves. */
+/** Logs at the level, and with the alert, that a failed activity of this type deserves. */
 export function logFailure(log: Logger, activity: string, failure: ApplicationFailure, error: unknown): void {
   const facts = { activity, code: failure.type, ...(error instanceof AlipayError && alipayFacts(error)) };
   if (failure.type === 'INTERNAL' || failure.type === 'DATABASE_UNAVAILABLE') {

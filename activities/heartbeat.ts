@@ -1,9 +1,9 @@
 import { Context } from '@temporalio/activity';
 
-/** The worker sends no beat sooner than this after another; without it, only after 80 % of the heartbeat time-out. */
+/** The worker sends heartbeats at most this often; without this limit, only after 80 % of the heartbeat time-out. */
 export const SHORTEST_BEAT_MS = 2_000;
 
-/** What each running activity said last of its progress. */
+/** The last progress that each running activity reported. */
 const kept = new WeakMap<Context, unknown>();
 
 /**
@@ -17,8 +17,8 @@ export function keepProgress(progress: unknown): void {
 }
 
 /**
- * Makes every activity beat while it runs, so that the server notices a killed worker within seconds, not at the end of the
- * activity's time-out, and so that a cancellation reaches it. A beat replaces the details of the previous one, so each
+ * Makes every activity heartbeat while it runs, so the server notices a killed worker within seconds, not only at the
+ * activity's time-out, and a cancellation reaches it. A heartbeat replaces the details of the previous one, so each
  * repeats the last progress.
  */
 export function withHeartbeats<A extends object>(activities: A): A {
@@ -28,7 +28,7 @@ export function withHeartbeats<A extends object>(activities: A): A {
       async (...args: unknown[]) => {
         const context = Context.current();
         kept.set(context, context.info.heartbeatDetails);
-        // Two beats may be lost.
+        // Two heartbeats may be lost.
         const everyMs = (context.info.heartbeatTimeoutMs ?? 3 * SHORTEST_BEAT_MS) / 3;
         const beat = setInterval(() => context.heartbeat(kept.get(context)), everyMs);
         try {

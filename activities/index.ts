@@ -33,7 +33,7 @@ export function createPaymentsQueueActivities(deps: ActivityDependencies): Payme
   );
 }
 
-/** What a worker on queue `alipay` runs: all that calls the gateway and may take its time. */
+/** What a worker on queue `alipay` runs: everything that calls the gateway and may take long. */
 export function createAlipayQueueActivities(deps: ActivityDependencies): AlipayQueueActivities {
   return withHeartbeats(
     mapFailures(

@@ -6,12 +6,12 @@ import type { StoredPaymentStatus } from '../workflows/messages';
 /** What activities count. Names and labels are documented in docs/observability.md. */
 export interface Metrics {
   settled(status: StoredPaymentStatus, howMany?: number): void;
-  /** A refund that the shop asked for was refused: by Alipay's code, or ours. */
+  /** A refund that the shop asked for was refused, with Alipay's code or ours. */
   refundRefused(code: string): void;
   gatewayCall: ObserveMerchantCall;
-  /** A post to the order service is over: `taken`, or the code of what went wrong. */
+  /** A post to the order service is over: `taken`, or the error code. */
   webhook(post: { outcome: string; ms: number }): void;
-  /** The order service heard of a payment for the first time: what found the payment, and how long after it was paid. */
+  /** The order service was first told of a payment: what found the payment, and how long after it was paid. */
   told(payment: { path: string; seconds: number }): void;
 }
 

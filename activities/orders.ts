@@ -19,12 +19,12 @@ import { OnResultFailed } from './result-handler';
 import { NotTaken } from './result-receiver';
 import { TEMPORAL_DEADLINE_MS } from './temporal-calls';
 
-/** How much later than its next attempt the follow-up takes over from an activity, ms. */
+/** How long after an activity's next attempt the follow-up takes over from it, ms. */
 const OVERDUE_MS = 120_000;
 
-/** Longer than one signal takes, and no longer: the result of a killed worker waits until its lease is over. */
+/** Longer than one signal takes, but not by much: the result of a killed worker waits until its lease is over. */
 const SIGNAL_LEASE_MS = 2 * TEMPORAL_DEADLINE_MS;
-/** The same where a receiver of the shop has 10 s. */
+/** The same for a shop's receiver, which has 10 s. */
 const RECEIVER_LEASE_MS = 15_000;
 
 /** After this many failed attempts (about 15 minutes of follow-ups), a person must look at the order service. */
@@ -48,7 +48,7 @@ export function createOrderActivities(
   };
 }
 
-/** What a worker on queue `order-service` runs where the shop takes results directly. */
+/** What a worker on queue `order-service` runs if the shop takes results directly. */
 export function createPostActivities(deps: ActivityDependencies): PostActivities {
   return {
     async postResults({ orderId }) {
@@ -72,7 +72,7 @@ export function createPostActivities(deps: ActivityDependencies): PostActivities
   };
 }
 
-/** The order service's side, which a shop replaces by its own. */
+/** The order service's side, which a shop replaces with its own. */
 export function createFulfillmentActivities({ db, log }: ActivityDependencies): OrderServiceQueueActivities {
   return {
     async actOnResult(message) {
@@ -90,9 +90,9 @@ export interface Delivered extends Unleased {
 }
 
 /**
- * Delivers what the order service has not been told about one order, oldest first, also what comes meanwhile. Leaves alone
- * what another caller is delivering. If the process dies between a delivery and its mark, the message is delivered again, with
- * the same `messageId`.
+ * Delivers what the order service has not been told about one order, oldest first, including what comes meanwhile.
+ * Leaves alone what another caller is delivering. If the process dies between a delivery and its mark, the message is
+ * delivered again, with the same `messageId`.
  *
  * @throws NotTaken, or the error of Temporal's client
  */
@@ -120,7 +120,7 @@ async function deliver(
     else await signalOrder(temporal, message);
   } catch (error) {
     const why = error instanceof PaymentError ? `${error.code}: ${error.message}` : 'TEMPORAL_UNAVAILABLE';
-    // Best effort: without it the lease ends by itself.
+    // Best effort: without it the lease expires by itself.
     await releaseLease(db, messageId, { why, pauseMs: pauseAfter(error) }).catch(() => undefined);
     throw error;
   }
@@ -132,22 +132,22 @@ async function deliver(
   return { hasMore };
 }
 
-/** How long nobody sends to an order service that was reached, ms. If it was not reached, another worker may try at once. */
+/** How long to leave alone an order service that was reached, ms. If it was not reached, another worker may try at once. */
 const pauseAfter = (error: unknown): number =>
   error instanceof NotTaken && error.wasSent ? Math.max(POST_PAUSE_MS.first, error.retryAfterMs ?? 0) : 0;
 
 /** How long other work waits for the order service, ms. */
 const AT_ONCE_MS = 1_000;
 
-/** A sweep of thousands of orders must not open a connection for each to a shop that is slow. */
+/** A sweep of thousands of orders must not open a connection for each to a slow shop. */
 const MOST_UNAWAITED = 100;
 
 /** Deliveries of this process that nobody waits for any more. */
 let unawaited = 0;
 
 /**
- * {@link tellFromOutbox} for callers that must not fail or wait long: false if it is not done after a second. It then continues,
- * and holds its lease: a shop that takes seconds over a result must not be handed it twice.
+ * {@link tellFromOutbox} for callers that must not fail or wait long: returns false if it is not done after a second.
+ * It then continues, and keeps its lease: a shop that takes seconds for a result must not get it twice.
  */
 export async function tellOrder(deps: ActivityDependencies, orderId: string): Promise<boolean> {
   if (unawaited >= MOST_UNAWAITED) return false;
@@ -170,7 +170,7 @@ export async function tellOrder(deps: ActivityDependencies, orderId: string): Pr
   return false;
 }
 
-/** Another call hands over a result of this order, or its order service is left alone, for `busyMs` at most. */
+/** Another call is handing over a result of this order, or its order service is left alone, for `busyMs` at most. */
 const isBeingTold = (orderId: string, busyMs: number): ApplicationFailure =>
   ApplicationFailure.create({
     type: 'ORDER_SERVICE_BUSY',
@@ -192,6 +192,6 @@ export function logUndelivered(log: Logger, orderId: string, err: unknown, attem
   else log.warn(facts, 'order service not told yet; it is told again');
 }
 
-/** Whether waiting alone will not help: an order service that refuses, or one that has been down for long. */
+/** Whether waiting will not help: the order service refuses, or has been down for long. */
 export const needsPerson = (error: unknown, attempts: number): boolean =>
   attempts >= ALERT_FROM || (error instanceof NotTaken && error.code !== 'ORDER_SERVICE_DOWN');

@@ -26,7 +26,7 @@ import { ORDER_ID, OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attr
 import type { confirmPayment } from '../workflows/confirm-payment';
 import { TEMPORAL_DEADLINE_MS, untilReady, whereSearchable, within } from './temporal-calls';
 
-/** What the Web UI shows of a payment beside its workflow's own words. */
+/** What the Web UI shows of a payment besides its workflow's own details. */
 export type PaymentIdentity = Record<'outTradeNo' | 'orderId' | 'totalAmount' | 'status', string>;
 
 /** All search attributes that the run will ever set: a namespace that lacks one of them must refuse the start. */
@@ -38,7 +38,7 @@ export const listedAs = ({ outTradeNo, orderId, status }: Omit<PaymentIdentity, 
   ]),
 });
 
-/** What a run that {@link whereSearchable} starts without search attributes is told instead. */
+/** Passed instead to a run that {@link whereSearchable} starts without search attributes. */
 export const UNLISTED = { memo: { [UNSEARCHABLE]: true } };
 
 function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, searchable: boolean) {
@@ -55,7 +55,7 @@ function startOptions(payment: PaymentIdentity, input: ConfirmPaymentInput, sear
   };
 }
 
-/** The input of a run that makes no checks of its own: it does what a message or the row asks for, and ends. */
+/** The input of a run that makes no checks: it does what a message or the row asks for, and ends. */
 const onMessage = (outTradeNo: string): ConfirmPaymentInput => ({ outTradeNo, checks: 0, intervalMs: 0 });
 
 /**
@@ -93,7 +93,7 @@ export async function wakePayment(
 }
 
 /**
- * Makes sure that a run looks after a payment; one that is there changes nothing. Without `input` the new run makes no
+ * Makes sure that a run looks after a payment; an existing run stays as it is. Without `input` the new run makes no
  * checks: it does what the row asks for (REFUNDING, REVIEW).
  */
 export async function revivePayment(

@@ -47,7 +47,7 @@ export function createQueryActivities({
   };
 }
 
-/** Each one, so that the log shows whether it is all answers (a wrong key) or a few (an attack). */
+/** Logs each one, so the log shows whether it is all answers (a wrong key) or a few (an attack). */
 function logUntrusted(
   log: Logger,
   outTradeNo: string,
@@ -59,7 +59,7 @@ function logUntrusted(
   );
 }
 
-/** Unless that is certain not to be so: no connection was made, the circuit is open, or the quota is used up. */
+/** False only if it is certain that nothing was asked: no connection, an open circuit, or a used-up quota. */
 export const wasAsked = (error: unknown): boolean =>
   !(error instanceof AlipayError) || (error.kind !== 'down' && error.kind !== 'no-quota');
 
@@ -68,15 +68,15 @@ export const isEvidence = ({ answer }: QueryAnswer): boolean => answer === 'paid
 /** Which question brought an answer: the number of a check, 0 for one that uses up none, or who else asked. */
 export type AskedBy = number | 'slow-check' | 'sweep' | 'follow-up' | 'bill';
 
-/** As metrics name it. */
+/** Its name in metrics. */
 function pathOf(askedBy: AskedBy): string {
   if (typeof askedBy === 'string') return askedBy;
   return askedBy > 0 ? `check-${askedBy}` : 'check-now';
 }
 
 /**
- * Stores the answer to a query that proves something (paid, closed), whole, before anything is concluded from it. The check whose
- * number `askedBy` is counts as made with it. Returns the evidence's id.
+ * Stores the whole answer to a query that proves something (paid, closed), before anything is concluded from it. If
+ * `askedBy` is the number of a check, that check counts as made. Returns the evidence's id.
  *
  * @throws PaymentError PAYMENT_UNKNOWN
  */

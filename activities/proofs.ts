@@ -9,7 +9,7 @@ import { AlipayKey, isItself } from './alipay/key';
 import { meaningOf, notificationOf } from './alipay/notification';
 import { readSignedFields } from './alipay/signed-body';
 
-/** Where a payment's row and what Alipay signed disagree. */
+/** How a payment's row and what Alipay signed can disagree. */
 export const PROOF_FAULTS = {
   'signature-wrong': 'Alipay has not signed these bytes: the body or its signature was changed.',
   'digest-wrong': 'The body and its digest differ: one of them was changed.',
@@ -29,9 +29,9 @@ interface ProofFault {
   fault: ProofFaultName;
   outTradeNo: string;
   orderId: string;
-  /** The piece of evidence; null where it is the row. A bigint, as a string. */
+  /** The piece of evidence; null if the fault is in the row. A bigint, as a string. */
   evidenceId: string | null;
-  /** What is there, and what should be; nothing of the buyer. */
+  /** What is there, and what should be; nothing about the buyer. */
   says: string;
   since: Date;
 }
@@ -86,7 +86,7 @@ export async function auditProofs(
 
 type Find = (fault: ProofFaultName, evidenceId: string | null, says?: string) => void;
 
-/** Holds one row against its evidence. */
+/** Compares one row with its evidence. */
 function proveRow(
   { row, evidence }: PaymentEvidence,
   keys: ReadonlyMap<string, AlipayKey>,
@@ -122,7 +122,7 @@ interface GenuineWord {
   fields: Record<string, string>;
 }
 
-/** Undefined where it says nothing that counts. */
+/** Undefined if it says nothing that counts. */
 function genuineWord(
   { outTradeNo, merchant }: ProvenRow,
   { id, kind, body, signature, digest, charset, keyFingerprint }: KeptEvidence,
@@ -142,7 +142,7 @@ function genuineWord(
   if (!createHash('sha256').update(body).digest().equals(digest)) find('digest-wrong', id);
   const fields = fieldsOf(kind, body, charset);
   const { out_trade_no: of, app_id: appId, seller_id: sellerId } = fields;
-  // An answer about a refund was asked for by this trade's number; some answers do not repeat it.
+  // An answer about a refund was requested by this trade's number; some answers do not repeat it.
   if (of !== outTradeNo && !(kind === 'refund' && of === undefined)) {
     find('other-payment', id, of ?? 'none');
     return undefined;
@@ -171,7 +171,7 @@ function holdAmount(row: ProvenRow, paid: readonly GenuineWord[], find: Find): v
   const { paidAmount, acceptedAmount, totalAmount, tradeNo, status, reviewReason } = row;
   const amounts = new Set(paid.flatMap(({ total }) => total ?? []));
   const signed = [...amounts].map(toYuan).join(', ');
-  // While a person looks at it, and after a refund, it may be another than was asked for.
+  // While a person reviews it, and after a refund, the amount may differ from what was asked for.
   const isAsked = status === 'PAID' && reviewReason === null;
   const asked = isAsked ? (acceptedAmount ?? totalAmount) : undefined;
   for (const amount of new Set([paidAmount ?? totalAmount, asked ?? paidAmount ?? totalAmount])) {

@@ -46,7 +46,7 @@ export async function startRefund(temporal: Client, refund: DueRefund): Promise<
   );
 }
 
-/** {@link startRefund} for several, where failing must not undo what was done: the follow-up starts them later. */
+/** {@link startRefund} for several, whose failure must not undo what was done: the follow-up starts them later. */
 export async function startRefunds(
   { temporal, log }: { temporal: Client; log: Logger },
   refunds: readonly Refund[],

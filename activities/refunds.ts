@@ -28,7 +28,7 @@ import { storeAnswer, wasAsked } from './payments';
 import { tellRowMoved } from './payment-workflow';
 import { startRefunds } from './refund-workflow';
 
-/** Why a refund is not proven, when it is queried again, and after how many such answers it ends, and how. */
+/** Why a refund is not proven, when to query it again, and after how many such answers it ends, and how. */
 interface Unproven {
   kind: 'unproven' | 'unfunded';
   subCode?: string;
@@ -38,8 +38,8 @@ interface Unproven {
 }
 
 /**
- * Alipay wants at least 10 s between a refund and the question whether it was done. Doubled each time up to 10 minutes, ten
- * answers are some 40 minutes.
+ * Alipay wants at least 10 s between a refund and its query. Doubled each time up to 10 minutes, ten answers take about
+ * 40 minutes.
  */
 const doubling = (answers: number): number => Math.min(10_000 * 2 ** (answers - 1), 600_000);
 
@@ -50,14 +50,14 @@ const NO_PROOF: Unproven = {
   end: { to: 'REVIEW', because: REVIEW_REASONS.refundNotProven },
 };
 
-/** Part of it was refunded in the merchant portal without our knowing: Alipay's notification says how much is left. */
+/** Part was refunded in the merchant portal without our knowledge: Alipay's notification says how much is left. */
 const noRoom = (subCode: string): Unproven => ({
   ...NO_PROOF,
   subCode,
   end: { to: 'REFUSED', because: subCode },
 });
 
-/** The seller may top up the account: it gets a day for that. */
+/** The seller may top up the account, and has a day for that. */
 const notNow = (subCode: string): Unproven => ({
   kind: 'unfunded',
   subCode,
@@ -68,7 +68,7 @@ const notNow = (subCode: string): Unproven => ({
 
 const ACTOR = 'refund';
 
-/** Why a refund has ended that a person decided. */
+/** The reason noted for a refund that a person has decided. */
 export const DECIDED = 'DECIDED';
 
 export function createRefundActivities(
@@ -84,7 +84,7 @@ export function createRefundActivities(
       }
       const payment = await requirePayment(db, outTradeNo);
       const gateway = alipay.of(payment);
-      // Longer than the longest pause between tries that the workflow makes by itself.
+      // Longer than the longest pause between the workflow's own tries.
       await noteAlive(db, refund, 600_000);
       const recorded = await attempt(deps, gateway, payment, refund).catch((error: unknown) =>
         stillUnknown(deps, refund, error),
@@ -96,8 +96,8 @@ export function createRefundActivities(
 }
 
 /**
- * The payment stays PAID and the order service hears nothing, so nobody else tells the shop that its refund was not made. An
- * attempt that follows one which died says it again: better twice than never.
+ * The payment stays PAID and the order service is told nothing, so nothing else tells the shop that its refund was not
+ * made. An attempt after one that died tells it again: better twice than never.
  */
 async function tellOfRefusal(
   { db, log, metrics }: ActivityDependencies,
@@ -107,7 +107,7 @@ async function tellOfRefusal(
   const payment = await requirePayment(db, outTradeNo);
   const left =
     toFen(amountToRefund(payment)) - toFen(payment.refundedAmount) - toFen(payment.outsideAmount ?? '0');
-  // The money went back another way: whoever is told that it did not pays the buyer twice.
+  // The money went back another way: a shop told that it did not would pay the buyer twice.
   if (left < toFen(amount ?? '0')) return;
   metrics.refundRefused(because ?? 'UNKNOWN');
   log.error(
@@ -134,10 +134,10 @@ async function attempt(
 
 type Proof = Pick<RefundEnd, 'amount' | 'cumulative'>;
 
-/** While refunds are paused, a thousand that were sent before would else put off the checks of buyers. */
+/** While refunds are paused, a thousand that were sent before would otherwise delay the checks of buyers. */
 const BEHIND_BUYERS = { background: true, maxWaitMs: 15_000 } as const;
 
-/** @throws AlipayError refused: only by the refund itself; a query that is refused proves nothing */
+/** @throws AlipayError refused: only for the refund itself; a refused query proves nothing */
 async function seekProof(
   deps: ActivityDependencies,
   gateway: AlipayGateway,
@@ -151,7 +151,7 @@ async function seekProof(
   const answer = await inItsTurn(deps, gateway, refund, refund.amount);
   if (!answer) return undefined;
   const { hasMoved, cumulative, signed } = answer;
-  // If the sum is this refund alone, the answer itself says how much has moved.
+  // If the sum is only this refund, the answer itself says how much has moved.
   const isFirst = toFen(payment.refundedAmount) === 0 && cumulative !== undefined;
   if (hasMoved && isFirst && toFen(cumulative) === toFen(refund.amount)) {
     await storeProof(deps.db, refund, signed, { refundedAmount: cumulative });
@@ -162,9 +162,9 @@ async function seekProof(
 }
 
 /**
- * Asks Alipay for the refund, one of a trade at a time. Undefined where it need not be asked for any more.
+ * Asks Alipay for the refund, one per trade at a time. Undefined if it need no longer be made.
  *
- * @throws ApplicationFailure ALIPAY_BUSY where another one has its turn, REFUNDS_PAUSED
+ * @throws ApplicationFailure ALIPAY_BUSY if another one has its turn, REFUNDS_PAUSED
  */
 async function inItsTurn(
   { db }: ActivityDependencies,
@@ -197,7 +197,7 @@ async function inItsTurn(
   }
 }
 
-/** A refund need not be asked for any more. */
+/** The refund need no longer be made. */
 class NotWanted extends Error {
   override readonly name = 'NotWanted';
 }
@@ -217,13 +217,13 @@ const notItsTurn = ({ outTradeNo, outRequestNo }: Refund, waitMs: number): Appli
 const TURN_LOOK_MS = 3_000;
 const TURN_SPREAD_MS = 1_000;
 
-/** A refund that was never sent goes on so soon after refunds are resumed. */
+/** A refund that was never sent continues this soon after refunds are resumed. */
 const PAUSED_AGAIN_MS = 15_000;
 
-/** One that was sent before is queried after a pause as long as the time since then, and at most so long. */
+/** One that was sent before is queried after a pause as long as the time since then, at most this long. */
 const SENT_AGAIN_MS = 600_000;
 
-/** While refunds are paused, it waits, uses nothing up, and shows that its run is alive. If it was sent before, it is queried. */
+/** While refunds are paused, it waits, uses up nothing, and shows that its run is alive. If sent, it is queried. */
 async function whilePaused(db: Database, refund: Refund): Promise<ApplicationFailure> {
   const sinceSent = refund.askedAt === null ? 0 : Date.now() - refund.askedAt.getTime();
   const pauseMs = Math.min(Math.max(sinceSent, PAUSED_AGAIN_MS), SENT_AGAIN_MS);
@@ -240,8 +240,8 @@ async function whilePaused(db: Database, refund: Refund): Promise<ApplicationFai
 const LATER = ['SELLER_BALANCE_NOT_ENOUGH', 'REFUND_CHARGE_ERROR'];
 
 /**
- * Refused may mean done, so the refund query has the last word. And a trade that Alipay closed after it had been paid has
- * given everything back, whoever asked for that.
+ * A refusal may mean that it was made already, so the refund query decides. And a trade that Alipay closed after it was
+ * paid has given everything back, whoever asked for that.
  */
 async function afterRefusal(
   deps: ActivityDependencies,
@@ -267,10 +267,10 @@ async function afterRefusal(
 }
 
 /**
- * What a refund gave back, yuan; undefined where that is not proven. What proves it is stored. A trade without any refund may
- * answer with a refusal.
+ * What a refund gave back, yuan; undefined if that is not proven. The proof is stored. Alipay may refuse to answer for
+ * a trade without any refund.
  *
- * @throws AlipayError where the answer is unknown
+ * @throws AlipayError if the answer is unknown
  */
 export async function provenAmount(
   db: Database,
@@ -286,7 +286,7 @@ export async function provenAmount(
   return proof?.amount;
 }
 
-/** Stores the answer that proves a refund, before anything is concluded from it. Whoever asked records the refund itself. */
+/** Stores the answer that proves a refund, before anything is concluded from it. The caller records the refund itself. */
 export async function storeProof(
   db: Database,
   { outTradeNo }: Pick<Refund, 'outTradeNo'>,
@@ -340,8 +340,8 @@ async function stillUnknown(
 }
 
 /**
- * Nothing was asked, so it is tried again soon: the server's own pause counts as failures all waits for a turn, and for the end
- * of a pause of refunds, and is ten minutes after eight of them.
+ * Nothing was asked, so it is tried again soon: the server's own backoff counts every wait for a turn, or for refunds
+ * to be resumed, as a failure, and is ten minutes after eight of them.
  */
 const NOT_ASKED_AGAIN_MS = 20_000;
 
@@ -357,8 +357,8 @@ const endUnproven = (
   });
 
 /**
- * Tells all who need to know that a refund has ended. The follow-up later tells what the rows say and cannot be told now. Only
- * this function tells the payment's run, even if nothing has changed: an earlier attempt may have died halfway.
+ * Tells everyone who needs to know that a refund has ended. What cannot be told now, the follow-up tells later from the rows.
+ * Only this function tells the payment's run, even if nothing has changed: an earlier attempt may have died halfway.
  *
  * @throws PaymentError TEMPORAL_UNAVAILABLE: call it again
  */

@@ -2,15 +2,15 @@ import type { ErrorCode } from '../workflows/errors';
 import { PaymentError } from '../workflows/errors';
 import type { PaymentResult } from '../workflows/messages';
 
-/** How long an order service may take over one result, ms. A lease lasts longer. */
+/** How long an order service may take for one result, ms. A lease lasts longer. */
 export const PATIENCE_MS = 10_000;
 
-/** An order service that is handed results directly, where no order workflow runs. */
+/** An order service that gets results directly, without an order workflow. */
 export interface ResultReceiver {
-  /** How `order_messages.told_by` names it. */
+  /** Its name in `order_messages.told_by`. */
   readonly kind: 'webhook' | 'process';
   /**
-   * Throws where a result would not be handed over.
+   * Throws if a result would not be handed over.
    *
    * @throws NotTaken
    */
@@ -23,14 +23,14 @@ export interface ResultReceiver {
   post(message: PaymentResult): Promise<void>;
 }
 
-/** The order service has not taken a result. Its message holds status codes and ids, nothing of what was sent. */
+/** The order service has not taken a result. Its message contains status codes and ids, nothing of what was sent. */
 export class NotTaken extends PaymentError {
   override readonly name = 'NotTaken';
-  /** False where nothing was posted, because too many posts have failed. */
+  /** False if nothing was posted, because too many posts have failed. */
   readonly wasTried: boolean;
-  /** False where nothing has reached the order service. */
+  /** False if nothing has reached the order service. */
   readonly wasSent: boolean;
-  /** What the order service has asked for by `Retry-After`, ms. */
+  /** What the order service has asked for with `Retry-After`, ms. */
   readonly retryAfterMs: number | undefined;
 
   constructor(

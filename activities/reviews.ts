@@ -75,7 +75,7 @@ export function createReviewActivities(
 }
 
 /**
- * A refund is stopped by its row alone, also while Alipay cannot be asked. Should it have been made already, the next decision
+ * A refund is stopped in its row only, even while Alipay cannot be asked. If it was made already, the next decision
  * finds that.
  */
 const NOTHING_ASKED: Consulted = {
@@ -114,10 +114,10 @@ async function consult(
 }
 
 /**
- * Asks Alipay what became of a refund, and of its trade: if that was paid and is closed, all of it has gone back, which counts
- * whatever becomes of this refund.
+ * Asks Alipay what became of a refund, and of its trade: if the trade was paid and is closed, all of its money has gone
+ * back, whatever becomes of this refund.
  *
- * @throws PaymentError REVIEW_REFUSED where it does not agree with the decision
+ * @throws PaymentError REVIEW_REFUSED if the answer does not agree with the decision
  */
 async function consultAboutRefund(
   { db }: ActivityDependencies,
@@ -140,7 +140,7 @@ async function consultAboutRefund(
   return { amount, cumulative, evidenceId: await storeAnswer(db, outTradeNo, 0, trade) };
 }
 
-/** What Alipay has made meanwhile counts, whatever the decision will be. */
+/** Records the refunds that Alipay has made meanwhile, whatever the decision will be. */
 async function proveRefunds(
   deps: ActivityDependencies,
   gateway: AlipayGateway,
@@ -169,7 +169,7 @@ const LONGEST_REFERENCE = 256;
 
 /** @throws PaymentError INVALID_INPUT */
 function assertReference(decision: ResolveReview): void {
-  // Senders in other languages send null for what is left out.
+  // Clients in other languages send null for omitted fields.
   const outside = decision.outside as { reference?: unknown } | null | undefined;
   if (outside === undefined || outside === null) return;
   const { reference } = outside;

@@ -9,10 +9,10 @@ import {
   timeout,
 } from 'cockatiel';
 
-/** One call of Temporal ends after this, also inside a workflow task. */
+/** One call to Temporal ends after this, even inside a workflow task. */
 export const TEMPORAL_DEADLINE_MS = 2_000;
 
-/** gRPC's numbers. */
+/** gRPC's status codes. */
 export const CODES = {
   cancelled: 1,
   unknown: 2,
@@ -39,7 +39,7 @@ export function hasStatus(error: unknown, statuses: readonly number[]): boolean 
 
 type Callee = Pick<Client, 'withDeadline'> & { connection?: ConnectionLike };
 
-/** The time for a call of Temporal is over: what it asked for may or may not be done. */
+/** A call to Temporal has timed out: what it asked for may or may not be done. */
 class DeadlineExceeded extends Error {
   readonly code = CODES.deadlineExceeded;
   readonly details = 'Deadline exceeded';
@@ -47,37 +47,37 @@ class DeadlineExceeded extends Error {
 }
 
 /**
- * Calls Temporal, and waits no longer than `ms`. A native connection takes a deadline for the time of one attempt to the
- * headers of its response, and repeats attempts for 10 s (measured: 8 s became 16), so there our own clock decides.
+ * Calls Temporal, and waits no longer than `ms`. A native connection applies a deadline to one attempt, up to the
+ * headers of its response, and retries for 10 s (measured: 8 s became 16), so there our own timer decides.
  *
- * @throws an error of gRPC with the code DEADLINE_EXCEEDED when the time is over
+ * @throws a gRPC error with the code DEADLINE_EXCEEDED when the time is over
  */
 export async function within<T>(temporal: Callee, ms: number, call: () => Promise<T>): Promise<T> {
   const callByDeadline = (): Promise<T> => temporal.withDeadline(Date.now() + ms, call);
-  // Its deadline is one for all attempts, and an attempt that nobody waits for would throw once the connection is closed.
+  // Here one deadline covers all attempts, and an attempt that nobody awaits would throw once the connection is closed.
   if ((temporal.connection ?? temporal) instanceof Connection) return callByDeadline();
   try {
     return await timeout(ms, TimeoutStrategy.Aggressive).execute(callByDeadline);
   } catch (cause) {
-    // The native connection's own clock says CANCELLED.
+    // A time-out of the native connection itself shows as CANCELLED.
     if (!(cause instanceof TaskCancelledError || isGrpcCancelledError(cause))) throw cause;
     throw new DeadlineExceeded(`Temporal did not finish within ${ms} ms`, { cause });
   }
 }
 
-/** A few calls of Temporal, which end after 5 s whatever happens. */
+/** A few calls to Temporal, which end after 5 s whatever happens. */
 export const soon = <T>(temporal: Callee, call: () => Promise<T>): Promise<T> =>
   within(temporal, 5_000, call);
 
 /**
- * A namespace that has no room for the search attributes, or that no worker has prepared yet, refuses them. Being found in a
- * list is not worth a payment, so it is started without them.
+ * A namespace that has no room for the search attributes, or that no worker has prepared yet, refuses them. Being
+ * listed is not worth losing a payment, so it is started without them.
  */
 export async function whereSearchable<T>(send: (searchable: boolean) => Promise<T>): Promise<T> {
   try {
     return await send(true);
   } catch (error) {
-    // A start wraps what the server says, an update-with-start does not.
+    // A start wraps the server's error, an update-with-start does not.
     const said = [error, (error as { cause?: unknown }).cause].map(String).join();
     if (!/search attribute/i.test(said)) throw error;
     return send(false);

@@ -11,16 +11,16 @@ import { NotTaken, PATIENCE_MS } from './result-receiver';
 export interface WebhookSettings {
   /** `ORDER_SERVICE_URL` */
   url: string;
-  /** `ORDER_SERVICE_SECRET`: `whsec_` and base64. Each signs, so that one can be replaced by another. */
+  /** `ORDER_SERVICE_SECRET`: `whsec_` and base64. Each one signs, so secrets can be rotated. */
   secrets: readonly string[];
 }
 
-/** The longest `Retry-After` that counts, ms. */
+/** The longest `Retry-After` that is honoured, ms. */
 const LONGEST_PAUSE_MS = 3_600_000;
 
 /**
- * The order service of a shop without Temporal: each result is posted to it, signed by the Standard Webhooks convention
- * (https://www.standardwebhooks.com). 2xx takes it; a redirect or a web page does not.
+ * The order service of a shop without Temporal: each result is posted to it, signed as Standard Webhooks specifies
+ * (https://www.standardwebhooks.com). A 2xx accepts it; a redirect or a web page does not.
  */
 export class Webhook implements ResultReceiver {
   readonly kind = 'webhook';
@@ -39,7 +39,7 @@ export class Webhook implements ResultReceiver {
   }
 
   /**
-   * Throws where a post would not be tried: too many have failed in a row, and the next probe is not due.
+   * Throws if a post would not be tried: too many have failed in a row, and the next probe is not due.
    *
    * @throws NotTaken ORDER_SERVICE_DOWN
    */
@@ -54,7 +54,7 @@ export class Webhook implements ResultReceiver {
    * @throws NotTaken ORDER_SERVICE_DOWN, ORDER_SERVICE_REFUSED, ORDER_SERVICE_GONE, ORDER_SERVICE_UNFIT
    */
   async post(message: PaymentResult): Promise<void> {
-    // Nothing is awaited between this and `run`: a post that waits for another's probe outlasts its lease.
+    // Nothing is awaited between this and `run`: a post that waited for another's probe would outlast its lease.
     this.assertReachable();
     const startedAt = performance.now();
     const over = (outcome: string): void =>
@@ -127,8 +127,8 @@ export class Webhook implements ResultReceiver {
 }
 
 /**
- * The convention allows no `.` in an id; an amount in ours has one. A refund made in the merchant portal has a number of
- * any characters, which no header can carry.
+ * Standard Webhooks allows no `.` in an id; an amount in ours has one. The number of a refund made in the merchant
+ * portal may have any characters, which no header can carry.
  */
 const webhookId = ({ messageId }: PaymentResult): string =>
   /^[\w-]+(\.\d\d)?$/.test(messageId)

@@ -16,8 +16,8 @@ export interface VerifiedAnswer {
 }
 
 /**
- * Reads the body of one answer, and believes only what Alipay's signature covers. An error that concludes nothing
- * about a trade needs no signature: gateways send many of them unsigned, or in GBK.
+ * Reads the body of one answer, and trusts only what Alipay's signature covers. An error that says nothing about a
+ * trade needs no signature: gateways send many of them unsigned, or in GBK.
  *
  * @throws AlipayError unknown, misconfigured
  */
@@ -49,11 +49,11 @@ export function readAnswer(keys: AlipayKeys, raw: Buffer, request: AlipayRequest
   return answer;
 }
 
-/** Signed, but to another question: whoever sits on the connection could have kept it. */
+/** Signed, but for another question: somebody on the connection could have kept and replayed it. */
 const replayed = (what: string, facts: { method: string; outTradeNo: string }): AlipayError =>
   new AlipayError('unknown', what, { ...facts, untrusted: true });
 
-/** Alipay's `code` of an answer by a certificate that is not here: for metrics and alerts. */
+/** The `code` of an answer signed with a certificate that is not configured: for metrics and alerts. */
 export const CERTIFICATE_UNKNOWN = 'CERTIFICATE_UNKNOWN';
 
 function unknownCertificate(sn: string, facts: { method: string; outTradeNo: string }): AlipayError {
@@ -63,7 +63,7 @@ function unknownCertificate(sn: string, facts: { method: string; outTradeNo: str
   return new AlipayError('unknown', what, { ...facts, code: CERTIFICATE_UNKNOWN, subCode: undefined });
 }
 
-/** v2 answers carry no nonce: an answer about another trade is told apart by its number alone. */
+/** v2 answers carry no nonce: only its number tells apart an answer about another trade. */
 function isAbout({ code, out_trade_no: outTradeNo }: AnswerNode, request: AlipayRequest): boolean {
   if (outTradeNo !== undefined) return outTradeNo === request.outTradeNo;
   return !(request.method === 'alipay.trade.query' && code === '10000');
@@ -74,7 +74,7 @@ function isOfMethod(node: AnswerNode, { method }: AlipayRequest): boolean {
   return method === 'alipay.trade.query' || node['trade_status'] === undefined;
 }
 
-/** What an answer says of itself before anything of it is verified. */
+/** What an answer claims, before any of it is verified. */
 interface Claim {
   /** The name of its node. */
   name: string;
@@ -118,13 +118,13 @@ function isNode(answer: unknown, name: string): boolean {
   );
 }
 
-/** Anybody may have written it, and it goes into messages and labels: only what looks like a code of Alipay's is taken. */
+/** Anybody may have written it, and it goes into messages and labels: it must have the form of an Alipay code. */
 const claimedCode = (code: unknown): string | undefined =>
   typeof code === 'string' && /^[\w.-]{1,64}$/.test(code) ? code : undefined;
 
 /**
- * The node that the signature covers, read from those very bytes; undefined where it covers none. JSON.parse of the
- * whole answer takes the last of two nodes of the same name: a genuine one would vouch for a forged one behind it.
+ * The node that the signature covers, read from those very bytes; undefined if it covers none. JSON.parse of the whole
+ * answer takes the last of two nodes of the same name: a genuine one would vouch for a forged one after it.
  */
 function verifiedAnswer(
   keys: AlipayKeys,
@@ -138,7 +138,7 @@ function verifiedAnswer(
   try {
     return { node: readSignedFields('answer', signed.bytes, charset), signed };
   } catch {
-    // Signed, and yet no JSON: whatever it is, it is no answer.
+    // Signed, yet not JSON: whatever it is, it is not an answer.
     return undefined;
   }
 }

@@ -8,13 +8,13 @@ import { AlipayError } from './errors';
  */
 const BREAKER = { failures: 10, pauseMs: 10_000, vouchesMs: 60_000 };
 
-/** What others may know of a circuit, for example to take less work while it is open. */
+/** What others may know about a circuit, for example to take less work while it is open. */
 export interface Circuit {
   /** Whether calls are refused: after too many failures in a row, until a probe succeeds. */
   readonly isOpen: boolean;
   /**
-   * When the next call is let through as a probe, by `performance.now()`: no clock that is set moves it. Undefined while the
-   * circuit is closed, and while a probe is under way: calls made then wait for its end.
+   * When the next call is let through as a probe, by `performance.now()`, which no change of the clock moves. Undefined
+   * while the circuit is closed, and while a probe is under way: calls made then wait for its end.
    */
   readonly probeAt: number | undefined;
 }
@@ -23,11 +23,11 @@ export interface Circuit {
 export interface GatewayCircuit extends Circuit {
   /** Whether it is closed and had an answer within the last minute: this process reaches the gateway, and so has a network. */
   readonly hasJustAnswered: boolean;
-  /** Calls `act` whenever it opens, also after a probe in vain. */
+  /** Calls `act` whenever it opens, even after a failed probe. */
   onOpen(act: () => void): void;
 }
 
-/** Refuses calls while what they reach fails: the gateway, by an {@link AlipayError} that is an outage, or another thing. */
+/** Refuses calls while their target fails: by default the gateway, with an {@link AlipayError} that is an outage. */
 export class Breaker implements GatewayCircuit {
   readonly #policy;
   /** See {@link Circuit}. */
@@ -35,7 +35,7 @@ export class Breaker implements GatewayCircuit {
   #answeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(isOutage = (error: unknown): boolean => error instanceof AlipayError && error.outage) {
-    // cockatiel measures the pause by a clock that may be set back: to it, the pause is endless until it is over.
+    // cockatiel measures the pause with a clock that may be set back, so it is told an endless pause until it is over.
     const isOver = (): boolean => this.probeAt !== undefined && performance.now() >= this.probeAt;
     const pause: IBackoff<unknown> = {
       get duration() {
@@ -53,7 +53,7 @@ export class Breaker implements GatewayCircuit {
     this.#policy.onSuccess(() => {
       this.#answeredAt = performance.now();
     });
-    // An error that is no outage is an answer, too.
+    // An error that is not an outage is an answer, too.
     this.#policy.onFailure(({ handled }) => {
       if (!handled) this.#answeredAt = performance.now();
     });

@@ -14,15 +14,15 @@ import { signedPost } from './request';
 import type { HttpAnswer } from './transport';
 import { DeadlineExceeded, NotSent, Transport, reasonOf } from './transport';
 
-/** Background calls wait in a line of their own before they enter the main one. */
+/** Background calls wait in their own line before they enter the main one. */
 export type QuotaLine = 'main' | 'background';
 
-/** Takes the next slot in a line. Returns the ms to wait for it, or undefined where it lies more than `maxWaitMs` ahead. */
+/** Takes the next slot in a line. Returns the ms to wait for it, or undefined if it is more than `maxWaitMs` ahead. */
 export type AcquireSlot = (line: QuotaLine, maxWaitMs: number) => Promise<number | undefined>;
 
 /**
- * Told of each call when it is over, and of each that was not made. `code` is Alipay's, or empty; `ms` is 0 for a call
- * that the quota or the circuit breaker refused.
+ * Called when a call is over, and for each that was not made. `code` is Alipay's, or empty; `ms` is 0 for a call that
+ * the quota or the circuit breaker refused.
  */
 export type ObserveCall = (call: {
   method: string;
@@ -37,7 +37,7 @@ export interface CallOptions {
   maxWaitMs?: number;
   /** For work that can wait: such calls together get at most half of the quota. */
   background?: boolean;
-  /** Runs once the call holds its slot, right before it goes out. What it throws, the call throws, and nothing is sent. */
+  /** Runs once the call has its slot, right before it goes out. If it throws, so does the call, and nothing is sent. */
   beforeSending?: () => Promise<void>;
 }
 
@@ -67,10 +67,10 @@ export class AlipayCaller {
    * @throws AlipayError unknown, no-quota, down, misconfigured
    */
   async call(request: AlipayRequest, options: CallOptions = {}): Promise<VerifiedAnswer> {
-    // Outside of the breaker, which would take a call without a slot for one that went well. While the circuit is open a
-    // call is refused, or is the probe: neither needs a slot.
+    // Outside the breaker, which would count a call without a slot as a success. While the circuit is open a call is
+    // refused, or is the probe: neither needs a slot.
     if (this.circuit.probeAt === undefined) await this.#waitForSlot(request, options);
-    // Outside of the breaker, too: what it throws says nothing about the gateway.
+    // Outside the breaker, too: what it throws says nothing about the gateway.
     if (options.beforeSending) await options.beforeSending();
     try {
       return await this.circuit.run(() => this.#ask(request));
@@ -98,7 +98,7 @@ export class AlipayCaller {
     return new AlipayError(kind, `not asked: ${why}`, { method, outTradeNo });
   }
 
-  /** The span tells method, payment, outcome and codes: never what was sent or answered. */
+  /** The span holds method, payment, outcome and codes, never what was sent or answered. */
   #ask(request: AlipayRequest): Promise<VerifiedAnswer> {
     const { method, outTradeNo } = request;
     const startedAt = performance.now();
@@ -138,7 +138,7 @@ export class AlipayCaller {
   }
 }
 
-/** Alipay answers HTTP 200 whatever it says: another status comes from something in between, or from an overload. */
+/** Alipay responds with 200 whatever it says: another status comes from something in between, or from an overload. */
 function bodyOf({ status, body }: HttpAnswer, { method, outTradeNo }: AlipayRequest): Buffer {
   const facts = { method, outTradeNo };
   if (status === 429)

@@ -1,13 +1,13 @@
-/** How an answer's `code` and `sub_code` are to be taken (Alipay: "公共错误码"). */
+/** How to read an answer's `code` and `sub_code` (Alipay: "公共错误码"). */
 export type AnswerClass = 'ok' | 'business' | 'unknown' | 'outage' | 'throttled' | 'misconfigured';
 
 const MISCONFIGURED_CODES = new Set(['20001', '40001', '40002', '40003', '40006']);
 const MISCONFIGURED_SUB_CODES = new Set(['ACQ.ACCESS_FORBIDDEN', 'ACQ.INVALID_PARAMETER']);
 
-/** A bill was asked for too often: documented as `…_RATE_LIMIT`; live codes of bills come in lower case. */
+/** A bill was requested too often: documented as `…_RATE_LIMIT`; live codes of bills come in lower case. */
 export const RATE_LIMIT = /_rate_limit$/i;
 
-/** Sorts an answer by what it permits to conclude; all that is not understood is `unknown`. */
+/** Classifies an answer by what can be concluded from it; anything not understood is `unknown`. */
 export function classify(code: string | undefined, subCode: string | undefined): AnswerClass {
   if (code === '10000') return 'ok';
   if (code === '20000') return 'outage';

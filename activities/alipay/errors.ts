@@ -4,7 +4,7 @@
  * - `down`: nothing was asked, because no connection could be made or the circuit breaker is open. Another process may
  *   be able to ask.
  * - `misconfigured`: keys, app id, permission: a person must act.
- * - `refused`: a verified business answer that the caller cannot take; see `subCode`.
+ * - `refused`: a verified business answer that the caller cannot use; see `subCode`.
  */
 export type AlipayErrorKind = 'unknown' | 'no-quota' | 'down' | 'misconfigured' | 'refused';
 
@@ -22,7 +22,7 @@ interface AlipayErrorFacts {
   cause?: unknown;
 }
 
-/** A call of Alipay that brought no usable answer. The message holds codes and ids, never a body. */
+/** A call to Alipay that got no usable answer. The message contains codes and ids, never a body. */
 export class AlipayError extends Error {
   override readonly name = 'AlipayError';
   readonly method: string;

@@ -41,7 +41,7 @@ export interface GatewaySettings {
   timeoutMs: number;
 }
 
-/** Told of each call and of its merchant's name. */
+/** Called for each call, with its merchant's name. */
 export type ObserveMerchantCall = (call: Parameters<ObserveCall>[0] & { merchant: string }) => void;
 
 /** A verified answer to `alipay.trade.query`. */
@@ -49,7 +49,7 @@ export interface QueryAnswer {
   answer: Exclude<Answer, 'unknown'>;
   tradeStatus: string | null;
   tradeNo: string | null;
-  /** Yuan; only on `paid` does it mean anything (a not-exist answer carries "0.00"). */
+  /** Yuan; meaningful only for `paid` (a not-exist answer carries "0.00"). */
   totalAmount: string | null;
   /** When the buyer paid. */
   paidAt: Date | null;
@@ -61,9 +61,9 @@ export interface QueryAnswer {
 
 /**
  * - `closed`: Alipay has closed the trade: nobody can pay it any more.
- * - `not-exist`: there was no trade to close. A buyer who still has the page or the code may yet begin one, so this
+ * - `not-exist`: there was no trade to close. A buyer who still has the page or the code may still begin one, so this
  *   closes nothing by itself.
- * - `ask-again`: not WAIT_BUYER_PAY: the buyer may have won the race. Never take it for `closed`.
+ * - `ask-again`: not WAIT_BUYER_PAY: the buyer may have won the race. Never treat it as `closed`.
  */
 export type CloseAnswer = 'closed' | 'not-exist' | 'ask-again';
 
@@ -96,11 +96,11 @@ export interface RefundProof {
 export const PROBE_OUT_TRADE_NO = 'durable_alipay_probe';
 
 /**
- * Alipay's gateway (v2 protocol). Every call has one hard deadline, goes out at most once, and is believed only when
- * signed.
+ * Alipay's gateway (v2 protocol). Every call has one hard deadline, goes out at most once, and its answer is trusted
+ * only if signed.
  */
 export class AlipayGateway {
-  /** Whom notifications must be for, and the key that signs them. */
+  /** Who notifications must be for, and the key that signs them. */
   readonly verifier: NotificationVerifier;
   /** Whether this process can reach the gateway. */
   readonly circuit: GatewayCircuit;
@@ -199,7 +199,7 @@ export class AlipayGateway {
   }
 
   /**
-   * `alipay.trade.fastpay.refund.query`: what the refund `outRequestNo` gave back; undefined where that is not proven.
+   * `alipay.trade.fastpay.refund.query`: what the refund `outRequestNo` gave back; undefined if that is not proven.
    * With `amount`, only a refund of that amount counts: another one may have been made under the same number.
    *
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
@@ -226,7 +226,7 @@ export class AlipayGateway {
 
   /**
    * `alipay.data.dataservice.bill.downloadurl.query`: where the seller's bill of a day (`yyyy-MM-dd`, Beijing) can be fetched
-   * for 30 s. `none`: there is no bill, yet or at all; Alipay does not say which. `empty`: nothing moved on that day.
+   * for 30 s. `none`: there is no bill, yet or at all; Alipay does not say which. `empty`: no money moved on that day.
    *
    * @throws AlipayError unknown, no-quota, down, misconfigured, refused
    */
@@ -274,9 +274,9 @@ export class AlipayGateway {
   }
 
   /**
-   * Signs something, so that an unusable key shows at start and not at the first buyer.
+   * Signs something, so that an unusable key shows at start-up, not with the first buyer.
    *
-   * @throws Error where the key cannot sign
+   * @throws Error if the key cannot sign
    */
   testSignature(): void {
     signedForm(this.#sdk, { method: 'alipay.trade.query', bizContent: { out_trade_no: 'self_test' } });

@@ -9,13 +9,13 @@ import { PROBE_OUT_TRADE_NO } from './gateway';
 import type { NotificationVerifier } from './notification';
 
 /**
- * The gateways of the merchants that this process has, each with its own circuit breaker: one merchant's outage keeps no
- * other's payments from being queried. A payment is only ever queried at its own merchant's gateway.
+ * The gateways of the merchants that this process has, each with its own circuit breaker: one merchant's outage does
+ * not stop queries about another's payments. A payment is only ever queried at its own merchant's gateway.
  */
 export class AlipayGateways {
   /** Ids of the merchants (`db/merchants.ts`). */
   readonly ids: readonly string[];
-  /** Whom notifications may be for. */
+  /** Who notifications may be for. */
   readonly verifiers: readonly NotificationVerifier[];
   /** Open while this process seems unable to reach any of their gateways. */
   readonly circuit: Circuit;
@@ -30,15 +30,15 @@ export class AlipayGateways {
     for (const { circuit } of all) circuit.onOpen(() => void this.#lookForNetwork());
   }
 
-  /** Others that nobody has called for a while could vouch for this process: they are asked, so that none has to wait. */
+  /** Others not called for a while could vouch for this process: they are asked, so that none has to wait. */
   async #lookForNetwork(): Promise<void> {
     if (!this.circuit.isOpen) return;
     const others = this.all.filter(({ circuit }) => !circuit.isOpen);
-    // What comes of it stands in their circuits.
+    // Their circuits keep the outcome.
     await Promise.allSettled(others.map((other) => other.query(PROBE_OUT_TRADE_NO)));
   }
 
-  /** The environment's own. */
+  /** The environment's own gateway. */
   get own(): AlipayGateway {
     return this.all[0];
   }
@@ -60,7 +60,7 @@ export class AlipayGateways {
   }
 
   /**
-   * The gateway of a payment's merchant. A row that was inserted by hand names none, and is the environment's own.
+   * The gateway of a payment's merchant. A row that was inserted by hand names none, and gets the environment's.
    *
    * @throws PaymentError MERCHANT_UNKNOWN
    */

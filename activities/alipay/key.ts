@@ -4,7 +4,7 @@ import type { SignedBody } from '../../db/evidence';
 import type { StoredKey } from '../../db/alipay-keys';
 
 /**
- * A public key of Alipay's, the only source of a {@link SignedBody}. It verifies RSA2 (SHA256withRSA) and nothing else: a
+ * One of Alipay's public keys, the only source of a {@link SignedBody}. It verifies only RSA2 (SHA256withRSA): a
  * notification names its own `sign_type`, and `RSA` would downgrade to SHA-1.
  *
  * It verifies bytes because `AlipaySdk.rsaCheck` verifies a string: decoded as UTF-8, a body in GBK never verifies.
@@ -14,9 +14,9 @@ export class AlipayKey {
   readonly fingerprint: string;
   readonly #key: KeyObject;
 
-  /** @param key itself, or as PEM, SPKI or PKCS1 */
+  /** @param key the key itself, or its PEM, in SPKI or PKCS1 */
   constructor(key: string | KeyObject) {
-    // Parsed once: verifying takes 0.02 ms of CPU by a parsed key, 0.12 ms by PEM (measured).
+    // Parsed once: verifying takes 0.02 ms of CPU with a parsed key, 0.12 ms with PEM (measured).
     this.#key = typeof key === 'string' ? createPublicKey(key) : key;
     const der = this.#key.export({ type: 'spki', format: 'der' });
     this.fingerprint = createHash('sha256').update(der).digest('hex');
@@ -40,12 +40,12 @@ export class AlipayKey {
 
 /** What verifies Alipay's signatures: its public key or, in certificate mode, the keys of its certificates. */
 export class AlipayKeys {
-  /** Each as it is kept. */
+  /** Each in the form in which it is stored. */
   readonly kept: readonly StoredKey[];
   readonly #all: readonly AlipayKey[];
   readonly #serials: ReadonlySet<string> | undefined;
 
-  /** @throws TypeError where there is neither */
+  /** @throws TypeError if there is neither */
   constructor({
     publicKey,
     alipayCerts,
@@ -77,8 +77,8 @@ export class AlipayKeys {
   }
 
   /**
-   * Returns the body if Alipay signed exactly these bytes, by any of these keys; undefined if not. Which certificate it names
-   * (`alipay_cert_sn`) is no matter: no signature covers that, and Alipay renews its certificate with the same key.
+   * Returns the body if Alipay signed exactly these bytes, with any of these keys; undefined if not. Which certificate it
+   * names (`alipay_cert_sn`) does not matter: no signature covers that, and Alipay renews its certificate with the same key.
    *
    * @param signature base64
    */
@@ -91,7 +91,7 @@ export class AlipayKeys {
   }
 }
 
-/** The `alipay_cert_sn` of a certificate: the MD5 of issuer and serial number, as alipay-sdk has it for a single one. */
+/** The `alipay_cert_sn` of a certificate: the MD5 of issuer and serial number, as alipay-sdk makes it for one. */
 export function serialOf({ issuer, serialNumber }: X509Certificate): string {
   const name = issuer.split('\n').reverse().join(',');
   return createHash('md5')

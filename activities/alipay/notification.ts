@@ -5,23 +5,23 @@ import { fromBeijing } from './beijing';
 import type { AlipayKeys } from './key';
 import { FIELD_BORDER, readSignedFields } from './signed-body';
 
-/** Why a notification is not believed, and answered `fail`. */
+/** Why a notification is rejected, and answered `fail`. */
 export const NOTIFICATION_FAULTS = [
   /** It has no fields at all. */
   'NOTIFICATION_EMPTY',
-  /** What was handed over is not the body: the HTTP framework has parsed it into nothing, or not read it. */
+  /** What was passed is not the body: the HTTP framework has parsed it into nothing, or has not read it. */
   'NOTIFICATION_NOT_RAW',
   /** It has more than {@link MAX_BYTES} or {@link MAX_FIELDS}. */
   'NOTIFICATION_TOO_LARGE',
-  /** A name appears twice or is no field name, a value is not a string, or `out_trade_no` is missing. */
+  /** A name appears twice or is not a field name, a value is not a string, or `out_trade_no` is missing. */
   'NOTIFICATION_MALFORMED',
   /** Its `charset` is neither UTF-8 nor GBK. */
   'NOTIFICATION_CHARSET_UNKNOWN',
-  /** A value holds `&name=`: what was signed can be cut into fields in more than one way. */
+  /** A value contains `&name=`: what was signed can be split into fields in more than one way. */
   'NOTIFICATION_AMBIGUOUS',
-  /** Alipay did not sign it, or not by RSA2. */
+  /** Alipay did not sign it, or not with RSA2. */
   'NOTIFICATION_FORGED',
-  /** It names a certificate of Alipay's that is not in `ALIPAY_PUBLIC_CERT_FILE`. */
+  /** It names an Alipay certificate that is not in `ALIPAY_PUBLIC_CERT_FILE`. */
   'NOTIFICATION_CERTIFICATE_UNKNOWN',
   'NOTIFICATION_OF_ANOTHER_APP',
   'NOTIFICATION_OF_ANOTHER_SELLER',
@@ -32,15 +32,15 @@ export const NOTIFICATION_FAULTS = [
 export type NotificationFault = (typeof NOTIFICATION_FAULTS)[number];
 
 /**
- * Real ones have some thirty fields and 2 KB; the longest texts that Alipay takes, in Chinese, and its lists of vouchers make
- * 16. A larger one could only waste CPU time.
+ * Real ones have some thirty fields and 2 KB; with the longest texts that Alipay accepts, in Chinese, and its lists of
+ * vouchers, 16 KB. A larger one could only waste CPU time.
  */
 export const MAX_BYTES = 32 * 1024;
 const MAX_FIELDS = 100;
 
 const AMPERSAND = 0x26;
 
-/** Alipay's names for the charsets it signs in, and the decoder of each: gb18030 includes the other two. */
+/** Alipay's names for the charsets it signs in, and the decoder for each: gb18030 includes the other two. */
 const CHARSETS = new Map([
   ['utf-8', 'utf-8'],
   ['utf8', 'utf-8'],
@@ -49,7 +49,7 @@ const CHARSETS = new Map([
   ['gb18030', 'gb18030'],
 ]);
 
-/** Whom a notification must be for, and the key that it must be signed by. */
+/** Who a notification must be for, and the key that it must be signed with. */
 export interface NotificationVerifier {
   /** The merchant's id. */
   readonly merchant: string;
@@ -70,7 +70,7 @@ export interface Notification {
   tradeNo: string | null;
   tradeStatus: string;
   totalAmount: string;
-  /** Cumulative; undefined where nothing was given back. */
+  /** Cumulative; undefined if nothing was refunded. */
   refundedAmount: string | undefined;
   paidAt: Date | null;
 }
@@ -78,16 +78,16 @@ export interface Notification {
 type RefusedNotification = Extract<NotificationRead, { kind: 'refused' }>;
 
 export type NotificationRead =
-  /** `merchant`: the id of the one that it is for. */
+  /** `merchant`: the id of the merchant that it is for. */
   | { kind: 'genuine'; merchant: string; notification: Notification; signed: SignedBody }
   /**
-   * Alipay's, and of no payment: the check that it makes of an app gateway's address (`service`), or a message to the app
-   * gateway (From 消息, `msg_method`). `what` is its own name for it.
+   * From Alipay, but about no payment: its check of an app gateway's address (`service`), or a message to the app
+   * gateway (From 消息, `msg_method`). `what` is Alipay's own name for it.
    */
   | { kind: 'other'; what: string }
   /**
-   * `outTradeNo` is a claim that nobody verified, and present only if it looks like an `out_trade_no`. So is `merchant`, the id of
-   * one that is configured. `paidTo`: Alipay signed it for the application of this merchant, and names another seller.
+   * `outTradeNo` is an unverified claim, present only if it has the form of an `out_trade_no`. So is `merchant`, the id
+   * of a configured one. `paidTo`: Alipay signed it for the application of this merchant, but names another seller.
    */
   | {
       kind: 'refused';
@@ -97,15 +97,15 @@ export type NotificationRead =
       paidTo?: OtherSeller;
     };
 
-/** A seller that Alipay names where `merchant`, an id, is configured. */
+/** A seller that Alipay names instead of the one configured for `merchant`, an id. */
 export interface OtherSeller {
   merchant: string;
   sellerId: string;
 }
 
 /**
- * Reads a notification, and believes it only if Alipay signed it for one of these applications and its seller, by the key
- * that this merchant has. Everything that it returns is read from the very bytes that the signature covers. (Alipay:
+ * Reads a notification, and accepts it only if Alipay signed it for one of these applications and its seller, with the
+ * key that this merchant has. Everything it returns is read from the very bytes that the signature covers. (Alipay:
  * "异步通知验签".)
  */
 export function readNotification(
@@ -138,7 +138,7 @@ export function readNotification(
 
   const { verifier, signed } = proof;
   const fields = readSignedFields('notification', signed.bytes, charset);
-  // Alipay names the app within the content when it checks an address.
+  // When Alipay checks an address, it names the app inside the content.
   const appId = fields['app_id'] ?? (other ? verifier.appId : undefined);
   if (appId !== verifier.appId) return refused('NOTIFICATION_OF_ANOTHER_APP');
   if (other) return { kind: 'other', what: other };
@@ -153,7 +153,7 @@ export function readNotification(
     : refused('NOTIFICATION_INCOMPLETE');
 }
 
-/** Chosen by what it claims, only to find keys to verify it with: the merchant, else those of the application, else all. */
+/** Chosen by what it claims, only to find keys to verify it with: the merchant, or those of the application, or all. */
 export function candidatesFor(
   form: RawForm,
   verifiers: readonly NotificationVerifier[],
@@ -163,7 +163,7 @@ export function candidatesFor(
   return [theMerchant, ofApp, verifiers].find(({ length }) => length > 0) ?? [];
 }
 
-/** The id of the merchant that it claims to be for; undefined where that is none of these, or not one alone. */
+/** The id of the merchant that it claims to be for; undefined if that is none of these, or more than one. */
 function claimedBy(form: RawForm, verifiers: readonly NotificationVerifier[]): string | undefined {
   const [one, another] = candidatesFor(form, verifiers);
   return another === undefined && one?.appId === form.get('app_id') ? one?.merchant : undefined;
@@ -209,10 +209,10 @@ function isComplete(notification: Notification): boolean {
   return meaningOf(notification) !== 'paid' || readFen(notification.totalAmount) !== undefined;
 }
 
-/** Names and values as bytes: Latin-1 strings, a character each. */
+/** Names and values as bytes: Latin-1 strings, one character per byte. */
 export type RawForm = Map<string, string>;
 
-/** Bounds come before anything that costs more than counting. */
+/** Limits are checked before anything that costs more than counting. */
 export function readForm(body: NotificationBody): RawForm | NotificationFault {
   if (typeof body === 'string') {
     return body.length > MAX_BYTES ? 'NOTIFICATION_TOO_LARGE' : readBytes(Buffer.from(body));
@@ -228,7 +228,7 @@ function readBytes(body: Buffer): RawForm | NotificationFault {
   return typeof pairs === 'string' ? pairs : formOf(pairs);
 }
 
-/** Names and values as they come: of any name, and in any number. */
+/** Names and values as they come: any names, in any number. */
 export function readPairs(body: Buffer): Array<[string, string]> | NotificationFault {
   if (body.length === 0) return 'NOTIFICATION_EMPTY';
   if (body.length > MAX_BYTES) return 'NOTIFICATION_TOO_LARGE';
@@ -245,15 +245,15 @@ export function readPairs(body: Buffer): Array<[string, string]> | NotificationF
   });
 }
 
-/** What a byte is worth as a hexadecimal digit; -1: it is none. */
+/** A byte's value as a hexadecimal digit; -1: it is none. */
 const HEX = Int8Array.from({ length: 256 }, (_, byte) =>
   '0123456789abcdef'.indexOf(String.fromCharCode(byte).toLowerCase()),
 );
 const PERCENT = 0x25;
 
 /**
- * To bytes, not to characters: `decodeURIComponent` and `URLSearchParams` would take every charset for UTF-8. Byte by byte, since
- * a forgery may be all escapes: a regular expression took ten times as long.
+ * Decodes to bytes, not to characters: `decodeURIComponent` and `URLSearchParams` would read every charset as UTF-8.
+ * Byte by byte, because a forgery may be all escapes: a regular expression took ten times as long.
  */
 function percentDecoded(text: string): string {
   const bytes = Buffer.from(text.replaceAll('+', ' '), 'latin1');
@@ -267,7 +267,7 @@ function percentDecoded(text: string): string {
   return bytes.toString('latin1', 0, length);
 }
 
-/** A parser has decoded it already, so only UTF-8 can come back to the bytes that were signed. */
+/** A parser has decoded it already, so only UTF-8 can be turned back into the bytes that were signed. */
 function readParsed(body: Record<string, unknown>): RawForm | NotificationFault {
   const entries = Object.entries(body);
   if (entries.length === 0) return 'NOTIFICATION_NOT_RAW';
@@ -283,7 +283,7 @@ function readParsed(body: Record<string, unknown>): RawForm | NotificationFault 
   return formOf(raw);
 }
 
-/** Names are as narrow as {@link FIELD_BORDER} takes them, or a border could hide in a name. */
+/** Names are as narrow as in {@link FIELD_BORDER}; otherwise a border could hide in a name. */
 export function formOf(entries: Array<[string, string]>): RawForm | NotificationFault {
   const form = new Map(entries);
   if (form.size === 0) return 'NOTIFICATION_EMPTY';
@@ -292,8 +292,8 @@ export function formOf(entries: Array<[string, string]>): RawForm | Notification
 }
 
 /**
- * `sign` and `sign_type` are not part of what is signed; `sign_type` is in messages to the app gateway. Alipay's documents and
- * SDKs disagree on whether empty values are, and on whether `alipay_cert_sn` is, where it comes at all: each form counts.
+ * `sign` and `sign_type` are not part of what is signed, except `sign_type` in messages to the app gateway. Alipay's documents
+ * and SDKs disagree on whether empty values are, and on whether `alipay_cert_sn`, if present, is: each form counts.
  */
 function verify(keys: AlipayKeys, form: RawForm, charset: string): SignedBody | undefined {
   const signature = form.get('sign');

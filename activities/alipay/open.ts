@@ -5,8 +5,8 @@ import { AlipayGateway } from './gateway';
 import { AlipayGateways } from './gateways';
 
 /**
- * Slots are given out evenly, but busy processes take theirs late and together: with slots for the whole quota of 50/s,
- * 59 calls fell into one second (measured, three workers on two cores). So a part of it is left free.
+ * Slots are given out evenly, but busy processes use theirs late and together: with slots for the whole quota of 50/s,
+ * 59 calls fell into one second (measured, three workers on two cores). So part of it is left free.
  */
 const HEADROOM = 0.9;
 
@@ -25,7 +25,7 @@ export function openGateways(
   return new AlipayGateways([open(own), ...others.map(open)]);
 }
 
-/** The gateway with its quota, where there is one: `maxRps` calls per second of all processes and of the app together. */
+/** The gateway with its quota, if there is one: `maxRps` calls per second for the app, across all processes. */
 export function openGateway(
   db: Database,
   { maxRps, ...settings }: LimitedSettings,

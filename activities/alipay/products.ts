@@ -1,7 +1,7 @@
 import type { Product } from '../../workflows/messages';
 import { toBeijing } from './beijing';
 
-/** What a buyer is to pay, and how. */
+/** What a buyer has to pay, and how. */
 export interface PayOrder {
   outTradeNo: string;
   subject: string;
@@ -9,7 +9,7 @@ export interface PayOrder {
   totalAmount: string;
   product: Product;
   timeExpire: Date;
-  /** Where the buyer comes back to (`page`, `wap`). Default: the setting's. */
+  /** Where the buyer comes back to (`page`, `wap`). Default: the configured one. */
   returnUrl?: string | undefined;
   /** For `jsapi`: the buyer's open id in the mini program. */
   buyerOpenId?: string | undefined;
@@ -17,7 +17,7 @@ export interface PayOrder {
   extra?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** A product at Alipay. `answer`: the field in which its own call of the gateway answers; the others are only signed. */
+/** One of Alipay's products. `answer`: the field to read from its gateway call; without it, an order is only signed. */
 interface ProductAtAlipay {
   method: string;
   productCode?: string;
@@ -32,7 +32,7 @@ export const PRODUCTS: Readonly<Record<Product, ProductAtAlipay>> = {
   jsapi: { method: 'alipay.trade.create', productCode: 'JSAPI_PAY', answer: 'trade_no' },
 };
 
-/** The `biz_content` of a pay request. What is ours wins over `extra`. */
+/** The `biz_content` of a pay request. Our own fields override `extra`. */
 export function payContent(order: PayOrder, appId: string): Record<string, unknown> {
   const { outTradeNo, subject, totalAmount, product, timeExpire, extra } = order;
   const { productCode } = PRODUCTS[product];
@@ -48,8 +48,8 @@ export function payContent(order: PayOrder, appId: string): Record<string, unkno
 }
 
 /**
- * A mini program with an app id of its own passes it as `extra.op_app_id`, and knows the buyer by another open id than the app
- * that signs.
+ * A mini program with its own app id passes it as `extra.op_app_id`, and knows the buyer by another open id than the
+ * app that signs.
  */
 function buyerOf({ buyerOpenId, extra }: PayOrder, appId: string): Record<string, unknown> {
   const opAppId = extra?.['op_app_id'] ?? appId;

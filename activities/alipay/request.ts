@@ -3,18 +3,18 @@ import { AlipaySdk } from 'alipay-sdk';
 import { toBeijing } from './beijing';
 import type { GatewaySettings } from './gateway';
 
-/** One call of a method of Alipay's, before it is signed. */
+/** A call of one of Alipay's methods, before it is signed. */
 export interface AlipayRequest {
   /** `alipay.trade.query` … */
   method: string;
   outTradeNo: string;
-  /** By Alipay's own names: it is sent as it is. */
+  /** With Alipay's own names: sent as it is. */
   bizContent: Readonly<Record<string, unknown>>;
   /** Common parameters such as `notify_url`. */
   common?: Record<string, string>;
 }
 
-/** Who signs, and by what. */
+/** Who signs, and with what. */
 type Signer = Pick<
   GatewaySettings,
   'gateway' | 'appId' | 'privateKey' | 'appCert' | 'rootCert' | 'alipayCerts'
@@ -42,15 +42,15 @@ export function signerFor({ gateway, appId, privateKey, appCert, rootCert, alipa
 }
 
 /**
- * Signs a request and returns it as one text, `k=v` joined by `&`, with spaces as `%20`: so a phone's SDK takes it, too.
- * The timestamp is given, because alipay-sdk would take the process' own time zone.
+ * Signs a request and returns it as one text, `k=v` joined by `&`, with spaces as `%20`, so a phone's SDK accepts it,
+ * too. The timestamp is passed, because alipay-sdk would use the process' own time zone.
  */
 export function signedText(
   sdk: AlipaySdk,
   { method, bizContent, common = {} }: Pick<AlipayRequest, 'method' | 'bizContent' | 'common'>,
 ): string {
   const params = { ...common, timestamp: toBeijing(new Date()), bizContent };
-  // Else it renames keys at every depth, also those of Alipay's that are in camel case.
+  // Otherwise it renames keys at every depth, even those of Alipay's that are in camel case.
   return sdk.sdkExecute(method, params, { bizContentAutoSnakeCase: false });
 }
 
@@ -58,7 +58,7 @@ export function signedText(
 export const signedForm = (...request: Parameters<typeof signedText>): URLSearchParams =>
   new URLSearchParams(signedText(...request));
 
-/** Where and what to post: `biz_content` in the body, all else in the query, as Alipay's own SDKs for Node and Java do. */
+/** Where and what to post: `biz_content` in the body, the rest in the query, as Alipay's SDKs for Node and Java do. */
 export function signedPost(sdk: AlipaySdk, request: AlipayRequest): { url: URL; form: string } {
   const form = signedForm(sdk, request);
   const body = new URLSearchParams({ biz_content: form.get('biz_content') ?? '' });

@@ -19,7 +19,7 @@ const ALIPAYS = new Set([
   'version',
 ]);
 
-/** Whether a return URL can be told from what Alipay adds to it: no parameter of its own has a name of Alipay's. */
+/** Whether a return URL leaves Alipay's names free: none of its own parameters has a name that Alipay adds. */
 export const leavesNamesToAlipay = (url: string): boolean =>
   [...new URL(url).searchParams.keys()].every((name) => !ALIPAYS.has(name));
 
@@ -27,7 +27,7 @@ export const leavesNamesToAlipay = (url: string): boolean =>
  * The payment whose cashier a buyer returns from, or undefined if Alipay has not signed the address for one of these
  * applications and its seller. It proves no payment: it comes from a browser, and may come again. (Alipay: "前台回跳".)
  *
- * @param query as it stands in the URL
+ * @param query as it appears in the URL
  */
 export function readReturn(verifiers: readonly NotificationVerifier[], query: string): string | undefined {
   const pairs = readPairs(Buffer.from(query));

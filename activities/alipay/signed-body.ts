@@ -4,9 +4,9 @@ import { storableText } from '../../db/storable';
 export const FIELD_BORDER = /&(?=[A-Za-z0-9_]+=)/;
 
 /**
- * Reads signed bytes into Alipay's own field names. Of an answer it returns the top-level strings, numbers and booleans
- * as strings, and leaves out whatever is nested. NUL and lone surrogates become U+FFFD, so that the result can be
- * stored as jsonb.
+ * Reads signed bytes into fields by Alipay's own names. From an answer it returns the top-level strings, numbers and
+ * booleans as strings, and omits whatever is nested. NUL and lone surrogates become U+FFFD, so the result can be stored
+ * as jsonb.
  *
  * @throws SyntaxError for an answer that is not JSON
  * @throws RangeError for a charset that TextDecoder does not know
@@ -19,7 +19,7 @@ export function readSignedFields(
   const decoder = new TextDecoder(charset);
   const decode = (part: Buffer): string => decoder.decode(part);
   const entries = kind === 'answer' ? answerFields(decode(bytes)) : formFields(bytes, decode);
-  // Without a prototype, a field that is missing is undefined whatever its name: `constructor`, say.
+  // Without a prototype, a missing field is undefined whatever its name, even `constructor`.
   const fields = Object.create(null) as Record<string, string>;
   for (const [name, value] of entries) {
     fields[storableText(name)] = storableText(value);
@@ -35,7 +35,7 @@ function answerFields(json: string): Array<[string, string]> {
   );
 }
 
-/** Splits bytes (as Latin-1, a character each) before it decodes, so that no charset moves a border. */
+/** Splits bytes (as Latin-1, one character per byte) before it decodes, so no charset moves a border. */
 function formFields(bytes: Buffer, decode: (part: Buffer) => string): Array<[string, string]> {
   return bytes
     .toString('latin1')

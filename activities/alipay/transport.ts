@@ -10,12 +10,12 @@ export class NotSent extends Error {
   override readonly name = 'NotSent';
 }
 
-/** There was no whole answer within the deadline. */
+/** No complete answer came within the deadline. */
 export class DeadlineExceeded extends Error {
   override readonly name = 'DeadlineExceeded';
 }
 
-/** The system's name of the failure for a message: ` (ECONNREFUSED)`, or nothing where it has none. */
+/** The system's name for the failure, for a message: ` (ECONNREFUSED)`, or nothing if it has none. */
 export function reasonOf(cause: unknown): string {
   if (cause instanceof DeadlineExceeded) return ' in time';
   const { code } = cause as { code?: unknown };
@@ -25,25 +25,25 @@ export function reasonOf(cause: unknown): string {
 export interface HttpAnswer {
   status: number;
   headers: IncomingHttpHeaders;
-  /** As it came: no content encoding is asked for. */
+  /** As it came: no content encoding is requested. */
   body: Buffer;
 }
 
 /**
- * Connections out of this process: through `HTTPS_PROXY` (`HTTP_PROXY` for http addresses), except to the hosts of `NO_PROXY`,
- * as undici reads them from the process' own environment. Both are tunnels (CONNECT), so a proxy that refuses leaves nothing
- * sent.
+ * Outgoing connections of this process: through `HTTPS_PROXY` (`HTTP_PROXY` for http addresses), except to the hosts of
+ * `NO_PROXY`, as undici reads them from the process' own environment. Both are tunnels (CONNECT), so if a proxy
+ * refuses, nothing was sent.
  */
 export const openDispatcher = (options?: EnvHttpProxyAgent.Options): Dispatcher =>
   new EnvHttpProxyAgent(options);
 
 /**
- * Posts, each body at most once: no second try, no redirect followed, one request at a time on a connection, and one
- * hard deadline from the first byte sent to the last byte read.
+ * Posts each body at most once: no retry, no redirect, one request at a time on a connection, and one hard deadline
+ * from the first byte sent to the last byte read.
  *
  * It uses undici's dispatcher, below `fetch`, because only there does a caller know whether anything was sent. And it
- * holds a timer itself: on Node 20, once the garbage collector has run, `AbortSignal.timeout` no longer ends the body
- * read of a POST (measured: a dripping answer was accepted after 6.1 s at 2 s).
+ * keeps its own timer: on Node 20, once the garbage collector has run, `AbortSignal.timeout` no longer ends the body
+ * read of a POST (measured: a dripping answer was accepted after 6.1 s with a deadline of 2 s).
  */
 export class Transport {
   readonly #deadlineMs: number;
@@ -62,7 +62,7 @@ export class Transport {
 
   /**
    * @param headers by default those of a form for Alipay
-   * @throws NotSent where no connection was made: the server knows nothing of the request
+   * @throws NotSent if no connection was made: the server knows nothing of the request
    * @throws DeadlineExceeded, or undici's error: the server may have acted
    */
   post(url: URL, body: string, headers: Record<string, string> = FORM): Promise<HttpAnswer> {

@@ -6,10 +6,10 @@ import { unreadable } from './download';
 /** A bill has two files. */
 const MOST_FILES = 10;
 
-/** Of one file, unpacked: sixteen million lines. */
+/** The most for one file, unpacked: sixteen million lines. */
 const MOST_BYTES = 4_000_000_000;
 
-/** General purpose bit 11: the name is UTF-8. Alipay writes GBK, and leaves it out. */
+/** General purpose bit 11: the name is UTF-8. Alipay writes GBK and leaves the bit unset. */
 const NAMED_IN_UTF8 = 0x800;
 
 const openFile = promisify<string, Options, ZipFile>(openZip);
@@ -22,8 +22,8 @@ interface BillArchive {
 }
 
 /**
- * Opens a bill's archive. Nothing is unpacked to the disk, so no name in it can lead anywhere; an archive with such names,
- * too many files or too large ones is refused as a whole.
+ * Opens a bill's archive. Nothing is unpacked to disk, so no name in it can escape to another path; an archive with
+ * such names, too many files or too large ones is rejected as a whole.
  *
  * @throws PaymentError BILL_UNREADABLE
  */
@@ -70,7 +70,7 @@ function entriesOf(zip: ZipFile): Promise<Map<string, Entry>> {
 const nameOf = ({ generalPurposeBitFlag, fileNameRaw }: Entry): string =>
   new TextDecoder((generalPurposeBitFlag & NAMED_IN_UTF8) === 0 ? 'gb18030' : 'utf-8').decode(fileNameRaw);
 
-/** yauzl ends the stream with an error where more comes out of it than the archive says: a zip bomb. */
+/** yauzl ends the stream with an error if it yields more than the archive declares: a zip bomb. */
 async function contentOf(zip: ZipFile, entry: Entry): Promise<AsyncIterable<Buffer>> {
   const stream = await promisify<Entry, NodeJS.ReadableStream>(zip.openReadStream.bind(zip))(entry);
   return readingOf(stream as AsyncIterable<Buffer>);

@@ -6,7 +6,7 @@ import type { ActivityDependencies } from '../dependencies';
 
 type Dependencies = Pick<ActivityDependencies, 'db' | 'log' | 'alipay' | 'billPrefixes'>;
 
-/** What needs Postgres alone. */
+/** The bill activities that need only Postgres. */
 export function createBillActivities({
   db,
   log,

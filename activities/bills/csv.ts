@@ -2,16 +2,16 @@ import { toFen } from '../../db/money';
 import { fromBeijing } from '../alipay/beijing';
 import { unreadable } from './download';
 
-/** A line of Alipay's has 300 bytes; a product's name 256 characters at most. */
+/** One of Alipay's lines has 300 bytes; a product's name has at most 256 characters. */
 const LONGEST_LINE = 65_536;
 
 /**
- * The lines of a CSV file in GBK, some at a time: a million `await`s would take longer than reading.
+ * Yields the lines of a CSV file in GBK, in batches: a million `await`s would take longer than reading.
  *
- * No CSV library: Alipay quotes nothing, and the names that shops give to their products hold commas and quotes, which any
- * parser takes for structure. See {@link Columns.cells}.
+ * No CSV library: Alipay quotes nothing, and the names that shops give their products contain commas and quotes, which
+ * any parser reads as structure. See {@link Columns.cells}.
  *
- * @throws PaymentError BILL_UNREADABLE where it is not GBK
+ * @throws PaymentError BILL_UNREADABLE if it is not GBK
  */
 export async function* linesOf(file: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
   const decoder = new TextDecoder('gb18030', { fatal: true });
@@ -36,17 +36,17 @@ function decode(decoder: InstanceType<typeof TextDecoder>, chunk?: Buffer): stri
 
 const withoutReturn = (line: string): string => (line.endsWith('\r') ? line.slice(0, -1) : line);
 
-/** Alipay puts tabs behind long numbers, so that spreadsheets take them for text. */
+/** Alipay puts tabs after long numbers so that spreadsheets read them as text. */
 const bare = (cell: string | undefined): string => (cell ?? '').replace(/[\t "]/g, '');
 
 /** Alipay writes the brackets of （元） in full width; copies of its files do not. */
 const titleOf = (cell: string): string => bare(cell).replaceAll('（', '(').replaceAll('）', ')');
 
-/** Where each column stands: Alipay has added columns, and may again. */
+/** The position of each column: Alipay has added columns, and may again. */
 export class Columns {
   readonly #titles: readonly string[];
 
-  /** @throws PaymentError BILL_UNREADABLE where one of `needed` is missing */
+  /** @throws PaymentError BILL_UNREADABLE if one of `needed` is missing */
   constructor(header: string, needed: readonly string[]) {
     this.#titles = header.split(',').map(titleOf);
     const missing = needed.filter((title) => !this.#titles.includes(title));
@@ -58,8 +58,8 @@ export class Columns {
   }
 
   /**
-   * The cells of a line. A product's name (商品名称) may hold commas, and times: it ends where the last two times stand that
-   * leave a cell for each column behind them. What is too much after that belongs to the remark (备注), the last.
+   * The cells of a line. A product's name (商品名称) may contain commas, and times: it ends at the last two times that
+   * leave a cell for each column after them. Any excess after that belongs to the remark (备注), the last column.
    */
   cells(line: string): string[] {
     const cells = line.split(',');
@@ -77,7 +77,7 @@ export class Columns {
     return bare(cells[this.at(title)]);
   }
 
-  /** @returns fen, below 0 too; undefined where it is no amount */
+  /** @returns fen, possibly negative; undefined if it is not an amount */
   fen(cells: readonly string[], title: string): number | undefined {
     return fenOf(this.text(cells, title));
   }
@@ -87,7 +87,7 @@ export class Columns {
   }
 }
 
-/** Yuan as a bill writes them, to fen; undefined for what is no amount. */
+/** Converts yuan as a bill writes them to fen; undefined if it is not an amount. */
 export const fenOf = (yuan: string): number | undefined =>
   /^-?\d{1,12}(\.\d{1,2})?$/.test(yuan) ? toFen(yuan) : undefined;
 

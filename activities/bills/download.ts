@@ -5,7 +5,7 @@ import { request } from 'undici';
 import { PaymentError } from '../../workflows/errors';
 import { openDispatcher, reasonOf } from '../alipay/transport';
 
-/** A million lines have about 30 MB. */
+/** A million lines take about 30 MB. */
 const MAX_BYTES = 500_000_000;
 
 /** From the first byte sent to the last byte read. */
@@ -17,7 +17,7 @@ const CONNECT_MS = 10_000;
 const ZIP = Buffer.from('PK\x03\x04', 'latin1');
 
 interface DownloadOptions {
-  /** Only from these: `https://dwbillcenter.alipay.com`. */
+  /** The only origins allowed: `https://dwbillcenter.alipay.com`. */
   origins: readonly string[];
   /** For tests. */
   maxBytes?: number;
@@ -25,10 +25,10 @@ interface DownloadOptions {
 }
 
 /**
- * Fetches a bill's archive into the file `path`: once, no redirect followed, with one hard deadline and at most 500 MB.
+ * Fetches a bill's archive into the file `path`: once, without redirects, with one hard deadline and at most 500 MB.
  *
- * @throws PaymentError CONFIG_INVALID where the address is none of `origins`; BILL_UNREADABLE where no archive comes, as from
- *   an address that has expired
+ * @throws PaymentError CONFIG_INVALID if the address is at none of `origins`; BILL_UNREADABLE if no archive comes, as
+ *   when the address has expired
  */
 export async function downloadBill(
   url: string,
@@ -39,7 +39,7 @@ export async function downloadBill(
   // A timer of our own: see `alipay/transport.ts`.
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new Error('too late')), deadlineMs);
-  // Once a day: no connection is kept.
+  // It runs once a day, so no connection is kept.
   const dispatcher = openDispatcher({ connect: { timeout: CONNECT_MS } });
   try {
     const { statusCode, body } = await request(url, { dispatcher, signal: late.signal });
@@ -68,7 +68,7 @@ function assertAllowed(url: string, origins: readonly string[]): void {
   );
 }
 
-/** An expired address brings a page, with status 200. */
+/** An expired address returns a web page, with status 200. */
 function onlyZip(maxBytes: number): Transform {
   let size = 0;
   let head = Buffer.alloc(0);
@@ -88,7 +88,7 @@ function onlyZip(maxBytes: number): Transform {
   });
 }
 
-/** The bill cannot be read, and why; asking for it again may help. */
+/** The error that the bill cannot be read, and why; requesting it again may help. */
 export const unreadable = (because: string, cause?: unknown): PaymentError =>
   new PaymentError('BILL_UNREADABLE', `The bill cannot be read: ${because}. Nothing of it was used.`, {
     cause,

@@ -18,7 +18,7 @@ export function createFetchActivities({
   alipay,
   billOrigins,
 }: Dependencies): Pick<AlipayQueueActivities, 'fetchBill'> {
-  /** Only once every line is in the table, and all adds up, the lines count. */
+  /** The lines count only once all of them are in the table and add up. */
   async function load(bill: Bill & { load: number }, path: string): Promise<void> {
     const { cancellationSignal } = Context.current();
     const archive = await openArchive(path);
@@ -50,7 +50,7 @@ export function createFetchActivities({
           await downloadBill(address.url, path, { origins });
           await load(bill, path);
         } catch (error) {
-          // The next attempt has lines of its own. What cannot be deleted now is when a later bill is sealed; the error matters.
+          // The next attempt loads its own lines. Lines left here are deleted when a later bill is sealed; the error matters.
           await deleteLoad(db, bill).catch(() => undefined);
           throw error;
         } finally {

@@ -4,7 +4,7 @@ import { PaymentError } from '../../workflows/errors';
 import { Columns, fenOf, linesOf } from './csv';
 import { unreadable } from './download';
 
-/** How many lines, and what they add up to: 商家实收, fen; refunds below 0. */
+/** How many lines, and their sum: 商家实收, fen; refunds are negative. */
 interface Total {
   count: number;
   fen: number;
@@ -24,15 +24,15 @@ const NEEDED = [
   ...['退款批次号/请求号', '服务费(元)'],
 ];
 
-/** How many lines are handed on at once. */
+/** How many lines are yielded at once. */
 const BATCH = 5_000;
 
 /**
- * The lines of a bill's detail, some at a time, as Alipay writes it ("#支付宝业务明细查询"); when all are read, what they add
- * up to.
+ * Yields the lines of a bill's detail, as Alipay writes it ("#支付宝业务明细查询"), in batches; returns their totals when all
+ * are read.
  *
- * @throws PaymentError BILL_UNREADABLE where it is another account's or another day's, ends early, or cannot be understood;
- *   BILL_NOT_TIED where its lines do not add up to the totals at its foot
+ * @throws PaymentError BILL_UNREADABLE if it is another account's or another day's, ends early, or cannot be parsed;
+ *   BILL_NOT_TIED if its lines do not add up to the totals at its foot
  */
 export async function* readDetail(
   file: AsyncIterable<Buffer>,
@@ -67,7 +67,7 @@ export async function* readDetail(
 }
 
 /**
- * Compares what the lines of the detail add up to with the summary of the same archive.
+ * Compares the totals of the detail with the summary in the same archive.
  *
  * @throws PaymentError BILL_UNREADABLE, BILL_NOT_TIED
  */
@@ -96,7 +96,7 @@ export async function checkSummary(
             `the summary has ${counts.join(' and ')} lines, the detail ${payments.count} and ${refunds.count}`,
           );
         }
-        // Without refunds taken off, in older files.
+        // In older files, refunds are not deducted.
         if (fen !== payments.fen + refunds.fen && fen !== payments.fen) {
           throw notTied(`the summary has another sum than the detail, ${toYuan(payments.fen + refunds.fen)}`);
         }
@@ -106,7 +106,7 @@ export async function checkSummary(
   if (!found) throw unreadable('its summary has no row 合计');
 }
 
-/** What is around the lines: account, days, totals, all behind `#`. */
+/** What surrounds the lines: account, days, totals, all after a `#`. */
 class Sheet {
   readonly #remarks: string[] = [];
 
@@ -115,7 +115,7 @@ class Sheet {
     private readonly end: string,
   ) {}
 
-  /** Whether a line is none of the bill's own lines. */
+  /** Whether a line is not one of the bill's own lines. */
   takes(line: string): boolean {
     if (line.startsWith('#')) this.#remarks.push(line);
     return line === '' || line.startsWith('#');

@@ -21,7 +21,7 @@ import { tellRefunds } from '../refund-workflow';
 import { revivePayment, tellRowMoved } from '../payment-workflow';
 import { soon } from '../temporal-calls';
 
-/** So many are begun in one call at most. */
+/** One call starts at most this many. */
 const BATCH = 2_000;
 
 /** Buyers who are at the cashier now come first. */
@@ -33,7 +33,7 @@ export function createRepairActivities(
   return {
     async repairBill({ merchant, date, kinds }) {
       const sellerId = sellerOf(merchant);
-      // A worker with no application of the seller leaves all of it to another.
+      // A worker with no application of the seller leaves the whole bill to another.
       if (!deps.alipay.ids.some((id) => sellerOf(id) === sellerId)) deps.alipay.ofBill({ merchant, date });
       return repairAll(deps, { sellerId, date }, kinds);
     },
@@ -44,7 +44,7 @@ export function createRepairActivities(
  * Repairs open discrepancies, each once per comparison. The bill is only a hint: Alipay is queried about each, and its answer is
  * recorded by the usual path. `done`: how many should be gone at the next comparison.
  *
- * @throws AlipayError down, misconfigured; PaymentError or ApplicationFailure MERCHANT_UNKNOWN where all that is left is of another worker's merchants
+ * @throws AlipayError down, misconfigured; MERCHANT_UNKNOWN (either error class) if only other workers' merchants are left
  */
 async function repairAll(
   deps: ActivityDependencies,
@@ -55,7 +55,7 @@ async function repairAll(
   const found = await findToRepair(db, bill, { kinds, merchants: alipay.ids, limit: BATCH });
   const due = found.filter(({ merchant }) => isOf(merchant, alipay.ids));
   const others = found.find(({ merchant }) => !isOf(merchant, alipay.ids));
-  // The server then gives it to another worker. What this one has done it must report first, so it throws on the next call.
+  // The server then gives it to another worker. This one must first report what it did, so it throws on its next call.
   if (others && due.length === 0) throw isAnothers(bill, others);
   let isUndelivered = false;
   const report = await inLanes(log, { kind: 'bill', due, limit: BATCH }, async (discrepancy) => {
@@ -103,7 +103,7 @@ function repair(deps: ActivityDependencies, bill: Bill, discrepancy: Discrepancy
   }
 }
 
-/** Evidence for the payment's own workflow; false where Alipay's answer says nothing of a payment. */
+/** Hands evidence to the payment's own workflow; returns false if Alipay's answer does not prove a payment. */
 async function confirm(deps: ActivityDependencies, { outTradeNo }: Discrepancy): Promise<boolean> {
   const payment = await requirePayment(deps.db, outTradeNo);
   const answer = await deps.alipay.of(payment).query(outTradeNo, IN_BACKGROUND);
@@ -118,7 +118,7 @@ const provesPayment = ({ answer, paidAt }: QueryAnswer): boolean => answer === '
 async function proveRefund(deps: ActivityDependencies, discrepancy: Discrepancy): Promise<boolean> {
   const { outTradeNo, outRequestNo, billAmount: amount } = discrepancy;
   const payment = await requirePayment(deps.db, outTradeNo);
-  // Its payment comes first: the order service hears of refunds only of what it knows to be paid.
+  // Its payment comes first: the order service is told of a refund only after it was told of the payment.
   if (!tookMoney(payment)) return false;
   const gateway = deps.alipay.of(payment);
   const proven = await gateway.refundQuery({ outTradeNo, outRequestNo, amount }, IN_BACKGROUND);
@@ -130,7 +130,7 @@ async function proveRefund(deps: ActivityDependencies, discrepancy: Discrepancy)
   return true;
 }
 
-/** Finds out whose a payment is that is not here: Alipay knows which trades our applications have begun. */
+/** Finds out whose an unknown payment is: Alipay knows which trades our applications have begun. */
 async function identify(
   { db, alipay }: ActivityDependencies,
   bill: Bill,
@@ -141,7 +141,7 @@ async function identify(
     const answer = await alipay.of({ outTradeNo, merchant }).query(outTradeNo, IN_BACKGROUND);
     if (answer.answer !== 'not-exist') return keep(db, bill, outTradeNo, answer);
   }
-  // So may one that only other workers have: then the line stays open.
+  // So may an application that only other workers have: then the line stays open.
   const registered = await listMerchantIdsOf(db, bill.sellerId);
   if (!registered.every((id) => alipay.ids.includes(id))) return false;
   await markForeign(db, bill, outTradeNo);
@@ -159,7 +159,7 @@ async function keep(
   return false;
 }
 
-/** A person decides. Where Alipay's fresh answer differs from the row too, that is recorded first, and says more. */
+/** A person decides. If Alipay's fresh answer also differs from the row, it is recorded first, as it says more. */
 async function review(
   deps: ActivityDependencies,
   { date }: Bill,

@@ -34,7 +34,7 @@ export function createExpiryActivities({
 
 type ClosingActivities = Pick<AlipayQueueActivities, 'closeExpiredOrders' | 'cancelOrder' | 'probeAlipay'>;
 
-/** `orderTimeoutMs`: tests do not wait for so long. */
+/** `orderTimeoutMs`: shorter in tests. */
 export function createClosingActivities(
   deps: ActivityDependencies,
   { orderTimeoutMs = CLOSE_ORDER_TIMEOUT_MS }: { orderTimeoutMs?: number } = {},
@@ -70,7 +70,7 @@ export function createClosingActivities(
 
     async cancelOrder({ orderId, actor, reason, ifPaidLater }) {
       const despiteOpenPages = ifPaidLater === 'refund';
-      // First, so that it holds for whoever closes the order in the end.
+      // First, so that it applies whoever closes the order in the end.
       if (despiteOpenPages) await refundIfPaidLater(deps.db, orderId);
       const outcome = await closeSafely(deps, {
         orderId,
@@ -153,7 +153,7 @@ async function settledOrder(db: Database, orderId: string): Promise<ClosedOrder>
 const movedBy = (outTradeNo: string): string =>
   `Alipay has taken or returned money by payment ${outTradeNo}, which does not pay this order; it is being recorded`;
 
-/** Not tried again by the server: a person waits for it. */
+/** Not retried by the server: a person waits for it. */
 const unansweredClose = (orderId: string, { message }: AlipayError): ApplicationFailure =>
   ApplicationFailure.nonRetryable(
     `Order ${orderId} is still open: Alipay gave no reliable answer (${message})`,

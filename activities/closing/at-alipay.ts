@@ -7,10 +7,10 @@ import { soon } from '../temporal-calls';
 import type { AskedBy } from '../payments';
 import { storeAnswer } from '../payments';
 
-/** A payment that is closed here after "no such trade" is queried once more, when Alipay's last repeat is over. */
+/** A payment closed here after "no such trade" is queried once more, after Alipay's last repeat of a notification. */
 export const RECHECK_AFTER_MS = 25 * 3_600_000;
 
-/** What Alipay says of a payment that is to be closed. */
+/** What Alipay says about a payment to be closed. */
 export type Settlement =
   /** Nobody can pay it any more. `recheckInMs`: when to ask once more; null: never. */
   | { kind: 'closable'; recheckInMs: number | null }
@@ -34,11 +34,11 @@ const PAGE_OPEN = {
 } as const;
 
 /**
- * The first half of making sure, at Alipay, that a payment can never be made any more: query, close, ask again. "No such trade"
- * is believed only after expiry by Postgres' clock, because a page that is still open can yet become a trade, and only where
- * Alipay says nothing else.
+ * The first half of making sure, at Alipay, that a payment can no longer be made: query, close, ask again. "No such
+ * trade" is trusted only after expiry by Postgres' clock, because a page that is still open can still become a trade,
+ * and only if Alipay says nothing else.
  *
- * @throws AlipayError where the answer is unknown
+ * @throws AlipayError if the answer is unknown
  */
 export async function askAlipay(
   alipay: AlipayGateway,
@@ -59,10 +59,10 @@ export async function askAlipay(
 }
 
 /**
- * The second half, see {@link askAlipay}; apart, for those who must know all payments' first answers before they close any. A
- * status error of `alipay.trade.close` means that the buyer may have won, so it is never taken for "closed".
+ * The second half, see {@link askAlipay}; separate, for callers that must know all payments' first answers before they
+ * close any. A status error of `alipay.trade.close` means that the buyer may have won, so it never counts as "closed".
  *
- * @throws AlipayError where the answer is unknown
+ * @throws AlipayError if the answer is unknown
  */
 export async function closeAtAlipay(
   alipay: AlipayGateway,
@@ -75,7 +75,7 @@ export async function closeAtAlipay(
   }
   const again = await alipay.query(outTradeNo);
   if (again.answer === 'paid' || again.answer === 'closed') return concluded(again);
-  // A status error means that there is something to pay; and no trade that was there is gone.
+  // A status error means that there is something to pay; and a trade that existed does not vanish.
   return {
     kind: 'held',
     because: `Alipay said ${first}, then ${closing} to the close, then ${again.answer}`,
@@ -83,13 +83,13 @@ export async function closeAtAlipay(
   };
 }
 
-/** TRADE_CLOSED without a time of payment is the end that was wanted; anything else is for the payment's workflow. */
+/** TRADE_CLOSED without a time of payment is the desired end; anything else is for the payment's workflow. */
 function concluded(answer: QueryAnswer): Settlement {
   if (answer.answer === 'closed' && answer.paidAt === null) return { kind: 'closable', recheckInMs: null };
   return { kind: 'evidence', answer };
 }
 
-/** Stores what Alipay said and wakes the payment's own workflow: it alone records money. */
+/** Stores what Alipay said and wakes the payment's own workflow: only that records money. */
 export async function handOver(
   { db, temporal }: { db: Database; temporal: Client },
   payment: PaymentIdentity,

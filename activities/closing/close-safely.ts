@@ -17,12 +17,12 @@ import { askAlipay, closeAtAlipay, handOver } from './at-alipay';
 
 /**
  * What became of one order.
- * - `rescued`: Alipay took the money (or the trade ended in a way that a person must see); the payment's own
- *   workflow has been told and records it. `paysOrder`: the order becomes PAID by it, and is held otherwise.
+ * - `rescued`: Alipay took the money (or the trade ended in a way that a person must see); the payment's own workflow
+ *   has been told and records it. `paysOrder`: this makes the order PAID; otherwise the order is held.
  * - `down`: this process cannot reach Alipay; another one may.
- * - `foreign`: a payment is of a merchant that this process does not have.
- * - `held`: left open, and queried again after a pause. `error`: because Alipay gave no answer to rely on.
- * - `settled`: it was not UNPAID any more.
+ * - `foreign`: a payment belongs to a merchant that this process does not have.
+ * - `held`: left open, and queried again after a pause. `error`: because Alipay gave no reliable answer.
+ * - `settled`: it was no longer UNPAID.
  */
 export type OrderOutcome =
   | { kind: 'closed' }
@@ -37,7 +37,7 @@ type Doubt =
   | Extract<OrderOutcome, { kind: 'rescued' | 'down' | 'foreign' }>
   | (Extract<OrderOutcome, { kind: 'held' }> & { waitsFor: HoldReason });
 
-/** What is known of one payment: nothing keeps it from being closed, or a doubt. */
+/** What is known about one payment: it can be closed, or there is a doubt. */
 type Verdict = Extract<Settlement, { kind: 'closable' }> | Doubt;
 
 export interface CloseRequest {
@@ -46,17 +46,17 @@ export interface CloseRequest {
   reason: string;
   /** A shop's cancel need not wait for expiry; the sweep and the timer do. */
   beforeExpiry?: boolean;
-  /** What is paid later is refunded, so an open page does not keep the order from being closed. */
+  /** What is paid later is refunded, so an open page does not stop the order from being closed. */
   despiteOpenPages?: boolean;
   /** The same questions, and nothing else: nothing is written, closed at Alipay, or handed over. */
   dryRun?: boolean;
 }
 
-/** So many payments of one order are queried side by side. */
+/** This many payments of one order are queried in parallel. */
 const SIBLINGS_AT_ONCE = 10;
 
 /**
- * Closes one order safely, or says why not. The one function for the sweep, the timer and the operator.
+ * Closes one order safely, or says why not. The sweep, the timer and the operator all use this function.
  *
  * Every UNPAID payment is queried, whatever is known about the others, and all evidence is handed over; then the most serious
  * doubt decides for the order.
@@ -115,7 +115,7 @@ function findDecision({ payments }: OrderToClose): Doubt | undefined {
 const recheckOf = (verdict: Verdict | undefined): number | null =>
   verdict?.kind === 'closable' ? verdict.recheckInMs : null;
 
-/** All first questions come before any trade is closed. One verdict for each payment, in order. */
+/** All first questions come before any trade is closed. Returns one verdict for each payment, in order. */
 async function judge(
   deps: ActivityDependencies,
   order: OrderToClose,
@@ -193,7 +193,7 @@ function isItsOwnOutage(alipay: AlipayGateways, payment: PaymentToClose): boolea
   return alipay.of(payment).circuit.isOpen && !alipay.circuit.isOpen;
 }
 
-/** All of them, a few at a time; one that throws keeps none of the others from being done. */
+/** Does all of them, a few at a time; one that throws does not stop the others. */
 async function eachOf<T, R>(all: readonly T[], act: (one: T, index: number) => Promise<R>): Promise<R[]> {
   const lanes = bulkhead(SIBLINGS_AT_ONCE, Infinity);
   const ended = await Promise.allSettled(all.map((one, i) => lanes.execute(() => act(one, i))));
@@ -232,7 +232,7 @@ async function hold({ db }: ActivityDependencies, orderId: string, doubt: Doubt)
   }
 }
 
-/** Runs that may still be watching the order's payments hear that nothing is left to watch. */
+/** Tells runs that may still be watching the order's payments that nothing is left to watch. */
 async function tellRuns({ temporal, log }: ActivityDependencies, order: OrderToClose): Promise<void> {
   const caller = Context.current().info.workflowExecution?.workflowId;
   const watched = order.payments.filter(

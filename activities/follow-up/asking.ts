@@ -8,16 +8,16 @@ import type { ActivityDependencies } from '../dependencies';
 /** Slow checks and re-checks wait behind the checks of buyers who are at the cashier now. */
 const IN_BACKGROUND = { background: true, maxWaitMs: 1_000 } as const;
 
-/** A question that brought no answer is put again after this. */
+/** A question that got no answer is asked again after this. */
 const ASK_AGAIN_MS = 3_600_000;
 
-/** After an answer that nobody understands, or while its merchant is paused: a leftover may still be paid, so it is queried again soon. */
+/** After an unknown answer, or while its merchant is paused: a leftover may still be paid, so it is queried again soon. */
 const UNKNOWN_AGAIN_MS = 60_000;
 
-/** Whether Alipay was asked, so that the turn is used up; what could not be asked, or is our own fault, keeps it. */
+/** Whether Alipay was asked, which uses up the turn; what could not be asked, or is our own fault, does not. */
 export const usedUpTurn = ({ kind }: AlipayError): boolean => kind === 'unknown' || kind === 'refused';
 
-/** Asks about a payment that stays open after its checks. A turn is used up once Alipay was asked, whatever came of it. */
+/** Asks about a payment still open after its checks. A turn is used up once Alipay was asked, whatever the outcome. */
 export async function askSlowly(deps: ActivityDependencies, payment: DuePayment): Promise<boolean> {
   const { db, alipay, slowChecksMs } = deps;
   const { outTradeNo } = payment;
@@ -63,7 +63,7 @@ export async function closeUnpaid(deps: ActivityDependencies, payment: LeftoverP
   }
 }
 
-/** A page that nobody has opened may be opened until the order expires; a trade that is there is closed as soon as Alipay lets us. */
+/** A page that nobody has opened may be opened until the order expires; an existing trade is closed as soon as Alipay lets us. */
 function pauseOf(
   { expired, remainingMs }: LeftoverPayment,
   { isThere = false }: { isThere?: boolean },
@@ -73,7 +73,7 @@ function pauseOf(
 }
 
 /**
- * Asks once more about a payment that was closed here 25 hours ago, and again and again about one of a cancelled order whose
+ * Asks once more about a payment that was closed here 25 hours ago, and repeatedly about one of a cancelled order whose
  * page is still open.
  */
 export async function recheck(deps: ActivityDependencies, payment: ClosablePayment): Promise<boolean> {

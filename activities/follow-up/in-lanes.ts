@@ -6,13 +6,13 @@ import { AlipayError } from '../alipay/errors';
 import { logFailure, toFailure } from '../failures';
 import { NotTaken } from '../result-receiver';
 
-/** No more of a kind is begun after this. What is left is due to the next follow-up, 30 s after this one began. */
+/** Nothing more of a kind is started after this. The next follow-up, 30 s after this one started, does the rest. */
 const TIME_BOX_MS = 20_000;
 
-/** How much of a kind is done at the same time. */
+/** How many of a kind are done at the same time. */
 const LANES = 10;
 
-/** Whoever finds no place under the quota tries again after this. */
+/** Work that finds no slot under the quota is tried again after this. */
 const PLACE_AGAIN_MS = 1_000;
 
 /** Due work of one kind. */
@@ -21,15 +21,15 @@ interface Batch<T> {
   kind: string;
   /** The most urgent first. */
   due: readonly T[];
-  /** How many were asked for, of each merchant where it is done by merchant: as many as that, and there may be more. */
+  /** How many were asked for, per merchant if it is done by merchant. If that many are due, there may be more. */
   limit: number;
 }
 
 /**
- * Does a batch in {@link LANES}, until its time box is over. What fails is logged and counted, and keeps nothing else from
- * being done. `act` returns whether it did something.
+ * Does a batch in {@link LANES} lanes until its time box is over. What fails is logged and counted, and stops nothing
+ * else. `act` returns whether it did something.
  *
- * @throws AlipayError down, misconfigured, NotTaken that was not tried: nothing else of the batch can be done by this process
+ * @throws AlipayError down or misconfigured, or NotTaken that was not tried: this process can do nothing else of the batch
  */
 export async function inLanes<T>(
   log: Logger,
@@ -53,7 +53,7 @@ async function runLanes<T>(
   let end: Error | undefined;
   const isOver = (): boolean => end !== undefined || cancellationSignal.aborted || Date.now() >= until;
 
-  /** False where it found no place under the quota, and nothing was done. */
+  /** False if it found no slot under the quota, and nothing was done. */
   const attempt = async (one: T): Promise<boolean> => {
     try {
       if (await act(one)) report.done += 1;
@@ -73,7 +73,7 @@ async function runLanes<T>(
     }
     return false;
   };
-  // One iterator for all lanes: each takes the next when it has done its last.
+  // One iterator for all lanes: each takes the next item when it has done its last.
   const next = due.values();
   const lane = async (): Promise<void> => {
     for (const one of next) {
@@ -87,9 +87,9 @@ async function runLanes<T>(
 }
 
 /**
- * {@link inLanes} for each merchant apart, side by side: where one's gateway is down or its quota used up, no other's
- * payments wait for it. One that is misconfigured is logged once, and what fails of it is counted: its next follow-up is soon
- * enough, and must not cost the others their report.
+ * {@link inLanes} for each merchant separately, in parallel: if one's gateway is down or its quota used up, no other's
+ * payments wait for it. A misconfigured one is logged once, and its failures are counted: the next follow-up is soon
+ * enough for it, and it must not cost the others their report.
  *
  * @throws AlipayError down, once all that could be done is done: another process may do the rest
  */

@@ -1,4 +1,4 @@
-/** What is due by the rows alone, each kind in its own activity: none keeps another from being done. All are safe to repeat. */
+/** The work that the rows show to be due, each kind in its own activity, so none blocks another. All are safe to repeat. */
 import type { Database } from '../../db/connect';
 import type { DueScan } from '../../db/due';
 import {
@@ -22,10 +22,10 @@ import { attend, giveRun, tell, wake, watch } from './waking';
 
 type Find<T> = (db: Database, scan: DueScan) => Promise<T[]>;
 
-/** With the follow-up every 30 s, a lost store's payments ask Alipay again at 30 a second, not all at once. */
+/** With a follow-up every 30 s, a lost Temporal store's payments ask Alipay again at 30 a second, not all at once. */
 const BATCH = 1_000;
 
-/** The kinds that reach Postgres and Temporal only. */
+/** The kinds that reach only Postgres and Temporal. */
 export function createFollowUpActivities(deps: ActivityDependencies) {
   const { db, alipay, log, evidenceRetentionMs } = deps;
 
@@ -48,7 +48,7 @@ export function createFollowUpActivities(deps: ActivityDependencies) {
     attendUnattended: each('unattended', findUnattended, attend),
     startRefunds: each('refunds', findStandingRefunds, giveRun),
 
-    /** It also prunes what is recorded, or resolved by a person, and older than `EVIDENCE_RETENTION`. */
+    /** Also prunes what is recorded, or resolved by a person, and older than `EVIDENCE_RETENTION`. */
     async wakeUnrecorded(): Promise<KindReport> {
       const report = await wakeAll();
       if (evidenceRetentionMs !== undefined) {
@@ -80,7 +80,7 @@ export function createAskingFollowUpActivities(deps: ActivityDependencies) {
   return {
     askSlowly: each('slowChecks', 2_000, findSlowChecks, askSlowly),
     closeLeftovers: each('leftovers', 500, findLeftovers, closeUnpaid),
-    // It bounds how many checkouts a second a shop may have: each payment that nobody came for is queried a day later.
+    // This limits a shop's checkouts per second: each payment that no buyer came for is queried a day later.
     recheckClosed: each('rechecks', 1_000, findRechecks, recheck),
   };
 }

@@ -9,19 +9,19 @@ import { soon } from '../temporal-calls';
 /** The state of the newest run of a payment or a refund, as the server reports it. */
 type RunState =
   | { is: 'gone' }
-  /** `shown`: its search attribute `PaymentStatus`; undefined where it has none. */
+  /** `shown`: its search attribute `PaymentStatus`; undefined if it has none. */
   | { is: 'running'; shown: string | undefined }
   | { is: 'stuck'; runId: string; because: string };
 
-/** How many runs one kind of a follow-up ends at most: if all runs of a build are stuck, they must not restart all at once. */
+/** The most runs that one kind of follow-up ends: if all runs of a build are stuck, they must not all restart at once. */
 const MOST_ENDED = 50;
 
-/** A run that has failed so many workflow task attempts in a row does not recover by itself. */
+/** A run that has failed this many workflow task attempts in a row does not recover by itself. */
 const HOPELESS_ATTEMPTS = 10;
 
 const { TaskQueueType, VersioningBehavior } = proto.api.enums.v1;
 
-/** Looks at runs of payments and refunds for one activity, and ends those that are stuck. It asks only once who polls for which build. */
+/** Looks at runs of payments and refunds for one activity, and ends stuck ones. It asks once for the polled builds. */
 export class StuckRuns {
   #polled: Promise<Set<string>> | undefined;
   #ended = 0;
@@ -29,9 +29,9 @@ export class StuckRuns {
   constructor(private readonly deps: Pick<ActivityDependencies, 'temporal' | 'log'>) {}
 
   /**
-   * How the run is. `stuck`, only where the server says so: ten workflow task attempts failed in a row, or the run is pinned to a
-   * build that no worker has polled for within the server's memory of five minutes. Such a run is ended, and is `gone`; `stuck`
-   * remains only where enough have been ended for now. A run that is merely late is `running`.
+   * The run's state. `stuck` only if the server says so: ten workflow task attempts failed in a row, or the run is
+   * pinned to a build that no worker has polled for in the five minutes that the server remembers. Such a run is ended,
+   * and is `gone`; it stays `stuck` only if enough have been ended for now. A run that is merely late is `running`.
    */
   async look(workflowId: string): Promise<RunState> {
     const { temporal, log } = this.deps;
@@ -55,7 +55,7 @@ export class StuckRuns {
     return { is: 'running', shown: run.typedSearchAttributes.get(PAYMENT_STATUS) };
   }
 
-  /** Ends this run and no other, so that the next start begins anew. */
+  /** Ends this run and no other, so the next start creates a new one. */
   async #end(workflowId: string, { runId, because }: { runId: string; because: string }): Promise<void> {
     try {
       await this.deps.temporal.workflow
@@ -80,7 +80,7 @@ export class StuckRuns {
     if (attempts >= HOPELESS_ATTEMPTS) return `its workflow task failed ${attempts} times in a row`;
     const { behavior, deploymentVersion, versioningOverride } =
       raw.workflowExecutionInfo?.versioningInfo ?? {};
-    // An operator's override sends it elsewhere.
+    // An operator's override routes it elsewhere.
     if (
       behavior !== VersioningBehavior.VERSIONING_BEHAVIOR_PINNED ||
       !deploymentVersion ||

@@ -18,16 +18,16 @@ import { soon } from '../temporal-calls';
 import { startRefund, startRefunds } from '../refund-workflow';
 import type { StuckRuns } from './stuck-runs';
 
-/** A payment or refund that needs a new run again and again has something that a person should look at. */
+/** A payment or refund that needs a new run again and again has a problem that a person should look at. */
 const ALERT_FROM_RUNS = 3;
 
-/** Evidence that is not recorded after so many wakings, half an hour, is poison: a person has to look at it. */
+/** From this wake-up on, after about 15 minutes, unrecorded evidence is poison: a person has to look at it. */
 const ALERT_FROM_WAKINGS = 5;
 
-/** A run that exists, and was woken without effect, may be stuck. */
+/** A run that exists, and was woken this often without effect, may be stuck. */
 const LOOK_FROM = 3;
 
-/** Tells the order service what it has not been told for a minute. */
+/** Tells the order service the results that have been undelivered for a minute. */
 export async function tell(deps: ActivityDependencies, orderId: string): Promise<boolean> {
   // Only a real attempt counts: what this process cannot try is left to another one.
   deps.receiver?.assertReachable();
@@ -40,7 +40,7 @@ export async function tell(deps: ActivityDependencies, orderId: string): Promise
   }
 }
 
-/** Wakes the run of a payment with evidence that nobody has recorded for a minute. */
+/** Wakes the run of a payment with evidence that has been unrecorded for a minute. */
 export async function wake(
   { db, temporal, log }: ActivityDependencies,
   payment: UnrecordedPayment,
@@ -60,7 +60,7 @@ export async function wake(
   return true;
 }
 
-/** Gives a payment that nobody watches a new run, with the checks that remain. */
+/** Gives an unwatched payment a new run, with the checks that remain. */
 export async function watch(
   deps: ActivityDependencies,
   payment: UnwatchedPayment,
@@ -80,13 +80,13 @@ export async function watch(
       'the checks of a payment are not made, time after time',
     );
   }
-  // Late is not lost: a run that is there makes its checks when workers have time for it.
+  // Late is not lost: an existing run makes its checks when workers have time for it.
   if (revivals === 0 || run.is === 'running') return false;
   await soon(temporal, () => revivePayment(temporal, payment, remainingChecks(deps, payment)));
   return true;
 }
 
-/** The check that is overdue is made at once: its time is Postgres', since a worker's clock may be ahead of Temporal's. */
+/** The overdue check is made at once: its time is from Postgres, as a worker's clock may be ahead of Temporal's. */
 function remainingChecks(
   { checks, intervalMs }: ActivityDependencies,
   { outTradeNo, checks: checksMade, nextCheckAt, closeBy, expiresAt }: UnwatchedPayment,
@@ -103,9 +103,9 @@ function remainingChecks(
 }
 
 /**
- * Gives a payment in REVIEW or REFUNDING a run where its own is gone, and tells a run that shows another status to read the row,
- * also once the payment has left: whoever recorded that may have died before the run heard of it. If it is REFUNDING without a
- * refund under way, it gets one.
+ * Gives a payment in REVIEW or REFUNDING a new run if its own is gone, and tells a run that shows another status to
+ * read the row, even after the payment has left that status: whoever recorded that may have died before telling the
+ * run. If it is REFUNDING without a refund under way, it gets one.
  */
 export async function attend(
   deps: ActivityDependencies,
@@ -132,7 +132,7 @@ export async function attend(
   return disagrees;
 }
 
-/** Gives a refund that stands still a run where its own is gone. */
+/** Gives a stalled refund a new run if its own is gone. */
 export async function giveRun(
   { db, temporal, log }: ActivityDependencies,
   refund: DueRefund,
