@@ -1,7 +1,7 @@
 import type { Database } from './connect';
 import { rows } from './connect';
 
-/** A public key of Alipay's as it is kept, so that what it signed can be verified when the settings have another one. */
+/** One of Alipay's public keys, stored so that what it signed can be verified when the settings have another one. */
 export interface StoredKey {
   /** SHA-256 of the key in SPKI DER, hexadecimal. */
   fingerprint: string;
@@ -23,7 +23,7 @@ export async function rememberKeys(db: Database, keys: readonly StoredKey[]): Pr
   }
 }
 
-/** Every key that was ever kept. They prove nothing by standing here: whoever may write here could have put one. */
+/** Every key that was ever stored. Being here proves nothing: anybody who may write here could have added one. */
 export function listKeys(db: Database): Promise<StoredKey[]> {
   return rows(
     db,

@@ -1,16 +1,16 @@
 import type { Database } from './connect';
 import { row } from './connect';
 
-/** No caller waits longer, so a slot that lies further ahead was given by a clock that has gone back since. */
+/** No caller waits longer, so a slot further ahead was given by a clock that has been set back since. */
 const LONGEST_WAIT_MS = 60_000;
 
 const IS_LOST = `q.next_at > clock_timestamp() + :lostMs * interval '1 millisecond'`;
 
 /**
- * Takes the next free slot in the line of calls that all workers share, `1/perSecond` apart, unless it lies more
- * than `maxWaitMs` (a minute at most) ahead. Returns the milliseconds to wait, or undefined where nothing was taken.
+ * Takes the next free slot in the line of calls that all workers share, `1/perSecond` apart, unless it is more than
+ * `maxWaitMs` (a minute at most) ahead. Returns the milliseconds to wait, or undefined if nothing was taken.
  *
- * Spacing, not windows: Temporal's own task-queue limit let 88 calls through in the first second of 50/s (measured).
+ * Spacing, not windows: Temporal's own task-queue limit let 88 calls through in the first second at 50/s (measured).
  */
 export async function acquireSlot(
   db: Database,

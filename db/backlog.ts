@@ -3,13 +3,13 @@ import { oneRow } from './connect';
 import { sellerOf } from './merchants';
 import { IS_IN_REVIEW, REVIEW_REASONS } from './rules';
 
-/** How much is waiting, and for how long, in seconds; 0 where nothing is. */
+/** How much is waiting, and for how long, in seconds; 0 if nothing is. */
 export interface Backlog {
-  /** How long the longest expired order has been UNPAID. */
+  /** How long ago the oldest order that is still UNPAID expired. */
   oldestUnresolvedSeconds: number;
-  /** How long the oldest message to the order service has stood undelivered. */
+  /** How long the oldest message to the order service has been undelivered. */
   oldestUndeliveredSeconds: number;
-  /** How long the oldest refund has been under way, one that waits for a person too. */
+  /** How long the oldest refund has been under way, including one that waits for a person. */
   oldestRefundingSeconds: number;
   inReview: number;
   refundsInReview: number;
@@ -22,7 +22,7 @@ export interface Backlog {
   /** Days of the last month on which money moved here, and whose bill has not been compared. */
   unreconciledDays: number;
   /**
-   * Payments that were found by asking 15 to 60 minutes ago, while no notification at all came in this hour; 0 where one
+   * Payments that were found by asking 15 to 60 minutes ago, while no notification at all came in this hour; 0 if one
    * did. In 15 minutes Alipay sends a notification three times.
    */
   foundByAskingAlone: number;
@@ -39,15 +39,15 @@ const UNRECONCILED_DAYS = `(
     LEFT JOIN :schema:.reconciliations r ON r.seller_id = s.seller_id AND r.bill_date = CAST(day AS date)
   WHERE (r.status IS NULL AND s.seller_id = ANY(:sellers)) OR (r.status <> 'COMPARED' AND r.moved))`;
 
-/** So many are counted at most. */
+/** At most this many are counted. */
 const MOST_FOUND = 1_000;
 
-/** As the partial index `evidence_prunable` has it. */
+/** Matches the predicate of the partial index `evidence_prunable`. */
 const RECORDED_THIS_HOUR = `e.recorded_at IS NOT NULL AND e.pruned_at IS NULL AND e.received_at > now() - interval '1 hour'`;
 
 /**
- * One round trip; every part is answered from a partial index. Where many refunds are open, Postgres would look for the oldest
- * among all there ever were, by the index of their times: OFFSET 0 keeps it from that.
+ * One round trip; every part is served by a partial index. With many refunds open, Postgres would look for the oldest
+ * among all there ever were, by the index on their times: OFFSET 0 prevents that.
  *
  * @param merchants - the ids that this process has
  */

@@ -1,7 +1,7 @@
 import type { Database } from './connect';
 import { oneRow, row, rows } from './connect';
 
-/** Whose bill, of which day in Beijing (`yyyy-MM-dd`). */
+/** Identifies a bill: its seller and its day in Beijing (`yyyy-MM-dd`). */
 export interface Bill {
   sellerId: string;
   date: string;
@@ -9,23 +9,23 @@ export interface Bill {
 
 /** One line of a bill. Amounts are yuan with two decimals. */
 export interface BillLine {
-  /** From 1 up. */
+  /** Counted from 1. */
   line: number;
   kind: 'payment' | 'refund' | 'other';
   tradeNo: string;
   outTradeNo: string;
   /** Of a refund. */
   outRequestNo: string | null;
-  /** What the buyer paid or got back (订单金额), never below 0. */
+  /** What the buyer paid or got back (订单金额), never negative. */
   amount: string;
-  /** What the seller got (商家实收); below 0 for refunds. */
+  /** What the seller got (商家实收); negative for refunds. */
   received: string;
   fee: string;
-  /** When it was paid or given back. */
+  /** When it was paid or refunded. */
   doneAt: Date;
 }
 
-/** A row of {@link Bill}. */
+/** The condition for rows of a {@link Bill}. */
 export const BILL = `seller_id = :sellerId AND bill_date = CAST(:date AS date)`;
 
 /** The lines that count: those of the last load that was sealed. */
@@ -73,14 +73,14 @@ export async function sealLoad(db: Database, bill: Bill & { load: number }): Pro
   for (let left = await findLeftLoad(db, bill); left; left = await findLeftLoad(db, bill)) {
     await deleteLoad(db, { sellerId: bill.sellerId, ...left });
   }
-  // Postgres has no statistics of a million new lines yet, and would look up each one separately.
+  // Postgres has no statistics on a million new lines yet, and would look up each one separately.
   await rows(db, `ANALYZE :schema:.bill_lines`);
 }
 
 /**
- * A load whose lines count no more, or never will: an earlier one of this day, or of another day of the seller what an attempt
- * has left that was killed. No attempt takes a day. Its lowest and highest number are looked up, and no lines read: there may
- * be a million of each day.
+ * A load whose lines no longer count, or never will: an earlier one of this day, or what a killed attempt has left of
+ * another of the seller's days. No attempt takes a day. Only the lowest and highest load numbers are looked up, and no
+ * lines read: there may be a million for each day.
  */
 function findLeftLoad(db: Database, bill: Bill): Promise<{ date: string; load: number } | undefined> {
   const numbers = (which: 'min' | 'max'): string =>
@@ -102,12 +102,12 @@ function findLeftLoad(db: Database, bill: Bill): Promise<{ date: string; load: n
   );
 }
 
-/** Deletes the lines of an attempt. Call it only where they do not count, and nobody is about to seal them. */
+/** Deletes the lines of an attempt. Call it only if they do not count and nobody is about to seal them. */
 export async function deleteLoad(db: Database, bill: Bill & { load: number }): Promise<void> {
   while (await deleteLines(db, bill));
 }
 
-/** Some lines of a load; false where none is left. A million in one statement would take too long. */
+/** Deletes some lines of a load; returns false if none were left. A million in one statement would take too long. */
 async function deleteLines(db: Database, bill: Bill & { load: number }): Promise<boolean> {
   const { count } = await oneRow<{ count: number }>(
     db,
@@ -123,7 +123,7 @@ async function deleteLines(db: Database, bill: Bill & { load: number }): Promise
   return count > 0;
 }
 
-/** Alipay knows no such trade of ours: it is of another application of the seller. */
+/** Marks a trade that Alipay does not know as ours: it belongs to another application of the seller. */
 export async function markForeign(db: Database, bill: Bill, outTradeNo: string): Promise<void> {
   await rows(
     db,

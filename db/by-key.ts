@@ -1,9 +1,9 @@
 /*
- * What a statement about one order, payment or refund says of rows that it finds by their key: open ones are meant. It must not
- * say so in the words of the partial index that finds due work (`told_at IS NULL`). Where Postgres last counted the rows while
- * few were open, it takes that index for empty, and reading all of it for cheaper than the key's own, even the primary key. With
+ * How a statement about one order, payment or refund, which finds rows by their key, selects the open ones. It must not use the
+ * predicate of the partial index that finds due work (`told_at IS NULL`). If Postgres last counted the rows while few were open,
+ * it believes that index to be empty, and reading all of it cheaper than using the key's own index, even the primary key. With
  * 30,000 results undelivered a statement then read all of them, 6 ms each time: recovery from an outage took the square
- * of its length. From these words Postgres cannot prove the index's predicate. What finds due work uses the plain ones.
+ * of its length. From these expressions Postgres cannot prove the index's predicate. What finds due work uses the plain ones.
  */
 
 /** Of `order_messages`. */

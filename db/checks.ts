@@ -6,15 +6,15 @@ import { rows } from './connect';
 
 /** One check that was made. */
 export interface CheckMade {
-  /** Its number; 0 for an ask that uses up none. */
+  /** Its number; 0 for a question that uses up none. */
   check: number;
   /** When the next one is due. Null: there is none; undefined: the plan stays as it is. */
   nextCheckInMs?: number | null | undefined;
 }
 
 /**
- * The statement that notes a check, also as a part of others; {@link checkBindings} has what it takes beside `outTradeNo`.
- * The number is set, never incremented: a lost answer makes the same check again.
+ * The statement that notes a check, also as a part of others; {@link checkBindings} has its bindings besides
+ * `outTradeNo`. The number is set, never incremented: after a lost answer the same check is made again.
  */
 export const NOTE_CHECK = `
   UPDATE :schema:.payments SET
@@ -38,7 +38,7 @@ export async function noteCheck(db: Database, outTradeNo: string, made: CheckMad
   await rows(db, NOTE_CHECK, { outTradeNo, ...checkBindings(made) });
 }
 
-/** {@link noteCheck}, and in the same statement that Alipay said nothing final. */
+/** {@link noteCheck}, and notes in the same statement that Alipay said nothing final. */
 export async function noteAnswer(
   db: Database,
   outTradeNo: string,

@@ -15,13 +15,13 @@ interface DatabaseOptions {
   schema?: string;
   /** The most connections that this process opens. Default 10. */
   maxConnections?: number;
-  /** `transaction`: behind a pooler in transaction mode, where a prepared statement may meet another connection. */
+  /** `transaction`: behind a pooler in transaction mode, where a prepared statement may be on another connection. */
   pooler?: 'transaction';
   /** How long one statement may take, ms. 0, for migrations: as long as it needs. Default 12 s. */
   queryTimeoutMs?: number;
 }
 
-/** What {@link rows} needs to know of the pool; knex passes its configuration on to each transaction. */
+/** What {@link rows} needs to know about the pool; knex passes its configuration on to each transaction. */
 interface Settings {
   schema: string;
   namesStatements: boolean;
@@ -29,7 +29,7 @@ interface Settings {
 
 const CONNECT_MS = 5_000;
 
-/** Longer than a connection may take, whose own error says more. */
+/** Longer than connecting may take, whose own error says more. */
 const ACQUIRE_MS = CONNECT_MS + 1_000;
 
 /** Longer than the server's own time-outs in {@link transaction}, whose errors say more. */
@@ -37,10 +37,10 @@ const QUERY_MS = 12_000;
 
 /**
  * Opens a pool of connections; nothing is connected until the first query. Every wait has an end: 5 s for a connection,
- * 12 s for a statement, which is then cancelled at the server too.
+ * 12 s for a statement, which is then cancelled on the server, too.
  *
- * Nothing is set on a session, at start-up neither: a pooler in transaction mode refuses it, or passes it on to another
- * client's next transaction.
+ * Nothing is set on a session, not even at start-up: a pooler in transaction mode refuses it, or passes it on to
+ * another client's next transaction.
  */
 export function openDatabase({
   url,
@@ -71,7 +71,7 @@ export function openDatabase({
     acquireConnectionTimeout: ACQUIRE_MS,
     // Bindings hold buyers' data, and an error's message goes to the log.
     compileSqlOnError: false,
-    // knex prints stacks of its own to stderr; every error reaches a log of ours anyway.
+    // knex prints its own stack traces to stderr; every error reaches our log anyway.
     log: { warn: silent, error: silent, deprecate: silent, debug: silent },
     ...settings,
   });
@@ -90,8 +90,8 @@ const TIMEOUTS = `
   SET LOCAL idle_in_transaction_session_timeout = '15s'`;
 
 /**
- * Runs a transaction at READ COMMITTED, whatever the role's default is: at REPEATABLE READ the snapshot is older than the
- * order's lock, and an order was closed beside a payment that had been inserted meanwhile.
+ * Runs a transaction at READ COMMITTED, whatever the role's default is: at REPEATABLE READ the snapshot is older than
+ * the order's lock, and an order was closed without a payment that had been inserted meanwhile.
  */
 export function transaction<T>(db: Database, act: (trx: Database) => Promise<T>): Promise<T> {
   return db.transaction(
@@ -118,8 +118,8 @@ export function slowTransaction<T>(db: Database, act: (trx: Database) => Promise
 }
 
 /**
- * Reads in one snapshot, which writes nothing and waits for nobody: all statements see the tables at the same moment. Each
- * may take five minutes. To compile one takes longer than it saves.
+ * Reads in one snapshot, which writes nothing and waits for nobody: all statements see the tables at the same moment.
+ * Each may take five minutes. JIT compilation takes longer than it saves.
  */
 export function snapshot<T>(db: Database, act: (trx: Database) => Promise<T>): Promise<T> {
   return db.transaction(
@@ -135,8 +135,8 @@ export function snapshot<T>(db: Database, act: (trx: Database) => Promise<T>): P
 const names = new Map<string, string>();
 
 /**
- * By its name Postgres parses and plans a statement once for each connection. A hash, so that processes that share a
- * pooler's connections never mean different statements by one name.
+ * Postgres parses and plans a named statement once for each connection. The name is a hash, so that processes that
+ * share a pooler's connections never use one name for different statements.
  */
 function nameOf(schema: string, sql: string): string {
   const key = `${schema} ${sql}`;
@@ -147,13 +147,13 @@ function nameOf(schema: string, sql: string): string {
   return name;
 }
 
-/** The rows of one parameterised statement (`:name` bindings; more than it names do no harm). Its tables are written `:schema:.orders`. */
+/** The rows of one parameterised statement (`:name` bindings; unused ones do no harm). Its tables are written `:schema:.orders`. */
 export async function rows<Row>(db: Database, sql: string, bindings: object = {}): Promise<Row[]> {
   try {
     return await run<Row>(db, sql, bindings);
   } catch (error) {
     if (!(error instanceof DatabaseError)) throw error;
-    // A role may have a stricter default, at which Postgres refuses what READ COMMITTED makes wait.
+    // A role may have a stricter default isolation, at which Postgres refuses what READ COMMITTED makes wait.
     if (error.code === SERIALIZATION_FAILURE && !db.isTransaction) {
       return transaction(db, (trx) => rows<Row>(trx, sql, bindings));
     }
@@ -173,7 +173,7 @@ async function run<Row>(db: Database, sql: string, bindings: object): Promise<Ro
   return result.rows;
 }
 
-/** Postgres quotes rows and documents in these fields, and errors are logged with all that they hold. */
+/** Postgres quotes rows and documents in these fields, and errors are logged with all their fields. */
 function withoutData(error: DatabaseError): DatabaseError {
   for (const field of ['detail', 'where', 'internalQuery'] as const) error[field] = undefined;
   return error;

@@ -1,10 +1,10 @@
 import { connect } from 'node:net';
 
-/** What there is to know of pg's client to cancel its statement. */
+/** What is needed of pg's client to cancel its statement. */
 export interface Connection {
   host: string;
   port: number;
-  /** The server's key to this connection; a pooler makes up its own. */
+  /** The server's key for this connection; a pooler makes up its own. */
   processID: number;
   secretKey: number;
   query: (config: unknown, callback: (error: Error | undefined, result: unknown) => void) => unknown;
@@ -13,7 +13,7 @@ export interface Connection {
 const CANCEL_MS = 5_000;
 
 /**
- * A statement that took longer than `query_timeout` would run on at the server, and keep its locks and one of the
+ * A statement that took longer than `query_timeout` would keep running on the server, and keep its locks and one of the
  * server's connections. It is cancelled there, and its connection is added to `abandoned`.
  */
 export function cancelLateStatements(connection: Connection, abandoned: WeakSet<Connection>): void {
@@ -32,7 +32,7 @@ export function cancelLateStatements(connection: Connection, abandoned: WeakSet<
 }
 
 /**
- * Sends a CancelRequest, which needs a connection of its own and gets no answer
+ * Sends a CancelRequest, which needs its own connection and gets no response
  * (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS).
  */
 function cancel({ host, port, processID, secretKey }: Connection, done: () => void): void {
@@ -40,20 +40,20 @@ function cancel({ host, port, processID, secretKey }: Connection, done: () => vo
   [16, 80_877_102, processID, secretKey].forEach((word, index) => request.writeInt32BE(word, index * 4));
   const socket = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host);
   socket.setTimeout(CANCEL_MS, () => socket.destroy());
-  // Where it cannot be sent the server is gone, or ends the statement when it notices.
+  // If it cannot be sent, the server is gone, or ends the statement when it notices.
   socket.on('error', () => undefined);
   socket.once('close', done);
-  // The server closes it: PgBouncer 1.18 dies where the client does so first.
+  // The server closes it: PgBouncer 1.18 dies if the client does so first.
   socket.resume().write(request);
 }
 
-/** What there is to know of knex's pool (tarn). */
+/** What is needed of knex's pool (tarn). */
 export interface Pool {
   on(event: 'createSuccess', listener: () => void): void;
   on(event: 'createFail' | 'acquireFail', listener: (id: number, error: Error) => void): void;
 }
 
-/** Reports why no connection could be made to whoever waited for one. */
+/** Tells callers that waited for a connection why none could be made. */
 export function nameCauseOfTimeouts(pool: Pool): void {
   let failure: Error | undefined;
   pool.on('createSuccess', () => (failure = undefined));

@@ -10,7 +10,7 @@ export interface Discrepancy {
   id: string;
   kind: DiscrepancyKind;
   outTradeNo: string;
-  /** Of a refund; else empty. */
+  /** Of a refund; otherwise empty. */
   outRequestNo: string;
   tradeNo: string | null;
   /** Null: the bill has no such line. */
@@ -27,7 +27,7 @@ const COLUMNS = `
 
 /** A bill, and whether its seller is this process's own. */
 export interface OwnBill extends Bill {
-  /** The seller is the environment's: payments inserted by hand, which name no merchant, are its. */
+  /** The seller is the environment's: payments inserted by hand, which name no merchant, belong to it. */
   isOwn: boolean;
 }
 
@@ -44,27 +44,27 @@ const isOfSeller = (alias: string): string =>
   `((${alias}.merchant IS NULL AND CAST(:isOwn AS boolean))
     OR ${alias}.merchant IN (SELECT id FROM :schema:.merchants WHERE seller_id = :sellerId))`;
 
-/** A line that no payment here explains is of another application, or somebody has dealt with it. */
+/** A line that no payment here explains belongs to another application, or somebody has dealt with it. */
 const IS_FOREIGN = `(l.is_foreign OR (cardinality(CAST(:prefixes AS text[])) > 0 AND NOT EXISTS (
     SELECT 1 FROM unnest(CAST(:prefixes AS text[])) AS prefix WHERE starts_with(l.out_trade_no, prefix)))
   OR EXISTS (SELECT 1 FROM :schema:.unmatched_notifications u
     WHERE u.out_trade_no = l.out_trade_no AND u.resolved_at IS NOT NULL))`;
 
-/** A person has decided about this payment after this bill put it up for review. */
+/** A person has decided about this payment after this bill put it into review. */
 const IS_DECIDED = `EXISTS (
   SELECT 1 FROM :schema:.payment_events put JOIN :schema:.payment_events decided
     ON decided.out_trade_no = put.out_trade_no AND decided.event = 'review-resolved' AND decided.id > put.id
   WHERE put.out_trade_no = p.out_trade_no AND put.event = 'review' AND put.detail ->> 'bill' = :date)`;
 
-/** Lines of all bills of the seller that count. */
+/** The lines that count, of all bills of the seller. */
 const SEALED = `(
   SELECT l.* FROM :schema:.bill_lines l JOIN :schema:.reconciliations sealed
     ON sealed.seller_id = l.seller_id AND sealed.bill_date = l.bill_date AND sealed.load = l.load
   WHERE l.seller_id = :sellerId)`;
 
 /**
- * Until when the last bill before this one was compared, if all days between are without a bill, as they should be; or null. The
- * lines of bills that are older than a month may have been deleted.
+ * The time up to which the last bill before this one was compared, if all days between rightly have no bill; otherwise
+ * null. The lines of bills older than a month may have been deleted.
  */
 const COMPARED_UNTIL = `(
   SELECT (last.day + interval '23 hours') AT TIME ZONE 'Asia/Shanghai' FROM (
@@ -82,10 +82,10 @@ const isReportedBy = (neighbour: '- 1' | '+ 1', discrepancy: string): string => 
         AND (reported.kind, reported.out_trade_no, reported.out_request_no) = ${discrepancy})`;
 
 /**
- * Whether money that moved at a time must be in this bill or an earlier one. Around a midnight it may be in either day's bill, so
- * these two hours are looked at with the bill that comes second, as a rule the later one; what it reports stays with that bill.
+ * Whether money that moved at a time must be in this bill or an earlier one. Around midnight it may be in either day's bill, so
+ * these two hours are checked with the bill that comes second, usually the later one; what it reports stays with that bill.
  *
- * @param discrepancy - what it would be, a row of SQL
+ * @param discrepancy - what it would be, as an SQL row
  */
 const isOfDay = (time: string, discrepancy: string): string => `
     ${time} >= COALESCE(${COMPARED_UNTIL}, ${MIDNIGHT} + interval '1 hour') AND ${time} < ${MIDNIGHT} + interval '25 hours'
@@ -100,7 +100,7 @@ const NUMBER = `COALESCE(l.out_request_no, l.out_trade_no)`;
 const unknown = (kind: string): string =>
   `WHEN p.out_trade_no IS NULL THEN CASE WHEN NOT ${IS_FOREIGN} THEN '${kind}' END`;
 
-/** Payments in the bill that are not paid here, not known here, or with another amount. */
+/** Payments in the bill that are not paid here, not known here, or have another amount. */
 const OF_PAYMENT_LINES = `
   SELECT kind, out_trade_no, '' AS out_request_no, trade_no, bill_amount, our_amount FROM (
     SELECT CASE
@@ -123,7 +123,7 @@ const ABSENT_PAYMENTS = `
     AND NOT ${IS_DECIDED}`;
 
 /**
- * Refunds in the bill that are not DONE here, or with another amount. One that was asked for without a number has the
+ * Refunds in the bill that are not DONE here, or have another amount. One that was requested without a number has the
  * payment's.
  */
 const OF_REFUND_LINES = `
@@ -140,8 +140,8 @@ const OF_REFUND_LINES = `
   WHERE kind IS NOT NULL`;
 
 /**
- * Refunds here that no bill has: {@link ABSENT_PAYMENTS}. A provisional one has no number yet: while a line of its payment is
- * not DONE here, that line may be it.
+ * Refunds here that no bill has, as in {@link ABSENT_PAYMENTS}. A provisional one has no number yet: while a line of
+ * its payment is not DONE here, that line may be it.
  */
 const ABSENT_REFUNDS = `
   SELECT 'refund-absent', r.out_trade_no, r.out_request_no, p.trade_no, CAST(NULL AS numeric), r.amount
@@ -160,7 +160,7 @@ const DOUBLED_LINES = `
   FROM ${LINES} l WHERE kind IN ('payment', 'refund')
   GROUP BY kind, out_trade_no, out_request_no HAVING count(*) > 1`;
 
-/** Lines of a kind (业务类型) that nobody here understands. */
+/** Lines of a kind (业务类型) that is not understood here. */
 const OTHER_LINES = `
   SELECT 'not-understood', out_trade_no, COALESCE(out_request_no, ''), max(trade_no), sum(amount), CAST(NULL AS numeric)
   FROM ${LINES} l WHERE kind = 'other' GROUP BY out_trade_no, out_request_no`;
@@ -197,12 +197,12 @@ export async function findDiscrepancies(
   );
 }
 
-/** One that is to be repaired. `merchant`: its payment's; null of an unknown one, since whose that is, is what its remedy asks. */
+/** One to repair. `merchant`: its payment's; null for an unknown one, since the repair has yet to find out whose it is. */
 export type ToRepair = Discrepancy & { merchant: string | null };
 
 /**
- * Open ones whose remedy has not been tried since the last comparison: the oldest first, and those of a payment whose merchant
- * this process does not have last.
+ * Open ones whose repair has not been tried since the last comparison: oldest first, but last those of a payment whose
+ * merchant this process does not have.
  */
 export function findToRepair(
   db: Database,
@@ -220,12 +220,12 @@ export function findToRepair(
   );
 }
 
-/** Its remedy has been tried for this comparison. */
+/** Notes that its repair has been tried for this comparison. */
 export async function noteTried(db: Database, id: string): Promise<void> {
   await rows(db, `UPDATE :schema:.discrepancies SET tried = seen WHERE id = CAST(:id AS bigint)`, { id });
 }
 
-/** Of one bill, the open ones first. */
+/** The discrepancies of one bill, the open ones first. */
 export function listDiscrepancies(
   db: Database,
   bill: Bill,
@@ -238,14 +238,14 @@ export function listDiscrepancies(
   );
 }
 
-/** How many of a kind, and what they come to, yuan. */
+/** How many of a kind, and their sum, yuan. */
 export interface KindFigures {
   kind: DiscrepancyKind;
   found: number;
   open: number;
   /** Of the open ones; what the bill says, or else what is here. */
   openAmount: string;
-  /** Of the open ones that stand in the bill. */
+  /** Of the open ones that are in the bill. */
   billedAmount: string;
   billed: number;
 }
@@ -264,12 +264,12 @@ export function countDiscrepancies(db: Database, bill: Bill): Promise<KindFigure
   );
 }
 
-/** Lines of one kind: how many, and what they come to, yuan. */
+/** Lines of one kind: how many, and their sum, yuan. */
 export interface LineFigures {
   kind: 'payment' | 'refund' | 'other';
   count: number;
   amount: string;
-  /** Of these, of another application of the seller. */
+  /** How many of these belong to another application of the seller. */
   foreign: number;
   foreignAmount: string;
   fees: string;

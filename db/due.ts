@@ -1,6 +1,6 @@
 /**
- * What is due, by the rows alone: one statement for each kind of follow-up work, each found by a partial index on its time,
- * so that it costs what is due and not what is open. Only rows of the given merchants, or of none (inserted by hand).
+ * What the rows show to be due: one statement for each kind of follow-up work, each served by a partial index on its time,
+ * so its cost depends on what is due, not on what is open. Only rows of the given merchants, or of none (inserted by hand).
  */
 import type { CloseBy, StoredPaymentStatus } from '../workflows/messages';
 import { PAYMENT_STATUS_BY_KEY, REFUND_STATUS_BY_KEY, UNRECORDED_BY_KEY, UNTOLD_BY_KEY } from './by-key';
@@ -15,11 +15,11 @@ import { IS_HELD, merchantPaused } from './rules';
 export interface DueScan {
   /** Ids of merchants (`appId/sellerId`) that this process has. */
   merchants: readonly string[];
-  /** Of all, or of each merchant where the scan says so. */
+  /** In all, or for each merchant if the scan says so. */
   limit: number;
 }
 
-/** What every kind of work needs to know of a payment. */
+/** What every kind of work needs to know about a payment. */
 export type DuePayment = Pick<Payment, 'outTradeNo' | 'orderId' | 'merchant' | 'totalAmount' | 'status'>;
 
 const PAYMENT = `
@@ -28,9 +28,9 @@ const PAYMENT = `
 /**
  * What `select` finds for each merchant, and for none, up to the limit for each, by an index on merchant and due time. Rows stay
  * due while their merchant cannot be queried (misconfigured, no quota), and must not hide another merchant's, nor be read again
- * for each of them: no index finds what IS NOT DISTINCT FROM a merchant, so that those of none are found apart.
+ * for each of them: no index serves IS NOT DISTINCT FROM a merchant, so those of none are found separately.
  *
- * @param select - given the condition that a row is theirs
+ * @param select - gets the condition that a row is theirs
  */
 const ofEachMerchant = (select: (isTheirs: string) => string): string => `
   SELECT due.* FROM unnest(CAST(:merchants AS text[])) AS scanned(merchant), LATERAL (
@@ -42,7 +42,7 @@ const doubled = (times: string, most: number): string =>
   `LEAST(power(2, LEAST(${times}, 16)), ${most}) * interval '1 minute'`;
 
 /**
- * Notes that rows of a table are seen to now, and returns how often in a row that has been so; 0 where there is none any more.
+ * Notes that rows of a table are being worked on, and returns how often in a row that has been so; 0 if none are left.
  * They are due again after a minute, then two, four … up to `most` minutes.
  */
 async function claim(db: Database, table: string, where: string, key: object, most = 60): Promise<number> {
@@ -63,7 +63,7 @@ export interface CheckPlan {
 }
 
 /**
- * Plans the first check and the first slow check. Call it in the checkout's transaction. Where checks of an earlier
+ * Plans the first check and the first slow check. Call it in the checkout's transaction. If checks of an earlier
  * checkout are still to come, they stay as planned: its run continues with them.
  */
 export async function planChecks(
@@ -88,8 +88,8 @@ export async function planChecks(
 }
 
 /**
- * The first turn after now, counted from a checkout; after the last one its pause repeats. Null from the order's expiry on:
- * the sweep asks then.
+ * The first turn after now, counted from a checkout; after the last one its pause repeats. Null once the order has
+ * expired: then the sweep asks.
  */
 function nextTurn(checkedOutAt: string): string {
   const elapsedMs = `CAST(EXTRACT(EPOCH FROM now() - ${checkedOutAt}) * 1000 AS float8)`;
@@ -110,7 +110,7 @@ function turns(slowChecksMs: readonly number[]) {
   };
 }
 
-/** Payments of each merchant whose slow check is due, the youngest turn first: a backlog must not keep those late who have just paid. */
+/** Payments of each merchant whose slow check is due, the newest turn first: a backlog must not delay buyers who have just paid. */
 export function findSlowChecks(db: Database, scan: DueScan): Promise<DuePayment[]> {
   return rows(
     db,
@@ -124,7 +124,7 @@ export function findSlowChecks(db: Database, scan: DueScan): Promise<DuePayment[
   );
 }
 
-/** A slow check has been made: it counts for every turn until now. */
+/** Plans the next slow check after one was made, which counts for every turn until now. */
 export async function planSlowCheck(
   db: Database,
   outTradeNo: string,
@@ -139,7 +139,7 @@ export async function planSlowCheck(
   );
 }
 
-/** How long a check may be overdue before nobody seems to watch the payment. */
+/** How long a check may be overdue before the payment counts as unwatched. */
 const UNWATCHED = `interval '2 minutes'`;
 
 /** A payment that nobody watches. */
@@ -164,7 +164,7 @@ export function findUnwatched(db: Database, scan: DueScan): Promise<UnwatchedPay
 }
 
 /**
- * Notes that an unwatched payment is given to a run now, and returns how often in a row this was necessary; 0 where it is
+ * Notes that an unwatched payment is given to a run now, and returns how often in a row this was necessary; 0 if it is
  * watched by now. The check is overdue again after two minutes, then four, eight … up to an hour, unless its run moves it.
  */
 export async function claimUnwatched(db: Database, outTradeNo: string): Promise<number> {
@@ -190,11 +190,11 @@ export async function postponeUnwatched(db: Database, outTradeNo: string): Promi
   );
 }
 
-/** A payment that a person or a refund is at, or was: its run must agree with the row, and be there as long as it is held. */
+/** A payment that waits, or waited, for a person or a refund: its run must agree with the row, and exist while it is held. */
 export interface UnattendedPayment extends DuePayment {
   /** In REVIEW (also a PAID one) or REFUNDING. */
   isHeld: boolean;
-  /** What its run shows in `PaymentStatus`. */
+  /** What its run should show in `PaymentStatus`. */
   shown: StoredPaymentStatus;
   /** How often in a row its run has been looked after before. */
   revivals: number;
@@ -213,7 +213,7 @@ export function findUnattended(db: Database, scan: DueScan): Promise<UnattendedP
   );
 }
 
-/** Its run has been looked after: it is again after a minute, then two, four … up to an hour. */
+/** Notes that its run has been looked after: it is due again after a minute, then two, four … up to an hour. */
 export async function postponeAttending(db: Database, outTradeNo: string): Promise<void> {
   await rows(
     db,
@@ -223,7 +223,7 @@ export async function postponeAttending(db: Database, outTradeNo: string): Promi
   );
 }
 
-/** Its run needs no looking after any more, unless it has moved to where it does meanwhile. */
+/** Notes that its run needs no more looking after, unless the payment is held again meanwhile. */
 export async function endAttending(db: Database, outTradeNo: string): Promise<void> {
   await rows(
     db,
@@ -233,15 +233,15 @@ export async function endAttending(db: Database, outTradeNo: string): Promise<vo
   );
 }
 
-/** One that may have to be closed at Alipay. */
+/** A payment that may have to be closed at Alipay. */
 export interface ClosablePayment extends DuePayment {
-  /** Its merchant is paused: it is asked about, and not closed. */
+  /** Its merchant is paused: it is asked about, but not closed. */
   isPaused: boolean;
 }
 
 /** An UNPAID payment of an order that is settled, or has another price now. */
 export interface LeftoverPayment extends ClosablePayment {
-  /** Whether its order's time is over, by Postgres' clock. */
+  /** Whether its order has expired, by Postgres' clock. */
   expired: boolean;
   remainingMs: number;
 }
@@ -277,7 +277,7 @@ export function findRechecks(db: Database, scan: DueScan): Promise<ClosablePayme
   );
 }
 
-/** When Alipay is asked again about a leftover, or a payment closed here; null: never. */
+/** Sets when Alipay is asked again about a leftover, or a payment closed here; null: never. */
 export async function setRecheck(db: Database, outTradeNo: string, inMs: number | null): Promise<void> {
   await rows(
     db,
@@ -288,8 +288,8 @@ export async function setRecheck(db: Database, outTradeNo: string, inMs: number 
 }
 
 /**
- * Plans the next question about a payment closed here while its cashier page may be open: at its next slow check, at the
- * latest a minute after the page has expired. Only for an order that is refunded if it is paid later; else returns false.
+ * Plans the next question about a payment closed here while its cashier page may be open: at its next slow check, at
+ * the latest a minute after the page has expired. Only for an order refunded if paid later; otherwise returns false.
  */
 export function planPageCheck(
   db: Database,
@@ -308,7 +308,7 @@ export function planPageCheck(
   );
 }
 
-/** A refund that is under way: its run must be there. */
+/** A refund that is under way: its run must exist. */
 export type DueRefund = Pick<Refund, 'outTradeNo' | 'outRequestNo' | 'orderId' | 'amount' | 'kind'>;
 
 /** Refunds under way whose run is due to be looked after, the longest due first. */
@@ -329,7 +329,7 @@ export function claimRefund(db: Database, refund: DueRefund): Promise<number> {
   return claim(db, 'refunds r', where, refund);
 }
 
-/** Orders with a message that is due to be delivered, the longest due first, without those whose service is left alone. */
+/** Orders with a message due for delivery, longest due first, without those whose order service is left alone. */
 export async function findUndeliveredOrders(db: Database, scan: DueScan): Promise<string[]> {
   const due = await rows<{ orderId: string }>(
     db,

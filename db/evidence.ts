@@ -16,13 +16,13 @@ export interface SignedBody {
   /** The bytes that the signature covers: of an answer the node `<method>_response`; of a notification `k=v` sorted, joined by `&`. */
   bytes: Buffer;
   signature: string;
-  /** As the bytes are to be read: `utf-8`, `gbk` … */
+  /** How to decode the bytes: `utf-8`, `gbk` … */
   charset: string;
   /** SHA-256 of the public key that verified it, hexadecimal. */
   keyFingerprint: string;
 }
 
-/** What the timeline says of a piece of evidence; nothing about the buyer. Amounts are yuan. */
+/** What the timeline says about a piece of evidence; nothing about the buyer. Amounts are yuan. */
 export interface EvidenceWords {
   tradeStatus?: string | undefined;
   totalAmount?: string | undefined;
@@ -35,7 +35,7 @@ export interface EvidenceWords {
 export interface NewEvidence {
   outTradeNo: string;
   kind: EvidenceKind;
-  /** Of a notification, which is stored once per `notify_id`; Alipay keeps it constant over its repeats. */
+  /** Of a notification, which is stored once per `notify_id`; Alipay keeps it the same in its repeats. */
   notifyId?: string | undefined;
   signed: SignedBody;
   /** Whether it may change anything. What says nothing new counts as recorded at once. */
@@ -57,8 +57,8 @@ export interface EvidenceRef {
 const NO_CHECK: CheckMade = { check: 0 };
 
 /**
- * Stores a verified body once: a notification by its `notify_id`, an answer by its bytes. In the same statement the event
- * that names it, and the check that brought it. Undefined where the payment is not here.
+ * Stores a verified body once: a notification by its `notify_id`, an answer by its bytes. The same statement writes the
+ * event that names it, and notes the check that brought it. Undefined if the payment is unknown.
  */
 export async function storeEvidence(db: Database, evidence: NewEvidence): Promise<EvidenceRef | undefined> {
   const { kind, signed, isNews, says, check = NO_CHECK, askedBy = null } = evidence;
@@ -85,7 +85,7 @@ export async function storeEvidence(db: Database, evidence: NewEvidence): Promis
       askedBy,
       actor: kind === 'notification' ? 'alipay' : actorOf(check),
       event: kind === 'notification' ? 'notified' : 'answered',
-      // In Alipay's own words.
+      // By Alipay's own names.
       says: storableJson({
         trade_status: says.tradeStatus,
         total_amount: says.totalAmount,
@@ -98,8 +98,8 @@ export async function storeEvidence(db: Database, evidence: NewEvidence): Promis
 }
 
 /**
- * Evidence that is stored already. Where it was recorded, is still news, and the row knows of no payment, the row
- * is older than the evidence (it was restored from a backup by hand): it is owed again.
+ * Evidence that is already stored. If it was recorded, is still news, and the row knows of no payment, the row is older
+ * than the evidence (it was restored from a backup by hand): the evidence is owed again.
  */
 async function findAgain(db: Database, evidence: NewEvidence): Promise<EvidenceRef | undefined> {
   return row<EvidenceRef>(
@@ -117,7 +117,7 @@ async function findAgain(db: Database, evidence: NewEvidence): Promise<EvidenceR
   );
 }
 
-/** The row of {@link identityOf}. */
+/** The condition for the row of {@link identityOf}. */
 const SAME = `e.out_trade_no = :outTradeNo AND e.kind = :kind AND (e.notify_id = :notifyId OR e.kind <> 'notification' AND e.digest = :digest)`;
 
 const digestOf = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
@@ -129,7 +129,7 @@ const identityOf = ({ outTradeNo, kind, notifyId, signed }: NewEvidence) => ({
   digest: digestOf(signed.bytes),
 });
 
-/** As the tables keep it. */
+/** As the tables store it. */
 export const signedColumns = ({ bytes, signature, charset, keyFingerprint }: SignedBody) => ({
   body: bytes,
   signature,
@@ -137,7 +137,7 @@ export const signedColumns = ({ bytes, signature, charset, keyFingerprint }: Sig
   keyFingerprint,
 });
 
-/** A piece of evidence that the ledger owes its decision. */
+/** A piece of evidence that the ledger has yet to decide on. */
 export interface UnrecordedEvidence {
   id: string;
   kind: EvidenceKind;
@@ -182,9 +182,9 @@ export async function markRecorded(trx: Database, ids: readonly string[]): Promi
 }
 
 /**
- * Takes the bodies and signatures out of recorded evidence older than `olderThanMs`, at most `limit` of them, and out of
- * the rows of `payments` what they had proved, once none of its evidence is left; a stub of each stays. What is not recorded is never pruned. Returns how
- * many were.
+ * Removes bodies and signatures from recorded evidence older than `olderThanMs`, at most `limit` pieces, and from rows
+ * of `payments` what they proved, once none of its evidence is left; a stub of each stays. What is not recorded is
+ * never pruned. Returns how many pieces were.
  */
 export async function pruneEvidence(
   db: Database,

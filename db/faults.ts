@@ -67,7 +67,7 @@ const FAULTS = {
 
 interface DatabaseFault {
   kind: keyof typeof FAULTS;
-  /** SQLSTATE, or the system's name for it; empty where the driver gives none. */
+  /** SQLSTATE, or the system's name for it; empty if the driver gives none. */
   code: string;
   /** What happened, without a full stop. No name, address or secret. */
   what: string;
@@ -75,22 +75,22 @@ interface DatabaseFault {
   todo: string;
 }
 
-/** What an error of the database means; undefined where it is not the database's. */
+/** What a database error means; undefined if it is not one. */
 export function databaseFault(error: unknown): DatabaseFault | undefined {
   if (!types.isNativeError(error)) return undefined;
   // Several addresses of one host, none of which can be reached.
   if (error.name === 'AggregateError') return databaseFault((error as AggregateError).errors[0]);
-  // Why no connection could be made, where that is known (see openDatabase).
+  // Why no connection could be made, if that is known (see openDatabase).
   if (error.name === 'KnexTimeoutError') return databaseFault(causeOf(causeOf(error))) ?? faultOf('pool', '');
   const { code = '', syscall } = error as { code?: unknown; syscall?: unknown };
-  // A file that is missing is no fault of the database.
+  // A missing file is not a fault of the database.
   if (typeof code !== 'string' || (code === 'ENOENT' && syscall !== 'connect')) return undefined;
   const known = SIGNS.find(([, sign]) => sign.test(`${code}: ${error.message}`));
   if (known) return faultOf(known[0], code);
   return error instanceof DatabaseError ? faultOf('statement', code) : undefined;
 }
 
-/** The same as an error of the interface: DATABASE_UNAVAILABLE, or INTERNAL where a statement is to blame. */
+/** The same as a PaymentError: DATABASE_UNAVAILABLE, or INTERNAL if a statement is to blame. */
 export function databaseError(error: unknown): PaymentError | undefined {
   const fault = databaseFault(error);
   return fault && new PaymentError(codeOf(fault), inWords(fault), { cause: error });
@@ -110,8 +110,8 @@ function faultOf(kind: DatabaseFault['kind'], code: string): DatabaseFault {
 }
 
 /**
- * Signs in `code: message`; the first that fits counts. PgBouncer reports whatever is wrong as 08P01, a violation of the
- * protocol, and the driver gives no code at all.
+ * Patterns for `code: message`; the first that matches counts. PgBouncer reports every error as 08P01, a protocol
+ * violation, and the driver itself gives no code at all.
  */
 const SIGNS: ReadonlyArray<[kind: DatabaseFault['kind'], sign: RegExp]> = [
   ['parameter', /^08P01: .*startup parameter/s],

@@ -4,7 +4,7 @@ import { oneRow, rows, transaction } from './connect';
 
 type Privilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
 
-/** What the application does with each of its tables. */
+/** What the application needs to do with each of its tables. */
 const NEEDED: Record<string, readonly Privilege[]> = {
   orders: ['SELECT', 'INSERT', 'UPDATE'],
   payments: ['SELECT', 'INSERT', 'UPDATE'],
@@ -46,7 +46,7 @@ async function isolationOf(db: Database): Promise<string> {
   return shown.transaction_isolation;
 }
 
-/** How many of the application's tables stand in a schema; 0 too where there is no such schema. */
+/** How many of the application's tables are in a schema; 0 if there is no such schema. */
 export async function countTables(db: Database, schema: string): Promise<{ found: number; of: number }> {
   const names = Object.keys(NEEDED);
   const { found } = await oneRow<{ found: number }>(
@@ -58,7 +58,7 @@ export async function countTables(db: Database, schema: string): Promise<{ found
   return { found, of: names.length };
 }
 
-/** What the connected user may not do and the application must, like `INSERT on orders`. */
+/** The rights that the application needs and the connected user lacks, like `INSERT on orders`. */
 export async function findMissingRights(db: Database, schema: string): Promise<string[]> {
   const wanted = Object.entries(NEEDED).flatMap(([name, privileges]) =>
     privileges.map((privilege) => ({ name, privilege })),
@@ -84,7 +84,7 @@ interface BrokenIndex {
   todo: string;
 }
 
-/** What CREATE or REINDEX INDEX CONCURRENTLY has left where it failed. Until it is done, one under way looks the same. */
+/** What a failed CREATE or REINDEX INDEX CONCURRENTLY has left. An index that is still being built looks the same. */
 export async function findBrokenIndexes(db: Database, schema: string): Promise<BrokenIndex[]> {
   const found = await rows<{ name: string; index: string; isLeftover: boolean }>(
     db,

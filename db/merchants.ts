@@ -17,7 +17,7 @@ export interface MerchantSettings {
 export interface Merchant extends MerchantSettings {
   id: string;
   registeredAt: Date;
-  /** The id that a person gave it instead; null: none. */
+  /** The id that a person has corrected it to; null: none. */
   correctedTo: string | null;
 }
 
@@ -47,8 +47,8 @@ export async function registerMerchant(db: Database, merchant: MerchantSettings)
 }
 
 /**
- * Gives an order and a payment without a merchant to this one: the page that it signs can only be paid to its account, so no
- * other merchant may be queried about them. Call it with the order's row locked.
+ * Assigns an order and a payment without a merchant to this one: the page that it signs can only be paid to its
+ * account, so no other merchant may be queried about them. Call it with the order's row locked.
  */
 export async function stampMerchant(
   trx: Database,
@@ -64,7 +64,7 @@ export async function stampMerchant(
   );
 }
 
-/** Whether a row is of one of these merchants. A row inserted by hand names none, and is this process's own. */
+/** Whether a row belongs to one of these merchants. A row inserted by hand names none, and is this process's own. */
 export const isOf = (merchant: string | null, merchants: readonly string[]): boolean =>
   merchant === null || merchants.includes(merchant);
 
@@ -73,8 +73,8 @@ export const ofMerchants = (alias: string): string =>
   `(${alias}.merchant IS NULL OR ${alias}.merchant = ANY(:merchants))`;
 
 /**
- * Call it before Alipay is asked anything about a payment: another account answers "no such trade" about a payment that
- * was paid, and the order would be closed.
+ * Call it before Alipay is asked anything about a payment: for another account it answers "no such trade" about a
+ * payment that was paid, and the order would be closed.
  *
  * @param merchants ids of the merchants that this process has
  * @param what for the error
@@ -109,7 +109,7 @@ export function listMerchants(db: Database): Promise<MerchantWithOpen[]> {
   );
 }
 
-/** Notes that a genuine notification for a merchant's application names another seller; at most once a minute the same. */
+/** Notes that a genuine notification for a merchant's app names another seller; the same one at most once a minute. */
 export async function noteOtherSeller(
   db: Database,
   { merchant, sellerId }: { merchant: string; sellerId: string },
@@ -122,7 +122,7 @@ export async function noteOtherSeller(
   );
 }
 
-/** Whom Alipay has named in place of these merchants' sellers in the last two days: it repeats a notification for 25 hours. */
+/** Whom Alipay has named instead of these merchants' sellers in the last two days: it repeats a notification for 25 hours. */
 export function findOtherSellers(
   db: Database,
   merchants: readonly string[],
@@ -135,7 +135,7 @@ export function findOtherSellers(
   );
 }
 
-/** The ids alone: {@link listMerchants} reads every open payment. */
+/** Only the ids: {@link listMerchants} reads every open payment. */
 export async function listMerchantIds(db: Database): Promise<string[]> {
   const found = await rows<{ id: string }>(
     db,
@@ -147,7 +147,7 @@ export async function listMerchantIds(db: Database): Promise<string[]> {
 /**
  * A merchant's id by its name or its id.
  *
- * @throws PaymentError NOT_FOUND; INVALID_INPUT where several have the name
+ * @throws PaymentError NOT_FOUND; INVALID_INPUT if several have the name
  */
 export async function requireMerchantId(db: Database, nameOrId: string): Promise<string> {
   const found = await rows<{ id: string }>(
@@ -179,8 +179,8 @@ export async function currentMerchantId(db: Database, id: string): Promise<strin
 }
 
 /**
- * In SQL: all ids that a merchant has or had, as rows `id`. The binding `merchant` is the id that it has now; where that is null,
- * the one row is null.
+ * In SQL: all ids that a merchant has or had, as rows `id`. The binding `merchant` is the id that it has now; if that
+ * is null, the only row is null.
  */
 export const ALL_ITS_IDS = `(
   WITH RECURSIVE known AS (
@@ -213,7 +213,7 @@ export interface MerchantCorrection extends WhoAndWhy {
 export interface CorrectedMerchant {
   from: string;
   to: string;
-  /** How many were stamped anew. */
+  /** How many were restamped. */
   orders: number;
   payments: number;
 }
@@ -222,11 +222,11 @@ export interface CorrectedMerchant {
 const PAGE = 5_000;
 
 /**
- * Corrects a merchant's seller id. Orders and payments name their merchant by an id that contains it, so they are stamped
- * anew, an order always together with its payments. The old row stays and names the new one. Who did it and why is in
- * `payment_events`. Safe to repeat: where it was interrupted it goes on.
+ * Corrects a merchant's seller id. Orders and payments name their merchant by an id that contains it, so they are
+ * restamped, an order always together with its payments. The old row stays and names the new one. Who did it and why is
+ * in `payment_events`. Safe to repeat: it continues where it was interrupted.
  *
- * @throws PaymentError NOT_FOUND where there is no such merchant
+ * @throws PaymentError NOT_FOUND if there is no such merchant
  */
 export async function correctMerchant(
   db: Database,
@@ -266,7 +266,7 @@ export async function correctMerchant(
   return corrected;
 }
 
-/** Orders are locked first, as by everybody who writes payments. */
+/** Orders are locked first, as everything that writes payments does. */
 function stampPage(
   db: Database,
   { from, to, after }: { from: string; to: string; after: string },

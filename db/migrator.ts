@@ -9,24 +9,24 @@ const config = (schema: string): Knex.MigratorConfig => ({
   migrationSource: migrationsIn(schema),
   schemaName: schema,
   tableName: 'durable_alipay_migrations',
-  // An older worker runs on beside a newer schema (expand, then contract), so what it does not know is no fault.
+  // An older worker keeps running on a newer schema (expand, then contract), so unknown migrations are not an error.
   disableMigrationsListValidation: true,
 });
 
-/** Any number will do; it only has to be the same for all who migrate. */
+/** Any number will do; it only has to be the same for every process that migrates. */
 const MIGRATION_LOCK = 7_201_226;
 
-/** A role or a database may have some by default. */
+/** A role or a database may set some by default. */
 const NO_TIMEOUTS = `
   SET LOCAL idle_in_transaction_session_timeout = 0;
   SET LOCAL statement_timeout = 0;
   SET LOCAL lock_timeout = 0`;
 
 /**
- * Brings the schema to the newest state; returns the names of the migrations that ran. Several processes may do so
- * at once: the advisory lock makes them take turns, where knex's own lock would make all but one fail.
+ * Brings the schema to the newest state; returns the names of the migrations that ran. Several processes may do so at
+ * once: the advisory lock makes them take turns; knex's own lock would make all but one fail.
  *
- * @param db - opened with `queryTimeoutMs: 0`, or an index that takes long to build is cut
+ * @param db - opened with `queryTimeoutMs: 0`, or an index that takes long to build is cancelled
  */
 export async function migrateUp(db: Database, schema = 'public'): Promise<string[]> {
   return db.transaction(async (lock) => {
@@ -34,7 +34,7 @@ export async function migrateUp(db: Database, schema = 'public'): Promise<string
     await lock.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
     await createSchema(db, schema);
     const done: string[] = [];
-    // One by one, each in its own transaction: in a common one, what the first locks stays locked while the last builds an index.
+    // One by one, each in its own transaction: in a shared one, what the first locks stays locked while the last builds an index.
     for (;;) {
       const [, [name]] = (await db.migrate.up(config(schema))) as [number, string[]];
       if (name === undefined) return done;
@@ -44,9 +44,9 @@ export async function migrateUp(db: Database, schema = 'public'): Promise<string
 }
 
 /**
- * Migrations take an index that was created by hand as it is.
+ * Migrations accept an index that was created by hand as it is.
  *
- * @throws PaymentError CONFIG_INVALID where one is not whole
+ * @throws PaymentError CONFIG_INVALID if one is invalid
  */
 export async function assertIndexesWhole(db: Database, schema: string): Promise<void> {
   const [broken] = await findBrokenIndexes(db, schema);
@@ -60,22 +60,22 @@ export async function migrateDown(db: Database, schema: string): Promise<string[
 }
 
 export async function pendingMigrations(db: Database, schema: string): Promise<string[]> {
-  // In a schema that is not there yet knex would fail on making its own tables.
+  // In a schema that does not exist yet, knex would fail to create its own tables.
   if (!(await schemaExists(db, schema))) return MIGRATION_NAMES;
   const [, pending] = (await db.migrate.list(config(schema))) as [unknown[], Array<[string, unknown]>];
   return pending.map(([name]) => name);
 }
 
-/** That migrations are pending, in words: the first of them is enough to tell an empty schema from an old one. */
+/** Says that migrations are pending: the first of them is enough to tell an empty schema from an old one. */
 export function lackOf(schema: string, pending: readonly string[]): string {
   const [first = ''] = pending;
   return `${schema} lacks ${pending.length === 1 ? `migration ${first}` : `${pending.length} migrations, from ${first} on`}`;
 }
 
 /**
- * For who asks every second: one statement that writes nothing, where knex would make its tables.
+ * For callers that ask every second: one statement that writes nothing; knex would create its tables.
  *
- * @throws PaymentError CONFIG_INVALID where a migration is pending
+ * @throws PaymentError CONFIG_INVALID if a migration is pending
  */
 export async function assertMigrated(db: Database): Promise<void> {
   const done = await rows<{ name: string }>(db, 'SELECT name FROM :schema:.durable_alipay_migrations');
@@ -91,7 +91,7 @@ export async function unknownMigrations(db: Database, schema: string): Promise<s
   return done.map(({ name }) => name).filter((name) => !MIGRATION_NAMES.includes(name));
 }
 
-/** Asked first, because CREATE SCHEMA IF NOT EXISTS wants the right to create even where there is nothing to do. */
+/** Asked first, because CREATE SCHEMA IF NOT EXISTS requires the right to create even if there is nothing to do. */
 async function createSchema(db: Database, schema: string): Promise<void> {
   if (!(await schemaExists(db, schema))) await db.raw('CREATE SCHEMA IF NOT EXISTS ??', [schema]);
 }

@@ -4,7 +4,7 @@ import Big from 'big.js';
  * Yuan as Alipay and Postgres write it (`"12.3"`, `"12.30"`) to integer fen. Exact: a double would make 0.29 × 100
  * into 28.999….
  *
- * @throws Error where `yuan` is not a decimal number, or has more than two decimals
+ * @throws Error if `yuan` is not a decimal number, or has more than two decimals
  */
 export function toFen(yuan: string): number {
   const fen = Big(yuan).times(100);
@@ -17,7 +17,7 @@ export function toYuan(fen: number): string {
   return Big(fen).div(100).toFixed(2);
 }
 
-/** Integer fen, or undefined for what is no amount: what comes over a wire may be anything. */
+/** Integer fen, or undefined if it is not an amount: what comes over the wire may be anything. */
 export function readFen(yuan: string | undefined): number | undefined {
   return yuan !== undefined && /^\d{1,12}(\.\d{1,2})?$/.test(yuan) ? toFen(yuan) : undefined;
 }

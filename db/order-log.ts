@@ -2,7 +2,7 @@ import type { PaymentResult } from '../workflows/messages';
 import type { Database } from './connect';
 import { hasRow } from './connect';
 
-/** Remembers that the order service acted on a message. False where it had done so before: then it must not again. */
+/** Remembers that the order service acted on a message. Returns false if it had before: then it must not again. */
 export function logMessage(db: Database, message: PaymentResult): Promise<boolean> {
   return hasRow(
     db,

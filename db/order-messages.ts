@@ -7,9 +7,9 @@ export interface NewOrderMessage {
   orderId: string;
   outTradeNo: string | null;
   status: PaymentResult['status'];
-  /** Yuan: of a refund what has gone back so far, else the order's amount. */
+  /** Yuan: for a refund what has gone back so far, otherwise the order's amount. */
   amount: string;
-  /** The refund that it reports. `id` is null where it was made outside Alipay. */
+  /** The refund that it reports. `id` is null if it was made outside Alipay. */
   refund?: { id: string | null; amount: string };
 }
 
@@ -44,7 +44,7 @@ export async function insertOrderMessage(trx: Database, message: NewOrderMessage
   );
 }
 
-/** How a message, `m`, is read with its order, `o`, and payment, `p`. */
+/** The columns of a message `m`, with its order `o` and payment `p`. */
 const COLUMNS = `
   m.id AS "messageId", m.order_id AS "orderId", m.out_trade_no AS "outTradeNo", m.status, p.trade_no AS "tradeNo",
   o.total_amount AS "totalAmount", CASE WHEN m.status IN ('PAID', 'CLOSED') THEN 0.00 ELSE m.amount END AS "refundedAmount",
@@ -55,36 +55,36 @@ const JOINED = `JOIN :schema:.orders o ON o.id = m.order_id LEFT JOIN :schema:.p
 type MessageRow = Omit<PaymentResult, 'at'> & { createdAt: Date };
 
 const resultOf = ({ createdAt, ...message }: MessageRow): PaymentResult => ({
-  // What a result does not have is left out of it.
+  // Fields that a result does not have are omitted.
   ...(Object.fromEntries(
     Object.entries(message).filter(([, value]) => (value as string | null) !== null),
   ) as typeof message),
   at: createdAt.toISOString(),
 });
 
-/** A message that the caller, and nobody else, is to deliver now. */
+/** A message that only the caller may deliver now. */
 export interface LeasedMessage {
   message: PaymentResult;
   /** Of PAID, told for the first time: what found the payment. */
   foundBy: string | null;
-  /** When the buyer paid, by Alipay's word, or else when that was recorded. */
+  /** When the buyer paid according to Alipay, or else when that was recorded. */
   paidAt: Date | null;
 }
 
-/** Why nothing of an order is to be delivered now. */
+/** Why nothing of an order can be delivered now. */
 export interface Unleased {
   /** For how long at most, ms; 0: nothing is undelivered. */
   busyMs: number;
-  /** No caller delivers it: the order service has not taken it a moment ago, or has asked for a pause. */
+  /** No caller is delivering it: the order service did not take it a moment ago, or has asked for a pause. */
   isPaused?: true;
 }
 
 /**
- * Leases the oldest undelivered message of an order to one caller, unless another one has it, or the order service is left alone.
+ * Leases an order's oldest undelivered message to one caller, unless another has it or the order service is left alone.
  *
  * A lease, not a lock in a transaction: that would hold a connection while the order service is slow, and a few slow
- * deliveries would keep everything else from Postgres. All callers lease the same row first, the oldest undelivered one, so
- * that an order's messages leave one after the other, in the order of `seq`.
+ * deliveries would keep everything else from Postgres. All callers lease the same row first, the oldest undelivered
+ * one, so an order's messages are delivered one by one, in the order of `seq`.
  */
 export async function leaseUndelivered(
   db: Database,
@@ -121,7 +121,7 @@ async function whyUnleased(db: Database, orderId: string): Promise<Unleased> {
 /** How a delivery has failed. */
 export interface FailedDelivery {
   why: string;
-  /** For how long it is not to be handed over again, by anybody. */
+  /** For how long nobody may deliver it again. */
   pauseMs: number;
 }
 
@@ -171,7 +171,7 @@ export interface OrderMessage {
   toldAt: Date | null;
   /** `nobody`: a person has skipped it. */
   toldBy: 'signal' | 'webhook' | 'process' | 'nobody' | null;
-  /** Why it could not be delivered the last time. */
+  /** Why the last delivery failed. */
   lastError: string | null;
   /** When the follow-up sends it, unless its payment's run does so before; null once it is told or skipped. */
   nextAttemptAt: Date | null;
@@ -182,14 +182,14 @@ const SHOWN = `
   told_at AS "toldAt", told_by AS "toldBy", last_error AS "lastError",
   CASE WHEN told_at IS NULL THEN GREATEST(retry_at, not_before) END AS "nextAttemptAt"`;
 
-/** What an order's service was told and is to be told, in that order. */
+/** What the order service was told about an order and will be told, in the order of `seq`. */
 export function listOrderMessages(db: Database, orderId: string): Promise<OrderMessage[]> {
   return rows(db, `SELECT ${SHOWN} FROM :schema:.order_messages WHERE order_id = :orderId ORDER BY seq`, {
     orderId,
   });
 }
 
-/** What no order service has taken, of all orders, the longest waiting first. */
+/** Undelivered results of all orders, the longest waiting first. */
 export function listUndelivered(db: Database, limit: number): Promise<OrderMessage[]> {
   return rows(
     db,
@@ -198,7 +198,7 @@ export function listUndelivered(db: Database, limit: number): Promise<OrderMessa
   );
 }
 
-/** How many results wait for longer than a minute, and what went wrong with the one that was tried last. */
+/** How many results have waited for longer than a minute, and what went wrong with the newest one that failed. */
 export function findOwed(db: Database): Promise<{ count: number; lastError: string | null }> {
   return oneRow(
     db,
@@ -211,7 +211,7 @@ export function findOwed(db: Database): Promise<{ count: number; lastError: stri
   );
 }
 
-/** In which ways results have been told in the last ten minutes. Workers that have different settings tell in several. */
+/** The ways in which results were told in the last ten minutes. Workers with different settings use several. */
 export function countRecentlyTold(db: Database): Promise<{ by: string; count: number }[]> {
   return rows(
     db,
@@ -220,13 +220,13 @@ export function countRecentlyTold(db: Database): Promise<{ by: string; count: nu
   );
 }
 
-/** A person's word about results of an order. */
+/** A person's decision about results of an order. */
 export interface MessageDecision extends WhoAndWhy {
   orderId: string;
   messageId: string;
 }
 
-/** What was decided goes into the timeline in the same statement. */
+/** Records the decision in the timeline, in the same statement. */
 const DECIDED = (event: 'skipped' | 'resent'): string => `
   , said AS (
     INSERT INTO :schema:.payment_events (out_trade_no, actor, event, detail)
@@ -235,8 +235,8 @@ const DECIDED = (event: 'skipped' | 'resent'): string => `
   SELECT * FROM changed`;
 
 /**
- * Has an order's results, or one of them, told again with their old ids: due now. Returns them. What a person has skipped is
- * told again only by its id: that person may have done in the shop what it says.
+ * Makes an order's results, or one of them, due to be told again, with their old ids. Returns them. A skipped result is
+ * told again only by its id: whoever skipped it may have done in the shop what it says.
  */
 export function resendOrderMessages(
   db: Database,
@@ -257,8 +257,8 @@ export function resendOrderMessages(
 const MAY_ACT = `interval '1 minute'`;
 
 /**
- * Gives up an undelivered result, so that later ones of its order are told. Undefined if it has been told already, is being
- * delivered, or was within the last minute, whatever the outcome: the shop may still act on it, and a person would act too.
+ * Skips an undelivered result, so that later ones of its order are told. Undefined if it has been told already, is being
+ * delivered, or was within the last minute, whatever the outcome: the shop may still act on it, in addition to the person.
  */
 export function skipOrderMessage(db: Database, decision: MessageDecision): Promise<OrderMessage | undefined> {
   return row(

@@ -16,21 +16,21 @@ export interface Order {
   totalAmount: string;
   status: OrderStatus;
   closeBy: CloseBy;
-  /** The id of a row of `merchants`; null where the order was inserted by hand. */
+  /** The id of a row of `merchants`; null if the order was inserted by hand. */
   merchant: string | null;
   createdAt: Date;
   expiresAt: Date;
   paidAt: Date | null;
   /** The payment that made it PAID. */
   paidBy: string | null;
-  /** What of that has gone back so far, outside Alipay too. */
+  /** What of that has gone back so far, including outside Alipay. */
   refundedAmount: string;
   closedAt: Date | null;
   /** The shop wants to cancel it for good: money that comes once it is CLOSED is refunded, whatever the policy for late payments. */
   ifPaidLater: 'refund' | null;
 }
 
-/** An order with what only Postgres' clock may say of it. */
+/** An order, with what only Postgres' clock may say about it. */
 export interface ClockedOrder extends Order {
   /** `now() >= expires_at` */
   expired: boolean;
@@ -54,7 +54,7 @@ const CLOCK = `
   now() >= o.expires_at AS expired,
   CAST(EXTRACT(EPOCH FROM o.expires_at - now()) * 1000 AS float8) AS "remainingMs"`;
 
-/** Inserts the order; undefined where its id is there already: the first registration wins. */
+/** Inserts the order; undefined if its id already exists: the first registration wins. */
 export function insertOrder(db: Database, order: NewOrder): Promise<ClockedOrder | undefined> {
   return row(
     db,
@@ -69,7 +69,7 @@ export function findOrder(db: Database, orderId: string): Promise<ClockedOrder |
   return row(db, `SELECT ${COLUMNS}, ${CLOCK} FROM :schema:.orders o WHERE o.id = :orderId`, { orderId });
 }
 
-/** Locks the order until the transaction ends. Whoever records, closes or checks out does this first. */
+/** Locks the order until the transaction ends. Everything that records, closes or checks out does this first. */
 export function lockOrder(trx: Database, orderId: string): Promise<ClockedOrder | undefined> {
   return row(trx, `SELECT ${COLUMNS}, ${CLOCK} FROM :schema:.orders o WHERE o.id = :orderId FOR UPDATE`, {
     orderId,
@@ -86,7 +86,7 @@ export function lockOrderOfPayment(trx: Database, outTradeNo: string): Promise<C
   );
 }
 
-/** The order, locked, has another price from now on. False where it is not UNPAID any more. */
+/** Gives the locked order another price. Returns false if it is no longer UNPAID. */
 export function repriceOrder(trx: Database, price: { id: string; totalAmount: string }): Promise<boolean> {
   return hasRow(
     trx,
@@ -147,9 +147,9 @@ export function paidItsOrder(
   );
 }
 
-/** What closing an order takes to know of it. */
+/** What closing an order needs to know about it. */
 export interface OrderToClose extends Pick<ClockedOrder, 'status' | 'totalAmount' | 'closeBy' | 'expired'> {
-  /** Its merchant is paused: it is asked about, and not closed. */
+  /** Its merchant is paused: it is asked about, but not closed. */
   isPaused: boolean;
   /** Oldest first. */
   payments: PaymentToClose[];
@@ -184,9 +184,9 @@ export async function findOrderToClose(db: Database, orderId: string): Promise<O
 }
 
 /**
- * One page of expired UNPAID orders by Postgres' clock, oldest first, after the cursor (keyset: rows that leave the
- * set while it is walked shift nothing). Orders that close by timer are left to their own workflow until
- * `timerGraceMs` after they expire, held ones until their pause is over.
+ * One page of expired UNPAID orders by Postgres' clock, oldest first, after the cursor (keyset: rows that leave the set
+ * while it is read shift nothing). Orders that close by timer are left to their own workflow until `timerGraceMs` after
+ * they expire, held ones until their pause is over.
  */
 export function findExpiredOrders(
   db: Database,
@@ -211,7 +211,7 @@ export function findExpiredOrders(
 
 /**
  * What an expired order waits for.
- * - `answer`: Alipay did not answer, or not clearly. The pause is short, so that an outage is over soon after it ends.
+ * - `answer`: Alipay did not answer, or not clearly. The pause is short, so that orders close soon after an outage.
  * - `trade`: Alipay does not let the trade be closed.
  * - `pause`: its merchant is paused. Resuming the merchant ends the pause.
  * - `recording`: what Alipay said is not recorded yet. Recording it ends the pause.
@@ -228,9 +228,9 @@ const LONGEST_PAUSE_S: Record<Exclude<HoldReason, 'decision'>, number> = {
 };
 
 /**
- * Keeps the sweep from asking about an UNPAID order for a pause that doubles each time, from 30 s. Because of a merchant that was
- * resumed meanwhile it is not held. Holds count only as far as they lengthen this reason's pause: after an outage the first hold
- * for another reason takes minutes, not an hour.
+ * Keeps the sweep from asking about an UNPAID order for a pause that doubles each time, from 30 s. It is not held for a
+ * merchant that was resumed meanwhile. Earlier holds count only up to this reason's longest pause: after an outage the
+ * first hold for another reason takes minutes, not an hour.
  */
 export async function holdOrder(db: Database, orderId: string, reason: HoldReason): Promise<void> {
   if (reason === 'decision') return holdForDecision(db, orderId);

@@ -6,7 +6,7 @@ import { ALL_ITS_IDS } from './merchants';
 import { releaseOrders } from './orders';
 import { appendEvent } from './payment-events';
 
-/** `refunds`: nothing new is given back. `merchant`: no checkout and no close; checks and notifications go on. */
+/** `refunds`: no new refund is sent. `merchant`: no checkout and no close; checks and notifications continue. */
 export type PauseKind = 'refunds' | 'merchant';
 
 /** What a person has paused. */
@@ -17,7 +17,7 @@ export interface Pause extends WhoAndWhy {
   since: Date;
 }
 
-/** A person's word about a pause. */
+/** A person's decision about a pause. */
 export type PauseDecision = Omit<Pause, 'since'>;
 
 const COLUMNS = `what, merchant, actor, reason, since`;
@@ -34,8 +34,8 @@ export function findMerchantPause(db: Database, merchant: string): Promise<Pause
 }
 
 /**
- * Pauses it, and says who and why; what is paused already stays as it is. Returns what holds now. A merchant that was corrected is
- * paused under its former ids too: not all rows may be stamped anew, nor all processes restarted.
+ * Pauses it, and records who and why; an existing pause stays as it is. Returns the pause in force. A corrected
+ * merchant is paused under its former ids too: not all rows may have been restamped yet, nor all processes restarted.
  */
 export function pause(db: Database, decision: PauseDecision): Promise<Pause> {
   const { what, merchant, actor, reason } = decision;
@@ -67,17 +67,17 @@ export function pause(db: Database, decision: PauseDecision): Promise<Pause> {
 }
 
 /**
- * Ends a pause, and says who and why. One of a merchant that was corrected ends under all its ids.
+ * Ends a pause, and records who and why. A corrected merchant's pause ends under all its ids.
  *
- * @throws PaymentError NOT_FOUND where it is not paused
+ * @throws PaymentError NOT_FOUND if it is not paused
  */
 export async function resume(db: Database, decision: PauseDecision): Promise<Pause> {
   const [ended, ...others] = await endPause(db, decision);
   if (decision.what === 'merchant') {
     const merchants = [ended, ...others].flatMap((one) => one.merchant ?? []);
-    // Not in the same transaction: a backlog that takes too long would keep the merchant paused. An order that is not released,
-    // because this fails or its process dies, is asked about within the hour: no hold for a pause is longer, and the sweep that
-    // comes after it finds the merchant resumed.
+    // Not in the same transaction: a backlog that takes too long would keep the merchant paused. If this fails or its
+    // process dies, an order that is not released is asked about within the hour: no hold for a pause is longer, and
+    // the next sweep after it finds the merchant resumed.
     await releaseOrders(db, merchants).catch(() => undefined);
   }
   return ended;

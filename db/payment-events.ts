@@ -41,7 +41,7 @@ type PaymentEventName =
   | 'resumed'
   | 'store-taken-over'
   | 'recovery'
-  /** A person's, written by SQL (docs/operations.md). */
+  /** Written by a person, with SQL (docs/operations.md). */
   | 'note'
   | 'told'
   | 'resent'

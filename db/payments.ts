@@ -12,7 +12,7 @@ import { storableJson, storableText } from './storable';
 export interface Payment extends PaymentFacts {
   outTradeNo: string;
   orderId: string;
-  /** The id of a row of `merchants`; null where the payment was inserted by hand. */
+  /** The id of a row of `merchants`; null if the payment was inserted by hand. */
   merchant: string | null;
   product: Product;
   /** SHA-256 of the buyer and the extra parameters that it was opened with; null: none. */
@@ -70,7 +70,7 @@ export function listPayments(
   );
 }
 
-/** Changes nothing where the number is taken. Call it with the order's row locked. `marginMs` before the order expires, Alipay stops taking the money. */
+/** Does nothing if the number is taken. Call it with the order's row locked. Alipay stops accepting money `marginMs` before the order expires. */
 export async function insertPayment(
   trx: Database,
   payment: Pick<Payment, 'outTradeNo' | 'orderId' | 'product' | 'requestDigest'> & {
@@ -89,7 +89,7 @@ export async function insertPayment(
   );
 }
 
-/** What a compare-and-set may write beside the status. What is left out stays as it is. */
+/** What a compare-and-set may write besides the status. Omitted fields stay as they are. */
 export interface PaymentChange {
   tradeNo?: string | null;
   callbackTime?: Date | null;
@@ -104,10 +104,10 @@ export interface PaymentChange {
 export type MoveEvent = Required<Omit<NewPaymentEvent, 'outTradeNo'>>;
 
 /**
- * The one way by which a payment's status changes: a compare-and-set, and in the same statement the event that records
- * it. False where the row was in none of `from`; then there is no event either. What is due of the payment follows its
- * status here, too: no check once it is settled, somebody to look after it while it is in review or being refunded, and
- * once after that, since its run may not have heard of it; and its order no longer held.
+ * The only way to change a payment's status: a compare-and-set, and in the same statement the event that records it.
+ * Returns false, without an event, if the row was in none of `from`. What is due for the payment follows its status,
+ * too: no check once it is settled; its run is looked after while it is in review or being refunded, and once after
+ * that, as it may not have been told; and its order is no longer held.
  */
 export function movePayment(
   trx: Database,
@@ -165,7 +165,7 @@ export function movePayment(
   );
 }
 
-/** Puts a PAID row under review without touching its status. False where it was so already, or is not PAID. */
+/** Puts a PAID row under review without touching its status. Returns false if it was already, or is not PAID. */
 export function flagForReview(trx: Database, outTradeNo: string, reason: string): Promise<boolean> {
   return hasRow(
     trx,
@@ -176,7 +176,7 @@ export function flagForReview(trx: Database, outTradeNo: string, reason: string)
   );
 }
 
-/** Notes what Alipay took, yuan, where the row does not know it yet; never below what is known to have gone back. */
+/** Notes what Alipay took, yuan, if the row does not know it yet; never below what is known to have gone back. */
 export async function notePaidAmount(trx: Database, outTradeNo: string, amount: string): Promise<void> {
   await rows(
     trx,
@@ -187,8 +187,8 @@ export async function notePaidAmount(trx: Database, outTradeNo: string, amount: 
 }
 
 /**
- * Supersedes the UNPAID payments of a locked order that has another price now: they are due to be closed at Alipay, and their
- * timelines record both amounts.
+ * Supersedes the UNPAID payments of a locked order whose price has changed: they are due to be closed at Alipay, and
+ * their timelines record both amounts.
  */
 export async function supersedePayments(
   trx: Database,
@@ -205,7 +205,7 @@ export async function supersedePayments(
   );
 }
 
-/** Notes the highest sum of refunds that Alipay has told, yuan. */
+/** Notes the highest sum of refunds that Alipay has reported, yuan. */
 export async function raiseRefundSeen(trx: Database, outTradeNo: string, amount: string): Promise<void> {
   await rows(
     trx,
@@ -216,8 +216,8 @@ export async function raiseRefundSeen(trx: Database, outTradeNo: string, amount:
 }
 
 /**
- * Sums up its refunds that are DONE; never above what was taken, which is known with the first of them. Returns by how much
- * that has grown, yuan.
+ * Sums up its DONE refunds, never above what was taken, which is set with the first of them. Returns by how much the
+ * sum has grown, yuan.
  */
 export async function sumUpRefunds(trx: Database, outTradeNo: string): Promise<string> {
   const summed = await row<{ grown: string }>(
@@ -237,8 +237,8 @@ export async function sumUpRefunds(trx: Database, outTradeNo: string): Promise<s
 }
 
 /**
- * Payments that wait for a person's decision, the longest waiting first; `because`: only those with this reason. Pages are told
- * apart by what was seen (`except`): a row that is touched meanwhile would pass a cursor, or come before it again.
+ * Payments that wait for a person's decision, the longest waiting first; `because`: only those with this reason. Pages exclude
+ * what was already seen (`except`): a row that is touched meanwhile would move past a cursor, or back before it.
  */
 export function listReviews(
   db: Database,

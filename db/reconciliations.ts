@@ -15,7 +15,7 @@ import { toFen, toYuan } from './money';
 import { storableJson, storableText } from './storable';
 
 export interface ReconciliationRow extends BillState {
-  /** How many lines the load under way has brought so far. */
+  /** How many lines the current load has inserted so far. */
   lines: number;
   updatedAt: Date;
 }
@@ -34,7 +34,7 @@ export function findReconciliation(db: Database, bill: Bill): Promise<Reconcilia
  */
 export function compareBill(db: Database, comparison: Comparison): Promise<BillReport> {
   return slowTransaction(db, async (trx) => {
-    // It is loaded before it is compared.
+    // The row exists: a bill is loaded before it is compared.
     const { round } = await oneRow<{ round: number }>(
       trx,
       `UPDATE :schema:.reconciliations SET round = round + 1 WHERE ${BILL} RETURNING round`,
@@ -52,7 +52,7 @@ export function compareBill(db: Database, comparison: Comparison): Promise<BillR
   });
 }
 
-/** There is no bill, or none that can be used. A report of an earlier comparison stays. */
+/** Notes that there is no bill, or none that can be used. The report of an earlier comparison stays. */
 export function noteNoBill(
   db: Database,
   bill: OwnBill,
@@ -76,8 +76,8 @@ export function noteNoBill(
 const DAYS = 7;
 
 /**
- * The bills of the last week that are to be compared, the oldest first: each until it is, since one may come late, and may
- * be of a day of which nothing is known here; those with something open once more each day.
+ * The bills of the last week that are due to be compared, oldest first: each until it has been, since one may come
+ * late, and may be of a day of which nothing is known here; those with something open, again once a day.
  */
 export function findDueBills(
   db: Database,

@@ -1,6 +1,6 @@
 /**
- * What a lost Temporal store, or one restored from a backup, makes owed again. The rows are made due; the follow-up does
- * the rest, at its own pace.
+ * What is owed again after a Temporal store was lost, or restored from a backup. The rows are made due; the follow-up
+ * does the rest, at its own pace.
  */
 import { PaymentError } from '../workflows/errors';
 import type { Database } from './connect';
@@ -9,33 +9,33 @@ import { appendEvent } from './payment-events';
 import { IS_HELD } from './rules';
 import { markRecovered } from './temporal-stores';
 
-/** How many rows are concerned. */
+/** How many rows are affected. */
 export interface Recovery {
   /** UNPAID payments with a check planned: their run is gone, so they are queried at once. */
   unwatched: number;
   /**
-   * Payments in REVIEW or REFUNDING, and refunds under way: their run is started again. By hand also payments whose run waits
-   * in one of these, and whose row does not.
+   * Payments in REVIEW or REFUNDING, and refunds under way: their run is started again. If recovered by hand, also
+   * payments whose run waits in one of these, but whose row does not.
    */
   unattended: number;
   /** Results that are told again, with their old ids. */
   undelivered: number;
 }
 
-/** What happened in between was known to the lost store alone. */
+/** What happened in between was known only to the lost store. */
 interface RecoveryWindow {
-  /** For results: those that were told before reached the order service. */
+  /** For results: those told earlier reached the order service. */
   since: Date;
-  /** Rows that were written later are known to the present store. */
+  /** Rows written later are known to the present store. */
   before: Date;
 }
 
 const PAGE = 1_000;
 
 /**
- * When a result is told again, by how long ago it was told. The newest come first: they are the likeliest to have been lost before
- * the order service acted on them. For a minute they come as fast as they did before, so that the workers find the open payments
- * meanwhile; then four times as fast.
+ * When a result is told again, by how long ago it was told. The newest come first: they are the most likely to have
+ * been lost before the order service acted on them. For a minute they come as fast as they did before, so the workers
+ * get to the open payments meanwhile; then four times as fast.
  */
 const toldAgainIn = (age: string): string => `LEAST(${age}, interval '1 minute' + ${age} / 4)`;
 
@@ -46,9 +46,9 @@ const UNWATCHED = `status = 'UNPAID' AND next_check_at > ${OVERDUE} AND updated_
 // Without a time it is due already.
 const UNATTENDED = `${IS_HELD} AND revive_at > :before`;
 
-// What a webhook has taken was never in the store.
 const STANDING_REFUND = `status IN ('REQUESTED', 'REVIEW') AND retry_at > :before`;
 
+// What a webhook or a function has taken was never in the store.
 const UNDELIVERED = `told_at >= :since AND told_at < :before AND told_by = 'signal'`;
 
 export async function readClock(db: Database): Promise<Date> {
@@ -56,9 +56,9 @@ export async function readClock(db: Database): Promise<Date> {
 }
 
 /**
- * {@link recover} at a person's word, which is kept in `payment_events`; `dryRun` only counts.
+ * {@link recover} on a person's decision, which is recorded in `payment_events`; `dryRun` only counts.
  *
- * @throws PaymentError INVALID_INPUT where `since` lies in the future
+ * @throws PaymentError INVALID_INPUT if `since` is in the future
  */
 export async function recoverByHand(
   db: Database,
@@ -82,7 +82,7 @@ export interface ShownRun {
   shown: string;
 }
 
-/** The payments among these whose rows say something else than their runs. */
+/** The payments among these whose rows differ from what their runs show. */
 export async function findMoved(db: Database, runs: readonly ShownRun[]): Promise<string[]> {
   const found = await rows<{ outTradeNo: string }>(
     db,
@@ -141,10 +141,10 @@ const TELL_AGAIN = `
   WHERE m.id = page.id RETURNING m.id`;
 
 /**
- * Makes due what only the lost store knew, page by page, each page in a transaction. Safe to repeat, also by several processes
- * at once: what is already due stays as it is.
+ * Makes due what only the lost store knew, page by page, each page in a transaction. Safe to repeat, even by several
+ * processes at once: what is already due stays as it is.
  *
- * @param signal ends it between two pages, with its reason thrown
+ * @param signal ends it between two pages, and its reason is thrown
  */
 export async function recover(db: Database, window: RecoveryWindow, signal?: AbortSignal): Promise<Recovery> {
   const byPages = async (statement: string): Promise<number> => {
@@ -163,8 +163,8 @@ export async function recover(db: Database, window: RecoveryWindow, signal?: Abo
 }
 
 /**
- * {@link recover} for a store that has taken over, with the note that it is done. Where another process holds results that
- * were skipped here, and may yet roll back, it is left to the next call.
+ * {@link recover} for a store that has taken over, and notes that it is done. If another process holds results that
+ * were skipped here, and may still roll back, that is left to the next call.
  */
 export async function recoverStore(
   db: Database,

@@ -3,10 +3,10 @@ import { oneRow, rows } from './connect';
 import { toFen } from './money';
 import type { RefundKind } from '../workflows/messages';
 
-/** What the ledger writes with, where refunds may follow by themselves. */
+/** What the ledger needs for writes after which refunds may follow automatically. */
 export interface LedgerDependencies {
   db: Database;
-  /** `REFUND_BRAKE`: fen that late and duplicate payments of a merchant may give back within an hour; null: any. */
+  /** `REFUND_BRAKE`: fen that a merchant's late and duplicate payments may give back within an hour; null: no limit. */
   refundBrakeFen: number | null;
 }
 
@@ -21,8 +21,8 @@ interface Braking {
 }
 
 /**
- * Whether so much more may go back by itself within this hour, by Postgres' clock. Call it with the order locked, and insert the
- * refund in the same transaction: the merchant's row is locked until it ends, so that of many at once each sees those before it.
+ * Whether this much more may go back automatically within this hour, by Postgres' clock. Call it with the order locked;
+ * insert the refund in the same transaction: it locks the merchant's row, so each of many at once sees those before it.
  *
  * Refunds of payments that name no merchant count together, and lock the rows of all.
  */
@@ -36,7 +36,7 @@ export async function passesBrake(trx: Database, { merchant, fen, brakeFen }: Br
     `SELECT id FROM :schema:.merchants WHERE id = :merchant OR CAST(:merchant AS text) IS NULL ORDER BY id FOR NO KEY UPDATE`,
     { merchant },
   );
-  // A statement of its own: one that had waited for the lock would not see what was inserted meanwhile.
+  // A separate statement: one that had waited for the lock would not see what was inserted meanwhile.
   return hasRoom();
 }
 

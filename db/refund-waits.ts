@@ -9,7 +9,7 @@ export interface RefundWait extends Pick<Refund, 'outTradeNo' | 'outRequestNo'> 
   waitsFor: string;
 }
 
-/** What those of some refunds wait for that were tried in vain, or must not be tried. */
+/** What each of some refunds waits for, if it was tried without success or must not be tried. */
 export async function findRefundWaits(
   db: Database,
   refunds: readonly Pick<Refund, 'outTradeNo' | 'outRequestNo' | 'status'>[],

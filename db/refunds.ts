@@ -9,23 +9,23 @@ import { storableJson, storableText } from './storable';
 
 export interface Refund extends RefundState {
   orderId: string;
-  /** What Alipay is sent, and shows to the buyer: the shop's words, or ours. Why a person decided is in `payment_events`. */
+  /** Sent to Alipay and shown to the buyer: the shop's words, or ours. Why a person decided is in `payment_events`. */
   reason: string;
   kind: RefundKind;
   /** Why it is REFUSED or in REVIEW: Alipay's code, or ours. */
   because: string | null;
-  /** A gap in the sum that Alipay tells: made in the merchant portal, its number not known. */
+  /** A gap in the sum that Alipay reports: made in the merchant portal, its number unknown. */
   provisional: boolean;
   requestedBy: string;
   requestedAt: Date;
-  /** When Alipay was last asked to make it; null: never, so that it cannot have been made. */
+  /** When Alipay was last asked to make it; null: never, so it cannot have been made. */
   askedAt: Date | null;
-  /** That was less than a minute ago, by Postgres' clock: the call may still have its effect. */
+  /** `askedAt` is less than a minute ago, by Postgres' clock: the call may still take effect. */
   justAsked: boolean;
   doneAt: Date | null;
 }
 
-/** Alipay may yet make it, or have made it. */
+/** Alipay may still make it, or may have made it. */
 export const isUnderWay = ({ status }: Pick<Refund, 'status'>): boolean =>
   status === 'REQUESTED' || status === 'REVIEW';
 
@@ -48,7 +48,7 @@ export function findRefund(db: Database, key: RefundPaymentInput): Promise<Refun
   return row(db, `SELECT ${COLUMNS} FROM :schema:.refunds r WHERE ${SAME}`, key);
 }
 
-/** One that was asked for here, by its number alone. */
+/** A refund that was requested here, by its number only. */
 export function findRefundByNumber(db: Database, outRequestNo: string): Promise<Refund | undefined> {
   return row(
     db,
@@ -89,9 +89,9 @@ export type NewRefund = Pick<
 >;
 
 /**
- * Call it with the order's row locked, and the sum checked. It writes the event too.
+ * Call it with the order's row locked and the sum checked. It also writes the event.
  *
- * @throws DatabaseError unique_violation where the number is taken
+ * @throws DatabaseError unique_violation if the number is taken
  */
 export function insertRefund(trx: Database, refund: NewRefund): Promise<Refund> {
   const { outRequestNo, kind, amount } = refund;
@@ -113,7 +113,7 @@ export function insertRefund(trx: Database, refund: NewRefund): Promise<Refund> 
   );
 }
 
-/** Inserts a gap in Alipay's sum that no refund here explains. It is DONE; only its number is not known. */
+/** Inserts a refund for a gap in Alipay's sum that no refund here explains. It is DONE; only its number is unknown. */
 export async function insertProvisional(
   trx: Database,
   gap: Pick<NewRefund, 'outTradeNo' | 'outRequestNo' | 'orderId'> & { amount: string },
@@ -128,7 +128,7 @@ export async function insertProvisional(
 }
 
 /**
- * A refund that was thought not to be made turns out to be the one behind a gap: removes that much from the provisional rows.
+ * A refund that seemed not to have been made turns out to explain a gap: removes that much from the provisional rows.
  * `amount` is yuan.
  */
 export async function replaceProvisional(trx: Database, outTradeNo: string, amount: string): Promise<void> {
@@ -151,7 +151,7 @@ export async function replaceProvisional(trx: Database, outTradeNo: string, amou
   );
 }
 
-/** A provisional refund gets its number; with its own number it stays one, of another amount (yuan). */
+/** Gives a provisional refund its number; with its own number it stays provisional, with another amount (yuan). */
 export async function nameProvisional(
   trx: Database,
   key: RefundPaymentInput,
@@ -167,17 +167,17 @@ export async function nameProvisional(
 
 export interface RefundMove {
   from: readonly RefundStatus[];
-  /** From REQUESTED only where Alipay was never asked for it. */
+  /** From REQUESTED only if Alipay was never asked for it. */
   unsentOnly?: boolean;
   to: RefundStatus;
-  /** Of one made in the merchant portal, now that Alipay says it. */
+  /** Of one made in the merchant portal, now that Alipay has named it. */
   amount?: string | undefined;
   because?: string | null;
 }
 
 /**
- * The one way by which a refund's status changes: a compare-and-set, and in the same statement the event that records it.
- * False where the row was in none of `from`; then there is no event either.
+ * The only way to change a refund's status: a compare-and-set, and in the same statement the event that records it.
+ * Returns false, without an event, if the row was in none of `from`.
  */
 export function moveRefund(
   trx: Database,
@@ -215,10 +215,10 @@ export function moveRefund(
   );
 }
 
-/** That Alipay is asked to make a refund, as the row says it: times in Postgres' own words. */
+/** The row's note that Alipay is asked to make a refund: times as text, as Postgres writes them. */
 export interface SendingNote {
   askedAt: string;
-  /** What stood there before. */
+  /** The previous value. */
   before: string | null;
 }
 
@@ -243,7 +243,7 @@ export async function noteAsked(db: Database, key: RefundPaymentInput): Promise<
   return isPaused ? 'paused' : { askedAt, before };
 }
 
-/** It was sent, although the row does not say when. */
+/** Notes that it was sent, if the row does not say when. */
 export async function noteSent(trx: Database, key: RefundPaymentInput): Promise<void> {
   await rows(
     trx,
@@ -252,7 +252,7 @@ export async function noteSent(trx: Database, key: RefundPaymentInput): Promise<
   );
 }
 
-/** Nothing was sent after all: takes a note back, unless somebody has noted another time since. */
+/** Takes a note back because nothing was sent after all, unless somebody has noted another time since. */
 export async function takeBackAsked(
   db: Database,
   key: RefundPaymentInput,
@@ -266,7 +266,7 @@ export async function takeBackAsked(
   );
 }
 
-/** Alipay answered, and it is not proven; `unfunded`: refused for now. Returns how often that has been so. */
+/** Counts an answer that does not prove it; `unfunded`: refused for now. Returns how many there have been. */
 export async function countUnproven(
   trx: Database,
   key: RefundPaymentInput,
@@ -283,7 +283,7 @@ export async function countUnproven(
   return counted?.answers ?? 0;
 }
 
-/** Alipay's answer says nothing. Returns whether that has been so for a day, with no better answer between. */
+/** Notes that Alipay's answer says nothing. Returns whether it has been so for a day, with no better answer between. */
 export async function isUnknownForADay(db: Database, key: RefundPaymentInput): Promise<boolean> {
   const noted = await row<{ isLong: boolean }>(
     db,
@@ -296,8 +296,8 @@ export async function isUnknownForADay(db: Database, key: RefundPaymentInput): P
 }
 
 /**
- * Notes that its run is at work and tries again in `nextInMs`: the follow-up need not look until some time after that. One that is
- * paused uses nothing up meanwhile.
+ * Notes that its run is at work and tries again in `nextInMs`: the follow-up need not look until some time after that.
+ * A paused one uses up nothing meanwhile.
  */
 export async function noteAlive(
   db: Database,
@@ -317,15 +317,15 @@ export async function noteAlive(
 /** A turn to ask for a refund of a trade, or how long to wait for one, ms. `paused`: a person has paused refunds. */
 export type Turn = { until: string } | { waitMs: number } | 'paused';
 
-/** Longer than a call may take with its wait for a place under the quota; one whose process died ends by itself. */
+/** Longer than a call may take with its wait for a slot under the quota; the turn of a dead process ends by itself. */
 const LONGEST_TURN = `interval '60 seconds'`;
 
-/** Alipay wants refunds of one trade so far apart. */
+/** Alipay wants refunds of one trade this far apart. */
 const PAUSE = `interval '3 seconds'`;
 
 /**
- * Takes the turn of a trade, so that one refund of it is asked for at a time, whatever process asks. While refunds are paused
- * nobody gets one: they would wait for slots under the quota that payments need.
+ * Takes the turn of a trade, so that one of its refunds is requested at a time, across all processes. While refunds are
+ * paused nobody gets a turn: they would wait for slots under the quota that payments need.
  */
 export async function takeTurn(db: Database, outTradeNo: string): Promise<Turn> {
   const turn = await oneRow<{ isPaused: boolean; until: string | null; waitMs: number }>(
@@ -347,7 +347,7 @@ export async function takeTurn(db: Database, outTradeNo: string): Promise<Turn> 
   return { waitMs: Math.max(0, turn.waitMs) };
 }
 
-/** Ends a turn, unless it had ended by itself and is somebody else's now. */
+/** Ends a turn, unless it has expired and is somebody else's now. */
 export async function endTurn(db: Database, outTradeNo: string, { until }: { until: string }): Promise<void> {
   await rows(
     db,
@@ -358,8 +358,8 @@ export async function endTurn(db: Database, outTradeNo: string, { until }: { unt
 }
 
 /**
- * The number of a refund that we decide upon ourselves: the `nth` of its payment with this prefix. It is unique among all,
- * and has at most 64 characters.
+ * The number of a refund that we decide on ourselves: the `nth` of its payment with this prefix. It is unique among all
+ * refunds, and has at most 64 characters.
  */
 export function ownRefundNumber(
   kind: 'operator' | 'late' | 'duplicate',
@@ -371,5 +371,5 @@ export function ownRefundNumber(
   return number.length <= 64 ? number : `${prefix}${createHash('md5').update(outTradeNo).digest('hex')}`;
 }
 
-/** Numbers that {@link ownRefundNumber} makes; a shop's own must not look like one. */
+/** Numbers that {@link ownRefundNumber} makes; a shop's own must not match. */
 export const OWN_REFUND_NUMBER = /^(LATE|OPERATOR)\d*_/;

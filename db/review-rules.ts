@@ -12,7 +12,7 @@ import { storableText } from './storable';
 /** What Alipay answers a moment before a person's decision: the trade query, and the query of our own refund. */
 export interface FreshAnswer {
   answer: 'paid' | 'waiting' | 'not-exist' | 'closed';
-  /** In Alipay's words; null where there is no trade. */
+  /** In Alipay's words; null if there is no trade. */
   tradeStatus: string | null;
   /** It names a time of payment. */
   wasPaid: boolean;
@@ -22,7 +22,7 @@ export interface FreshAnswer {
   isRefunded: boolean;
 }
 
-/** What a person wants, about a payment of an order that is `order`, made PAID by this payment or not. */
+/** What a person wants for a payment whose order has status `order`, made PAID by this payment or not. */
 export interface Proposal {
   to: ReviewOutcome;
   outside?: { reference: string } | undefined;
@@ -30,7 +30,7 @@ export interface Proposal {
   because?: string | undefined;
   order: OrderStatus;
   paidItsOrder: boolean;
-  /** It was opened at another price than the order has. */
+  /** It was opened at a price other than the order's. */
   isSuperseded: boolean;
   /** A refund is under way, or was stopped or asked for a moment ago: the call that makes it may still be on its way to Alipay. */
   refundMayCome: boolean;
@@ -47,8 +47,8 @@ const CLOSE_FIRST: Verdict = { kind: 'close-first' };
 const refused = (because: string): Verdict => ({ kind: 'refused', because });
 
 /**
- * Whether what a person wants is so already: a lost answer makes them, or Temporal, say it again. Another reference is another
- * transfer, which nobody has recorded.
+ * Whether what a person wants is already so: after a lost reply they, or Temporal, say it again. Another reference is
+ * another transfer, which nobody has recorded.
  */
 export function isDecided(
   payment: PaymentFacts & Pick<Payment, 'outsideReference'>,
@@ -58,7 +58,7 @@ export function isDecided(
   return payment.status === to && (to === 'REVIEW' || payment.reviewReason === null);
 }
 
-/** A code of Alipay's behind the reason may be left out. */
+/** Alipay's code after the reason may be left out. */
 const isInReviewFor = (payment: PaymentFacts, because: string): boolean =>
   isInReview(payment) && [payment.reviewReason, payment.reviewReason?.split(' ')[0]].includes(because);
 
@@ -78,7 +78,7 @@ export function judgeRow(
   if (status === 'REVIEW') return ACCEPTED;
   if (status === 'PAID' && to === 'REFUNDING') return ACCEPTED;
   if (!isInReview(payment)) return refused(`it is ${status}, not in review`);
-  // The payment that its order was paid by is never closed: that would be a PAID order with nothing behind it.
+  // The payment that paid its order is never closed: that would leave a PAID order with nothing behind it.
   return to === 'CLOSED' ? refused('it is PAID') : ACCEPTED;
 }
 
@@ -118,7 +118,7 @@ function judgePaid(
 ): Verdict {
   if (fresh.answer !== 'paid' || fresh.isRefunded) return refused(says(fresh));
   if (refundMayCome && status === 'REVIEW') return MAY_COME;
-  // An order is paid by one payment: this one, if it is open, or if this one had paid it before its refund failed.
+  // An order is paid by one payment: this one, if the order is open or this one had paid it before its refund failed.
   if (status === 'REVIEW' && order !== 'UNPAID' && !(order === 'PAID' && paidItsOrder)) {
     return refused(`its order is ${order}, so that it cannot pay it; resolve to REFUNDING`);
   }
@@ -147,7 +147,7 @@ function judgeRefunded(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
 const IF_OUTSIDE =
   "if it was paid back outside Alipay, add the bank's reference (--outside <reference>, or outside in the update)";
 
-/** Paid back outside Alipay: only where Alipay gives nothing back any more, else it could go back twice. */
+/** Paid back outside Alipay: only if Alipay no longer refunds it; otherwise it could go back twice. */
 function judgeOutside(payment: PaymentFacts, { refundMayCome }: Proposal, fresh: FreshAnswer): Verdict {
   if (refundMayCome) return MAY_COME;
   if (leftToReturn(payment, fresh) === undefined) return refused('nothing is left to give back');
@@ -161,21 +161,21 @@ function judgeOutside(payment: PaymentFacts, { refundMayCome }: Proposal, fresh:
   );
 }
 
-/** What Alipay took and has not given back, yuan; undefined where that is nothing. */
+/** What Alipay took and has not given back, yuan; undefined if that is nothing. */
 export function leftToReturn(payment: PaymentFacts, fresh: FreshAnswer): string | undefined {
   const taken = readFen(takenBy(payment, fresh)) ?? toFen(payment.totalAmount);
   const left = taken - toFen(payment.refundedAmount);
   return left > 0 ? toYuan(left) : undefined;
 }
 
-/** What Alipay took, yuan, by its newest word, else by the row. */
+/** What Alipay took, yuan, according to its newest answer or else the row. */
 export function takenBy(payment: PaymentFacts, fresh: FreshAnswer): string {
   const says = fresh.answer === 'paid' || (fresh.answer === 'closed' && fresh.wasPaid);
   const fen = says ? readFen(fresh.totalAmount ?? undefined) : undefined;
   return fen === undefined || fen === 0 ? amountToRefund(payment) : toYuan(fen);
 }
 
-/** Refusals after which the same refund may yet be made, or another one in the merchant portal. */
+/** Refusals after which the same refund may still be made, or another one in the merchant portal. */
 const NOT_FINAL = [
   'SELLER_BALANCE_NOT_ENOUGH',
   'REFUND_CHARGE_ERROR',
@@ -185,7 +185,7 @@ const NOT_FINAL = [
   'TRADE_STATUS_ERROR',
 ];
 
-/** By a code of Alipay's own: what a person or the ledger has refused, Alipay may still make. */
+/** Only one of Alipay's own codes is final: what a person or the ledger has refused, Alipay may still make. */
 function isFinalRefusal(reviewReason: string | null): boolean {
   const [reason, code = ''] = reviewReason?.split(' ') ?? [];
   const isAlipays = reason === REVIEW_REASONS.refundRefused && code.includes('ACQ.');
@@ -198,17 +198,17 @@ export interface FreshRefund {
   isProven: boolean;
   /** The trade was paid, and is closed: all of it has gone back. */
   allWentBack: boolean;
-  /** What was taken and has not gone back by refunds that are proven, fen. */
+  /** What was taken and not given back by proven refunds, fen. */
   left: number;
 }
 
-/** Whether a decision withdraws a refund of the shop's: Alipay was never asked for it, and has nothing to say about it. */
+/** Whether a decision withdraws a shop's refund: Alipay was never asked for it, and has nothing to say about it. */
 export const isWithdrawal = (
   { status, kind, askedAt }: Pick<Refund, 'status' | 'kind' | 'askedAt'>,
   to: ResolveRefund['to'],
 ): boolean => to === 'REFUSED' && status === 'REQUESTED' && kind === 'shop' && askedAt === null;
 
-/** Whether a person's decision about a refund agrees with Alipay. One in REVIEW has one that is accepted, whatever it answers. */
+/** Whether a person's decision about a refund agrees with Alipay. In REVIEW, one decision is accepted whatever it answers. */
 export function judgeRefund(
   refund: Pick<Refund, 'status' | 'kind' | 'amount' | 'justAsked'>,
   to: ResolveRefund['to'],

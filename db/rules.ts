@@ -23,7 +23,7 @@ export interface PaymentFacts {
   tradeNo: string | null;
   /** What was asked for. */
   totalAmount: string;
-  /** What Alipay took, by its own verified word. */
+  /** What Alipay took, according to a body that it signed. */
   paidAmount: string | null;
   /** What a person accepted instead of `totalAmount`. */
   acceptedAmount: string | null;
@@ -35,7 +35,7 @@ export interface PaymentFacts {
   supersededAt: Date | null;
 }
 
-// Each state that is made of several columns has one name, and its SQL is beside it. In SQL, `p` is payments.
+// Each state that is made of several columns has one name, with its SQL next to it. In SQL, `p` is payments.
 
 /** A payment that keeps its order as it is: nobody may pay or close the order meanwhile. */
 export const isHolding = ({ status }: Pick<PaymentFacts, 'status'>): boolean =>
@@ -46,10 +46,10 @@ export const IS_HOLDING = `p.status IN ('REFUNDING', 'REVIEW')`;
 /** `isInReview` of a row `p`. */
 export const IS_IN_REVIEW = `(p.status = 'REVIEW' OR (p.status = 'PAID' AND p.review_reason IS NOT NULL))`;
 
-/** A person or a refund is at it. */
+/** It waits for a person or a refund. */
 export const IS_HELD = `(${IS_HOLDING} OR p.review_reason IS NOT NULL)`;
 
-/** Alipay took money, or may have: whether it did need not be asked any more. */
+/** Alipay took money, or may have: there is no need to ask whether it did. */
 export const tookMoney = ({ status }: Pick<PaymentFacts, 'status'>): boolean =>
   status !== 'UNPAID' && status !== 'CLOSED';
 
@@ -60,7 +60,7 @@ export const isKnownPaid = (payment: PaymentFacts): boolean =>
   toFen(payment.refundedAmount) > 0 ||
   (payment.status !== 'REVIEW' && tookMoney(payment));
 
-/** What can be given back in all, yuan. */
+/** What can be refunded in all, yuan. */
 export const amountToRefund = ({
   paidAmount,
   totalAmount,
@@ -71,7 +71,7 @@ export function isSettledByRefunds({ status, reviewReason }: PaymentFacts): bool
   const [reason = ''] = reviewReason?.split(' ') ?? [];
   switch (status) {
     case 'REFUNDING':
-    // It came too late, and went back before it was heard of.
+    // It came too late, and went back before we learned of it.
     case 'CLOSED':
       return true;
     case 'PAID':
@@ -109,7 +109,7 @@ export type Decision =
   /** A PAID row keeps its status; the reason is written beside it. */
   | { kind: 'flag'; reason: ReviewReason };
 
-/** What {@link decidePaid} has to know of a payment. */
+/** What {@link decidePaid} has to know about a payment. */
 export type PriceFacts = Pick<
   PaymentFacts,
   'status' | 'totalAmount' | 'acceptedAmount' | 'paidAmount' | 'supersededAt'
@@ -117,7 +117,7 @@ export type PriceFacts = Pick<
 
 /**
  * Alipay says that the payment was made, with `paidAmount` yuan. First, a payment that is settled stays what it is: a
- * lost workflow task records again, and must not take the order's own payment for a duplicate.
+ * lost workflow task records again, and must not treat the order's own payment as a duplicate.
  */
 export function decidePaid(
   { order, payment }: Pick<Standing, 'order'> & { payment: PriceFacts },
@@ -145,7 +145,7 @@ export function decidePaid(
   }
 }
 
-/** The amount that Alipay's word must name to be no surprise. Of a payment being refunded it is what was paid. */
+/** The amount that Alipay is expected to name. For a payment being refunded it is what was paid. */
 function expectedAmount({ status, totalAmount, acceptedAmount, paidAmount }: PriceFacts): string {
   if (status === 'REFUNDING' && paidAmount !== null) return paidAmount;
   return acceptedAmount ?? totalAmount;
@@ -157,19 +157,19 @@ function unwanted(order: OrderStatus, policy: LatePaymentPolicy): Decision {
   return { kind: 'move', to: 'REVIEW', reason };
 }
 
-/** What Alipay says of a trade that it calls TRADE_CLOSED. */
+/** What Alipay says about a trade that it calls TRADE_CLOSED. */
 export interface ClosedTrade {
   /** It names a time of payment. */
   wasPaid: boolean;
-  /** Yuan; undefined where it says nothing. */
+  /** Yuan; undefined if it says nothing. */
   totalAmount?: string;
-  /** Yuan given back so far; undefined where it says nothing. */
+  /** Yuan given back so far; undefined if it says nothing. */
   refundedAmount?: string;
 }
 
 /**
  * Alipay says TRADE_CLOSED, which does not prove "never paid": a full refund ends there too. Only without any evidence
- * of payment does it close that payment, alone.
+ * of payment does it close that payment, and no other.
  */
 export function decideClosed({ payment }: Standing, trade: ClosedTrade): Decision {
   const paid = readFen(payment.paidAmount ?? trade.totalAmount) ?? toFen(expectedAmount(payment));
@@ -202,7 +202,7 @@ export const movedMoney = (payment: PaymentFacts, trade: ClosedTrade): boolean =
 const refundedFen = (payment: PaymentFacts, trade: ClosedTrade): number =>
   Math.max(readFen(trade.refundedAmount) ?? 0, toFen(payment.refundedAmount), toFen(payment.refundSeen));
 
-/** What a notification says, or a query's answer, as far as it can be news. Amounts are yuan, as Alipay wrote them. */
+/** The parts of a notification, or of a query's answer, that can be news. Amounts are yuan, as Alipay wrote them. */
 interface TradeNews {
   kind: 'paid' | 'closed' | 'nothing';
   totalAmount: string;
@@ -211,28 +211,28 @@ interface TradeNews {
 }
 
 /**
- * Whether Alipay's word may change what the row says. Months later a TRADE_FINISHED comes for each payment, and says
- * nothing. Any doubt counts as news.
+ * Whether what Alipay says may change the row. Months later a TRADE_FINISHED comes for each payment, and says nothing
+ * new. Any doubt counts as news.
  */
 export function isNews(payment: PaymentFacts, news: TradeNews): boolean {
   if (news.kind === 'nothing') return false;
   const refunded = readFen(news.refundedAmount) ?? 0;
   if (refunded > toFen(payment.refundedAmount)) return true;
   if (news.kind === 'closed') {
-    // A row that was closed as unpaid, and now Alipay speaks of a payment: that is news.
+    // The row was closed as unpaid, and now Alipay names a payment: that is news.
     return payment.status === 'CLOSED' ? news.paidAt !== null : payment.status !== 'REFUNDED';
   }
   if (payment.status !== 'PAID' && payment.status !== 'REFUNDED') return true;
   return readFen(news.totalAmount) !== toFen(payment.acceptedAmount ?? payment.totalAmount);
 }
 
-// In SQL, of a row that names no merchant, any merchant's pause holds: it may be that one's.
+// In SQL, any merchant's pause applies to a row that names no merchant: it may be that one's.
 
-/** Whether a merchant is paused, by an SQL expression of its id. */
+/** Whether a merchant is paused, given an SQL expression for its id. */
 export const merchantPaused = (id: string): string =>
   `EXISTS (SELECT 1 FROM :schema:.pauses WHERE what = 'merchant' AND merchant = COALESCE(${id}, merchant))`;
 
-/** Whether refunds are paused, all or those of a merchant, by an SQL expression of its id. */
+/** Whether refunds are paused, all or those of a merchant, given an SQL expression for its id. */
 export const refundsPaused = (id: string): string =>
   `EXISTS (SELECT 1 FROM :schema:.pauses WHERE what = 'refunds'
      AND (merchant IS NULL OR merchant = COALESCE(${id}, merchant)))`;

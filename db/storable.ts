@@ -1,10 +1,10 @@
 /** U+FFFD, which stands for what cannot be represented. */
 const REPLACEMENT = '\uFFFD';
 
-/** Text as Postgres can hold it: NUL and lone surrogates, which `text` and `jsonb` refuse, become U+FFFD. The u flag makes Surrogate match lone ones only. */
+/** Text Postgres can store: NUL and lone surrogates, which `text` and `jsonb` reject, become U+FFFD. With the u flag, Surrogate matches only lone ones. */
 export const storableText = (text: string): string => text.replace(/[\0\p{Surrogate}]/gu, REPLACEMENT);
 
-/** A value as the text of a `jsonb` that Postgres can hold. */
+/** A value as JSON text that Postgres can store as `jsonb`. */
 export const storableJson = (value: object): string =>
   JSON.stringify(value, (_, held: unknown) => {
     if (typeof held === 'string') return storableText(held);

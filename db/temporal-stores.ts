@@ -4,7 +4,7 @@ import { oneRow, row, rows, transaction } from './connect';
 import { listMerchantIds } from './merchants';
 import { appendEvent } from './payment-events';
 
-/** A Temporal store as a worker finds it. Addresses and names are used again; a namespace's id never is. */
+/** A Temporal store as a worker finds it. Addresses and names are reused; a namespace's id never is. */
 export interface SeenStore {
   namespaceId: string;
   address: string;
@@ -19,7 +19,7 @@ export interface TemporalStore extends SeenStore {
   unseenMs: number;
   /** When it took over from another store; null: it is the first. */
   takenOverAt: Date | null;
-  /** When all that the take-over owes was done; null: not yet. */
+  /** When everything that the take-over owes was done; null: not yet. */
   recoveredAt: Date | null;
 }
 
@@ -34,7 +34,7 @@ type Sighting =
   | { kind: 'taken-over'; store: TemporalStore; from: TemporalStore }
   | { kind: 'contested'; other: TemporalStore };
 
-/** Each worker refreshes its store every 5 s. One that nobody has refreshed for so long is gone, or has no workers. */
+/** Each worker refreshes its store every 5 s. One not refreshed for this long is gone, or has no workers. */
 export const UNSEEN_MS = 20_000;
 
 const COLUMNS = `
@@ -48,16 +48,16 @@ export function findCurrentStore(db: Database): Promise<TemporalStore | undefine
 }
 
 /**
- * Notes that a worker is connected to a store. The current one is refreshed; another one takes over, once, where the
+ * Notes that a worker is connected to a store. The current one is refreshed; another one takes over, once, if the
  * current one has not been seen for 20 s and belongs to the same merchants. All times are Postgres'.
  *
- * @throws PaymentError FOREIGN_INSTALLATION where the database belongs to other merchants; nothing is written
+ * @throws PaymentError FOREIGN_INSTALLATION if the database belongs to other merchants; nothing is written
  */
 export async function noteStore(db: Database, seen: SeenStore): Promise<Sighting> {
   const current = await transaction(db, (trx) => refresh(trx, seen));
   if (current) return { kind: 'current', store: current };
   return transaction(db, async (trx) => {
-    // Whoever takes over holds this lock; who waited for it finds its own store current.
+    // The worker that takes over holds this lock; one that waited for it finds its own store current.
     await rows(trx, `LOCK TABLE :schema:.temporal_stores IN SHARE ROW EXCLUSIVE MODE`);
     const refreshed = await refresh(trx, seen);
     if (refreshed) return { kind: 'current', store: refreshed };

@@ -12,11 +12,11 @@ interface Unmatched {
   notifyId: string;
   /** Its fields, for people. */
   fields: Record<string, string>;
-  /** The exact bytes, for whoever doubts them. */
+  /** The exact bytes, for anyone who doubts the fields. */
   signed: SignedBody;
 }
 
-/** Keeps a genuine notification of a payment that is not here. False where it was kept before. */
+/** Keeps a genuine notification of a payment that is not here. Returns false if it was kept before. */
 export function keepUnmatched(
   db: Database,
   { outTradeNo, notifyId, fields, signed }: Unmatched,
@@ -36,7 +36,7 @@ export function keepUnmatched(
   );
 }
 
-/** What a person needs to find the money of a notification at Alipay; the buyer stays in the table. */
+/** What a person needs to find the money of a notification at Alipay; what concerns the buyer stays in the table. */
 export interface UnmatchedNotification {
   /** A bigint, as a string. */
   id: string;
@@ -47,7 +47,7 @@ export interface UnmatchedNotification {
   tradeStatus: string | null;
   /** Yuan, as Alipay wrote it. */
   totalAmount: string | null;
-  /** Null, as the two below, until a person has dealt with it. */
+  /** Null, like the two below, until a person has dealt with it. */
   resolvedAt: Date | null;
   resolvedBy: string | null;
   resolution: string | null;
@@ -57,7 +57,7 @@ const COLUMNS = `id, out_trade_no AS "outTradeNo", notify_id AS "notifyId", at, 
   content ->> 'trade_status' AS "tradeStatus", content ->> 'total_amount' AS "totalAmount",
   resolved_at AS "resolvedAt", resolved_by AS "resolvedBy", resolution`;
 
-/** Newest first; `all` with those that have been dealt with. */
+/** Newest first; `all`: including those that have been dealt with. */
 export function listUnmatched(
   db: Database,
   { limit, all }: { limit: number; all: boolean },
@@ -75,9 +75,9 @@ export interface UnmatchedResolution extends WhoAndWhy {
 }
 
 /**
- * Marks a notification as dealt with, once, and keeps that in `payment_events`. The same said again is success.
+ * Marks a notification as dealt with, once, and records that in `payment_events`. Repeating the same succeeds.
  *
- * @throws PaymentError NOTIFICATION_UNKNOWN, NOTIFICATION_RESOLVED where it was resolved otherwise
+ * @throws PaymentError NOTIFICATION_UNKNOWN, NOTIFICATION_RESOLVED if it was resolved otherwise
  */
 export async function resolveUnmatched(
   db: Database,
@@ -116,8 +116,8 @@ export async function resolveUnmatched(
 }
 
 /**
- * Takes out of resolved notifications older than `olderThanMs`, at most `limit` of them, what Alipay signed and all that
- * is about the buyer; a stub of each stays. One that nobody has dealt with is never pruned. Returns how many were.
+ * Removes from resolved notifications older than `olderThanMs`, at most `limit` of them, what Alipay signed and
+ * everything about the buyer; a stub of each stays. An unresolved one is never pruned. Returns how many were.
  */
 export async function pruneUnmatched(
   db: Database,

@@ -1,9 +1,9 @@
 import { PAYMENT_STATUS_BY_KEY, REFUND_STATUS_BY_KEY, UNRECORDED_BY_KEY } from '../by-key';
 
-/** One rule of the ledger that the tables can be held against by themselves. */
+/** One rule of the ledger that can be checked on the tables by themselves. */
 export interface AuditCheck {
   name: string;
-  /** What a row of it means. */
+  /** What a row that it returns means. */
   means: string;
   /** What to do about it. */
   remedy: string;
@@ -12,7 +12,7 @@ export interface AuditCheck {
    * unexplained) and since (when it arose). `audited` are the rows of `orders` to look at.
    */
   sql: string;
-  /** The same for some orders, where what finds it in all of them would read more than those. */
+  /** The same for some orders, if the statement for all of them would read more than those. */
   sqlOfSome?: string;
 }
 
@@ -20,7 +20,7 @@ const TAKEN = `COALESCE(p.paid_amount, p.total_amount)`;
 
 const DONE = `(SELECT COALESCE(sum(r.amount), 0) FROM :schema:.refunds r WHERE r.out_trade_no = p.out_trade_no AND r.status = 'DONE')`;
 
-/** What has gone back, outside Alipay too. */
+/** What has gone back, including outside Alipay. */
 const BACK = `p.refunded_amount + COALESCE(p.outside_amount, 0)`;
 
 const PAYMENTS = `audited o JOIN :schema:.payments p ON p.order_id = o.id`;
@@ -30,26 +30,26 @@ const PAID_BY = `audited o JOIN :schema:.payments p ON p.out_trade_no = o.paid_b
 const FOUND = `SELECT o.id AS order_id, p.out_trade_no, ${TAKEN} AS amount`;
 
 /**
- * Events `n` by which Alipay said one of these of payment `p`. They outlive the bodies, which may be pruned, and cannot be
- * changed.
+ * Events `n` in which Alipay reported one of these statuses for payment `p`. They outlive the bodies, which may be
+ * pruned, and cannot be changed.
  */
 const saidOf = (...statuses: string[]): string =>
   `n.out_trade_no = p.out_trade_no AND n.event IN ('notified', 'answered')
      AND n.detail ->> 'trade_status' IN (${statuses.map((status) => `'${status}'`).join(', ')})`;
 
-/** That a body stands, or stood, behind such an event. */
+/** The condition that such an event has, or had, a body behind it. */
 const isProven = (...statuses: string[]): string =>
   `EXISTS (SELECT FROM :schema:.payment_events n JOIN :schema:.evidence e
      ON e.out_trade_no = n.out_trade_no AND CAST(e.id AS text) = n.detail ->> 'evidence' WHERE ${saidOf(...statuses)})`;
 
 const PAID_STATUSES = ['TRADE_SUCCESS', 'TRADE_FINISHED'] as const;
 
-/** That an event says that payment `p` took this status. */
+/** The condition that payment `p` has this status, and no event says that it took it. */
 const movedTo = (status: string, event: string): string =>
   `(p.status = '${status}' AND NOT EXISTS (SELECT FROM :schema:.payment_events n WHERE n.out_trade_no = p.out_trade_no
      AND (n.event = '${event}' OR n.event = 'review-resolved' AND n.detail ->> 'to' = '${status}')))`;
 
-/** When the order was settled, as far as it says. */
+/** When the order was settled, or else created. */
 const SETTLED = `COALESCE(o.paid_at, o.closed_at, o.created_at)`;
 
 const wasTold = (id: string): string =>
@@ -86,7 +86,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
     name: 'evidence-owed',
     means: 'What Alipay signed is stored, and the ledger has not taken it into account.',
     remedy: 'Run `follow-up run`. If it stays, look for EVIDENCE_NOT_RECORDED in the log of the workers.',
-    // Of all orders by the index on what is due: the bodies are large.
+    // For all orders, by the index on what is due: the bodies are large.
     sql: owed('e.recorded_at IS NULL'),
     sqlOfSome: owed(UNRECORDED_BY_KEY),
   },

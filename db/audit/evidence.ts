@@ -3,7 +3,7 @@ import { rows, snapshot } from '../connect';
 import type { EvidenceKind } from '../evidence';
 import type { Payment } from '../payments';
 
-/** A stored body as it is verified again, or the stub of one that was pruned. */
+/** A stored body to be verified again, or the stub of a pruned one. */
 export interface KeptEvidence {
   /** A bigint, as a string. */
   id: string;
@@ -17,7 +17,7 @@ export interface KeptEvidence {
   signature: string | null;
 }
 
-/** What a row says that its evidence must prove. Amounts are yuan. */
+/** What a row says and its evidence must prove. Amounts are yuan. */
 export type ProvenRow = Pick<
   Payment,
   | 'outTradeNo'
@@ -41,7 +41,7 @@ export interface PaymentEvidence {
 const EVIDENCE = `
   id, kind, received_at AS "receivedAt", charset, key_fingerprint AS "keyFingerprint", digest, body, signature`;
 
-/** Everything that is stored of a payment, oldest first. */
+/** All stored evidence about a payment, oldest first. */
 export function findEvidence(db: Database, outTradeNo: string): Promise<KeptEvidence[]> {
   return rows(db, `SELECT ${EVIDENCE} FROM :schema:.evidence WHERE out_trade_no = :outTradeNo ORDER BY id`, {
     outTradeNo,

@@ -9,13 +9,13 @@ import { recordAudit } from './violations';
 
 export interface AuditOptions {
   /**
-   * All orders. Default: those that have moved since the last audit, and those in which it found something; all of them once a
-   * day, for what moved without an event.
+   * All orders. Default: those that have moved since the last audit, and those in which it found something; all of them
+   * once a day, to catch what moved without an event.
    */
   whole?: boolean | undefined;
-  /** How old a fact must be to count, ms. Default ten minutes: what follows from it may be on its way. */
+  /** How old a fact must be to count, ms. Default ten minutes: its consequences may still be on their way. */
   settledMs?: number | undefined;
-  /** Hears what was found in what has moved, where the audit of all that was due then fails. */
+  /** Gets what was found in the orders that have moved, if the audit of all orders that was due then fails. */
   onPart?: ((audit: Audit) => void) | undefined;
 }
 
@@ -24,25 +24,25 @@ export interface Audit {
   /** How many orders it has looked at; null: all. */
   orders: number | null;
   found: Violation[];
-  /** What is unexplained, yuan; of a payment that several checks name, once. */
+  /** The unexplained amount, yuan; a payment that several checks name counts once. */
   yuan: string;
   seconds: number;
 }
 
 const SETTLED_MS = 600_000;
 
-/** Of more than a tenth of the orders looking at all is no dearer; of few orders nobody minds, and a million ids fill the memory. */
+/** Above a tenth of the orders, checking all costs no more; few orders do not matter, and a million ids fill the memory. */
 const mostMoved = (orders: number): number => Math.min(1_000_000, Math.max(100_000, orders / 10));
 
-/** Of each check: a wrong backup must not fill the memory. */
+/** The most that one check reports: a wrong backup must not fill the memory. */
 const MOST_FOUND = 10_000;
 
 /**
  * Checks the tables against the rules of the ledger, one statement per rule, all in one snapshot, and stores what it finds. It
  * waits for no lock, and nothing waits for it.
  *
- * What has moved comes first, and is stored, also where all orders are due: to read them may take longer than a statement may,
- * and then nothing else would be audited either.
+ * What has moved comes first, and is stored, even if all orders are due: reading them may take longer than a statement
+ * may, and then nothing at all would be audited.
  */
 export async function auditBooks(
   db: Database,
@@ -76,7 +76,7 @@ interface Pass extends Audited {
   isWholeDue: boolean;
 }
 
-/** Of all orders, or of those that have moved; undefined: they are too many. */
+/** Audits all orders, or those that have moved; undefined: those are too many. */
 function runPass(db: Database, whole: boolean, settledMs: number): Promise<Pass | undefined> {
   return snapshot(db, async (trx) => {
     const { at, seenEvent, lastSeen, isWholeDue, orders } = await readProgress(trx, settledMs);
@@ -85,7 +85,7 @@ function runPass(db: Database, whole: boolean, settledMs: number): Promise<Pass 
       const most = Math.floor(mostMoved(orders));
       scope = await findMoved(trx, { lastSeen, seenEvent }, most + 1);
       if (scope.length > most) return undefined;
-      // Of some orders each is looked up: with many of them Postgres would rather read whole tables, once for each check.
+      // A partial audit looks up each order: with many of them Postgres would rather read whole tables, once per check.
       await trx.raw(
         'SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off',
       );
@@ -97,17 +97,17 @@ function runPass(db: Database, whole: boolean, settledMs: number): Promise<Pass 
 }
 
 interface Progress {
-  /** Of the snapshot. */
+  /** The time of the snapshot. */
   at: Date;
   /** The last event that is old enough; bigints, as strings. */
   seenEvent: string;
   lastSeen: string;
   isWholeDue: boolean;
-  /** How many there are, as Postgres last counted them. */
+  /** How many orders there are, as Postgres last counted them. */
   orders: number;
 }
 
-/** Of the row that the migration has written. */
+/** Reads the row that the migration has written. */
 function readProgress(trx: Database, settledMs: number): Promise<Progress> {
   return oneRow(
     trx,
@@ -122,7 +122,7 @@ function readProgress(trx: Database, settledMs: number): Promise<Progress> {
   );
 }
 
-/** Orders of payments of which events tell more than a question since the last audit, and those in which it found something. */
+/** Orders with payment events since the last audit other than checkouts and bare checks, or with open violations. */
 async function findMoved(
   trx: Database,
   { lastSeen, seenEvent }: Pick<Progress, 'lastSeen' | 'seenEvent'>,
@@ -144,7 +144,7 @@ function runCheck(
   scope: string[] | undefined,
   settledMs: number,
 ): Promise<Violation[]> {
-  // Of some orders each is found by its key.
+  // A partial audit finds each order by its key.
   const orders =
     scope === undefined
       ? `SELECT * FROM :schema:.orders`

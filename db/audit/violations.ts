@@ -4,18 +4,18 @@ import { storableJson } from '../storable';
 
 /** Where the books contradict themselves. */
 export interface Violation {
-  /** Of the check that found it. */
+  /** The check that found it. */
   name: string;
   orderId: string;
-  /** Empty where it is the order's alone. */
+  /** Empty if it is only about the order. */
   outTradeNo: string;
-  /** Yuan that it leaves unexplained. */
+  /** The yuan that it leaves unexplained. */
   amount: string;
-  /** As old as the fact is. */
+  /** When the fact arose. */
   since: Date;
 }
 
-/** What the violations that are open leave unexplained, yuan; of a payment that several name, once. */
+/** The yuan that open violations leave unexplained; a payment that several name counts once. */
 const UNEXPLAINED = `
   SELECT COALESCE(sum(amount), 0.00) AS yuan FROM (
     SELECT max(amount) AS amount FROM :schema:.audit_violations WHERE gone_at IS NULL GROUP BY order_id, out_trade_no) each`;
@@ -23,13 +23,13 @@ const UNEXPLAINED = `
 /** What an audit has looked at. */
 export interface Audited {
   found: readonly Violation[];
-  /** Of its snapshot. */
+  /** The time of its snapshot. */
   at: Date;
   whole: boolean;
   seenEvent: string;
 }
 
-/** Writes down what an audit has found; what it finds no more is gone. A newer audit's findings stay. */
+/** Stores what an audit has found; what it no longer finds is marked as gone. A newer audit's findings stay. */
 export async function recordAudit(db: Database, { found, at, whole, seenEvent }: Audited): Promise<void> {
   await transaction(db, async (trx) => {
     await rows(
@@ -58,14 +58,14 @@ export async function recordAudit(db: Database, { found, at, whole, seenEvent }:
   });
 }
 
-/** What the last audits have found that is still so, for metrics. */
+/** What the last audits have found that still holds, for metrics. */
 interface AuditFigures {
   /** How many are open, by the check that found them. */
   violations: Record<string, number>;
   yuan: number;
   /**
-   * How long ago the last audit was, or since when one of all orders is due, whichever is longer; how long ago the tables were
-   * made where there was none.
+   * How long ago the last audit was, or how long one of all orders has been due, whichever is longer; if there was
+   * none, how long ago the tables were created.
    */
   ageSeconds: number;
 }

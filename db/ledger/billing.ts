@@ -20,12 +20,12 @@ import { lockOrderOfKnownPayment, requireRefund } from './require';
 import { countIn } from './settling';
 import { PORTAL_REASON, settleRefunds } from './settling-refunds';
 
-/** Why a bill puts a payment up for review. */
+/** Why a bill puts a payment into review. */
 export type BillReason = (typeof REVIEW_REASONS)['billDiffers' | 'notInBill'];
 
 /**
- * Puts a PAID payment up for review because a bill contradicts it: once for each bill, whatever the person then decides. True
- * where it is new.
+ * Puts a PAID payment into review because a bill contradicts it: once for each bill, whatever the person then decides.
+ * Returns whether it is new.
  *
  * @throws PaymentError PAYMENT_UNKNOWN
  */
@@ -49,8 +49,8 @@ export function reviewByBill(
 }
 
 /**
- * A refund that a bill has named, and Alipay has proven, with its amount (yuan). One that is not here was made in the merchant
- * portal; it takes the place of what a provisional row had counted already, so that the order service hears of it once.
+ * Records a refund that a bill has named and Alipay has proven, with its amount (yuan). One that is unknown here was made in
+ * the merchant portal; it replaces what a provisional row had already counted, so that the order service is told of it once.
  *
  * @throws PaymentError PAYMENT_UNKNOWN
  */
@@ -79,8 +79,8 @@ export function recordBilledRefund(
 }
 
 /**
- * If a provisional row has counted the refund already, that row takes its number. If it counted more, it keeps the rest, and the
- * refund needs a row of its own: returns false.
+ * If a provisional row has counted the refund already, that row takes its number. If it counted more, it keeps the
+ * rest, and the refund needs its own row: returns false.
  */
 async function nameGap(trx: Database, key: RefundPaymentInput, amount: string): Promise<boolean> {
   const fenOf = (refund: Refund): number => toFen(refund.amount ?? '0');

@@ -48,12 +48,12 @@ export async function closeOrderWithPayments(
     if (payments.some(isHolding)) return 'held';
     if (!sameSet(asked, payments.filter(isUnpaid))) return 'changed';
     const outTradeNos = asked.map(({ outTradeNo }) => outTradeNo);
-    // It may be of money, so its run records it first.
+    // It may be about money, so its run records it first.
     if (await owesEvidence(trx, outTradeNos)) return 'changed';
 
     for (const payment of asked) {
       await closePayment(trx, payment, { actor, reason });
-      // "No such trade" is no end while the buyer may still begin one.
+      // "No such trade" is not final while the buyer may still begin one.
       if (payment.recheckInMs !== null) await planPageCheck(trx, payment.outTradeNo, slowChecksMs);
     }
     if (asked.length === 0) {
@@ -81,7 +81,7 @@ async function closePayment(
   return movePayment(trx, outTradeNo, { from: ['UNPAID'], to: 'CLOSED' }, event, { recheckInMs });
 }
 
-/** Closes a leftover: an UNPAID payment of an order that is settled, or has another price. False where that is no longer so. */
+/** Closes a leftover: an UNPAID payment of an order that is settled, or has another price. False if that is no longer so. */
 export async function closeLeftover(db: Database, asked: AskedPayment, actor: string): Promise<boolean> {
   return transaction(db, async (trx) => {
     const order = await lockOrderOfPayment(trx, asked.outTradeNo);

@@ -3,7 +3,7 @@ import type { Pause } from '../pauses';
 
 const SETTLE = 'Wait until it is settled, or settle it, then try again.';
 
-/** @param advice what to do, where it is not to wait for something to be settled */
+/** @param advice what to do, if not to wait for something to be settled */
 export function heldOrder(orderId: string, because: string, advice = SETTLE): PaymentError {
   return new PaymentError('ORDER_HELD', `Order ${orderId} is held: ${because}. ${advice}`);
 }
@@ -24,7 +24,7 @@ export function otherMerchant(what: string, theirs: string | null, ours: string)
   );
 }
 
-/** MERCHANT_PAUSED, with who and since when; the reason may be nothing for buyers. */
+/** MERCHANT_PAUSED, with who and since when; the reason may not be for buyers. */
 export function pausedMerchant(name: string, { actor, since }: Pause): PaymentError {
   return new PaymentError(
     'MERCHANT_PAUSED',

@@ -25,10 +25,10 @@ interface OrderToRegister extends Omit<NewOrder, 'id' | 'merchant'> {
 }
 
 /**
- * Registers an order and its merchant, or finds the order registered: the first registration wins. `mayReprice`: another amount
- * is no fault; {@link openPayment} sees to it.
+ * Registers an order and its merchant, or finds the order registered: the first registration wins. `mayReprice`:
+ * another amount is not an error; {@link openPayment} handles it.
  *
- * @throws PaymentError MERCHANT_DIFFERS, AMOUNT_DIFFERS where it is registered with another merchant or amount
+ * @throws PaymentError MERCHANT_DIFFERS, AMOUNT_DIFFERS if it is registered with another merchant or amount
  */
 export async function registerOrder(
   db: Database,
@@ -66,15 +66,15 @@ async function insertNew(
 
 export interface PaymentToOpen {
   orderId: string;
-  /** Yuan: what the caller takes for the order's price. */
+  /** Yuan: what the caller believes to be the order's price. */
   totalAmount: string;
-  /** Where the order has another price, it gets this one. */
+  /** If the order has another price, it gets this one. */
   mayReprice?: boolean;
   /** Who gets the money. */
   merchant: MerchantSettings;
   /** Given by the caller; without it the order's newest UNPAID payment of this product, merchant and request is opened again. */
   outTradeNo?: string;
-  /** The number for a payment that has to be made anew. */
+  /** The number to use if a new payment has to be made. */
   newOutTradeNo: string;
   product: Product;
   /** SHA-256 of the buyer and the extra parameters; null: none. */
@@ -85,7 +85,7 @@ export interface PaymentToOpen {
 }
 
 /**
- * Opens the payment that a checkout leads to; where the price changes, in the same transaction.
+ * Opens the payment that a checkout leads to; if the price changes, in the same transaction.
  *
  * @throws PaymentError ORDER_UNKNOWN, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD, MERCHANT_DIFFERS, MERCHANT_PAUSED,
  *   AMOUNT_DIFFERS, OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED
@@ -114,7 +114,7 @@ export async function openPayment(
       if (isByHand) await stampMerchant(trx, { orderId: order.id, outTradeNo, merchant });
     }
     const payment = await requirePayment(trx, outTradeNo);
-    // Its own order was not locked here: another checkout may have taken the number in this moment.
+    // Its own order was not locked here: another checkout may have just taken the number.
     if (payment.orderId !== order.id) throw takenOutTradeNo(outTradeNo);
     await appendEvent(trx, { outTradeNo, actor: 'checkout', event: 'checked-out' });
     await planChecks(trx, outTradeNo, input.plan);
@@ -143,7 +143,7 @@ async function priced(
   return { ...order, totalAmount };
 }
 
-/** The payment that is opened again; undefined: a new one is made. */
+/** The payment to open again; undefined: a new one is made. */
 async function findToReopen(
   trx: Database,
   input: PaymentToOpen,
@@ -181,7 +181,7 @@ async function findToReopen(
         'new outTradeNo, or leave it out.',
     );
   }
-  // The row's product decides what is signed: a page's URL is no order string, which is what an app would take it for.
+  // The row's product decides what is signed: an app would read a page's URL as an order string.
   if (known.product !== input.product) {
     throw new PaymentError(
       'OUT_TRADE_NO_TAKEN',

@@ -5,7 +5,7 @@ import { row } from '../connect';
 import { unknownPayment } from './errors';
 
 /**
- * What the ledger says of a payment.
+ * What the ledger says about a payment.
  *
  * @throws PaymentError PAYMENT_UNKNOWN
  */

@@ -19,13 +19,13 @@ import { settleRefunds } from './settling-refunds';
 
 interface Word {
   tradeNo: string | null;
-  /** Yuan, cumulative; undefined where Alipay says of no refund. */
+  /** Yuan, cumulative; undefined if Alipay mentions no refund. */
   refundedAmount?: string;
-  /** The number of the newest refund, where Alipay says. */
+  /** The number of the newest refund, if Alipay says. */
   outRequestNo?: string;
   /** The verified body, for people. */
   content: object;
-  /** When the buyer paid, where Alipay says. */
+  /** When the buyer paid, if Alipay says. */
   at: Date | null;
 }
 
@@ -41,7 +41,7 @@ interface ClosedWord extends Word, ClosedTrade {
   kind: 'closed';
 }
 
-/** What a verified body says of its payment. */
+/** What a verified body says about its payment. */
 export type AlipayWord = PaidWord | ClosedWord | { kind: 'nothing' };
 
 /** Evidence that could not be understood, or not be recorded. */
@@ -52,15 +52,15 @@ export interface EvidenceFault {
 
 interface EvidenceRecording {
   recorded: Recorded;
-  /** The statuses that the payment took, one after the other. */
+  /** The statuses that the payment took, in order. */
   moves: StoredPaymentStatus[];
-  /** Refunds that came of it, and need a run. */
+  /** Refunds that resulted, and need a run. */
   refunds: Refund[];
   faults: EvidenceFault[];
 }
 
 interface RecordingRules {
-  /** Reads a body again; throws where it cannot be understood. */
+  /** Reads a body again; throws if it cannot be understood. */
   read: (evidence: UnrecordedEvidence) => AlipayWord;
   policy: LatePaymentPolicy;
   /** `REFUND_BRAKE`, fen; null: none. */
@@ -115,7 +115,7 @@ async function recordAll(
     for (const evidence of pieces) {
       const word = readOrBreak(rules.read, evidence);
       if (word.kind === 'nothing') continue;
-      // As the pieces before have left it.
+      // As the previous pieces have left it.
       if (moves.length > 0) order = await lockOrderOfKnownPayment(trx, outTradeNo);
       const came = await recordWord(trx, { order, outTradeNo, evidence, word }, rules);
       moves.push(...came.moves);
@@ -176,7 +176,7 @@ async function recordWord(
   }
 }
 
-/** What has found a payment, where no question of ours has. */
+/** What found a payment that none of our own questions found. */
 const NOTIFIED = 'notified';
 
 const toldBy = ({ refundedAmount: cumulative, outRequestNo }: Word): RefundsTold | undefined =>
@@ -187,7 +187,7 @@ const wholeRefundFor = ({ status }: ClockedOrder): WholeRefund => ({
   requestedBy: 'policy',
 });
 
-/** SQLSTATE: broken data, a constraint, a limit. All else is Postgres' own trouble, and passes. */
+/** SQLSTATE: broken data, a constraint, a limit. Anything else is Postgres' own trouble, and temporary. */
 const isRefusedByPostgres = (error: unknown): boolean =>
   /^(22|23|54)/.test(String((error as { code?: unknown }).code));
 
@@ -224,7 +224,7 @@ async function apply(
   return moved ? to : undefined;
 }
 
-/** What Alipay took, where the row does not know it yet and the word names it. */
+/** What Alipay took, if the row does not know it yet and Alipay names it here. */
 function amountTaken(payment: Payment, word: PaidWord | ClosedWord): string | undefined {
   const isSaid = word.kind === 'paid' || movedMoney(payment, word);
   const fen = readFen(word.totalAmount);

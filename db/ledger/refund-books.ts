@@ -51,6 +51,6 @@ export class RefundBooks {
   }
 }
 
-/** The sum of refunds, fen; one whose amount Alipay has not said yet counts as nothing. */
+/** The sum of refunds, fen; one whose amount Alipay has not named yet counts as 0. */
 export const sumOf = (refunds: readonly Refund[]): number =>
   refunds.reduce((sum, { amount }) => sum + toFen(amount ?? '0'), 0);

@@ -19,10 +19,10 @@ import type { RefundsSettled } from './settling-refunds';
 import { settleRefunds } from './settling-refunds';
 import { countIn } from './settling';
 
-/** What a shop wants to give back of an order that is paid. */
+/** What a shop wants to refund of a paid order. */
 interface RefundToRequest {
   orderId: string;
-  /** The shop's own number: asked for again, it is the same refund. */
+  /** The shop's own number: repeated with it, it is the same refund. */
   refundId: string;
   /** Yuan. */
   amount: string;
@@ -33,7 +33,7 @@ interface RefundToRequest {
 }
 
 /**
- * A shop asks for a refund, or finds it asked for. What is asked for and what has gone back is never more than what was paid.
+ * Requests a refund for a shop, or finds it requested. What is requested and what has gone back never exceed what was paid.
  *
  * @throws PaymentError ORDER_UNKNOWN, ORDER_NOT_PAID, ORDER_HELD, MERCHANT_DIFFERS, REFUND_DIFFERS, REFUND_TOO_LARGE
  */
@@ -57,7 +57,7 @@ export async function requestRefund(db: Database, wanted: RefundToRequest): Prom
       return insertRefund(trx, { ...refund, kind: 'shop' });
     });
   } catch (error) {
-    // Another order's refund has taken the number in this moment; its own order was not locked here.
+    // Another order's refund has just taken the number; that order was not locked here.
     if ((error as { code?: unknown }).code === UNIQUE_VIOLATION) throw otherRefund(refundId);
     throw error;
   }
@@ -96,9 +96,9 @@ export interface RefundEnd {
   to: Exclude<RefundStatus, 'REQUESTED'>;
   /** REFUSED or REVIEW: why. */
   because?: string;
-  /** Of one made in the merchant portal: what Alipay says that it was, yuan. */
+  /** Of one made in the merchant portal: its amount according to Alipay, yuan. */
   amount?: string | undefined;
-  /** What Alipay reports of all refunds of the trade together, yuan. */
+  /** The sum of all refunds of the trade that Alipay reports, yuan. */
   cumulative?: string | undefined;
   /** The stored answer that was taken into account. */
   evidenceId?: string | undefined;
@@ -115,8 +115,8 @@ export interface RefundRecorded extends RefundsSettled {
 const EVENT_OF = { DONE: 'refund-done', REFUSED: 'refund-refused', REVIEW: 'refund-review' } as const;
 
 /**
- * A refund is proven, refused, or a person's to decide. A proof always counts, whatever was thought of the refund before.
- * Safe to repeat.
+ * Records that a refund is proven, refused, or for a person to decide. A proof always counts, whatever was believed
+ * before. Safe to repeat.
  *
  * @throws PaymentError REFUND_UNKNOWN
  */
@@ -150,7 +150,7 @@ export async function endRefund(
     }
     if (evidenceId !== undefined) await markRecorded(trx, [evidenceId]);
     const told = cumulative === undefined ? undefined : { cumulative };
-    // What Alipay told counts, too, where another call has ended the refund meanwhile: its answer is recorded by this.
+    // What Alipay reported counts even if another call has ended the refund meanwhile: this records its answer.
     const settled =
       changed || told ? await settleRefunds(trx, outTradeNo, { actor, told, brakeFen }) : { refunds: [] };
     return { ...settled, changed, refund: await requireRefund(trx, key) };
@@ -158,8 +158,8 @@ export async function endRefund(
 }
 
 /**
- * Alipay answered, and the refund is still not proven; `unfunded`: it is refused for now. Returns how many such answers there
- * have been; 0 where it is no longer asked for.
+ * Records that Alipay answered without proving the refund; `unfunded`: it is refused for now. Returns how many such
+ * answers there have been; 0 if it is no longer REQUESTED.
  */
 export async function recordUnproven(
   db: Database,

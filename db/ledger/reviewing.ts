@@ -24,7 +24,7 @@ export type ReviewDecision = ResolveReview & { outTradeNo: string };
 export interface Consulted {
   fresh: FreshAnswer;
   tradeNo: string | null;
-  /** The answer as it is stored, where it proves anything: the decision takes it into account. */
+  /** The stored answer, if it proves anything: the decision takes it into account. */
   evidenceId?: string | undefined;
   /** When a payment that is closed here is queried once more; null: never. */
   recheckInMs: number | null;
@@ -78,7 +78,7 @@ export async function recordReview(
     );
     if (to === 'PAID' && order.status === 'UNPAID') {
       await settleOrder(trx, order.id, payment, null);
-      // What went back before the order service knew the payment.
+      // Refunds made before the order service knew of the payment.
       for (const { outRequestNo: id, status, amount } of await findRefundsOfPayment(trx, outTradeNo))
         if (status === 'DONE' && amount !== null) await tellRefund(trx, outTradeNo, { id, amount });
     }
@@ -93,7 +93,7 @@ export async function recordReview(
   });
 }
 
-/** All has gone back: what no refund here explains was given back in the merchant portal, or outside Alipay. */
+/** All has gone back: what no refund here explains was refunded in the merchant portal, or outside Alipay. */
 async function recordReturned(
   trx: Database,
   { outTradeNo, actor, outside }: ReviewDecision,
@@ -134,7 +134,7 @@ function changeOf({ to, outside }: ReviewDecision, payment: Payment, fresh: Fres
 }
 
 /**
- * Before Alipay is asked: whether the row permits the decision.
+ * Checks, before Alipay is asked, that the row permits the decision.
  *
  * @throws PaymentError REVIEW_REFUSED
  */

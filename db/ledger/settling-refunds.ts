@@ -17,14 +17,14 @@ import { REVIEW_REASONS, isSettledByRefunds } from '../rules';
 import { RefundBooks, sumOf } from './refund-books';
 import { countIn } from './settling';
 
-/** Who wants all that was taken to be given back. */
+/** Who wants all that was taken to be refunded. */
 export type WholeRefund = Pick<NewRefund, 'requestedBy'> & {
   kind: 'operator' | 'late' | 'duplicate';
 };
 
 /**
- * What the buyer reads at Alipay of a refund of all that was taken. What a person writes of it is for the shop alone, and stays
- * in `payment_events`.
+ * What the buyer reads at Alipay about a refund of all that was taken. What a person writes about it is only for the
+ * shop, and stays in `payment_events`.
  */
 const WORDS: Record<WholeRefund['kind'], string> = {
   operator: 'refunded by the seller',
@@ -34,11 +34,11 @@ const WORDS: Record<WholeRefund['kind'], string> = {
 
 export const PORTAL_REASON = 'made in the merchant portal';
 
-/** What Alipay reports of the refunds of a payment. */
+/** What Alipay reports about the refunds of a payment. */
 export interface RefundsTold {
   /** Yuan. */
   cumulative: string;
-  /** Of the newest; undefined where Alipay does not say. */
+  /** Of the newest; undefined if Alipay does not say. */
   outRequestNo?: string | undefined;
 }
 
@@ -49,7 +49,7 @@ export interface RefundsSettled {
   refunds: Refund[];
 }
 
-/** What has changed about the refunds of a payment, and by whom. */
+/** What has changed about the refunds of a payment, and who changed it. */
 export interface Settling {
   actor: string;
   told?: RefundsTold | undefined;
@@ -63,7 +63,7 @@ export interface Settling {
  *
  * - A refund that Alipay reports and none here explains was made in the merchant portal. It gets a row under its number, whose
  *   run asks for the amount; without a number, a provisional row.
- * - A refund that no longer fits into what is left cannot be made any more. The rest is requested in its place.
+ * - A refund that no longer fits into what is left cannot be made any more. The rest is requested instead.
  * - A refund that nobody requested is made only within `REFUND_BRAKE`; beyond it a person decides.
  * - A payment is REFUNDED once all of it has gone back; if its refund ended otherwise, a person decides.
  *
@@ -100,8 +100,8 @@ async function namePortalRefund(
 }
 
 /**
- * If Alipay names a refund of ours, and its sum has room for it, it was made, although the row says that it was refused. One under
- * way was sent, although a failover of Postgres may have lost the note of that: it is queried before it is sent again.
+ * If Alipay names a refund of ours, and its sum has room for it, it was made, even though the row says that it was refused. One
+ * under way was sent, even if a failover of Postgres has lost the note of that: it is queried before it is sent again.
  */
 async function heedOwn(trx: Database, { gap }: RefundBooks, refund: Refund): Promise<undefined> {
   if (refund.kind === 'portal' || sumOf([refund]) > gap) return undefined;
@@ -121,7 +121,7 @@ async function explainGap(trx: Database, books: RefundBooks): Promise<void> {
   await countIn(trx, provisional);
 }
 
-/** Alipay never gives back more than it took. Returns what asked for all of it, if that was among them. */
+/** Alipay never gives back more than it took. Returns the whole refund to ask for instead, if it is REFUNDING. */
 async function refuseTooLarge(
   trx: Database,
   books: RefundBooks,
@@ -138,20 +138,20 @@ async function refuseTooLarge(
   return isWhole ? wholeAgain(books, actor) : undefined;
 }
 
-/** All is to go back, and everything requested has gone back, but something is left. */
+/** All should go back, and everything requested has gone back, but something is left. */
 function unfinished(books: RefundBooks, actor: string): WholeRefund | undefined {
   const { payment, refunds, own } = books;
   const isOver = !refunds.some(isUnderWay) && own.every((one) => one.status === 'DONE' || wasWithdrawn(one));
   return payment.status === 'REFUNDING' && isOver ? wholeAgain(books, actor) : undefined;
 }
 
-/** A part that the shop asked for, and that Alipay never was: it goes back with the rest. */
+/** A part that the shop asked for and withdrew before Alipay was asked: it goes back with the rest. */
 const wasWithdrawn = ({ status, kind, askedAt }: Refund): boolean =>
   status === 'REFUSED' && kind === 'shop' && askedAt === null;
 
 /**
- * The rest is asked for as all of it was. Where only the shop has asked for parts, a person wanted all of it: shops ask only for
- * parts of the payment that paid its order, and nothing gives that one back by itself.
+ * The rest is requested as the whole was. If only the shop has asked for parts, a person wanted the whole: shops ask
+ * only for parts of the payment that paid its order, and nothing refunds that one by itself.
  */
 function wholeAgain({ own }: RefundBooks, requestedBy: string): WholeRefund {
   const whole = own.findLast(({ kind }) => kind !== 'shop')?.kind ?? (own.length > 0 ? 'operator' : 'late');
@@ -176,7 +176,7 @@ async function askForRest(
   return insertRefund(trx, { outTradeNo, orderId, outRequestNo, amount: toYuan(rest), reason, ...whole });
 }
 
-/** Whoever refunds in the merchant portal may use any number. */
+/** People who refund in the merchant portal may use any number. */
 function freeNumber(kind: WholeRefund['kind'], { payment, refunds }: RefundBooks): string {
   const taken = new Set(refunds.map(({ outRequestNo }) => outRequestNo));
   for (let nth = 1; ; nth += 1) {

@@ -7,7 +7,7 @@ import { findPayment, sumUpRefunds } from '../payments';
 import type { Refund } from '../refunds';
 import { amountToRefund } from '../rules';
 
-/** The order, locked and UNPAID, is paid by this payment, which `foundBy` has found; the order service hears of it. */
+/** The order, locked and UNPAID, is paid by this payment, which `foundBy` has found; the order service is told. */
 export async function settleOrder(
   trx: Database,
   orderId: string,
@@ -21,8 +21,8 @@ export async function settleOrder(
 }
 
 /**
- * The order service hears of a refund only where this payment made the order PAID: of a duplicate it never knew. To it, what
- * went back outside Alipay has gone back too.
+ * The order service is told of a refund only if this payment made the order PAID: it never knew of a duplicate. For it,
+ * what went back outside Alipay has gone back, too.
  */
 export async function tellRefund(
   trx: Database,
@@ -37,7 +37,7 @@ export async function tellRefund(
   await insertOrderMessage(trx, { orderId, outTradeNo, status, amount: toYuan(back), refund });
 }
 
-/** A refund has become DONE: it counts, and the order service hears of it. */
+/** A refund has become DONE: it counts, and the order service is told of it. */
 export async function countIn(
   trx: Database,
   { outTradeNo, outRequestNo: id }: Pick<Refund, 'outTradeNo' | 'outRequestNo'>,

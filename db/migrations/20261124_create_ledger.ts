@@ -1,5 +1,5 @@
-// The ledger: orders, their payments, and what the order service must be told. All constraints that keep money
-// right whatever the code does stand here: closed sets of statuses, positive amounts, one PAID payment per order.
+// The ledger: orders, their payments, and what the order service must be told. All constraints that keep money right
+// whatever the code does are here: closed sets of statuses, positive amounts, one PAID payment per order.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,5 +1,5 @@
-// A person deals with a notification of an unknown payment, and says who and how. Expand only: a worker that does
-// not know these columns goes on inserting rows, which are then unresolved.
+// A person deals with a notification of an unknown payment, and records who and how. Expand only: a worker that does
+// not know these columns keeps inserting rows, which are then unresolved.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

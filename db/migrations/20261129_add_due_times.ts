@@ -1,5 +1,5 @@
-// Each kind of due work is found by a partial index on its time, so that a sweep or follow-up costs what is due and not
-// what is open.
+// Each kind of due work is found by a partial index on its time, so the cost of a sweep or follow-up depends on what is
+// due, not on what is open.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

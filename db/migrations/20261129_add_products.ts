@@ -1,4 +1,4 @@
-// Payments by app and mini program, and what a checkout sent to Alipay beside the order.
+// Payments by app and mini program, and what a checkout sent to Alipay besides the order.
 import type { Knex } from 'knex';
 
 const products = (names: string): string => `

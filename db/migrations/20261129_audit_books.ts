@@ -1,5 +1,5 @@
-// The books prove themselves: what the last audit has found, how far it has read, what proves a refund, and the keys that
-// evidence is verified by.
+// The books prove themselves: what the last audit has found, how far it has read, what proves a refund, and the keys
+// that verify evidence.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

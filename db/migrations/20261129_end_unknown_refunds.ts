@@ -1,4 +1,4 @@
-// A refund of which nobody knows for a day whether Alipay makes it is a person's to decide.
+// If for a day nobody knows whether Alipay makes a refund, a person decides.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,4 +1,4 @@
-// Which money moved on a day is asked once for each bill: without an index, of every payment and refund there ever was.
+// Each bill asks which money moved on its day: without an index, that reads every payment and refund there ever was.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

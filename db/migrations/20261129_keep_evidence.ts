@@ -1,5 +1,5 @@
-// Evidence gets a table of its own: the exact bytes that Alipay signed, which jsonb cannot hold (NUL) and text neither
-// (GBK); an inbox of what has been received and is not recorded yet; and what may be pruned, apart from what may not.
+// Evidence gets its own table: the exact bytes that Alipay signed, which neither jsonb (NUL) nor text (GBK) can hold;
+// an inbox of what has been received and is not recorded yet; and what may be pruned, separate from what may not.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,4 +1,4 @@
-// Switches for a bad day: a person stops refunds, or a merchant, and every process sees it by its next statement.
+// Switches for a bad day: a person stops refunds, or a merchant, and every process sees it with its next statement.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,4 +1,4 @@
-// Nobody touches what is another's: each order and payment names the merchant that it belongs to.
+// Nobody touches what belongs to another: each order and payment names its merchant.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

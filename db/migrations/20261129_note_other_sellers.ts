@@ -1,4 +1,4 @@
-// A wrong seller id shows only when Alipay notifies of a payment: to whom it went is kept, for the doctor.
+// A wrong seller id shows only when Alipay notifies of a payment: who got the money is kept, for the doctor.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

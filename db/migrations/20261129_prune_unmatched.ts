@@ -1,4 +1,4 @@
-// What a person has dealt with need not be kept for ever: it holds buyers' data. A stub stays, so that a repeat is known.
+// What a person has dealt with need not be kept for ever: it holds buyers' data. A stub stays, to recognise a repeat.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

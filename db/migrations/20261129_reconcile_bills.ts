@@ -1,4 +1,4 @@
-// The last net: once a day Alipay's own bill of the day before is compared with these tables.
+// The last safety net: once a day Alipay's own bill of the day before is compared with these tables.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,5 +1,5 @@
-// Money that goes back is a row of its own, whoever asked for it: the shop, an operator, a late or duplicate payment, or
-// somebody in the merchant portal.
+// Every refund gets its own row, whoever asked for it: the shop, an operator, a late or duplicate payment, or somebody
+// in the merchant portal.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,4 +1,4 @@
-// Temporal's store may be lost, or be another installation's. A namespace's id tells one store from another.
+// Temporal's store may be lost, or belong to another installation. A namespace's id tells one store from another.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

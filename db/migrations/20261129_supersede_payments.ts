@@ -1,4 +1,4 @@
-// A shop may change the price of an order: payments at the old one never make it PAID any more.
+// A shop may change the price of an order: payments at the old one no longer make it PAID.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,4 +1,4 @@
-// How each result was told, and why one was not: by a signal, by a webhook, or by nobody, where a person has skipped it.
+// How each result was told, and why one was not: by a signal, by a webhook, or by nobody, if a person has skipped it.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

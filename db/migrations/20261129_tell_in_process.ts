@@ -1,4 +1,4 @@
-// A result may be taken by a function of the shop in the worker's own process, beside a signal and a webhook.
+// Besides a signal and a webhook, a function of the shop in the worker's own process may take a result.
 import type { Knex } from 'knex';
 
 const ways = (names: string): string => `

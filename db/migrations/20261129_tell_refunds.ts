@@ -1,4 +1,4 @@
-// A part given back is not the order's end: the order service hears which refund it was, and how much has gone back by now.
+// A partial refund does not end an order: the order service is told which it was, and how much has gone back so far.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,5 +1,5 @@
-// What needs Alipay is found for each merchant apart, and the newest payments first. The indexes on the time alone stay: the
-// build before this one reads by them.
+// What needs Alipay is found for each merchant separately, the newest payments first. The indexes on only the time
+// stay: the previous build uses them.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,4 +1,4 @@
-// Whoever deletes a payment asks which order it paid: without an index, of every order there ever was (deploy/sql/archive.sql).
+// Deleting a payment asks which order it paid: without an index, that reads all orders ever (deploy/sql/archive.sql).
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -1,5 +1,5 @@
-// A payment that has left REVIEW or REFUNDING is looked after once more: its run may not have heard of it. The index of the
-// held ones alone stays: the build before this one reads by it.
+// A payment that has left REVIEW or REFUNDING is looked after once more: its run may not have been told. The index of
+// only the held ones stays: the previous build uses it.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

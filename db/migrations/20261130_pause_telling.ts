@@ -1,4 +1,4 @@
-// An order service that has just not taken a result is left alone for a while, by every caller.
+// An order service that has just failed to take a result is left alone for a while, by every caller.
 import type { Knex } from 'knex';
 
 export async function up(knex: Knex): Promise<void> {

@@ -60,9 +60,9 @@ export const MIGRATIONS: ReadonlyArray<[name: string, migration: Knex.Migration]
 export const MIGRATION_NAMES: string[] = MIGRATIONS.map(([name]) => name);
 
 /**
- * For knex. Names stand in the list, not in file names, so that the built package and the sources count as the same. Every
- * unqualified name means this schema until the migration's transaction ends. Building an index may take as long as it needs;
- * waiting for a table may not, because all who come after it wait with it.
+ * For knex. Names come from the list, not from file names, so the built package and the sources count as the same.
+ * Every unqualified name means this schema until the migration's transaction ends. Building an index may take as long
+ * as it needs; waiting for a table may not, because everyone behind it waits, too.
  */
 export function migrationsIn(schema: string): Knex.MigrationSource<(typeof MIGRATIONS)[number]> {
   const within = (act: (knex: Knex) => PromiseLike<unknown>) => async (knex: Knex) => {
