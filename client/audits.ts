@@ -13,7 +13,7 @@ import { parseOutTradeNo } from './input';
 
 /** What an audit of the tables has found. */
 export interface AuditResult extends AuditReport {
-  /** The oldest first, by check. */
+  /** Grouped by check, oldest first. */
   found: Violation[];
 }
 
@@ -21,17 +21,17 @@ export interface AuditResult extends AuditReport {
 export interface Proofs {
   /** Oldest first; a pruned piece is a stub. */
   evidence: KeptEvidence[];
-  /** The keys that verify them, those of the settings first. */
+  /** The keys that verify it, the configured ones first. */
   keys: StoredKey[];
 }
 
-/** Whether the books prove themselves. It changes no payment. */
+/** Audits of the books and of their evidence. They change no payment. */
 export type Audits = ReturnType<typeof auditsOf>;
 
 export const auditsOf = ({ db, alipay }: Pick<ClientDependencies, 'db' | 'alipay'>) => ({
   /**
-   * Checks the tables against the rules of the ledger now, in one snapshot; by default all orders. What it finds is stored for
-   * the metrics, as after a scheduled audit.
+   * Checks the tables against the rules of the ledger now, in one snapshot; all orders by default. Stores what it finds
+   * for the metrics, as a scheduled audit does.
    */
   run: (options: AuditOptions = {}): Promise<AuditResult> =>
     explained(async () => {
@@ -42,7 +42,7 @@ export const auditsOf = ({ db, alipay }: Pick<ClientDependencies, 'db' | 'alipay
   evidence: (options?: ProofOptions): Promise<ProofAudit> =>
     explained(() => auditProofs(db, alipay.keys, options)),
   /**
-   * What is stored of one payment, and Alipay's keys.
+   * The evidence stored for one payment, and Alipay's keys.
    *
    * @throws PaymentError INVALID_INPUT
    */

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 'use strict';
-// A clone holds TypeScript, which tsx runs as it is; what was built there may be older. An installed package holds
-// compiled code alone, and so in effect does a clone that was installed without development dependencies.
+// A clone contains TypeScript, which tsx runs directly; its build may be out of date. An installed package contains
+// only compiled code. A clone that was installed without dev dependencies has no tsx, so it runs its build, too.
 const { existsSync } = require('node:fs');
 const { join } = require('node:path');
 

@@ -7,23 +7,23 @@ import { awaitWorker } from './dependencies';
 
 const LOOK_EVERY_MS = 500;
 
-/** Where all workers are busy, one may need a minute to take up a run. */
+/** If all workers are busy, it can take a minute until one picks up a run. */
 export const TAKEN_UP_MS = 90_000;
 
-/** A free worker takes up a run at once, and a short one is over as soon. */
+/** A free worker picks up a run at once, and a short run is over just as quickly. */
 const LOOK_FOR_A_WORKER_EVERY_MS = 100;
 
-/** That it was started, and that its first workflow task waits for a worker. */
+/** Two events: the run has started, and its first workflow task waits for a worker. */
 const EVENTS_BEFORE_A_WORKER = 2;
 
-/** A workflow id for a run by hand, beside a Schedule's own. */
+/** A workflow id for a run started by hand, distinct from those of the Schedule. */
 export const idByHand = (scheduleId: string): string =>
   `${scheduleId}-by-hand-${new Date().toISOString()}-${randomBytes(3).toString('hex')}`;
 
 /**
- * The result of a run once a worker has taken it up, however long it takes then.
+ * Returns the result of a run. Only the wait for a worker to pick it up is limited; after that it may take any time.
  *
- * @throws PaymentError TEMPORAL_UNAVAILABLE where no worker has taken it up within `withinMs`
+ * @throws PaymentError TEMPORAL_UNAVAILABLE if no worker has picked it up within `withinMs`
  */
 export async function resultOnceTakenUp<T>(
   temporal: Client,
@@ -37,7 +37,7 @@ export async function resultOnceTakenUp<T>(
   return handle.result();
 }
 
-/** @throws PaymentError INTERNAL where the workflow failed */
+/** @throws PaymentError INTERNAL if the workflow failed */
 export async function resultByHand<T>(what: string, result: Promise<T>): Promise<T> {
   try {
     return await result;
@@ -49,7 +49,7 @@ export async function resultByHand<T>(what: string, result: Promise<T>): Promise
   }
 }
 
-/** Looks about twice a second until `ending` settles, at least once. How it ends is for the caller to see. */
+/** Calls `look` about twice a second until `ending` settles, at least once. The caller checks how it ended. */
 export async function lookUntil(ending: Promise<unknown>, look: () => Promise<void>): Promise<void> {
   const over = ending.then(
     () => true,

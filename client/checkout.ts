@@ -19,11 +19,11 @@ import { withoutClock } from './operations';
 export interface OrderInput {
   /** 1 to 64 of `A-Z a-z 0-9 _ -`. */
   orderId: string;
-  /** What the buyer reads at the cashier: 1 to 256 characters. Alipay is sent `/`, `=` and `&` in their full-width forms. */
+  /** What the buyer reads at the cashier: 1 to 256 characters. Alipay gets `/`, `=` and `&` in full-width form. */
   subject: string;
   /** Yuan with at most two decimals, like `"12.30"`. */
   totalAmount: string;
-  /** How long it may stay unpaid, like `"30m"`. Default: `ORDER_TTL`. Only the first registration's counts. */
+  /** How long it may stay unpaid, like `"30m"`. Default: `ORDER_TTL`. Only that of the first registration counts. */
   expiresIn?: string;
   /** Who closes it when it expires. Default: the sweep. */
   closeBy?: CloseBy;
@@ -31,7 +31,7 @@ export interface OrderInput {
   merchant?: string;
 }
 
-/** An order, and how it is to be paid. */
+/** An order, and how it will be paid. */
 export interface CheckoutInput extends OrderInput {
   /** 1 to 64 of `A-Z a-z 0-9 _`. Default: the order's open payment, or a new one. */
   outTradeNo?: string;
@@ -40,18 +40,18 @@ export interface CheckoutInput extends OrderInput {
   /** The buyer in the mini program; `jsapi` needs it. */
   buyerOpenId?: string;
   /**
-   * Alipay's optional parameters by their own names (`goods_detail`, `extend_params`, `store_id` …), passed on as they are.
-   * Amounts in them are strings. Parameters that the checkout sets itself are refused.
+   * Alipay's optional parameters by their own names (`goods_detail`, `extend_params`, `store_id` …), passed on
+   * unchanged. Write amounts in them as strings. Parameters that the checkout sets itself are refused.
    */
   extra?: Record<string, unknown>;
   /**
-   * Where the cashier sends the buyer back to (`page`, `wap`), at most 256 characters. Alipay adds parameters; yours must
-   * have other names. Default: `ALIPAY_RETURN_URL`.
+   * Where the cashier sends the buyer back to (`page`, `wap`), at most 256 characters. Alipay adds parameters; your own
+   * must have different names. Default: `ALIPAY_RETURN_URL`.
    */
   returnUrl?: string;
   /**
-   * Where the order has another price, it gets `totalAmount`, and its open payments are superseded: no checkout returns them
-   * again, and money that still arrives on one of them is a late payment.
+   * If the price has changed, the order gets `totalAmount`, and its open payments are superseded: no checkout returns
+   * them again, and money that still arrives on one of them is a late payment.
    */
   reprice?: boolean;
 }
@@ -70,7 +70,7 @@ export interface Checkout {
   workflowId: string;
   /** When the order expires. */
   expiresAt: Date;
-  /** The order's first subject, which the cashier shows. Set if this checkout gave another one: the first registration wins. */
+  /** The order's first subject, which wins: the cashier shows it. Set only if this checkout gave a different one. */
   keptSubject?: string;
 }
 
@@ -168,7 +168,7 @@ async function paymentUrl(
   }
 }
 
-/** Keeps the buyer out of the row. A checkout reopens only a payment with the same digest: Alipay refuses a changed request. */
+/** Keeps the buyer out of the row. A checkout reopens only a payment with the same digest: Alipay refuses changes. */
 function digestOf(request: Pick<CheckoutInput, 'buyerOpenId' | 'extra'>): string | null {
   const { buyerOpenId, extra = {} } = request;
   if (buyerOpenId === undefined && Object.keys(extra).length === 0) return null;
@@ -178,7 +178,7 @@ function digestOf(request: Pick<CheckoutInput, 'buyerOpenId' | 'extra'>): string
     .digest('hex');
 }
 
-/** Sortable by time, so that a person sees which is newer: 14 digits of Beijing time, then 72 random bits. */
+/** Sortable by time, so that people see which is newer: 14 digits of Beijing time, then 72 random bits. */
 function newOutTradeNo(): string {
   return toBeijing(new Date()).replace(/\D/g, '') + randomBytes(9).toString('hex');
 }

@@ -36,17 +36,17 @@ const COMMANDS = [
   ...PARTS,
 ];
 
-/** The world as the CLI sees it. */
+/** Everything outside the CLI that it uses. */
 export interface CliWorld extends Pick<Cli, 'diagnose' | 'serveCodec'> {
   version: string;
   connect: () => Promise<CliPayments>;
-  /** Starts another program in this process; it prints and ends by itself. */
+  /** Starts another program in this process; that one prints and exits by itself. */
   start: (part: Part) => void;
   out: (text: string) => void;
   err: (text: string) => void;
   /** Whether `out` goes to a terminal that shows colours. */
   colourful: boolean;
-  /** Where a progress bar can be drawn; absent where `err` goes to no terminal. */
+  /** Where a progress bar can be drawn; absent if `err` is not a terminal. */
   terminal?: NodeJS.WriteStream | undefined;
 }
 
@@ -102,7 +102,7 @@ async function carryOut(
   connect: () => Promise<CliPayments>,
   given: unknown[],
 ): Promise<Answer> {
-  // What commander hands on is what the command declares.
+  // Commander passes on exactly what the command declares.
   const all = given as never[];
   if (command.kind === 'alone') return command.act(cli, ...all);
   const payments = await connect();
@@ -145,10 +145,10 @@ function environmentHelp(): string {
   );
 }
 
-/** Loads late, so that help and usage errors come at once; by require, because import() finds no TypeScript. */
+/** Loads lazily, so that help and usage errors appear at once; with require, because import() finds no TypeScript. */
 const load = createRequire(__filename);
 
-/** A part runs when it is loaded, with the arguments after its name. */
+/** Loading a part runs it, with the arguments after its name. */
 function startPart(part: Part, peers: Record<string, string>): void {
   process.argv.splice(process.argv.indexOf(part), 1);
   try {
@@ -165,9 +165,9 @@ function startPart(part: Part, peers: Record<string, string>): void {
   }
 }
 
-/** The program: arguments, streams and exit code of this process. */
+/** Runs the CLI with the arguments, streams and exit code of this process. */
 export async function main(packageRoot: string): Promise<void> {
-  // `… | head` closes the pipe early; that is no failure of a command that answers.
+  // `… | head` closes the pipe early; for a command that prints an answer this is no failure.
   const leave = (error: NodeJS.ErrnoException): void => process.exit(error.code === 'EPIPE' ? 0 : 1);
   process.stdout.on('error', leave);
   const { version, peerDependencies } = JSON.parse(
@@ -177,7 +177,7 @@ export async function main(packageRoot: string): Promise<void> {
     version,
     connect: () =>
       (load('./payment-client') as typeof Client).PaymentClient.connect(process.env, {
-        // Standard output belongs to the answer.
+        // Standard output is reserved for the answer.
         log: createLogger({ name: 'cli', destination: process.stderr }),
       }),
     start: (part) => {
@@ -192,6 +192,6 @@ export async function main(packageRoot: string): Promise<void> {
     colourful: process.stdout.isTTY && process.stdout.hasColors(),
     terminal: process.stderr.isTTY ? process.stderr : undefined,
   });
-  // A part that was started sets its own exit code, and may have done so already.
+  // A part that was started sets its own exit code, and may already have done so.
   if (exitCode !== 0) process.exitCode = exitCode;
 }

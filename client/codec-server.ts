@@ -15,10 +15,10 @@ import { answerNotFound, cut } from './http-errors';
 import { requireLocal, requireToken } from './http-access';
 import { listen } from './listening';
 
-/** One message of Temporal holds 4 MB, and base64 makes a third more of it. */
+/** A Temporal message holds up to 4 MB, and base64 adds a third. */
 const BODY_LIMIT = 6 * 1024 * 1024;
 
-/** From one address. The Web UI asks once for each payload of the history that it shows, all at once. */
+/** Per address. The Web UI sends one request for each payload of the history that it shows, all at once. */
 const REQUESTS_PER_SECOND = 2_000;
 
 /** Spares the browser a preflight before each of them. */
@@ -37,13 +37,13 @@ const PAYLOAD = z.object({
 
 const PAYLOADS = z.object({ payloads: z.array(PAYLOAD).default([]) });
 
-/** A payload as protobuf writes it in JSON: all bytes in base64, and what is empty may be left out. */
+/** A payload in protobuf's JSON format: all bytes in base64; empty fields may be left out. */
 export type JsonPayload = z.infer<typeof PAYLOAD>;
 
 /**
  * The codec endpoint of Temporal's Web UI and CLI, not listening yet: `POST …/decode` and `POST …/encode` take and
- * return `{payloads: [{metadata, data}]}` in base64. Anyone who may call it can read everything, so it is not the shop's server.
- * Behind a proxy it needs a token: nothing tells every request that a proxy brings from one of this machine.
+ * return `{payloads: [{metadata, data}]}` in base64. Anyone who can call it can read everything, so the shop's server
+ * does not include it. Behind a proxy it needs a token: not every proxied request can be told from a local one.
  *
  * @see https://github.com/temporalio/samples-go/blob/main/codec-server/protocol.md
  */
@@ -51,16 +51,16 @@ export function buildCodecServer({ codec, config, log }: CodecServerOptions): Fa
   const app = createApp({
     log,
     bodyLimit: BODY_LIMIT,
-    // One request for each payload would fill the log; refusals and failures are logged nonetheless.
+    // One request per payload would fill the log; refusals and failures are logged nonetheless.
     logController: new LogController({ disableRequestLogging: true }),
   });
   void app.register(helmet, { crossOriginResourcePolicy: { policy: 'cross-origin' } });
   void app.register(async (scope) => {
-    // Refusals count as well, so that tokens cannot be guessed quickly.
+    // Refusals count too, so that tokens cannot be guessed quickly.
     await scope.register(rateLimit, { max: REQUESTS_PER_SECOND, timeWindow: 1_000 });
     if (config.token === undefined) scope.addHook('onRequest', requireLocal('CODEC_TOKEN'));
     scope.addHook('onRequest', allowOrigins(config.corsOrigins));
-    // A browser asks leave without the token.
+    // A browser's preflight request carries no token.
     scope.options('/*', (_request, reply) => reply.code(204).send());
     void scope.register((guarded, _options, done) => {
       if (config.token !== undefined) guarded.addHook('onRequest', requireToken('CODEC_TOKEN', config.token));
@@ -72,8 +72,8 @@ export function buildCodecServer({ codec, config, log }: CodecServerOptions): Fa
 }
 
 /**
- * Lets pages of these origins read the responses, and refuses all others. A browser alone would not: a page whose host name
- * points to this machine has the endpoint's own origin.
+ * Lets pages of these origins read the responses, and refuses all others. The browser's own check is not enough: a page
+ * whose host name resolves to this machine has the same origin as the endpoint.
  */
 function allowOrigins(origins: readonly string[]) {
   return ({ headers }: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
@@ -103,7 +103,7 @@ function allowOrigins(origins: readonly string[]) {
   };
 }
 
-/** Only the end of the path counts, so that a proxy may put the endpoint anywhere. */
+/** Only the last part of the path counts, so that a proxy may put the endpoint anywhere. */
 async function convert(
   codec: PayloadCodec,
   request: FastifyRequest<{ Params: { '*': string } }>,
@@ -123,7 +123,7 @@ async function convert(
     return { payloads: payloads.map(toJson) };
   } catch (error) {
     if (!(error instanceof PaymentError)) throw error;
-    // Not this server's fault: the key is another's, or the payload was changed.
+    // Not this server's fault: the payload was encrypted with another key, or changed.
     const { code } = error;
     const message = cut(error.message, 1_000);
     request.log.warn({ code }, message);
@@ -149,7 +149,7 @@ function toJson({ metadata, data }: Payload): JsonPayload {
 }
 
 /**
- * `durable-alipay codec`: serves the codec endpoint by the environment until SIGTERM or SIGINT.
+ * `durable-alipay codec`: serves the codec endpoint as the environment configures it, until SIGTERM or SIGINT.
  *
  * @throws PaymentError CONFIG_INVALID
  */

@@ -31,9 +31,9 @@ export interface ClientDependencies {
 }
 
 /**
- * Calls Temporal and waits until a worker has done what was asked for.
+ * Calls Temporal and waits until a worker has done the work.
  *
- * @throws PaymentError TEMPORAL_UNAVAILABLE where that takes longer than `withinMs`
+ * @throws PaymentError TEMPORAL_UNAVAILABLE if that takes longer than `withinMs`
  */
 export async function awaitWorker<T>(temporal: Client, withinMs: number, call: () => Promise<T>): Promise<T> {
   try {
@@ -50,7 +50,7 @@ export async function awaitWorker<T>(temporal: Client, withinMs: number, call: (
   }
 }
 
-/** Acts, and explains what is thrown: see {@link explain}. */
+/** Runs `act`, and explains what it throws: see {@link explain}. */
 export async function explained<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
@@ -60,8 +60,8 @@ export async function explained<T>(act: () => Promise<T>): Promise<T> {
 }
 
 /**
- * What a caller is told when Postgres or Temporal fails: which one, why, and what to do. Errors that are part of the
- * interface pass as they are.
+ * What a caller is told when Postgres or Temporal fails: which one, why, and what to do. Errors of the public interface
+ * pass through unchanged.
  */
 export function explain(error: unknown): unknown {
   if (error instanceof PaymentError) return error;

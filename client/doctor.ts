@@ -12,7 +12,7 @@ export type { Finding, Verdict } from './doctor/examination';
 export interface DiagnosisOptions {
   /** Also send an unsigned notification to the notify URL. */
   notify?: boolean;
-  /** Is told of each finding as it comes. */
+  /** Called with each finding as it comes. */
   tell?: (finding: Finding) => void;
   /** This machine's clock, epoch ms. */
   now?: () => number;
@@ -20,12 +20,12 @@ export interface DiagnosisOptions {
   deadlineMs?: number;
 }
 
-/** {@link diagnose}, by the environment of this process. */
+/** {@link diagnose}, with the environment of this process. */
 export type Diagnose = (options: DiagnosisOptions) => Promise<Finding[]>;
 
 /**
- * Examines everything that the application needs, and changes nothing. Each check says what is wrong and what to do; a check
- * that depends on a failed one is `skipped`.
+ * Examines everything that the application needs, and changes nothing. Each check says what is wrong and what to do; a
+ * check that depends on a failed one is `skipped`.
  *
  * @param env usually `process.env`
  */

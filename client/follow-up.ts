@@ -7,17 +7,17 @@ import type { ClientDependencies } from './dependencies';
 import { awaitWorker, explained } from './dependencies';
 import { scheduleControl } from './schedules';
 
-/** A follow-up is over within a minute, and half a minute more where workers are busy. */
+/** A follow-up ends within a minute; busy workers take up to half a minute longer. */
 const RUN_MS = 90_000;
 
-/** The follow-up: nothing that was lost is found while it is paused. `sweep.install` installs its Schedule. */
+/** The follow-up. While it is paused, nothing that was lost is found. `sweep.install` installs its Schedule. */
 export type FollowUps = ReturnType<typeof followUpsOf>;
 
 export const followUpsOf = ({ temporal }: Pick<ClientDependencies, 'temporal'>) => ({
   /**
-   * Does what is due once, now, beside the Schedule, and waits for the end.
+   * Does what is due once, now, in addition to the Schedule, and waits for the end.
    *
-   * @throws PaymentError INTERNAL where the follow-up failed as a whole
+   * @throws PaymentError INTERNAL if the follow-up failed as a whole
    */
   run: (): Promise<FollowUpReport> => {
     const workflowId = idByHand(FOLLOW_UP_SCHEDULE_ID);

@@ -5,10 +5,10 @@ import { PaymentError } from '../workflows/errors';
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
 /**
- * A hook that lets nobody in without the token. Hashes have one length, so that comparing them reveals nothing, not
- * even how long the token is.
+ * A hook that lets in only requests with the token. Hashes all have one length, so the comparison reveals nothing, not
+ * even the length of the token.
  *
- * @param name the variable that holds it
+ * @param name the variable that holds the token
  */
 export function requireToken(name: string, token: string): Hook {
   const digest = (text: string) => createHash('sha256').update(text).digest();
@@ -28,13 +28,13 @@ export function requireToken(name: string, token: string): Hook {
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 const LONGEST_LOOPBACK = 32;
 
-/** What proxies add. */
+/** Headers that proxies add. */
 const ADDED_BY_PROXIES = /^(forwarded|x-forwarded-.*|x-real-ip|via)$/;
 
 /**
- * A hook for a server on loopback without a token: it refuses what shows that it comes from elsewhere. A proxy on the same machine
- * would let the whole world in, and a page whose host name points to this machine uses that name. A proxy may show nothing,
- * so this is only the second guard: the configuration demands a token where it can tell that there is one.
+ * A hook for a server on loopback without a token: it refuses what visibly comes from elsewhere. A proxy on this
+ * machine would let in everyone, and a page whose host name resolves to this machine sends that name. A proxy may leave
+ * no sign, so this is only a second guard: the configuration demands a token if it can tell that there is a proxy.
  *
  * @param name the variable that would hold the token
  */
@@ -43,7 +43,7 @@ export function requireLocal(name: string): Hook {
     const { host = '' } = headers;
     if (Object.keys(headers).some((header) => ADDED_BY_PROXIES.test(header)))
       return 'it comes through a proxy';
-    // An nginx older than 1.29.7 with nothing but `proxy_pass`, which adds no header. A newer one speaks HTTP/1.1.
+    // An nginx older than 1.29.7 with only `proxy_pass` adds no header. A newer one speaks HTTP/1.1.
     if (raw.httpVersion === '1.0') return 'it speaks HTTP/1.0, as a proxy does';
     if (host.length > LONGEST_LOOPBACK || !LOOPBACK.test(host)) return 'its Host is no loopback address';
     return undefined;
@@ -51,8 +51,8 @@ export function requireLocal(name: string): Hook {
 }
 
 /**
- * A hook that refuses what a page of another origin makes a browser send, because a browser on this machine is a local
- * program too. Other programs send neither of the two headers.
+ * A hook that refuses what a page of another origin makes a browser send: a browser on this machine is a local program,
+ * too. Other programs send neither of the two headers.
  *
  * @param name the variable that would hold the token
  */

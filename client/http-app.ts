@@ -10,28 +10,28 @@ interface AppOptions {
   bodyLimit: number;
   /** The last resort against a handler that hangs, ms. Default: none. */
   handlerTimeout?: number;
-  /** @defaultValue Fastify's: a line when a request comes and one when it is answered */
+  /** @defaultValue Fastify's: one line for each request and one for its response */
   logController?: LogController;
   /** Counts requests. Default: they are not counted. */
   metrics?: Pick<ServerMetrics, 'began' | 'ended'>;
 }
 
-/** How long a client may take to send its headers, and its whole request, ms. */
+/** How long a client may take to send its headers and its whole request, ms. */
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 
-/** How often Node looks for clients that take longer, ms. Its default is 30 s: a slow socket lived that much longer. */
+/** How often Node looks for slower clients, ms. At its default, 30 s, a slow socket would live that much longer. */
 const CHECK_SOCKETS_EVERY_MS = 500;
 
 /** The longest route has some 150 characters, and no route reads a query. */
 const LONGEST_URL = 2_048;
 
-/** What proxies write into their logs for a client that did not wait. */
+/** The status that proxies log for a client that did not wait. */
 const CLIENT_GONE = 499;
 
 /**
- * What every HTTP server here is made of, without routes: limits of time and size, errors as `{code, message}`, answers
- * that are not cached, and a log without queries.
+ * The basis of every HTTP server here, without routes: limits of time and size, errors as `{code, message}`, responses
+ * that are not cached, and a log without query strings.
  */
 export function createApp({ log, metrics, ...options }: AppOptions): FastifyInstance {
   const app = fastify({
@@ -44,7 +44,7 @@ export function createApp({ log, metrics, ...options }: AppOptions): FastifyInst
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply),
     clientErrorHandler: answerMalformedRequest,
   });
-  // fetch calls a string text/plain unless told otherwise. Parsed, it would be refused for its fields, not for its type.
+  // fetch sends a string as text/plain by default. If parsed, it would be refused for its fields, not for its type.
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler(answerError);
   app.setNotFoundHandler(answerNotFound);
@@ -59,12 +59,12 @@ export function createApp({ log, metrics, ...options }: AppOptions): FastifyInst
 const tooLong = (): Error =>
   Object.assign(new Error(`the URL has more than ${LONGEST_URL} characters`), { statusCode: 414 });
 
-/** A query may hold a token, and a stranger chooses path and host. */
+/** A query may hold a token, and strangers choose path and host. */
 function logRequest({ method, url, host, ip, socket }: FastifyRequest): object {
   return { method, url: pathOf(url), host: cut(host, 64), remoteAddress: ip, remotePort: socket.remotePort };
 }
 
-/** Counts on `close`, not on a response hook: a client that goes away gets no response, and must not stay in flight. */
+/** Counts on `close`, not in a response hook: a client that went away gets no response, and must not stay in flight. */
 function countRequests(app: FastifyInstance, metrics: Pick<ServerMetrics, 'began' | 'ended'>): void {
   app.addHook('onRequest', (request, reply, done) => {
     metrics.began();

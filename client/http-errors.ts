@@ -12,7 +12,7 @@ interface Explanation {
 const LONGEST_PATH = 256;
 const LONGEST_MESSAGE = 1_000;
 
-/** `{code, message}`, with the status that fits. */
+/** Responds with `{code, message}` and the status that fits. */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { status, code, message: says } = explain(error, request);
   const isOtherType = error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE';
@@ -20,7 +20,7 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   return reply.code(status).header('cache-control', 'no-store').send({ code, message });
 }
 
-/** What the caller may know of an error; the rest goes to the log. */
+/** What the caller may know about an error; the rest goes to the log. */
 export function explain(error: FastifyError | PaymentError, request: FastifyRequest): Explanation {
   const { status, code, message } =
     error instanceof PaymentError ? explainOurs(error, request) : explainOthers(error, request);
@@ -44,8 +44,8 @@ function explainOthers(error: FastifyError, request: FastifyRequest): Explanatio
   }
   const status = error.statusCode ?? 500;
   if (status === 429) return { status, code: 'TOO_MANY_REQUESTS', message: error.message };
-  // Fastify's own refusals: too large, not JSON, another content type. Their messages speak of the request alone, one
-  // of them with its whole URL.
+  // Fastify's own refusals: too large, not JSON, another content type. Their messages are only about the request; one
+  // of them contains its whole URL.
   if (status >= 400 && status < 500) {
     return { status, code: 'INVALID_INPUT', message: error.message.replace(request.url, pathOf) };
   }
@@ -60,10 +60,10 @@ function internal(request: FastifyRequest): Explanation {
   };
 }
 
-/** How long a client that was too slow has to read why, ms, before its socket is destroyed. */
+/** How long a client that was too slow may read the reason before its socket is destroyed, ms. */
 const LAST_WORDS_MS = 1_000;
 
-/** For what is not even HTTP: there is no request to answer, only a socket. */
+/** For input that is not even HTTP: there is only a socket, and no request to respond to. */
 export function answerMalformedRequest(
   error: Error & { code: string },
   socket: { writable: boolean; end: (text: string) => unknown; destroy: () => unknown },
@@ -79,7 +79,7 @@ export function answerMalformedRequest(
     `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Cache-Control: no-store\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
-  // `end` closes our side only: a client that never closes its side would keep the socket.
+  // `end` closes only our side: a client that never closes its own would keep the socket.
   setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
 }
 
@@ -89,13 +89,13 @@ export function answerNotFound(request: FastifyRequest, reply: FastifyReply): Fa
   return reply.code(404).send({ code: 'NOT_FOUND', message });
 }
 
-/** The path of a URL, without the query, at a length that can be logged. */
+/** The path of a URL without the query, short enough to be logged. */
 export function pathOf(url: string): string {
   const end = url.indexOf('?');
   return cut(end === -1 ? url : url.slice(0, end), LONGEST_PATH);
 }
 
-/** The beginning of a text that may be of any length. */
+/** The beginning of a text of any length. */
 export function cut(text: string, longest: number): string {
   return text.length > longest ? `${text.slice(0, longest)}…` : text;
 }

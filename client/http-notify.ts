@@ -5,20 +5,20 @@ import { explain } from './http-errors';
 import { traceRequests } from './http-spans';
 import type { PaymentClient } from './payment-client';
 
-/** The path of Alipay's notifications: `ALIPAY_NOTIFY_URL` ends with it, unless a proxy rewrites. */
+/** The path for Alipay's notifications: `ALIPAY_NOTIFY_URL` ends with it unless a proxy rewrites it. */
 const NOTIFY_PATH = '/alipay/notify';
 
 /** How many notifications one address may send each second. Behind a proxy all of them come from one address. */
 export interface NotifyLimits {
   /**
-   * Far above what a busy shop gets from Alipay. A genuine notification that is refused costs nothing: Alipay sends it
-   * again, and the delay queue asks anyway.
+   * Far more than a busy shop gets from Alipay. Refusing a genuine notification costs nothing: Alipay sends it again,
+   * and the delay queue asks anyway.
    *
    * @defaultValue 300
    */
   notificationsPerSecond?: number;
   /**
-   * How many of those may be refused, which a genuine sender has no reason for; beyond it nothing is verified.
+   * How many of those may be refused; a genuine sender gives no reason to. Beyond this, nothing is verified.
    * (Measured: the most expensive forgery costs 0.8 ms of CPU; 50 a second are 4 % of the only thread.)
    *
    * @defaultValue 50
@@ -38,7 +38,7 @@ export async function notifyRoute(
   const refusals = scope.createRateLimit({ max: refusalsPerSecond, timeWindow: WINDOW_MS });
   traceRequests(scope, { follow: false });
   scope.removeAllContentTypeParsers();
-  // Raw, because Alipay signs bytes, in whatever charset. Parameters of the type do not count: Alipay sends odd ones.
+  // Raw, because Alipay signs bytes in whatever charset. Content type parameters are ignored: Alipay sends odd ones.
   scope.addContentTypeParser(
     'application/x-www-form-urlencoded',
     { parseAs: 'buffer', bodyLimit: MAX_BYTES },
@@ -48,7 +48,7 @@ export async function notifyRoute(
     const { status } = explain(error, request);
     return reply.code(status).type('text/plain').send('fail');
   });
-  // A notify URL is typed by hand at Alipay, often with a slash at its end.
+  // The notify URL is typed by hand at Alipay, often with a trailing slash.
   for (const path of [NOTIFY_PATH, `${NOTIFY_PATH}/`]) {
     scope.post<{ Body: Buffer | undefined }>(path, async (request, reply) => {
       const spent = await refusals(request, { increment: false });

@@ -4,8 +4,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isTracing } from '../activities/spans';
 
 /**
- * A span around each request of a scope, where this process has a tracer provider. Hooks of the scope that are added
- * before, such as the one that asks for a token, come first: what they refuse makes no span.
+ * A span around each request of a scope, if this process has a tracer provider. Hooks that were added to the scope
+ * earlier run first, such as the one that checks the token: requests that they refuse get no span.
  *
  * @param options `follow`: continue the trace that the caller names; not for strangers, who could have every request
  *   traced
@@ -29,7 +29,7 @@ export function traceRequests(scope: FastifyInstance, { follow }: { follow: bool
     spans.set(request, { span, inside: trace.setSpan(parent, span) });
     done();
   });
-  // Not earlier: Fastify reads the body between the two hooks, and what runs after that loses the first hook's context.
+  // Not earlier: Fastify reads the body between the two hooks, and what runs after that loses the context of the first.
   scope.addHook('preValidation', (request, _reply, done) => {
     context.with(spans.get(request)?.inside ?? ROOT_CONTEXT, done);
   });

@@ -32,18 +32,18 @@ export interface HttpServerOptions extends NotifyLimits {
   metrics?: Pick<ServerMetrics, 'began' | 'ended'>;
 }
 
-/** An order has five short fields: all else is a mistake or an attack. */
+/** An order has five short fields: anything larger is a mistake or an attack. */
 const BODY_LIMIT = 64 * 1024;
 
-/** Anybody may ask for the health at any rate: Postgres and Temporal are asked no more often than this. */
+/** Anyone may call the health routes at any rate: Postgres and Temporal are asked no more often than this. */
 const HEALTH_FRESH_MS = 1_000;
 
-/** The last resort: every wait inside has its own deadline, of which the longest is a minute (a close). */
+/** The last resort: every wait inside has its own deadline; the longest, for a close, is a minute. */
 const HANDLER_TIMEOUT_MS = 90_000;
 
 /**
- * The HTTP server for the shop and Alipay, not listening yet. Success is 200, every error `{code, message}`, except to
- * Alipay, which reads `success` or `fail` and nothing else.
+ * The HTTP server for the shop and Alipay, not listening yet. Success is 200, every error is `{code, message}`; except
+ * for Alipay, which reads only `success` or `fail`.
  */
 export function buildHttpServer({
   payments,
@@ -67,7 +67,7 @@ export function buildHttpServer({
   return app;
 }
 
-/** Admits requests with the token; if none is set, local programs, but no page of another origin. */
+/** Admits requests with the token; if none is set, those of local programs, but not of pages of another origin. */
 function restrict(scope: FastifyInstance, apiToken: string | undefined): void {
   if (apiToken !== undefined) {
     scope.addHook('onRequest', requireToken('API_TOKEN', apiToken));
@@ -101,7 +101,7 @@ function shopRoutes(app: FastifyInstance, payments: HttpPayments): void {
   );
 }
 
-/** Who closes an order and why; both may be left out. What they hold is checked where the order is closed. */
+/** Who closes an order and why; both may be left out. Their values are checked where the order is closed. */
 function noteOf(body: unknown): { actor?: string; reason?: string } {
   if (body === undefined || body === null) return {};
   if (typeof body !== 'object' || Array.isArray(body)) {
@@ -114,8 +114,8 @@ function noteOf(body: unknown): { actor?: string; reason?: string } {
 }
 
 /**
- * `/livez`: whether this process serves; nothing else is checked, since a restart fixes no dependency. `/readyz`, also
- * known as `/healthz`: whether Temporal answers for our namespace, and Postgres with all tables, 503 where one does not.
+ * `/livez`: whether this process serves; it checks nothing else, since a restart fixes no dependency. `/readyz`, or
+ * `/healthz`: whether Temporal responds for our namespace and Postgres has all tables; 503 if one does not.
  */
 function probeRoutes(app: FastifyInstance, payments: HttpPayments): void {
   const health = shared(() => payments.health(), HEALTH_FRESH_MS);
@@ -139,7 +139,7 @@ function probeRoutes(app: FastifyInstance, payments: HttpPayments): void {
   app.get('/healthz', quiet, isReady);
 }
 
-/** Calls share one answer while it is pending and for `freshMs` afterwards. */
+/** Calls share one answer while it is pending and for `freshMs` after that. */
 function shared<T>(ask: () => Promise<T>, freshMs: number): () => Promise<T> {
   let latest: Promise<T> | undefined;
   return () =>
@@ -148,7 +148,7 @@ function shared<T>(ask: () => Promise<T>, freshMs: number): () => Promise<T> {
     }));
 }
 
-/** A close needs no body, and many HTTP libraries announce JSON anyway. */
+/** A close needs no body, but many HTTP libraries announce JSON anyway. */
 function allowEmptyJson(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {

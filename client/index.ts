@@ -1,6 +1,6 @@
 /**
- * The package's `durable-alipay/client`: what checkout calls. It loads neither the HTTP server nor a worker.
- * What else workflows say and are told (`PaymentResult` …) is in `durable-alipay/messages`.
+ * The package's `durable-alipay/client`: what checkout calls. It loads neither the HTTP server nor a worker. The other
+ * inputs and results of workflows (`PaymentResult` …) are in `durable-alipay/messages`.
  */
 export * from './payment-client';
 export type {

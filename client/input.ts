@@ -7,14 +7,14 @@ import { PaymentError } from '../workflows/errors';
 import { OWN_REFUND_NUMBER } from '../db/refunds';
 import { REVIEW_OUTCOMES } from '../workflows/messages';
 
-// What callers may say, checked before anything is written. The limits of ids, subject and amount are Alipay's.
+// Input from callers, checked before anything is written. The limits of ids, subject and amount are Alipay's.
 
 const HIGHEST_AMOUNT = 100_000_000;
 
-/** Longer than any field may be. No pattern runs on longer text: its cost can grow with the square of the length. */
+/** Longer than any field may be. Longer text is never matched against a pattern, whose cost can grow quadratically. */
 const LONGEST_TEXT = 1_024;
 
-/** How many unknown fields are named in a refusal: a body has room for thousands. */
+/** How many unknown fields a refusal names: a body has room for thousands. */
 const NAMES_SHOWN = 10;
 
 const missing = 'is missing or not a string';
@@ -68,7 +68,7 @@ const order = {
 
 export const PRODUCTS = ['page', 'wap', 'precreate', 'app', 'jsapi'] as const;
 
-/** Set by the checkout itself; `seller_id` is the merchant's: a payment to another seller would never be believed. */
+/** The checkout sets these. `seller_id` is the merchant's: a payment to another seller would never be accepted. */
 const NOT_EXTRA = [
   'out_trade_no',
   'total_amount',
@@ -80,12 +80,12 @@ const NOT_EXTRA = [
   'buyer_open_id',
 ];
 
-/** Notifications carry these back, and one with `&name=` in a value could be read in two ways: none would be believed. */
+/** Notifications repeat these; one with `&name=` in a value could be read in two ways, and would not be accepted. */
 const ECHOED = ['body', 'passback_params'];
 
 /**
- * What Alipay's optional parameters may take together on the wire. Alipay's SDK for phones takes an order string of 16,384
- * characters, of which all else takes up to 5,000.
+ * How long Alipay's optional parameters may be on the wire, all together. Alipay's phone SDK takes an order string of
+ * 16,384 characters, of which everything else takes up to 5,000.
  */
 const LONGEST_EXTRA = 11_000;
 
@@ -133,14 +133,14 @@ const merchantName = z
   .string(missing)
   .regex(/^[^\s\p{Cc}]{1,64}$/u, 'must be the name of a merchant, or its id as `merchant list` shows it');
 
-/** It may end in the number of a refund made in the merchant portal: any characters. */
+/** It may end in the number of a refund made in the merchant portal, which can have any characters. */
 const messageId = z
   .string(missing)
   .regex(/^\P{Cc}{1,200}$/u, 'must be the id of a result, as `order show` lists it');
 
 const HIGHEST_BIGINT = 2n ** 63n - 1n;
 
-/** The day of the newest bill that there can be. */
+/** The day of the newest bill that can exist. */
 export const yesterdayInBeijing = (): string => dayInBeijing(Date.now() - 86_400_000);
 
 export const parseOrderInput = parserOf(z.strictObject(order));
@@ -269,7 +269,7 @@ export const parseMerchant = fieldParser('merchant', merchantName);
 
 export const parseOrderId = fieldParser('orderId', orderId);
 
-/** What lists an order's rows alone, or all. */
+/** Checks a filter that selects the rows of one order, or of all. */
 export function parseFilter<T extends { orderId?: string }>(filter: T): T {
   if (filter.orderId !== undefined) parseOrderId(filter.orderId);
   return filter;
@@ -277,7 +277,7 @@ export function parseFilter<T extends { orderId?: string }>(filter: T): T {
 
 export const parseOutTradeNo = fieldParser('outTradeNo', outTradeNo);
 
-/** Any refund's: our own begin with LATE_ or OPERATOR_, and one made in the merchant portal may have any characters. */
+/** Of any refund: our own begin with LATE_ or OPERATOR_; one made in the merchant portal may have any characters. */
 export const parseRefundId = fieldParser(
   'refundId',
   z.string(missing).regex(/^\P{Cc}{1,64}$/u, 'must be 1 to 64 characters, none of them a control character'),
@@ -294,13 +294,13 @@ export const parseBillDate = fieldParser(
 /** A duration with its unit, like `30m`, in milliseconds; at most 15 days. */
 export const parseDuration = fieldParser('duration', orderDuration);
 
-/** What parses a field alone. */
+/** Returns a parser of a single field. */
 function fieldParser<T>(name: string, field: z.ZodType<T>): (value: unknown) => T {
   const parse = parserOf(z.object({ [name]: field }));
   return (value) => parse({ [name]: value })[name] as T;
 }
 
-/** What parses an input. It throws a PaymentError INVALID_INPUT that names every fault. */
+/** Returns a parser of an input. It throws a PaymentError INVALID_INPUT that names every fault. */
 function parserOf<T>(schema: z.ZodType<T>): (input: unknown) => T {
   return (input) => {
     refuseLongTexts(input);

@@ -8,13 +8,13 @@ interface Place {
   port: number;
 }
 
-/** The variables that hold a host and a port; or one, `address`, that holds both. */
+/** The variables that hold a host and a port, or the one, `address`, that holds both. */
 type Names = { host: string; port: string } | { address: string };
 
 /**
  * Makes a server listen, and closes it if it cannot.
  *
- * @param ready what the log says of it, before its URL
+ * @param ready what the log calls it, before its URL
  * @throws PaymentError CONFIG_INVALID that names the variables to fix
  */
 export async function listen(
@@ -51,11 +51,11 @@ function adviceFor(error: unknown, { host, port }: Place, names: Names): string 
 }
 
 /**
- * Serves a registry to Prometheus, `GET /metrics`, on a listener apart: the public port never has it.
+ * Serves a registry to Prometheus at `GET /metrics`, on a separate listener: the public port never has it.
  *
  * @param address host:port
- * @returns what ends it
- * @throws PaymentError CONFIG_INVALID where nothing can listen there
+ * @returns a function that stops it
+ * @throws PaymentError CONFIG_INVALID if nothing can listen there
  */
 export async function serveMetrics(registry: Registry, address: string): Promise<() => Promise<void>> {
   const app = fastify({ forceCloseConnections: true });

@@ -7,14 +7,14 @@ export interface ServerMetrics extends Observer {
   readonly registry: Registry;
   /** A request has arrived. */
   began(): void;
-  /** It was answered, or its client has gone (status 499). `route` is the template, never the path. */
+  /** It got its response, or its client has gone (status 499). `route` is the template, never the path. */
   ended(request: { method: string; route: string; status: number; ms: number }): void;
 }
 
-/** Finer than the worker's at the fast end: most answers take a few milliseconds. */
+/** Finer than the worker's at the fast end: most responses take a few milliseconds. */
 const BUCKETS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 60_000];
 
-/** Counts in a registry of its own. `merchants`: their names. */
+/** Counts in its own registry. `merchants`: their names. */
 export function createServerMetrics(merchants: readonly string[]): ServerMetrics {
   const registry = new Registry();
   const registers = [registry];
@@ -63,7 +63,7 @@ export function createServerMetrics(merchants: readonly string[]): ServerMetrics
   };
 }
 
-/** Prometheus' increase() does not see the first value of a series, and alerts ask for the first forgery. */
+/** Prometheus' increase() misses the first value of a series, and an alert must see the first forgery. */
 function beginAtZero(notifications: Counter<'merchant' | 'outcome' | 'code'>, merchant: string): void {
   for (const outcome of ['taken', 'repeated', 'unmatched', 'other'])
     notifications.inc({ merchant, outcome, code: '' }, 0);

@@ -9,7 +9,7 @@ import { readSignedFields } from '../activities/alipay/signed-body';
 import { wakePayment } from '../activities/payment-workflow';
 import type { ClientDependencies } from './dependencies';
 
-/** The only two answers that Alipay understands; after anything but `success` it repeats the notification for 25 hours. */
+/** The only answers that Alipay understands; after anything but `success` it repeats the notification for 25 hours. */
 export type NotifyAnswer = 'success' | 'fail';
 
 type GenuineNotification = Extract<NotificationRead, { kind: 'genuine' }>;
@@ -19,8 +19,8 @@ type RefusedNotification = Extract<NotificationRead, { kind: 'refused' }>;
 export type NotificationDependencies = Omit<ClientDependencies, 'settings'>;
 
 /**
- * Takes one notification from Alipay. Stores it if it is genuine, and returns `success` once Temporal holds the signal to
- * the payment's workflow, which records what the notification proves. (Handout: `callbackNotify`.)
+ * Takes one notification from Alipay. Stores it if it is genuine, and returns `success` once Temporal has the signal
+ * for the payment's workflow, which records what the notification proves. (Handout: `callbackNotify`.)
  */
 export async function handleNotification(
   deps: NotificationDependencies,
@@ -32,7 +32,7 @@ export async function handleNotification(
     return refuse(deps, read);
   }
   if (read.kind === 'other') {
-    // Taken, or Alipay would repeat it. A shop that needs such messages has them sent to another address.
+    // Accepted, or Alipay would repeat it. A shop that needs such messages has them sent to another address.
     deps.observer.notification('other');
     deps.log.info({ what: read.what }, "message of Alipay's that is of no payment");
     return 'success';
@@ -41,7 +41,7 @@ export async function handleNotification(
   const { merchant, notification, signed } = read;
   const { outTradeNo, notifyId, tradeStatus, totalAmount, refundedAmount } = notification;
   const payment = await findPayment(deps.db, outTradeNo);
-  // Another merchant may use the same number: what its account was paid says nothing of our payment.
+  // Another merchant may use the same number: money paid to its account says nothing about our payment.
   if (!payment) return keep(deps, read);
   if ((payment.merchant ?? deps.alipay.ids[0]) !== merchant) {
     return mayBeCorrected(deps, payment.merchant, merchant)
@@ -69,10 +69,10 @@ export async function handleNotification(
 }
 
 /**
- * Whether a payment's row may be about to be given to the merchant that was notified: its own is of the same application, and
- * its seller none that this process has. So it is while a wrong seller id is put right: processes first, rows then. Alipay's
- * next repeat finds the row corrected, while a notification that is kept is not sent again. If it really is another seller's,
- * it is repeated for 25 hours and not kept; the bill has that money.
+ * Whether the payment's row may soon be moved to the notified merchant: its present merchant has the same application
+ * and a seller that this process does not have. That happens while a wrong seller id is corrected: first in the
+ * processes, then in the rows. Alipay's next repeat finds the corrected row; a notification that is kept would not be
+ * sent again. If the seller really is another one, it is repeated for 25 hours and not kept; the bill has that money.
  */
 const mayBeCorrected = (
   { alipay }: NotificationDependencies,
@@ -80,7 +80,7 @@ const mayBeCorrected = (
   notified: string,
 ): boolean => ofRow !== null && !alipay.ids.includes(ofRow) && appOf(ofRow) === appOf(notified);
 
-/** A name is a label: only those that are configured, whatever a stranger claims. */
+/** A name becomes a label: only configured ones, whatever a stranger claims. */
 const nameOf = ({ alipay }: NotificationDependencies, id: string | undefined): string | undefined =>
   alipay.verifiers.find(({ merchant }) => merchant === id)?.name;
 
@@ -94,7 +94,7 @@ function refuse(
   return 'fail';
 }
 
-/** Genuine, but about no payment of this merchant: money without an order, for a person. Alipay need not send it again. */
+/** Genuine, but not for a payment of this merchant: money without an order, for a person. Alipay need not repeat it. */
 async function keep(
   deps: NotificationDependencies,
   { merchant, notification: { outTradeNo, notifyId }, signed }: GenuineNotification,

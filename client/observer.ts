@@ -1,10 +1,10 @@
 import { PaymentError } from '../workflows/errors';
 
-/** What can be counted of a client's work. Outcomes and codes are closed sets: they become labels. */
+/** What can be counted about a client's work. Outcomes and codes are closed sets: they become labels. */
 export interface Observer {
   /**
-   * `repeated`: genuine, but nothing new. `other`: from Alipay, about no payment. `failed`: a dependency did not answer.
-   * `merchant`: its name; of one that is refused it is only claimed.
+   * `repeated`: genuine, but nothing new. `other`: from Alipay, but not about a payment. `failed`: a dependency did not
+   * respond. `merchant`: its name; of a refused notification, only the claimed one.
    */
   notification(
     outcome: 'taken' | 'repeated' | 'unmatched' | 'other' | 'refused' | 'failed',

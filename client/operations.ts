@@ -30,19 +30,19 @@ import {
 import type { ClientDependencies } from './dependencies';
 import { awaitWorker, explain } from './dependencies';
 
-/** `checkNow` itself returns after 5 s; the rest is for a worker to take it up. */
+/** `checkNow` itself returns after 5 s; the rest is time for a worker to pick it up. */
 export const UPDATE_MS = 20_000;
 
-/** The same for a buyer who waits for a page. */
+/** The same for a buyer who is waiting for a page. */
 const RETURN_MS = 8_000;
 
 /** Closing asks Alipay several times about each payment. */
 const CLOSE_MS = 60_000;
 
-/** A run that no build can go on with would be joined by every later call. */
+/** Without a limit, a run that no build can continue would be joined by every later call. */
 const LONGEST_CLOSE = '15 minutes';
 
-/** The payment of a buyer who has come back. */
+/** The payment of a buyer who has returned from the cashier. */
 export interface ReturnedPayment extends PaymentState {
   orderId: string;
 }
@@ -61,7 +61,7 @@ export async function verifyReturn(deps: ClientDependencies, url: string): Promi
   return { ...state, orderId: payment.orderId };
 }
 
-/** A merchant of the database. */
+/** A merchant in the database. */
 export interface ListedMerchant extends MerchantWithOpen {
   /** Whether this process is configured with it. */
   configured: boolean;
@@ -73,7 +73,7 @@ export interface PaymentRun {
   /** As Temporal names it: RUNNING, COMPLETED, FAILED … */
   status: string;
   startedAt: Date;
-  /** Null while it runs. */
+  /** Null while it is running. */
   endedAt: Date | null;
 }
 
@@ -85,14 +85,14 @@ export function withoutClock({ expired, remainingMs, ...order }: ClockedOrder): 
   return order;
 }
 
-/** Which order the shop cancels; who and why may be left out. */
+/** Which order the shop cancels; actor and reason may be left out. */
 export type CancelInput = Omit<CloseOrderInput, keyof WhoAndWhy> & Partial<WhoAndWhy>;
 
-/** Closes an order by its workflow, which asks Alipay first, and returns the row as it is then. */
+/** Closes an order through its workflow, which asks Alipay first, and returns the row afterwards. */
 export async function cancelOrder(deps: ClientDependencies, input: CloseOrderInput): Promise<Order> {
   const { orderId, ifPaidLater } = input;
   await requireOrder(deps.db, orderId);
-  // Its run may be one that was started without that, and is joined.
+  // The call may join a run that was started without this option.
   if (ifPaidLater) await refundIfPaidLater(deps.db, orderId);
   try {
     await runClose(deps, input);
@@ -140,10 +140,10 @@ export async function runsOf(deps: ClientDependencies, outTradeNo: string): Prom
   return runs.sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime());
 }
 
-/** A payment's row, and what its workflow alone knows, where one can answer: of an open payment how the checks stand. */
+/** A payment's row and, if its workflow responds, what only that knows: the state of an open payment's checks. */
 export async function statusOf(deps: ClientDependencies, outTradeNo: string): Promise<PaymentState> {
   const run = await stateOfRun(deps, outTradeNo);
-  // Read last, and it wins: a run that has ended answers for ever what it knew then.
+  // Read last, and it wins: a run that has ended always returns what it knew then.
   const { status, checks } = await requirePayment(deps.db, outTradeNo);
   if (!run) return { outTradeNo, status, checks, nextCheckAt: null, lastAnswer: null };
   if (status !== 'UNPAID') return { ...run, status, nextCheckAt: null };
@@ -160,18 +160,18 @@ async function stateOfRun(deps: ClientDependencies, outTradeNo: string): Promise
   }
 }
 
-/** No run, no worker, or a run that cannot be replayed: the server says so in two ways. */
+/** No run, no worker, or a run that cannot be replayed, which the server reports in two ways. */
 const hasNoAnswer = (error: unknown): boolean =>
   error instanceof WorkflowNotFoundError ||
   error instanceof QueryNotRegisteredError ||
   hasStatus(error, [CODES.failedPrecondition]) ||
   isUnavailable(explain(error));
 
-/** Asks Alipay at once, by the payment's workflow. */
+/** Asks Alipay at once, through the payment's workflow. */
 export const checkNow = async (deps: ClientDependencies, outTradeNo: string): Promise<PaymentState> =>
   update(deps, await requirePayment(deps.db, outTradeNo), UPDATES.checkNow, []);
 
-/** Carries out a person's decision, by the payment's workflow. */
+/** Carries out a person's decision, through the payment's workflow. */
 export const decide = async (
   deps: ClientDependencies,
   outTradeNo: string,
@@ -189,7 +189,7 @@ function update(
   return carryOut(deps.temporal, withinMs, () => updatePayment(deps.temporal, payment, name, args));
 }
 
-/** Has a workflow do something, and waits for it; what it fails with becomes an error of the interface. */
+/** Waits for a workflow to do something; its failure becomes an error of the public interface. */
 export async function carryOut<T>(temporal: Client, withinMs: number, call: () => Promise<T>): Promise<T> {
   try {
     return await awaitWorker(temporal, withinMs, call);
@@ -202,7 +202,7 @@ export async function carryOut<T>(temporal: Client, withinMs: number, call: () =
 export async function healthOf({ db, temporal }: ClientDependencies): Promise<Health> {
   const answers = await Promise.allSettled([
     assertMigrated(db),
-    // The server may answer and lack our namespace, or give us no rights in it.
+    // The server may respond and yet not have our namespace, or give us no rights in it.
     soon(temporal, () =>
       temporal.workflowService.describeNamespace({ namespace: temporal.options.namespace }),
     ),
@@ -217,7 +217,7 @@ export async function healthOf({ db, temporal }: ClientDependencies): Promise<He
   };
 }
 
-/** Whether the dependencies answer; the database: with every migration of this build, Temporal: for our namespace. */
+/** Whether the dependencies respond: the database with every migration of this build, Temporal for our namespace. */
 export interface Health {
   database: boolean;
   temporal: boolean;
@@ -226,7 +226,7 @@ export interface Health {
 
 const isUnavailable = (error: unknown): boolean => error instanceof PaymentError && error.status === 503;
 
-/** The failure that ended a workflow or an update, as an error of the interface. */
+/** The failure that ended a workflow or an update, as an error of the public interface. */
 export function fromFailure(cause: Error | undefined): Error {
   const failure = cause instanceof ActivityFailure ? cause.cause : cause;
   if (failure instanceof ApplicationFailure && failure.type?.startsWith('ALIPAY_')) {
@@ -238,7 +238,7 @@ export function fromFailure(cause: Error | undefined): Error {
   if (cause instanceof TerminatedFailure || cause instanceof TimeoutFailure || isLeftOver(cause)) {
     return goneRun(cause);
   }
-  // Every attempt of the activity timed out: its workers died, or none took it.
+  // Every attempt of the activity timed out: its workers died, or none picked it up.
   if (failure instanceof TimeoutFailure) {
     return new PaymentError(
       'TEMPORAL_UNAVAILABLE',
@@ -249,11 +249,11 @@ export function fromFailure(cause: Error | undefined): Error {
   return cause ?? new Error('the workflow failed');
 }
 
-/** An update whose run ended after it was accepted: the server's own failure. */
+/** An update whose run ended after accepting it: a failure from the server itself. */
 const isLeftOver = (cause: Error | undefined): cause is ApplicationFailure =>
   cause instanceof ApplicationFailure && cause.type === 'AcceptedUpdateCompletedWorkflow';
 
-/** Somebody ended the run, or Temporal lost its store: the work may or may not have been done. */
+/** Somebody ended the run, or Temporal lost its store: the work may or may not be done. */
 const goneRun = (cause: Error): PaymentError =>
   new PaymentError(
     'TEMPORAL_UNAVAILABLE',

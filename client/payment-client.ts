@@ -73,27 +73,27 @@ import { decideList } from './review-lists';
 import type { Sweeps } from './sweep';
 import { sweepsOf } from './sweep';
 
-/** What a {@link PaymentClient} is made of; {@link PaymentClient.connect} makes it by the environment. */
+/** What a {@link PaymentClient} needs; {@link PaymentClient.connect} takes it from the environment. */
 type PaymentClientDependencies = Omit<ClientDependencies, 'observer'> & {
-  /** Counts what is done. Default: nothing is counted. */
+  /** Counts what the client does. Default: nothing is counted. */
   observer?: Observer;
 };
 
 /**
  * What checkout, the notify endpoint and operators call. It needs no worker in its process.
  *
- * Every method throws {@link PaymentError}: its `code` is one of the registry's, its `status` the HTTP status that
- * fits. DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE and ALIPAY_UNAVAILABLE can come from any of them, and repeating
- * the call is then safe; INVALID_INPUT from any that takes input or an id.
+ * Every method throws {@link PaymentError}: its `code` is in the registry, its `status` the HTTP status that fits.
+ * DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE and ALIPAY_UNAVAILABLE can come from any of them, and then the call can
+ * safely be repeated; INVALID_INPUT from any that takes input or an id.
  */
 export class PaymentClient {
-  /** The sweep's Schedule, a sweep by hand, and the last report. */
+  /** The sweep's Schedule, a sweep started by hand, and the last report. */
   readonly sweep: Sweeps;
-  /** The follow-up's Schedule, and a follow-up by hand. */
+  /** The follow-up's Schedule, and a follow-up started by hand. */
   readonly followUp: FollowUps;
   /** Alipay's daily bills against the tables. */
   readonly reconcile: Reconciliations;
-  /** Whether the books prove themselves. */
+  /** Audits of the books and of their evidence. */
   readonly audit: Audits;
   /** Switches for a bad day. */
   readonly pauses: Pauses;
@@ -109,8 +109,8 @@ export class PaymentClient {
   }
 
   /**
-   * A client with the settings of the environment (docs/settings.md). Nothing is connected until the first
-   * call, and a connection that is lost comes back by itself.
+   * A client with the settings of the environment (docs/settings.md). It connects at the first call, and reconnects by
+   * itself.
    *
    * @throws PaymentError CONFIG_INVALID that names every fault at once
    */
@@ -139,7 +139,7 @@ export class PaymentClient {
   }
 
   /**
-   * Registers an order, or finds it registered: the first registration wins.
+   * Registers an order, or finds it already registered: the first registration wins.
    *
    * @throws PaymentError INVALID_INPUT, MERCHANT_DIFFERS, AMOUNT_DIFFERS
    */
@@ -148,11 +148,11 @@ export class PaymentClient {
   }
 
   /**
-   * Starts a payment: registers the order unless it is registered, opens its payment, starts the workflow that finds out how
-   * it ends, and returns where the buyer pays. Repeating the call returns the same payment.
+   * Starts a payment: registers the order if necessary, opens its payment, starts the workflow that finds out how it
+   * ends, and returns where the buyer pays. Repeating the call returns the same payment.
    *
-   * @throws PaymentError INVALID_INPUT, MERCHANT_DIFFERS, AMOUNT_DIFFERS, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED, ORDER_HELD,
-   *   OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED, MERCHANT_PAUSED
+   * @throws PaymentError INVALID_INPUT, MERCHANT_DIFFERS, AMOUNT_DIFFERS, ORDER_PAID, ORDER_CLOSED, ORDER_EXPIRED,
+   *   ORDER_HELD, OUT_TRADE_NO_TAKEN, PAYMENT_SETTLED, MERCHANT_PAUSED
    */
   async checkout(input: CheckoutInput): Promise<Checkout> {
     const { observer } = this.#deps;
@@ -173,8 +173,8 @@ export class PaymentClient {
   }
 
   /**
-   * Refunds a part or all of what was paid for an order. REQUESTED becomes DONE once Alipay has proven it, and the order service
-   * is told; of REFUSED it is not: look with {@link refundStatus}. Repeating the call returns the same refund.
+   * Refunds some or all of what was paid for an order. REQUESTED becomes DONE once Alipay has proven it, and the order
+   * service is told. It is not told of REFUSED: use {@link refundStatus}. Repeating the call returns the same refund.
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, ORDER_NOT_PAID, ORDER_HELD, MERCHANT_DIFFERS, REFUND_DIFFERS,
    *   REFUND_TOO_LARGE
@@ -184,7 +184,7 @@ export class PaymentClient {
   }
 
   /**
-   * Where a refund stands.
+   * The state of a refund.
    *
    * @throws PaymentError REFUND_UNKNOWN
    */
@@ -224,7 +224,7 @@ export class PaymentClient {
     return explained(() => requirePayment(this.#deps.db, parseOutTradeNo(outTradeNo)));
   }
 
-  /** The rows of payments, newest first, 50 where no limit is given. */
+  /** The rows of payments, newest first; 50 by default. */
   payments(
     filter: { status?: StoredPaymentStatus; orderId?: string; limit?: number } = {},
   ): Promise<Payment[]> {
@@ -237,8 +237,8 @@ export class PaymentClient {
   }
 
   /**
-   * Genuine notifications of payments that are not here, newest first: money without an order. `all` includes
-   * those that a person has dealt with.
+   * Genuine notifications of payments that are not here, newest first: money without an order. `all` includes those
+   * that a person has dealt with.
    */
   unmatched({ limit = 50, all = false }: { limit?: number; all?: boolean } = {}): Promise<
     UnmatchedNotification[]
@@ -247,7 +247,7 @@ export class PaymentClient {
   }
 
   /**
-   * Marks an unmatched notification as dealt with by a person. The row stays, with who resolved it and how.
+   * Marks an unmatched notification as dealt with by a person. The row stays and records who resolved it and how.
    *
    * @throws PaymentError INVALID_INPUT, NOTIFICATION_UNKNOWN, NOTIFICATION_RESOLVED
    */
@@ -255,14 +255,14 @@ export class PaymentClient {
     return explained(() => resolveUnmatched(this.#deps.db, parseResolution(resolution)));
   }
 
-  /** Every merchant of this database, with the number of its open payments, and whether this client has it. */
+  /** Every merchant of this database, with the number of its open payments and whether this client has it. */
   merchants(): Promise<ListedMerchant[]> {
     return explained(() => merchantsOf(this.#deps));
   }
 
   /**
-   * Corrects a merchant that was registered with a wrong seller id: its orders and payments belong to the right one from now
-   * on.
+   * Corrects a merchant that was registered with a wrong seller id: from now on its orders and payments belong to the
+   * right one.
    *
    * @throws PaymentError INVALID_INPUT, NOT_FOUND
    */
@@ -271,8 +271,8 @@ export class PaymentClient {
   }
 
   /**
-   * Recovers after Temporal's store was restored from a backup made at `since` (ISO 8601): makes planned checks at once, sends
-   * the results told since then again, with their old ids, and ends reviews that were decided since. `dryRun` only counts.
+   * Recovers after Temporal's store was restored from a backup made at `since` (ISO 8601): makes planned checks at
+   * once, sends results told since then again with their old ids, and ends reviews decided since. `dryRun` only counts.
    *
    * @throws PaymentError INVALID_INPUT
    */
@@ -295,7 +295,7 @@ export class PaymentClient {
   }
 
   /**
-   * A payment's state: its row's, and of an open payment what its workflow knows of the checks, where one can answer.
+   * A payment's state: its row's and, if it is open and its workflow responds, what the workflow knows of the checks.
    * UNCONFIRMED: the row is UNPAID, and its checks are over.
    *
    * @throws PaymentError PAYMENT_UNKNOWN
@@ -305,7 +305,7 @@ export class PaymentClient {
   }
 
   /**
-   * Asks Alipay about a payment at once; uses up no check. What it finds is recorded.
+   * Asks Alipay about a payment at once, without using up a check. What it finds is recorded.
    *
    * @throws PaymentError PAYMENT_UNKNOWN
    */
@@ -314,10 +314,10 @@ export class PaymentClient {
   }
 
   /**
-   * The buyer comes back from the cashier: verifies that Alipay has signed the address, then asks Alipay as {@link checkNow}
-   * does, and fails after 8 seconds where no worker runs. The address proves nothing by itself: it may be opened again, by anybody.
+   * For a buyer who returns from the cashier: verifies that Alipay signed the URL, then asks Alipay like
+   * {@link checkNow}; without a worker it fails after 8 seconds. The URL proves nothing: anybody may open it again.
    *
-   * @param url the address that was opened, its path and query, or the query alone; as it came
+   * @param url the URL that was opened, its path and query, or only the query; unchanged
    * @throws PaymentError RETURN_FORGED, PAYMENT_UNKNOWN
    */
   verifyReturn(url: string): Promise<ReturnedPayment> {
@@ -334,18 +334,18 @@ export class PaymentClient {
   }
 
   /**
-   * Carries out one decision about all payments in review for the same reason, each by the same rules as {@link resolveReview}.
-   * With `dryRun` it only shows which there are.
+   * Carries out one decision about all payments in review for the same reason, each by the rules of
+   * {@link resolveReview}. With `dryRun` it only lists them.
    *
-   * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant
+   * @throws PaymentError INVALID_INPUT, NOT_FOUND if there is no such merchant
    */
   resolveReviews(decision: ListDecision): Promise<ListDecided> {
     return explained(() => decideList(this.#deps, decision));
   }
 
   /**
-   * Takes a notification of Alipay: the raw form body, best as bytes, or its parsed fields (which cannot be verified where
-   * Alipay sends GBK). Send Alipay exactly the word that this returns. A forged one is `fail`, never an error.
+   * Takes a notification from Alipay: the raw form body, ideally as bytes, or its parsed fields (not verifiable if
+   * Alipay sends GBK). Send Alipay exactly the word that this returns. A forgery is `fail`, never an error.
    */
   handleNotify(body: NotificationBody): Promise<NotifyAnswer> {
     const taking = explained(() => soon(this.#deps.temporal, () => handleNotification(this.#deps, body)));
@@ -353,7 +353,7 @@ export class PaymentClient {
   }
 
   /**
-   * The results of an order, told or still to be told, in the order of telling.
+   * The results of an order, told or yet to be told, in the order of telling.
    *
    * @throws PaymentError ORDER_UNKNOWN
    */
@@ -361,13 +361,13 @@ export class PaymentClient {
     return explained(() => resultsOf(this.#deps.db, parseOrderId(orderId)));
   }
 
-  /** The results of all orders that no order service has taken, the longest waiting first. */
+  /** The results of all orders that the order service has not taken, the longest waiting first. */
   undelivered({ limit = 50 }: { limit?: number } = {}): Promise<OrderMessage[]> {
     return explained(() => listUndelivered(this.#deps.db, limit));
   }
 
   /**
-   * Makes the next follow-up send the results of an order again, with their old ids; a skipped one only by its `messageId`.
+   * Makes the next follow-up resend an order's results with their old ids; a skipped one only by its `messageId`.
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND
    */
@@ -376,8 +376,8 @@ export class PaymentClient {
   }
 
   /**
-   * Skips an undelivered result, so that the later ones of its order are told. Not within a minute after it was handed over: the
-   * order service may still act on it.
+   * Skips an undelivered result, so that later ones of its order are told. Refused within a minute after it was sent:
+   * the order service may still act on it.
    *
    * @throws PaymentError INVALID_INPUT, ORDER_UNKNOWN, NOT_FOUND, RESULT_TOLD, ORDER_SERVICE_BUSY
    */
@@ -385,7 +385,7 @@ export class PaymentClient {
     return explained(() => skip(this.#deps.db, decision));
   }
 
-  /** Whether Postgres answers, migrated, and Temporal, with our namespace; `reason` explains the first failure. Never throws. */
+  /** Whether Postgres is up and migrated and Temporal has our namespace; `reason`: the first failure. Never throws. */
   health(): Promise<Health> {
     return healthOf(this.#deps);
   }

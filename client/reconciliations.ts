@@ -23,7 +23,7 @@ import { parseBillDate, parseMerchant, yesterdayInBeijing } from './input';
 import { merchantIdOf } from './pauses';
 import { scheduleControl } from './schedules';
 
-/** Which bill; by default yesterday's, of the merchant that this process is configured with. */
+/** Which bill; by default yesterday's, of the merchant configured in this process. */
 export interface WhichBill {
   /** `yyyy-MM-dd`, a day in Beijing that is over. */
   date?: string | undefined;
@@ -40,7 +40,7 @@ export interface ReconciliationReport extends ReconciliationRow {
 /** Called about twice a second with the progress of a reconciliation. */
 export type WatchBill = (row: ReconciliationRow | undefined) => void;
 
-/** Alipay's daily bills against the tables: once resumed, the Schedule makes up for the last week. */
+/** Alipay's daily bills against the tables. Once resumed, the Schedule catches up on the last week. */
 export type Reconciliations = ReturnType<typeof reconciliationsOf>;
 
 type Dependencies = Pick<ClientDependencies, 'temporal' | 'db' | 'alipay'>;
@@ -53,10 +53,10 @@ export function reconciliationsOf(deps: Dependencies, takenUpMs = TAKEN_UP_MS) {
       : merchantIdOf(deps, parseMerchant(merchant));
   return {
     /**
-     * Compares a bill with the tables now, and waits for the end; with `execute` it repairs what it can, by the usual paths.
+     * Compares a bill with the tables now, and waits for the end; with `execute` it repairs what it can, the usual way.
      *
-     * @throws PaymentError INVALID_INPUT, NOT_FOUND where there is no such merchant, INTERNAL where the workflow failed,
-     *   TEMPORAL_UNAVAILABLE where no worker has taken it up within 90 s
+     * @throws PaymentError INVALID_INPUT, NOT_FOUND if there is no such merchant, INTERNAL if the workflow failed,
+     *   TEMPORAL_UNAVAILABLE if no worker has picked it up within 90 s
      */
     run: (
       { date = yesterdayInBeijing(), merchant, execute }: WhichBill & { execute: boolean },
@@ -66,13 +66,13 @@ export function reconciliationsOf(deps: Dependencies, takenUpMs = TAKEN_UP_MS) {
         const input = { merchant: await idOf(merchant), date: parseBillDate(date), execute };
         const once = (): Promise<Reconciliation> => resultOf(deps, input, takenUpMs, watch);
         const first = await once();
-        // It may have met a run that only looks.
+        // The call may have joined a run that only compares.
         return execute && !first.executed ? once() : first;
       }),
     /**
      * What the last reconciliation of a bill has found.
      *
-     * @throws PaymentError INVALID_INPUT, NOT_FOUND where there was none, or there is no such merchant
+     * @throws PaymentError INVALID_INPUT, NOT_FOUND if there was none or there is no such merchant
      */
     report: ({
       date = yesterdayInBeijing(),

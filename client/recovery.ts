@@ -7,14 +7,14 @@ import { OUT_TRADE_NO, PAYMENT_STATUS } from '../workflows/search-attributes';
 import type { ClientDependencies } from './dependencies';
 import { parseRecovery } from './input';
 
-/** Runs that wait until somebody tells them something. All others look at their row again by themselves. */
+/** Runs that wait until somebody tells them something. All others read their row again by themselves. */
 const WAITING =
   `WorkflowType = '${WORKFLOWS.confirmPayment}' AND ExecutionStatus = 'Running' ` +
   `AND PaymentStatus IN ('REVIEW', 'REFUNDING')`;
 
 /**
- * {@link recoverByHand}; and runs that the restored store has waiting for what was decided since are told to read their rows.
- * The follow-up looks only after rows that are in doubt, and theirs no longer are.
+ * {@link recoverByHand}; it also tells runs that the restored store shows waiting for a decision to read their rows, if
+ * the decision was made since. The follow-up looks only at rows that are in doubt, and theirs no longer are.
  */
 export async function recoverRestored(
   deps: ClientDependencies,
@@ -28,7 +28,7 @@ export async function recoverRestored(
   return { ...recovered, unattended: recovered.unattended + moved.length };
 }
 
-/** Where the namespace has no search attributes none can be found. */
+/** If the namespace has no search attributes, none can be found. */
 const waitingRuns = ({ temporal }: ClientDependencies): Promise<ShownRun[]> =>
   whereSearchable((searchable) =>
     soon(temporal, async () => {

@@ -9,10 +9,10 @@ import type { ClientDependencies } from './dependencies';
 import { parseRefundDecision, parseRefundInput } from './input';
 import { UPDATE_MS, carryOut } from './operations';
 
-/** What a shop wants to give back. */
+/** What a shop wants to refund. */
 export interface RefundInput {
   orderId: string;
-  /** The shop's own number for it, 1 to 64 of `A-Z a-z 0-9 _ -`: the same number is the same refund. */
+  /** The shop's own number for it, 1 to 64 of `A-Z a-z 0-9 _ -`: the same number means the same refund. */
   refundId: string;
   /** Yuan with at most two decimals, like `"3.00"`. */
   amount: string;
@@ -22,7 +22,7 @@ export interface RefundInput {
   actor?: string;
 }
 
-/** What only the ledger needs of a refund. */
+/** Fields of a refund that only the ledger needs. */
 type Internal = 'outRequestNo' | 'provisional' | 'askedAt' | 'justAsked';
 
 /** A refund, whoever asked for it. */
@@ -30,8 +30,8 @@ export interface RefundView extends Omit<Refund, Internal> {
   /** Its `out_request_no` at Alipay. */
   refundId: string;
   /**
-   * Why it is still REQUESTED: REFUNDS_PAUSED, ALIPAY_UNKNOWN (no usable answer), REFUND_NOT_PROVEN, or Alipay's code. Null where
-   * nothing has gone wrong yet, or Alipay could not be asked.
+   * Why it is still REQUESTED: REFUNDS_PAUSED, ALIPAY_UNKNOWN (no usable answer), REFUND_NOT_PROVEN, or Alipay's code.
+   * Null if nothing has gone wrong yet, or Alipay could not be asked.
    */
   waitsFor: string | null;
 }
@@ -53,7 +53,7 @@ async function viewOf(db: Database, refund: Refund): Promise<RefundView> {
   return view;
 }
 
-/** Requests a refund, or finds it requested. Once its row is written the refund is owed: the follow-up would start it too. */
+/** Requests a refund, or finds it already requested. Once its row is written, the follow-up would also start it. */
 export async function askForRefund(deps: ClientDependencies, input: RefundInput): Promise<RefundView> {
   const { reason = 'refund', actor = 'shop', ...wanted } = parseRefundInput(input);
   const { ids: merchants } = deps.alipay;
@@ -68,7 +68,7 @@ export const refundOf = async ({ db }: ClientDependencies, refundId: string): Pr
 export const refundsOf = async ({ db }: ClientDependencies, filter: RefundFilter): Promise<RefundView[]> =>
   viewsOf(db, await listRefunds(db, filter));
 
-/** Carries out a person's decision about a refund in REVIEW, by its workflow, which asks Alipay first. */
+/** Carries out a person's decision about a refund in REVIEW, through its workflow, which asks Alipay first. */
 export async function settleRefund(
   deps: ClientDependencies,
   refundId: string,

@@ -10,7 +10,7 @@ export async function resultsOf(db: Database, orderId: string): Promise<OrderMes
   return listOrderMessages(db, orderId);
 }
 
-/** Which results of an order are told again: one, or all that nobody has skipped. */
+/** Which results of an order are told again: one, or all that were not skipped. */
 export type Resending = Omit<MessageDecision, 'messageId'> & { messageId?: string };
 
 export async function resend(db: Database, input: Resending): Promise<OrderMessage[]> {

@@ -14,26 +14,26 @@ import { merchantIdOf } from './pauses';
 
 /** One decision about all payments that are in review for the same reason. */
 export interface ListDecision extends WhoAndWhy {
-  /** Their reason, as `review list` shows it; a code of Alipay's behind it may be left out. */
+  /** Their reason, as `review list` shows it; Alipay's code at its end may be left out. */
   because: string;
   /** Only those of this merchant, by its name or id. */
   merchant?: string;
   to: Exclude<ReviewOutcome, 'REVIEW'>;
-  /** How many at most, the longest waiting first; those that are refused do not count. Default: 1000. */
+  /** How many at most, the longest waiting first; refused ones do not count. Default: 1000. */
   limit?: number;
-  /** Only lists the payments, and which of their rows do not permit the decision; Alipay is not asked. */
+  /** Only lists the payments and says which rows do not permit the decision; Alipay is not asked. */
   dryRun?: boolean;
 }
 
-/** What became of one payment. `permitted`: in a dry run, by its row. */
+/** What happened to one payment. `permitted`: in a dry run, judging by its row. */
 export interface ListedDecision {
   outTradeNo: string;
   orderId: string;
-  /** Yuan, what Alipay took. */
+  /** Yuan; what Alipay took. */
   amount: string;
   outcome: 'decided' | 'permitted' | 'refused' | 'failed' | 'not tried';
   code: ErrorCode | null;
-  /** Why it was refused, or failed. */
+  /** Why it was refused or failed. */
   why: string | null;
 }
 
@@ -42,16 +42,16 @@ export interface ListDecided {
   /** How many were decided, or would be. */
   done: number;
   refused: number;
-  /** Failed, or not tried since a dependency does not answer: run it again. */
+  /** Failed, or not tried because a dependency does not respond: run it again. */
   failed: number;
-  /** Yuan, of those that are done. */
+  /** Yuan; the sum of those that are done. */
   amount: string;
   /** There are more than the limit. */
   hasMore: boolean;
   payments: ListedDecision[];
 }
 
-/** Each decision asks Alipay several times; buyers' own questions come beside them. */
+/** Each decision asks Alipay several times, and buyers' queries need room, too. */
 const AT_ONCE = 5;
 
 export async function decideList(deps: ClientDependencies, input: ListDecision): Promise<ListDecided> {
@@ -82,7 +82,7 @@ export async function decideList(deps: ClientDependencies, input: ListDecision):
     }
   };
   const isRefused = ({ outcome }: ListedDecision): boolean => outcome === 'refused';
-  // What is refused stays in review, first in the list: if it used up places, nothing behind it would ever be decided.
+  // Refused ones stay in review, first in the list: if they used up places, nothing behind them would ever be decided.
   const places = (): number => limit - payments.filter((one) => !isRefused(one)).length;
   const lanes = bulkhead(AT_ONCE, Infinity);
   let hasMore = true;

@@ -4,7 +4,7 @@ import { within } from '../activities/temporal-calls';
 import { PaymentError } from '../workflows/errors';
 import { explained } from './dependencies';
 
-/** A Schedule as it is. */
+/** The state of a Schedule. */
 export interface ScheduleState {
   scheduleId: string;
   paused: boolean;
@@ -14,20 +14,20 @@ export interface ScheduleState {
 }
 
 /**
- * A call of a Schedule, and its answer. The server keeps a Schedule in a workflow of its own and reads it by a query,
- * which now and then waits 5 s for a worker that no longer asks (the sticky queue's time-out; measured: 2 of 40 reads
- * right after a trigger, on a busy machine).
+ * A call to a Schedule. The server keeps a Schedule in an internal workflow and reads it with a query, which now and
+ * then waits 5 s for a worker that no longer polls (the sticky queue's timeout; measured: 2 of 40 reads right after a
+ * trigger, on a busy machine).
  */
 const CALL_MS = 15_000;
 
-/** @throws PaymentError NOT_FOUND where the Schedule is not installed */
+/** @throws PaymentError NOT_FOUND if the Schedule is not installed */
 export const readSchedule = (temporal: Client, scheduleId: string): Promise<ScheduleState> =>
   callSchedule(temporal, scheduleId, stateOf);
 
 /**
  * The id of the workflow that a Schedule started last, if it has started one.
  *
- * @throws PaymentError NOT_FOUND where the Schedule is not installed
+ * @throws PaymentError NOT_FOUND if the Schedule is not installed
  */
 export const lastWorkflowId = (temporal: Client, scheduleId: string): Promise<string | undefined> =>
   callSchedule(temporal, scheduleId, async (handle) => {
@@ -35,7 +35,7 @@ export const lastWorkflowId = (temporal: Client, scheduleId: string): Promise<st
     return info.recentActions.at(-1)?.action.workflow.workflowId;
   });
 
-/** What can be done about a Schedule. */
+/** What can be done with a Schedule. */
 export type ScheduleControl = ReturnType<typeof scheduleControl>;
 
 export function scheduleControl(temporal: Client, scheduleId: string) {
@@ -48,15 +48,15 @@ export function scheduleControl(temporal: Client, scheduleId: string) {
     );
   return {
     /**
-     * Stops the Schedule from starting runs; a run under way goes on. `note` says who and why.
+     * Stops the Schedule from starting runs; a run under way continues. `note` says who and why.
      *
-     * @throws PaymentError NOT_FOUND where the Schedule is not installed
+     * @throws PaymentError NOT_FOUND if the Schedule is not installed
      */
     pause: (note: string) => change((handle) => handle.pause(note)),
     /**
      * Lets the Schedule start runs again. `note` says who and why.
      *
-     * @throws PaymentError NOT_FOUND where the Schedule is not installed
+     * @throws PaymentError NOT_FOUND if the Schedule is not installed
      */
     resume: (note: string) => change((handle) => handle.unpause(note)),
   };

@@ -57,7 +57,7 @@ async function main(): Promise<void> {
   });
 }
 
-/** Stops taking requests, lets those in progress finish, and leaves with 0. A second signal does not wait. */
+/** Stops taking requests, lets those in progress finish, and exits with 0. A second signal does not wait. */
 function closeOnSignal(log: Logger, close: () => Promise<void>): void {
   let closing = false;
   const leave = (signal: NodeJS.Signals): void => {

@@ -20,16 +20,16 @@ import { explained } from './dependencies';
 import type { ScheduleState } from './schedules';
 import { lastWorkflowId, readSchedule, scheduleControl } from './schedules';
 
-/** One sweep: how it stands or ended. */
+/** One sweep: its state, or how it ended. */
 export interface LastSweep {
   workflowId: string;
   /** ISO 8601. */
   startedAt: string;
   /** As Temporal names it: RUNNING, COMPLETED, FAILED … */
   status: string;
-  /** Of a running sweep, so far; null if there is none. */
+  /** Of a running sweep: so far. Null if there is none. */
   report: SweepReport | null;
-  /** Why it failed, where it did. */
+  /** Why it failed, if it did. */
   failure: string | null;
 }
 
@@ -41,12 +41,12 @@ export interface InstalledSchedules extends ScheduleState {
 }
 
 /**
- * Called about twice a second with the progress of a sweep, until it ends. `report` is null until a worker has taken the
- * sweep up.
+ * Called about twice a second with the progress of a sweep, until it ends. `report` is null until a worker has picked
+ * the sweep up.
  */
 export type WatchSweep = (workflowId: string, report: SweepReport | null) => void;
 
-/** How a sweep by hand differs from a scheduled one. */
+/** How a sweep started by hand differs from a scheduled one. */
 export type SweepChanges = Partial<Omit<SweepInput, 'progress'>>;
 
 /** Which sweep to read, and how. */
@@ -58,7 +58,7 @@ export interface ReportOptions {
   watch?: WatchSweep;
 }
 
-/** Reads and writes of Schedules, several. */
+/** Several reads and writes of Schedules. */
 const INSTALL_MS = 15_000;
 
 /** A query waits for a worker; a watcher waits no longer than this. */
@@ -73,7 +73,7 @@ export const sweepsOf = (
   { temporal, settings }: Pick<ClientDependencies, 'temporal' | 'settings'>,
   takenUpMs = TAKEN_UP_MS,
 ) => ({
-  /** Creates the Schedules of the sweep, the follow-up, the daily bill and the audit, or brings them up to date; a pause stays. */
+  /** Creates or updates the Schedules of the sweep, the follow-up, the daily bill and the audit; a pause stays. */
   install: (): Promise<InstalledSchedules> =>
     explained(async () => {
       await within(temporal, INSTALL_MS, () => installSchedules(temporal, settings.sweep));
@@ -86,10 +86,10 @@ export const sweepsOf = (
       return { ...sweep, followUp, reconcile, audit };
     }),
   /**
-   * Sweeps once, now, beside the Schedule, and waits for the end (a continued run's too). What is left out defaults to the
-   * Schedule's.
+   * Sweeps once, now, in addition to the Schedule, and waits for the end (also of a continued run). What is left out
+   * defaults to the Schedule's.
    *
-   * @throws PaymentError INTERNAL where the sweep failed, TEMPORAL_UNAVAILABLE where no worker has taken it up within 90 s
+   * @throws PaymentError INTERNAL if the sweep failed, TEMPORAL_UNAVAILABLE if no worker has picked it up within 90 s
    */
   run: (
     { parallel = settings.sweep.parallel, pageSize = SWEEP_PAGE_SIZE, dryRun }: SweepChanges = {},
@@ -112,15 +112,15 @@ export const sweepsOf = (
       throw new PaymentError('INTERNAL', `The sweep ${handle.workflowId} is ${status}: ${failure ?? ''}`);
     }),
   /**
-   * What the last scheduled sweep, or the one named, did or has done so far.
+   * What the last scheduled sweep, or the named one, did or has done so far.
    *
-   * @throws PaymentError NOT_FOUND where there is no such sweep
+   * @throws PaymentError NOT_FOUND if there is no such sweep
    */
   report: (options?: ReportOptions): Promise<LastSweep> => explained(() => reportSweep(temporal, options)),
   ...scheduleControl(temporal, SWEEP_SCHEDULE_ID),
 });
 
-/** {@link Sweeps.report} by any client of Temporal; with `follow` at the end, a continued run's too. */
+/** {@link Sweeps.report} with any Temporal client; with `follow`, at the end, also of a continued run. */
 export async function reportSweep(
   temporal: Client,
   { workflowId, follow = false, watch }: ReportOptions = {},
@@ -156,7 +156,7 @@ async function ended(
   return { ...(await describeSweep(handle)), ...end };
 }
 
-/** Null where no worker answers: the sweep is queried again soon, and its result is what counts. */
+/** Null if no worker responds: the sweep is soon queried again, and what counts is its result. */
 async function progress(temporal: Client, handle: SweepHandle): Promise<SweepReport | null> {
   try {
     return await within(temporal, LOOK_MS, () => handle.query<SweepReport>(QUERIES.progress));
@@ -172,7 +172,7 @@ async function describeSweep(
   return { workflowId: handle.workflowId, startedAt: startTime.toISOString(), status: status.name };
 }
 
-/** How a sweep ended, as a value: a failed one is something to report. */
+/** How a sweep ended, as a value: a failed sweep is something to report, not an error. */
 async function endOf(result: Promise<SweepReport>): Promise<Pick<LastSweep, 'report' | 'failure'>> {
   try {
     return { report: await result, failure: null };

@@ -1,2 +1,2 @@
-// `durable-alipay/testing`. The sandbox is a package of its own, and an optional peer: a production install does without.
+// `durable-alipay/testing`. The sandbox is its own package and an optional peer: a production install does without it.
 export * from 'alipay-sandbox';

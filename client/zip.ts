@@ -9,10 +9,10 @@ export interface ZipFile {
 
 const VERSION = 20;
 
-/** 1980-01-01: the same files are the same archive. */
+/** 1980-01-01: the same files always make the same archive. */
 const DOS_DATE = 0x21;
 
-/** An archive of files as they are, not compressed (PKWARE's APPNOTE 6.3): for a few kilobytes. */
+/** An archive of files without compression (PKWARE's APPNOTE 6.3), for a few kilobytes. */
 export function zipOf(files: readonly ZipFile[]): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];

@@ -1,12 +1,12 @@
 import { SingleBar } from 'cli-progress';
 
-/** How a bar looks, and how it is begun and moved by what a command watches. */
+/** The format of a progress bar, and the function that starts it and returns the watcher that moves it. */
 export interface BarOf<Watch> {
   format: string;
   watch: (bar: SingleBar) => Watch;
 }
 
-/** Acts, and draws on a terminal meanwhile how far it is; leaves nothing behind. */
+/** Runs `act`, draws its progress on the terminal, and clears it at the end. */
 export async function withBar<Watch, T>(
   terminal: NodeJS.WriteStream | undefined,
   { format, watch }: BarOf<Watch>,

@@ -13,22 +13,22 @@ import type { Paint } from './screen';
 /** What the commands need of a {@link PaymentClient}. */
 export type CliPayments = Omit<PaymentClient, 'registerOrder' | 'handleNotify' | 'verifyReturn' | 'health'>;
 
-/** The command line, as a command that needs no connection sees it. */
+/** What a command can use without a connection. */
 export interface Cli {
   diagnose: Diagnose;
   serveCodec: () => Promise<void>;
   /** Prints a line before the answer; not with `--json`. */
   say: (line: (paint: Paint) => string) => void;
-  /** Where a bar can be drawn; absent with `--json` too. */
+  /** Where a bar can be drawn; also absent with `--json`. */
   terminal: NodeJS.WriteStream | undefined;
 }
 
-/** The same, and a client, which is closed after the command. */
+/** The same plus a client, which is closed after the command. */
 export interface ConnectedCli extends Cli {
   payments: CliPayments;
 }
 
-/** Is called with the command's arguments, and then its options. */
+/** Called with the arguments of the command, then its options. */
 type Act<C> = (cli: C, ...given: never[]) => Promise<Answer>;
 
 interface CommandHelp {
@@ -40,7 +40,7 @@ interface CommandHelp {
 }
 
 interface CommandInput extends CommandHelp {
-  /** Without `durable-alipay`. The first is an example of the command's group, too. */
+  /** Without `durable-alipay`. The first one also appears in the help of the command's group. */
   examples: readonly [string, ...string[]];
   arguments?: readonly Argument[];
   options?: readonly Option[];
@@ -51,7 +51,7 @@ export type CliCommand = CommandInput &
   (
     | { kind?: undefined; act: Act<ConnectedCli> }
     | { kind: 'alone'; act: Act<Cli> }
-    /** A program of its own, which may read its options itself. */
+    /** A separate program, which may parse its options itself. */
     | { kind: 'part'; name: Part; ownOptions?: true }
   );
 
@@ -68,7 +68,7 @@ export interface Answer {
 }
 
 /**
- * An answer without secrets and buyers' data. Its text is made from a copy of the data in which nothing can act on a terminal,
+ * An answer without secrets or buyers' data. Its text is made from a copy of the data that cannot control a terminal,
  * so a screen must show only its argument, and nothing from its closure.
  */
 export function answer<T>(
@@ -79,7 +79,7 @@ export function answer<T>(
   return unredacted(redact(data), text, exitCode);
 }
 
-/** The same, but with signatures: a URL to pay at needs its own. */
+/** The same, but with signatures: a payment URL needs its own. */
 export function unredacted<T>(
   data: T,
   text: (paint: Paint, shown: T) => string,
@@ -88,14 +88,14 @@ export function unredacted<T>(
   return { data, text: (paint) => text(paint, visibleData(data)), exitCode };
 }
 
-/** Adds a command or a group to the program. `run` carries out what a command does. */
+/** Adds a command or a group to the program. `run` executes a command. */
 export function addTo(
   parent: Command,
   command: CliCommand | CliGroup,
   run: (command: CliCommand, given: unknown[]) => Promise<void>,
 ): void {
   const { name, summary, description = `${capitalised(summary)}.` } = command;
-  // Made by the parent, whose settings it inherits.
+  // Created by the parent, whose settings it inherits.
   const added = parent.command(name).summary(summary).description(description);
   if ('commands' in command) {
     added.addHelpText('after', examplesHelp(command.commands.map(({ examples: [first] }) => first)));
@@ -108,7 +108,7 @@ export function addTo(
   }
   for (const argument of command.arguments ?? []) added.addArgument(argument);
   for (const option of command.options ?? []) added.addOption(option);
-  // Commander names one missing argument: the usage names all.
+  // Commander names only one missing argument; the usage line names all.
   const complaining = parent.configureOutput();
   const usage = `Usage: ${added.createHelp().commandUsage(added)}`;
   added.configureOutput({
@@ -131,7 +131,7 @@ export const OUT_TRADE_NO = new Argument('<outTradeNo>', 'the payment number');
 
 export const LIMIT = new Option('--limit <n>', 'how many').argParser(wholeNumber(1, 10_000)).default(50);
 
-/** What narrows a list of payments or refunds. */
+/** The filters of a list of payments or refunds. */
 export interface ListOptions<Status> {
   status?: Status;
   order?: string;
@@ -144,7 +144,7 @@ export const listOptions = (statuses: readonly string[]): readonly Option[] => [
   LIMIT,
 ];
 
-/** For what only looks: a decision is spelled as it is recorded. */
+/** For read-only commands; a decision must be spelled as it is recorded. */
 function inAnyCase(option: Option): Option {
   const { parseArg } = option;
   return option.argParser((text, previous) => parseArg?.(text.toUpperCase(), previous));
@@ -184,7 +184,7 @@ function userName(): string {
   try {
     return userInfo().username;
   } catch {
-    // A container may run under a number that has no name.
+    // A container may run as a user id that has no name.
     return 'operator';
   }
 }

@@ -17,9 +17,9 @@ export interface Dossier {
 }
 
 /**
- * Writes what proves a payment into a zip that openssl alone verifies, for this user to read alone. It replaces no file.
+ * Writes the proof of a payment into a zip that openssl can verify and only this user can read. Overwrites no file.
  *
- * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT where the file cannot be written
+ * @throws PaymentError PAYMENT_UNKNOWN, INVALID_INPUT if the file cannot be written
  */
 export async function writeDossier(
   payments: CliPayments,

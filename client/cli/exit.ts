@@ -2,10 +2,10 @@ import { messageOf, redact } from '../../worker/log';
 import type { ErrorCode } from '../../workflows/errors';
 import { PaymentError } from '../../workflows/errors';
 
-/** What the shell is told. */
+/** The exit codes. */
 export const EXIT = {
   ok: 0,
-  /** Something broke, a sweep left orders that broke, the books disagree, or the doctor found a fault. */
+  /** Something failed, orders failed in a sweep, the books disagree, or the doctor found a fault. */
   failure: 1,
   usage: 2,
   unknownId: 3,
@@ -25,7 +25,7 @@ export const EXIT_HELP = `Exit codes:
   4  its state, or Alipay's answer, does not allow that (paid, closed, expired, held, not in review)
   5  the database, Temporal or Alipay does not answer, or it is too early: try again`;
 
-/** Only who set the environment can fix these. */
+/** Only the person who configures the environment can fix these. */
 const CONFIGURATION: ReadonlySet<ErrorCode> = new Set([
   'CONFIG_INVALID',
   'PAYLOAD_KEY_UNKNOWN',
@@ -45,7 +45,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   return byStatus[error.status] ?? EXIT.failure;
 }
 
-/** An error as its code and its message, without secrets: a PaymentError holds none, others may. */
+/** An error's code and message, without secrets: a PaymentError holds none, other errors may. */
 export function faultOf(error: unknown): { code: string; message: string } {
   if (error instanceof PaymentError) return { code: error.code, message: error.message };
   return { code: 'INTERNAL', message: error instanceof Error ? messageOf(error) : redact(String(error)) };

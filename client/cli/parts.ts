@@ -1,7 +1,7 @@
 import type { CliCommand } from './command';
 import { answer } from './command';
 
-/** The programs that this package has beside the command line, by the modules that run them when they are loaded. */
+/** The programs of this package other than the command line, by the module that runs each one when it is loaded. */
 export const PART_MODULES = {
   migrate: '../worker/migrate',
   worker: '../worker/main',

@@ -22,7 +22,7 @@ const pauseTable = tableOf<Pause>(
   'nothing is paused',
 );
 
-/** What was paused before stays as it was: nobody is to believe that the new words are recorded. */
+/** An existing pause stays unchanged, so the answer must not suggest that the new actor and reason were recorded. */
 function paused(pause: Pause, { actor, reason }: WhoAndWhy): Answer {
   const isAsSaid = pause.actor === actor.trim() && pause.reason === reason.trim();
   const note = isAsSaid ? '' : '\n\nIt was already paused; when, by whom and why are unchanged.';

@@ -163,22 +163,22 @@ function describeDossier(paint: Paint, { file, pieces, pruned }: Dossier): strin
   ]);
 }
 
-/** A payment's state, as its workflow says. */
+/** A payment's state, as its workflow reports it. */
 export function describeState(paint: Paint, state: PaymentState): string {
   const shown = fields(paint, [
     ['Payment', state.outTradeNo],
     ['Status', status(paint, state.status)],
-    // Of money that went back outside Alipay it still says paid.
+    // If the money went back outside Alipay, Alipay still says that it is paid.
     ['Alipay says', state.status === 'REFUNDED' ? undefined : state.lastAnswer],
     ['Next check', when(state.nextCheckAt)],
   ]);
-  // Alipay may refuse it a moment later.
+  // Alipay may still refuse the refund.
   return state.status === 'REFUNDING'
     ? `${shown}\n${next(paint, `payment show ${state.outTradeNo}`)}`
     : shown;
 }
 
-/** Of a payment that is settled nothing was asked: its last answer is an old one. */
+/** For a settled payment Alipay was not asked: its last answer is an old one. */
 const isUnanswered = ({ status: is, lastAnswer }: PaymentState): boolean =>
   lastAnswer === 'unknown' && ['UNPAID', 'UNCONFIRMED', 'CLOSED'].includes(is);
 
@@ -186,7 +186,7 @@ const describeUnanswered = (paint: Paint, state: PaymentState): string =>
   `${describeState(paint, state)}\nAlipay gave no reliable answer. Try again; if this persists, run where the worker runs:\n` +
   next(paint, 'doctor');
 
-/** What is known of a payment's workflow. */
+/** What is known about a payment's workflow. */
 interface WorkflowView {
   state?: PaymentState;
   runs?: PaymentRun[];

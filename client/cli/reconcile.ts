@@ -89,7 +89,7 @@ async function runOnce(
   );
 }
 
-/** How many lines there are is known at the end only: the bar is always a batch short of full. */
+/** The number of lines is known only at the end, so the bar always stays one batch short of full. */
 const BATCH = 5_000;
 
 const BAR: BarOf<WatchBill> = {
@@ -117,7 +117,7 @@ function describeState(paint: Paint, state: BillState & { updatedAt?: Date }, ..
       ['Status', paint(isCompared ? 'green' : 'red', status)],
       ['Because', because],
       ['Last tried', updatedAt && when(updatedAt)],
-      // A comparison that fails leaves the report of the one before it.
+      // A failed comparison leaves the report of the one before it.
       ['Figures', report && !isCompared ? 'of an earlier comparison; this time nothing was compared' : null],
       ...(report ? figures(report) : []),
     ]),

@@ -43,7 +43,7 @@ export function nextRuns(times: readonly Date[]): string {
   return ['Its next runs:', ...times.slice(0, 3).map((time) => `  ${when(time)}`)].join('\n');
 }
 
-/** A Schedule, and why it is as it is. */
+/** The state of a Schedule, and the reason for it. */
 function describeSchedule(paint: Paint, { scheduleId, paused, note, nextTimes }: ScheduleState): string {
   const what = paused ? paint('yellow', 'paused') : paint('green', 'running');
   const because = note ? ` (${note})` : '';

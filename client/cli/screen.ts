@@ -3,14 +3,14 @@ import ms from 'ms';
 import { visible, visibleLines } from '../../worker/visible';
 
 /**
- * A copy in which every text is {@link visible}: strangers and buyers choose what a row holds, and a terminal would obey
- * it.
+ * A copy in which every text is {@link visible}: strangers and buyers choose what a row contains, and a terminal would
+ * obey it.
  */
 export function visibleData<T>(value: T): T {
   return mapTexts(value, visible) as T;
 }
 
-/** The same for what may have several lines, such as an advice. */
+/** The same for text with several lines, such as advice. */
 export function visibleWords<T>(value: T): T {
   return mapTexts(value, visibleLines) as T;
 }
@@ -24,14 +24,14 @@ function mapTexts(value: unknown, change: (text: string) => string): unknown {
   );
 }
 
-/** Colours a word, or leaves it alone where there is no terminal. */
+/** Colours a word, or leaves it alone if there is no terminal. */
 export type Paint = (style: Style, text: string) => string;
 
 export type Style = 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'magenta' | 'cyan';
 
 /** @param colourful whether the words go to a terminal that shows colours, and the user wants them (NO_COLOR) */
 export function painter(colourful: boolean): Paint {
-  // It is decided here which stream counts; styleText would look at standard output.
+  // The caller has decided for its own stream; styleText would look at standard output.
   return colourful
     ? (style, text) => styleText(style, text, { validateStream: false })
     : (_style, text) => text;
@@ -64,8 +64,8 @@ export function status(paint: Paint, text: string): string {
 /**
  * Shows rows, or one, as a table.
  *
- * @param cells what stands in each column, by its title; null is a dash
- * @param none what to say where there are no rows
+ * @param cells the text of each column by its title; null is shown as a dash
+ * @param none what to say if there are no rows
  */
 export function tableOf<Row>(
   cells: Readonly<Record<string, (row: Row, paint: Paint) => string | null>>,
@@ -81,7 +81,7 @@ export function tableOf<Row>(
   };
 }
 
-/** A name and a value on each line; what has no value is left out. */
+/** A name and a value on each line; names without a value are left out. */
 export function fields(
   paint: Paint,
   pairs: readonly (readonly [string, string | null | undefined])[],
@@ -99,7 +99,7 @@ export const hint = (paint: Paint, todo: string): string => `${paint('bold', 'â†
 /** The command that comes next. */
 export const next = (paint: Paint, command: string): string => hint(paint, `durable-alipay ${command}`);
 
-/** Cells side by side, two spaces between columns, nothing behind the last. */
+/** Cells side by side, two spaces between columns, nothing after the last. */
 export function columns(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, width(cell))));
@@ -132,7 +132,7 @@ export function until(time: Date): string {
   return time > new Date() ? `in ${distance(time)}` : 'due';
 }
 
-/** `2026-11-24 10:26:01 UTC (3m ago)`; null where there is no time. */
+/** `2026-11-24 10:26:01 UTC (3m ago)`; null if there is no time. */
 export function when(time: Date | string): string;
 export function when(time: Date | string | null): string | null;
 export function when(time: Date | string | null): string | null {

@@ -92,7 +92,7 @@ async function sweepOnce(cli: ConnectedCli, options: RunOptions): Promise<Answer
   return answer(report, describeReport, exitCodeOfReport(report));
 }
 
-/** Its total grows with each page that is read. */
+/** Its total grows with each page that the sweep reads. */
 const BAR: BarOf<WatchSweep> = {
   format: '{bar} {value}/{total} orders: {tally} | {duration_formatted}',
   watch: (bar) => {
@@ -100,7 +100,7 @@ const BAR: BarOf<WatchSweep> = {
     let takenUp = false;
     return (_workflowId, report) => {
       if (!report) {
-        // Later, a query without an answer means a busy worker: the last report stays.
+        // After it was picked up, a query without an answer means that the worker is busy: the last report stays.
         if (!takenUp) bar.update({ tally: 'no worker has taken it up yet' });
         return;
       }
@@ -146,7 +146,7 @@ function describeReport(paint: Paint, report: SweepReport): string {
   ]);
 }
 
-/** A sweep that had nothing to do has not found out. */
+/** A sweep that had nothing to do never asked the gateway. */
 function gatewayInWords(paint: Paint, { gatewayDown, scanned }: SweepReport): string {
   if (gatewayDown) return paint('red', 'down: nothing more is asked');
   return scanned === 0 ? 'not asked' : 'up';

@@ -4,10 +4,10 @@ import type { PaymentEvent, PaymentRun } from '../index';
 import { columns, until, utc } from './screen';
 import type { Paint } from './screen';
 
-/** What is known of a payment's past and of what comes next. */
+/** What is known about a payment's past and about what comes next. */
 interface PaymentHistory {
   events: readonly PaymentEvent[];
-  /** Absent where Temporal could not be asked. */
+  /** Absent if Temporal could not be asked. */
   runs?: readonly PaymentRun[];
   state?: PaymentState;
 }
@@ -19,10 +19,10 @@ interface Moment {
   detail: string;
 }
 
-/** The history of a payment, oldest first: what was recorded, how its workflow ran, and what that will do next. */
+/** The history of a payment, oldest first: what was recorded, how its workflow ran, and what it will do next. */
 export function timeline(paint: Paint, { events, runs = [], state }: PaymentHistory): string {
   const past = [...events.map(recorded), ...runs.flatMap(ran)]
-    // A stable sort: what was recorded in one millisecond stays in its order.
+    // The sort is stable: events recorded in the same millisecond keep their order.
     .sort((a, b) => a.at.getTime() - b.at.getTime())
     .map((moment) => line(paint, moment));
   const next = state?.nextCheckAt ? [nextCheck(paint, new Date(state.nextCheckAt))] : [];
@@ -48,10 +48,10 @@ function ran({ runId, status, startedAt, endedAt }: PaymentRun): Moment[] {
   return endedAt ? [start, { ...run, at: endedAt, what: `workflow ${status.toLowerCase()}` }] : [start];
 }
 
-/** What an event says of the evidence that it names. */
+/** The details that describe the evidence of an event. */
 const EVIDENCE = ['evidence', 'trade_status', 'total_amount', 'refund_fee', 'refund_amount'];
 
-/** One line of a detail: its plain values, without secrets and without the buyer. */
+/** The details of an event on one line: the plain values, without secrets or buyers' data. */
 function outline(event: string, detail: Record<string, unknown>): string {
   const isEvidence = event === 'notified' || event === 'answered';
   return Object.entries(redact(detail))

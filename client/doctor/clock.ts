@@ -2,17 +2,17 @@ import ms from 'ms';
 import type { Found } from './examination';
 import { Fault } from './examination';
 
-/** Beyond this a person should know; Alipay's own tolerance of a timestamp is not published. */
+/** Beyond this a person should know. Alipay does not publish how much difference it tolerates. */
 const WARN_MS = 5_000;
 
-/** Beyond this orders would expire, and requests be refused, at the wrong time. */
+/** Beyond this orders would expire at the wrong time, and requests would be refused. */
 const FAIL_MS = 60_000;
 
 /**
  * Compares this machine's clock with another.
  *
  * @param whose like `Postgres'`
- * @throws Fault where they are more than a minute apart
+ * @throws Fault if they are more than a minute apart
  */
 export function compareClocks(whose: string, theirs: Date, ours: number): Found {
   const offMs = ours - theirs.getTime();

@@ -9,7 +9,7 @@ import { readTemporalConfig } from '../../worker/temporal-config';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 
-/** Each part of the environment that can be read, whatever the others are. */
+/** The parts of the environment that can be read, each independent of the others. */
 export type Settings = Partial<
   Pick<Config, 'database' | 'merchants' | 'orderService' | 'sweep' | 'payloads'>
 > & {
@@ -25,7 +25,7 @@ export async function examineEnvironment(exam: Examination, env: NodeJS.ProcessE
   await exam.check('environment', {}, () => {
     const faults = [
       faultOf(() => readConfig(env, { needs: ALL_BUT_HTTP })),
-      // Apart: a shop with a server of its own has a public ALIPAY_NOTIFY_URL and needs no API_TOKEN. Our server checks both.
+      // Apart: a shop's own server has a public ALIPAY_NOTIFY_URL but needs no API_TOKEN. Our server checks both.
       faultOf(() => readConfig(env, { needs: ['http'] })),
       faultOf(() => readTemporalConfig(env)),
     ].filter((fault) => fault !== undefined);
@@ -47,11 +47,11 @@ export async function examineEnvironment(exam: Examination, env: NodeJS.ProcessE
   };
 }
 
-/** The name of a check of one merchant: the environment's own needs no mention. */
+/** The name of a check of one merchant; the environment's own merchant is not named. */
 export const checkOf = (check: string, merchant: MerchantConfig | undefined): string =>
   merchant === undefined || merchant.name === OWN_NAME ? check : `${check}-${merchant.name}`;
 
-/** Signs as every request is signed, and verifies it as Alipay would. */
+/** Signs like every request, and verifies the signature as Alipay would. */
 export async function examineKeys(
   exam: Examination,
   merchant: MerchantConfig | undefined,
@@ -64,7 +64,7 @@ export async function examineKeys(
   return keys;
 }
 
-/** The check of the environment has seen that they belong together and are valid now. */
+/** The environment check has already verified that they belong together and are valid now. */
 function testCertificates(alipay: MerchantConfig): Found {
   const days = Math.min(
     ...expiringCertificates(alipay, Number.POSITIVE_INFINITY).map(({ daysLeft }) => daysLeft),
@@ -109,7 +109,7 @@ function attempt<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch {
-    // The environment's own check has named it.
+    // The environment check has already reported it.
     return undefined;
   }
 }

@@ -21,9 +21,9 @@ import { Fault } from './examination';
 const MIGRATE = 'Run: durable-alipay migrate';
 
 /**
- * Postgres: reachable, its clock, the isolation of transactions, the schema, what the user may do there, the migrations.
+ * Postgres: reachable, its clock, the transaction isolation, the schema, what the user may do there, the migrations.
  *
- * @returns the database, where all its tables are there
+ * @returns the database, if it has all its tables
  */
 export async function examineDatabase(
   exam: Examination,
@@ -56,7 +56,7 @@ async function reach(config: Config['database']): Promise<Found<Database>> {
   const another = openDatabase({ ...config, maxConnections: 1 });
   try {
     const { version, user } = await readServer(db);
-    // A pooler in transaction mode hands it the first one's connection, where the statement's name is taken.
+    // A pooler in transaction mode gives it the first one's connection, where the name of the statement is taken.
     await readServer(another);
     const says = `PostgreSQL ${version} at ${placeOf(config.url)}, as ${user}`;
     return { says, value: db, release: () => db.destroy() };
@@ -123,7 +123,7 @@ async function testRights(db: Database, schema: string): Promise<Found> {
   );
 }
 
-/** Whether the order service takes what it is told. */
+/** Whether the order service takes the results that it is told. */
 async function testResults(db: Database): Promise<Found> {
   const { count, lastError } = await findOwed(db);
   if (count === 0) return judgeTold(await countRecentlyTold(db));
@@ -133,7 +133,7 @@ async function testResults(db: Database): Promise<Found> {
   };
 }
 
-/** A worker without `onResult` or ORDER_SERVICE_URL signals a workflow, which a shop that takes results directly does not have. */
+/** A worker without `onResult` or ORDER_SERVICE_URL signals a workflow; a shop that takes results directly has none. */
 function judgeTold(told: Awaited<ReturnType<typeof countRecentlyTold>>): Found {
   if (told.length < 2) return { says: 'no undelivered results' };
   return {
@@ -144,7 +144,7 @@ function judgeTold(told: Awaited<ReturnType<typeof countRecentlyTold>>): Found {
   };
 }
 
-/** What a person has paused, and may have forgotten. */
+/** What somebody has paused, and may have forgotten. */
 async function testPauses(db: Database): Promise<Found> {
   const pauses = await listPauses(db);
   if (pauses.length === 0) return { says: 'nothing is paused' };

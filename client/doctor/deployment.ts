@@ -6,9 +6,9 @@ import type { Found } from './examination';
 import { Fault } from './examination';
 
 /**
- * Whether workers serve the builds that runs are sent to. Without Worker Versioning there is nothing to find.
+ * Whether workers serve the builds to which runs are sent. Without Worker Versioning there is nothing to check.
  *
- * @throws Fault where no worker serves the current or ramping version of a queue, or a version to which runs are pinned
+ * @throws Fault if no worker serves the current or ramping version of a queue, or a version to which runs are pinned
  */
 export async function testDeployment(home: Home): Promise<Found> {
   const queues = await Promise.all(Object.values(TASK_QUEUES).map((queue) => versionsOf(home, queue)));
@@ -39,7 +39,7 @@ export async function testDeployment(home: Home): Promise<Found> {
   return { says: `current: ${wanted.join(', ')}` };
 }
 
-/** Where the tasks of a queue are sent, and as what workers poll it. */
+/** The versions to which a queue's tasks are routed, and those as which workers poll it. */
 async function versionsOf(home: Home, queue: TaskQueue): Promise<{ routed: string[]; polled: string[] }> {
   const found = await Promise.all(QUEUE_TYPES.map((type) => describeQueue(home, queue, type)));
   const routed = found.flatMap(({ versioningInfo }) => [
@@ -50,14 +50,14 @@ async function versionsOf(home: Home, queue: TaskQueue): Promise<{ routed: strin
   return { routed, polled: pollers.flatMap(({ deploymentOptions }) => nameOf(deploymentOptions)) };
 }
 
-/** As the search attribute `TemporalWorkerDeploymentVersion` has it; none for what is not versioned. */
+/** The name as in the search attribute `TemporalWorkerDeploymentVersion`; empty if it is not versioned. */
 function nameOf(
   version: { deploymentName?: string | null; buildId?: string | null } | null | undefined,
 ): string[] {
   return version?.deploymentName && version.buildId ? [`${version.deploymentName}:${version.buildId}`] : [];
 }
 
-/** The runs that are pinned to builds of which no worker is left, in words. */
+/** The runs pinned to builds that have no worker left, in words. */
 async function findStranded(
   { connection, namespace }: Home,
   deploymentName: string,

@@ -1,7 +1,7 @@
 import ms from 'ms';
 import { redact } from '../../worker/log';
 
-/** `skipped`: something that the check needs was found at fault before. */
+/** `skipped`: the check needs something in which an earlier check found a fault. */
 export type Verdict = 'ok' | 'warning' | 'fault' | 'skipped';
 
 /** What one check found. */
@@ -10,18 +10,18 @@ export interface Finding {
   verdict: Verdict;
   /** What the check found. It holds no secret. */
   says: string;
-  /** What to do; null where there is nothing to do. */
+  /** What to do; null if there is nothing to do. */
   advice: string | null;
 }
 
-/** What a check has found, and what it hands to those that need it. */
+/** What a check has found, and the value that it passes to later checks. */
 export interface Found<T = true> {
   says: string;
   /** Default: true. */
   value?: T;
   /** Makes it a warning. */
   advice?: string;
-  /** Lets go of the value; called when the examination is over, or where the value came after the deadline. */
+  /** Releases the value; called when the examination is over, or if the value arrived after the deadline. */
   release?: () => Promise<void>;
 }
 
@@ -38,7 +38,7 @@ export class Fault extends Error {
   }
 }
 
-/** The same, with every value known to be present. */
+/** The same, with all values present. */
 type Given<Premises> = { [Name in keyof Premises]: NonNullable<Premises[Name]> };
 
 /** A series of checks. Some need what an earlier one found, and are skipped if it found a fault instead. */
@@ -54,10 +54,10 @@ export class Examination {
   }
 
   /**
-   * Makes one check, and returns what it hands on; undefined where it found a fault, had no answer in time, or was
-   * skipped.
+   * Runs one check, and returns the value that it passes on; undefined if it found a fault, had no answer in time, or
+   * was skipped.
    *
-   * @param premises by the name of the check that each comes from; undefined where that one failed
+   * @param premises each by the name of the check that it comes from; undefined if that check failed
    */
   async check<Premises extends object, T>(
     name: string,
@@ -81,7 +81,7 @@ export class Examination {
     }
   }
 
-  /** Lets go of everything that checks have opened. */
+  /** Releases everything that checks have opened. */
   async end(): Promise<void> {
     for (const release of this.#releases.splice(0).reverse()) await release();
   }
@@ -96,7 +96,7 @@ export class Examination {
     const looking = look();
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
-        // A connection that is made after all would keep the process from ending.
+        // A connection that opens after the deadline would keep the process from exiting.
         looking.then(({ release }) => release?.()).catch(() => undefined);
         const what = `no answer within ${ms(this.#deadlineMs)}`;
         reject(new Fault(what, 'Try again; if it stays so, look at the network and the load in between.'));

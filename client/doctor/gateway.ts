@@ -112,7 +112,7 @@ function compareClock({ date }: { date: string | null }, now: () => number): Fou
   return compareClocks("Alipay's", theirs, now());
 }
 
-/** Nobody ever paid this number; a verified "no such trade" is the answer of a gateway that is up. */
+/** Nobody ever paid with this number: a verified "no such trade" shows that the gateway is up. */
 async function probe(config: MerchantConfig): Promise<Found> {
   const gateway = new AlipayGateway({ ...config, timeoutMs: Math.min(config.timeoutMs, ANSWER_MS) });
   try {

@@ -7,7 +7,7 @@ import { Fault } from './examination';
 const ANSWER_MS = 5_000;
 
 /**
- * One HTTP request, its body read to the end. A redirect is an answer, and is not followed.
+ * Sends one HTTP request and reads the body to the end. A redirect is an answer, and is not followed.
  *
  * @throws Fault that says in plain words why there is no answer
  */

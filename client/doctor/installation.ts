@@ -9,7 +9,7 @@ import type { Settings } from './configuration';
 import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 
-/** A rolling restart takes less; workers note each 5 s that they serve the store. */
+/** A rolling restart takes less; every 5 s workers record that they serve the store. */
 const DESERTED_MS = 60_000;
 
 /** Whether database, Temporal and merchant belong together. */
@@ -33,7 +33,7 @@ export async function examineInstallation(
   );
 }
 
-/** Whether Alipay's notifications arrive, by what has been recorded. */
+/** Whether Alipay's notifications arrive, judging by what was recorded. */
 async function testArrivals(db: Database): Promise<Found> {
   const { foundByAskingAlone: found } = await readBacklog(db, []);
   if (found === 0) return { says: 'none is missing, by the payments of this hour' };
@@ -66,7 +66,7 @@ async function testMerchants(db: Database, ours: readonly string[]): Promise<Fou
   };
 }
 
-/** No answer of Alipay names the seller before a payment; a genuine notification does. */
+/** Before a payment, no answer from Alipay names the seller; a genuine notification does. */
 async function testSellers(db: Database, ours: readonly string[]): Promise<Found> {
   const [wrong] = await findOtherSellers(db, ours);
   if (!wrong) return { says: 'no notification has named another seller' };
@@ -106,7 +106,7 @@ async function testStore(
 
 const seen = ({ unseenMs }: Pick<TemporalStore, 'unseenMs'>): string => `seen ${ms(unseenMs)} ago`;
 
-/** What there is to say of the store that workers serve, or have served, where it is this one. */
+/** What to report if workers serve, or last served, this very store. */
 export function judgeCurrent(store: Pick<TemporalStore, 'unseenMs' | 'takenOverAt' | 'recoveredAt'>): Found {
   const { unseenMs, takenOverAt, recoveredAt } = store;
   if (unseenMs > DESERTED_MS) {

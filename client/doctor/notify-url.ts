@@ -5,7 +5,7 @@ import type { Examination, Found } from './examination';
 import { Fault } from './examination';
 import { fetchOrFault } from './http';
 
-/** Where Alipay delivers its notifications: plausible, and with `notify` also answered by our own server. */
+/** Where Alipay delivers its notifications: is it plausible, and, with `notify`, does our own server respond there? */
 export async function examineNotifyUrl(
   exam: Examination,
   merchant: MerchantConfig | undefined,
@@ -29,7 +29,7 @@ const LOCAL_NAME = /^[^.:]+$|\.(local|internal|lan|test)$/i;
 const PUBLIC = 'Set ALIPAY_NOTIFY_URL to an https:// address that the whole internet reaches.';
 
 /**
- * Whether Alipay, or the sandbox, can reach the address, judging by the address alone.
+ * Whether Alipay, or the sandbox, can reach the address, judging only by the address.
  *
  * @throws Fault if it cannot, or if others could eavesdrop
  */
@@ -53,7 +53,7 @@ export function testAddress(notifyUrl: string, gateway: string): Found {
   return { says: `${notifyUrl} can be reached from outside, by its looks` };
 }
 
-/** Our own server refuses what Alipay has not signed, with exactly this word. */
+/** Our own server refuses what Alipay did not sign, with exactly this word. */
 async function testEndpoint(notifyUrl: string): Promise<Found> {
   const { status, body } = await fetchOrFault(notifyUrl, {
     what: notifyUrl,

@@ -17,7 +17,7 @@ import { Fault } from './examination';
 /** A worker may be too busy to answer a query about a sweep that has just begun. */
 const SILENT_MS = 60_000;
 
-/** Whether the Schedules are installed and running; hands on the client that reads them. */
+/** Whether the Schedules are installed and running; passes on the client that reads them. */
 export async function testSchedules(temporal: Client): Promise<Found<Client>> {
   const { scheduleId, nextTimes } = await testSchedule(temporal, 'sweep', SWEEP_SCHEDULE_ID);
   const followUp = await testSchedule(temporal, 'follow-up', FOLLOW_UP_SCHEDULE_ID);
@@ -28,7 +28,7 @@ export async function testSchedules(temporal: Client): Promise<Found<Client>> {
   return { says: `${scheduleId} is installed, next at ${next}; ${others} too`, value: temporal };
 }
 
-/** What a pause means. */
+/** What it means that one is paused. */
 const PAUSED = {
   sweep: 'nothing is swept',
   'follow-up': 'nothing that was lost is found',
@@ -51,16 +51,16 @@ async function testSchedule(temporal: Client, name: keyof typeof PAUSED, id: str
   );
 }
 
-/** What the last sweep says, if one has run. */
+/** What the last sweep reports, if one has run. */
 export async function testLastSweep(temporal: Client): Promise<Found> {
   const last = await readable(() => orUndefined(() => reportSweep(temporal)));
   return last ? judgeSweep(last) : { says: 'none has run yet' };
 }
 
 /**
- * What the last sweep says of the shop's health.
+ * What the last sweep says about the shop's health.
  *
- * @throws Fault where it failed
+ * @throws Fault if it failed
  */
 export function judgeSweep({ workflowId, startedAt, status, report, failure }: LastSweep): Found {
   if (failure !== null) {
@@ -91,7 +91,7 @@ export function judgeSweep({ workflowId, startedAt, status, report, failure }: L
   return { says: `${workflowId} is ${status}` };
 }
 
-/** @throws Fault where PAYLOAD_KEYS is not what the workers have */
+/** @throws Fault if PAYLOAD_KEYS differs from that of the workers */
 async function readable<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
@@ -101,7 +101,7 @@ async function readable<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Undefined for what Temporal does not have. */
+/** Returns undefined for what Temporal does not have. */
 async function orUndefined<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
     return await read();

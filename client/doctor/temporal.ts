@@ -16,13 +16,13 @@ import { testLastSweep, testSchedules } from './schedules';
 
 const CONNECT_MS = 3_000;
 
-/** An order's day, Alipay's 25 hours of repeating a notification, and a day to look into it. */
+/** One day for the order, the 25 hours for which Alipay repeats a notification, and a day to look into it. */
 const LEAST_RETENTION_HOURS = 72;
 
 /** The server's default. */
 const MOST_KEYWORDS = 10;
 
-/** What must be served: `order-service` by `fulfillOrder` alone where a shop has its own worker, by activities where it takes results directly. */
+/** What must be served; `order-service` by `fulfillOrder` (a shop's worker) or by activities (direct delivery). */
 const servedWith = (directly: boolean): readonly (readonly [TaskQueue, readonly QueueType[]])[] => [
   [TASK_QUEUES.payments, ['workflow', 'activity']],
   [TASK_QUEUES.alipay, ['activity']],
@@ -32,7 +32,7 @@ const servedWith = (directly: boolean): readonly (readonly [TaskQueue, readonly 
 /**
  * Temporal: reachable, the namespace, its search attributes, its workers, the sweep's Schedule.
  *
- * @returns the connection and its namespace, where there is one
+ * @returns the connection and its namespace, if there is one
  */
 export async function examineTemporal(
   exam: Examination,
@@ -83,7 +83,7 @@ async function reach({ connectionOptions }: NonNullable<Settings['temporal']>): 
   }
 }
 
-/** Why no connection is made, which the client of Temporal does not say; undefined where one is made. */
+/** Why no connection can be made, which Temporal's client does not say; undefined if one can be. */
 async function knock(address: string): Promise<Error | undefined> {
   const { hostname, port } = new URL(`tcp://${address}`);
   const socket = connect({ host: hostname, port: Number(port), timeout: CONNECT_MS });
@@ -151,12 +151,12 @@ async function testAttributes({ connection, namespace }: Home): Promise<Found> {
 }
 
 /**
- * Whether workers poll each queue for what is needed of it.
+ * Whether workers poll each queue for the kinds of tasks that it needs.
  *
- * @throws Fault where nobody polls a queue
+ * @throws Fault if nobody polls a queue
  */
 export async function testQueues(home: Home, webhook: string | undefined): Promise<Found> {
-  // Whether the shop takes results in its workers' process (onResult) is in no setting.
+  // No setting says whether the shop takes results in its workers' process (onResult).
   const inProcess = webhook === undefined && (await takesInProcess(home));
   const toServe = servedWith(webhook !== undefined || inProcess);
   const served = await Promise.all(
@@ -167,7 +167,7 @@ export async function testQueues(home: Home, webhook: string | undefined): Promi
   const deserted = served.filter(({ pollers }) => pollers.length === 0);
   if (deserted.length > 0) {
     const queues = [...new Set(deserted.map(({ queue }) => queue))];
-    // Without a webhook it is the shop's to serve, and what serves it may be in the same process.
+    // Without a webhook the shop has to serve it, maybe in the same process.
     const ours = queues.filter((queue) => queue !== TASK_QUEUES.orderService || webhook !== undefined);
     throw new Fault(
       `no worker polls ${deserted.map(({ queue, type }) => `${queue} (${type} tasks)`).join(', ')}`,
