@@ -2,13 +2,13 @@ import type { WorkerOptions } from '@temporalio/worker';
 import type { Config } from './config';
 
 /**
- * PINNED, all workflows: a run ends on the build that began it, whatever the next build changes. Most runs take minutes,
- * a sweep seconds; what waits for a person may be moved by hand (docs/upgrades.md). AUTO_UPGRADE would save the old build
- * some hours, and would let a run meet code that its history does not fit.
+ * PINNED for all workflows: a run ends on the build on which it began, whatever the next build changes. Most runs take
+ * minutes, a sweep seconds; runs that wait for a person can be moved by hand (docs/upgrades.md). AUTO_UPGRADE would let
+ * the old build stop some hours earlier, but a run could then meet code that does not fit its history.
  */
 const BEHAVIOUR = 'PINNED';
 
-/** What a worker must know of its own build, where it has a version. */
+/** What a worker must know about its own build, if it has a version. */
 export function buildOptions({ deploymentName, buildId }: Config['build'] = {}): Pick<
   WorkerOptions,
   'workerDeploymentOptions'

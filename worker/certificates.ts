@@ -2,8 +2,8 @@ import { X509Certificate } from 'node:crypto';
 import type { Logger } from './log';
 import { KeyFault, keyInPlaceOfCertificate, pemBlocks } from './keys';
 
-// Certificate mode (公钥证书模式). Alipay's open platform gives three files; each parser takes the text of one, returns PEM
-// that alipay-sdk reads, and says which file it was given instead.
+// Certificate mode (公钥证书模式). Alipay's open platform gives three files; each parser takes the contents of one, returns
+// PEM that alipay-sdk can read, and, for a wrong file, says what it was given instead.
 
 const APP = "the application's certificate (appCertPublicKey_<APPID>.crt)";
 const ALIPAYS = "Alipay's certificate (alipayCertPublicKey_RSA2.crt)";
@@ -12,7 +12,7 @@ const ROOT = "Alipay's root certificates (alipayRootCert.crt)";
 /**
  * The application's certificate.
  *
- * @throws KeyFault where it is none, or not valid now
+ * @throws KeyFault if it is none, or is not valid now
  */
 export function parseAppCertificate(file: Buffer): string {
   const leaf = leafOf(file, APP);
@@ -21,19 +21,19 @@ export function parseAppCertificate(file: Buffer): string {
 }
 
 /**
- * Alipay's own certificate: the first of its file, behind which its issuer follows.
+ * Alipay's own certificate: the first one in its file, followed by that of its issuer.
  *
- * @throws KeyFault where it is none
+ * @throws KeyFault if there is none
  */
 export function parseAlipayCertificate(file: Buffer): string {
   return pemOf(leafOf(file, ALIPAYS));
 }
 
 /**
- * Alipay's root certificates. Only those with an RSA signature are named in requests, and alipay-sdk leaves out both
- * serial numbers without a word where there is none.
+ * Alipay's root certificates. Requests name only those with an RSA signature; if there is none, alipay-sdk silently
+ * leaves out both serial numbers.
  *
- * @throws KeyFault where there is none
+ * @throws KeyFault if there is none with an RSA key
  */
 export function parseRootCertificates(file: Buffer): string {
   const roots = certificatesOf(file, ROOT);
@@ -44,19 +44,19 @@ export function parseRootCertificates(file: Buffer): string {
   return roots.map(pemOf).join('\n');
 }
 
-/** Whether two PEM texts, of a certificate or a public key each, have the same key. */
+/** Whether two PEM texts, a certificate and a public key, have the same key. */
 export function hasKey(certificate: string, publicKey: string): boolean {
   const key = new X509Certificate(certificate).publicKey;
   return key.export({ type: 'spki', format: 'pem' }).toString().trim() === publicKey;
 }
 
-/** Whether a certificate is valid now; of several of Alipay's one is enough, since its key stays when it is renewed. */
+/** Whether a certificate is valid now. Of several of Alipay's, one is enough: a renewal keeps the key. */
 export function isValidNow(certificate: string, now = Date.now()): boolean {
   const { validFrom, validTo } = new X509Certificate(certificate);
   return Date.parse(validFrom) <= now && now < Date.parse(validTo);
 }
 
-/** This long before a certificate expires it is told about; Alipay renews its own about then. */
+/** How long before it expires a certificate is reported; Alipay renews its own about then. */
 const SOON_DAYS = 30;
 
 interface ExpiringCertificate {
@@ -66,7 +66,7 @@ interface ExpiringCertificate {
   advice: string;
 }
 
-/** Which certificates expire within `withinDays`. Of Alipay's the one that is valid longest counts. */
+/** Which certificates expire within `withinDays`. Of Alipay's, only the one that is valid longest counts. */
 export function expiringCertificates(
   { appCert, alipayCerts }: { appCert?: string | undefined; alipayCerts?: readonly string[] | undefined },
   withinDays = SOON_DAYS,
@@ -94,7 +94,7 @@ export function expiringCertificates(
 
 const DAY_MS = 86_400_000;
 
-/** Warns of {@link expiringCertificates} of these merchants now, and once a day until the returned function is called. */
+/** Warns of {@link expiringCertificates} of these merchants now, and daily until the returned function is called. */
 export function watchCertificates(
   merchants: readonly Parameters<typeof expiringCertificates>[0][],
   log: Logger,
@@ -112,7 +112,7 @@ export function watchCertificates(
   };
 }
 
-/** Negative once it has expired. */
+/** Negative if it has expired. */
 function daysLeft(certificate: string, now: number): number {
   return Math.floor((Date.parse(new X509Certificate(certificate).validTo) - now) / DAY_MS);
 }
@@ -126,7 +126,7 @@ function leafOf(file: Buffer, what: string): X509Certificate {
 }
 
 function certificatesOf(file: Buffer, what: string): X509Certificate[] {
-  // DER begins with a SEQUENCE; no text does so.
+  // DER begins with a SEQUENCE; text never does.
   const ders = file[0] === 0x30 ? [file] : certificateBlocks(file.toString(), what);
   try {
     return ders.map((der) => new X509Certificate(der));

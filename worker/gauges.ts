@@ -7,8 +7,8 @@ import type { Logger } from './log';
 const EVERY_MS = 15_000;
 
 /**
- * Measures what is waiting, every 15 s, until the returned function is called. Each worker with these merchants sees the same:
- * take the maximum.
+ * Measures what is waiting, every 15 s, until the returned function is called. Every worker with these merchants
+ * reports the same: take the maximum.
  */
 export function measureBacklog(
   meter: MetricMeter,

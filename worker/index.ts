@@ -1,4 +1,4 @@
-/** The package's `durable-alipay/worker`: what a project needs to run the workers in a process of its own. */
+/** The package's `durable-alipay/worker`: what a project needs to run the workers in its own process. */
 export { ALL_QUEUES, DEFAULT_QUEUES, runWorkers } from './worker';
 export type { OnResult } from '../activities/result-handler';
 export type { PaymentResult } from '../workflows/messages';

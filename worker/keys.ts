@@ -1,15 +1,15 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 
-/** Alipay's RSA2 is SHA256withRSA over keys of at least this length. */
+/** Alipay's RSA2 is SHA256withRSA with keys of at least this length. */
 const MINIMUM_BITS = 2048;
 
-/** Why a key, certificate or other file is unusable. The message completes a sentence about the variable, without its value. */
+/** Why a key, certificate or other file is unusable. The message completes a sentence that begins with the variable. */
 export class KeyFault extends Error {
   override readonly name = 'KeyFault';
 }
 
-/** A private key as alipay-sdk takes it unless told otherwise: PKCS1. */
+/** A private key as alipay-sdk expects it by default: PKCS1. */
 interface PrivateKeyPem {
   pkcs1: string;
   /** SPKI PEM of the public half. */
@@ -17,10 +17,10 @@ interface PrivateKeyPem {
 }
 
 /**
- * Reads an RSA private key: PEM or bare base64, PKCS1 or PKCS8 whatever its header says, and however an env file, YAML or
- * an editor has changed its line breaks.
+ * Reads an RSA private key: PEM or bare base64, PKCS1 or PKCS8 whatever its header says, and whatever an env file, YAML
+ * or an editor has done to its line breaks.
  *
- * @throws KeyFault where it is no such key, too short, or a public key
+ * @throws KeyFault if it is no such key, too short, or a public key
  */
 export function parsePrivateKey(text: string): PrivateKeyPem {
   if (text.includes('ENCRYPTED'))
@@ -41,7 +41,7 @@ export function parsePrivateKey(text: string): PrivateKeyPem {
 /**
  * Reads an RSA public key: PEM or bare base64, SPKI or PKCS1. Returns SPKI PEM.
  *
- * @throws KeyFault where it is no such key, too short, a private key or a certificate
+ * @throws KeyFault if it is no such key, too short, a private key or a certificate
  */
 export function parsePublicKey(text: string): string {
   const isPrivate = text.includes('PRIVATE KEY');
@@ -61,7 +61,7 @@ export function parsePublicKey(text: string): string {
   return spki(key);
 }
 
-/** A part of a PEM text between its BEGIN and END, in bytes. */
+/** One block of a PEM text, between BEGIN and END, in bytes. */
 interface PemBlock {
   /** `PRIVATE KEY`, `CERTIFICATE` … */
   label: string;
@@ -69,10 +69,10 @@ interface PemBlock {
 }
 
 /**
- * The blocks of a PEM text. What env files, YAML and editors make of line breaks is undone: spaces or a literal `\n` for
+ * The blocks of a PEM text. Undoes what env files, YAML and editors do to line breaks: spaces or a literal `\n` for
  * each, CRLF, indentation, kept quotes, a byte order mark.
  *
- * @throws KeyFault where a block is cut off or holds what is not base64
+ * @throws KeyFault if a block is cut off or is not base64
  */
 export function pemBlocks(text: string): PemBlock[] {
   const plain = tidied(text);
@@ -90,7 +90,7 @@ function tidied(text: string): string {
   return unquoted.replaceAll(/\\r|\\n/g, '\n').trim();
 }
 
-/** The key in bytes, whose header may lie about its form. */
+/** The bytes of a key. Its header may name the wrong format. */
 function derOf(text: string, kind: 'private' | 'public'): Buffer {
   try {
     if (!text.includes('-----')) return fromBase64(tidied(text));
@@ -124,7 +124,7 @@ function readPublicKey(der: Buffer): KeyObject | undefined {
   );
 }
 
-/** Which key a text holds where a certificate belongs, if any. */
+/** Which key a text holds in place of a certificate, if any. */
 export function keyInPlaceOfCertificate(text: string): 'private' | 'public' | undefined {
   if (text.includes('PRIVATE KEY')) return 'private';
   const der = attempt(() => derOf(text, 'public'));

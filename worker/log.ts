@@ -5,13 +5,13 @@ import { readConfig } from './config';
 import { redact } from './redact';
 import { visibleLines } from './visible';
 
-/** A logger of pino. */
+/** A pino logger. */
 export type { Logger } from 'pino';
 export { inWords, messageOf, redact } from './redact';
 
-/** How {@link createLogger} makes a logger. */
+/** Options of {@link createLogger}. */
 export interface LoggerOptions {
-  /** Which process speaks. */
+  /** The name of the process that logs. */
   name?: string;
   env?: NodeJS.ProcessEnv;
   /** Where lines go. Default: standard output. */
@@ -19,10 +19,10 @@ export interface LoggerOptions {
 }
 
 /**
- * A logger by LOG_LEVEL and LOG_FORMAT: JSON lines, or readable ones on a terminal. Nothing sensitive leaves it, and
- * nothing that a terminal would obey.
+ * A logger configured by LOG_LEVEL and LOG_FORMAT: JSON lines, or readable ones on a terminal. It writes nothing
+ * sensitive, and nothing that a terminal would obey.
  *
- * @throws PaymentError CONFIG_INVALID where one of the two variables is wrong
+ * @throws PaymentError CONFIG_INVALID if one of the two variables is wrong
  */
 export function createLogger({
   name,
@@ -31,14 +31,14 @@ export function createLogger({
 }: LoggerOptions = {}): Logger {
   const { log } = readConfig(env, { needs: ['log'] });
   const readable = (log.format ?? (destination.isTTY ? 'pretty' : 'json')) === 'pretty';
-  // The whole line once more: messages and bound fields go past the formatter.
+  // Cleans the whole line once more: messages and bound fields bypass the formatter.
   const clean = (line: string): string => visibleLines(redact(line));
   return pino(
     {
       name,
       level: log.level,
       formatters: { log: redact },
-      // An error comes here as the formatter has left it, not as pino would see it.
+      // An error arrives here as the formatter left it, not as pino would see it.
       serializers: { err: redact, error: redact },
       hooks: { streamWrite: readable ? (line) => keepEscapes(clean(line)) : clean },
     },
@@ -48,7 +48,7 @@ export function createLogger({
   );
 }
 
-/** JSON whose escapes are still escapes when it has been parsed, as pretty does: but for ends of lines and tabs. */
+/** JSON whose escapes survive the parsing by pino-pretty, except for line ends and tabs. */
 function keepEscapes(line: string): string {
   return line.replace(/\\(?:u[0-9a-f]{4}|.)/gi, (escape) =>
     /^\\[ubfr]/.test(escape) ? `\\${escape}` : escape,

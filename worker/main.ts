@@ -15,9 +15,9 @@ function parseQueues(text: string): TaskQueue[] {
 }
 
 /**
- * Makes these signals end the process until `callOff`: while it waits for what it needs, there is nothing to finish. The SDK
- * also receives them, but keeps them for workers that have yet to run; and process 1 of a container does not die from a signal
- * that it does not handle.
+ * Makes these signals end the process until `callOff`: while it waits for what it needs, there is nothing to finish.
+ * The SDK receives them too, but keeps them for workers that do not run yet; and process 1 of a container does not die
+ * from a signal that it does not handle.
  */
 function endBySignal(log: Logger): { callOff: () => void } {
   const signals = ['SIGINT', 'SIGTERM'] as const;
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
       `only replay the runs under way with this build, ${MOST_RUNS} of them at most and reviews first; ends with 1 ` +
         'where one does not go on',
     )
-    // As the command line says it, and ends.
+    // Reports errors and exits like the command line.
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'INVALID_INPUT:')) })
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
     .addHelpText('after', '\nExamples:\n  $ durable-alipay worker\n  $ durable-alipay worker --queues alipay')
@@ -51,7 +51,7 @@ async function main(): Promise<void> {
   const log = createLogger({ name: 'worker' });
   const { callOff } = endBySignal(log);
   if (rehearse) {
-    // Without metrics: their address is taken where a worker runs beside it.
+    // Without metrics: a worker that runs on the same machine already uses their address.
     installTelemetry(log);
     process.exit((await runRehearsal({ log })) ? 0 : 1);
   }

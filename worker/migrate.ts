@@ -6,7 +6,7 @@ import { databaseError } from '../db/faults';
 import { assertIndexesWhole, migrateUp } from '../db/migrator';
 import { inWords } from './redact';
 
-/** `durable-alipay migrate`: brings the database to the newest state, by environment alone. */
+/** `durable-alipay migrate`: brings the database to the newest state; the environment is its only input. */
 async function main(): Promise<void> {
   const { database } = readConfig(process.env, { needs: ['database'] });
   const db = openDatabase({ ...database, queryTimeoutMs: 0 });

@@ -8,7 +8,7 @@ import type { PayloadKey } from './payload-keys';
 
 const { Payload: PayloadMessage } = temporal.api.common.v1;
 
-/** What Temporal's own samples call it, in every language. */
+/** The name that Temporal's own samples use, in every language. */
 const ENCRYPTED_ENCODING = 'binary/encrypted';
 
 /** The metadata in which an encrypted payload names its key. */
@@ -16,12 +16,12 @@ const KEY_ID_METADATA = 'encryption-key-id';
 
 const CIPHER = 'aes-256-gcm';
 
-/** 96 bits, random for each payload: with one key that is safe for some 4 billion payloads (NIST SP 800-38D, 8.3). */
+/** 96 bits, random for each payload: with one key this is safe for some 4 billion payloads (NIST SP 800-38D, 8.3). */
 const NONCE_BYTES = 12;
 
 const TAG_BYTES = 16;
 
-/** Temporal's failures and logs carry an error's name: here it is the code, so that a failed workflow task names it. */
+/** Temporal's failures and logs show an error's name. Here it is the code, so that a failed workflow task shows it. */
 class PayloadFault extends PaymentError {
   override readonly name: string;
 
@@ -32,16 +32,16 @@ class PayloadFault extends PaymentError {
 }
 
 /**
- * Encrypts payloads by the first of its keys and decrypts by any. What is not encrypted passes through when it is
- * read, so that it can be switched on while payments run. Without a key it writes as before, and says so plainly where
- * it meets what it cannot read.
+ * Encrypts payloads with the first of its keys and decrypts with any of them. Unencrypted payloads can still be read,
+ * so that encryption can be switched on while payments run. Without a key it writes unencrypted payloads, and fails
+ * with a clear error on what it cannot read.
  *
  * An encrypted payload is `nonce ‖ ciphertext ‖ tag` of the whole payload as protobuf, metadata included. The key's id
- * stands in clear beside it and is authenticated.
+ * is stored next to it in clear and is authenticated.
  *
- * It works on the event loop, because leaving it costs more. Measured: a payment's typical payload (200 bytes) takes
- * 7 µs to encrypt and 4 µs to decrypt here, and 23 µs of CPU by WebCrypto's thread pool; the largest that Temporal takes
- * (2 MB) 2 ms here, 3 ms there.
+ * It runs on the event loop, because leaving it costs more. Measured: a payment's typical payload (200 bytes) takes
+ * 7 µs to encrypt and 4 µs to decrypt here, and 23 µs of CPU in WebCrypto's thread pool; the largest that Temporal
+ * accepts (2 MB) takes 2 ms here, 3 ms there.
  */
 export class EncryptionCodec implements PayloadCodec {
   readonly #keys: ReadonlyMap<string, PayloadKey>;
@@ -79,7 +79,7 @@ export class EncryptionCodec implements PayloadCodec {
   }
 }
 
-/** The id of the key by which a payload is encrypted; undefined where it is not encrypted. */
+/** The id of the key with which a payload is encrypted; undefined if it is not encrypted. */
 export function keyIdOf({ metadata }: Payload): string | undefined {
   if (!metadata || textOf(metadata[METADATA_ENCODING_KEY]) !== ENCRYPTED_ENCODING) return undefined;
   return textOf(metadata[KEY_ID_METADATA]);
@@ -120,14 +120,14 @@ function decrypt({ data }: Payload, { id, key }: PayloadKey): Payload {
 
 const textOf = (bytes: Uint8Array | null | undefined): string => Buffer.from(bytes ?? []).toString();
 
-/** The module of the failure converter, which is bundled with the workflow code too where there are keys. */
+/** The module of the failure converter, which is also bundled with the workflow code if there are keys. */
 export const ENCRYPTED_FAILURES = require.resolve('../workflows/failure-converter');
 
 /**
- * How payloads are written and read by workers and clients. With keys the messages and stacks of failures are
- * encrypted as well; their types stay readable, and are what the code goes by.
+ * How workers and clients write and read payloads. With keys, the messages and stacks of failures are also encrypted;
+ * their types stay readable, because the code depends on them.
  *
- * @param keys the first encrypts; none: nothing is encrypted
+ * @param keys the first one encrypts; if empty, nothing is encrypted
  */
 export function dataConverterWith(keys: readonly PayloadKey[]): DataConverter {
   return {

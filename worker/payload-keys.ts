@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { KeyFault } from './keys';
 
-/** A key that encrypts payloads, and the name that is kept with what it encrypted. */
+/** A key that encrypts payloads, and the name that is stored with what it encrypted. */
 export interface PayloadKey {
   id: string;
   key: KeyObject;
@@ -13,13 +13,13 @@ const KEY_BYTES = 32;
 
 const ID_FORM = /^[A-Za-z0-9._-]{1,64}$/;
 
-/** Padded, and without anything that Node's lenient decoder would skip. */
+/** With padding, and without anything that Node's lenient decoder would skip. */
 const BASE64_FORM = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /**
- * Reads `id:base64[,older-id:base64…]`, with commas or line breaks between: the first encrypts, all decrypt.
+ * Reads `id:base64[,older-id:base64…]`, separated by commas or line breaks: the first encrypts, all decrypt.
  *
- * @throws KeyFault that names every fault at once, by place and id, and shows no key
+ * @throws KeyFault that names every fault at once, by position and id, and shows no key
  */
 export function parsePayloadKeys(text: string): PayloadKey[] {
   const entries = text.split(/[,\s]+/).filter((entry) => entry !== '');
@@ -46,7 +46,7 @@ function faultOf(
   bytes: Buffer,
   before: readonly PayloadKey[],
 ): string | undefined {
-  // What is in the id's place may be the key itself: it is not shown.
+  // The text in the place of the id may be the key itself, so it is not shown.
   if (encoded === '' || !ID_FORM.test(id)) {
     return 'is not id:base64, with an id of 1 to 64 letters, digits, ".", "_" or "-"';
   }

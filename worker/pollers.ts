@@ -6,7 +6,7 @@ import type { TaskQueue } from '../workflows/messages';
 import { TASK_QUEUES } from '../workflows/messages';
 import type { Logger } from './log';
 
-/** A connection and the namespace in which everything runs. */
+/** A connection, and the namespace in which everything runs. */
 export interface Home {
   connection: ConnectionLike;
   namespace: string;
@@ -14,7 +14,7 @@ export interface Home {
 
 const MARK = '/durable-alipay';
 
-/** The identity of this process's workers: the SDK's default, then a mark. */
+/** The identity of this process's workers: the SDK's default and a mark. */
 export const IDENTITY = `${process.pid}@${hostname()}${MARK}`;
 
 const { TaskQueueType } = temporal.api.enums.v1;
@@ -28,12 +28,12 @@ export type QueueType = keyof typeof TYPES;
 
 export const QUEUE_TYPES = Object.keys(TYPES) as readonly QueueType[];
 
-/** A poll waits up to a minute at the server; a worker that has not asked for longer than this is gone. */
+/** The server holds a poll for up to a minute; a worker that has not polled for longer than this is gone. */
 const POLLER_GONE_MS = 70_000;
 
 type Described = Awaited<ReturnType<ConnectionLike['workflowService']['describeTaskQueue']>>;
 
-/** Where the tasks of one type of a queue are sent, and the workers that ask for them now. */
+/** Where the tasks of one type of a queue are routed, and the workers that poll for them now. */
 export async function describeQueue(
   { connection, namespace }: Home,
   queue: TaskQueue,
@@ -62,7 +62,7 @@ export async function orderServices(home: Home): Promise<{ builtIn: string[]; ot
   };
 }
 
-/** Whether our own workers take results, and no order workflow runs: a function of the shop in their process acts on them. */
+/** Whether our workers take results and no order workflow runs: the shop's function in their process handles them. */
 export async function takesInProcess(home: Home): Promise<boolean> {
   const { builtIn, others } = await orderServices(home);
   if (builtIn.length > 0 || others.length > 0) return false;
@@ -70,7 +70,7 @@ export async function takesInProcess(home: Home): Promise<boolean> {
   return pollers.some(({ identity }) => identity?.endsWith(MARK));
 }
 
-/** What is wrong if both poll for results, and what to do. */
+/** What is wrong if both poll for results, and what to do about it. */
 export const bothServe = (others: readonly string[]) => ({
   says:
     `the built-in order service and another worker (${others.join(', ')}) poll ${TASK_QUEUES.orderService}: ` +
@@ -79,7 +79,7 @@ export const bothServe = (others: readonly string[]) => ({
 });
 
 /**
- * Warns if two order services, the built-in one and another, take results: each would act on only a part of them.
+ * Warns if two order services, the built-in one and another, take results: each would get only some of them.
  *
  * @param queues what this process is about to serve
  */

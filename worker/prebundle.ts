@@ -21,7 +21,7 @@ const forOthers: NonNullable<Parameters<typeof bundleWorkflows>[2]>['webpackConf
   devtool: 'inline-nosources-source-map',
   output: {
     ...config.output,
-    // Webpack names files from the folder of the build, but a module that it ignored by the whole path.
+    // Webpack names files relative to the build folder, except a module that it ignored: that one has its whole path.
     devtoolModuleFilenameTemplate: ({ resourcePath }: { resourcePath: string }) =>
       resourcePath.replaceAll(process.cwd(), '.'),
   },

@@ -3,7 +3,7 @@ import { PaymentError } from '../workflows/errors';
 
 const HIDDEN = '[hidden]';
 
-/** Keys, signatures, credentials, and whatever tells who the buyer is, in anybody's spelling. */
+/** Keys, signatures, credentials, and whatever tells who the buyer is, in any spelling. */
 const SENSITIVE =
   /^(sign|signature|authorization|cookie|set-cookie|password|.*(private|public)_?key|payload_?keys|.*token|buyer_?.*)$/i;
 
@@ -11,14 +11,14 @@ const SENSITIVE =
 const SENSITIVE_PARAMETER = /\b(sign|buyer_\w+|\w*token)=[^&\s"']+/gi;
 
 /**
- * The password of a connection string. The scheme's length is bounded, because strangers choose what is logged (a path,
- * before any token is asked for): without a bound, 64 KB of `a.a.a.…` would take seconds.
+ * The password of a connection string. The length of the scheme is limited, because strangers choose what is logged (a
+ * path, before any token is checked): without the limit, 64 KB of `a.a.a.…` would take seconds.
  */
 const URL_PASSWORD = /([a-z][a-z0-9+.-]{0,20}:\/\/[^\s:/@"]*):[^\s/@"]+@/gi;
 
 /**
- * A copy without what nobody may read in a log or on an operator's screen; an error becomes a {@link LoggedError}.
- * Instances of other classes are left alone: they have a serializer of their own, and some (a socket, a request) have no
+ * A copy without what must not appear in a log or on an operator's screen; an error becomes a {@link LoggedError}.
+ * Instances of other classes are left alone: they have their own serializers, and some (a socket, a request) have no
  * end.
  */
 export function redact<T>(value: T): T {
@@ -47,8 +47,8 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * What a log says of an error. All else that libraries hang on one (Postgres' detail and where, a statement and its
- * values, a gRPC failure, a body) may hold a buyer.
+ * What a log shows of an error. Everything else that libraries attach to one (Postgres' detail and where, a statement
+ * and its values, a gRPC failure, a body) may contain a buyer's data.
  */
 interface LoggedError {
   type: string;
@@ -84,26 +84,26 @@ function logged(error: Error, depth = 0): LoggedError {
   };
 }
 
-/** An error's message as anybody may read it: bounded, without secrets, and without a statement and its values. */
+/** An error's message as anybody may read it: shortened, without secrets, and without a statement and its values. */
 export function messageOf(error: Error): string {
   const message = redact(withoutStatement(error));
   return message.length > LONGEST_MESSAGE ? `${message.slice(0, LONGEST_MESSAGE)}…` : message;
 }
 
-/** Why a process ends, for a person at a terminal: JSON would fold a list of missing settings into one line. */
+/** Why a process exits, for a person at a terminal: JSON would fold a list of missing settings into one line. */
 export function inWords(error: unknown): string {
   if (error instanceof PaymentError) return `${error.code}: ${error.message}`;
   if (!isError(error)) return redact(String(error));
-  // Node reports a host with several addresses, all of them dead, as an AggregateError without a message.
+  // If a host has several addresses and all are unreachable, Node reports an AggregateError without a message.
   const { message, errors = [] } = error as Error & { errors?: unknown[] };
   return message === '' && errors.length > 0 ? errors.map(inWords).join(', ') : messageOf(error);
 }
 
-/** As statements begin, in the message of an error that is not Postgres' own: of a lost connection, say. */
+/** How statements begin in the message of an error that is not from Postgres itself: a lost connection, for example. */
 const STATEMENT =
   /^\s*(?:--|(?:with|select|insert|update|delete|lock|set|begin|commit|rollback|alter|create|drop)\b)/i;
 
-/** knex puts the statement with all its values, and ` - `, before the message of whatever goes wrong in it. */
+/** knex puts the statement with all its values, and ` - `, before the message of any error in it. */
 function withoutStatement(error: Error & { severity?: unknown }): string {
   const { message, severity } = error;
   if (typeof severity !== 'string' && !STATEMENT.test(message)) return message;

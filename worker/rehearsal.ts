@@ -11,15 +11,15 @@ import { connectTemporal } from './startup';
 import { readTemporalConfig } from './temporal-config';
 import { shapeFor, workflowCode } from './workflow-code';
 
-/** So many runs under way are replayed at most; each costs a few ms and one call of Temporal. */
+/** How many runs are replayed at most; each takes a few ms and one call to Temporal. */
 export const MOST_RUNS = 10_000;
 
-/** What a build makes of the runs under way. */
+/** How a build copes with the runs under way. */
 interface Rehearsal {
   replayed: number;
   /** How many runs were not replayed, because there are more than `mostRuns`. */
   leftOut: number;
-  /** Those that it could not carry on. */
+  /** Runs that it could not continue. */
   refused: Array<{ workflowId: string; runId: string; why: string }>;
 }
 
@@ -28,8 +28,8 @@ const UNDER_WAY = `ExecutionStatus = "Running" AND WorkflowType IN (${Object.val
   .join(', ')})`;
 
 /**
- * Reviews first: they wait longest, so they are the most likely to have begun on a forgotten build. Temporal lists the newest
- * runs first, and would reach them last.
+ * Reviews first: they wait longest, so they are the most likely to have begun on a forgotten build. Temporal lists the
+ * newest runs first, and would reach them last.
  */
 const IN_ORDER = [
   `${UNDER_WAY} AND PaymentStatus = "REVIEW"`,
@@ -37,8 +37,8 @@ const IN_ORDER = [
 ];
 
 /**
- * Replays the histories of the runs under way with this build's workflows. Reads only, serves no queue: it is made
- * before a rollout, beside the workers that run.
+ * Replays the histories of the runs under way with this build's workflows. It only reads and serves no queue: run it
+ * before a rollout, while the current workers run.
  */
 export async function rehearse(
   { workflow, options }: Client,
@@ -61,7 +61,7 @@ export async function rehearse(
   return rehearsal;
 }
 
-/** How to list the runs under way, and how many there are. Where PaymentStatus is not known, reviews cannot be first. */
+/** How to list the runs under way, and how many there are. Without PaymentStatus, reviews cannot be first. */
 const underWay = (workflow: Client['workflow']): Promise<{ queries: string[]; count: number }> =>
   whereSearchable(async (searchable) => {
     const queries = searchable ? IN_ORDER : [UNDER_WAY];
@@ -77,7 +77,7 @@ async function* historiesOf(
 }
 
 /**
- * `durable-alipay worker --rehearse`: {@link rehearse} by the environment alone. Returns whether this build may be rolled out.
+ * `durable-alipay worker --rehearse`: {@link rehearse} with the environment; returns whether to roll out.
  *
  * @throws PaymentError CONFIG_INVALID, TEMPORAL_UNAVAILABLE
  */

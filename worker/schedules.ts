@@ -15,37 +15,37 @@ export interface SweepSettings {
   /** Seven fields, or `@every …`. */
   cron: string;
   parallel: number;
-  /** What scheduled reconciliations act on. Default `safe`. */
+  /** What scheduled reconciliations repair. Default `safe`. */
   billRepair?: BillRepair;
 }
 
-/** How many orders one page of a sweep holds. */
+/** How many orders a page of a sweep holds. */
 export const SWEEP_PAGE_SIZE = 500;
 
-/** A run that is stuck would otherwise keep every later one away. */
+/** Without it, a stuck run would block every later one. */
 export const SWEEP_RUN_TIMEOUT = '2 hours';
 
-/** What the Web UI says of a sweep. */
+/** What the Web UI shows about a sweep. */
 export const SWEEP_DETAILS =
   'Asks Alipay about each expired order, closes it there and here, and hands what was paid to the payment. Held and failed ' +
   'orders are asked about again by a later sweep. Query `progress` tells how far it is.';
 
-/** What the Web UI says of a follow-up. */
+/** What the Web UI shows about a follow-up. */
 export const FOLLOW_UP_DETAILS =
   'Does the work that the tables show to be due: results not told, evidence not recorded, slow checks, runs that are gone or ' +
   'stuck, leftovers, re-checks. The next follow-up repeats what fails.';
 
-/** What the Web UI says of a reconciliation. */
+/** What the Web UI shows about a reconciliation. */
 export const RECONCILE_DETAILS =
   "Compares Alipay's bill of a day with the tables, to the fen. What only Alipay knows is asked for and recorded by the payment's " +
   'own workflow; the rest waits for a person.';
 
-/** What the Web UI says of an audit. */
+/** What the Web UI shows about an audit. */
 const AUDIT_DETAILS =
   'Checks the tables against the rules of the ledger: every yuan that Alipay took is explained, and nothing contradicts ' +
   'anything else. It changes no payment. What it finds: `durable-alipay audit`.';
 
-/** A Schedule that starts a workflow on queue `payments`, one run at a time; and after an outage one, not a thousand. */
+/** A Schedule that starts a workflow on queue `payments`, one run at a time; after an outage one, not a thousand. */
 const schedule = (
   scheduleId: string,
   spec: ScheduleOptions['spec'],
@@ -58,7 +58,7 @@ const schedule = (
   policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow },
 });
 
-/** For the Web UI and for the server: every Schedule that this application has. */
+/** Every Schedule of this application, with texts for the Web UI. */
 const schedulesBy = ({ cron, parallel, billRepair = 'safe' }: SweepSettings): ScheduleOptions[] => [
   schedule(
     SWEEP_SCHEDULE_ID,
@@ -84,12 +84,12 @@ const schedulesBy = ({ cron, parallel, billRepair = 'safe' }: SweepSettings): Sc
   ),
   schedule(
     RECONCILE_SCHEDULE_ID,
-    // Alipay's bill of yesterday comes from 9:00 on. Until it is there, it is asked for again each hour.
+    // Alipay's bill of yesterday appears from 9:00 on. Until it is there, it is asked for again every hour.
     { cronExpressions: ['0 0 10-22 * * * *'], timezone: 'Asia/Shanghai' },
     {
       workflowType: WORKFLOWS.reconcileBills,
       args: [{ repair: billRepair } satisfies ReconcileBillsInput],
-      // It waits for each bill's run, which may take as long.
+      // It waits for the run of each bill, which may take as long.
       workflowRunTimeout: '6 hours',
       staticSummary: "Compare Alipay's bills with the tables",
       staticDetails: RECONCILE_DETAILS,
@@ -98,7 +98,7 @@ const schedulesBy = ({ cron, parallel, billRepair = 'safe' }: SweepSettings): Sc
   ),
   schedule(
     AUDIT_SCHEDULE_ID,
-    // Beside the hour, when other things start.
+    // Not on the hour, when other things start.
     { cronExpressions: ['0 7 * * * * *'] },
     {
       workflowType: WORKFLOWS.auditBooks,
@@ -111,11 +111,11 @@ const schedulesBy = ({ cron, parallel, billRepair = 'safe' }: SweepSettings): Sc
 ];
 
 /**
- * Creates the Schedules, and brings existing ones up to date; a pause stays. With `keepExisting` these stay as they are: an
- * operator may have changed them.
+ * Creates the Schedules, and updates existing ones; a pause stays. With `keepExisting`, existing ones are left
+ * unchanged: an operator may have changed them.
  *
  * @returns the ids of those that were missing
- * @throws PaymentError CONFIG_INVALID where Temporal refuses `SWEEP_CRON`
+ * @throws PaymentError CONFIG_INVALID if Temporal refuses `SWEEP_CRON`
  */
 export async function installSchedules(
   temporal: Client,
@@ -132,7 +132,7 @@ export async function installSchedules(
   return missing;
 }
 
-/** False where it exists. */
+/** Returns false if it already exists. */
 async function create(temporal: Client, options: ScheduleOptions, { cron }: SweepSettings): Promise<boolean> {
   try {
     await temporal.schedule.create(options);

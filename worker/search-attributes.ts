@@ -12,21 +12,21 @@ export const KEYWORD = temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE
 /** The services that list and register search attributes. */
 export type AttributeServices = Pick<ConnectionLike, 'workflowService' | 'operatorService'>;
 
-/** How a namespace stands with the search attributes of payments. */
+/** The state of a namespace's search attributes for payments. */
 interface FoundAttributes {
-  /** Not registered, or of a type that takes no words. */
+  /** Not registered, or of a type that cannot hold words. */
   missing: string[];
-  /** Registered, and of another type than Keyword. */
+  /** Registered with a type other than Keyword. */
   odd: string[];
-  /** Others of type Keyword; undefined where that may not be asked. */
+  /** Others of type Keyword; undefined if the server does not let us list them. */
   others?: string[];
 }
 
 /**
- * Which search attributes a namespace lacks. Temporal Cloud refuses its operator service to workers, so where that is
- * refused each attribute is tried in a count: a query that names an unknown one is invalid.
+ * Which search attributes a namespace does not have. Temporal Cloud refuses its operator service to workers; after a
+ * refusal, each attribute is tried in a count: a query that names an unknown one is invalid.
  *
- * @returns undefined where the namespace may not be asked in either way
+ * @returns undefined if the namespace refuses both
  */
 export async function findSearchAttributes(
   connection: AttributeServices,
@@ -53,19 +53,19 @@ export async function findSearchAttributes(
   }
 }
 
-/** Several workers that start together may get into each other's way, and a new server is not ready at once. */
+/** Several workers that start together may collide, and a new server is not ready at once. */
 export const again = retry(
   handleWhen((error) => !(error instanceof PaymentError)),
   { maxAttempts: 4, backoff: new ExponentialBackoff({ initialDelay: 250, maxDelay: 2_000 }) },
 );
 
 /**
- * Registers the search attributes that a namespace lacks: upserting one that is not registered fails every workflow task.
- * Several workers that start together may get into each other's way, so what fails is looked at again.
+ * Registers the search attributes that a namespace does not have: upserting one that is not registered fails every
+ * workflow task. Several workers that start together may collide, so a failure is checked again.
  *
- * Where there is no room for them, an alert says so and payments go on without.
+ * If there is no room for them, it logs an alert, and payments continue without them.
  *
- * @throws PaymentError CONFIG_INVALID where they lack and this worker may not register them, as on Temporal Cloud
+ * @throws PaymentError CONFIG_INVALID if some are missing and this worker may not register them, as on Temporal Cloud
  */
 export async function registerSearchAttributes(
   connection: AttributeServices,
@@ -108,13 +108,13 @@ async function registerMissing(connection: AttributeServices, namespace: string,
   log.info({ namespace, missing }, 'search attributes registered');
 }
 
-/** Whether the server refuses its operator service to us, or to everybody. */
+/** Whether the server refuses its operator service, to us or to everybody. */
 function isRefused(error: unknown): boolean {
   const code = codeOf(error);
   return code === CODES.permissionDenied || code === CODES.unimplemented || code === CODES.unauthenticated;
 }
 
-/** Whether the namespace has all the attributes of type Keyword that its server allows, ten by default. */
+/** Whether the namespace already has as many Keyword attributes as its server allows, ten by default. */
 export const isFull = (error: unknown): boolean =>
   isGrpcServiceError(error) && /cannot have more than \d+ search attribute/i.test(error.details);
 
@@ -127,7 +127,7 @@ export function noRoom(namespace: string, missing: readonly string[], names: rea
   );
 }
 
-/** What a person does who may register them, on a server of one's own and on Temporal Cloud. */
+/** What somebody who may register them must do, on their own server and on Temporal Cloud. */
 export function howToRegister(namespace: string, missing: readonly string[]): string {
   const names = missing.map((name) => `--name ${name} --type Keyword`).join(' ');
   const pairs = missing.map((name) => `--search-attribute "${name}=Keyword"`).join(' ');

@@ -8,20 +8,20 @@ const LOOK_MS = 500;
 const PAUSE_MS = 5_000;
 
 interface Slot extends SlotPermit {
-  /** Whether a task has come for it. */
+  /** Whether it has received a task. */
   used: boolean;
 }
 
 /**
- * Slots for activities that call the gateway. While the circuit is closed, all of them; while it is open, one at a time for a
- * probe, and one task per pause of the circuit. Otherwise a worker whose calls fail at once would ask for its next task sooner
- * than a healthy one, and take most of the queue (measured: 200 calls took 11.6 s instead of 2.7).
+ * Slots for activities that call the gateway. While the circuit is closed, all of them; while it is open, one at a
+ * time, for a probe, and one task per pause of the circuit. Otherwise a worker whose calls fail at once would ask for
+ * its next task sooner than a healthy one, and take most of the queue (measured: 200 calls took 11.6 s instead of 2.7).
  *
- * The slots that wait for a task when the circuit opens (one for each poll) cannot be taken back: each draws one more task.
+ * Slots that wait for a task when the circuit opens (one per poll) cannot be withdrawn: each takes one more task.
  */
 export function slotsBehind(circuit: Circuit, slots: number): CustomSlotSupplier<ActivitySlotInfo> {
   const out = new Set<Slot>();
-  /** Each is called with the slot that it waits for. */
+  /** Each one is called with the slot for which it waits. */
   const requests = new Set<(slot: Slot) => void>();
   let takenWhileOpenAt = Number.NEGATIVE_INFINITY;
   let looking: NodeJS.Timeout | undefined;
@@ -32,7 +32,7 @@ export function slotsBehind(circuit: Circuit, slots: number): CustomSlotSupplier
       circuit.probeAt !== undefined &&
       now >= circuit.probeAt &&
       now >= takenWhileOpenAt + PAUSE_MS &&
-      // One that waits for a task will draw the next one: it is the probe.
+      // A slot that waits for a task will get the next one: that is the probe.
       [...out].every(({ used }) => used)
     );
   };
@@ -59,7 +59,7 @@ export function slotsBehind(circuit: Circuit, slots: number): CustomSlotSupplier
     type: 'custom',
     reserveSlot: (_context, signal) =>
       new Promise((resolve, reject) => {
-        // The SDK takes its request back when the worker shuts down, and knows the answer by its own reason.
+        // The SDK withdraws its request when the worker shuts down, and recognises the rejection by its own reason.
         const giveBack = (): void => {
           requests.delete(grant);
           serve();
@@ -89,7 +89,7 @@ export function slotsBehind(circuit: Circuit, slots: number): CustomSlotSupplier
   };
 }
 
-/** {@link slotsBehind} for a worker's activities; for all else, what the SDK gives by default. */
+/** {@link slotsBehind} for a worker's activities; the SDK's defaults for everything else. */
 export function tunerBehind(circuit: Circuit, slots: number): TunerHolder {
   return {
     activityTaskSlotSupplier: slotsBehind(circuit, slots),

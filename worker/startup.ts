@@ -8,21 +8,21 @@ import { PaymentError } from '../workflows/errors';
 import type { Logger } from './log';
 import { temporalError } from './temporal-faults';
 
-/** A container often starts before what it needs: so many more attempts, about a minute in all. */
+/** A container often starts before what it needs; this many retries take about a minute. */
 const RETRIES = 12;
 
-/** How long one attempt may take: a server that accepts the connection and never answers must not be waited for for ever. */
+/** The time for one attempt: a server that accepts the connection and never responds must not be waited for forever. */
 const ATTEMPT_MS = 10_000;
 
 interface Wait {
   what: string;
   retries: number;
   log: Logger;
-  /** The error of our interface for one that an attempt ended with. */
+  /** Turns the error of an attempt into one of the public interface. */
   explain: (error: unknown) => unknown;
 }
 
-/** @throws what `explain` makes of the last attempt's error */
+/** @throws what `explain` makes of the last error */
 async function patiently<T>(
   { what, retries, log, explain }: Wait,
   attempt: (signal: AbortSignal) => Promise<T>,
@@ -46,9 +46,9 @@ async function patiently<T>(
 }
 
 /**
- * The first connection, which the SDK does not retry by itself; later ones it does.
+ * The first connection, which the SDK itself does not retry; it does retry later ones.
  *
- * @throws PaymentError TEMPORAL_UNAVAILABLE after about a minute, which names the cause
+ * @throws PaymentError TEMPORAL_UNAVAILABLE after about a minute, with the cause
  */
 export function connectTemporal(
   options: NativeConnectionOptions,
@@ -58,7 +58,7 @@ export function connectTemporal(
   const explain = (error: unknown): PaymentError => temporalError(error, options.address ?? 'localhost:7233');
   return patiently({ what: 'Temporal', retries, log, explain }, async (signal) => {
     const connection = await NativeConnection.connect(options);
-    // Nobody waits for it any more.
+    // The attempt has timed out, and nobody waits for the connection any more.
     if (signal.aborted) await connection.close();
     return connection;
   });
@@ -67,7 +67,7 @@ export function connectTemporal(
 /**
  * Waits for Postgres and refuses a schema with a pending migration.
  *
- * @throws PaymentError DATABASE_UNAVAILABLE after about a minute, which names the cause; CONFIG_INVALID
+ * @throws PaymentError DATABASE_UNAVAILABLE after about a minute, with the cause; CONFIG_INVALID
  */
 export async function checkDatabase(db: Database, schema: string, log: Logger): Promise<void> {
   const explain = (error: unknown): unknown => databaseError(error) ?? error;

@@ -9,17 +9,17 @@ const PAID_TO_TOLD_S = [
   1, 2, 5, 10, 30, 60, 90, 120, 300, 600, 1_800, 3_600, 14_400, 43_200, 86_400, 172_800,
 ];
 
-/** The SDK warns of what is meant: queue alipay, and order-service of a shop that takes results directly, have activities alone. */
+/** The SDK warns, but this is intended: queue alipay, and order-service with direct delivery, have only activities. */
 const MEANT = 'No workflows registered, not polling for workflow tasks';
 
 const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
 
 /**
- * Sets up what this process reports of itself, before any connection is made: the SDK's log lines, workflows' own among
- * them, go where all others go; its metrics and ours are served to Prometheus where an address is set. A Runtime that
- * this process has already installed stays as it is.
+ * Sets up what this process reports about itself, before any connection is made: the SDK's log lines, including those
+ * of workflows, go to our log; if an address is set, its metrics and ours are served to Prometheus. A Runtime that this
+ * process has already installed is left unchanged.
  *
- * @throws PaymentError CONFIG_INVALID where nothing can listen at `address`
+ * @throws PaymentError CONFIG_INVALID if nothing can listen at `address`
  */
 export function installTelemetry(log: Logger, { address }: { address?: string } = {}): void {
   try {
@@ -49,7 +49,7 @@ export function installTelemetry(log: Logger, { address }: { address?: string } 
   }
 }
 
-/** What the SDK's core says of an address, in words for whoever set it; it has no codes. */
+/** What the SDK's core says about an address, in words for the person who set it; it has no error codes. */
 function adviceFor(said: string): string {
   if (/in use/i.test(said))
     return 'is in use, by another process; give each process a METRICS_ADDRESS of its own';

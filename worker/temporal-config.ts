@@ -2,15 +2,15 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { PaymentError } from '../workflows/errors';
 
 /**
- * Where Temporal is, as its SDKs read it from `TEMPORAL_*` and from the configuration file that these may name.
+ * Where Temporal is, as its SDKs read it from `TEMPORAL_*` and from the configuration file that these can name.
  *
- * @throws PaymentError CONFIG_INVALID where the file, a profile or a certificate cannot be read
+ * @throws PaymentError CONFIG_INVALID if the file, a profile or a certificate cannot be read
  */
 export function readTemporalConfig(env: NodeJS.ProcessEnv): ReturnType<typeof loadClientConnectConfig> {
   try {
     return loadClientConnectConfig({ overrideEnvVars: defined(env) });
   } catch (cause) {
-    // TOML's parser shows the lines around its fault, which may hold an API key: below its first line.
+    // The TOML parser shows the lines around an error, which may hold an API key, after the first line of its message.
     const [why] = (cause instanceof Error ? cause.message : String(cause)).split('\n', 1);
     throw new PaymentError(
       'CONFIG_INVALID',

@@ -3,15 +3,15 @@ import { PaymentError } from '../workflows/errors';
 import { redact } from './redact';
 
 interface TemporalFault {
-  /** What happened, without a full stop. It holds no secret. */
+  /** What happened, without a full stop. It contains no secret. */
   what: string;
-  /** What to do: whole sentences. */
+  /** What to do, in whole sentences. */
   todo: string;
 }
 
 /**
- * Signs in what an error of either of Temporal's clients says, after its code; the first that fits counts. The native one has no
- * code for a first connection that fails, but gRPC's words for it.
+ * Patterns for the code and message of an error from either of Temporal's clients; the first match counts. If its first
+ * connection fails, the native client gives no code but gRPC's message.
  */
 const SIGNS: readonly (readonly [sign: RegExp, what: (address: string) => string, todo: string])[] = [
   [
@@ -47,7 +47,7 @@ const SIGNS: readonly (readonly [sign: RegExp, what: (address: string) => string
   ],
 ];
 
-/** What the server or its client says of a namespace that it does not have. */
+/** What the server or its client says about a namespace that does not exist. */
 const NO_NAMESPACE = /Namespace (?:not found: ')?(\S+?)(?:'$| is not found)/;
 
 const UNREACHED: readonly number[] = [
@@ -56,7 +56,7 @@ const UNREACHED: readonly number[] = [
   CODES.deadlineExceeded,
   CODES.permissionDenied,
   CODES.resourceExhausted,
-  // Also of a stream that broke on its way.
+  // Also for a stream that broke.
   CODES.internal,
   CODES.unavailable,
   CODES.unauthenticated,
@@ -64,7 +64,7 @@ const UNREACHED: readonly number[] = [
 
 const LONGEST_MESSAGE = 300;
 
-/** The SDK wraps what gRPC said. */
+/** The SDK wraps gRPC's error. */
 const saidIn = (error: unknown): unknown => (error as { cause?: unknown } | null)?.cause ?? error;
 
 const messageOf = (error: unknown): string => {
@@ -72,7 +72,7 @@ const messageOf = (error: unknown): string => {
   return redact(said instanceof Error ? said.message : String(said)).slice(0, LONGEST_MESSAGE);
 };
 
-/** Whether Temporal is to blame, and not what was asked of it: nobody answers, it lets nobody in, or lacks the namespace. */
+/** Whether the fault is Temporal's, not the call's: nobody responds, access is denied, or the namespace is missing. */
 export const isTemporalFault = (error: unknown): boolean =>
   hasStatus(error, UNREACHED) || NO_NAMESPACE.test(messageOf(error));
 
@@ -81,7 +81,7 @@ export const noNamespace = (namespace: string): TemporalFault => ({
   todo: `Run: temporal operator namespace create --namespace ${namespace} --retention 3d. Or correct TEMPORAL_NAMESPACE.`,
 });
 
-/** Why Temporal cannot be reached, where its client's error has one of the signs. */
+/** Why Temporal cannot be reached, if the client's error matches a pattern. */
 export function knownTemporalFault(error: unknown, address: string): TemporalFault | undefined {
   const message = `${codeOf(saidIn(error)) ?? ''} ${messageOf(error)}`.trimStart();
   const namespace = NO_NAMESPACE.exec(message)?.[1];
@@ -90,7 +90,7 @@ export function knownTemporalFault(error: unknown, address: string): TemporalFau
   return known && { what: known[1](address), todo: known[2] };
 }
 
-/** Why Temporal cannot be reached; what the client says of it where that has none of the signs. */
+/** Why Temporal cannot be reached; without a matching pattern, what the client says. */
 export function temporalFault(error: unknown, address: string): TemporalFault {
   return (
     knownTemporalFault(error, address) ?? {
@@ -100,7 +100,7 @@ export function temporalFault(error: unknown, address: string): TemporalFault {
   );
 }
 
-/** The same as an error of the interface, with the cause kept. */
+/** The same as an error of the public interface, with its cause. */
 export function temporalError(error: unknown, address: string): PaymentError {
   const { what, todo } = temporalFault(error, address);
   return new PaymentError('TEMPORAL_UNAVAILABLE', `${what}. ${todo}`, { cause: error });

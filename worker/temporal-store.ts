@@ -20,7 +20,7 @@ interface StoreWatchDependencies {
   namespace: string;
   /** `host:port`, for people. */
   address: string;
-  /** Ids of the merchants that this process has. */
+  /** Ids of the merchants of this process. */
   merchants: readonly string[];
   sweep: SweepSettings;
   /** `ORDER_TTL`, ms. */
@@ -30,35 +30,35 @@ interface StoreWatchDependencies {
 
 const EVERY_MS = 5_000;
 
-/** Until the workers of another store are gone, if they go; longer than the 20 s after which a store is unseen. */
+/** How long to wait for the workers of another store to go; longer than the 20 s after which a store is unseen. */
 const CONTEST_MS = 60_000;
 
 const CALL_MS = 3_000;
 
-/** The server keeps a Schedule in a workflow of its own, which now and then takes 5 s to answer. */
+/** The server keeps a Schedule in an internal workflow, which now and then takes 5 s to respond. */
 const PREPARE_MS = 15_000;
 
-/** How long after its order's life a result may still have been told but not acted on. */
+/** How long after its order has expired a result may have been told but not yet acted on. */
 const ONE_HOUR_MS = 3_600_000;
 
 /**
- * Watches which Temporal store this process is connected to, by the namespace's id. A store that was lost comes back
- * empty, with another id: its search attributes and Schedules are put in place, and what it alone knew is made due again.
- * A store that belongs to another installation ends the process.
+ * Watches to which Temporal store this process is connected, by the namespace's id. A lost store comes back empty and
+ * with another id: its search attributes and Schedules are created, and what only the old one knew is made due again. A
+ * store that belongs to another installation ends the process.
  */
 export class StoreWatch {
   readonly #stopping = new AbortController();
   /** The namespace id whose search attributes and Schedules are in place. */
   #prepared: string | undefined;
-  /** When the other store was met, by this process's clock. */
+  /** When the other store was first met, by this process's clock. */
   #contestedSince: number | undefined;
   #isTroubled = false;
 
   constructor(private readonly deps: StoreWatchDependencies) {}
 
   /**
-   * Before anything is written: waits until this process may work with the store, then puts search attributes and Schedules
-   * in place.
+   * Call it before anything is written: it waits until this process may work with the store, then creates search
+   * attributes and Schedules.
    *
    * @throws PaymentError FOREIGN_INSTALLATION, CONFIG_INVALID
    */
@@ -83,7 +83,7 @@ export class StoreWatch {
     while (!signal.aborted) {
       const store = await this.#lookAgain();
       if (store && isOwing(store)) {
-        // Runs beside the watch: while a million rows are made due, this store must not seem unseen.
+        // Runs in parallel with the watch: while a million rows are made due, this store must not seem unseen.
         recovering ??= this.#recover(store).finally(() => (recovering = undefined));
       }
       await sleep(EVERY_MS, undefined, { signal }).catch(() => undefined);
@@ -95,7 +95,7 @@ export class StoreWatch {
     this.#stopping.abort();
   }
 
-  /** Only another installation ends the process; whatever else fails is tried again. */
+  /** Only another installation ends the process; after any other failure it tries again. */
   async #lookAgain(): Promise<TemporalStore | undefined> {
     try {
       const store = await this.#look();
@@ -110,7 +110,7 @@ export class StoreWatch {
     }
   }
 
-  /** The store, once this process may work with it and it is prepared; undefined while another one is served. */
+  /** The store, once this process may work with it and has prepared it; undefined while workers serve another one. */
   async #look(): Promise<TemporalStore | undefined> {
     const { db, connection, namespace, address, merchants, log } = this.deps;
     const { namespaceInfo } = await within(connection, CALL_MS, () =>

@@ -45,30 +45,30 @@ import { shapeFor, workflowCode } from './workflow-code';
 export const ALL_QUEUES: readonly TaskQueue[] = Object.values(TASK_QUEUES);
 
 /**
- * What is served unless queues are named; where the shop takes results directly, all. The built-in order service would take a part of a shop's own
- * results.
+ * What is served if no queues are named; all of them if the shop takes results directly. The built-in order service
+ * would take some of the results of a shop that has its own.
  */
 export const DEFAULT_QUEUES: readonly TaskQueue[] = [TASK_QUEUES.payments, TASK_QUEUES.alipay];
 
 /**
- * How long running activities may go on after SIGTERM: longer than a call of Alipay by default (`ALIPAY_TIMEOUT`, 5 s),
- * shorter than the 30 s after which orchestrators kill. A longer call is cut off and repeated by another worker, which is
- * safe for every activity.
+ * How long running activities may continue after SIGTERM: longer than a default call to Alipay (`ALIPAY_TIMEOUT`, 5 s),
+ * shorter than the 30 s after which orchestrators kill. A longer call is cut off, and another worker repeats it, which
+ * is safe for every activity.
  */
 const SHUTDOWN_GRACE = '20 seconds';
 
 /**
- * How long a run's next task waits for the worker that has the run in its cache, before any worker may take it: a killed
- * one never comes (default: 10 s). A busy one that is late by so much only replays.
+ * How long a run's next task waits for the worker that has the run in its cache before any worker may take it: a killed
+ * worker never comes (default: 10 s). If a busy one is that late, the run is only replayed.
  */
 const STICKY_WAIT = '2 seconds';
 
-/** The sweep's lanes (`SWEEP_PARALLEL`, 50) and checks, side by side. */
+/** The sweep's lanes (`SWEEP_PARALLEL`, 50) and checks, at the same time. */
 const ALIPAY_ACTIVITIES = 200;
 
 /**
- * A run that cannot be replayed fails, and its row starts another. fulfillOrder must not fail: results that it has not acted on
- * yet exist only in its history. Names that this build does not have do no harm.
+ * A run that cannot be replayed fails, and its row starts another one. fulfillOrder must not fail: results on which it
+ * has not yet acted exist only in its history. Names that this build does not have do no harm.
  */
 const FAIL_UNREPLAYABLE = {
   '*': [],
@@ -81,10 +81,10 @@ const FAIL_UNREPLAYABLE = {
   auditBooks: ['NondeterminismError'],
 };
 
-/** Local activities and table writes share these; beyond it they wait for a connection. */
+/** Local activities and table writes share these; any more wait for a connection. */
 const DATABASE_CONNECTIONS = 20;
 
-/** What is wrong with names of queues, where one is none, or is there twice: Temporal's SDK would refuse the second worker. */
+/** The fault if a queue's name is unknown or given twice: Temporal's SDK would refuse the second worker. */
 export function faultOfQueues(names: readonly string[]): string | undefined {
   const unknown = names.filter((name) => !ALL_QUEUES.some((queue) => queue === name));
   if (unknown.length > 0) return `No such queue: ${unknown.join(', ')}. There are ${ALL_QUEUES.join(', ')}.`;
@@ -102,15 +102,15 @@ export interface WorkersOptions {
   dataConverter?: DataConverter;
   /** Default: not versioned. */
   build?: Config['build'];
-  /** Workflow code that was bundled before; tests bundle once for many workers. */
+  /** Prebundled workflow code; tests bundle once for many workers. */
   workflowBundle?: WorkflowBundleOption;
-  /** Where there are traces; a bundle that is given holds its modules already. */
+  /** Given if there are traces; a given bundle must already contain its modules. */
   tracing?: Tracing;
-  /** `MAX_CACHED_WORKFLOWS`. Tests keep few, so that most tasks begin with a replay. Default: as many as the SDK likes. */
+  /** `MAX_CACHED_WORKFLOWS`. Tests keep few, so that most tasks begin with a replay. Default: the SDK's. */
   maxCachedWorkflows?: number;
 }
 
-/** One worker for each queue, in this process. Whoever creates them runs them. */
+/** One worker per queue, in this process. The caller runs them. */
 export async function createWorkers({
   connection,
   namespace,
@@ -151,7 +151,7 @@ export async function createWorkers({
   throw failed.reason;
 }
 
-/** A worker holds its connection, which then cannot be closed, until it has run. */
+/** A worker holds its connection, which cannot be closed until the worker has run. */
 async function letGo(workers: readonly Worker[]): Promise<void> {
   const unused = workers.filter((worker) => worker.getState() === 'INITIALIZED');
   await Promise.allSettled(unused.map((worker) => worker.runUntil(Promise.resolve())));
@@ -187,14 +187,14 @@ function queueOptions(
 }
 
 /**
- * `durable-alipay worker`: reads the environment, waits for what it needs, and works until SIGTERM, SIGINT or `signal`. Its log,
- * the metrics at METRICS_ADDRESS and the traces are set up as well; a Runtime of Temporal's SDK that the process has
- * installed before keeps its own log and metrics.
+ * `durable-alipay worker`: reads the environment, waits for what it needs, and works until SIGTERM, SIGINT or `signal`.
+ * It also sets up its log, the metrics at METRICS_ADDRESS and the traces; a Runtime of Temporal's SDK that the process
+ * has already installed keeps its own log and metrics.
  *
- * @param options `queues`: by default `payments` and `alipay`, and `order-service` where the shop takes results directly; the
- *   built-in order service serves only where `order-service` is named
- * `onResult`: the shop's order service in this process; every process that runs workers then has it
- * `onReady`: all that it needs is there, and it begins to work
+ * @param options `queues`: by default `payments` and `alipay`, and `order-service` if the shop takes results directly;
+ *   the built-in order service runs only if `order-service` is named
+ * `onResult`: the shop's order service in this process; then every process that runs workers must have it
+ * `onReady`: called when everything it needs is there and it begins to work
  * @throws PaymentError CONFIG_INVALID, DATABASE_UNAVAILABLE, TEMPORAL_UNAVAILABLE, FOREIGN_INSTALLATION
  */
 export async function runWorkers({
@@ -209,14 +209,14 @@ export async function runWorkers({
   queues?: readonly TaskQueue[];
   /** Where settings come from. Default: the environment of this process. */
   env?: NodeJS.ProcessEnv;
-  /** Acts on each result, instead of a workflow or a webhook. */
+  /** Acts on each result, in place of a workflow or a webhook. */
   onResult?: OnResult;
   onReady?: () => void;
-  /** Stops the workers as SIGTERM does, once they work. */
+  /** Stops the workers like SIGTERM, once they work. */
   signal?: AbortSignal;
-  /** Default: one by LOG_LEVEL and LOG_FORMAT, to standard output. */
+  /** Default: one configured by LOG_LEVEL and LOG_FORMAT, to standard output. */
   log?: Logger;
-  /** Workflow code that was bundled before. */
+  /** Prebundled workflow code. */
   workflowBundle?: WorkflowBundleOption;
 } = {}): Promise<void> {
   const fault = faultOfQueues(named ?? []);
@@ -304,13 +304,13 @@ export async function runWorkers({
       const stopMeasuring = measureBacklog(meter, { db, log, merchants: alipay.ids });
       await runAll([...workers.map(partOf), store], signal).finally(stopMeasuring);
     } finally {
-      // Where onReady throws.
+      // In case onReady throws.
       await letGo(workers);
       await connection.close();
     }
   } catch (error) {
     if (error instanceof PaymentError) throw error;
-    // What answered at first may fail later, as when Postgres fails over or the API key has no rights in this namespace.
+    // What worked at first may fail later, as when Postgres fails over or the API key has no rights in this namespace.
     throw databaseError(error) ?? (isTemporalFault(error) ? temporalError(error, address) : error);
   } finally {
     stopWatchingCertificates();
@@ -328,7 +328,7 @@ function assertOneReceiver(onResult: OnResult | undefined, { url }: Config['orde
   );
 }
 
-/** Where results go directly; undefined: to the order's workflow. */
+/** Where results are delivered directly; undefined: to the order's workflow. */
 function receiverOf(
   onResult: OnResult | undefined,
   { url, secrets }: Config['orderService'],
@@ -338,7 +338,7 @@ function receiverOf(
   return url === undefined ? undefined : new Webhook({ url, secrets }, metrics);
 }
 
-/** Something of this process that runs until it is stopped. */
+/** A part of this process that runs until it is stopped. */
 interface Part {
   run(): Promise<void>;
   stop(): void;
@@ -351,7 +351,7 @@ const partOf = (worker: Worker): Part => ({
   },
 });
 
-/** Runs until all have stopped; one that ends or fails stops the others, so that no process is left half working. */
+/** Runs until all have stopped; one that ends or fails stops the others, so that no process is left half running. */
 async function runAll(parts: Part[], signal?: AbortSignal): Promise<void> {
   const stopAll = (): void => parts.forEach((part) => part.stop());
   const running = parts.map((part) => part.run().finally(stopAll));

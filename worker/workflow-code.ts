@@ -11,41 +11,41 @@ import { tracedWorkflowModules } from './tracing';
 
 /** What distinguishes the bundles of the workflow code. */
 export interface Shape {
-  /** Whether OpenTelemetry's interceptors are in it. */
+  /** Whether it contains OpenTelemetry's interceptors. */
   traced: boolean;
-  /** Whether messages and stacks of failures are written where the payload codec encrypts them. */
+  /** Whether messages and stacks of failures are put where the payload codec encrypts them. */
   encrypted: boolean;
 }
 
-/** All that there are. */
+/** All possible ones. */
 export const SHAPES: readonly Shape[] = [false, true].flatMap((traced) =>
   [false, true].map((encrypted) => ({ traced, encrypted })),
 );
 
-/** The one that goes with a worker's settings. */
+/** The one that fits a worker's settings. */
 export const shapeFor = (dataConverter?: DataConverter, tracing?: Tracing): Shape => ({
   traced: tracing !== undefined,
   encrypted: dataConverter?.failureConverterPath !== undefined,
 });
 
 /**
- * Where the built package holds a prebuilt bundle; the sources have none. Its name has the SDK's version: a project may force
- * another version upon the package, which must not run it.
+ * Where the built package has a prebuilt bundle; the sources have none. Its name contains the SDK's version: a project
+ * may force another version upon the package, which must not run this bundle.
  */
 export function fileOfBundle({ traced, encrypted }: Shape): string {
   const name = ['workflows', version, ...(traced ? ['traced'] : []), ...(encrypted ? ['encrypted'] : [])];
   return join(__dirname, 'bundles', `${name.join('-')}.js`);
 }
 
-/** The bundle that was made ahead, where there is one: bundling takes longer than all else of a worker's start. */
+/** The prebuilt bundle, if there is one: bundling takes longer than the rest of a worker's start. */
 export async function workflowCode(shape: Shape, log: Logger): Promise<WorkflowBundleOption> {
   const codePath = fileOfBundle(shape);
   return existsSync(codePath) ? { codePath } : bundleWorkflows(shape, log);
 }
 
 /**
- * Bundles the workflow code, from TypeScript or from the built package, whichever this is. Its modules are evaluated once for
- * all runs of a thread, so they must not hold anything of a run: once for each took 2 ms of CPU a payment and 80 KB a run (measured).
+ * Bundles the workflow code, from TypeScript or from the built package. Its modules are evaluated once for all runs of
+ * a thread, so they must keep no state of a run: once per run took 2 ms of CPU a payment and 80 KB a run (measured).
  */
 export function bundleWorkflows(
   { traced, encrypted }: Shape,
@@ -60,7 +60,7 @@ export function bundleWorkflows(
     preloadModules: [workflowsPath],
     workflowInterceptorModules: traced ? tracedWorkflowModules() : [],
     ...(encrypted && { failureConverterPath: ENCRYPTED_FAILURES }),
-    // webpack's report of each module is no news.
+    // webpack's report about each module is not worth logging.
     logger: new DefaultLogger('WARN', ({ message }) => log.warn(message)),
     ...options,
   });

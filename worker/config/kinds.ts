@@ -4,10 +4,10 @@ import { z } from 'zod';
 import { toFen } from '../../db/money';
 import { KeyFault } from '../keys';
 
-// What a variable may hold. Each message completes a sentence that begins with the variable's name. `text` bounds a value
-// before any pattern runs on it: the time that a pattern takes is then bounded too.
+// What a variable may contain. Each message completes a sentence that begins with the variable's name. `text` limits
+// the length before any pattern runs on a value, and so also the time that a pattern takes.
 
-/** The most characters of each kind of text. */
+/** The longest text of each kind, in characters. */
 const NUMBER = 20;
 const DURATION = 32;
 const HOST_NAME = 253;
@@ -22,12 +22,12 @@ export function text(longest: number): z.ZodString {
   return z.string().max(longest, { error: `has more than ${longest} characters`, abort: true });
 }
 
-/** One word: no white space in it. */
+/** One word, without white space. */
 export function word(longest: number): z.ZodType<string, string> {
   return text(longest).regex(/^\S+$/, `is not one word of up to ${longest} characters`);
 }
 
-/** Words with commas between. */
+/** Words separated by commas. */
 export const words = (longest: number): z.ZodType<string[], string> =>
   word(20 * (longest + 1)).transform((value) => value.split(',').filter((one) => one !== ''));
 
@@ -88,7 +88,7 @@ export function duration(shortest: ms.StringValue, longest: ms.StringValue): z.Z
   });
 }
 
-/** Durations with commas between, each longer than the one before, as whole milliseconds. `none`: no duration. */
+/** Durations separated by commas, in ascending order, as whole milliseconds. `none`: no duration. */
 export function ascendingDurations(longest: ms.StringValue, most: number): z.ZodType<number[], string> {
   const one = duration('1ms', longest);
   return text(most * (DURATION + 2)).transform((value, context) => {
@@ -112,7 +112,7 @@ export const httpUrl = text(URL_TEXT).refine((value) => ['http:', 'https:'].incl
   abort: true,
 });
 
-/** An address that is passed on to Alipay, in every request or in that of the buyer: it takes no longer one. */
+/** A URL that is passed on to Alipay, in every request or in the buyer's: Alipay takes no longer one. */
 export const urlForAlipay = httpUrl.refine(
   (value) => value.length <= 256,
   'has more than 256 characters, which Alipay refuses',
@@ -123,7 +123,7 @@ export const databaseUrl = text(URL_TEXT).refine(
   'is not a postgres:// URL (in its password / is written %2F, # %23, ? %3F, @ %40)',
 );
 
-/** An address that results are posted to. */
+/** A URL to which results are posted. */
 export const webhookUrl = httpUrl.refine(
   (value) => new URL(value).username === '' && new URL(value).password === '',
   'holds a user or password, which is not sent; leave it out: posts are signed',
@@ -144,7 +144,7 @@ export const webhookSecrets = text(KEY_TEXT).transform((value, context) => {
   return secrets;
 });
 
-/** Origins like `https://ui.example`, with commas between. */
+/** Origins like `https://ui.example`, separated by commas. */
 export const origins = text(URL_TEXT).transform((value, context) => {
   const all = value.split(',').map((one) => one.trim());
   const wrong = all.filter((one) => !isOrigin(one));
@@ -165,7 +165,7 @@ export const token = text(1_024).regex(
   'is shorter than 16 characters, or has some outside printable ASCII',
 );
 
-/** What `parse` reads. It throws KeyFault, whose message says what is wrong and does not show the key. */
+/** What `parse` reads. It throws a KeyFault whose message says what is wrong and does not show the key. */
 export function key<T>(parse: (value: string) => T, longest = KEY_TEXT): z.ZodType<T, string> {
   return text(longest).transform((value, context) => {
     try {
@@ -178,14 +178,14 @@ export function key<T>(parse: (value: string) => T, longest = KEY_TEXT): z.ZodTy
   });
 }
 
-/** What `parse` reads from the file that the variable names. It throws KeyFault. */
+/** What `parse` reads from the file that the variable names. It throws a KeyFault. */
 export function file<T>(parse: (bytes: Buffer) => T): z.ZodType<T, string> {
   return files(parse)
     .refine((all) => all.length === 1, 'names more than one file')
     .transform((all) => all[0] as T);
 }
 
-/** {@link file} of each file, where commas stand between several. */
+/** {@link file} for one or more files, separated by commas. */
 export function files<T>(parse: (bytes: Buffer) => T): z.ZodType<T[], string> {
   return key((value) => {
     const paths = value.split(',').map((path) => path.trim());
@@ -200,7 +200,7 @@ export function files<T>(parse: (bytes: Buffer) => T): z.ZodType<T[], string> {
   }, PATHS);
 }
 
-/** @throws what is neither a KeyFault nor the system's */
+/** @throws any error that is neither a KeyFault nor a system error */
 function faultOf(error: unknown): string {
   if (error instanceof KeyFault) return error.message;
   const { code } = error as NodeJS.ErrnoException;
@@ -208,9 +208,9 @@ function faultOf(error: unknown): string {
   return `cannot be read (${code}); fix the path or its permission`;
 }
 
-/** A cron expression as Temporal reads it; the server refuses one that is wrong when the Schedule is installed. */
+/** A cron expression for Temporal; when a Schedule is installed, the server refuses a wrong one. */
 export const cron = text(1_024).superRefine((value, context) => {
-  // The server accepts six fields, and reads them as minutes first and year last.
+  // The server accepts six fields, but reads them as minutes first and year last.
   if (value.split(/\s+/).length !== 6) return;
   context.addIssue(
     'has six fields, and the server takes six for minutes first and year last ("0/30 * * * * *" would run every ' +
@@ -218,7 +218,7 @@ export const cron = text(1_024).superRefine((value, context) => {
   );
 });
 
-/** All that is wrong with a value, in words. */
+/** Everything that is wrong with a value, in words. */
 export function messagesOf(error: z.ZodError): string {
   return error.issues.map(({ message }) => message).join(', and ');
 }

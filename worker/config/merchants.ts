@@ -2,7 +2,7 @@ import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { KeyFault } from '../keys';
 
-/** What `MERCHANTS_FILE` says: by each merchant's name its settings, as the environment would have them. */
+/** The contents of `MERCHANTS_FILE`: by merchant name, its settings as they would be in the environment. */
 export type MerchantEntries = Record<string, Record<string, string>>;
 
 /** The merchant that the environment itself configures. */
@@ -13,7 +13,7 @@ const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 const entries = z.record(z.string(), z.record(z.string(), z.string()));
 
 /**
- * Reads the YAML of `MERCHANTS_FILE`: a mapping of names to settings. Every value is text, so that no id loses its zeros.
+ * Reads the YAML of `MERCHANTS_FILE`: a mapping of names to settings. All values are text, so that no id loses zeros.
  *
  * @throws KeyFault that names the line, and shows nothing of it
  */
@@ -44,7 +44,7 @@ export function parseMerchantsFile(file: Buffer): MerchantEntries {
   return read.data;
 }
 
-/** A merchant's identity, and what else tells its notifications apart. */
+/** A merchant's identity, and what else distinguishes its notifications. */
 interface Identity {
   name: string;
   appId: string;
@@ -52,7 +52,7 @@ interface Identity {
   appAuthToken?: string | undefined;
 }
 
-/** Which merchants cannot be told apart, in words. Several may share an application only where each has authorised it. */
+/** Merchants that cannot be told apart, in words. They may share an application only if each has authorised it. */
 export function clashesOf(merchants: readonly Identity[]): string[] {
   return merchants.flatMap((merchant, i) =>
     merchants.slice(0, i).flatMap((other) => {

@@ -6,7 +6,7 @@ for (const [network, prefix] of [
   ['10.0.0.0', 8],
   ['172.16.0.0', 12],
   ['192.168.0.0', 16],
-  // Link-local and carrier-grade NAT: where clouds keep their metadata.
+  // Link-local and carrier-grade NAT: where clouds serve their metadata.
   ['169.254.0.0', 16],
   ['100.64.0.0', 10],
 ] as const)
@@ -19,8 +19,8 @@ for (const [network, prefix] of [
   PRIVATE.addSubnet(network, prefix, 'ipv6');
 
 /**
- * In which kind of network the address of a URL lies, as far as the URL alone tells: a name counts as public, whatever it
- * resolves to. `new URL` reads every spelling of an address, like http://2130706433.
+ * In which kind of network the address of a URL is, judging only by the URL: a name counts as public, whatever it
+ * resolves to. `new URL` understands every spelling of an address, like http://2130706433.
  */
 export function networkOf(url: string): 'loopback' | 'private' | 'public' {
   const { hostname } = new URL(url);

@@ -15,7 +15,7 @@ type Table = typeof VARIABLES;
 
 type Name = keyof Table;
 
-/** What each variable holds, once it is read. */
+/** The value of each variable once it is read. */
 type Values = { [N in Name]: Table[N] extends { kind: infer K extends z.ZodType } ? z.output<K> : undefined };
 
 /** A part of the configuration; a process reads the parts that it needs. */
@@ -32,10 +32,10 @@ type KindsOf<G extends ConfigGroup> = {
 // eslint-disable-next-line @typescript-eslint/no-generated-empty-object-type -- it judges the type before G is known
 type Groups = { [G in ConfigGroup]: z.output<z.ZodObject<KindsOf<G>>> };
 
-/** A merchant at Alipay, as this process is configured with it. */
+/** A merchant at Alipay as configured in this process. */
 export type MerchantConfig = Groups['alipay'] & { name: string };
 
-/** What the environment says, validated. Durations are milliseconds. */
+/** The validated environment. Durations are milliseconds. */
 export type Config = Omit<Groups, 'merchants'> & {
   /** The environment's own, then those of `MERCHANTS_FILE`. */
   merchants: readonly [own: MerchantConfig, ...MerchantConfig[]];
@@ -46,7 +46,7 @@ const TABLE = Object.entries<Variable>(VARIABLES);
 /** One variable, as the documentation lists it. */
 export type EnvironmentVariable = Variable & { name: string; required: boolean };
 
-/** All variables, in the order in which a person meets them: for docs/settings.md and the CLI's help. */
+/** All variables, in the order in which people meet them, for docs/settings.md and the CLI's help. */
 export const ENVIRONMENT: readonly EnvironmentVariable[] = TABLE.map(([name, variable]) => ({
   ...variable,
   name,
@@ -97,8 +97,8 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
           `set ${VARIABLES.API_TOKEN.example}, or HOST=127.0.0.1`,
   },
   {
-    // A proxy or tunnel brings Alipay's notifications to a server on loopback, and no header tells what it brings from what a
-    // program of this machine sends.
+    // A proxy or tunnel passes Alipay's notifications to a server on loopback, and no header tells them from what a
+    // program on this machine sends.
     of: ['API_TOKEN', 'HOST', 'ALIPAY_NOTIFY_URL'],
     fault: ({ API_TOKEN, HOST, ALIPAY_NOTIFY_URL, MERCHANTS_FILE }) => {
       const ofOthers = Object.values(MERCHANTS_FILE ?? {}).map((entry) => entry['ALIPAY_NOTIFY_URL'] ?? '');
@@ -169,16 +169,16 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
   },
 ];
 
-/** For who has none, and for who has forgotten to read them in this shell. */
+/** For those who have no settings, and those who forgot to load them in this shell. */
 const WHERE_SETTINGS_ARE =
   'see docs/settings.md; beside temporal-dev.sh, run: set -a; . .temporal/env; set +a';
 
 /**
- * Reads the groups that a process needs; what it does not need may be missing or wrong.
+ * Reads the groups that a process needs; groups that it does not need may be missing or wrong.
  *
  * @param env usually `process.env`
- * @param options `needs`: by default all groups
- * @throws PaymentError CONFIG_INVALID that lists every fault on a line of its own, and shows no secret
+ * @param options `needs`: all groups by default
+ * @throws PaymentError CONFIG_INVALID that lists every fault on its own line, and shows no secret
  */
 export function readConfig<G extends ConfigGroup = ConfigGroup>(
   env: NodeJS.ProcessEnv = process.env,
@@ -241,7 +241,7 @@ function grouped(
   return groups;
 }
 
-/** What merchants of one shop have in common, unless an entry says otherwise. */
+/** What merchants of one shop share unless an entry overrides it. */
 const SHARED: readonly Name[] = [
   'ALIPAY_GATEWAY',
   'ALIPAY_NOTIFY_URL',
@@ -250,7 +250,7 @@ const SHARED: readonly Name[] = [
   'ALIPAY_MAX_RPS',
 ];
 
-/** One entry of `MERCHANTS_FILE`, read as the environment is. */
+/** One entry of `MERCHANTS_FILE`, read like the environment. */
 function readMerchant(
   env: NodeJS.ProcessEnv,
   name: string,
@@ -300,7 +300,7 @@ function rawValue(
   if (direct) return { fault: `and ${name}_FILE are both set; keep one of them` };
   try {
     const value = readFileSync(file, 'utf8').trim();
-    // A secret that was mounted empty must not count as one that nobody wanted.
+    // A secret that was mounted empty must not count as one that was left out on purpose.
     if (value === '') return { fault: `has no value: ${name}_FILE names ${file}, which is empty; fill it` };
     return { value };
   } catch (error) {
@@ -323,7 +323,7 @@ function howToSet(name: string, variable: Variable): string {
 
 const MOST_SHOWN = 200;
 
-/** Without the user and password of a URL. */
+/** Shortened, and without the user and password of a URL. */
 function shortened(text: string): string {
   const value = text.slice(0, 2_048).replace(/\/\/.*@/, '//…@');
   return JSON.stringify(value.length > MOST_SHOWN ? `${value.slice(0, MOST_SHOWN)}…` : value);

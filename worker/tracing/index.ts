@@ -5,17 +5,17 @@ import type { Config } from '../config';
 import type { Logger } from '../log';
 import { openProvider } from './provider';
 
-/** What takes part in traces, for whoever makes clients and workers. */
+/** The parts of clients and workers that take part in traces. */
 export interface Tracing {
   client: Pick<ClientOptions, 'interceptors'>;
   worker: Pick<WorkerOptions, 'interceptors' | 'sinks'>;
-  /** Sends what is left, for 3 s at most. */
+  /** Sends what is left, in at most 3 s. */
   stop(): Promise<void>;
 }
 
 /**
- * What lets a client of Temporal carry a trace on to the workflows that it starts and signals: only where this process
- * has a tracer provider, ours or the shop's.
+ * Lets a Temporal client pass a trace on to the workflows that it starts and signals, but only if this process has a
+ * tracer provider, ours or the shop's.
  */
 export async function clientTracing(): Promise<Tracing['client']> {
   if (!isTracing()) return {};
@@ -24,23 +24,23 @@ export async function clientTracing(): Promise<Tracing['client']> {
   return { interceptors: { workflow: [new OpenTelemetryWorkflowClientInterceptor()] } };
 }
 
-/** What intercepts workflows where there are traces; OpenTelemetry's own come first. */
+/** The modules that intercept workflows when there are traces; OpenTelemetry's own come first. */
 export const tracedWorkflowModules = (): string[] => [
   require.resolve('@temporalio/interceptors-opentelemetry/lib/workflow-interceptors'),
   require.resolve('../../workflows/links'),
 ];
 
-/** Where spans are sent, as OpenTelemetry forms it: below whatever path the collector has. Undefined: nowhere. */
+/** Where spans are sent, by OpenTelemetry's rule: below whatever path the collector has. Undefined: nowhere. */
 export function tracesUrl({ url, collector }: Config['tracing']): string | undefined {
   if (url !== undefined) return url;
   return collector?.endsWith('/') ? `${collector}v1/traces` : collector && `${collector}/v1/traces`;
 }
 
 /**
- * Registers a tracer provider for this process and returns what else takes part; undefined where no collector is set.
- * OpenTelemetry's SDK, which takes 0.1 s of CPU to load (measured), is not loaded then.
+ * Registers a tracer provider for this process and returns what else takes part; undefined if no collector is set. Then
+ * OpenTelemetry's SDK, which takes 0.1 s of CPU to load (measured), is not loaded.
  *
- * @param options `service`: the name of this process in traces, unless OTEL_SERVICE_NAME says another
+ * @param options `service`: the name of this process in traces, unless OTEL_SERVICE_NAME overrides it
  */
 export async function startTracing(
   config: Config['tracing'],
@@ -61,7 +61,7 @@ export async function startTracing(
           }),
         ],
       },
-      // While a history is replayed the SDK calls no sink: nothing is told twice.
+      // During a replay the SDK calls no sink, so nothing is reported twice.
       sinks: {
         exporter: provider.workflowTraces.filtered(
           interceptors.makeWorkflowExporter(provider.processor, provider.resource),

@@ -7,10 +7,10 @@ import type { Logger } from '../log';
 import { WorkflowTraces, rootSampling } from './sampling';
 import { TidyExporter } from './tidy';
 
-/** A collector that does not answer holds nobody up for longer. */
+/** A collector that does not respond delays nobody for longer. */
 const FLUSH_MS = 3_000;
 
-/** Registered for this process until it is stopped. */
+/** Registered in this process until it is stopped. */
 export interface Provider {
   processor: SpanProcessor;
   workflowTraces: WorkflowTraces;
@@ -19,8 +19,8 @@ export interface Provider {
 }
 
 /**
- * Registers a provider that sends spans in batches to `url`. Sampler, limits, batches, headers and time-outs are those
- * of the standard variables, which OpenTelemetry's SDK reads itself.
+ * Registers a provider that sends spans in batches to `url`. Sampler, limits, batches, headers and timeouts come from
+ * the standard variables, which OpenTelemetry's SDK reads itself.
  */
 export async function openProvider({
   url,
@@ -35,8 +35,8 @@ export async function openProvider({
   const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
   const workflowTraces = new WorkflowTraces(rootSampling(sdk));
   /**
-   * W3C's `traceparent` and no baggage: what a caller puts there, perhaps about a buyer, would go on into histories.
-   * Other formats are not understood within workflows.
+   * W3C's `traceparent` without baggage: what a caller puts there, perhaps about a buyer, would end up in histories.
+   * Workflows do not understand other formats.
    */
   class TraceparentProvider extends sdk.NodeTracerProvider {
     protected override _buildPropagatorFromEnv(): TextMapPropagator | undefined {
@@ -64,7 +64,7 @@ export async function openProvider({
   };
 }
 
-/** OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word. */
+/** OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence. */
 async function describeProcess(service: string): Promise<Resource> {
   const { Resource, envDetectorSync } = await import('@opentelemetry/resources');
   const named = new Resource({ 'service.name': service }).merge(envDetectorSync.detect());

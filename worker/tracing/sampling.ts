@@ -6,14 +6,14 @@ import type { InjectedSink } from '@temporalio/worker';
 import { BEGUN_IN_WORKFLOW } from '../../workflows/messages';
 
 /**
- * Workflow code cannot know OTEL_TRACES_SAMPLER, so it records each trace that begins in it, and marks it. Out here it is
- * kept or not by its id: every process decides the same about every part of it.
+ * Workflow code cannot read OTEL_TRACES_SAMPLER, so it records and marks each trace that begins in it. Outside, the
+ * trace is kept or dropped by its id, so that every process decides the same for all its parts.
  */
 export class WorkflowTraces {
   /** @param keeps whether traces of this id are kept: {@link rootSampling} */
   constructor(private readonly keeps: (traceId: string) => boolean) {}
 
-  /** A propagator by which activities, and what they call, hear of the decision. */
+  /** A propagator that passes the decision on to activities and to what they call. */
   decidingIn(propagator: TextMapPropagator): TextMapPropagator {
     return {
       inject: (...args) => propagator.inject(...args),
@@ -22,7 +22,7 @@ export class WorkflowTraces {
     };
   }
 
-  /** A sink that takes no span of traces that are not kept. */
+  /** A sink that drops the spans of traces that are not kept. */
   filtered(sink: InjectedSink<OpenTelemetryWorkflowExporter>): InjectedSink<OpenTelemetryWorkflowExporter> {
     return {
       export: {
@@ -46,10 +46,10 @@ export class WorkflowTraces {
   }
 }
 
-/** As `tracestate` writes it. */
+/** The mark as `tracestate` contains it. */
 const MARK = `${BEGUN_IN_WORKFLOW.key}=${BEGUN_IN_WORKFLOW.value}`;
 
-/** What the standard variables, read and checked at start, say of a trace that has no parent: whether its id is kept. */
+/** The sampling that the standard variables, read and checked at start, set for a trace without a parent, by its id. */
 export function rootSampling({
   AlwaysOffSampler,
   AlwaysOnSampler,

@@ -7,17 +7,17 @@ import { redact } from '../log';
 
 type ExportDone = Parameters<SpanExporter['export']>[1];
 
-/** How `@temporalio/interceptors-opentelemetry` calls the workflow's id. */
+/** The attribute in which `@temporalio/interceptors-opentelemetry` puts the workflow's id. */
 const WORKFLOW_ID = 'temporalWorkflowId';
 
-/** Workflows' ids begin with these, and go on with what the attribute tells. */
+/** The prefixes of workflow ids; the rest of the id is the value of the attribute. */
 const IDS = [
   [paymentWorkflowId(''), OUT_TRADE_NO_ATTRIBUTE],
   [orderWorkflowId(''), ORDER_ID_ATTRIBUTE],
   [closeWorkflowId(''), ORDER_ID_ATTRIBUTE],
 ] as const;
 
-/** Spans as a person wants to find and may read them, and one line in the log when the collector fails. */
+/** Makes spans easy to find and safe to read, and logs one line when the collector fails. */
 export class TidyExporter implements SpanExporter {
   #fails = false;
 
@@ -46,7 +46,7 @@ export class TidyExporter implements SpanExporter {
   }
 }
 
-/** The same span with attributes of the payment or the order, and nothing in it that a log could not hold either. */
+/** The same span with attributes of the payment or the order, and with nothing that a log may not contain. */
 function tidy(span: ReadableSpan): ReadableSpan {
   return Object.create(span, {
     attributes: { value: redact(withIds(attributesOf(span))) },
@@ -56,8 +56,8 @@ function tidy(span: ReadableSpan): ReadableSpan {
 }
 
 /**
- * To spans of workflows the interceptors add all that the SDK knows of the run: memo, search attributes, the last
- * failure. What tells where it belongs is kept, by the names that other spans have.
+ * The interceptors add to a workflow's spans all that the SDK knows about the run: memo, search attributes, the last
+ * failure. Only what shows where the span belongs is kept, under the names that other spans use.
  */
 function attributesOf({ attributes, instrumentationLibrary }: ReadableSpan): Attributes {
   if (instrumentationLibrary.name !== '@temporalio/interceptor-workflow') return attributes;
@@ -80,7 +80,7 @@ function withIds(attributes: Attributes): Attributes {
   return { [name]: workflowId.slice(prefix.length), ...attributes };
 }
 
-/** A stack is long, and the log has it. */
+/** A stack is long, and the log has it anyway. */
 function withoutStack(event: TimedEvent): TimedEvent {
   const { 'exception.stacktrace': _stack, ...attributes } = event.attributes ?? {};
   return { ...event, attributes: redact(attributes) };

@@ -5,14 +5,14 @@ import { parseMerchantsFile } from '../merchants';
 import { duration, file, files, httpUrl, key, positiveNumber, urlForAlipay, word } from '../kinds';
 import type { Variable } from './variable';
 
-/** Certificate mode: all three, in place of Alipay's public key. */
+/** Certificate mode: all three, instead of Alipay's public key. */
 export const CERTIFICATES = [
   'ALIPAY_APP_CERT_FILE',
   'ALIPAY_ROOT_CERT_FILE',
   'ALIPAY_PUBLIC_CERT_FILE',
 ] as const;
 
-/** How Alipay is reached, and in whose name. */
+/** How to reach Alipay, and in whose name. */
 export const ALIPAY = {
   ALIPAY_GATEWAY: {
     group: 'alipay',

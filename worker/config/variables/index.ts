@@ -7,5 +7,5 @@ export { CERTIFICATES } from './alipay';
 export { LONGEST_ORDER } from './payments';
 export type { Variable } from './variable';
 
-/** Every variable and every default. They are written in this folder and nowhere else. */
+/** All variables and defaults. They are defined only in this folder. */
 export const VARIABLES = { ...STORES, ...ALIPAY, ...PAYMENTS, ...PROCESSES } as const;

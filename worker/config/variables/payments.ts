@@ -12,10 +12,10 @@ import {
 } from '../kinds';
 import type { Variable } from './variable';
 
-/** `timeout_express` ends at 15 days, and no longer life of a trade is documented for `time_expire` either. */
+/** `timeout_express` ends at 15 days, and no longer life of a trade is documented for `time_expire`. */
 export const LONGEST_ORDER = '15d';
 
-/** What becomes of orders, payments, results and bills. */
+/** How orders, payments, results and bills are handled. */
 export const PAYMENTS = {
   PAYMENT_CHECKS: {
     group: 'payments',

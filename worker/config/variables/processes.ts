@@ -30,7 +30,7 @@ const SAMPLERS = [
 
 const A_TOKEN = '16 or more random characters, as from: openssl rand -hex 32';
 
-/** Where the processes listen, what they say, and how much a worker keeps in memory. */
+/** Where the processes listen, what they log, and how much a worker keeps in memory. */
 export const PROCESSES = {
   MAX_CACHED_WORKFLOWS: {
     group: 'worker',

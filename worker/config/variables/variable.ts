@@ -2,22 +2,22 @@ import type { z } from 'zod';
 
 /** One row of the table. */
 export interface Variable {
-  /** The part of the configuration that it belongs to; `temporal` is read by the Temporal SDK itself. */
+  /** The part of the configuration to which it belongs; the Temporal SDK itself reads `temporal`. */
   group: string;
-  /** Where its value is found in the group; absent: somebody else reads it. */
+  /** The field of the group that holds its value; absent if something else reads the value. */
   field?: string;
-  /** One line for the table in the README and the CLI's help. */
+  /** One line for docs/settings.md and the CLI's help. */
   meaning: string;
-  /** Used where the variable is unset or blank. */
+  /** Used if the variable is unset or blank. */
   default?: string;
-  /** What to set, where there is no default. */
+  /** What to set if there is no default. */
   example?: string;
-  /** Its value is never shown. */
+  /** Whether its value is never shown. */
   secret?: boolean;
-  /** Required, unless one of these is set. */
+  /** Required unless one of these is set. */
   unless?: readonly string[];
-  /** `NAME_FILE` may name a file that holds the value. */
+  /** Whether `NAME_FILE` may name a file that holds the value. */
   orFile?: boolean;
-  /** What it may hold; absent: somebody else validates it. */
+  /** What it may contain; absent if something else validates it. */
   kind?: z.ZodType<unknown, string | undefined>;
 }
