@@ -7,28 +7,28 @@ import type { Merchant } from './notification';
 import type { Order, Payee } from './trade';
 import type { Params } from './wire';
 
-/** One more account beside the first: another application, or another seller whom an ISV's application acts for. */
+/** An additional account: another application, or another seller for whom an ISV's application acts. */
 export interface AccountOptions {
   /** Default: the first account's application. */
   appId?: string;
-  /** Who is paid. */
+  /** Who gets the money. */
   sellerId: string;
-  /** The seller has authorised the application (ISV): requests for this account name the token. */
+  /** Set if the seller has authorised the application (ISV): requests for this account contain the token. */
   appAuthToken?: string;
-  /** With a token, the seller's own application. Default: `appId`. */
+  /** With a token: the seller's own application. Default: `appId`. */
   authAppId?: string;
-  /** The application's own public key, PEM or base64: its private key stays with the shop. Default: a fresh pair. */
+  /** The application's own public key, PEM or base64; its private key stays with the shop. Default: a fresh pair. */
   merchantPublicKey?: string;
 }
 
-/** An application: its keys, and in certificate mode its certificate. */
+/** An application: its keys and, in certificate mode, its certificate. */
 export interface App extends AppKeys {
   certificate?: { pem: string; sn: string };
 }
 
-/** An application with its seller: for whom a request speaks. */
+/** An application with its seller, on whose behalf a request is made. */
 export interface Account extends Payee {
-  /** Requests for it name this token; undefined: they name none. */
+  /** Requests for it contain this token; undefined: they contain none. */
   appAuthToken?: string | undefined;
   app: App;
 }
@@ -36,11 +36,11 @@ export interface Account extends Payee {
 /** An account as the control API and `/setup` list it. */
 export type AccountView = Pick<Account, 'appId' | 'sellerId' | 'authAppId' | 'appAuthToken'>;
 
-/** Every account of the sandbox, and Alipay's one key pair, which all applications trust. */
+/** Every account of the sandbox, and Alipay's single key pair, which all applications trust. */
 export class Accounts {
   /**
-   * @param alipayPrivate what Alipay signs with; another one after a renewal with a new key
-   * @param openIds applications know buyers by `open_id`
+   * @param alipayPrivate the key with which Alipay signs; a different one after a renewal with a new key
+   * @param openIds whether applications know buyers by `open_id`
    */
   constructor(
     readonly all: readonly [Account, ...Account[]],
@@ -52,19 +52,19 @@ export class Accounts {
     return this.all[0];
   }
 
-  /** Whether it must be said which account is meant. */
+  /** Whether a caller must say which account is meant. */
   get areSeveral(): boolean {
     return this.all.length > 1;
   }
 
-  /** The accounts of an application; none where it is unknown. */
+  /** The accounts of an application; none if it is unknown. */
   ofApp(appId: string | undefined): Account[] {
     return this.all.filter((account) => account.appId === appId);
   }
 
   /**
-   * The account for which a request speaks. Without a token Alipay takes it for the application's own; an application
-   * all of whose accounts have tokens has none of its own here.
+   * The account for which a request is made. Without a token Alipay assumes the application's own; here an application
+   * whose accounts all have tokens has no account of its own.
    */
   find({ app_id: appId, app_auth_token: token = '' }: Params): Account | undefined {
     return this.ofApp(appId).find(({ appAuthToken = '' }) => appAuthToken === token);
@@ -91,7 +91,7 @@ export class Accounts {
     return { appId, authAppId, sellerId, alipayPrivate: this.alipayPrivate, openIds: this.openIds };
   }
 
-  /** As lists show them. */
+  /** The accounts as lists show them. */
   views(): AccountView[] {
     return this.all.map(viewOfAccount);
   }
@@ -102,7 +102,7 @@ export function viewOfAccount({ appId, sellerId, authAppId, appAuthToken }: Acco
   return { appId, sellerId, authAppId, ...(appAuthToken !== undefined && { appAuthToken }) };
 }
 
-/** The three files of an account's application in certificate mode. */
+/** The three files for an account's application in certificate mode. */
 export function filesOf(
   { app }: Account,
   certificates: Certificates | undefined,
@@ -111,15 +111,15 @@ export function filesOf(
   return { app: app.certificate?.pem ?? '', root: certificates.root, alipay: certificates.alipay };
 }
 
-/** What an order remembers of the account that it was made for. */
+/** What an order remembers about the account for which it was created. */
 export function payeeOf({ appId, authAppId, sellerId }: Payee): Payee {
   return { appId, authAppId, sellerId };
 }
 
 /**
- * Makes the accounts. The first application's keys lie in the keys folder itself, those of each other one in a folder
- * below it, named by its id.
- * @throws Error `SANDBOX_ACCOUNTS` when two accounts cannot be told apart, `SANDBOX_KEYS` when a key cannot be used
+ * Creates the accounts. The keys of the first application are in the keys folder itself, those of each other one in a
+ * subfolder named by its id.
+ * @throws Error `SANDBOX_ACCOUNTS` if two accounts cannot be told apart, `SANDBOX_KEYS` if a key cannot be used
  */
 export async function openAccounts(
   own: AccountOptions & { appId: string },

@@ -30,7 +30,7 @@ export function page(body: string, status = 200): Outcome {
   return { kind: 'body', status, contentType: HTML, body: Buffer.from(body) };
 }
 
-/** The gateway's failures on the way, the same for a call and for a page; undefined for any other mode. */
+/** The gateway's failures in transport, the same for a call and for a page; undefined for any other mode. */
 export function transportFault(mode: FaultMode, honest: () => Outcome): Outcome | undefined {
   switch (mode) {
     case 'http-500':
@@ -51,7 +51,7 @@ export function transportFault(mode: FaultMode, honest: () => Outcome): Outcome 
   }
 }
 
-/** Everything about one call that its answer may need. */
+/** Everything about a call that its answer may need. */
 export interface CallFacts {
   method: string;
   params: Params;
@@ -62,13 +62,13 @@ export interface CallFacts {
   node: ResponseNode;
 }
 
-/** Writes and signs answers, true ones and false ones. */
+/** Writes and signs answers, true and false ones. */
 export class Answers {
   readonly #first = new Map<string, { body: Buffer; node: ResponseNode }>();
 
   /**
-   * @param hand what Alipay signs with now: its private key, and in certificate mode the serial number of its certificate
-   * @param otherTrade some trade of the same seller that is not this order's, a paid one if there is any
+   * @param hand what Alipay signs with now: its private key and, in certificate mode, its certificate's serial number
+   * @param otherTrade a trade of the same seller for another order, a paid one if there is any
    * @param memory how many first answers are kept for `stale`
    */
   constructor(
@@ -82,7 +82,7 @@ export class Answers {
     this.#first.clear();
   }
 
-  /** The signed answer to a call: HTTP 200 whatever it says. */
+  /** The signed answer to a call: always HTTP 200. */
   signed(
     { method, params }: Pick<CallFacts, 'method' | 'params'>,
     node: ResponseNode,
@@ -92,7 +92,7 @@ export class Answers {
     return answer(params, renderAnswer(name, raw, this.#sign(raw, params)), node);
   }
 
-  /** The answer without a signature, as Alipay's early errors come. */
+  /** The answer without a signature, like Alipay's early errors. */
   unsigned(
     { method, params }: Pick<CallFacts, 'method' | 'params'>,
     node: ResponseNode,
@@ -101,14 +101,14 @@ export class Answers {
     return answer(params, renderAnswer(name, renderNode(node, charsetOf(params))), node);
   }
 
-  /** The true answer, remembered as this order's first where it is. */
+  /** The true answer; if it is the first one for this order, it is remembered. */
   honest(call: CallFacts): Outcome {
     const outcome = this.signed(call, call.node);
     if (outcome.kind === 'body') this.#remember(call, outcome.body);
     return outcome;
   }
 
-  /** What a fault makes of the answer. */
+  /** The answer as a fault spoils it. */
   faulty(mode: FaultMode, call: CallFacts): Outcome {
     return transportFault(mode, () => this.signed(call, call.node)) ?? this.#said(mode, call);
   }
@@ -201,7 +201,7 @@ function answer(params: Params, body: string | Buffer, node?: ResponseNode): Out
   };
 }
 
-// What cannot be read is answered in UTF-8.
+// If the charset is unreadable, the answer is in UTF-8.
 function charsetOf({ charset = 'utf-8' }: Params): string {
   return isKnownCharset(charset) ? charset : 'utf-8';
 }
@@ -248,7 +248,7 @@ function forbidden(): ResponseNode {
   };
 }
 
-// The most dangerous answer there is: somebody else's success, truly signed.
+// The most dangerous of all answers: somebody else's success, with a genuine signature.
 function aboutAnother({ method, node, outTradeNo }: CallFacts, other: Trade | undefined): ResponseNode {
   const own = node['code'] === '10000' ? node : {};
   const strangers = {

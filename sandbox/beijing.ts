@@ -1,7 +1,7 @@
 const EIGHT_HOURS = 8 * 3_600_000;
 
 /**
- * Writes an instant as Alipay writes time on its wire: Beijing time, whatever zone this process runs in.
+ * Writes an instant as Alipay does on the wire: in Beijing time, whatever the time zone of this process.
  * @param at epoch milliseconds
  * @returns `yyyy-MM-dd HH:mm:ss`
  */
@@ -10,7 +10,7 @@ export function beijingTime(at: number): string {
 }
 
 /**
- * Reads a Beijing time strictly: anything that is not a real instant in exactly that form is refused.
+ * Reads a Beijing time strictly: refuses anything that is not a real instant in exactly this form.
  * @returns epoch milliseconds, or undefined
  */
 export function readBeijingTime(text: string): number | undefined {
@@ -19,7 +19,7 @@ export function readBeijingTime(text: string): number | undefined {
   return Number.isNaN(at) || beijingTime(at) !== text ? undefined : at;
 }
 
-/** The last millisecond of the Beijing day that holds `at`: what `timeout_express=1c` means. */
+/** The last millisecond of the Beijing day that contains `at`: the meaning of `timeout_express=1c`. */
 export function endOfBeijingDay(at: number): number {
   const day = 24 * 3_600_000;
   return Math.floor((at + EIGHT_HOURS) / day) * day + day - 1 - EIGHT_HOURS;

@@ -6,27 +6,27 @@ import { zipOf } from './zip';
 
 /** What may be wrong with the bills, and how large they are. */
 export interface BillFaults {
-  /** `isp.bill_not_exist`, as before nine in the morning. */
+  /** `isp.bill_not_exist`, as before 9:00 in the morning. */
   notReady?: boolean;
-  /** The next so many addresses have expired when they are fetched. */
+  /** How many of the next URLs have already expired when they are fetched. */
   expired?: number;
-  /** The next so many archives end in the middle. */
+  /** How many of the next archives end halfway through. */
   truncated?: number;
-  /** The sums at the foot and in the summary are a fen too high. */
+  /** The sums at the end and in the summary are one fen too high. */
   wrongTotals?: boolean;
   /** Trades whose lines are left out, by `out_trade_no`. */
   missing?: string[];
   /** Trades whose lines are duplicated. */
   doubled?: string[];
-  /** So many payments of another application of the same seller. */
+  /** How many payments to add of another application of the same seller. */
   foreign?: number;
-  /** So many payments beside those of the ledger: `bulk_0000001` …, see {@link bulkPayment}. */
+  /** How many payments to add to those of the ledger: `bulk_0000001` …, see {@link bulkPayment}. */
   bulk?: number;
-  /** Every trade stands in the bill of whatever day is asked for, at noon: for tests that do not wait for tomorrow. */
+  /** Every trade is in the bill of whatever day is requested, at noon: for tests that do not wait until tomorrow. */
   anyDay?: boolean;
 }
 
-/** Whose bill, of which day. */
+/** Whose bill, and for which day. */
 export interface BillRequest {
   sellerId: string;
   /** `yyyy-MM-dd`, in Beijing. */
@@ -34,7 +34,7 @@ export interface BillRequest {
   now: number;
 }
 
-/** One line. Amounts in fen, refunds below 0. */
+/** One line. Amounts in fen, refunds negative. */
 interface Line {
   tradeNo: string;
   outTradeNo: string;
@@ -42,7 +42,7 @@ interface Line {
   createdAt: string;
   doneAt: string;
   fen: number;
-  /** Of a refund. */
+  /** Only for a refund. */
   requestNo?: string;
 }
 
@@ -54,18 +54,18 @@ const SUMMARY_COLUMNS =
   '门店编号,门店名称,交易订单总笔数,退款订单总笔数,订单金额（元）,商家实收（元）,支付宝优惠（元）,商家优惠（元）,卡消费金额（元）,服务费（元）,' +
   '分润（元）,实收净额（元）';
 
-/** GBK's bytes as one character each: a line is put together as text, and written at once. */
+/** GBK bytes as one character each: a line is assembled as text and written in one go. */
 const gbk = (text: string): string => encodeGbk(text, '?').toString('latin1');
 
 const PAYMENT = gbk('交易');
 const REFUND = gbk('退款');
 const BUYER = gbk('*某(sbx***@sandbox.com)');
-/** An empty cell, as Alipay prints it. */
+/** An empty cell as Alipay writes it. */
 const EMPTY = '\t';
 const NOON = '12:00:00';
 const LINES_AT_ONCE = 1_000;
 
-/** The bill of one day as Alipay packs it: a zip of two CSV files in GBK, detail and summary. */
+/** The bill of one day in Alipay's format: a zip of two CSV files in GBK, details and summary. */
 export function billOf(
   trades: readonly Trade[],
   { sellerId, date, now }: BillRequest,
@@ -100,7 +100,7 @@ export function billOf(
       exported,
     );
   };
-  // Made after the detail, whose sums it tells.
+  // Generated after the details, because it contains their sums.
   const summary = function* (): Generator<Buffer> {
     const { payments, refunds } = totals;
     const net = yuan(payments.fen + refunds.fen + wrong);
@@ -115,7 +115,7 @@ export function billOf(
   ]);
 }
 
-/** A payment that stands in a bill of `bulk` lines, and in no ledger: by its number, 1 and up. */
+/** A payment that appears in a bill of `bulk` lines, but in no ledger: by its number, from 1. */
 export function bulkPayment(n: number): { outTradeNo: string; tradeNo: string; fen: number } {
   const digits = String(n).padStart(7, '0');
   return { outTradeNo: `bulk_${digits}`, tradeNo: `202601012200100000000${digits}`, fen: 100 + (n % 10_000) };
@@ -134,7 +134,7 @@ class Totals {
   }
 }
 
-/** Alipay's fee, 0.6 %; of a refund none comes back. */
+/** Alipay's fee, 0.6 %; a refund does not return it. */
 const feeOf = (fen: number): number => Math.round(Math.max(0, fen) * 0.006);
 
 function* linesOf(trades: readonly Trade[], date: string, faults: BillFaults): Generator<Line> {
@@ -177,7 +177,7 @@ function invented({ outTradeNo, tradeNo, fen }: ReturnType<typeof bulkPayment>, 
   return { tradeNo, outTradeNo, subject: PAYMENT, createdAt: at, doneAt: at, fen };
 }
 
-// The tabs stand where Alipay's own files have them, so that spreadsheets take long numbers for text.
+// The tabs are where Alipay's own files have them, so that spreadsheets treat long numbers as text.
 function rendered({ tradeNo, outTradeNo, subject, createdAt, doneAt, fen, requestNo }: Line): string {
   const amount = yuan(fen);
   const kind = requestNo === undefined ? PAYMENT : REFUND;

@@ -5,10 +5,10 @@ import { billOf } from './bill';
 import { Refusal } from './refusal';
 import type { Books } from './books';
 
-/** How long an address can be fetched, as Alipay documents it. */
+/** How long a URL can be fetched, as Alipay documents it. */
 const URL_LIFE_MS = 30_000;
 
-/** Alipay's answer to an address that has expired: a page, with status 200. */
+/** Alipay's answer to a URL that has expired: a page with status 200. */
 const EXPIRED = '<html><body>下载超时，请重新获取下载地址</body></html>';
 
 interface Address {
@@ -17,9 +17,9 @@ interface Address {
   until: number;
 }
 
-/** The daily bills, for each seller his own: addresses that live for 30 s, and what they lead to. */
+/** The daily bills, separate for each seller: URLs that are valid for 30 s, and the archives behind them. */
 export class Bills {
-  /** What is wrong with them at present. */
+  /** What is wrong with them now. */
   faults: BillFaults = {};
   readonly #addresses = new Map<string, Address>();
 
@@ -29,7 +29,7 @@ export class Bills {
   ) {}
 
   /**
-   * The path under which a seller's bill of a day can be fetched.
+   * The path at which a seller's bill of a day can be fetched.
    * @throws Refusal `isp.bill_not_exist`, `isv.invalid_arguments`
    */
   pathOf(sellerId: string, billType: string | undefined, date: string | undefined): string {
@@ -45,7 +45,7 @@ export class Bills {
     return `/bills/${token}`;
   }
 
-  /** The archive, or a page where the address has expired; undefined where there never was one. */
+  /** The archive, or a page if the URL has expired; undefined if it never existed. */
   fetch(token: string): { archive: AsyncIterable<Buffer> } | { page: string } | undefined {
     const address = this.#addresses.get(token);
     if (address === undefined) return undefined;
@@ -56,7 +56,7 @@ export class Bills {
     return { archive: this.#strikes('truncated') ? halved(archive) : archive };
   }
 
-  /** Alipay has no bill of a day on which nothing moved. */
+  /** Alipay has no bill for a day on which no money moved. */
   #isEmpty(sellerId: string, date: string): boolean {
     const { anyDay, bulk = 0, foreign = 0 } = this.faults;
     const isOfDay = (at: number | undefined): boolean =>

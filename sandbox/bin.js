@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 'use strict';
-// A clone holds TypeScript, which tsx runs as it is; an installed package holds compiled code alone.
+// A clone contains TypeScript, which tsx runs directly; an installed package contains only compiled code.
 const { existsSync } = require('node:fs');
 const { join } = require('node:path');
 

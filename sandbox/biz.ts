@@ -17,7 +17,7 @@ const PRODUCT_CODES: Record<Product, readonly string[]> = {
   barcode: ['FACE_TO_FACE_PAYMENT'],
 };
 
-/** Products whose `product_code` cannot be left out; for `alipay.trade.create` it would be another one. */
+/** Products whose `product_code` cannot be left out: `alipay.trade.create` would use another one. */
 const CODE_REQUIRED: readonly Product[] = ['page', 'jsapi'];
 
 const TOTAL_MAX_FEN = 10_000_000_000;
@@ -36,7 +36,7 @@ export function readBiz(text: string | undefined): Biz | undefined {
 }
 
 /**
- * Reads a pay request as Alipay's documentation limits it.
+ * Reads a pay request within the limits of Alipay's documentation.
  * @param now epoch ms
  * @throws Refusal `ACQ.INVALID_PARAMETER` naming the field
  */
@@ -75,7 +75,7 @@ export function readIds(biz: Biz): TradeIds {
 }
 
 /**
- * Reads what a refund asks for.
+ * Reads what a refund requests.
  * @returns the amount in fen and the request number, if any
  * @throws Refusal `ACQ.INVALID_PARAMETER` naming the field
  */
@@ -87,8 +87,8 @@ export function readRefund(biz: Biz): { fen: number; outRequestNo?: string } {
 }
 
 /**
- * Reads an optional text field; Alipay takes numbers for text.
- * @throws Refusal `ACQ.INVALID_PARAMETER` when it is too long or not a text
+ * Reads an optional text field; Alipay accepts numbers for text.
+ * @throws Refusal `ACQ.INVALID_PARAMETER` if it is too long or not text
  */
 export function text(biz: Biz, name: string, max: number): string | undefined {
   const value = biz[name];
@@ -118,7 +118,7 @@ function readSubject(biz: Biz): string {
 }
 
 /**
- * Reads who pays in a mini program: the program's id, and the buyer as it knows him, or as the app does that calls.
+ * Reads who pays in a mini program: its app id, and the buyer's id in that program or in the calling application.
  * @throws Refusal `ACQ.INVALID_PARAMETER`, `ACQ.BUYER_NOT_EXIST`
  */
 export function requireBuyer(biz: Biz, appId: string): void {
@@ -146,7 +146,7 @@ export function requireAuthCode(biz: Biz): void {
 function readTimeExpire(biz: Biz): number | undefined {
   const written = text(biz, 'time_expire', 19);
   if (written === undefined) return undefined;
-  // Alipay's pages of some products show minutes only; the server takes both.
+  // Alipay's pages show only minutes for some products; the server accepts both.
   const at = readBeijingTime(/^\S+ \d\d:\d\d$/.test(written) ? `${written}:00` : written);
   if (at === undefined) throw invalid('time_expire');
   return at;

@@ -2,26 +2,26 @@ import { Refusal } from './refusal';
 import type { Order, Trade, TradeEvent } from './trade';
 import type { TradeListener, Trades } from './trades';
 
-/** Which order: by its number, and by its seller where several have one of that number. */
+/** Identifies an order: by its number, and by its seller if several have an order with that number. */
 export interface OrderRef {
   outTradeNo: string;
   sellerId?: string | undefined;
 }
 
-/** A change of trades, in the books of its seller. */
+/** A change to a trade, in its seller's books. */
 export type BookEvent = TradeEvent & { sellerId: string };
 
 /** Called after each change in any seller's books. */
 export type BookListener = (sellerId: string, ...change: Parameters<TradeListener>) => void;
 
-/** The books of all sellers. Each seller sees its own alone: a number means nothing in another's. */
+/** The books of all sellers. Each seller sees only its own: a number means nothing in the books of another. */
 export class Books {
   readonly #books = new Map<string, Trades>();
   readonly #listeners: BookListener[] = [];
 
   /**
-   * @param first the seller who is meant where none is named
-   * @param make opens the empty books of one seller
+   * @param first the seller who is meant if none is named
+   * @param make opens empty books for one seller
    */
   constructor(
     private readonly first: string,
@@ -30,7 +30,7 @@ export class Books {
     this.of(first);
   }
 
-  /** The books of a seller, opened where they are not yet. */
+  /** The books of a seller, opened if they do not exist yet. */
   of(sellerId: string): Trades {
     const known = this.#books.get(sellerId);
     if (known !== undefined) return known;
@@ -43,8 +43,8 @@ export class Books {
   }
 
   /**
-   * The books in which an order stands; the first seller's where it stands in none.
-   * @throws Refusal `INVALID_INPUT` when the seller is unknown, `AMBIGUOUS_ORDER` when several have the number
+   * The books that contain an order; the first seller's if none do.
+   * @throws Refusal `INVALID_INPUT` if the seller is unknown, `AMBIGUOUS_ORDER` if several have the number
    */
   holding({ outTradeNo, sellerId }: OrderRef): Trades {
     if (sellerId !== undefined) {
@@ -60,7 +60,7 @@ export class Books {
     return holders[0]?.[1] ?? this.of(this.first);
   }
 
-  /** The order behind a cashier page's address, with the seller in whose books it stands. */
+  /** The order behind a cashier page's address, with the seller whose books contain it. */
   ofCashier(cashierId: string): { order: Order; sellerId: string } | undefined {
     for (const [sellerId, trades] of this.#books) {
       const order = trades.orderOfCashier(cashierId);
@@ -69,7 +69,7 @@ export class Books {
     return undefined;
   }
 
-  /** A trade by Alipay's number, whosever it is. @throws Refusal `ACQ.TRADE_NOT_EXIST` */
+  /** A trade by Alipay's number, whichever seller's it is. @throws Refusal `ACQ.TRADE_NOT_EXIST` */
   require(tradeNo: string): Trade {
     for (const trades of this.#books.values()) {
       const trade = trades.find({ tradeNo });
@@ -94,22 +94,22 @@ export class Books {
     ).slice(-limit);
   }
 
-  /** Has `listener` called after every change. */
+  /** Calls `listener` after every change. */
   onChange(listener: BookListener): void {
     this.#listeners.push(listener);
   }
 
-  /** Makes one event of the past true again, telling nobody. */
+  /** Applies one past event again, without notifying anybody. */
   apply({ sellerId, ...event }: BookEvent): void {
     this.of(sellerId).apply(event);
   }
 
-  /** Closes every waiting trade whose time has run out. */
+  /** Closes every waiting trade whose time to pay has run out. */
   expire(): void {
     for (const trades of this.#books.values()) trades.expire();
   }
 
-  /** Forgets what is beyond each seller's limit. */
+  /** Forgets what exceeds each seller's limit. */
   trim(): void {
     for (const trades of this.#books.values()) trades.trim();
   }

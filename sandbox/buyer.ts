@@ -6,11 +6,11 @@ import { viewOf, type TradeView } from './trade-view';
 import type { Trades } from './trades';
 import { unescapeHtml } from './wire';
 
-/** The buyer's hand. The cashier page's buttons come here too. */
+/** Acts as the buyer. The cashier page's buttons use it, too. */
 export class Buyer {
   constructor(private readonly parts: { gateway: Gateway; books: Books; journal: Journal }) {}
 
-  /** Opens a pay URL, a pay form, a QR code, or as the phone an app's order string. @throws Refusal */
+  /** Opens a pay URL, a pay form, a QR code or, like the phone, an app's order string. @throws Refusal */
   open(payUrl: string): string {
     return this.#open(payUrl).outTradeNo;
   }
@@ -68,7 +68,7 @@ export class Buyer {
   }
 }
 
-// The form that a client's pageExecute('POST') returns, in either quote, is submitted as a browser would.
+// The form from a client's pageExecute('POST'), with either kind of quote, is submitted as a browser would.
 function readPayRequest(payUrl: string): { address: URL; form: string } {
   const action = /<form [^>]*\baction=(["'])(.+?)\1/s.exec(payUrl)?.[2];
   const isOrderString = action === undefined && !/^https?:/.test(payUrl) && /(^|&)method=/.test(payUrl);

@@ -32,7 +32,7 @@ export interface CashierWords {
   states: Record<TradeStatus, string>;
 }
 
-/** What the cashier says. `{…}` is replaced. */
+/** The texts of the cashier. `{…}` is replaced. */
 export const CASHIER_WORDS: Record<Language, CashierWords> = {
   en: {
     brand: 'Alipay sandbox',

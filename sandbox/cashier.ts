@@ -10,7 +10,7 @@ import type { Refusal } from './refusal';
 import { payableUntil, type Order, type Trade } from './trade';
 import { escapeHtml, signContent, signText } from './wire';
 
-/** Longer values than this are not set into a line of the page. */
+/** Longer values are not shown inline on the page. */
 const FOLD_FROM = 200;
 
 const STYLE = `
@@ -49,12 +49,12 @@ details p{margin:8px 0 0;padding:10px;border-radius:8px;background:var(--page);m
 .mark.no{background:var(--grey)}
 `;
 
-// Counts down the time left; without scripts the page shows the time at which it ends, which is as true.
+// Counts down the time left; without scripts the page shows when it ends, which is just as true.
 const SCRIPT = `const e=document.getElementById('left');if(e&&e.dataset.until){const t=()=>{
 const s=Math.max(0,Math.round((e.dataset.until-Date.now())/1000)),d=Math.floor(s/86400),h=Math.floor(s/3600)%24,p=n=>String(n).padStart(2,'0');
 e.textContent=s?(d?d+' '+e.dataset.day+' ':'')+(d||h?p(h)+':':'')+p(Math.floor(s/60)%60)+':'+p(s%60):e.dataset.expired;};t();setInterval(t,1000);}`;
 
-/** The headers of every cashier page: nothing is loaded from anywhere, forms go to the sandbox alone. */
+/** The headers of every cashier page: it loads nothing from elsewhere, and its forms go only to the sandbox. */
 export const PAGE_HEADERS = {
   'cache-control': 'no-store',
   'referrer-policy': 'no-referrer',
@@ -69,7 +69,7 @@ export const PAGE_HEADERS = {
 } as const;
 
 /**
- * The cashier page of an unpaid order, with everything that a buyer may do.
+ * The cashier page of an unpaid order, with everything that a buyer can do.
  * Buttons: `#pay`, `#pay-lose-notify`, `#leave`, and `#scan` until there is a trade.
  */
 export function orderPage(order: Order, trade: Trade | undefined, now: number, language: Language): string {
@@ -107,7 +107,7 @@ function timeLeft(until: number, now: number, words: CashierWords): string {
   return `<time id="left" data-until="${until}" data-day="${words.day}" data-expired="${words.expired}">${text}</time>`;
 }
 
-/** The page after the payment. Its link `#back` leads to the order's `return_url`, signed, where there is one. */
+/** The page after the payment. Its link `#back` leads to the signed `return_url` of the order, if it has one. */
 export function paidPage(trade: Trade, merchant: Merchant, now: number, language: Language): string {
   const { order } = trade;
   const words = CASHIER_WORDS[language];
@@ -131,7 +131,7 @@ ${trade.undelivered === true ? `<p id="undelivered">${words.lost}</p>` : ''}${ba
   );
 }
 
-/** The page after leaving: nothing was paid, and the cashier can be opened again. */
+/** The page after the buyer has left: nothing was paid, and the cashier can be opened again. */
 export function leftPage(order: Order, language: Language): string {
   const words = CASHIER_WORDS[language];
   return layout(
@@ -146,8 +146,8 @@ export function leftPage(order: Order, language: Language): string {
 }
 
 /**
- * The page of a request or an act that the cashier refuses. A long reason is folded.
- * @param flaw what exactly was wrong with the request, where that is known
+ * The page for a request or an action that the cashier refuses. A long reason is folded.
+ * @param flaw what exactly was wrong with the request, if that is known
  */
 export function refusalPage(refusal: Refusal, language: Language, flaw?: Flaw): string {
   const words = CASHIER_WORDS[language];
@@ -167,8 +167,8 @@ ${told === undefined ? '' : `<details><summary>${words.said}</summary><p>${escap
 }
 
 /**
- * The address to which the buyer's browser returns, with the parameters that Alipay adds, signed as a notification is.
- * They say nothing that a shop may rely on: a browser carries them.
+ * The URL to which the buyer's browser returns, with the parameters that Alipay adds, signed like a notification. A
+ * shop must not rely on them: they come through a browser.
  */
 export function signedReturn(trade: Trade, returnUrl: string, merchant: Merchant, now: number): string {
   const kind = trade.order.product === 'wap' ? 'wap' : 'page';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import forge from 'node-forge';
 import { makeKeyPair, type PemPair } from './keys';
 
-/** The certificate files in a keys folder, by the names that Alipay's open platform gives them. */
+/** The certificate files in a keys folder, named as on Alipay's open platform, where the app's also has its id. */
 export const CERTIFICATE_FILES = {
   app: 'appCertPublicKey.crt',
   root: 'alipayRootCert.crt',
@@ -17,11 +17,11 @@ const AUTHORITY_FILE = 'authority-private.pem';
 export interface CertificateFiles {
   app: string;
   root: string;
-  /** Alipay's own certificate, and its issuer's behind it. */
+  /** Alipay's own certificate, followed by that of its issuer. */
   alipay: string;
 }
 
-/** What an application in certificate mode is told apart by. */
+/** What identifies an application in certificate mode. */
 interface AppHolder {
   appId: string;
   sellerId: string;
@@ -35,7 +35,7 @@ interface Holder extends AppHolder {
   alipayPublic: string;
 }
 
-/** An authority's name, or a holder's: `CN`, `OU`, `O`; the country is always China. */
+/** The name of an authority or a holder: `CN`, `OU`, `O`; the country is always China. */
 type Name = [cn: string, ou: string, o: string];
 
 const ROOT: Name = ['Ant Financial Certification Authority R1', 'Certification Authority', 'Ant Financial'];
@@ -44,14 +44,14 @@ const ISSUER: Name = [
   'Certification Authority',
   'Ant Financial',
 ];
-/** A certificate that Alipay has renewed is valid so long. */
+/** How long a renewed certificate of Alipay's is valid. */
 const RENEWED_DAYS = 365;
 
 const ALIPAY = '支付宝(中国)网络技术有限公司';
 
 /**
  * Certificates as Alipay issues them to an application in certificate mode (公钥证书模式): a root, an issuer below it, and
- * by that the application's and Alipay's own.
+ * from this issuer the application's certificate and Alipay's own.
  */
 export class Certificates {
   readonly #issued = new Map<string, string>();
@@ -61,7 +61,7 @@ export class Certificates {
   #alipaySn: string;
 
   /**
-   * @param first Alipay's own, until it is renewed
+   * @param first Alipay's own certificate, until it is renewed
    * @param authority the issuer's private key, PEM
    */
   constructor(
@@ -80,31 +80,31 @@ export class Certificates {
     return this.#alipay;
   }
 
-  /** The serial number that stands in every answer, as `alipay_cert_sn`. */
+  /** The serial number in every answer, `alipay_cert_sn`. */
   get alipaySn(): string {
     return this.#alipaySn;
   }
 
-  /** What `alipay.open.app.alipaycert.download` hands out: the certificate with this serial number. */
+  /** What `alipay.open.app.alipaycert.download` returns: the certificate with this serial number. */
   find(sn: string): string | undefined {
     return this.#issued.get(sn);
   }
 
-  /** Alipay's certificate is renewed, for the same key or another. The old one can still be downloaded. */
+  /** Renews Alipay's certificate, for the same key or another one. The old one can still be downloaded. */
   rotate(alipayPublic: string): void {
     const [, issuer = ''] = splitPem(this.#alipay);
     this.#alipay = alipayCertificate(alipayPublic, { authority: this.authority, issuer, days: RENEWED_DAYS });
     this.#alipaySn = this.#remember(this.#alipay);
   }
 
-  /** Alipay's certificate is the first one again, and no other was ever issued. */
+  /** Restores Alipay's first certificate, as if no other one had been issued. */
   reset(): void {
     this.#issued.clear();
     this.#alipay = this.first;
     this.#alipaySn = this.#remember(this.first);
   }
 
-  /** Issues the certificate of one more application, PEM. */
+  /** Issues the certificate of an additional application, PEM. */
   issueFor(holder: AppHolder): string {
     return appCertificate(holder, this.authority);
   }
@@ -117,8 +117,8 @@ export class Certificates {
 }
 
 /**
- * Takes the certificates from a folder, issuing them there on the first start, or issues fresh ones in memory.
- * @throws Error when one of a begun set cannot be read
+ * Reads the certificates from a folder, where the first start issues them, or issues fresh ones in memory.
+ * @throws Error if one of an incomplete set cannot be read
  */
 export async function loadCertificates(holder: Holder, keysDir?: string): Promise<Certificates> {
   if (keysDir === undefined) return issue(holder);
@@ -130,7 +130,7 @@ export async function loadCertificates(holder: Holder, keysDir?: string): Promis
   return new Certificates(app, root, alipay, authority);
 }
 
-/** The certificate of one more application: from its folder, issued there on the first start. @returns PEM */
+/** The certificate of an additional application: from its folder, where the first start issues it. @returns PEM */
 export function loadAppCertificate(by: Certificates, holder: AppHolder, dir?: string): string {
   if (dir === undefined) return by.issueFor(holder);
   const path = join(dir, CERTIFICATE_FILES.app);
@@ -153,7 +153,7 @@ function write(issued: Issued, keysDir: string): Certificates {
   for (const [part, name] of Object.entries(CERTIFICATE_FILES)) {
     writeFileSync(join(keysDir, name), issued[part as keyof CertificateFiles], { flag: 'wx' });
   }
-  // Last: with it the set is whole.
+  // Last: it marks the set as complete.
   writeFileSync(join(keysDir, AUTHORITY_FILE), issued.authority, { mode: 0o600, flag: 'wx' });
   return new Certificates(issued.app, issued.root, issued.alipay, issued.authority);
 }
@@ -194,7 +194,7 @@ function certificate(of: {
 }): string {
   const made = forge.pki.createCertificate();
   made.publicKey = forge.pki.publicKeyFromPem(of.publicKey);
-  // Positive: the first bit of a serial number is its sign.
+  // Positive: the first bit of a serial number is the sign.
   made.serialNumber = `4${randomBytes(16).toString('hex').slice(1)}`;
   made.validity.notBefore = new Date(Date.now() - 86_400_000);
   made.validity.notAfter = new Date(Date.now() + of.days * 86_400_000);
@@ -205,7 +205,7 @@ function certificate(of: {
   return forge.pki.certificateToPem(made).replaceAll('\r', '');
 }
 
-/** Chinese names need UTF8String; forge's default is PrintableString. */
+/** Chinese names require UTF8String; forge's default is PrintableString. */
 function attributesOf([cn, ou, o]: Name): forge.pki.CertificateField[] {
   const UTF8: number = forge.asn1.Type.UTF8;
   // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- forge takes a type; its typings say class.
@@ -218,7 +218,7 @@ function attributesOf([cn, ou, o]: Name): forge.pki.CertificateField[] {
 
 const splitPem = (pem: string): string[] => pem.split(/(?=-----BEGIN)/);
 
-/** `app_cert_sn`, `alipay_cert_sn`: the MD5 of the issuer's name and the serial number in decimal ("公钥证书 SN"). */
+/** `app_cert_sn`, `alipay_cert_sn`: MD5 of the issuer's name and the decimal serial number ("公钥证书 SN"). */
 export function serialOf(pem: string): string {
   const { issuer, serialNumber } = new X509Certificate(pem);
   const name = issuer.split('\n').reverse().join(',');
@@ -227,7 +227,7 @@ export function serialOf(pem: string): string {
     .digest('hex');
 }
 
-/** A public key as PEM; of a private key its public half. */
+/** A public key as PEM; for a private key, its public half. */
 export function spki(key: KeyObject): string {
   const half = key.type === 'public' ? key : createPublicKey(key);
   return half.export({ type: 'spki', format: 'pem' }).toString();

@@ -1,12 +1,12 @@
-/** How often something happens: a number is a probability from 0 to 1, `{times}` means the next so many times. */
+/** How often something happens: a number is a probability from 0 to 1; `{times}` means the next `times` times. */
 export type Chance = number | { times: number };
 
-/** Draws from a chance; a count is used up by drawing. */
+/** Draws from a chance; each draw uses up one of a count. */
 export class Dice {
   #left: number;
 
   /**
-   * @param chance undefined never happens
+   * @param chance undefined: never
    * @param random 0 ≤ x < 1
    */
   constructor(

@@ -8,7 +8,7 @@ import type { AccountOptions, Sandbox, SandboxAccount, SandboxOptions } from './
 import { CERTIFICATE_FILES } from './certificates';
 import { KEY_FILES } from './keys';
 
-/** The folder in which keys and trades are kept when nothing else is said. */
+/** The default folder for keys and trades. */
 const HOME = '.alipay-sandbox';
 
 const EXAMPLES = `
@@ -24,10 +24,10 @@ Examples:
 
 Keys and trades are kept in ${HOME}/ unless you say where. No real money moves.`;
 
-/** The seller's own application, where an ISV acts for it. */
+/** The seller's own application if an ISV acts for it. */
 const DEFAULT_AUTH_APP_ID = '2021000000000001';
 
-/** `--app-auth-token`: of the first account, or of one more seller. */
+/** `--app-auth-token`: for the first account, or for an additional seller. */
 interface TokenOption {
   appAuthToken: string;
   sellerId?: string;
@@ -55,7 +55,7 @@ interface Settings {
   certificates: boolean;
 }
 
-/** Runs a sandbox by command line and environment, until SIGTERM or SIGINT. @returns what runs */
+/** Runs a sandbox with the command line and environment until SIGTERM or SIGINT. @returns the running sandbox */
 export async function runCli(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Sandbox> {
   const { dir, keys, state, seed, keepTrades, merchantPublicKey, authAppId, app, appAuthToken, ...settings } =
     command(env).parse(argv).opts<Settings>();
@@ -196,7 +196,7 @@ function readToken(text: string): TokenOption {
 
 const isId = (text: string | undefined): text is string => /^\d{1,32}$/.test(text ?? '');
 
-/** The seller of an application that was given none: another one for each. */
+/** The seller of an application for which none was given: a different one for each. */
 const sellerOf = (appId: string): string => `2088${appId.padStart(12, '0').slice(-12)}`;
 
 function readFlag(env: NodeJS.ProcessEnv, name: string): boolean {
@@ -222,7 +222,7 @@ ${first ?? ''}
 ${others.map((lines, n) => `\nAccount ${n + 2} of ${accounts.length}, by the same gateway:\n${lines}\n`).join('')}`;
 }
 
-/** What an account's application is to set. The first one's files lie in the keys folder itself. */
+/** What to set for an account's application. The files of the first one are in the keys folder itself. */
 function exportsOf(
   { appId, sellerId, appAuthToken, appPrivateKey, certificates }: SandboxAccount,
   keysDir: string,

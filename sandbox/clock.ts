@@ -1,4 +1,4 @@
-/** How the sandbox's time follows real time: at `real` it was `virtual`, and since then it runs `scale` times as fast. */
+/** How the sandbox's time follows real time: at `real` it was `virtual`; since then it runs `scale` times as fast. */
 export interface ClockEvent {
   type: 'clock';
   virtual: number;
@@ -12,16 +12,16 @@ interface Appointment {
   timer?: NodeJS.Timeout;
 }
 
-/** Node fires a longer timer at once. */
+/** Node fires a longer timer immediately. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
-/** The sandbox's time, which a test can let run faster or jump ahead. It never runs backwards. */
+/** The sandbox's time, which a test can speed up or move forward. It never runs backwards. */
 export class Clock {
   readonly #appointments = new Set<Appointment>();
   readonly #listeners: ((event: ClockEvent) => void)[] = [];
   #set: Pick<ClockEvent, 'virtual' | 'real' | 'scale'> = { virtual: 0, real: 0, scale: 1 };
 
-  /** Sandbox time, epoch ms. Real time is read at every use, so that a test's fake clock is believed. */
+  /** Sandbox time, epoch ms. Real time is read at every use, so that a test's fake clock takes effect. */
   readonly now = (): number => {
     const { virtual, real, scale } = this.#set;
     return Math.floor(virtual + (Date.now() - real) * scale);
@@ -31,27 +31,27 @@ export class Clock {
     return this.#set.scale;
   }
 
-  /** Has `listener` called after every change, for the state file. */
+  /** Calls `listener` after every change, for the state file. */
   onChange(listener: (event: ClockEvent) => void): void {
     this.#listeners.push(listener);
   }
 
-  /** Lets time run `scale` times as fast from now on, and jump ahead by `advanceMs` first. What falls due then happens. */
+  /** Jumps ahead by `advanceMs`, then runs `scale` times as fast. What falls due then happens. */
   change({ scale = this.scale, advanceMs = 0 }: { scale?: number; advanceMs?: number }): void {
     this.#become({ virtual: this.now() + advanceMs, real: Date.now(), scale });
   }
 
-  /** Sandbox time is real time again. */
+  /** Makes sandbox time real time again. */
   reset(): void {
     this.#become({ virtual: 0, real: 0, scale: 1 });
   }
 
-  /** Takes a change of the past. */
+  /** Applies a past change. */
   restore({ virtual, real, scale }: ClockEvent): void {
     this.#set = { virtual, real, scale };
   }
 
-  /** Calls `act` when `ms` of sandbox time have passed. @returns what calls it off */
+  /** Calls `act` when `ms` of sandbox time have passed. @returns a function that cancels it */
   later(ms: number, act: () => void): () => void {
     const appointment = { at: this.now() + ms, act };
     this.#appointments.add(appointment);
@@ -59,7 +59,7 @@ export class Clock {
     return () => this.#cancel(appointment);
   }
 
-  /** Calls off every appointment. */
+  /** Cancels every appointment. */
   close(): void {
     for (const appointment of this.#appointments) this.#cancel(appointment);
   }

@@ -5,7 +5,7 @@ import { CONTROL_READS, CONTROL_ROUTES } from './control-http';
 type Group =
   'The buyer' | 'The merchant portal' | 'Notifications' | 'Faults' | 'What happened' | 'Time and state';
 
-/** What each function is for. */
+/** What each function does. */
 const WORDS: { [Name in keyof SandboxControl]: [group: Group, about: string] } = {
   open: ['The buyer', 'Opens a pay URL, a pay form, a QR code or an order string. Returns the `outTradeNo`.'],
   scan: ['The buyer', 'Scans or logs in: the trade exists now, `WAIT_BUYER_PAY`.'],
@@ -46,7 +46,7 @@ const names = Object.keys(WORDS) as (keyof SandboxControl)[];
 const schemaOf = (name: keyof SandboxControl) =>
   z.toJSONSchema(CONTROL_ROUTES[name].schema, { unrepresentable: 'any', io: 'input', target: 'openapi-3.0' });
 
-/** The table of the README. */
+/** The table in the README. */
 export function controlTable(): string {
   const rows = names.map((name) => {
     const { properties = {}, required = [] } = schemaOf(name) as { properties?: object; required?: string[] };

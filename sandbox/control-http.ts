@@ -11,7 +11,7 @@ const chance = z.union([z.number().min(0).max(1), z.strictObject({ times: z.int(
 /** A hundred years. */
 const CLOCK_MAX_MS = 100 * 366 * 86_400_000;
 const outTradeNo = z.string().min(1);
-/** Needed only where several sellers have an order of that number. */
+/** Needed only if several sellers have an order with that number. */
 const sellerId = z.string().optional();
 const nothing = z.strictObject({}).nullish();
 const BUSINESS_ERROR = /^(?:(?:aop\.)?(?:ACQ|AQC)\.[A-Z_]+|is[pv]\.[a-z_-]+)$/;
@@ -48,7 +48,7 @@ const billFaults = z.strictObject({
   anyDay: z.boolean().optional(),
 });
 
-/** One control function as an HTTP route: how its JSON body is read, and how its arguments are written into one. */
+/** One control function as an HTTP route: how to read its JSON body, and how to write its arguments into one. */
 interface Route<Name extends keyof SandboxControl> {
   schema: z.ZodType;
   handle: (control: SandboxControl, body: unknown) => Promise<unknown>;
@@ -64,9 +64,9 @@ function route<Name extends keyof SandboxControl, Schema extends z.ZodType>(
 }
 
 /**
- * Every control function is `POST /control/<its name>` with its arguments as a JSON object; those without arguments are
- * `GET` as well. A query string is refused: whoever writes one would think that it was read. The answer is the result as
- * JSON, `null` where there is none.
+ * Every control function is `POST /control/<its name>` with its arguments as a JSON object; those in
+ * {@link CONTROL_READS} are also `GET`. A query string is refused, because whoever writes one expects it to be read.
+ * The response is the result as JSON, `null` if there is none.
  */
 export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
   open: route(
@@ -250,7 +250,7 @@ export const CONTROL_ROUTES: { [Name in keyof SandboxControl]: Route<Name> } = {
   ),
 };
 
-/** Those that need no argument and then have no effect: they can be read by GET. */
+/** Functions that need no argument and then change nothing: they can be read with GET. */
 export const CONTROL_READS: readonly (keyof SandboxControl)[] = [
   ...(['accounts', 'trades', 'journal', 'ledger'] as const),
   ...(['pendingNotifications', 'clock', 'exportIncident'] as const),
@@ -301,9 +301,9 @@ function explain(error: unknown): { code: string; message: string } {
 }
 
 /**
- * The control API of a sandbox that runs in another process.
+ * The control API of a sandbox in another process.
  * @param url the sandbox's own address, `http://127.0.0.1:4000`
- * @param token where it asks for one
+ * @param token if the sandbox requires one
  */
 export function connectControl(url: string, token?: string): SandboxControl {
   const remote = Object.entries(CONTROL_ROUTES).map(([name, { body }]) => [

@@ -33,46 +33,46 @@ export interface LedgerLine {
   refundedFen: number;
 }
 
-/** Whose order is meant: needed only where several sellers have one of that number. */
+/** Whose order is meant: needed only if several sellers have one with that number. */
 export interface Whose {
   sellerId?: string;
 }
 
-/** How refunds behave beside the gateway's faults. Absent fields stay as they are. */
+/** How refunds behave, apart from the gateway's faults. Fields that are left out keep their values. */
 export interface RefundPace {
-  /** How long after a refund its query stays silent, ms. */
+  /** How long after a refund its query does not show it, ms. */
   visibleAfterMs?: number;
-  /** How far apart two refunds of one trade must be, ms; sooner is `ACQ.SYSTEM_ERROR`. */
+  /** The least time between two refunds of one trade, ms; an earlier one gets `ACQ.SYSTEM_ERROR`. */
   spacingMs?: number;
-  /** How long after it was taken on (`fund_change=N`) a refund moves money, ms; 0: at once. */
+  /** How long after its acceptance (`fund_change=N`) a refund moves money, ms; 0: at once. */
   outcomeAfterMs?: number;
-  /** What the seller's account holds, yuan: a refund of more is `ACQ.SELLER_BALANCE_NOT_ENOUGH`. `null`: without end. */
+  /** The seller's balance, yuan: a larger refund gets `ACQ.SELLER_BALANCE_NOT_ENOUGH`. `null`: unlimited. */
   balance?: string | null;
-  /** Whose balance. Default: every seller's. */
+  /** Whose balance. Default: that of every seller. */
   sellerId?: string;
 }
 
 /**
- * Everything that a test or a person does to the sandbox and that an application cannot see: acting as the buyer or in the
- * merchant portal, causing faults, reading the journal. Effects happen before the promise is returned, in the order of the
- * calls. Refused acts reject with a `Refusal`.
- * An order is named by its number, and by its seller too where several have one of that number (`AMBIGUOUS_ORDER`).
- * Wherever an `outTradeNo` is asked for by `scan`, `pay` and `leave`, the pay URL does as well: it is opened first.
+ * Everything that a test or a person can do to the sandbox and an application cannot: act as the buyer or in the
+ * merchant portal, cause faults, read the journal. Effects happen before the promise is returned, in the order of the
+ * calls. Refused actions reject with a `Refusal`. An order is named by its number, and also by its seller if several
+ * have one with that number (`AMBIGUOUS_ORDER`). For the `outTradeNo` of `scan`, `pay` and `leave` you can also give
+ * the pay URL: it is opened first.
  */
 export interface SandboxControl {
   /**
-   * Does what a buyer's browser does with a pay URL (or with the form of `pageExecute('POST')`, or with a QR code's
-   * address): checks its signature and remembers the order, which is not yet a trade.
+   * Does what a buyer's browser does with a pay URL (or with the form of `pageExecute('POST')`, or with the URL in a QR
+   * code): checks its signature and remembers the order, which is not a trade yet.
    * @returns its `outTradeNo`
    */
   open(payUrl: string): Promise<string>;
-  /** The buyer scans or logs in: the trade exists now, WAIT_BUYER_PAY. */
+  /** The buyer scans or logs in: now the trade exists, WAIT_BUYER_PAY. */
   scan(outTradeNo: string, whose?: Whose): Promise<TradeView>;
   /** The buyer pays; `notify: false` loses the notification for good. */
   pay(outTradeNo: string, options?: { notify?: boolean } & Whose): Promise<TradeView>;
-  /** The buyer walks away; nothing changes but the journal. */
+  /** The buyer walks away; only the journal changes. */
   leave(outTradeNo: string, whose?: Whose): Promise<void>;
-  /** The trade, or null while there is none. */
+  /** The trade, or null if there is none yet. */
   trade(outTradeNo: string, whose?: Whose): Promise<TradeView | null>;
   /** The applications and sellers that this sandbox serves, the first one first. */
   accounts(): Promise<AccountView[]>;
@@ -81,7 +81,7 @@ export interface SandboxControl {
   /** Everything that crossed the wire, oldest first. */
   journal(): Promise<JournalEntry[]>;
   clearJournal(): Promise<void>;
-  /** Puts a fault in force, beside those already there. */
+  /** Adds a fault to those in force. */
   fault(rule: FaultRule): Promise<void>;
   clearFaults(): Promise<void>;
   /** Replaces the notifier's faults; `{}` ends them. */
@@ -89,9 +89,9 @@ export interface SandboxControl {
   /** How many notifications are still to be delivered. */
   pendingNotifications(): Promise<number>;
   /**
-   * Sends one notification now, once, and waits for its answer: the trade's present state, or a payment that never was
-   * where nobody scanned. Overrides replace fields before signing, `''` leaves one out; `sign` replaces the signature.
-   * @param url where to, if not the order's `notify_url`
+   * Sends one notification now, once, and waits for its answer: the trade's current state or, if nobody scanned, a
+   * made-up payment. Overrides replace fields before signing, `''` omits one; `sign` replaces the signature.
+   * @param url where to send it, if not to the order's `notify_url`
    */
   notify(
     outTradeNo: string,
@@ -99,58 +99,58 @@ export interface SandboxControl {
     url?: string,
     whose?: Whose,
   ): Promise<HandDelivery>;
-  /** Posts a notification that was sent before once more, byte for byte: its time and signature are the old ones. */
+  /** Posts an earlier notification again, byte for byte, with its old time and signature. */
   replayNotification(notifyId: string): Promise<HandDelivery>;
-  /** Sends a forged notification now; the order need not exist when `url` is given. */
+  /** Sends a forged notification now; the order need not exist if `url` is given. */
   forge(kind: ForgeKind, outTradeNo: string, url?: string, whose?: Whose): Promise<HandDelivery>;
-  /** The merchant closes a trade that nobody has paid, as `alipay.trade.close` does. */
+  /** The merchant closes a trade that nobody has paid, like `alipay.trade.close`. */
   close(outTradeNo: string, whose?: Whose): Promise<TradeView>;
   /** The time to pay runs out now: Alipay closes the trade. */
   expire(outTradeNo: string, whose?: Whose): Promise<TradeView>;
-  /** A refund made in the merchant portal: no call of the application's, but a notification. */
+  /** A refund in the merchant portal: the application makes no call, but gets a notification. */
   refundByHand(outTradeNo: string, amount: string, whose?: Whose): Promise<TradeView>;
   /** The refund window ends: TRADE_FINISHED. */
   finish(outTradeNo: string, options?: { notify?: boolean } & Whose): Promise<TradeView>;
-  /** Every answer of the gateway comes so much later, ms; its effect does not. */
+  /** Delays every answer of the gateway, ms, but not its effect. */
   latency(ms: number): Promise<void>;
   refunds(pace: RefundPace): Promise<void>;
-  /** Replaces what is wrong with the daily bills; `{}` ends it. */
+  /** Replaces the faults of the daily bills; `{}` ends them. */
   bills(faults: BillFaults): Promise<void>;
-  /** The gateway is down: HTTP 502, or broken connections with `reset`. */
+  /** Takes the gateway down: HTTP 502, or broken connections with `reset`. */
   down(down: boolean, how?: '502' | 'reset'): Promise<void>;
   /**
-   * Alipay's certificate is renewed: another serial number, and with `newKey` another key. In certificate mode only.
+   * Renews Alipay's certificate: another serial number and, with `newKey`, another key. Only in certificate mode.
    * @returns the new file, as the open platform would offer it
    */
   rotateCertificate(options?: { newKey?: boolean }): Promise<{ sn: string; pem: string }>;
-  /** Per trade: paid, refunded, status. */
+  /** For each trade: paid, refunded, status. */
   ledger(): Promise<LedgerLine[]>;
-  /** What a bar code leads to from now on: `paid` at once (the default), or `password`: the buyer must enter it first (10003). */
+  /** What a bar code now leads to: `paid` at once (default), or `password`: the buyer must enter it (10003). */
   barCode(outcome: 'paid' | 'password'): Promise<void>;
-  /** Lets the sandbox's time jump ahead and run faster; what falls due happens. Without arguments it only tells the time. */
+  /** Lets the sandbox's time jump ahead or run faster; what falls due happens. Without arguments it tells the time. */
   clock(change?: { advanceMs?: number; scale?: number }): Promise<{ now: string; scale: number }>;
-  /** Brings orders into being, telling no merchant. @returns how many are new */
+  /** Creates orders without notifying any merchant. @returns how many are new */
   seed(seed: Seed): Promise<number>;
-  /** Everything as at the first start: no trades but the seed's, no faults, an empty journal, real time, the first certificate. */
+  /** Back to the first start: only the seed's trades, no faults, empty journal, real time, first certificate. */
   reset(): Promise<void>;
-  /** The journal, to be sent to somebody: order numbers, texts and people are replaced. */
+  /** The journal in a form that can be sent to somebody: order numbers, texts and people are replaced. */
   exportIncident(): Promise<Incident>;
-  /** Does an exported incident again. @param options where its notifications go; by default nowhere */
+  /** Replays an exported incident. @param options where its notifications go; by default nowhere */
   replayIncident(incident: Incident, options?: { notifyUrl?: string }): Promise<Replay>;
 }
 
-/** The knobs that the control API turns and the server obeys. */
+/** The settings that the control API changes and the server obeys. */
 export interface Knobs {
   latencyMs: number;
   refundVisibleMs: number;
   refundSpacingMs: number;
   refundOutcomeMs: number;
-  /** Of sellers whose account has an end: by their id, fen. */
+  /** Sellers with a limited balance: by their id, fen. */
   sellerFen: ReadonlyMap<string, number>;
   barCode: 'paid' | 'password';
 }
 
-/** The knobs of a sandbox that nobody has touched. */
+/** The settings of a fresh sandbox. */
 export const UNTOUCHED: Readonly<Knobs> = {
   latencyMs: 0,
   refundVisibleMs: 0,
@@ -178,7 +178,7 @@ export interface ControlParts {
   seed?: Seed | undefined;
 }
 
-/** Builds the control API over a running sandbox. */
+/** Builds the control API of a running sandbox. */
 export function controlOf(parts: ControlParts): SandboxControl {
   const { gateway, books, accounts, notifier, faults, journal, knobs, clock } = parts;
   const buyer = new Buyer(parts);
@@ -297,7 +297,7 @@ function reset(parts: ControlParts): void {
   store().clear();
   clock.reset();
   if (seed !== undefined) plant(parts, seed);
-  // Last: whoever follows the journal looks at everything anew.
+  // Last: whoever follows the journal then reads everything anew.
   journal.clear();
 }
 
@@ -315,7 +315,7 @@ function readBalance(balance: string): number {
   return fen;
 }
 
-// Acts at once and answers by a promise: the same interface serves in this process and over HTTP.
+// Acts at once and returns a promise: the same interface serves this process and HTTP.
 function later<Args extends unknown[], Result>(
   act: (...args: Args) => Result | Promise<Result>,
 ): (...args: Args) => Promise<Result> {

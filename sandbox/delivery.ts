@@ -15,19 +15,19 @@ export interface DeliveryAnswer {
 const BODY_MAX = 4096;
 const SOCKETS_MAX = 128;
 
-/** Posts forms to merchants. Redirects are not followed: to Alipay one is a failed delivery. */
+/** Posts forms to merchants. It does not follow redirects: to Alipay they are failed deliveries. */
 export class Courier {
   readonly #http = new HttpAgent({ keepAlive: true, maxSockets: SOCKETS_MAX });
   readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: SOCKETS_MAX });
   readonly #underWay = new Set<ClientRequest>();
 
-  /** @param deadlineMs the longest that one delivery may take, from connecting to the last byte */
+  /** @param deadlineMs the longest time for one delivery, from connecting to the last byte */
   constructor(private readonly deadlineMs: number) {}
 
   /**
    * Posts a form.
-   * @param charset of the bytes that the form holds, percent-encoded
-   * @throws Error when no whole answer came within the deadline
+   * @param charset the charset of the percent-encoded bytes in the form
+   * @throws Error if no complete answer came within the deadline
    */
   async post(url: string, form: string, charset = 'utf-8'): Promise<DeliveryAnswer> {
     const secure = url.startsWith('https:');
@@ -35,7 +35,7 @@ export class Courier {
       method: 'POST',
       agent: secure ? this.#https : this.#http,
       headers: {
-        // Malformed, and what Alipay sends (expressjs/body-parser#137).
+        // Malformed, but this is what Alipay sends (expressjs/body-parser#137).
         'content-type': `application/x-www-form-urlencoded; text/html; charset=${charset.toUpperCase()}`,
         'content-length': Buffer.byteLength(form),
       },
@@ -55,7 +55,7 @@ export class Courier {
     }
   }
 
-  /** Breaks off what is under way and lets go of every connection. */
+  /** Aborts the requests under way and closes every connection. */
   close(): void {
     for (const request of this.#underWay) request.destroy(new Error('the sandbox is closing'));
     this.#http.destroy();

@@ -13,19 +13,19 @@ import {
   type WireRequest,
 } from './wire';
 
-/** The methods whose request a browser carries, or the phone for an app, and whose answer is the cashier page. */
+/** The methods whose request comes through a browser, or an app's phone, and whose answer is the cashier page. */
 export const PAGE_METHODS: Record<string, 'page' | 'wap' | 'app'> = {
   'alipay.trade.page.pay': 'page',
   'alipay.trade.wap.pay': 'wap',
   'alipay.trade.app.pay': 'app',
 };
 
-/** Whether it is named as Alipay names its methods: it may well be one, of those that the sandbox does not emulate. */
+/** Whether it is named like Alipay's methods: it may be one that the sandbox does not emulate. */
 export function isAlipays(method: string): boolean {
   return /^(alipay|ant|antmerchant|datadigital|koubei|mybank|zhima|zoloz)(\.[a-z0-9]+){2,}$/.test(method);
 }
 
-/** A request refused before its business content is looked at. Most such answers of Alipay are unsigned. */
+/** A request refused before its business content is read. Most of Alipay's answers to these are unsigned. */
 export interface EarlyError {
   name: string;
   node: ResponseNode;
@@ -35,10 +35,10 @@ export interface EarlyError {
 /** What a request is checked against. */
 export interface EntryRules {
   accounts: Accounts;
-  /** Of applications in certificate mode; without them they are in key mode. */
+  /** Of applications in certificate mode; undefined: they are in key mode. */
   certificates?: Certificates | undefined;
   now: () => number;
-  /** How far `timestamp` may be from Beijing's present time, ms; undefined: not looked at. */
+  /** How far `timestamp` may be from the current Beijing time, ms; undefined: not checked. */
   maxClockSkewMs?: number;
 }
 
@@ -66,7 +66,7 @@ function flawOf(request: WireRequest, rules: EntryRules): ResponseNode | undefin
   return flawOfHead(request, rules) ?? flawOfCertificates(request, rules) ?? flawOfToken(request, rules);
 }
 
-/** Alipay answers alike to a token that it never gave and to one that was withdrawn. */
+/** Alipay gives the same answer to a token that it never issued and to one that was withdrawn. */
 function flawOfToken({ params }: WireRequest, { accounts }: EntryRules): ResponseNode | undefined {
   if (accounts.find(params) !== undefined) return undefined;
   return {
@@ -77,7 +77,7 @@ function flawOfToken({ params }: WireRequest, { accounts }: EntryRules): Respons
   };
 }
 
-/** Alipay, "公钥证书" error codes. An application is in one mode: its certificates are asked for, or it has none. */
+/** Alipay, "公钥证书" error codes. An application has one mode: its certificates are required, or it has none. */
 function flawOfCertificates(
   { params }: WireRequest,
   { accounts, certificates }: EntryRules,
@@ -120,12 +120,12 @@ function badSignature({ params }: WireRequest): ResponseNode {
   return invalid('isv.invalid-signature', words + escapeHtml(signContent(params, ['sign'])));
 }
 
-/** The node of a request that lacks something: 40001. */
+/** The node for a request in which something is missing: 40001. */
 export function missing(subCode: string, subMsg: string): ResponseNode {
   return { code: '40001', msg: 'Missing Required Arguments', sub_code: subCode, sub_msg: subMsg };
 }
 
-/** The node of a request with something wrong in it: 40002. */
+/** The node for a request in which something is wrong: 40002. */
 export function invalid(subCode: string, subMsg: string): ResponseNode {
   return { code: '40002', msg: 'Invalid Arguments', sub_code: subCode, sub_msg: subMsg };
 }

@@ -3,13 +3,13 @@ import { Dice } from './chance';
 /**
  * What may go wrong with one call.
  *
- * Answers of Alipay's own: `20000`, `SYSTEM_ERROR`, `40001`, `40002` (both unsigned, as its early errors are), `40005`,
- * `40006`, and any business error by its `sub_code`: `ACQ.SELLER_BALANCE_NOT_ENOUGH`, `aop.ACQ.…`, `AQC.…`, `isp.…`, `isv.…`.
- * `20000` and `40005` also come `-unsigned`, and `-gbk`: signed, in GBK, though UTF-8 was asked for.
- * Transport: `http-500`, `http-429`, `html` (a page with status 200), `hang` (no answer, the connection stays open), `drip`
- * (the true answer, a byte every 100 ms), `reset`, `truncated` (the first half of the true answer).
- * Lies: `no-signature`, `bad-signature`, `stale` (the first answer to this order, signed), `other-order` (signed, about another
- * order), `wrong-amount` (signed, a fen too much).
+ * Answers from Alipay itself: `20000`, `SYSTEM_ERROR`, `40001`, `40002` (both unsigned, like its early errors),
+ * `40005`, `40006`, and any business error by its `sub_code`: `ACQ.SELLER_BALANCE_NOT_ENOUGH`, `aop.ACQ.…`, `AQC.…`,
+ * `isp.…`, `isv.…`. `20000` and `40005` also exist `-unsigned` and `-gbk`: signed, in GBK despite a UTF-8 request.
+ * Transport: `http-500`, `http-429`, `html` (a page with status 200), `hang` (no answer, the connection stays open),
+ * `drip` (the true answer, a byte every 100 ms), `reset`, `truncated` (the first half of the true answer).
+ * Lies: `no-signature`, `bad-signature`, `stale` (the first answer for this order, signed), `other-order` (signed,
+ * about another order), `wrong-amount` (signed, one fen too much).
  */
 export type FaultMode =
   | '20000'
@@ -66,21 +66,21 @@ export const FAULT_MODES = [
 /** Which calls go wrong, how, and how often. */
 export interface FaultRule {
   mode: FaultMode;
-  /** `alipay.trade.query`; absent: every server call. The cashier pages go wrong only when named. */
+  /** Like `alipay.trade.query`; absent: every server call. Cashier pages go wrong only if they are named. */
   method?: string;
   /** Only calls about this order. */
   outTradeNo?: string;
   /** Only calls for this seller. */
   sellerId?: string;
-  /** `before` (the default): the call has no effect. `after`: it took effect, and only its answer goes wrong. */
+  /** `before` (the default): the call has no effect. `after`: it takes effect, and only its answer goes wrong. */
   when?: 'before' | 'after';
-  /** The next so many matching calls; absent: until the faults are cleared. */
+  /** How many of the next matching calls; absent: until the faults are cleared. */
   times?: number;
   /** 0 to 1; absent: always. */
   probability?: number;
 }
 
-/** A fault that strikes a call. */
+/** A fault that hits a call. */
 export interface Fault {
   mode: FaultMode;
   when: 'before' | 'after';
@@ -92,14 +92,14 @@ interface ArmedRule {
   left: number;
 }
 
-/** The rules in force. The first that matches and fires decides. */
+/** The rules in force. The first one that matches and fires decides. */
 export class Faults {
   #rules: ArmedRule[] = [];
 
   /** @param random 0 ≤ x < 1 */
   constructor(private readonly random: () => number) {}
 
-  /** Puts a rule in force, after those already there. */
+  /** Adds a rule after those in force. */
   add(rule: FaultRule): void {
     this.#rules.push({
       rule,
@@ -108,19 +108,19 @@ export class Faults {
     });
   }
 
-  /** The rules that may still strike; `times` is how often. */
+  /** The rules that can still hit; `times` is how often. */
   inForce(): FaultRule[] {
     return this.#rules
       .filter(({ left }) => left > 0)
       .map(({ rule, left }) => (left === Infinity ? rule : { ...rule, times: left }));
   }
 
-  /** Ends all rules. */
+  /** Removes all rules. */
   clear(): void {
     this.#rules = [];
   }
 
-  /** What strikes this call, if anything. A page is struck only by a rule that names its method. */
+  /** The fault that hits this call, if any. Only a rule that names its method hits a page. */
   strike(
     method: string,
     { outTradeNo, sellerId }: Pick<FaultRule, 'outTradeNo' | 'sellerId'>,

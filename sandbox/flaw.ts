@@ -7,14 +7,14 @@ import type { ResponseNode, WireRequest } from './wire';
 /**
  * What kind of thing was wrong with a request.
  *
- * Before it was read: `too-large`. In its head: `missing`, `invalid` (a value that cannot be), `other` (not this sandbox's:
- * application, certificate, token),
- * `clock`. In its content: `not-json`, `invalid`, `refused` (well-formed, but the trade's state forbids it).
- * In its signature, the key being right: `changed` (a parameter was changed after signing), `unsigned` (a parameter that the
- * signed text leaves out), `encoding` (a value was signed in another form), `empty` (empty parameters were signed as well),
- * `order` (not sorted by name), `charset`, `sign-type`, `plus` (the `+` of the signature came as spaces), `altered` (another
- * text was signed, which one cannot be told). `key`: signed by another key (`got` is the application whose it is, where that is
- * another one here), or no signature at all.
+ * Before it was read: `too-large`. In its head: `missing`, `invalid` (an impossible value), `other` (an application,
+ * certificate or token that is not this sandbox's), `clock`. In its content: `not-json`, `invalid`, `refused`
+ * (well-formed, but the trade's state forbids it). In its signature, if the key is right: `changed` (a parameter was
+ * changed after signing), `unsigned` (the signed text leaves out a parameter), `encoding` (a value was signed in
+ * another form), `empty` (empty parameters were signed as well), `order` (not sorted by name), `charset`, `sign-type`,
+ * `plus` (the `+` of the signature arrived as spaces), `altered` (another text was signed, and which cannot be told).
+ * `key`: signed with another key (`got` is the application that owns it, if that is another one of this sandbox), or no
+ * signature at all.
  */
 export type FlawKind =
   | 'too-large'
@@ -35,10 +35,10 @@ export type FlawKind =
   | 'altered'
   | 'key';
 
-/** What was wrong with a request: for a person beside the editor, never on the wire. */
+/** What was wrong with a request: for the person at the editor, never on the wire. */
 export interface Flaw {
   kind: FlawKind;
-  /** The parameter; within `biz_content` its path, `biz_content.total_amount`. */
+  /** The parameter; inside `biz_content` its path, like `biz_content.total_amount`. */
   field?: string;
   expected?: string;
   got?: string;
@@ -65,9 +65,9 @@ const FIELD_OF: Record<string, string> = {
   'invalid-app-auth-token': 'app_auth_token',
 };
 
-/** Says what was wrong with requests that the gateway refuses before it looks at their content. */
+/** Finds what was wrong with requests that the gateway refuses before it reads their content. */
 export class Flaws {
-  /** By application. */
+  /** Keyed by application. */
   readonly #doctors: Map<string, SignatureDoctor>;
 
   constructor(private readonly rules: EntryRules) {
@@ -76,12 +76,12 @@ export class Flaws {
     );
   }
 
-  /** Remembers a genuine request: a later one with its signature and other parameters was changed after signing. */
+  /** Remembers a genuine request: a later one with the same signature and other parameters was tampered with. */
   remember(request: WireRequest): void {
     this.#doctors.get(request.params['app_id'] ?? '')?.remember(request);
   }
 
-  /** What an early error's node is about. */
+  /** The flaw that an early error's node reports. */
   of(request: WireRequest, { sub_code: subCode = '' }: ResponseNode): Flaw {
     const name = subCode.slice(subCode.indexOf('.') + 1);
     if (name === 'invalid-signature') return this.#examine(request);
@@ -132,7 +132,7 @@ export class Flaws {
 const listed = (values: readonly string[]): string =>
   [...new Set(values)].filter((value) => value !== '').join(', ');
 
-/** What a refusal of a request's content is about. */
+/** The flaw that a refusal of a request's content reports. */
 export function flawOfRefusal({ code, detail }: Refusal): Flaw {
   const field = /^[a-z_]+$/.exec(detail ?? '')?.[0];
   return field === undefined || code !== 'ACQ.INVALID_PARAMETER'

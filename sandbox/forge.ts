@@ -4,8 +4,8 @@ import { formOf, signNotice } from './notification';
 import type { Params } from './wire';
 
 /**
- * The ways to forge a notification. `bad-signature` is signed over something else; the others carry Alipay's true signature
- * over a content that must not be believed, or a form that can be read in two ways.
+ * The ways to forge a notification. `bad-signature` was signed for something else; the others have a genuine signature
+ * by Alipay, but content that must not be trusted, or a form that can be read in two ways.
  */
 export const FORGERIES = [
   'bad-signature',
@@ -23,7 +23,7 @@ export const FORGERIES = [
 export type ForgeKind = (typeof FORGERIES)[number];
 
 /**
- * Makes a forged notification out of a true one's fields.
+ * Makes a forged notification from the fields of a genuine one.
  * @param totalFen the order's true amount
  * @returns the form to post
  */
@@ -51,7 +51,7 @@ export function forgedForm(
     case 'duplicate-keys':
       return `${signed({})}&${formOf({ total_amount: '0.01', out_trade_no: 'another' })}`;
     case 'two-in-one': {
-      // The signed string stays the same: subject and total_amount are neighbours in it.
+      // The signed string stays the same: subject and total_amount are adjacent in it.
       const { total_amount: amount = '', ...rest } = signNotice(fields, by.alipayPrivate, now);
       return formOf({ ...rest, subject: `${rest['subject'] ?? ''}&total_amount=${amount}` });
     }

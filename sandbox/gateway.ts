@@ -22,13 +22,13 @@ import {
   type WireRequest,
 } from './wire';
 
-/** Refused for what the signature already covers. */
+/** Refused for something that the signature already covers. */
 const AFTER_SIGNATURE = ['isv.missing-biz-content', 'isv.invalid-parameter', 'sandbox.not-emulated'];
 
-/** What the gateway works on. */
+/** What the gateway works with. */
 export interface GatewayParts {
   rules: EntryRules;
-  /** What a call for an account may look at. */
+  /** What a call for an account may use. */
   contextOf: (account: Account) => MethodContext;
   faults: Faults;
   journal: Journal;
@@ -37,11 +37,11 @@ export interface GatewayParts {
   hand: () => { key: KeyObject; certSn?: string | undefined };
 }
 
-/** `/gateway.do`: reads a request, decides it, makes it true, and says how to answer. Synchronous from end to end. */
+/** `/gateway.do`: reads a request, decides on it, applies it, and returns the answer. Synchronous throughout. */
 export class Gateway {
   /** `'502'` or `'reset'` while the gateway is down. */
   down: false | '502' | 'reset' = false;
-  /** What was to happen in an earlier one does not. */
+  /** What was scheduled in an earlier round no longer happens. */
   #round = 0;
   readonly #answers: Answers;
   readonly #flaws: Flaws;
@@ -53,7 +53,7 @@ export class Gateway {
     );
   }
 
-  /** Takes one HTTP request to `/gateway.do`; a page comes in `language`. */
+  /** Handles one HTTP request to `/gateway.do`; a page is in `language`. */
   take(query: string, body: string, language: Language = 'en'): Outcome {
     const request = readRequest(query, body);
     const { method = '' } = request.params;
@@ -81,7 +81,7 @@ export class Gateway {
     return order;
   }
 
-  /** Does what a genuine request asks for, without its signature: for a replay. @returns the answer's node */
+  /** Does what a genuine request asks for, without its signature, for a replay. @returns the answer's node */
   perform(method: string, biz: Biz, params: Params): ResponseNode {
     const request = {
       params: { ...params, method, biz_content: JSON.stringify(biz) },
@@ -92,7 +92,7 @@ export class Gateway {
     return outcome.node ?? {};
   }
 
-  /** Forgets what was still to happen, and is up. */
+  /** Cancels what is scheduled, and puts the gateway up again. */
   clear(): void {
     this.#round += 1;
     this.down = false;
@@ -105,7 +105,7 @@ export class Gateway {
     return early;
   }
 
-  /** The account for which a request speaks; the first one's for a request that names none. */
+  /** The account for which a request is made; the first one if the request names none. */
   #contextOf({ params }: Pick<WireRequest, 'params'>): MethodContext {
     const { rules, contextOf } = this.parts;
     return contextOf(rules.accounts.find(params) ?? rules.accounts.first);
@@ -206,7 +206,7 @@ export class Gateway {
     return outcome;
   }
 
-  /** Refused by the web server in front of Alipay, which reads none of it. */
+  /** Refused by the web server in front of Alipay, which does not read the request. */
   refuseTooLarge(): Outcome {
     const outcome = page('<html><body><h1>413 Request Entity Too Large</h1></body></html>', 413);
     this.#write({ method: '', flaw: { kind: 'too-large' } }, outcome);
@@ -220,7 +220,7 @@ export class Gateway {
     return outcome;
   }
 
-  /** What a request is about, as far as it can be told. */
+  /** What a request is about, if that can be told. */
   #about(request: WireRequest, biz: Biz | undefined): Pick<CallEntry, 'sellerId' | 'outTradeNo'> {
     return {
       sellerId: this.parts.rules.accounts.find(request.params)?.sellerId,
@@ -251,12 +251,12 @@ function outTradeNoIn(
   return typeof outTradeNo === 'string' ? outTradeNo : undefined;
 }
 
-// On the wire the message is escaped for HTML; a page and a test want it as it is.
+// On the wire the message is escaped for HTML; pages and tests want it unescaped.
 function refusalOf({ node }: EarlyError): Refusal {
   return new Refusal(node['sub_code'] ?? '', unescapeHtml(node['sub_msg'] ?? ''));
 }
 
-// The head is looked at before the signature, the content after it.
+// The head is checked before the signature, the content after it.
 function signatureOf(early: EarlyError | undefined): CallEntry['signature'] {
   if (early === undefined || AFTER_SIGNATURE.includes(early.node['sub_code'] ?? '')) return 'genuine';
   return early.node['sub_code'] === 'isv.invalid-signature' ? 'false' : undefined;

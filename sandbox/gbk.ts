@@ -7,9 +7,9 @@ export function isInGbk(char: string): boolean {
 }
 
 /**
- * Encodes text in GBK. Node decodes GBK and does not encode it, so the table comes from decoding every pair of bytes.
- * @param otherwise stands for what GBK does not have
- * @throws RangeError where it has no such character, and nothing stands for it
+ * Encodes text in GBK. Node decodes GBK but does not encode it, so the table is built by decoding every pair of bytes.
+ * @param otherwise replaces characters that GBK does not have
+ * @throws RangeError if it has no such character, and there is no replacement
  */
 export function encodeGbk(text: string, otherwise?: string): Buffer {
   table ??= readTable();

@@ -5,7 +5,7 @@ import { controlOpenApi, controlTable } from './control-description';
 const BEGIN = '<!-- the control API: made by `npm run generate` -->';
 const END = '<!-- the end of it -->';
 
-/** What is made of the control API's description: the name, the file, and its text as it should be now. */
+/** What is generated from the control API's description: the name, the file, and its current text. */
 export function generated(): [name: string, path: string, text: string][] {
   const read = (name: string) => readFileSync(join(__dirname, name), 'utf8');
   const { version } = JSON.parse(read('package.json')) as { version: string };

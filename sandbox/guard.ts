@@ -3,23 +3,23 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 const COOKIE = 'alipay_sandbox_token';
 
-/** What only the person beside the sandbox may reach: the control API, the console, the keys. */
+/** What only the person who runs the sandbox may reach: the control API, the console, the keys. */
 const GUARDED = /^\/(?:(?:control|console|setup)(?:[/?]|$)|(?:\?|$))/;
 
-/** Whether only this machine reaches the address; IPv6 as it is, or in the brackets of a URL. */
+/** Whether only this machine reaches the address; IPv6 as such or in the brackets of a URL. */
 export function isLoopback(host: string): boolean {
   return /^(?:localhost|::1|\[::1\]|127(?:\.\d{1,3}){3})$/.test(host);
 }
 
 /**
- * Guards the control API, the console and the keys. A page of another site cannot use them: a browser sends that page's
- * origin along, or a host name that is not the sandbox's (DNS rebinding). With a token, only who has it can.
- * @param token asked for as `Authorization: Bearer …`, or once in a browser as `/?token=…`; undefined: none is
- * @param names the host names, with ports, under which the sandbox is reached; undefined: any
+ * Guards the control API, the console and the keys. A page of another site cannot use them: a browser sends its origin,
+ * or a host name that is not the sandbox's (DNS rebinding). With a token, only those who have it can.
+ * @param token required as `Authorization: Bearer …`, or once in a browser as `/?token=…`; undefined: not required
+ * @param names the host names, with ports, under which the sandbox is reached, in addition to loopback names
  */
 export function guard(server: FastifyInstance, token: string | undefined, names: () => string[]): void {
   server.addHook('onRequest', async (request, reply) => {
-    // The route, not the path: the router decodes `/%63ontrol` before it looks.
+    // The route, not the path: the router decodes `/%63ontrol` before it matches.
     if (!GUARDED.test(request.routeOptions.url ?? request.url)) return;
     const { origin, host = '' } = request.headers;
     if (origin !== undefined && originHost(origin) !== host) {
@@ -44,7 +44,7 @@ function originHost(origin: string): string | undefined {
   return URL.canParse(origin) ? new URL(origin).host : undefined;
 }
 
-/** The browser keeps the token as a cookie, and the address loses it. */
+/** The browser keeps the token as a cookie, and it is removed from the address. */
 function welcome(request: FastifyRequest, reply: FastifyReply, token: string): FastifyReply {
   const address = new URL(request.url, 'http://sandbox');
   address.searchParams.delete('token');

@@ -6,7 +6,7 @@ import type { DeliveryOutcome, Notice, Notifier } from './notifier';
 import { Refusal } from './refusal';
 import type { Order } from './trade';
 
-/** What came of a notification that was sent by hand. */
+/** The outcome of a notification that was sent by hand. */
 export interface HandDelivery {
   /** HTTP 200 and exactly `success`. */
   accepted: boolean;
@@ -22,7 +22,7 @@ interface HandParts {
   now: () => number;
 }
 
-/** Notifications sent by hand, true and forged. */
+/** Notifications sent by hand, genuine and forged. */
 export class Hand {
   constructor(private readonly parts: HandParts) {}
 

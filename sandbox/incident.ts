@@ -31,20 +31,20 @@ const step = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('notification'), at: z.iso.datetime(), outTradeNo: z.string() }).loose(),
 ]);
 
-/** An incident as it is exported. */
+/** The format of an exported incident. */
 export const incidentFile = z.object({ version: z.literal(1), entries: z.array(step).max(100_000) });
 
-/** What crossed the wire, without what is personal: to be sent to somebody, and replayed there. */
+/** What crossed the wire, without personal data: it can be sent to somebody and replayed there. */
 export interface Incident {
   version: 1;
   entries: JournalEntry[];
 }
 
-/** What came of a replay. */
+/** The outcome of a replay. */
 export interface Replay {
-  /** Entries done again. */
+  /** Replayed entries. */
   steps: number;
-  /** Where the sandbox now says something else than it did. */
+  /** Where the sandbox now gives a different result. */
   differences: { entry: number; expected: string; got: string }[];
 }
 
@@ -73,7 +73,7 @@ const PLAIN = new Set([
   ],
 ]);
 
-/** Ids: the same one is replaced by the same substitute everywhere, so that the story still hangs together. */
+/** Ids: each is replaced by the same substitute everywhere, so that the story remains consistent. */
 const IDS: Record<string, string> = {
   out_trade_no: 'order',
   trade_no: 'trade',
@@ -82,13 +82,13 @@ const IDS: Record<string, string> = {
 
 const HIDDEN = '***';
 
-/** What some fields must look like, to be taken again. */
+/** Substitutes that have the form required of these fields in a replay. */
 const SUBSTITUTES: Record<string, string> = {
   auth_code: '280000000000000000',
   alipay_cert_sn: '0'.repeat(32),
 };
 
-/** Makes an incident of journal entries: order numbers become `order_1`, what people wrote becomes `***`. */
+/** Makes an incident from journal entries: order numbers become `order_1`, what people wrote becomes `***`. */
 export function exportIncident(entries: readonly JournalEntry[]): Incident {
   const mask = new Mask();
   return { version: 1, entries: entries.map((entry) => mask.entry(entry)) };
@@ -99,7 +99,7 @@ class Mask {
   readonly #counts = new Map<string, number>();
   #sellerId = '';
 
-  // Numbers are a seller's own: the same one of two sellers becomes two, and all of it can be done again for one seller.
+  // Numbers belong to a seller: the same number of two sellers becomes two, so that one seller can replay everything.
   entry({ sellerId = '', ...entry }: JournalEntry): JournalEntry {
     this.#sellerId = sellerId;
     const outTradeNo = this.#id('order', entry.outTradeNo);
@@ -155,20 +155,20 @@ class Mask {
   }
 }
 
-/** What a replay works on. */
+/** What a replay works with. */
 interface Stage {
   gateway: Gateway;
   buyer: Buyer;
   faults: Faults;
   clock: Clock;
-  /** As whose all of it is done. */
+  /** The seller for whom everything is replayed. */
   sellerId: string;
-  /** The sandbox's own number of a trade. */
+  /** The sandbox's own number for a trade. */
   tradeNoOf: (outTradeNo: string) => string | undefined;
 }
 
 /**
- * Does an incident again, in its order: the calls, what the buyer did, the faults. Time jumps from each entry to the next.
+ * Replays an incident in its order: the calls, what the buyer did, the faults. Time jumps from each entry to the next.
  * @param notifyUrl where the orders' notifications go; undefined: nowhere
  */
 export function replayIncident(stage: Stage, incident: unknown, notifyUrl: string | undefined): Replay {
@@ -180,7 +180,7 @@ export function replayIncident(stage: Stage, incident: unknown, notifyUrl: strin
     const gap = Date.parse(recorded.at) - Date.parse(last ?? recorded.at);
     if (gap > 0) stage.clock.change({ advanceMs: gap });
     last = recorded.at;
-    // Notifications come by themselves; what was not genuine reached nothing.
+    // Notifications come by themselves; what was not genuine had no effect.
     if (recorded.kind === 'notification' || (recorded.kind === 'call' && recorded.signature !== 'genuine'))
       continue;
     const expected = recorded.kind === 'buyer' ? 'done' : (recorded.subCode ?? recorded.code ?? '');

@@ -40,15 +40,15 @@ export { Refusal } from './refusal';
 export type { TradeView } from './trade-view';
 export type { Product, TradeStatus } from './trade';
 
-/** The application id of a sandbox that was given none. */
+/** The default application id. */
 export const DEFAULT_APP_ID = '2021000000000000';
 
-/** The seller id of a sandbox that was given none. */
+/** The default seller id. */
 export const DEFAULT_SELLER_ID = '2088000000000000';
 
 const CERTIFICATE_DAYS = 5 * 365;
 
-/** How often expired trades are looked for, so that those who must be told of it are. */
+/** How often to look for expired trades, so that those who must be notified are. */
 const EXPIRY_EVERY_MS = 1000;
 
 /** How to start a sandbox; everything has a default. */
@@ -57,88 +57,88 @@ export interface SandboxOptions {
   port?: number;
   /** Default 127.0.0.1. */
   host?: string;
-  /** Where the keys are, or are to be made. Default: fresh ones in memory. */
+  /** Where the keys are, or will be created. Default: fresh ones in memory. */
   keysDir?: string;
-  /** Where trades and pending notifications are kept. Default: nowhere. */
+  /** Where trades and pending notifications are stored. Default: nowhere. */
   stateFile?: string;
-  /** The first account's seller has authorised the application of another (ISV): requests must name the token. */
+  /** Set if the first account's seller has authorised another application (ISV): requests must contain the token. */
   authorised?: { appAuthToken: string; authAppId: string };
   /** The application is in certificate mode (公钥证书模式): the sandbox issues the certificates. Default: key mode. */
   certificates?: boolean;
   /** How long fresh certificates are valid, days. Default five years. */
   certificateDays?: number;
-  /** How many times faster than Alipay notifications are repeated: 60 makes 4 minutes 4 seconds. Default 1. */
+  /** How many times faster than Alipay to repeat notifications: 60 turns 4 minutes into 4 seconds. Default 1. */
   notifyScale?: number;
   /** How long a merchant may take to answer a notification, ms. Default 10,000. */
   notifyDeadlineMs?: number;
   appId?: string;
   sellerId?: string;
-  /** More accounts beside the first: other applications with their sellers, or more sellers of an ISV. */
+  /** Accounts in addition to the first: other applications with their sellers, or more sellers of an ISV. */
   accounts?: AccountOptions[];
-  /** The address under which buyers and shops reach the sandbox: QR codes, cashier pages and bills name it. Default: its own. */
+  /** The address at which buyers and shops reach the sandbox: for QR codes, cashier pages, bills. Default: its own. */
   publicUrl?: string;
-  /** The application's own public key, PEM or base64: its private key stays with the shop. Default: a fresh pair. */
+  /** The application's own public key, PEM or base64; its private key stays with the shop. Default: a fresh pair. */
   merchantPublicKey?: string;
-  /** Buyers are told by `open_id`, as to applications made since 2023. */
+  /** Whether buyers are identified by `open_id`, as for applications created since 2023. */
   openIds?: boolean;
-  /** What it starts with, its accounts behind `accounts`; orders that the state file knows stay as they are. */
+  /** What it starts with, its accounts after those of `accounts`; orders that the state file has stay unchanged. */
   seed?: Seed;
-  /** Asked for by the control API and the console. Default: none where host and public address are loopback, else a random one. */
+  /** For the control API and the console. Default: none if host and public address are loopback, else a random one. */
   controlToken?: string;
   /** A pino level or logger. Default `silent`. */
   log?: Level | 'silent' | Logger;
-  /** Takes a line for every call that comes, for a terminal. */
+  /** Called with a line for every call, for a terminal. */
   print?: (line: string) => void;
   /** How many journal entries are kept. Default 20,000. */
   journalLimit?: number;
-  /** How many orders of each seller are kept in memory: the oldest that do not wait for payment are forgotten. Default: all. */
+  /** How many orders of each seller stay in memory: the oldest that do not wait for payment go first. Default: all. */
   tradeLimit?: number;
-  /** Refuses a `timestamp` further from Beijing's present time, ms. Default: any is taken. */
+  /** Refuses a `timestamp` further from the current Beijing time than this, ms. Default: any is accepted. */
   maxClockSkewMs?: number;
-  /** The source of chance for probabilities, 0 ≤ x < 1. Default Math.random. */
+  /** The source of randomness for probabilities, 0 ≤ x < 1. Default Math.random. */
   random?: () => number;
 }
 
-/** An account of a running sandbox: all that its application needs to talk to it. */
+/** An account of a running sandbox: everything that its application needs to talk to it. */
 export interface SandboxAccount extends AccountView {
-  /** PKCS8 PEM; empty where the application keeps its own. */
+  /** PKCS8 PEM; empty if the application keeps its own. */
   appPrivateKey: string;
-  /** In certificate mode, the three files, PEM, as they are now. */
+  /** In certificate mode, the three current files, PEM. */
   certificates: CertificateFiles | undefined;
 }
 
-/** A running sandbox: all that an application needs to talk to it, and the control over it. The ids and keys are the first account's. */
+/** A running sandbox: what an application needs to use it, and its control. Ids and keys are the first account's. */
 export interface Sandbox {
   url: string;
   gateway: string;
   appId: string;
   sellerId: string;
-  /** PKCS8 PEM; empty where the application keeps its own. */
+  /** PKCS8 PEM; empty if the application keeps its own. */
   appPrivateKey: string;
   /** SPKI PEM. */
   alipayPublicKey: string;
-  /** The three files of an application in certificate mode, PEM, as they are now. */
+  /** The three current files of an application in certificate mode, PEM. */
   readonly certificates: CertificateFiles | undefined;
   /** Every account, the first one first. */
   readonly accounts: SandboxAccount[];
   control: SandboxControl;
-  /** What the control API asks for, if anything. */
+  /** The token that the control API requires, if any. */
   readonly controlToken: string | undefined;
-  /** What an application is told, as `/setup` shows it. */
+  /** What to set in an application, as `/setup` shows it. */
   readonly setup: Setup;
   /** Ends everything: no timer, socket or file stays open. */
   close(): Promise<void>;
 }
 
 /**
- * Starts a local Alipay: the v2 gateway with real RSA2 both ways, its cashier pages, its notifications, its control API.
- * @throws Error `PORT_BUSY` when the port is taken, `SANDBOX_KEYS` or `SANDBOX_STATE` when a file cannot be used,
- * `SANDBOX_ACCOUNTS` when two accounts cannot be told apart
+ * Starts a local Alipay: the v2 gateway with real RSA2 both ways, its cashier pages, notifications and control API.
+ * @throws Error `PORT_BUSY` if the port is taken, `SANDBOX_KEYS` or `SANDBOX_STATE` if a file cannot be used,
+ * `SANDBOX_ACCOUNTS` if two accounts cannot be told apart
  */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', appId = DEFAULT_APP_ID, sellerId = DEFAULT_SELLER_ID } = options;
   const keys = await loadKeys(options.keysDir, options.merchantPublicKey);
-  // A public address on a host that is loopback: a proxy or a tunnel lets strangers in.
+  // A public address, although the host is loopback: a proxy or a tunnel lets strangers in.
   const hosts = [host, ...(options.publicUrl === undefined ? [] : [new URL(options.publicUrl).hostname])];
   const controlToken =
     options.controlToken ?? (hosts.every(isLoopback) ? undefined : randomBytes(16).toString('hex'));
@@ -196,7 +196,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const url = addressOf(boundPort(server.server.address()) ?? port, host);
   address = options.publicUrl?.replace(/\/+$/, '') ?? url;
   setAddress(address);
-  // Not before the port is ours: until then another process may be writing the same state file.
+  // Not before the port is ours: until then another process may still be writing to the same state file.
   expiry.push(setInterval(() => parts.books.expire(), EXPIRY_EVERY_MS));
   parts.notifier.resume();
   try {
@@ -271,7 +271,7 @@ function assemble(
   }
   books.trim();
   clock.onChange((event) => store.append(event));
-  // Written before anyone is told: what a notification speaks of survives a crash.
+  // Written before anybody is notified: what a notification reports survives a crash.
   books.onChange((sellerId, event) => store.append({ ...event, sellerId }));
   books.onChange((_sellerId, event, trade, how) => notifier.onTradeEvent(event, trade, how));
   books.onChange((sellerId, event) => {

@@ -1,26 +1,26 @@
 import type { FaultMode } from './faults';
 import type { Flaw } from './flaw';
 
-/** A call to the gateway, as it came and as it was answered. */
+/** A call to the gateway, and its answer. */
 export interface CallEntry {
   kind: 'call';
   at: string;
   method: string;
-  /** For which seller it speaks; absent where that cannot be told. */
+  /** The seller for whom it is made; absent if that cannot be told. */
   sellerId?: string;
   outTradeNo?: string;
   bizContent?: Record<string, unknown>;
-  /** Alipay's `code`; absent where the answer had none (a broken connection, an HTML page). */
+  /** Alipay's `code`; absent if the answer had none (a broken connection, an HTML page). */
   code?: string;
   subCode?: string;
-  /** HTTP status; absent where nothing was answered. */
+  /** HTTP status; absent if there was no answer. */
   httpStatus?: number;
   fault?: { mode: FaultMode | 'down'; when: 'before' | 'after' };
-  /** Whether the request's signature held; absent where it was not looked at. */
+  /** Whether the request's signature held; absent if it was not checked. */
   signature?: 'genuine' | 'false';
-  /** What was wrong with the request, as far as can be told. */
+  /** What was wrong with the request, if that can be told. */
   flaw?: Flaw;
-  /** What was answered, as Alipay's fields; absent where the answer had none. */
+  /** Alipay's answer by its fields; absent if it had none. */
   answer?: Record<string, string>;
 }
 
@@ -34,12 +34,12 @@ export interface NotificationEntry {
   tradeStatus: string;
   attempt: number;
   url: string;
-  /** What the merchant answered; absent where nothing came back or nothing was sent. */
+  /** What the merchant answered; absent if nothing came back or nothing was sent. */
   answer?: { status: number; body: string };
   error?: string;
   /** HTTP 200 and exactly `success`. */
   accepted: boolean;
-  /** How it was tampered with: `drop`, `drop-attempt`, `repeat`, `reorder`, `replay`, or the kind of forgery. */
+  /** How it was tampered with: `drop`, `drop-attempt`, `repeat`, `replay`, or the kind of forgery. */
   fault?: string;
 }
 
@@ -50,7 +50,7 @@ export interface BuyerEntry {
   action: 'open' | 'scan' | 'pay' | 'leave';
   sellerId?: string;
   outTradeNo: string;
-  /** Of a pay request that was opened: what it asked for. */
+  /** For an opened pay request: what it asked for. */
   method?: string;
   bizContent?: Record<string, unknown>;
 }
@@ -60,7 +60,7 @@ export type JournalEntry = CallEntry | NotificationEntry | BuyerEntry;
 
 type Untimed<Entry> = Entry extends unknown ? Omit<Entry, 'at'> : never;
 
-/** What crossed the wire, newest last, bounded: the oldest are forgotten first. */
+/** What crossed the wire, newest last, with a limit: the oldest entries are dropped first. */
 export class Journal {
   #entries: JournalEntry[] = [];
   readonly #readers: ((entry?: JournalEntry) => void)[] = [];
@@ -74,16 +74,16 @@ export class Journal {
     private readonly now: () => number,
   ) {}
 
-  /** Writes an entry, at the present time. */
+  /** Writes an entry with the current time. */
   write(entry: Untimed<JournalEntry>): void {
     const written = { ...entry, at: new Date(this.now()).toISOString() };
     this.#entries.push(written);
     for (const reader of this.#readers) reader(written);
-    // Twice the limit before cutting: cutting at every entry would copy the whole list each time.
+    // Cut only at twice the limit: cutting at every entry would copy the whole list each time.
     if (this.#entries.length >= 2 * this.limit) this.#entries = this.#entries.slice(-this.limit);
   }
 
-  /** Has `reader` called with every entry from now on, and without one when all are forgotten. */
+  /** Calls `reader` with every entry from now on, and without one when all are forgotten. */
   follow(reader: (entry?: JournalEntry) => void): void {
     this.#readers.push(reader);
   }

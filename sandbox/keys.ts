@@ -13,14 +13,14 @@ export const KEY_FILES = {
 
 /** An application's own RSA key. */
 export interface AppKeys {
-  /** Empty where the application keeps its own. */
+  /** Empty if the application keeps its own. */
   appPrivatePem: string;
   appPublic: KeyObject;
 }
 
 /**
- * Both sides' RSA-2048 keys. A real merchant never sees `alipayPrivate`; a sandbox is both sides.
- * The key objects are parsed once: parsing PEM at every signature costs more than the check itself.
+ * Both sides' RSA-2048 keys. A real merchant never sees `alipayPrivate`; a sandbox is both sides. The key objects are
+ * parsed once: parsing the PEM for every signature costs more than the check itself.
  */
 export interface SandboxKeys extends AppKeys {
   alipayPublicPem: string;
@@ -34,10 +34,10 @@ export interface PemPair {
 }
 
 /**
- * Takes the keys from a folder, making them there on the first start, or makes fresh ones in memory.
+ * Reads the keys from a folder, where the first start creates them, or creates fresh ones in memory.
  * @param keysDir folder of the four PEM files; undefined keeps everything in memory
- * @param merchantPublicKey the application's own public key, PEM or its base64 alone; its private half stays where it is
- * @throws Error naming the file when a key file is missing from a begun set or is not an RSA key
+ * @param merchantPublicKey the application's own public key, PEM or only its base64; its private half stays where it is
+ * @throws Error naming the file if a key file is missing from an incomplete set or is not an RSA key
  */
 export async function loadKeys(keysDir?: string, merchantPublicKey?: string): Promise<SandboxKeys> {
   const keys = await loadOwnKeys(keysDir);
@@ -46,8 +46,8 @@ export async function loadKeys(keysDir?: string, merchantPublicKey?: string): Pr
 }
 
 /**
- * The keys of one more application: from its folder, made there on the first start, or fresh ones in memory.
- * @throws Error `SANDBOX_KEYS` as `loadKeys` does
+ * The keys of an additional application: from its folder, where the first start creates them, or fresh ones in memory.
+ * @throws Error `SANDBOX_KEYS` like `loadKeys`
  */
 export async function loadAppKeys(dir?: string, merchantPublicKey?: string): Promise<AppKeys> {
   if (merchantPublicKey !== undefined)

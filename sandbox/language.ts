@@ -5,7 +5,7 @@ export type Language = 'en' | 'zh';
 
 const COOKIE = 'sandbox_language';
 
-/** The language of a page: the one chosen before, else whichever of the two the browser asks for first, else English. */
+/** The language of a page: the one chosen before, else the browser's first choice of the two, else English. */
 export function languageOf(headers: IncomingHttpHeaders): Language {
   const chosen = new RegExp(`(?:^|; )${COOKIE}=(en|zh)(?:;|$)`).exec(headers.cookie ?? '')?.[1];
   if (isLanguage(chosen)) return chosen;
@@ -28,7 +28,7 @@ export function isLanguage(text: unknown): text is Language {
   return text === 'en' || text === 'zh';
 }
 
-/** The `set-cookie` header by which a browser keeps the chosen language. */
+/** The `set-cookie` header with which a browser remembers the language. */
 export function keepLanguage(language: Language): string {
   return `${COOKIE}=${language}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly`;
 }

@@ -4,8 +4,8 @@ import { fork } from 'node:child_process';
 import { beijingTime } from './beijing';
 import { startSandbox } from './index';
 
-// What the README says about speed and memory: `npm run measure --workspace alipay-sandbox`. The sandbox runs in a process of
-// its own, as it does beside an editor; this one signs and calls.
+// Measures speed and memory for the README: `npm run measure --workspace alipay-sandbox`. The sandbox runs in its own
+// process, as it does next to an editor; this one signs and calls.
 
 const TRADES = Number(process.env['TRADES'] ?? 100_000);
 const CONCURRENCY = 32;

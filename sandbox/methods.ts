@@ -9,7 +9,7 @@ import type { Trade, TradeEvent } from './trade';
 import type { Trades } from './trades';
 import type { Params, ResponseNode } from './wire';
 
-/** The one buyer who pays in this sandbox. */
+/** The only buyer in this sandbox. */
 export const BUYER = {
   id: '2088102000000000',
   logonId: 'sbx***@sandbox.com',
@@ -22,13 +22,13 @@ export interface Decision {
   events: TradeEvent[];
   /** Why it was refused, if it was. */
   refusal?: Refusal;
-  /** What happens so many ms later, if it still can then. */
+  /** What happens `ms` later, if it is still possible then. */
   later?: { ms: number; events: () => TradeEvent[] };
 }
 
-/** What a method may look at. */
+/** What a method may use. */
 export interface MethodContext {
-  /** For whom the call speaks. */
+  /** For whom the call is made. */
   payee: Payee;
   /** The books of that seller. */
   trades: Trades;
@@ -38,19 +38,19 @@ export interface MethodContext {
   bills: Bills;
   /** The address of a path of this sandbox. */
   addressOf: (path: string) => string;
-  /** How long after a refund its query stays silent, ms. */
+  /** How long after a refund its query does not show it, ms. */
   refundVisibleMs: () => number;
-  /** How far apart two refunds of one trade must be, ms. */
+  /** The least time between two refunds of one trade, ms. */
   refundSpacingMs: () => number;
-  /** Of an application in certificate mode. */
+  /** For an application in certificate mode. */
   certificates?: Certificates | undefined;
-  /** How long after it was taken on a refund moves money, ms. */
+  /** How long after its acceptance a refund moves money, ms. */
   refundOutcomeMs: () => number;
-  /** What the seller's account holds, fen. */
+  /** The balance of the seller's account, fen. */
   sellerFen: () => number;
   /** What a bar code leads to: `paid`, or `password`: the buyer must enter it on the phone first. */
   barCode: () => 'paid' | 'password';
-  /** Buyers are told by `open_id`. */
+  /** Whether buyers are identified by `open_id`. */
   openIds?: boolean;
 }
 
@@ -75,7 +75,7 @@ export function isServerMethod(method: string): boolean {
 }
 
 /**
- * Decides a server call without changing anything. A business error is an answer too, with no events.
+ * Decides a server call without changing anything. A business error is also an answer, with no events.
  * @param method one for which `isServerMethod` holds
  */
 export function decide(context: MethodContext, method: string, biz: Biz, params: Params): Decision {
@@ -99,7 +99,7 @@ export function decide(context: MethodContext, method: string, biz: Biz, params:
 
 /** The head of a 40004 answer. */
 export function businessError(subCode: string, detail?: string): ResponseNode {
-  // Alipay names the parameter; other details are for the person beside the sandbox alone.
+  // Alipay names the parameter; other details are only for the person who runs the sandbox.
   const field = subCode === 'ACQ.INVALID_PARAMETER' && detail !== undefined ? `：${detail}` : '';
   return { code: '40004', msg: 'Business Failed', sub_code: subCode, sub_msg: subMessage(subCode) + field };
 }
@@ -117,7 +117,7 @@ const NO_MONEY = {
   receipt_amount: '0.00',
 } as const;
 
-/** What Alipay says where no trade exists: its query repeats the merchant's number, with zero amounts. */
+/** Alipay's answer if no trade exists: its query repeats the merchant's number, with zero amounts. */
 export function noTrade(method: string, outTradeNo?: string): ResponseNode {
   const head = businessError('ACQ.TRADE_NOT_EXIST');
   if (method !== 'alipay.trade.query') return head;
@@ -132,7 +132,7 @@ function query({ trades }: MethodContext, biz: Biz): Decision {
   return { node: success(tradeNode(trades.require(readIds(biz)))), events: [] };
 }
 
-/** The fields in which `alipay.trade.query` tells of a trade; there is no seller among them. */
+/** The fields in which `alipay.trade.query` reports a trade; the seller is not among them. */
 export function tradeNode(trade: Trade): ResponseNode {
   const total = yuan(trade.order.totalFen);
   const paid = trade.paidAt === undefined ? '0.00' : total;
@@ -183,12 +183,12 @@ function refund(context: MethodContext, biz: Biz): Decision {
       trade_no: trade.tradeNo,
     }),
     events: isLater ? [] : events,
-    // Decided anew then: it may have been asked for twice, or be impossible by now.
+    // Decided again at that time: the refund may have been requested twice, or have become impossible.
     ...(isLater && { later: { ms, events: () => trades.refunding(ids, fen, outRequestNo) } }),
   };
 }
 
-// No code is documented for refunds that follow too fast; SYSTEM_ERROR asks for the same request again, which is right.
+// No code is documented for refunds in quick succession; SYSTEM_ERROR rightly asks to repeat the same request.
 function refuseTooSoon(last: Refund | undefined, latest: number): void {
   if (last !== undefined && last.at > latest)
     throw new Refusal('ACQ.SYSTEM_ERROR', 'refunds follow too fast');
@@ -216,7 +216,7 @@ function refundQuery(context: MethodContext, biz: Biz): Decision {
   };
 }
 
-/** Reads a pay request of the account that calls. @throws Refusal `ACQ.INVALID_PARAMETER` naming the field */
+/** Reads a pay request of the calling account. @throws Refusal `ACQ.INVALID_PARAMETER` naming the field */
 export function orderFor(
   { payee, now }: Pick<MethodContext, 'payee' | 'now'>,
   product: Product,
@@ -226,7 +226,7 @@ export function orderFor(
   return { ...readOrder(product, biz, params, now()), payee };
 }
 
-/** The order of a call that a server makes: no page would tell the buyer that its time to pay is past. */
+/** The order of a server's call: no page could tell the buyer that the time to pay has passed. */
 function payableOrder(context: MethodContext, product: Product, biz: Biz, params: Params): Order {
   const order = orderFor(context, product, biz, params);
   if (order.timeExpire !== undefined && order.timeExpire <= context.now())
@@ -273,7 +273,7 @@ function payByBarCode(context: MethodContext, biz: Biz, params: Params): Decisio
   };
 }
 
-/** Of no trade it is a success too, without an action. */
+/** For an unknown trade it also succeeds, without an action. */
 function cancel({ trades, now }: MethodContext, biz: Biz): Decision {
   const ids = readIds(biz);
   const trade = trades.find(ids);
@@ -294,7 +294,7 @@ function cancel({ trades, now }: MethodContext, biz: Biz): Decision {
   return { node, events: trades.refunding(ids, rest, `cancel_${trade.tradeNo}`) };
 }
 
-/** Alipay's SDKs ask for it when an answer names a certificate that they do not have. */
+/** Alipay's SDKs request it if an answer names a certificate that they do not have. */
 function downloadCertificate({ certificates }: MethodContext, biz: Biz): Decision {
   const pem = certificates?.find(text(biz, 'alipay_cert_sn', 64) ?? '');
   if (pem === undefined) throw new Refusal('ACQ.INVALID_PARAMETER', 'alipay_cert_sn');

@@ -8,14 +8,14 @@ import { encodeText, isSignType, isUtf8, signContent, signText, type Params, typ
 /** Who signs, and for whom. */
 export interface Merchant extends Payee {
   alipayPrivate: KeyObject;
-  /** The application knows buyers by `open_id`, as those made since 2023 do. */
+  /** Whether the application knows buyers by `open_id`, like those created since 2023. */
   openIds?: boolean;
 }
 
 /**
  * The fields of a trade notification, unsigned and without `notify_time`, which belongs to each delivery.
- * Nothing is ever sent empty.
- * @param refund the refund that this notification tells of, if any
+ * Empty fields are never sent.
+ * @param refund the refund that this notification reports, if any
  */
 export function noticeFields(merchant: Merchant, trade: Trade, refund?: Refund): Params {
   const { order } = trade;
@@ -31,13 +31,13 @@ export function noticeFields(merchant: Merchant, trade: Trade, refund?: Refund):
   });
 }
 
-/** What real notifications of a full refund lack. */
+/** Fields that real notifications of a full refund do not have. */
 const ABSENT_ONCE_REFUNDED: Params = {
   ...{ receipt_amount: '', invoice_amount: '', buyer_pay_amount: '', point_amount: '' },
   ...{ fund_bill_list: '', send_back_fee: '' },
 };
 
-/** A notification of a payment that never was: for an order that nobody scanned, or for no order at all. */
+/** A notification of a payment that never happened: for an order that nobody scanned, or for no order at all. */
 export function inventedFields(merchant: Merchant, order: Order, tradeNo: string, now: number): Params {
   return withoutEmpty({
     ...heading(merchant, order),
@@ -86,7 +86,7 @@ function refundFields(trade: Trade, refund: Refund): Params {
     out_biz_no: refund.unnumbered ? trade.tradeNo : refund.outRequestNo,
     refund_fee: yuan(refundedFen(trade)),
     send_back_fee: yuan(refund.fen),
-    // Alipay's own samples show this one time with milliseconds.
+    // Alipay's own samples show only this time with milliseconds.
     gmt_refund: `${beijingTime(refund.at)}.${String(refund.at % 1000).padStart(3, '0')}`,
   };
 }
@@ -96,8 +96,8 @@ function withoutEmpty(fields: Params): Params {
 }
 
 /**
- * Signs fields as a notification is signed: `sign_type` is sent but not signed, and the bytes are those of their `charset`.
- * @param now epoch ms, becomes `notify_time` unless the fields have one
+ * Signs fields like a notification: `sign_type` is sent but not signed, and the bytes are in the fields' `charset`.
+ * @param now epoch ms; becomes `notify_time` unless the fields have one
  */
 export function signNotice(
   fields: Params,
@@ -110,7 +110,7 @@ export function signNotice(
   return { ...timed, sign_type: signType, sign };
 }
 
-/** The form in which fields are posted, in the bytes of their `charset`. */
+/** The form that posts these fields, in the bytes of their `charset`. */
 export function formOf(fields: Params): string {
   const { charset } = fields;
   if (isUtf8(charset)) return new URLSearchParams(fields).toString();

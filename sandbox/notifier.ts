@@ -13,26 +13,26 @@ import type { Params } from './wire';
 export const RETRY_PAUSES_MS = [4, 10, 10, 60, 120, 360, 900].map((minutes) => minutes * 60_000);
 
 const REORDER_LONGEST_MS = 1000;
-/** How many notifications can be replayed: the latest. */
+/** How many notifications can be replayed: only the latest. */
 const SENT_MAX = 500;
 
-/** What may go wrong with notifications. Absent fields do not happen; setting them anew replaces all of them. */
+/** What can go wrong with notifications. Fields that are left out do not happen; setting them again replaces all. */
 export interface NotifierFaults {
   /** The whole notification is lost, retries too: a dropped order (掉单). */
   drop?: Chance;
-  /** One delivery is lost on its way; Alipay, unanswered, tries again by its schedule. */
+  /** One delivery is lost in transit; without an answer, Alipay tries again on schedule. */
   dropAttempt?: Chance;
   /** Delivered twice at the same time. */
   repeat?: Chance;
-  /** Held back until the next notification was delivered (or a second has passed). */
+  /** Held back until the next notification has been delivered (or a second has passed). */
   reorder?: Chance;
-  /** Every delivery comes so much later, ms, not scaled. */
+  /** Delays every delivery, ms, not scaled. */
   delayMs?: number;
-  /** A forged one comes first. */
+  /** A forged one is sent first. */
   forge?: { kind: ForgeKind; chance: Chance };
 }
 
-/** A notification on its way: the same `notify_id` in all its deliveries. */
+/** A notification to deliver: all its deliveries have the same `notify_id`. */
 export interface Notice {
   notifyId: string;
   sellerId?: string | undefined;
@@ -42,12 +42,12 @@ export interface Notice {
   fields: Params;
 }
 
-/** What the state file remembers about notifications. */
+/** What the state file records about notifications. */
 export type NoticeEvent =
   | { type: 'noticed'; at: number; notice: Notice }
   | { type: 'tried'; at: number; notifyId: string; attempt: number; nextAt?: number };
 
-/** What came of one delivery. */
+/** The outcome of one delivery. */
 export interface DeliveryOutcome {
   /** HTTP 200 and exactly `success`. */
   accepted: boolean;
@@ -62,7 +62,7 @@ interface Pending {
   nextAt: number;
 }
 
-/** What the notifier needs of its surroundings. */
+/** What the notifier needs from its surroundings. */
 export interface NotifierSettings {
   accounts: Accounts;
   journal: Journal;
@@ -80,7 +80,7 @@ export class Notifier {
   readonly #sent = new Map<string, { notice: Notice; form: string }>();
   readonly #courier: Courier;
   #closed = false;
-  /** What was to be delivered in an earlier one is forgotten. */
+  /** What was to be delivered in an earlier round is forgotten. */
   #round = 0;
   #held: (() => void)[] = [];
   #delayMs = 0;
@@ -99,7 +99,7 @@ export class Notifier {
     this.#forgeKind = faults.forge?.kind;
   }
 
-  /** Sends what a change of a trade triggers, by the trade's product. */
+  /** Sends the notification that a change of a trade triggers, depending on its product. */
   onTradeEvent(event: TradeEvent, trade: Trade | undefined, how?: 'quietly'): void {
     const url = trade?.order.notifyUrl;
     if (trade === undefined || url === undefined || how === 'quietly' || !triggers(event, trade)) return;
@@ -113,7 +113,7 @@ export class Notifier {
     this.#begin(notice);
   }
 
-  /** Takes an event of the past. */
+  /** Applies a past event. */
   restore(event: NoticeEvent): void {
     if (event.type === 'noticed') {
       const { notice, at } = event;
@@ -126,7 +126,7 @@ export class Notifier {
     else Object.assign(pending, { attempts: event.attempt, nextAt: event.nextAt });
   }
 
-  /** Goes on with what was still to be delivered when the last process ended; what is overdue goes at once. */
+  /** Continues with what the last process left undelivered; what is overdue is sent at once. */
   resume(): void {
     for (const pending of this.#pending.values()) {
       this.#later(Math.max(0, pending.nextAt - this.settings.clock.now()), () => this.#attempt(pending));
@@ -148,7 +148,7 @@ export class Notifier {
   }
 
   /**
-   * Posts one form now, once, and says what came of it. A failed delivery is an outcome with `error`, not an exception.
+   * Posts one form now, once, and returns the outcome. A failed delivery is an outcome with `error`, not an exception.
    * @param fault how the form was tampered with, for the journal
    */
   async send(notice: Notice, form: string, attempt: number, fault?: string): Promise<DeliveryOutcome> {
@@ -158,7 +158,7 @@ export class Notifier {
     return outcome;
   }
 
-  /** Posts a notification once more, byte for byte. @throws Refusal `UNKNOWN_NOTIFICATION` */
+  /** Posts a notification again, byte for byte. @throws Refusal `UNKNOWN_NOTIFICATION` */
   async replay(notifyId: string): Promise<DeliveryOutcome> {
     const sent = this.#sent.get(notifyId);
     if (sent === undefined) throw new Refusal('UNKNOWN_NOTIFICATION', `${notifyId} is not among the latest`);
@@ -181,7 +181,7 @@ export class Notifier {
     }
   }
 
-  /** Ends every timer and connection. What is pending stays in the state file. */
+  /** Ends every timer and connection. Pending notifications stay in the state file. */
   close(): void {
     this.#closed = true;
     this.#courier.close();
@@ -312,7 +312,7 @@ export class Notifier {
   }
 }
 
-// page.pay, precreate and bar codes tell of payments and refunds only; the others also of a trade that closes unpaid.
+// A trade that closes unpaid causes no notification for page.pay, precreate and bar codes; for the others it does.
 function triggers(event: TradeEvent, trade: Trade): boolean {
   switch (event.type) {
     case 'paid':

@@ -1,4 +1,4 @@
-/** Alipay's own words for the business errors that this sandbox answers. */
+/** Alipay's own texts for the business errors that this sandbox returns. */
 const SUB_MESSAGES: Record<string, string> = {
   'ACQ.TRADE_NOT_EXIST': '交易不存在',
   'ACQ.TRADE_STATUS_ERROR': '交易状态不合法',
@@ -20,18 +20,18 @@ const SUB_MESSAGES: Record<string, string> = {
   'isv.invalid_arguments': '参数错误',
 };
 
-/** The words that go with a business error's `sub_code`. */
+/** The text that belongs to a business error's `sub_code`. */
 export function subMessage(subCode: string): string {
   return SUB_MESSAGES[subCode] ?? '业务处理失败';
 }
 
 /**
- * Alipay, or its cashier, says no. On the wire an `ACQ.` code becomes a 40004 answer, a page shows it to the buyer,
- * and the control API throws it.
+ * Alipay, or its cashier, refuses something. On the wire this becomes a 40004 answer, a page shows it to the buyer, and
+ * the control API throws it.
  */
 export class Refusal extends Error {
   /**
-   * @param code Alipay's `sub_code`, or the sandbox's own `UNKNOWN_ORDER`, `EXPIRED`, `INVALID_INPUT`
+   * @param code Alipay's `sub_code`, or one of the sandbox's own, like `UNKNOWN_ORDER`, `EXPIRED`, `INVALID_INPUT`
    * @param detail what exactly was refused
    */
   constructor(
@@ -45,7 +45,7 @@ export class Refusal extends Error {
 
 function subMessageOr(code: string, detail?: string): string {
   const words = code.startsWith('ACQ.') ? subMessage(code) : undefined;
-  // An answer of a sandbox in another process brings the words along.
+  // The response of a sandbox in another process already contains the text.
   if (words !== undefined && detail?.startsWith(words) === true) return detail;
   return [words, detail].filter((part) => part !== undefined).join(', ') || code;
 }

@@ -9,9 +9,9 @@ import { Refusal } from './refusal';
 import type { Payee } from './trade';
 import type { Trades } from './trades';
 
-/** One order of a seed, in the state that it is to have. */
+/** One order of a seed, in the state that it should have. */
 export const seedOrder = z.strictObject({
-  /** Whose it is. Default: the first seller's. */
+  /** Its seller. Default: the first seller. */
   sellerId: z.string().optional(),
   outTradeNo: z.string().regex(/^\w{1,64}$/),
   totalAmount: z.string(),
@@ -40,12 +40,12 @@ const seedAccount = z.strictObject({
 
 /** What a sandbox starts with. */
 export const seedFile = z.strictObject({
-  /** More accounts beside the first. They are there from the start: a running sandbox takes no new ones. */
+  /** Accounts in addition to the first. They exist from the start: a running sandbox accepts no new ones. */
   accounts: z.array(seedAccount).max(1000).optional(),
   orders: z.array(seedOrder).max(100_000),
 });
 
-/** What a sandbox starts with, as it is written. */
+/** What a sandbox starts with, as a user writes it. */
 export type Seed = z.input<typeof seedFile>;
 
 /**
@@ -65,7 +65,7 @@ export function readSeed(path: string): Seed {
 
 const PRODUCT_CODES = { page: 'FAST_INSTANT_TRADE_PAY', jsapi: 'JSAPI_PAY' } as Record<string, string>;
 
-/** Where orders are brought into being. */
+/** Where orders are created. */
 interface Ground {
   accounts: Accounts;
   books: Books;
@@ -73,9 +73,9 @@ interface Ground {
 }
 
 /**
- * Brings orders into being, telling no merchant. An order that exists already stays as it is.
+ * Creates orders without notifying any merchant. An order that already exists stays unchanged.
  * @returns how many are new
- * @throws Refusal `INVALID_INPUT` naming the order, or the account that is not there
+ * @throws Refusal `INVALID_INPUT` naming the order, or the account that does not exist
  */
 export function plant({ accounts, books, now }: Ground, seed: Seed): number {
   const read = seedFile.parse(seed);

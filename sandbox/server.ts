@@ -19,12 +19,12 @@ import { serveSetup, type SetupOf } from './setup';
 
 const DRIP_EVERY_MS = 100;
 
-/** What the server needs beside the parts. */
+/** What the server needs in addition to the parts. */
 export interface Surroundings {
   logger: FastifyBaseLogger;
-  /** Of the control API. */
+  /** For the control API. */
   token: string | undefined;
-  /** The host names under which it is reached. */
+  /** The host names at which it is reached. */
   names: () => string[];
   setup: SetupOf;
 }
@@ -54,7 +54,7 @@ export function buildServer(
   return server;
 }
 
-// Alipay's own SDKs send forms with and without a charset, Python's an empty body: whatever comes is the form's text.
+// Alipay's own SDKs send forms with or without a charset, the Python one an empty body: any body is read as form text.
 function readBodiesAsText(server: FastifyInstance): void {
   server.addContentTypeParser(
     ['application/x-www-form-urlencoded', 'text/plain', '*'],
@@ -179,7 +179,7 @@ function serveCashier(server: FastifyInstance, parts: ControlParts): void {
         return show(reply, present(parts, found(request.params.id), language));
       }),
   );
-  // A mini program's `my.tradePay`: the phone shows the cashier of a trade that exists.
+  // A mini program's `my.tradePay`: the phone shows the cashier of an existing trade.
   server.get<{ Params: { tradeNo: string } }>('/cashier/trade/:tradeNo', (request, reply) =>
     guarded(reply, () =>
       reply.redirect(`/cashier/${parts.books.require(request.params.tradeNo).order.cashierId}`, 303),
@@ -199,7 +199,7 @@ function serveCashier(server: FastifyInstance, parts: ControlParts): void {
   }
 }
 
-// What a cashier page shows depends on the trade alone, so a reload always tells the truth.
+// What a cashier page shows depends only on the trade, so a reload always shows the truth.
 function present(
   { books, accounts, now }: ControlParts,
   { order, sellerId }: Found,

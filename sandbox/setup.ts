@@ -4,19 +4,19 @@ import { filesOf, type Account, type Accounts, type AccountView } from './accoun
 import type { CertificateFiles, Certificates } from './certificates';
 import { SNIPPETS, type SnippetFacts } from './snippets';
 
-/** The same key in the forms that clients ask for. */
+/** One key in the formats that clients require. */
 export interface KeyForms {
   /** PEM, `BEGIN RSA PRIVATE KEY`: alipay-sdk for Node, gopay, python-alipay-sdk. */
   pkcs1: string;
   /** PEM, `BEGIN PRIVATE KEY`. */
   pkcs8: string;
-  /** Base64 without the frame, for Python's and PHP's official SDKs. */
+  /** Base64 without the PEM header, for Python's and PHP's official SDKs. */
   barePkcs1: string;
-  /** Base64 without the frame, for Java. */
+  /** Base64 without the PEM header, for Java. */
   barePkcs8: string;
 }
 
-/** How one client is told to use this sandbox. */
+/** How to set up one client for this sandbox. */
 export interface Snippet {
   id: string;
   language: string;
@@ -25,33 +25,33 @@ export interface Snippet {
   code: string;
 }
 
-/** What an application is told to use this sandbox. */
+/** What to set in an application to use this sandbox. */
 export interface Setup {
   gateway: string;
-  /** The origin alone, for clients that ask for the v3 endpoint or a server URL. */
+  /** Only the origin, for clients that ask for the v3 endpoint or a server URL. */
   url: string;
   appId: string;
   sellerId: string;
   signType: 'RSA2';
-  /** Absent where the application keeps its own private key. */
+  /** Absent if the application keeps its own private key. */
   appPrivateKey?: KeyForms;
-  /** Alipay's key, by which answers and notifications are verified. */
+  /** Alipay's key, with which answers and notifications are verified. */
   alipayPublicKey: { pem: string; bare: string };
-  /** In certificate mode. */
+  /** Only in certificate mode. */
   certificates?: CertificateFiles;
   appAuthToken?: string;
-  /** All accounts, where there are several: `/setup?app=…&seller=…` is that of another. */
+  /** All accounts, if there are several: `/setup?app=…&seller=…` shows that of another. */
   accounts?: AccountView[];
   snippets: Snippet[];
 }
 
-/** The setup of the first account of an application, of a seller, or of both; undefined where there is none. */
+/** The setup of the first account of an application, of a seller, or of both; undefined if there is none. */
 export type SetupOf = (which?: {
   appId?: string | undefined;
   sellerId?: string | undefined;
 }) => Setup | undefined;
 
-/** What a setup is made of. */
+/** What a setup is made from. */
 interface Facts {
   address: string;
   account: Account;
@@ -60,10 +60,10 @@ interface Facts {
   certificates?: Certificates | undefined;
 }
 
-/** Base64 without the PEM's frame. */
+/** Base64 without the PEM header. */
 const bare = (pem: string): string => pem.replace(/-----[A-Z ]+-----|\s/g, '');
 
-/** Puts together what an application is told. */
+/** Assembles the setup of an application. */
 export function setupOf({ address, account, accounts, alipayPublicPem, certificates }: Facts): Setup {
   const { appId, sellerId, appAuthToken, app } = account;
   const own = app.appPrivatePem === '' ? undefined : formsOf(app.appPrivatePem);
@@ -98,8 +98,8 @@ function formsOf(privatePem: string): KeyForms {
 }
 
 /**
- * `GET /setup`: for a person as text, as JSON for a program that asks for it (`Accept`, or `/setup/json`). `GET /setup/<id>`
- * is one snippet alone, to be saved and run. `?app=` and `?seller=` choose another account than the first.
+ * `GET /setup`: text for a person, JSON for a program that asks for it (`Accept`, or `/setup/json`). `GET /setup/<id>`
+ * is only one snippet, to be saved and run. `?app=` and `?seller=` choose an account other than the first.
  */
 export function serveSetup(server: FastifyInstance, setupFor: SetupOf): void {
   type Asked = FastifyRequest<{ Querystring: { app?: string; seller?: string } }>;
@@ -130,7 +130,7 @@ export function serveSetup(server: FastifyInstance, setupFor: SetupOf): void {
   );
 }
 
-/** A setup as a person reads it. */
+/** A setup as text for a person. */
 export function setupText(setup: Setup): string {
   const { gateway, appId, sellerId, appPrivateKey, alipayPublicKey, certificates, snippets } = setup;
   const { appAuthToken, accounts = [] } = setup;

@@ -3,7 +3,7 @@ import type { Flaw } from './flaw';
 import { encodeText, isUtf8, signContent, unescapeHtml, type Params, type WireRequest } from './wire';
 
 const SEEN_MAX = 200;
-/** Requests longer than this are neither remembered nor examined closely: what one false call costs has an end. */
+/** Longer requests are neither remembered nor examined closely: that limits the cost of one false call. */
 const TEXT_MAX = 16_384;
 const CHANGES_MAX = 3;
 
@@ -19,15 +19,15 @@ interface Signed {
 }
 
 /**
- * Finds out why a signature does not hold. An RSA signature opens with the public key and shows the digest of what was
- * signed: so a wrong key is told from a changed text, and likely mistakes are tried until one gives that digest.
+ * Finds out why a signature does not hold. The public key opens an RSA signature and reveals the digest of what was
+ * signed. This distinguishes a wrong key from a changed text; likely mistakes are tried until one gives that digest.
  */
 export class SignatureDoctor {
   readonly #seen = new Map<string, Params>();
 
   constructor(private readonly appPublic: KeyObject) {}
 
-  /** Remembers a genuine request, so that a changed copy of it can be compared. The oldest are forgotten. */
+  /** Remembers a genuine request for comparison with a changed copy. The oldest are forgotten. */
   remember({ params, signedBytes }: WireRequest): void {
     const { sign = '' } = params;
     if (signedBytes.length > TEXT_MAX || this.#seen.has(sign)) return;
@@ -36,12 +36,12 @@ export class SignatureDoctor {
     if (this.#seen.size > SEEN_MAX && oldest !== undefined) this.#seen.delete(oldest);
   }
 
-  /** Whether the signature was made by this application's key, whatever was signed. */
+  /** Whether this application's key made the signature, whatever was signed. */
   isSigner({ params: { sign = '' } }: WireRequest): boolean {
     return this.#open(sign.replaceAll(' ', '+')) !== undefined;
   }
 
-  /** What is wrong with the signature of a request whose signature does not hold. */
+  /** Finds what is wrong with a signature that does not hold. */
   examine(request: WireRequest): Flaw {
     const { params, signedBytes } = request;
     const { sign = '' } = params;
@@ -91,7 +91,7 @@ interface Mistake {
   flaw: Flaw;
 }
 
-/** The texts that clients sign by mistake, likeliest first. */
+/** The texts that clients sign by mistake, most likely first. */
 function mistakes(params: Params): Mistake[] {
   const { charset } = params;
   const names = Object.keys(params).filter((name) => name !== 'sign');
@@ -159,7 +159,7 @@ function tidied(value: string): string[] {
   }
 }
 
-/** Which parameters of a signed request were changed, with what stood there. */
+/** Which parameters of a signed request were changed, with the values before and after. */
 function changes(original: Params, changed: Params): Flaw {
   const [before, after] = [flatten(original), flatten(changed)];
   const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
@@ -177,7 +177,7 @@ function changes(original: Params, changed: Params): Flaw {
   };
 }
 
-/** Parameters, with the content's own fields beside them; the content itself only where it is no JSON object. */
+/** Parameters, with the fields of the content next to them; the content itself only if it is not a JSON object. */
 function flatten({ biz_content: content, ...params }: Params): Params {
   const fields = new Map(Object.entries(params));
   try {

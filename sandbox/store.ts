@@ -20,10 +20,10 @@ import type { Payee } from './trade';
 /** One line of the state file. */
 export type StoredEvent = BookEvent | NoticeEvent | ClockEvent;
 
-/** What the first line of a state file says. Version 1, and files without a version, knew one seller only. */
+/** The version in the first line of a state file. Version 1, and files without one, had only one seller. */
 const VERSION = 2;
 
-/** Where events are kept. */
+/** Where events are stored. */
 export interface Store {
   append(event: StoredEvent): void;
   /** Forgets everything. */
@@ -31,14 +31,14 @@ export interface Store {
   close(): void;
 }
 
-/** Keeps nothing. */
+/** Stores nothing. */
 export const noStore: Store = { append: () => undefined, clear: () => undefined, close: () => undefined };
 
 /**
- * Opens a state file: JSON lines, append-only. A last line torn by a crash is cut off, so that the next one starts clean.
- * A file of version 1 is written anew, its trades being those of `first`.
- * @param replay called with every event of the past, in order
- * @throws Error naming the line when one before the last cannot be read, or the version when it is another
+ * Opens a state file: append-only JSON lines. A last line torn by a crash is cut off, so that the next one starts
+ * clean. A file of version 1 is rewritten, with its trades as those of `first`.
+ * @param replay called with every past event, in order
+ * @throws Error naming the line if one before the last cannot be read, or the version if it is not supported
  */
 export function openStore(stateFile: string, replay: (event: StoredEvent) => void, first: Payee): Store {
   mkdirSync(dirname(stateFile), { recursive: true });
@@ -90,13 +90,13 @@ function replayFile(stateFile: string, replay: (event: StoredEvent) => void, fir
     }
   });
   if (!isOld) return;
-  // Beside it first: a crash in the middle leaves the old file whole.
+  // Into a new file first: a crash halfway leaves the old file intact.
   const fresh = `${stateFile}.new`;
   writeFileSync(fresh, HEAD + events.map((event) => `${JSON.stringify(event)}\n`).join(''), { mode: 0o600 });
   renameSync(fresh, stateFile);
 }
 
-/** An event of version 1 as one of the first seller's. */
+/** An event of version 1, assigned to the first seller. */
 function ofFirst(event: StoredEvent, { sellerId, appId, authAppId }: Payee): StoredEvent {
   switch (event.type) {
     case 'clock':

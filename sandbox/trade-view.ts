@@ -1,9 +1,9 @@
 import { yuan } from './money';
 import { refundedFen, type Product, type Trade, type TradeStatus } from './trade';
 
-/** A trade as the control API shows it: times ISO 8601, money in yuan. */
+/** A trade as the control API shows it: times in ISO 8601, money in yuan. */
 export interface TradeView {
-  /** Whose it is, and through which application. */
+  /** The seller, and the application through which it was made. */
   sellerId?: string;
   appId?: string;
   outTradeNo: string;

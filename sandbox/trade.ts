@@ -2,24 +2,24 @@ import { endOfBeijingDay } from './beijing';
 import type { SignType } from './wire';
 
 /**
- * How the buyer gets to the cashier: a computer's browser, a phone's browser, a QR code, an app, a mini program, or
- * not at all: the shop scans his bar code.
+ * How the buyer gets to the cashier: a computer's browser, a phone's browser, a QR code, an app, a mini program, or not
+ * at all: the shop scans the buyer's bar code.
  */
 export type Product = 'page' | 'wap' | 'precreate' | 'app' | 'jsapi' | 'barcode';
 
 /** A trade's status at Alipay. */
 export type TradeStatus = 'WAIT_BUYER_PAY' | 'TRADE_SUCCESS' | 'TRADE_FINISHED' | 'TRADE_CLOSED';
 
-/** Who is paid, and through which application: what an order remembers of its account. */
+/** Who gets the money, and through which application: what an order remembers about its account. */
 export interface Payee {
   /** The application that calls, and that notifications name. */
   appId: string;
-  /** The seller's own application; `appId` where that is it. */
+  /** The seller's own application; may be the same as `appId`. */
   authAppId: string;
   sellerId: string;
 }
 
-/** A signed pay request whose cashier was opened. Not yet a trade: Alipay's query knows nothing of it. */
+/** A signed pay request whose cashier was opened. Not a trade yet: Alipay's query does not find it. */
 export interface Order {
   outTradeNo: string;
   product: Product;
@@ -27,23 +27,23 @@ export interface Order {
   subject: string;
   body?: string;
   passbackParams?: string;
-  /** Absolute end of payment, epoch ms; wins over `timeoutExpress`. */
+  /** The absolute end of the time to pay, epoch ms; takes precedence over `timeoutExpress`. */
   timeExpire?: number;
   /** `30m`, `2h`, `15d` or `1c`, counted from the scan. */
   timeoutExpress?: string;
-  /** End of an unscanned QR code, epoch ms. */
+  /** When a QR code that nobody scanned expires, epoch ms. */
   linkExpires?: number;
   notifyUrl?: string;
   returnUrl?: string;
-  /** In which its notifications come, as its request did. Default UTF-8. */
+  /** The charset of its notifications, taken from its request. Default UTF-8. */
   charset?: string;
-  /** By which its notifications are signed. Default RSA2. */
+  /** The signature type of its notifications. Default RSA2. */
   signType?: SignType;
-  /** The request's business content in one fixed form: reopening must repeat it. */
+  /** The request's business content in a canonical form: a reopening must repeat it. */
   content: string;
   /** The unguessable last part of the cashier page's address. */
   cashierId: string;
-  /** For whom it was made. Default: the first account. */
+  /** The account for which it was created. Default: the first. */
   payee?: Payee;
   /** Set when it is opened, epoch ms. */
   openedAt?: number;
@@ -51,15 +51,15 @@ export interface Order {
 
 /** One refund of a trade. */
 export interface Refund {
-  /** Without a number of its own, the order's. */
+  /** The order's number if the request had none. */
   outRequestNo: string;
-  /** It was asked for without a number. */
+  /** Whether it was requested without a number. */
   unnumbered?: boolean;
   fen: number;
   at: number;
 }
 
-/** A trade: what exists at Alipay from the buyer's scan on. */
+/** A trade: what exists at Alipay once the buyer has scanned. */
 export interface Trade {
   order: Order;
   tradeNo: string;
@@ -67,14 +67,14 @@ export interface Trade {
   createdAt: number;
   expiresAt: number;
   paidAt?: number;
-  /** Paid, and its notification was lost on purpose. */
+  /** Set if it was paid and its notification was lost on purpose. */
   undelivered?: boolean;
   closedAt?: number;
   finishedAt?: number;
   refunds: Refund[];
 }
 
-/** Everything that ever changes here. The state file is a list of these, and replaying them is the state. */
+/** Every change in a seller's books. The state file records them, and replaying them restores the books. */
 export type TradeEvent =
   | { type: 'opened'; at: number; order: Order }
   | { type: 'scanned'; at: number; outTradeNo: string; tradeNo: string; expiresAt: number }
@@ -90,7 +90,7 @@ export type TradeEvent =
     }
   | { type: 'finished'; at: number; outTradeNo: string; notify: boolean };
 
-/** Either id finds a trade; where both are given, `tradeNo` wins, as at Alipay. */
+/** Either id finds a trade; if both are given, `tradeNo` wins, as at Alipay. */
 export interface TradeIds {
   outTradeNo?: string;
   tradeNo?: string;
@@ -121,7 +121,7 @@ const DEFAULT_TIMEOUT: Record<Product, string> = {
 };
 const UNIT_MS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** Reads `timeout_express`: 1m to 15d, or `1c`, the end of the day. @returns epoch ms, or undefined when malformed */
+/** Reads `timeout_express`: 1m to 15d, or `1c`, the end of the day. @returns epoch ms, or undefined if malformed */
 export function expiryOfTimeout(express: string, from: number): number | undefined {
   if (express === '1c') return endOfBeijingDay(from);
   const [, count, unit] = /^(\d{1,5})([mhd])$/.exec(express) ?? [];

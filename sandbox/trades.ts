@@ -4,15 +4,15 @@ import { Refusal } from './refusal';
 import type { Order, Trade, TradeEvent, TradeIds, TradeStatus } from './trade';
 import { outTradeNoOf, payableUntil, refundedFen, tradeExpiry } from './trade';
 
-/** Called after each change that was committed. */
+/** Called after each committed change. */
 export type TradeListener = (event: TradeEvent, trade: Trade | undefined, how?: 'quietly') => void;
 
 /**
- * One seller's books at Alipay. Synchronous throughout: a decision and its commit happen in one turn of the event loop, so a race of
- * close against pay has exactly one winner.
+ * One seller's books at Alipay. Synchronous throughout: a decision and its commit happen in one turn of the event loop,
+ * so a race between close and pay has exactly one winner.
  *
- * Each `…ing` method decides without changing anything and returns the events that would; `commit` makes them true.
- * Keeping the two apart is what lets a fault strike before or after the effect.
+ * Each `…ing` method decides without changing anything and returns the events that would; `commit` applies them.
+ * Because the two are separate, a fault can hit before or after the effect.
  */
 export class Trades {
   readonly #orders = new Map<string, Order>();
@@ -31,23 +31,23 @@ export class Trades {
     private readonly limit = Infinity,
   ) {}
 
-  /** Has `listener` called after every committed event. */
+  /** Calls `listener` after every committed event. */
   onChange(listener: TradeListener): void {
     this.#listeners.push(listener);
   }
 
-  /** Makes decided events true, at once, and tells the listeners; `quietly`: the merchant is not to hear of it. */
+  /** Applies decided events at once, and calls the listeners; `quietly`: the merchant is not notified. */
   commit(events: readonly TradeEvent[], how?: 'quietly'): void {
     for (const event of events) {
       this.apply(event);
       const trade = this.#trades.get(outTradeNoOf(event));
       for (const listener of this.#listeners) listener(event, trade, how);
     }
-    // A tenth above the limit before cutting: cutting at every trade would look at the waiting ones each time.
+    // Cut only at a tenth above the limit: cutting at every trade would go through the waiting ones each time.
     if (this.#orders.size > this.limit * 1.1) this.trim();
   }
 
-  /** Forgets what is beyond the limit. */
+  /** Forgets what exceeds the limit. */
   trim(): void {
     for (const [outTradeNo, order] of this.#orders) {
       if (this.#orders.size <= this.limit) return;
@@ -69,7 +69,7 @@ export class Trades {
     this.#waiting.clear();
   }
 
-  /** Makes one event of the past true again, telling nobody. */
+  /** Applies one past event again, without notifying anybody. */
   apply(event: TradeEvent): void {
     switch (event.type) {
       case 'opened':
@@ -111,7 +111,7 @@ export class Trades {
     return this.#orders.get(this.#outTradeNoByCashier.get(cashierId) ?? '');
   }
 
-  /** The trade as it is now: one whose time has run out is closed by looking at it. */
+  /** The trade as it is now: looking at it closes it if its time to pay has run out. */
   find(ids: TradeIds): Trade | undefined {
     const outTradeNo =
       ids.tradeNo === undefined ? ids.outTradeNo : this.#outTradeNoByTradeNo.get(ids.tradeNo);
@@ -126,13 +126,13 @@ export class Trades {
     return [...this.#trades.values()];
   }
 
-  /** Closes every waiting trade whose time has run out. */
+  /** Closes every waiting trade whose time to pay has run out. */
   expire(): void {
     for (const trade of this.#waiting) this.#closeIfExpired(trade);
   }
 
   /**
-   * The cashier is opened, or a QR code asked for. Opening again with the same content is allowed while unpaid.
+   * The cashier is opened, or a QR code requested. Opening again with the same content is allowed while unpaid.
    * @throws Refusal `ACQ.CONTEXT_INCONSISTENT`, `ACQ.TRADE_HAS_SUCCESS`, `ACQ.TRADE_HAS_CLOSE`
    */
   opening(order: Order): TradeEvent[] {
@@ -147,7 +147,7 @@ export class Trades {
 
   /**
    * A mini program's server creates the trade: it exists at once, before the buyer has seen it.
-   * @throws Refusal as `opening` does
+   * @throws Refusal like `opening`
    */
   creating(order: Order): TradeEvent[] {
     const opened = this.opening(order);
@@ -172,16 +172,16 @@ export class Trades {
   }
 
   /**
-   * The buyer pays; a first payment implies the scan.
+   * The buyer pays; a first payment includes the scan.
    * @param notify false loses the notification for good
-   * @throws Refusal as `scanning` does
+   * @throws Refusal like `scanning`
    */
   paying(outTradeNo: string, notify: boolean): TradeEvent[] {
     return [...this.scanning(outTradeNo), { type: 'paid', at: this.now(), outTradeNo, notify }];
   }
 
   /**
-   * The merchant closes, or the time to pay ends: possible only while the buyer has not paid.
+   * The merchant closes it, or the time to pay ends: possible only while the buyer has not paid.
    * @throws Refusal `ACQ.TRADE_NOT_EXIST`, `ACQ.TRADE_STATUS_ERROR`
    */
   closing(ids: TradeIds, by: 'merchant' | 'timeout' = 'merchant'): TradeEvent[] {

@@ -1,25 +1,25 @@
 import { sign, verify, type KeyObject } from 'node:crypto';
 import { encodeGbk, isInGbk } from './gbk';
 
-/** Wire parameters or fields by their own snake_case names. */
+/** Wire parameters or fields by their snake_case names. */
 export type Params = Record<string, string>;
 
 /** The value of a method's response node, in the order in which it is written. */
 export type ResponseNode = Record<string, string>;
 
-/** RSA2 is SHA256withRSA; RSA (SHA1withRSA) is the old one, which Alipay still accepts. */
+/** RSA2 is SHA256withRSA; RSA (SHA1withRSA) is the old type, which Alipay still accepts. */
 export type SignType = 'RSA2' | 'RSA';
 
 const ALGORITHMS: Record<SignType, string> = { RSA2: 'RSA-SHA256', RSA: 'RSA-SHA1' };
 
-/** Whether a `sign_type` is one that Alipay knows. */
+/** Whether Alipay knows this `sign_type`. */
 export function isSignType(text: string | undefined): text is SignType {
   return text === 'RSA2' || text === 'RSA';
 }
 
 /**
- * The string that gets signed: every non-empty parameter but those named, sorted by name, undecoded, `k=v` joined by `&`.
- * A request leaves out `sign`; a notification and a return leave out `sign` and `sign_type` (Alipay, "custom signing").
+ * The string to sign: every non-empty parameter except those named, sorted by name, undecoded, `k=v` joined by `&`. A
+ * request leaves out `sign`; a notification and a return leave out `sign` and `sign_type` (Alipay, "custom signing").
  */
 export function signContent(params: Params, without: readonly string[]): string {
   return Object.keys(params)
@@ -39,7 +39,7 @@ export function signText(
   return sign(ALGORITHMS[signType], encodeText(text, charset), key).toString('base64');
 }
 
-/** Text as bytes: UTF-8, or GBK where the charset is another. */
+/** Text as bytes: UTF-8, or GBK if the charset is a different one. */
 export function encodeText(text: string, charset: string | undefined): Buffer {
   return isUtf8(charset) ? Buffer.from(text, 'utf8') : encodeGbk(text, '?');
 }
@@ -51,8 +51,8 @@ export interface WireRequest {
 }
 
 /**
- * Reads a request whose parameters may stand in the query, in the body, or in both: Alipay's own SDKs differ.
- * Each parameter is decoded by the `charset` that the request itself names; the signature covers the undecoded bytes.
+ * Reads a request whose parameters may be in the query, in the body, or in both: Alipay's own SDKs differ. Each
+ * parameter is decoded with the `charset` that the request itself names; the signature covers the undecoded bytes.
  */
 export function readRequest(query: string, body: string): WireRequest {
   const params: Params = {};
@@ -65,7 +65,7 @@ export function readRequest(query: string, body: string): WireRequest {
   return readForeignCharset([query, body], params['charset'] ?? '');
 }
 
-/** Whether this is UTF-8. A request without a charset is taken as UTF-8. */
+/** Whether this is UTF-8. A request without a charset counts as UTF-8. */
 export function isUtf8(charset: string | undefined): boolean {
   return charset === undefined || /^utf-?8$/i.test(charset);
 }
@@ -107,14 +107,14 @@ export function requestIsGenuine(request: WireRequest, appPublic: KeyObject): bo
   return verify(ALGORITHMS[signType], request.signedBytes, appPublic, Buffer.from(signature, 'base64'));
 }
 
-/** The name of a method's node in its answer: `alipay.trade.query` answers in `alipay_trade_query_response`. */
+/** The name of the node in a method's answer: for `alipay.trade.query` it is `alipay_trade_query_response`. */
 export function nodeName(method: string): string {
   return `${method.replaceAll('.', '_')}_response`;
 }
 
 /**
- * Writes a node as Alipay does: compact, `/` as `\/`. These bytes are what the answer's signature covers.
- * In GBK only what it does not have is escaped: Java's SDK turns escaped Chinese into question marks before it verifies.
+ * Writes a node like Alipay: compact, `/` as `\/`. The answer's signature covers these bytes. In GBK only characters
+ * that it does not have are escaped: Java's SDK turns escaped Chinese into question marks before it verifies.
  */
 export function renderNode(node: ResponseNode, charset?: string): string {
   const json = JSON.stringify(node).replaceAll('/', '\\/');
@@ -128,13 +128,13 @@ function escapeJson(char: string): string {
     .join('');
 }
 
-/** What is written behind an answer's node; `certSn` only in certificate mode. */
+/** What follows the node of an answer; `certSn` only in certificate mode. */
 export interface Seal {
   certSn?: string | undefined;
   signature: string;
 }
 
-/** Puts an answer together: the node first, then what vouches for it, if anything. */
+/** Assembles an answer: first the node, then its signature, if any. */
 export function renderAnswer(name: string, rawNode: string, seal?: Seal): string {
   if (seal === undefined) return `{"${name}":${rawNode}}`;
   const sn = seal.certSn === undefined ? '' : `"alipay_cert_sn":"${seal.certSn}",`;
@@ -150,7 +150,7 @@ export function escapeHtml(text: string): string {
     .replaceAll('"', '&quot;');
 }
 
-/** Undoes `escapeHtml`, and the quotes that forms of other languages escape. */
+/** Undoes `escapeHtml`, and the quotes that forms from other languages escape. */
 export function unescapeHtml(text: string): string {
   return text
     .replaceAll('&quot;', '"')

@@ -3,13 +3,13 @@ import { crc32, createDeflateRaw } from 'node:zlib';
 
 /** One file of an archive. */
 export interface ZipFile {
-  /** As it stands in the archive: Alipay writes GBK, and does not say so. */
+  /** The name in the archive: Alipay writes GBK without saying so. */
   name: Buffer;
   content: Iterable<Buffer>;
 }
 
 const VERSION = 20;
-/** Size and checksum stand behind the content: nothing has to be known before it is written. */
+/** Size and checksum follow the content, so nothing has to be known before it is written. */
 const DESCRIPTOR_FOLLOWS = 0x08;
 const DEFLATED = 8;
 
@@ -56,7 +56,7 @@ export async function* zipOf(files: readonly ZipFile[]): AsyncGenerator<Buffer> 
   ]);
 }
 
-/** What the local header and the directory have in common, up to the length of the extra field. */
+/** The fields that the local header and the directory have in common, up to the length of the extra field. */
 function header(name: Buffer, crc: number, packed: number, plain: number): Buffer {
   return Buffer.concat([
     ...[VERSION, DESCRIPTOR_FOLLOWS, DEFLATED, 0, 0].map(uint16),

@@ -1,12 +1,12 @@
 import { act, beijingOf, byId, el, fill, replyOf, SHOWN_MAX, words } from './console-dom.js';
 
-/** Longer values than this are not set into a line. */
+/** Longer values are not shown inline. */
 const LINE_MAX = 80;
 
 /** The calls and notifications shown, oldest first. */
 export const calls = [];
 
-/** Whether somebody should look at it. */
+/** Whether somebody should look at this entry. */
 export const isProblem = (entry) =>
   (entry.kind === 'call' &&
     (entry.flaw !== undefined || entry.fault !== undefined || entry.signature === 'false')) ||
@@ -16,7 +16,7 @@ function flawText({ kind, field }) {
   return words.flaws[kind].replace('{field}', field ?? words.values);
 }
 
-/** The marks of an entry: what became of it, at a glance. */
+/** The badges of an entry, which show its outcome at a glance. */
 function marksOf(entry) {
   const mark = (tone, text) => el('span', { class: 'badge', data: { tone } }, text);
   if (entry.kind === 'buyer') return [];
@@ -36,7 +36,7 @@ function marksOf(entry) {
   ];
 }
 
-/** What an entry is called in its line. */
+/** The title of an entry in its line. */
 export function titleOf(entry) {
   if (entry.kind === 'buyer') return words[`buyer_${entry.action}`];
   if (entry.kind === 'call') return entry.method === '' ? '?' : entry.method.replace(/^alipay\./, '');

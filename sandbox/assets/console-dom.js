@@ -1,4 +1,4 @@
-// What every part of the console uses. Everything that comes from the wire is set as text, never as markup.
+// What every part of the console uses. Everything from the wire is inserted as text, never as markup.
 
 /** How many orders and how many calls are shown. */
 export const SHOWN_MAX = 200;
@@ -33,7 +33,7 @@ export function say(text, isBad = false) {
   saidTimer = setTimeout(() => (said.textContent = ''), SAID_MS);
 }
 
-/** Calls the control API. @returns its result, or undefined after saying why not */
+/** Calls the control API. @returns its result, or undefined after showing why it failed */
 export async function control(name, body) {
   try {
     const response = await fetch(`/control/${name}`, {

@@ -3,10 +3,10 @@ import { act, beijingOf, byId, el, fill, say, SHOWN_MAX, words } from './console
 /** The orders shown, by number and seller. */
 export const trades = new Map();
 
-/** What tells an order apart: two sellers may have one of the same number. */
+/** What identifies an order: two sellers may each have one with the same number. */
 export const keyOf = ({ outTradeNo, sellerId }) => `${outTradeNo}@${sellerId}`;
 
-/** One order in the list. It is changed, not made anew, so that the focus and what is open stay. */
+/** One order in the list. It is updated in place, so that the focus and open panels stay. */
 class TradeItem {
   constructor(row) {
     const { outTradeNo, sellerId, account } = row;
@@ -161,7 +161,7 @@ function facts(row) {
     .flatMap(([label, value]) => [el('dt', {}, label), el('dd', {}, value)]);
 }
 
-/** Shows an order, new or changed. */
+/** Shows a new or changed order. */
 export function putTrade(row, isNews) {
   const key = keyOf(row);
   const known = trades.get(key);
@@ -174,7 +174,7 @@ export function putTrade(row, isNews) {
   while (trades.size > SHOWN_MAX) dropTrade(trades.keys().next().value);
 }
 
-/** Shows an order no more. */
+/** Removes an order from the list. */
 export function dropTrade(key) {
   trades.get(key)?.node.remove();
   trades.delete(key);

@@ -2,7 +2,7 @@ import { act, beijing, byId, el, say, words } from './console-dom.js';
 import { calls, isProblem, putCall, titleOf } from './console-calls.js';
 import { dropTrade, keyOf, putTrade, trades } from './console-trades.js';
 
-// ---- Finding ----
+// ---- Search ----
 
 function find(text) {
   byId('find').value = text;
@@ -40,7 +40,7 @@ byId('find').addEventListener('input', refilter);
 byId('find').addEventListener('find', ({ detail }) => find(detail));
 byId('filter').addEventListener('change', refilter);
 
-// Up and down walk through a list, / goes to the search, Escape empties it.
+// Up and down move through a list, / goes to the search field, Escape clears it.
 document.addEventListener('keydown', (event) => {
   const { key, target } = event;
   if (key === 'Escape' && target.id === 'find') find('');
@@ -54,7 +54,7 @@ document.addEventListener('keydown', (event) => {
   heads[heads.indexOf(target) + (key === 'ArrowDown' ? 1 : -1)]?.focus();
 });
 
-// ---- What is live ----
+// ---- Live updates ----
 
 let ahead = 0;
 let waiting;
@@ -72,7 +72,7 @@ function take({ data, type }) {
   if (message.state !== undefined) showState(message.state);
   const isSnapshot = type === 'snapshot';
   if (message.orders.length + message.entries.length === 0 && !isSnapshot) return;
-  // A page in the background draws nothing; what waits for it is bounded as what it shows.
+  // A page in the background draws nothing; what waits for it is bounded like the lists that it shows.
   const earlier = isSnapshot || waiting === undefined ? { orders: [], entries: [], isSnapshot } : waiting;
   if (waiting === undefined) requestAnimationFrame(draw);
   waiting = {
@@ -115,7 +115,7 @@ setInterval(tick, 1000);
 
 // ---- Tools ----
 
-/** Opens one sheet and shuts the others; an open one shuts. */
+/** Opens one sheet and closes the others; if it is open already, it is closed. */
 function openTool(name) {
   for (const button of document.querySelectorAll('button[data-tool]')) {
     const { tool } = button.dataset;
@@ -165,7 +165,7 @@ function showState({ faults, down, latencyMs, pending }) {
 
 const number = (text) => (text === '' ? undefined : Number(text));
 
-/** The body of each form's call, of what was filled in. */
+/** The body of each form's call, from its fields. */
 const BODIES = {
   fault: ({ mode, method, outTradeNo, when, times }) => ({
     mode: mode.trim(),
@@ -183,7 +183,7 @@ const BODIES = {
   scale: ({ scale }) => ({ scale: Number(scale) }),
 };
 
-/** What each button outside of a form calls. */
+/** What each button outside a form calls. */
 const CALLS = {
   clearFaults: () => ['clearFaults', {}],
   endNotifier: () => ['notifier', {}],
@@ -216,7 +216,7 @@ async function hideWhatIsMissing() {
   }
 }
 
-/** Lines with a button that copies the value. */
+/** Lines, each with a button that copies the value. */
 function settings(lines) {
   return lines
     .filter(([, value]) => value !== undefined)
@@ -274,7 +274,7 @@ async function showSetup(query = '') {
   show();
 }
 
-/** A choice of accounts, where there are several. */
+/** Offers a choice of accounts if there are several. */
 function offerAccounts(accounts) {
   const pick = byId('accounts');
   if (accounts.length < 2 || pick.options.length > 0) return;

@@ -10,7 +10,7 @@ import { outTradeNoOf, type Order } from '../trade';
 const SHOWN_MAX = 200;
 const FLUSH_MS = 100;
 const TICK_MS = 1000;
-/** A reader this far behind is not written to: what it misses falls out of the bounded lists. */
+/** A reader this far behind gets nothing: what it misses drops out of the bounded lists. */
 const BEHIND_MAX = 1_000_000;
 const TEXT_MAX = 6000;
 
@@ -18,14 +18,14 @@ interface Reader {
   raw: ServerResponse;
   fresh: boolean;
   entries: JournalEntry[];
-  /** By seller and number. */
+  /** Keyed by seller and number. */
   orders: Map<string, OrderRef>;
   state: string;
 }
 
 /**
- * The console's server-sent events: first a `snapshot`, then `changes`, ten times a second at most. What waits for a reader
- * is bounded like what it shows, so neither a slow reader nor a fast client makes it grow.
+ * The console's server-sent events: first a `snapshot`, then `changes`, at most ten times a second. What waits for a
+ * reader is bounded like the lists that it shows, so neither a slow reader nor a fast client makes it grow.
  */
 export class Feed {
   readonly #readers = new Set<Reader>();
@@ -52,7 +52,7 @@ export class Feed {
     });
   }
 
-  /** Takes a reader, whose headers are sent already. */
+  /** Adds a reader, whose headers have already been sent. */
   open(raw: ServerResponse): void {
     const reader: Reader = { raw, fresh: true, entries: [], orders: new Map(), state: '' };
     this.#readers.add(reader);
@@ -61,7 +61,7 @@ export class Feed {
     this.#send(reader, true);
   }
 
-  /** Ends every reader. */
+  /** Disconnects every reader. */
   close(): void {
     for (const reader of this.#readers) {
       reader.raw.end();
@@ -136,7 +136,7 @@ export class Feed {
       ...(trade === undefined ? { ...opened, status: 'OPENED', refunds: [] } : viewOf(trade)),
       undelivered: trade?.undelivered === true,
       cashier: `/cashier/${cashierId}`,
-      // Said only where there is a choice.
+      // Only if there is a choice.
       ...(accounts.areSeveral && { account: `${appId} · ${sellerId}` }),
     };
   }
@@ -146,7 +146,7 @@ export class Feed {
   }
 }
 
-// What a call asked and was told goes as text, cut where it is long.
+// What a call requested and got is sent as text, cut if it is long.
 function shown(entry: JournalEntry): Record<string, unknown> {
   if (entry.kind !== 'call') return { ...entry };
   const { bizContent, answer, flaw, ...rest } = entry;

@@ -62,7 +62,7 @@ function send(reply: FastifyReply, type: string, content: string): FastifyReply 
   return reply.headers(HEADERS).type(`${type}; charset=utf-8`).send(content);
 }
 
-// Beside the sources in a clone; in the package beside dist.
+// Next to the sources in a clone; next to dist in the package.
 function asset(name: string): string {
   const path = [join(__dirname, '..', 'assets', name), join(__dirname, '..', '..', 'assets', name)].find(
     existsSync,
@@ -81,7 +81,7 @@ function render(page: string, language: Language): string {
     language,
     modes: options(FAULT_MODES),
     forgeries: options(FORGERIES),
-    // Inside a script element only `<` could end it.
+    // Inside a script element only `<` can end it.
     words: JSON.stringify(data).replaceAll('<', '\\u003c'),
   };
   return page.replace(/\{\{(\w+)\}\}/g, (_, name: string) => blocks[name] ?? escapeHtml(words[name] ?? name));

@@ -2,8 +2,8 @@ import type { Flaw } from '../flaw';
 import type { CallEntry, Journal } from '../journal';
 
 /**
- * Prints a line for every call: the method, the order, what became of the signature, the code; the seller where there are
- * several. Nothing of the buyer.
+ * Prints a line for every call: the method, the order, whether the signature held, the code, and the seller if there
+ * are several. It shows nothing about the buyer.
  */
 export function printCalls(journal: Journal, print: (line: string) => void, areSeveral: boolean): void {
   journal.follow((entry) => {
@@ -32,7 +32,7 @@ function verdict(signature: CallEntry['signature'], flaw: Flaw | undefined): str
   return `${words} (${[flaw.kind, flaw.field].filter((part) => part !== undefined).join(': ')})`;
 }
 
-// Both come from the wire: what a terminal would obey is not printed.
+// Both come from the wire: what a terminal would obey is replaced.
 function plain(text: string): string {
   const shown = text.replace(/[^\x21-\x7e]/g, '?');
   return shown.length > 64 ? `${shown.slice(0, 63)}~` : shown;

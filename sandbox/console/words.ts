@@ -131,7 +131,7 @@ const en = {
   buyer_leave: 'the buyer left',
 };
 
-/** What the console says. `{…}` is replaced. */
+/** The texts of the console. `{…}` is replaced. */
 export const CONSOLE_WORDS: Record<Language, Record<keyof typeof en, string>> = {
   en,
   zh: {

@@ -4,7 +4,7 @@ import { nodeSnippets } from './node';
 import { phpSnippets } from './php';
 import { pythonSnippets } from './python';
 
-/** What a snippet fills in. Keys are base64 without a frame. */
+/** The values in a snippet. Keys are base64 without the PEM header. */
 export interface SnippetFacts {
   gateway: string;
   url: string;
@@ -24,7 +24,7 @@ export interface SnippetOf {
   code: (facts: SnippetFacts) => string;
 }
 
-/** One for each client, most used first. */
+/** One for each client, the most used first. */
 export const SNIPPETS: readonly SnippetOf[] = [
   ...nodeSnippets,
   ...javaSnippets,
