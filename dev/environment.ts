@@ -10,7 +10,7 @@ import type { Settings } from './settings';
 /** Short enough to watch, long enough to follow. */
 const DEMO_TIMINGS = { PAYMENT_CHECK_INTERVAL: '2s', CLOSE_MARGIN: '1s', SWEEP_CRON: '0/5 * * * * * *' };
 
-/** The environment of migrations, sandbox, worker, HTTP server and CLI: the person's own, completed. */
+/** The environment of migrations, sandbox, worker, HTTP server and CLI: the user's own, completed. */
 export function environmentOf(
   { demo, ports, external, namespace }: Settings,
   env: NodeJS.ProcessEnv,
@@ -27,7 +27,7 @@ export function environmentOf(
   };
 }
 
-/** A person's settings for another Temporal (keys, TLS, a profile) would be applied to our dev server: they are left out. */
+/** A user's settings for another Temporal (keys, TLS, a profile) would apply to our dev server: they are left out. */
 function ownTemporal(env: NodeJS.ProcessEnv, address: string, namespace: string): NodeJS.ProcessEnv {
   const others = Object.entries(env).filter(([name]) => !name.startsWith('TEMPORAL_'));
   return {
@@ -52,27 +52,27 @@ function ownGateway(ports: Settings['ports']): NodeJS.ProcessEnv {
   };
 }
 
-/** `PORT` is the HTTP server's alone, and the usual name in a shop that is to run beside it. */
+/** Only the HTTP server reads `PORT`, and a shop next to it usually has its own. */
 const OURS = ENVIRONMENT.filter(({ name }) => name !== 'PORT').flatMap(({ name, orFile }) =>
   orFile ? [name, `${name}_FILE`] : [name],
 );
 
-/** Temporal's variables that a shell has exported; only the SDK knows their names. */
+/** Temporal's variables that a shell has exported; only the SDK knows all their names. */
 const TEMPORALS = String.raw`$(env | sed -n 's/^\(TEMPORAL_[A-Z_]*\)=.*/\1/p')`;
 
 /**
- * Writes what the parts of the local environment were started with, for a shell that is to run the command line beside
- * them: `set -a; . <file>; set +a`. First it unsets every variable that they read, so nothing of the shell's own remains.
- * It holds a database's password; only its owner may read it.
+ * Writes the settings with which the parts of the local environment were started, for a shell that runs the command
+ * line with them: `set -a; . <file>; set +a`. First it unsets every variable that they read, so that nothing of the
+ * shell's own remains. It contains a database password; only its owner may read it.
  */
 export function writeEnvironment(file: string, env: NodeJS.ProcessEnv): void {
   const settings = Object.entries(env)
     .filter(([name]) => OURS.includes(name) || /^TEMPORAL_[A-Z_]+$/.test(name))
     .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${quoted(value)}`]));
-  // An existing file keeps its mode.
+  // An existing file would keep its mode.
   rmSync(file, { force: true });
   writeFileSync(file, [`unset ${OURS.join(' ')} ${TEMPORALS}`, ...settings, ''].join('\n'), { mode: 0o600 });
 }
 
-/** As one word of a POSIX shell, whatever is in it. */
+/** As one word for a POSIX shell, whatever it contains. */
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;

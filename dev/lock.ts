@@ -6,9 +6,9 @@ import { text } from 'node:stream/consumers';
 /**
  * Makes sure that only one environment runs in this folder, by listening on a Unix socket.
  *
- * @param path - short, so better relative: a socket's name has about 100 characters at most
- * @returns whether the last holder was killed, so that what it started may still be ending
- * @throws Error when another one runs
+ * @param path - short, so preferably relative: a socket's name can have only about 100 characters
+ * @returns whether the last holder was killed, in which case what it started may still be ending
+ * @throws Error if another one is running
  */
 export async function takeLock(path: string): Promise<{ afterCrash: boolean }> {
   for (let afterCrash = false; ; afterCrash = true) {

@@ -11,7 +11,7 @@ import { PORTS, readSettings } from './settings';
 import type { Settings } from './settings';
 import { inviteTheBuyer, openDemo, playStories } from './stories';
 
-// The whole of durable-alipay on one machine: what ./temporal-dev.sh runs. When one part dies, everything stops.
+// All of durable-alipay on one machine: what ./temporal-dev.sh runs. If one part dies, everything stops.
 
 const say: Say = (line) => process.stdout.write(`${line}\n`);
 let leaving = false;
@@ -22,13 +22,13 @@ async function main(): Promise<void> {
   makePrivate(PLACES.folder);
   const { afterCrash } = await takeLock(relative(ROOT, PLACES.lock));
   const env = environmentOf(settings, process.env);
-  // Reports every known mistake before it starts anything; the keys of the sandbox are made when it starts.
+  // Reports every known mistake before anything starts; the sandbox creates its keys when it starts.
   const alipay = settings.external.gateway ? (['alipay'] as const) : [];
   readConfig(env, { needs: ['database', 'payments', 'sweep', 'http', 'log', ...alipay] });
   await assertExternalsAnswer(settings, env);
   await assertPortsFree(settings, afterCrash);
   if (settings.fresh) await forgetEverything(say);
-  // Everything stops when one part dies: half an environment only confuses.
+  // Everything stops if one part dies: half an environment is only confusing.
   guardServices((error) => void leave(error));
 
   await startServers(settings, say);
@@ -64,7 +64,7 @@ function announceParts({ ports, external, worker }: Settings): void {
   say(`Logs           .temporal/logs/`);
 }
 
-/** Ends everything in order, and the process with it. */
+/** Ends everything in order, then the process. */
 async function leave(error?: Error): Promise<void> {
   if (leaving) return;
   leaving = true;

@@ -5,13 +5,13 @@ import type { Say } from './services';
 /** Tells the story of one payment, line by line, with the seconds since it began. */
 export function startNarrator(say: Say, payments: PaymentClient) {
   const started = Date.now();
-  // The story tells of the checkout itself.
+  // The story itself reports the checkout.
   let printed = 1;
   const tell = (line: string): void => {
     const seconds = ((Date.now() - started) / 1000).toFixed(1);
     say(`${seconds.padStart(8)} s  ${line}`);
   };
-  /** Tells what has happened to the payment since the last call; returns whether the order service knows its result. */
+  /** Prints what has happened to the payment since the last call; returns whether the order service has been told. */
   const tellEvents = async (outTradeNo: string): Promise<boolean> => {
     const events = await payments.events(outTradeNo);
     for (const event of events.slice(printed)) tell(lineOf(event));

@@ -12,9 +12,9 @@ import { runStep } from './steps';
 import { findTemporalCli } from './temporal-cli';
 import { startTemporal } from './temporal-server';
 
-// The parts of the environment, each started as production would start it: two servers, then our own processes.
+// The parts of the environment, each started as in production: two servers, then our own processes.
 
-/** @throws Error when a server to use does not answer, before anything has been started */
+/** @throws Error if an external server does not respond, before anything has been started */
 export async function assertExternalsAnswer({ external }: Settings, env: NodeJS.ProcessEnv): Promise<void> {
   const fail = (what: string) => (cause: unknown) => {
     throw new Error(`${what} does not answer: ${inWords(cause)}`, { cause });
@@ -26,9 +26,9 @@ export async function assertExternalsAnswer({ external }: Settings, env: NodeJS.
   await client.connection.close();
 }
 
-/** Starts PostgreSQL and Temporal's dev server, except where an existing one is to be used. */
+/** Starts PostgreSQL and Temporal's dev server, unless existing ones are used. */
 export async function startServers({ external, ports, namespace }: Settings, say: Say): Promise<void> {
-  // Getting the program may take minutes, so nothing else is started before.
+  // Getting the program may take minutes, so nothing else starts before.
   const cli = external.temporal ? undefined : await findTemporalCli({ say });
   if (external.database) say('PostgreSQL     at DATABASE_URL');
   else {
@@ -55,10 +55,10 @@ export async function startServers({ external, ports, namespace }: Settings, say
   say(`Temporal       127.0.0.1:${ports.temporal}, Web UI http://localhost:${ports.ui}`);
 }
 
-/** Starts sandbox, worker and HTTP server, each as `npm run <name>` does. */
+/** Starts sandbox, worker and HTTP server, each like `npm run <name>`. */
 export async function startApplication({ ports, external, worker }: Settings, env: NodeJS.ProcessEnv) {
   const start = (name: string, args: string[], ready: ServiceSpec['ready'], own = env): Promise<Service> =>
-    // A worker finishes the tasks it has begun.
+    // A worker finishes the tasks that it has begun.
     startService({ name, ...program(args, own), logFile: PLACES.log(name), graceMs: 20_000, ready });
 
   if (!external.gateway) await start('sandbox', ['sandbox/main.ts'], () => listens(ports.sandbox));
@@ -69,12 +69,12 @@ export async function startApplication({ ports, external, worker }: Settings, en
     await start('worker', args, (service) => polls(service, temporal));
     await temporal.connection.close();
   }
-  // One METRICS_ADDRESS cannot be two processes': it is the worker's.
+  // Two processes cannot share one METRICS_ADDRESS: the worker gets it.
   const serverEnv = { ...env, METRICS_ADDRESS: undefined };
   await start('server', ['client/server.ts'], () => listens(ports.server), serverEnv);
 }
 
-/** Runs a program of this repository that ends on its own. */
+/** Runs a program of this repository that ends by itself. */
 export const runProgram = (what: string, args: string[], env: NodeJS.ProcessEnv): Promise<string> =>
   runStep({ what, ...program(args, env), timeoutMs: 120_000 });
 
@@ -85,7 +85,7 @@ const program = (args: string[], env: NodeJS.ProcessEnv) => ({
   env,
 });
 
-/** Connects as every part of the application does, by the TEMPORAL_* variables of `env`. */
+/** Connects like every part of the application, with the TEMPORAL_* variables of `env`. */
 async function connectTemporal(env: NodeJS.ProcessEnv): Promise<Client> {
   const { connectionOptions, namespace } = readTemporalConfig(env);
   return new Client({ connection: await Connection.connect(connectionOptions), namespace });
@@ -97,7 +97,7 @@ async function listens(port: number): Promise<void> {
   if (!ok) throw new Error(`HTTP ${status}`);
 }
 
-/** A worker has no port: it is ready when the server has seen it ask for work. Its identity begins with its pid. */
+/** A worker has no port: it is ready once the server has seen it poll. Its identity begins with its pid. */
 async function polls({ pid }: Service, { workflowService, options: { namespace } }: Client): Promise<void> {
   const { pollers } = await workflowService.describeTaskQueue({
     namespace,

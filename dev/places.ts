@@ -3,10 +3,10 @@ import { join, resolve } from 'node:path';
 import { forgetPostgres } from './postgres';
 import type { Say } from './services';
 
-/** The top of this repository. */
+/** The root of this repository. */
 export const ROOT = resolve(__dirname, '..');
 
-/** Names no server: with it a program goes by TEMPORAL_* alone, not by a person's own configuration file. */
+/** Names no server: with it a program reads only TEMPORAL_*, not the user's own configuration file. */
 export const TEMPORAL_CONFIG = join(__dirname, 'temporal.toml');
 
 /** Downloaded or built tools; ignored by git, safe to delete. */
@@ -27,15 +27,15 @@ export const PLACES = {
 };
 
 /**
- * Lets only the owner into a folder: logs and Temporal's file contain payments. Others may pass through root's, because
- * PostgreSQL, which does not run as root, has its data below.
+ * Gives only the owner access to a folder: logs and Temporal's file contain payments. Others may traverse root's
+ * folder, because PostgreSQL, which does not run as root, has its data in it.
  */
 export function makePrivate(folder: string): void {
   mkdirSync(folder, { recursive: true });
   chmodSync(folder, process.getuid?.() === 0 ? 0o711 : 0o700);
 }
 
-/** Deletes what earlier starts left, and nothing else in the folder. */
+/** Deletes what earlier starts left, but nothing else in the folder. */
 export async function forgetEverything(say: Say): Promise<void> {
   const { temporalDb, sandbox, logs } = PLACES;
   for (const place of [temporalDb, `${temporalDb}-wal`, `${temporalDb}-shm`, sandbox, logs])

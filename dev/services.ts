@@ -9,17 +9,17 @@ export type Say = (line: string) => void;
 
 /** What to run, and where its output goes. */
 export interface ServiceSpec extends Pick<SpawnOptions, 'env' | 'cwd' | 'uid' | 'gid'> {
-  /** How messages call it. */
+  /** Its name in messages. */
   name: string;
   command: string;
   args: string[];
-  /** stdout and stderr are appended here. Only its owner can read it, like every file that the service makes. */
+  /** stdout and stderr are appended to it. Only its owner can read it, like every file that the service creates. */
   logFile: string;
   /** @defaultValue SIGTERM */
   stopSignal?: NodeJS.Signals;
   /** Milliseconds between the stop signal and SIGKILL. @defaultValue 10000 */
   graceMs?: number;
-  /** Resolves when the service answers, rejects when it does not yet. */
+  /** Resolves if the service responds, rejects if it does not yet. */
   ready?: (service: Service) => Promise<unknown>;
 }
 
@@ -31,7 +31,7 @@ let stopping = false;
 let guardian: ChildProcess | undefined;
 let onDeath: Parameters<typeof guardServices>[0];
 
-/** Stops every service, the youngest first, and dismisses the guardian. No other can be started from then on. */
+/** Stops every service, the newest first, and dismisses the guardian. No other one can be started after that. */
 export async function stopServices(): Promise<void> {
   stopping = true;
   for (const service of running.toReversed()) await service.stop();
@@ -48,7 +48,7 @@ export function killServices(): void {
  * Starts a child process in its own process group: Ctrl-C in the terminal reaches only the parent, which then stops its
  * children in order. Resolves once it is `ready`.
  *
- * @throws Error when the command cannot be started, or as {@link untilReady}; then it is stopped
+ * @throws Error if the command cannot be started, or like {@link untilReady}; then it is stopped
  */
 export async function startService(spec: ServiceSpec): Promise<Service> {
   if (stopping) throw new Error(`${spec.name} is not started: everything is being stopped`);
@@ -79,7 +79,7 @@ export async function startService(spec: ServiceSpec): Promise<Service> {
 function spawnIntoLog({ command, args, env, cwd, logFile, uid, gid }: ServiceSpec): ChildProcess {
   mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
   const log = openSync(logFile, 'a', 0o600);
-  // A child inherits it.
+  // A child process inherits it.
   const umask = process.umask(0o077);
   try {
     return spawn(command, args, { cwd, env, uid, gid, stdio: ['ignore', log, log], detached: true });
@@ -96,13 +96,13 @@ function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec) {
     try {
       process.kill(-pid, 'SIGKILL');
     } catch {
-      // ESRCH: the group has ended already.
+      // ESRCH: the group has already ended.
     }
   };
   const exit = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => {
       ended = signal ? `killed by ${signal}` : `exit code ${code ?? 'unknown'}`;
-      // Whatever it started itself goes with it.
+      // Whatever it started ends with it.
       kill();
       resolve(ended);
     });
@@ -111,7 +111,7 @@ function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec) {
     name,
     pid,
     stopSignal,
-    /** How it ended, or undefined while it runs. */
+    /** How it ended; undefined while it is running. */
     ended: () => ended,
     /** Resolves with how it ended. */
     exit,
@@ -131,10 +131,10 @@ function serviceOf(child: ChildProcess, pid: number, spec: ServiceSpec) {
 }
 
 /**
- * Waits until a service answers.
+ * Waits until a service responds.
  *
- * @param probe - resolves when it answers, rejects when it does not yet
- * @throws Error with the end of the service's log when it ends first or has not answered after `timeoutMs`
+ * @param probe - resolves if it responds, rejects if it does not yet
+ * @throws Error with the end of the service's log if it ends first or has not responded after `timeoutMs`
  */
 export async function untilReady(
   service: Service,
@@ -152,7 +152,7 @@ export async function untilReady(
   if (how !== undefined) fail(`ended while it started (${how})`);
 }
 
-/** The last lines of a log file, indented, and cut where a line would fill the screen. */
+/** The last lines of a log file, indented; lines that would fill the screen are cut. */
 export function tailOf(logFile: string, lines = 15): string {
   try {
     const all = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-lines);
@@ -162,7 +162,7 @@ export function tailOf(logFile: string, lines = 15): string {
   }
 }
 
-/** Reads lines until its input closes, which the system does with this process, and does what the last one says. */
+/** Reads lines until its input closes, as it does when this process ends, and then executes the last line. */
 const GUARDIAN = `
 alive() { kill -0 "$1" 2>/dev/null && ! grep -qs '^State:.Z' "/proc/$1/status"; }
 end() {
@@ -173,14 +173,14 @@ end() {
 last=; while read -r line; do last=$line; done; eval "$last"`;
 
 /**
- * From now on every service ends with this process, even if this process is killed with -9.
+ * From now on every service ends with this process, even if that is killed with -9.
  *
- * @param tell - learns of every service that ends after it was ready, with the end of its log
+ * @param tell - called for every service that ends after it was ready, with the end of its log
  */
 export function guardServices(tell?: (error: Error) => void): void {
   onDeath = tell;
   const shell = spawn('sh', ['-c', GUARDIAN], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
-  // Without a guardian everything works; less is cleaned up after a kill -9.
+  // Everything works without a guardian; only less is cleaned up after a kill -9.
   for (const emitter of [shell, shell.stdin]) emitter.on('error', () => undefined);
   guardian = shell;
   tellGuardian();

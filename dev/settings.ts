@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { readConfig } from '../worker/config';
 
-/** The variables that choose the ports, and for whom. */
+/** The variables that choose the ports, and what each port is for. */
 export const PORTS = {
   server: ['PORT', 'the HTTP server'],
   sandbox: ['SANDBOX_PORT', 'the sandbox'],
@@ -10,34 +10,34 @@ export const PORTS = {
   postgres: ['POSTGRES_PORT', 'PostgreSQL'],
 } as const;
 
-/** The database that our own PostgreSQL gets. */
+/** The name of the database in our own PostgreSQL. */
 export const DATABASE = 'durable_alipay';
 
-/** The options of one start of the local environment. */
+/** The options for one start of the local environment. */
 export type Settings = ReturnType<typeof readSettings>;
 
 /**
  * Reads arguments and environment; wrong usage ends the process.
  *
  * @param argv - as `process.argv`
- * @throws PaymentError CONFIG_INVALID
+ * @param argv - like `process.argv`
  */
 export function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv) {
   const { demo, worker, fresh } = new Command('./temporal-dev.sh')
     .option('--no-demo')
     .option('--no-worker')
     .option('--fresh', '', false)
-    // temporal-dev.sh prints help.txt, before it installs anything.
+    // temporal-dev.sh prints help.txt before it installs anything.
     .helpOption(false)
     .parse(argv)
     .opts<Record<'demo' | 'worker' | 'fresh', boolean>>();
   const { http, laptop } = readConfig(env, { needs: ['http', 'laptop'] });
   return {
-    /** Play the three stories before it is ready. */
+    /** Whether to play the three stories before it is ready. */
     demo: demo && worker && !env['ALIPAY_GATEWAY'],
-    /** Start a worker, with the built-in order service. */
+    /** Whether to start a worker, with the built-in order service. */
     worker,
-    /** Forget everything from earlier starts. */
+    /** Whether to forget everything from earlier starts. */
     fresh,
     ports: {
       server: http.port,
@@ -48,7 +48,7 @@ export function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv) {
     } satisfies Record<keyof typeof PORTS, number>,
     /** Temporal's. */
     namespace: env['TEMPORAL_NAMESPACE'] ?? 'default',
-    /** Services that already run elsewhere and are used instead of our own. */
+    /** Services that already run elsewhere and are used in place of our own. */
     external: {
       temporal: env['TEMPORAL_ADDRESS'] || undefined,
       database: env['DATABASE_URL'] || undefined,

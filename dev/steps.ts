@@ -3,9 +3,9 @@ import type { ExecFileException, ExecFileOptions } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Say } from './services';
 
-/** A command that ends on its own. */
+/** A command that ends by itself. */
 export interface Step extends Pick<ExecFileOptions, 'env' | 'cwd'> {
-  /** What is being done, for progress and errors. */
+  /** What it does, for progress and errors. */
   what: string;
   command: string;
   args: string[];
@@ -15,11 +15,11 @@ export interface Step extends Pick<ExecFileOptions, 'env' | 'cwd'> {
 const TICK_MS = 20_000;
 
 /**
- * Runs a command to its end and says every twenty seconds that it is still running.
+ * Runs a command to its end and reports every twenty seconds that it is still running.
  *
- * @param say - without it nothing is said
+ * @param say - without it, nothing is reported
  * @returns what the command printed
- * @throws Error with the end of the command's output when it fails or takes longer than `timeoutMs`
+ * @throws Error with the end of the command's output if it fails or takes longer than `timeoutMs`
  */
 export async function runStep({ what, command, args, timeoutMs, ...options }: Step, say?: Say) {
   const started = Date.now();

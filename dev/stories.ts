@@ -15,21 +15,21 @@ export async function openDemo({ ports, external, namespace }: Settings, env: No
   const runs = `http://localhost:${ports.ui}/namespaces/${namespace}/workflows`;
   return {
     payments: await PaymentClient.connect(env, { log: pino({ level: 'silent' }) }),
-    /** The buyer's hand, and Alipay's side of things. */
+    /** Acts as the buyer, and for Alipay. */
     buyer: connectControl(`http://127.0.0.1:${ports.sandbox}`),
     /** Where the Web UI shows a workflow. */
     linkOf: (workflowId: string) => (external.temporal ? `workflow ${workflowId}` : `${runs}/${workflowId}`),
     say,
-    /** How many checks a payment gets, and milliseconds between them. */
+    /** How many checks a payment gets, and the milliseconds between them. */
     checks,
     intervalMs,
   };
 }
 
-/** Time after the last check: a lost task comes back after 10 s. */
+/** Time after the last check: a lost task returns after 10 s. */
 const SLACK_SECONDS = 16;
 
-/** Between two looks at what has happened to a payment. */
+/** How often to look at what has happened to a payment. */
 const POLL_MS = 200;
 
 const stories = ({ buyer, checks, intervalMs }: Demo) => [
@@ -58,9 +58,9 @@ const stories = ({ buyer, checks, intervalMs }: Demo) => [
 ];
 
 /**
- * Plays the three stories, one after the other, and prints them as they happen. Only the buyer is simulated.
+ * Plays the three stories, one after the other, and prints them as they happen. The buyer and Alipay are simulated.
  *
- * @throws Error when a story does not end as it must
+ * @throws Error if a story does not end as it should
  */
 export async function playStories(demo: Demo): Promise<void> {
   const day = Date.now().toString(36);
@@ -97,7 +97,7 @@ async function play(story: ReturnType<typeof stories>[number], orderId: string, 
   say(`    => order ${ends}, run ${run.status} after ${made}, at Alipay ${trade}`);
 }
 
-/** An order for the person at the keyboard; its story is printed as it happens. */
+/** An order for the person at the keyboard, whose story is printed as it happens. */
 export async function inviteTheBuyer({ payments, linkOf, say }: Demo): Promise<void> {
   const orderId = `yours-${Date.now().toString(36)}`;
   const order = { orderId, subject: 'A pot of tea', totalAmount: '8.88' };

@@ -6,18 +6,18 @@ import { CACHE } from './places';
 import type { Say } from './services';
 import { runStep } from './steps';
 
-/** `go install` refuses newer releases: they replace modules in their go.mod. */
+/** `go install` refuses newer releases, because their go.mod replaces modules. */
 const GO_MODULE = 'github.com/temporalio/cli/cmd/temporal@v1.5.1';
 const BIN = join(CACHE, 'bin');
-/** Where it is downloaded or built to. */
+/** The path to which it is downloaded or built. */
 const TARGET = join(BIN, 'temporal');
 
 /**
- * Finds the Temporal CLI, or gets it: `$TEMPORAL_CLI`, PATH, the repository's cache, the official download, and last
- * a build by Go (about three minutes, once).
+ * Finds the Temporal CLI or gets it: `$TEMPORAL_CLI`, PATH, the repository's cache, the official download, and finally
+ * a build with Go (about three minutes, once).
  *
  * @returns the program's path
- * @throws Error that names everything that was tried and how to install it by hand
+ * @throws Error that lists everything that was tried, and how to install it by hand
  */
 export async function findTemporalCli({ say }: { say: Say }): Promise<string> {
   const named = process.env['TEMPORAL_CLI'];
@@ -66,7 +66,7 @@ async function download(say: Say): Promise<void> {
     if (!works(program)) throw new Error('the downloaded program does not run on this machine');
     renameSync(program, TARGET);
   } catch (error) {
-    // fetch hides why it failed in the cause: "fetch failed" alone is useless.
+    // fetch hides the reason in the cause: "fetch failed" by itself is useless.
     const cause = (error as Error).cause ?? error;
     throw new Error(`The download from temporal.download failed: ${inWords(cause)}`, { cause });
   } finally {

@@ -13,9 +13,9 @@ export interface TemporalOptions {
   port: number;
   /** Port of the Web UI; without it there is none. */
   uiPort?: number;
-  /** Where the server keeps its state; without it in memory. */
+  /** Where the server keeps its state; in memory without it. */
   dbFile?: string;
-  /** Made at the start, beside `default`. */
+  /** Created at the start, in addition to `default`. */
   namespaces?: string[];
   logFile: string;
 }
@@ -24,25 +24,25 @@ const HOST = '127.0.0.1';
 const RETENTION = '30 days';
 
 /**
- * Starts Temporal's dev server; resolves once it answers. Ended workflows are kept for 30 days in `default`, so that a
- * payment's history outlives the weekend.
+ * Starts Temporal's dev server; resolves once it responds. In `default`, closed workflows are kept for 30 days, so that
+ * a payment's history outlives the weekend.
  *
- * @throws Error when the server does not come up, with the end of its log
+ * @throws Error if the server does not come up, with the end of its log
  */
 export async function startTemporal(options: TemporalOptions): Promise<Service> {
   const { cli, port, uiPort, dbFile, namespaces = [], logFile } = options;
   if (dbFile) mkdirSync(dirname(dbFile), { recursive: true });
 
-  // Measured: write-ahead log and lighter syncing start 30 workflows a second from a file where the defaults start 13.
+  // Measured: with the write-ahead log and lighter syncing a file allows 30 workflow starts a second; by default, 13.
   const pragmas = ['journal_mode=WAL', 'synchronous=NORMAL'].flatMap((each) => ['--sqlite-pragma', each]);
   const args = [
     ...['server', 'start-dev', '--ip', HOST, '--port', String(port)],
-    // A person's own configuration of the CLI (address, namespace, keys) must not leak into this server.
+    // The user's own configuration of the CLI (address, namespace, keys) must not leak into this server.
     ...['--disable-config-env', '--disable-config-file'],
     ...(uiPort ? ['--ui-port', String(uiPort)] : ['--headless']),
     ...(dbFile ? ['--db-filename', dbFile, ...pragmas] : []),
     ...namespaces.flatMap((name) => ['--namespace', name]),
-    // Only on a new database; there they count at once, while those that a worker registers take up to ten seconds.
+    // Only for a new database; there they work at once, while those that a worker registers take up to ten seconds.
     ...Object.values(SEARCH_ATTRIBUTES).flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
   ];
   const ready = (): Promise<void> => keepEndedWorkflows(`${HOST}:${port}`);

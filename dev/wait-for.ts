@@ -1,8 +1,8 @@
 /** How long to wait, and for what. */
 export interface Waiting {
-  /** Shown in the error: "waited 10 s for <what>". */
+  /** Shown in the error: "Waited 10 s in vain for <what>". */
   what: string;
-  /** What takes a second may take many on a machine that is busy. @defaultValue 30000 */
+  /** What takes a second can take many on a busy machine. @defaultValue 30000 */
   timeoutMs?: number;
   /** @defaultValue 50 */
   everyMs?: number;
@@ -13,9 +13,9 @@ type Truthy<T> = Exclude<T, false | 0 | '' | null | undefined>;
 /**
  * Repeats until a condition holds.
  *
- * @param condition - truthy when it holds; a rejection counts as "not yet", and is the error's cause in the end
- * @returns what the condition returned at last
- * @throws Error that says what was waited for, and for how long
+ * @param condition - truthy if it holds; a rejection counts as "not yet", and finally becomes the error's cause
+ * @returns what the condition returned last
+ * @throws Error that says what was waited for and how long
  */
 export async function waitFor<T>(
   condition: () => Promise<T> | T,
