@@ -1,5 +1,5 @@
--- Moves up to 1,000 orders that owe nothing and were settled 13 months ago (Alipay refunds for a year) into archived_orders, with
--- all that belongs to them. Run it as the tables' owner, in their schema, at a quiet hour, until archived_orders stops growing:
+-- Moves up to 1,000 orders that owe nothing and were settled 13 months ago (Alipay refunds for a year), and all their
+-- data, to archived_orders. Run it as the tables' owner, in their schema, at a quiet hour, until it moves none:
 --
 --   psql "$DATABASE_URL" --set ON_ERROR_STOP=1 --file deploy/sql/archive.sql
 --
@@ -25,11 +25,11 @@ CREATE TEMP VIEW archivable AS
       WHERE p.order_id = o.id AND e.recorded_at IS NULL);
 CREATE TEMP TABLE batch ON COMMIT DROP AS
   SELECT o.id FROM orders o WHERE o.id IN (SELECT id FROM archivable LIMIT 1000) FOR UPDATE OF o;
--- A block prints no rows.
+-- DO prints no rows.
 DO $$ BEGIN
   PERFORM p.out_trade_no FROM payments p JOIN batch b ON b.id = p.order_id FOR UPDATE OF p;
 END $$;
--- Locked now: without those that changed meanwhile. Looked up one by one: a join would read all orders again.
+-- Now they are locked: drop those that changed meanwhile. Looked up one by one: a join would read all orders again.
 DELETE FROM batch b WHERE (SELECT a.id FROM archivable a WHERE a.id = b.id) IS NULL;
 INSERT INTO archived_orders (id, record)
   SELECT o.id, to_jsonb(o) || jsonb_build_object(
@@ -48,7 +48,7 @@ ALTER TABLE payment_events ENABLE TRIGGER payment_events_append_only;
 DELETE FROM evidence WHERE out_trade_no IN (SELECT out_trade_no FROM payments JOIN batch b ON b.id = order_id);
 DELETE FROM order_messages WHERE order_id IN (SELECT id FROM batch);
 DELETE FROM refunds WHERE order_id IN (SELECT id FROM batch);
--- In one statement: each refers to the other.
+-- In one statement, because each refers to the other.
 WITH gone AS (DELETE FROM orders WHERE id IN (SELECT id FROM batch))
   DELETE FROM payments WHERE order_id IN (SELECT id FROM batch);
 DROP VIEW archivable;
