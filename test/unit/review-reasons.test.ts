@@ -25,7 +25,7 @@ it.each(Object.values(REVIEW_REASONS))(
   '%s is told to a person in words, and stands in the manual',
   (reason) => {
     expect(inReview(`${reason} ACQ.WHY`)).toMatch(/\*\*A person must decide:\*\* \w.+\. \(`/);
-    expect(PAGE).toContain(`\n| \`${reason}\` `);
+    expect(PAGE).toContain(`\n- \`${reason}\`: `);
   },
 );
 
