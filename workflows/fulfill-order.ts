@@ -26,7 +26,7 @@ export async function fulfillOrder(input: FulfillOrderInput): Promise<{ orderId:
   const inbox: PaymentResult[] = [];
   setHandler(paymentResultSignal, (message) => {
     if (isResult(message)) inbox.push(message);
-    else log.warn('signal passed over: it is no payment result', { code: 'INVALID_INPUT' });
+    else log.warn('signal ignored: it is not a payment result', { code: 'INVALID_INPUT' });
   });
   const { orderId } = fieldsOf(input);
   requireInput(isLike(ORDER_ID_FORM, orderId), 'orderId: 1 to 64 of A-Z a-z 0-9 _ -');

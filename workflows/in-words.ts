@@ -48,17 +48,17 @@ function whatNext(facts: PaymentFacts): (string | false)[] {
       return whenUnpaid(facts);
     case 'UNCONFIRMED':
       return [
-        `Not paid so far, and this run asks no more. When the order expires${at(facts.expiresAt)}, the sweep asks Alipay again before it closes the order.`,
+        `Not paid so far, and this run makes no more checks. When the order expires${at(facts.expiresAt)}, the sweep asks Alipay again before it closes the order.`,
         'A notification or a new checkout before that starts a new run.',
       ];
     case 'REFUNDING':
       return [
-        'The money is being given back, by a run of `refundPayment`: it ends when Alipay proves or refuses it.',
+        'A run of `refundPayment` is refunding the money: it ends when Alipay proves or refuses the refund.',
       ];
     case 'REFUNDED':
-      return ['The money has been given back. Nothing is left to do here.'];
+      return ['The money has been refunded. Nothing is left to do here.'];
     case 'CLOSED':
-      return ['Nobody can pay any more, and no money came. Nothing is left to do here.'];
+      return ['It can no longer be paid, and no money came. Nothing is left to do here.'];
     default:
       return ['Nothing is left to do here.'];
   }
@@ -80,14 +80,14 @@ const at = (time: string | null): string => (time === null ? '' : ` at ${time}`)
 const REASONS: Readonly<Record<string, string>> = {
   AMOUNT_DIFFERS: "Alipay took another amount than the order's.",
   LATE_PAYMENT: 'It was paid after the order was closed or its price changed.',
-  DUPLICATE_PAYMENT: 'Another payment had paid the order already.',
-  BILL_DIFFERS: 'The daily bill has another amount.',
-  NOT_IN_BILL: 'The daily bill does not have it.',
-  CLOSED_AFTER_PAYMENT: 'Alipay closed a trade for which money had moved.',
+  DUPLICATE_PAYMENT: 'Another payment had already paid the order.',
+  BILL_DIFFERS: 'The daily bill has a different amount.',
+  NOT_IN_BILL: 'The daily bill does not list it.',
+  CLOSED_AFTER_PAYMENT: 'Alipay closed the trade after money had moved.',
   REFUND_REFUSED: 'Alipay refuses the refund.',
   REFUND_STOPPED: 'A person stopped its refund.',
-  REFUND_BRAKE: 'It came too late or twice, and more would go back within an hour than REFUND_BRAKE allows.',
-  REFUND_NOT_PROVEN: 'Alipay was asked to give the money back, and does not say that it has.',
+  REFUND_BRAKE: 'It came too late or twice, and refunding it would exceed the REFUND_BRAKE limit per hour.',
+  REFUND_NOT_PROVEN: 'Alipay was asked for the refund, but does not confirm it.',
 };
 
 /** Why a payment is in review; empty if the row was written by hand. */
@@ -101,8 +101,8 @@ function whatToDecide({ reviewReason }: PaymentFacts): string[] {
     'To decide: More Actions, Send an Update, `resolveReview`, with the data',
     '`{"to": "PAID", "actor": "your name", "reason": "why"}`',
     `- \`PAID\`: keep the money
-- \`REFUNDING\`: give it back
-- \`REFUNDED\`: it was given back; where Alipay refunds no more, add \`"outside": {"reference": "how"}\`
+- \`REFUNDING\`: refund it
+- \`REFUNDED\`: it was refunded; if Alipay no longer refunds it, add \`"outside": {"reference": "how"}\`
 - \`CLOSED\`: it never came`,
     'Alipay is asked first, and a decision that contradicts it is refused.',
   ];
@@ -121,12 +121,12 @@ function refundNext(status: RefundState['status'], what: string, outRequestNo: s
         'Alipay is asked until it proves the refund or refuses it; its pending activity shows the last answer and the next try.',
       ];
     case 'DONE':
-      return [`${what} has gone back. Nothing is left to do here.`];
+      return [`${what} has been refunded. Nothing is left to do here.`];
     case 'REFUSED':
-      return ['Alipay has not made it, and is not asked again. Its row says why.'];
+      return ['Alipay did not make it and is not asked again. Its row says why.'];
     case 'REVIEW':
       return [
-        `**A person must decide:** Alipay was asked, and does not say that the refund \`${outRequestNo}\` was made.`,
+        `**A person must decide:** Alipay was asked, but does not confirm the refund \`${outRequestNo}\`.`,
         'Look it up in the merchant portal. To decide: More Actions, Send an Update, `resolveRefund`, with the data',
         '`{"to": "DONE", "actor": "your name", "reason": "why"}`',
         '- `DONE`: it was made\n- `REFUSED`: it was not, and will not be',
@@ -152,7 +152,7 @@ export function auditInWords({ orders, violations, byCheck, yuan }: AuditReport)
 export function sweepInWords(report: SweepReport, { over }: { over: boolean }): string {
   const { scanned, closed, rescued, held, failed } = report;
   return paragraphs(
-    `**${over ? 'Done' : 'At work'}**, ${report.seconds} s.`,
+    `**${over ? 'Done' : 'Running'}**, ${report.seconds} s.`,
     report.dryRun && '**Dry run:** nothing is changed; this is what a sweep would do.',
     `${scanned} expired orders looked at: **${closed} closed**, ${rescued} rescued, ${held} held, ${failed} failed.`,
     report.gatewayDown && '**Gateway down:** nothing more is asked; the next sweep tries again.',
@@ -164,21 +164,21 @@ export function sweepInWords(report: SweepReport, { over }: { over: boolean }): 
 }
 
 const KINDS_IN_WORDS: Readonly<Record<FollowUpKind, string>> = {
-  undelivered: 'orders told, after a minute in vain',
+  undelivered: 'orders told again, after failing for a minute',
   unrecorded: 'payments woken for evidence that is not recorded',
   slowChecks: 'slow checks of payments still open',
   unwatched: 'payments given a new run, whose checks nobody made',
   unattended: 'payments in REVIEW or REFUNDING given a new run, or told to read their row',
   leftovers: 'payments of settled orders closed',
   rechecks: 'payments asked about once more, a day after they were closed',
-  refunds: 'refunds that stood still given a run',
+  refunds: 'stalled refunds given a run',
 };
 
 /** What a follow-up has done so far, or in all; a kind that is not in the report yet is still at work. */
 export function followUpInWords(report: Partial<FollowUpReport>): string {
   const isOver = FOLLOW_UP_KINDS.every((kind) => kind in report);
   return paragraphs(
-    `**${isOver ? 'Done' : 'At work'}**: what was due by the rows alone.`,
+    `**${isOver ? 'Done' : 'Running'}**: what the tables showed to be due.`,
     FOLLOW_UP_KINDS.map((kind) => `- ${KINDS_IN_WORDS[kind]}: ${kindInWords(report[kind])}`).join('\n'),
   );
 }
@@ -197,12 +197,12 @@ export const DISCREPANCIES_IN_WORDS: Readonly<Record<DiscrepancyKind, string>> =
   'payment-unknown': 'paid at Alipay, not known here',
   'payment-differs': 'paid here with another amount',
   'payment-absent': 'paid here, in no bill',
-  'payment-doubled': 'payment that stands in the bill twice',
+  'payment-doubled': 'payment that is in the bill twice',
   'refund-unrecorded': 'refunded at Alipay, not here',
   'refund-unknown': 'refund of a payment that is not known here',
   'refund-differs': 'refunded here with another amount',
   'refund-absent': 'refunded here, in no bill',
-  'refund-doubled': 'refund that stands in the bill twice',
+  'refund-doubled': 'refund that is in the bill twice',
   'not-understood': 'line that is neither a payment nor a refund',
 };
 

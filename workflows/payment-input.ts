@@ -14,10 +14,13 @@ export function assertInput(input: ConfirmPaymentInput): void {
   const { outTradeNo, checks, intervalMs, closeBy, deadline, firstCheckAt, checksMade } = fieldsOf(input);
   requireInput(isLike(/^[A-Za-z0-9_]{1,64}$/, outTradeNo), 'outTradeNo: 1 to 64 of A-Z a-z 0-9 _');
   requireInput(isCount(checks, 0), 'checks: an integer, 0 or more');
-  requireInput(checks === 0 || isInterval(intervalMs), 'intervalMs: whole milliseconds, 1 to a year of them');
+  requireInput(
+    checks === 0 || isInterval(intervalMs),
+    'intervalMs: a whole number of milliseconds, from 1 to a year',
+  );
   requireInput(
     isTime(deadline) || (closeBy !== 'timer' && !deadline),
-    'deadline: ISO 8601; it may be left out but for closeBy "timer"',
+    'deadline: ISO 8601; required only for closeBy "timer"',
   );
   // Clients in other languages send null or an empty string for omitted fields.
   requireInput(!firstCheckAt || isTime(firstCheckAt), 'firstCheckAt: ISO 8601');
@@ -44,5 +47,5 @@ export function assertDecision(decision: ResolveReview): void {
     outside === undefined || outside === null || (to === 'REFUNDED' && isLike(/\S/, reference)),
     'outside: only with to "REFUNDED", as {"reference": "how the money went back"}',
   );
-  requireInput(!because || isLike(/\S/, because), 'because: the reason for which it is in review');
+  requireInput(!because || isLike(/\S/, because), 'because: the reason why it is in review');
 }

@@ -115,7 +115,7 @@ async function reconcileInTurn(
 /** There is none before nine in Beijing on the day after, nor if no money moved; Alipay does not say which. */
 const NO_BILL = {
   status: 'NO_BILL',
-  because: 'BILL_NOT_READY: Alipay has no bill of this day, yet or at all. The Schedule asks again.',
+  because: 'BILL_NOT_READY: Alipay has no bill for this day, or not yet. The Schedule asks again.',
 } as const;
 
 /** Fetches the bill; returns undefined once it is loaded. */

@@ -100,7 +100,7 @@ class RefundRun {
 
   async #waitForPerson(): Promise<void> {
     const isDue = (): boolean => this.#hasMoved || this.#decisions.areWaiting;
-    const heard = await condition(isDue, LOOK_EVERY, { summary: 'look whether it is decided' });
+    const heard = await condition(isDue, LOOK_EVERY, { summary: 'check whether it is decided' });
     if (!heard) this.#hasMoved = true;
   }
 
