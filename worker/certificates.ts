@@ -79,14 +79,14 @@ export function expiringCertificates(
       daysLeft: daysLeft(appCert, now),
       advice:
         "Renew the application's certificate at the open platform, set ALIPAY_APP_CERT_FILE, and restart within 7 days: " +
-        'for so long Alipay takes the old one too.',
+        'until then Alipay accepts the old one too.',
     },
     {
       variable: 'ALIPAY_PUBLIC_CERT_FILE' as const,
       daysLeft: Math.max(...alipayCerts.map((one) => daysLeft(one, now))),
       advice:
-        "Download Alipay's new certificate at the open platform, and set it in ALIPAY_PUBLIC_CERT_FILE behind the present " +
-        'one, with a comma between.',
+        "Download Alipay's new certificate at the open platform, and set it in ALIPAY_PUBLIC_CERT_FILE after the " +
+        'current one, separated by a comma.',
     },
   ];
   return all.filter((certificate) => certificate.daysLeft < withinDays);

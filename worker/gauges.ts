@@ -20,16 +20,16 @@ export function measureBacklog(
     oldestUnresolvedSeconds: gauge('oldest_unresolved_seconds', 'How long an expired order has been UNPAID'),
     oldestUndeliveredSeconds: gauge(
       'oldest_undelivered_seconds',
-      'How long a message to the order service has stood undelivered',
+      'How long a message to the order service has been undelivered',
     ),
     oldestRefundingSeconds: gauge('oldest_refunding_seconds', 'How long a refund has been under way'),
     inReview: gauge('payments_in_review', 'Payments that wait for a person'),
     refundsInReview: gauge('refunds_in_review', 'Refunds that wait for a person'),
     braked: gauge('payments_braked', 'Payments whose refund REFUND_BRAKE has stopped'),
-    paused: gauge('paused', 'Switches that a person has set: refunds or merchants that are paused'),
+    paused: gauge('paused', 'Pauses in force: refunds or merchants that a person has paused'),
     unmatched: gauge(
       'unmatched_notifications',
-      'Genuine notifications of payments that are not here, not dealt with yet',
+      'Genuine notifications of payments unknown here, not resolved yet',
     ),
     openDiscrepancies: gauge(
       'bill_discrepancies_open',
@@ -37,7 +37,7 @@ export function measureBacklog(
     ),
     unreconciledDays: gauge(
       'bill_days_unreconciled',
-      'Days of the last month on which money moved, and whose bill has not been compared',
+      'Days of the last month on which money moved, but whose bill has not been compared',
     ),
     foundByAskingAlone: gauge(
       'payments_found_by_asking_alone',
@@ -49,7 +49,7 @@ export function measureBacklog(
     yuan: gauge('audit_yuan_unexplained', 'Yuan that these leave unexplained'),
     age: gauge(
       'audit_age_seconds',
-      'How long ago the books were last audited, or since when an audit of all orders is due',
+      'How long ago the books were last audited, or how long an audit of all orders has been due',
     ),
   };
   const measureAudit = async (): Promise<void> => {

@@ -24,7 +24,7 @@ interface PrivateKeyPem {
  */
 export function parsePrivateKey(text: string): PrivateKeyPem {
   if (text.includes('ENCRYPTED'))
-    throw new KeyFault('is protected by a passphrase, which nobody could enter');
+    throw new KeyFault('is protected by a passphrase, which nobody can enter here');
   const der = derOf(text, 'private');
   const key = readPrivateKey(der);
   if (!key) {
@@ -79,7 +79,7 @@ export function pemBlocks(text: string): PemBlock[] {
   const blocks = [...plain.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \1-----/g)];
   if (blocks.length !== plain.split('-----BEGIN').length - 1) {
     throw new KeyFault(
-      'is cut off: a BEGIN line has no END line (an env file takes it in one line, with \\n for each line break)',
+      'is cut off: a BEGIN line has no END line (in an env file, put it on one line, with \\n for each line break)',
     );
   }
   return blocks.map(([, label = '', body = '']) => ({ label, der: fromBase64(body) }));

@@ -34,13 +34,13 @@ async function main(): Promise<void> {
     .description('Serves the task queues until SIGTERM or SIGINT; settings come from the environment.')
     .option(
       '--queues <names>',
-      `which of ${ALL_QUEUES.join(', ')}, by comma; order-service posts to ORDER_SERVICE_URL, or without it is the built-in one`,
+      `which of ${ALL_QUEUES.join(', ')}, comma-separated; order-service posts to ORDER_SERVICE_URL, or is the built-in one without it`,
       parseQueues,
     )
     .option(
       '--rehearse',
-      `only replay the runs under way with this build, ${MOST_RUNS} of them at most and reviews first; ends with 1 ` +
-        'where one does not go on',
+      `only replay the running workflows with this build, ${MOST_RUNS} at most and reviews first; exits with 1 ` +
+        'if one cannot continue',
     )
     // Reports errors and exits like the command line.
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'INVALID_INPUT:')) })

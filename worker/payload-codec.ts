@@ -74,7 +74,7 @@ export class EncryptionCodec implements PayloadCodec {
     throw new PayloadFault(
       'PAYLOAD_KEY_UNKNOWN',
       `A payload is encrypted with the key ${JSON.stringify(id)}, and PAYLOAD_KEYS ${here ? `holds only ${here}` : 'is not set'}. ` +
-        `Add that key to PAYLOAD_KEYS here${here ? ', behind the first' : ''}, and start again: nothing is lost meanwhile.`,
+        `Add that key to PAYLOAD_KEYS here${here ? ', after the first' : ''}, and restart: nothing is lost meanwhile.`,
     );
   }
 }
@@ -111,7 +111,7 @@ function decrypt({ data }: Payload, { id, key }: PayloadKey): Payload {
   } catch (cause) {
     throw new PayloadFault(
       'PAYLOAD_UNREADABLE',
-      `A payload does not open with the key ${JSON.stringify(id)}: it was changed, or was encrypted with another key of that id. ` +
+      `A payload cannot be decrypted with the key ${JSON.stringify(id)}: it was changed, or was encrypted with another key under that id. ` +
         'Compare PAYLOAD_KEYS with what the process that wrote it has.',
       { cause },
     );

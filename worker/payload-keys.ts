@@ -34,7 +34,7 @@ export function parsePayloadKeys(text: string): PayloadKey[] {
     if (fault === undefined) keys.push({ id, key: createSecretKey(bytes) });
     else faults.push(`${ORDINALS[index] ?? `${index + 1}th`} key ${fault}`);
   }
-  if (faults.length > 0) throw new KeyFault(`is at fault: ${faults.join('; ')}`);
+  if (faults.length > 0) throw new KeyFault(`is wrong: ${faults.join('; ')}`);
   return keys;
 }
 
@@ -52,8 +52,8 @@ function faultOf(
   }
   if (!BASE64_FORM.test(encoded)) return `(${id}) is not base64`;
   if (bytes.length !== KEY_BYTES) return `(${id}) has ${bytes.length} bytes instead of ${KEY_BYTES}`;
-  if (before.some((known) => known.id === id)) return `(${id}) has an id that was given before`;
+  if (before.some((known) => known.id === id)) return `(${id}) has the id of an earlier key`;
   if (before.some((known) => known.key.equals(createSecretKey(bytes))))
-    return `(${id}) is a key that was given before`;
+    return `(${id}) is the same as an earlier key`;
   return undefined;
 }

@@ -74,7 +74,7 @@ export async function takesInProcess(home: Home): Promise<boolean> {
 export const bothServe = (others: readonly string[]) => ({
   says:
     `the built-in order service and another worker (${others.join(', ')}) poll ${TASK_QUEUES.orderService}: ` +
-    'each acts on a part of the results',
+    'each gets only part of the results',
   advice: `Start our workers without it: durable-alipay worker --queues ${TASK_QUEUES.payments},${TASK_QUEUES.alipay}; temporal-dev.sh: --no-worker`,
 });
 

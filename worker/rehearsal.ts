@@ -105,7 +105,7 @@ export async function runRehearsal({
       mostRuns,
     );
     for (const run of refused)
-      log.error({ ...run, code: 'NOT_REPLAYED' }, 'this build cannot carry on a run');
+      log.error({ ...run, code: 'NOT_REPLAYED' }, 'this build cannot continue a run');
     if (leftOut > 0) {
       log.warn({ replayed, leftOut, code: 'REHEARSAL_PARTIAL' }, 'not all runs under way were replayed');
     }

@@ -80,7 +80,7 @@ async function registerMissing(connection: AttributeServices, namespace: string,
   if (!found) {
     log.warn(
       { namespace },
-      `whether the search attributes are registered could not be asked; where they are not: ${howToRegister(namespace, Object.values(SEARCH_ATTRIBUTES))}`,
+      `could not check whether the search attributes are registered; if they are not, run: ${howToRegister(namespace, Object.values(SEARCH_ATTRIBUTES))}`,
     );
     return;
   }
@@ -122,8 +122,8 @@ export const isFull = (error: unknown): boolean =>
 export function noRoom(namespace: string, missing: readonly string[], names: readonly string[]): string {
   return (
     `Namespace ${namespace} has no room for the search attributes ${missing.join(', ')}: it has all the Keywords that its ` +
-    `server allows (${names.join(', ')}). Payments go on, but no list of workflows finds them. Remove one that nobody uses: ` +
-    `temporal operator search-attribute remove --namespace ${namespace} --name <name>; or use a namespace of their own`
+    `server allows (${names.join(', ')}). Payments still work, but no list of workflows finds them. Remove one that nobody uses: ` +
+    `temporal operator search-attribute remove --namespace ${namespace} --name <name>; or use a separate namespace`
   );
 }
 

@@ -54,6 +54,6 @@ function adviceFor(said: string): string {
   if (/in use/i.test(said))
     return 'is in use, by another process; give each process a METRICS_ADDRESS of its own';
   if (/address syntax/i.test(said))
-    return 'is no IP address with a port, which a worker needs (a name will not do); set one like 127.0.0.1:9464';
+    return 'is not an IP address with a port, which a worker needs (a host name does not work); set one like 127.0.0.1:9464';
   return `cannot be listened on (${said}); set METRICS_ADDRESS to an IP address of this machine with a free port`;
 }

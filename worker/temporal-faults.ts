@@ -32,13 +32,13 @@ const SIGNS: readonly (readonly [sign: RegExp, what: (address: string) => string
   ],
   [
     /dns error|ENOTFOUND|EAI_AGAIN|Name resolution failed/,
-    (address) => `The host of ${address} has no address`,
-    'Set the right host in TEMPORAL_ADDRESS, or fix the name server.',
+    (address) => `The host of ${address} cannot be resolved`,
+    'Set the right host in TEMPORAL_ADDRESS, or fix DNS.',
   ],
   [
     /certificate|UnknownIssuer|AlertReceived|BadCertificate/i,
-    (address) => `One of Temporal at ${address} and this process does not trust the other's certificate`,
-    'Set the right TEMPORAL_TLS_*: its authority, our certificate and its key.',
+    (address) => `Temporal at ${address} or this process does not trust the other's certificate`,
+    'Set the right TEMPORAL_TLS_*: its CA, our certificate and our key.',
   ],
   [
     /InvalidContentType|h2 protocol error|http2 error|wrong version number|Protocol error/i,
@@ -95,7 +95,7 @@ export function temporalFault(error: unknown, address: string): TemporalFault {
   return (
     knownTemporalFault(error, address) ?? {
       what: `Temporal does not answer at ${address}: ${messageOf(error)}`,
-      todo: 'Start it, or set the right TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY where it wants them).',
+      todo: 'Start it, or set the right TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY if it needs them).',
     }
   );
 }

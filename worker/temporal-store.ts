@@ -104,7 +104,10 @@ export class StoreWatch {
     } catch (err) {
       if (err instanceof PaymentError && err.code === 'FOREIGN_INSTALLATION') throw err;
       if (!this.#isTroubled)
-        this.deps.log.warn({ err, code: 'STORE_UNSEEN' }, 'Temporal store not seen; tried again');
+        this.deps.log.warn(
+          { err, code: 'STORE_UNSEEN' },
+          'Temporal store could not be checked; it is tried again',
+        );
       this.#isTroubled = true;
       return undefined;
     }
@@ -140,7 +143,7 @@ export class StoreWatch {
     if (now - this.#contestedSince > CONTEST_MS) throw contestedStore(seen, other);
     this.deps.log.warn(
       { code: 'STORE_CONTESTED', other: other.namespaceId, address: other.address, seenAt: other.seenAt },
-      'another Temporal store was served until now; this one waits until nobody serves it',
+      'workers served another Temporal store until now; this one waits until none does',
     );
   }
 

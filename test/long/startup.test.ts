@@ -100,7 +100,7 @@ describe('a worker that does not reach Temporal', () => {
     [
       'the host has no address',
       () => 'nowhere.invalid:7233',
-      /^The host of nowhere\.invalid:7233 has no address/,
+      /^The host of nowhere\.invalid:7233 cannot be resolved/,
     ],
     [
       'the API key has expired',

@@ -108,7 +108,7 @@ describe('the settings of certificate mode', () => {
     ],
     [
       'a key beside certificates',
-      'ALIPAY_PUBLIC_KEY is set beside certificates, and an application is in one mode',
+      'ALIPAY_PUBLIC_KEY is set together with certificates, but an application has one mode',
       () => ({ ALIPAY_PUBLIC_KEY: sandbox.alipayPublicKey }),
     ],
     [

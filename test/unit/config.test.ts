@@ -81,9 +81,7 @@ describe('what may lie in a file', () => {
 
 describe('the environment', () => {
   it('that has faults: where all settings are explained, and how those of the sandbox are had', () => {
-    expect(() => readConfig({})).toThrow(
-      /^the environment has faults .*docs\/settings\.md.*\. \.temporal\/env/,
-    );
+    expect(() => readConfig({})).toThrow(/^some settings are wrong .*docs\/settings\.md.*\. \.temporal\/env/);
   });
 
   it('needs seven variables, and has the documented defaults for the rest', () => {
@@ -242,11 +240,11 @@ describe('the environment', () => {
     ['PORT', '65536', 'is not a whole number from 0 to 65535'],
     ['API_TOKEN', 'too-short', 'is shorter than 16 characters'],
     ['CODEC_TOKEN', 'too-short', 'is shorter than 16 characters'],
-    ['CODEC_CORS_ORIGINS', '*', 'has what is no origin like https://ui.example: *'],
+    ['CODEC_CORS_ORIGINS', '*', 'has something that is not an origin like https://ui.example: *'],
     [
       'CODEC_CORS_ORIGINS',
       'https://ui.example/',
-      'has what is no origin like https://ui.example: https://ui',
+      'has something that is not an origin like https://ui.example: https://ui',
     ],
     ['LOG_LEVEL', 'loud', 'is none of trace, debug'],
     ['HTTPS_PROXY', 'proxy.internal:3128', 'is not an http:// or https:// URL'],
@@ -318,7 +316,7 @@ describe('the environment', () => {
 
   it('refuses six cron fields, says that they would mean minutes, and gives the seven', () => {
     const [fault] = faultsOf({ SWEEP_CRON: '0/30 * * * * *' });
-    expect(fault).toContain('six for minutes first');
+    expect(fault).toContain('reads as minutes first');
     expect(fault).toContain('"0/30 * * * * * *"');
   });
 
@@ -607,8 +605,8 @@ describe('the keys of payloads', () => {
     ['16 bytes', `a:${randomBytes(16).toString('base64')}`, '(a) has 16 bytes instead of 32'],
     ['what is no base64', `a:${'*'.repeat(44)}`, '(a) is not base64'],
     ['base64 without its end', `a:${KEY.slice(0, -1)}`, '(a) is not base64'],
-    ['one id twice', `a:${KEY},a:${OTHER_KEY}`, 'second key (a) has an id that was given before'],
-    ['one key twice', `a:${KEY},b:${KEY}`, 'second key (b) is a key that was given before'],
+    ['one id twice', `a:${KEY},a:${OTHER_KEY}`, 'second key (a) has the id of an earlier key'],
+    ['one key twice', `a:${KEY},b:${KEY}`, 'second key (b) is the same as an earlier key'],
   ])('may not be %s', (_kind, text, wrong) => {
     expect(faultsOf({ PAYLOAD_KEYS: text })).toEqual([expect.stringContaining(wrong)]);
   });

@@ -121,9 +121,9 @@ describe('MERCHANTS_FILE', () => {
     [
       'a misspelt setting',
       BOOKS.replace('SELLER_ID', 'SELER_ID'),
-      '"ALIPAY_SELER_ID" is no setting of a merchant',
+      '"ALIPAY_SELER_ID" is not a merchant setting',
     ],
-    ['a setting that is the shop’s', `${BOOKS}  ORDER_TTL: 1h\n`, '"ORDER_TTL" is no setting of a merchant'],
+    ['a setting that is the shop’s', `${BOOKS}  ORDER_TTL: 1h\n`, '"ORDER_TTL" is not a merchant setting'],
     [
       'a missing setting',
       BOOKS.replace(/ {2}ALIPAY_SELLER_ID.*\n/, ''),
@@ -153,15 +153,11 @@ describe('MERCHANTS_FILE', () => {
   it.each<[string, string, RegExp]>([
     ['no YAML', 'books: {ALIPAY_APP_ID', /MERCHANTS_FILE .*is not YAML in line 1/],
     ['a name twice', BOOKS + BOOKS, /is not YAML in line 8 \(DUPLICATE_KEY\)/],
-    ['a list', '- ALIPAY_APP_ID: 1', /is not a mapping of names to settings: the whole has another form/],
-    [
-      'a merchant without settings',
-      'books:',
-      /is not a mapping of names to settings: books has another form/,
-    ],
-    ['nested settings', 'books:\n  ALIPAY_APP_ID: [1]\n', /books\.ALIPAY_APP_ID has another form/],
-    ['the name of the environment’s own', BOOKS.replace('books', 'default'), /cannot be taken: "default"/],
-    ['a name with capitals', BOOKS.replace('books', 'Books'), /cannot be taken: "Books"/],
+    ['a list', '- ALIPAY_APP_ID: 1', /is not a mapping of names to settings: check the whole file/],
+    ['a merchant without settings', 'books:', /is not a mapping of names to settings: check books/],
+    ['nested settings', 'books:\n  ALIPAY_APP_ID: [1]\n', /check books\.ALIPAY_APP_ID/],
+    ['the name of the environment’s own', BOOKS.replace('books', 'default'), /not allowed: "default"/],
+    ['a name with capitals', BOOKS.replace('books', 'Books'), /not allowed: "Books"/],
     [
       'two merchants with one app id',
       BOOKS.replace('2021000000000001', '2021000000000000'),
@@ -200,6 +196,6 @@ describe('the gateways of several merchants', () => {
   it('are found by name; a name that nobody has is told with those that there are', () => {
     expect(gateways.named('books').settings.appId).toBe('B');
     expect(gateways.named(undefined).settings.appId).toBe('A');
-    expect(() => gateways.named('shoes')).toThrow(/merchant: there is none of this name.*default, books/);
+    expect(() => gateways.named('shoes')).toThrow(/merchant: no merchant has this name.*default, books/);
   });
 });

@@ -91,7 +91,7 @@ describe('the codec of payloads', () => {
 
   it('refuses what another key of that id wrote, and says where to look', async () => {
     const other = codecBy(`a:${B.slice(2)}`);
-    await expect(other.decode([await sealed()])).rejects.toThrow(/another key of that id.*PAYLOAD_KEYS/);
+    await expect(other.decode([await sealed()])).rejects.toThrow(/another key under that id.*PAYLOAD_KEYS/);
   });
 
   it('passes through what is not encrypted, also beside what is', async () => {
@@ -111,7 +111,7 @@ describe('the codec of payloads', () => {
       name: 'PAYLOAD_KEY_UNKNOWN',
       code: 'PAYLOAD_KEY_UNKNOWN',
       message: expect.stringMatching(
-        /key "a", and PAYLOAD_KEYS holds only b\. Add that key .* behind the first/,
+        /key "a", and PAYLOAD_KEYS holds only b\. Add that key .* after the first/,
       ),
     });
   });

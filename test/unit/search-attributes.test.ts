@@ -113,7 +113,7 @@ describe('a worker that starts', () => {
       list: () => Promise.reject(refusal(PERMISSION_DENIED)),
       count: () => Promise.reject(refusal(PERMISSION_DENIED)),
     });
-    expect(await register(server)).toContain('could not be asked');
+    expect(await register(server)).toContain('could not check');
   });
 
   it('does not take a wrong key for a namespace without attributes', async () => {

@@ -33,7 +33,7 @@ it('a METRICS_ADDRESS that another process has is named, with what to do', async
 });
 
 it.each([
-  ['localhost:9464', 'is no IP address with a port'],
+  ['localhost:9464', 'is not an IP address with a port'],
   ['203.0.113.7:9464', 'set METRICS_ADDRESS to an IP address of this machine'],
 ])('a METRICS_ADDRESS %s, which no worker can have, is named', (address, words) => {
   expect(refusalOf(address)).toMatchObject({

@@ -138,7 +138,7 @@ export const webhookSecrets = text(KEY_TEXT).transform((value, context) => {
     const { length } = Buffer.from(base64, 'base64');
     if (length < 24 || length > 64)
       context.addIssue(
-        'is not whsec_ and base64 of 24 to 64 random bytes, or two of them with a comma between',
+        'is not whsec_ and base64 of 24 to 64 random bytes, or two of them, separated by a comma',
       );
   }
   return secrets;
@@ -148,7 +148,8 @@ export const webhookSecrets = text(KEY_TEXT).transform((value, context) => {
 export const origins = text(URL_TEXT).transform((value, context) => {
   const all = value.split(',').map((one) => one.trim());
   const wrong = all.filter((one) => !isOrigin(one));
-  if (wrong.length > 0) context.addIssue(`has what is no origin like https://ui.example: ${wrong.join(' ')}`);
+  if (wrong.length > 0)
+    context.addIssue(`has something that is not an origin like https://ui.example: ${wrong.join(' ')}`);
   return all;
 });
 
@@ -162,7 +163,7 @@ export const host = word(HOST_NAME);
 /** A bearer token. */
 export const token = text(1_024).regex(
   /^[\x21-\x7e]{16,}$/,
-  'is shorter than 16 characters, or has some outside printable ASCII',
+  'is shorter than 16 characters, or has characters outside printable ASCII',
 );
 
 /** What `parse` reads. It throws a KeyFault whose message says what is wrong and does not show the key. */
@@ -213,7 +214,7 @@ export const cron = text(1_024).superRefine((value, context) => {
   // The server accepts six fields, but reads them as minutes first and year last.
   if (value.split(/\s+/).length !== 6) return;
   context.addIssue(
-    'has six fields, and the server takes six for minutes first and year last ("0/30 * * * * *" would run every ' +
+    'has six fields, which the server reads as minutes first and year last ("0/30 * * * * *" would run every ' +
       `30 minutes): with seconds first and a year it is "${value} *"`,
   );
 });

@@ -31,14 +31,14 @@ export function parseMerchantsFile(file: Buffer): MerchantEntries {
   }
   const read = entries.safeParse(document.toJS({ maxAliasCount: 0 }) ?? {});
   if (!read.success) {
-    const where = read.error.issues.map(({ path }) => path.join('.') || 'the whole');
-    throw new KeyFault(`is not a mapping of names to settings: ${where.join(', ')} has another form`);
+    const where = read.error.issues.map(({ path }) => path.join('.') || 'the whole file');
+    throw new KeyFault(`is not a mapping of names to settings: check ${where.join(', ')}`);
   }
   const names = Object.keys(read.data).filter((name) => !NAME.test(name) || name === OWN_NAME);
   if (names.length > 0) {
     throw new KeyFault(
-      `has names that cannot be taken: ${names.map((name) => JSON.stringify(name.slice(0, 32))).join(', ')}; use lower-case ` +
-        `letters, digits and -, and not ${OWN_NAME}, which is the environment's own`,
+      `has names that are not allowed: ${names.map((name) => JSON.stringify(name.slice(0, 32))).join(', ')}; use lower-case ` +
+        `letters, digits and -, and not ${OWN_NAME}, which is reserved for the environment`,
     );
   }
   return read.data;

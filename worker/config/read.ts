@@ -85,8 +85,8 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
       networkOf(ORDER_SERVICE_URL) !== 'private' ||
       networkOf(ALIPAY_NOTIFY_URL) !== 'public'
         ? undefined
-        : 'is an address of a private network, and ALIPAY_NOTIFY_URL a public one; correct it, or set ' +
-          'ORDER_SERVICE_PRIVATE=allow where the order service is in-house',
+        : 'is in a private network, but ALIPAY_NOTIFY_URL is public; correct it, or set ' +
+          'ORDER_SERVICE_PRIVATE=allow if the order service is in-house',
   },
   {
     of: ['API_TOKEN', 'HOST'],
@@ -124,7 +124,7 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
     fault: ({ ALIPAY_PUBLIC_KEY, ALIPAY_PRIVATE_KEY }) =>
       ALIPAY_PUBLIC_KEY !== parsePrivateKey(ALIPAY_PRIVATE_KEY).publicKey
         ? undefined
-        : `is the public half of ALIPAY_PRIVATE_KEY, your own: no answer of Alipay would verify; ` +
+        : `is the public half of ALIPAY_PRIVATE_KEY, your own key: no response from Alipay would verify; ` +
           `set ${VARIABLES.ALIPAY_PUBLIC_KEY.example}`,
   },
   {
@@ -132,8 +132,8 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
     fault: ({ ALIPAY_PUBLIC_KEY, ...values }) =>
       ALIPAY_PUBLIC_KEY === undefined || CERTIFICATES.every((name) => values[name] === undefined)
         ? undefined
-        : 'is set beside certificates, and an application is in one mode: keep the certificates where the open platform ' +
-          'shows it in certificate mode (公钥证书), else the key',
+        : 'is set together with certificates, but an application has one mode: keep the certificates if the open platform ' +
+          'shows it in certificate mode (公钥证书), otherwise the key',
   },
   {
     of: CERTIFICATES,
@@ -141,7 +141,7 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
       const missing = CERTIFICATES.filter((name) => values[name] === undefined);
       return missing.length === 0 || missing.length === CERTIFICATES.length
         ? undefined
-        : `goes with ALIPAY_ROOT_CERT_FILE and ALIPAY_PUBLIC_CERT_FILE: set also ${missing.join(' and ')}`;
+        : `goes with ALIPAY_ROOT_CERT_FILE and ALIPAY_PUBLIC_CERT_FILE: also set ${missing.join(' and ')}`;
     },
   },
   {
@@ -149,14 +149,14 @@ const CROSS_CHECKS: readonly { of: readonly Name[]; fault: (values: Values) => s
     fault: ({ ALIPAY_APP_CERT_FILE: certificate, ALIPAY_PRIVATE_KEY }) =>
       certificate === undefined || hasKey(certificate, parsePrivateKey(ALIPAY_PRIVATE_KEY).publicKey)
         ? undefined
-        : 'is not the certificate of ALIPAY_PRIVATE_KEY: set the key from whose request (CSR) it was made, or the ' +
+        : 'is not the certificate of ALIPAY_PRIVATE_KEY: set the key whose request (CSR) it was issued for, or the ' +
           'certificate of this application (appCertPublicKey_<APPID>.crt)',
   },
   {
     of: ['ALIPAY_PUBLIC_CERT_FILE', 'ALIPAY_PRIVATE_KEY'],
     fault: ({ ALIPAY_PUBLIC_CERT_FILE: certificates = [], ALIPAY_PRIVATE_KEY }) =>
       certificates.some((one) => hasKey(one, parsePrivateKey(ALIPAY_PRIVATE_KEY).publicKey))
-        ? "has the application's own certificate, by which no answer of Alipay would verify; set " +
+        ? "has the application's own certificate, with which no response from Alipay would verify; set " +
           "Alipay's (alipayCertPublicKey_RSA2.crt)"
         : undefined,
   },
@@ -201,7 +201,7 @@ export function readConfig<G extends ConfigGroup = ConfigGroup>(
   if (faults.length > 0) {
     throw new PaymentError(
       'CONFIG_INVALID',
-      [`the environment has faults (${WHERE_SETTINGS_ARE}):`, ...faults.map((fault) => `  - ${fault}`)].join(
+      [`some settings are wrong (${WHERE_SETTINGS_ARE}):`, ...faults.map((fault) => `  - ${fault}`)].join(
         '\n',
       ),
     );
@@ -266,7 +266,7 @@ function readMerchant(
   return {
     merchant: { name, ...grouped(values, rows)['alipay'] },
     faults: [
-      ...unknown.map((key) => `${JSON.stringify(key.slice(0, 40))} is no setting of a merchant`),
+      ...unknown.map((key) => `${JSON.stringify(key.slice(0, 40))} is not a merchant setting`),
       ...inClear.map(([key]) => `${key} is a secret: name its file, ${key}_FILE`),
       ...faults,
     ].map((fault) => `MERCHANTS_FILE, merchant ${name}: ${fault}`),

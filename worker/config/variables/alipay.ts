@@ -74,7 +74,7 @@ export const ALIPAY = {
     group: 'alipay',
     field: 'sellerId',
     example: '2088000000000000',
-    meaning: 'account that receives the money; notifications of another one are refused',
+    meaning: 'account that receives the money; notifications for any other are refused',
     kind: word(28),
   },
   ALIPAY_APP_AUTH_TOKEN: {
@@ -113,7 +113,7 @@ export const ALIPAY = {
     group: 'alipay',
     field: 'maxRps',
     example: '50',
-    meaning: 'calls per second of all processes together; unset: no quota',
+    meaning: 'calls per second across all processes; unset: no quota',
     kind: positiveNumber.optional(),
   },
   MERCHANTS_FILE: {

@@ -87,7 +87,7 @@ export const PAYMENTS = {
     secret: true,
     orFile: true,
     example:
-      'whsec_ and base64, as from: echo "whsec_$(openssl rand -base64 32)"; an older one behind it, with a comma between',
+      'whsec_ and base64, as from: echo "whsec_$(openssl rand -base64 32)"; an older one after it, separated by a comma',
     meaning:
       'signs webhooks: `whsec_` and base64; new and old, comma-separated, during a change; or ORDER_SERVICE_SECRET_FILE',
     kind: webhookSecrets.optional().transform((secrets) => secrets ?? []),
@@ -132,7 +132,7 @@ export const PAYMENTS = {
     group: 'bills',
     field: 'billPrefixes',
     example: 'A,web_',
-    meaning: 'what our `out_trade_no` begin with, comma-separated: other bill lines are only counted',
+    meaning: 'prefixes of our `out_trade_no`, comma-separated; other bill lines are only counted',
     kind: words(32)
       .optional()
       .transform((prefixes) => prefixes ?? []),

@@ -70,9 +70,9 @@ export const PROCESSES = {
     secret: true,
     orFile: true,
     example:
-      'id:key, as from: echo "2026-11:$(openssl rand -base64 32)"; older ones behind it, with commas between',
+      'id:key, as from: echo "2026-11:$(openssl rand -base64 32)"; older ones after it, separated by commas',
     meaning:
-      'encrypts what Temporal stores: `id:base64` of 32 bytes, older keys behind it; or PAYLOAD_KEYS_FILE',
+      'encrypts what Temporal stores: `id:base64` of 32 bytes, older keys after it; or PAYLOAD_KEYS_FILE',
     kind: key(parsePayloadKeys)
       .optional()
       .transform((keys) => keys ?? []),
@@ -152,7 +152,7 @@ export const PROCESSES = {
     group: 'tracing',
     field: 'url',
     example: 'http://localhost:4318/v1/traces',
-    meaning: 'its whole address, for traces alone',
+    meaning: 'its full address, for traces only',
     kind: httpUrl.optional(),
   },
   OTEL_SERVICE_NAME: {
