@@ -25,16 +25,16 @@ export function createMetrics(meter: MetricMeter = noopMetricMeter): Metrics {
   const histogramMs = (name: string, description: string) =>
     meter.createHistogram(`durable_alipay_${name}`, 'int', 'ms', description);
   const settled = counter('payments_settled', 'Payments by the status they took');
-  const refused = counter('refunds_refused', 'Refunds of the shop that were refused, by code');
-  const calls = counter('gateway_calls', 'Calls of Alipay, by outcome and code');
-  const latency = histogramMs('gateway_latency', 'Time of one call of Alipay');
+  const refused = counter('refunds_refused', 'Refunds requested by the shop that were refused, by code');
+  const calls = counter('gateway_calls', 'Calls to Alipay, by outcome and code');
+  const latency = histogramMs('gateway_latency', 'Time of one call to Alipay');
   const posts = counter('webhook_posts', 'Results posted to the order service, by outcome');
-  const postLatency = histogramMs('webhook_latency', 'Time that the order service took over a result');
+  const postLatency = histogramMs('webhook_latency', 'Time that the order service took for a result');
   const told = meter.createHistogram(
     PAID_TO_TOLD,
     'float',
     'seconds',
-    'Time from a payment to the order service knowing it, by what found the payment',
+    'Time from a payment until the order service knows of it, by what found the payment',
   );
   return {
     settled: (status, howMany = 1) => settled.add(howMany, { status }),

@@ -30,7 +30,7 @@ export async function signalOrder(temporal: Client, message: PaymentResult): Pro
           typedSearchAttributes: new TypedSearchAttributes([{ key: ORDER_ID, value: orderId }]),
         }),
         staticSummary: `Order ${orderId}`,
-        staticDetails: `The order service acts on results of order \`${orderId}\`, once on each.`,
+        staticDetails: `The order service acts once on each result of order \`${orderId}\`.`,
       }),
     ),
   );

@@ -174,7 +174,7 @@ export async function tellOrder(deps: ActivityDependencies, orderId: string): Pr
 const isBeingTold = (orderId: string, busyMs: number): ApplicationFailure =>
   ApplicationFailure.create({
     type: 'ORDER_SERVICE_BUSY',
-    message: `A result of order ${orderId} is being handed over by another call, or was not taken a moment ago.`,
+    message: `A result of order ${orderId} is being sent by another call, or was not accepted a moment ago.`,
     nextRetryDelay: Math.ceil(busyMs) + 1,
     category: ApplicationFailureCategory.BENIGN,
   });

@@ -141,7 +141,7 @@ export async function tellRowMoved(temporal: Client, outTradeNo: string): Promis
     );
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return;
-    const message = `The run of ${outTradeNo} could not be told that its row has moved. Trying again is safe.`;
+    const message = `The run of ${outTradeNo} could not be told that its row has changed. Trying again is safe.`;
     throw new PaymentError('TEMPORAL_UNAVAILABLE', message, { cause: error });
   }
 }

@@ -55,7 +55,7 @@ function logUntrusted(
 ): void {
   log.error(
     { outTradeNo, method, alipayCode: subCode ?? code, code: 'ANSWER_UNTRUSTED', alert: true },
-    `${message}: Alipay's public key is wrong here, or somebody forges answers. Run: durable-alipay doctor`,
+    `${message}: Alipay's public key is wrong here, or somebody is forging responses. Run: durable-alipay doctor`,
   );
 }
 
@@ -137,6 +137,6 @@ function logFault(
   const { name, code } = error as { name?: string; code?: unknown };
   log.error(
     { code: 'EVIDENCE_NOT_RECORDED', alert: true, outTradeNo, evidenceId, cause: code ?? name },
-    'evidence cannot be recorded; it stays owed, and is tried again',
+    'evidence cannot be recorded; it stays unrecorded, and is tried again',
   );
 }

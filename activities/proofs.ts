@@ -18,9 +18,9 @@ export const PROOF_FAULTS = {
   'other-payment': 'Alipay signed it for another payment.',
   'other-merchant': 'Alipay signed it for another merchant.',
   'payment-unproven': 'Nothing that Alipay signed says that it was paid.',
-  'amount-differs': 'Alipay signed another amount than the row has.',
-  'trade-differs': 'Alipay signed another trade number than the row has.',
-  'refund-unproven': 'The row says that more has gone back than Alipay signed.',
+  'amount-differs': 'Alipay signed a different amount from the row.',
+  'trade-differs': 'Alipay signed a different trade number from the row.',
+  'refund-unproven': 'The row says that more was refunded than Alipay signed.',
 } as const;
 
 type ProofFaultName = keyof typeof PROOF_FAULTS;

@@ -209,7 +209,7 @@ class NotWanted extends Error {
 const notItsTurn = ({ outTradeNo, outRequestNo }: Refund, waitMs: number): ApplicationFailure =>
   ApplicationFailure.create({
     type: 'ALIPAY_BUSY',
-    message: `Refund ${outRequestNo} waits: another refund of ${outTradeNo} is asked for at this moment.`,
+    message: `Refund ${outRequestNo} waits: another refund of ${outTradeNo} is being requested right now.`,
     nextRetryDelay: Math.ceil(Math.min(waitMs, TURN_LOOK_MS) + Math.random() * TURN_SPREAD_MS) + 1,
     category: ApplicationFailureCategory.BENIGN,
   });

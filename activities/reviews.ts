@@ -68,7 +68,7 @@ export function createReviewActivities(
         : await consultAboutRefund(deps, gateway, payment, { refund, decision });
       const end = { ...agreed, actor, to, because: DECIDED, decision: reason };
       const ended = await endRefund(deps, refund, end);
-      if (ended.refund.status !== to) throw refusedRefund(decision, `it is ${ended.refund.status} meanwhile`);
+      if (ended.refund.status !== to) throw refusedRefund(decision, `it is ${ended.refund.status} by now`);
       return follow(deps, ended);
     },
   };

@@ -103,11 +103,11 @@ export class Webhook implements ResultReceiver {
     if (status === 410) {
       throw this.#not(
         'ORDER_SERVICE_GONE',
-        `${answered}: it wants no more results. Correct ORDER_SERVICE_URL`,
+        `${answered}: it accepts no more results. Correct ORDER_SERVICE_URL`,
       );
     }
     if (status >= 400) {
-      const advice = status === 401 || status === 403 ? 'Correct ORDER_SERVICE_SECRET' : 'Look into its log';
+      const advice = status === 401 || status === 403 ? 'Correct ORDER_SERVICE_SECRET' : 'Check its log';
       const skip = `durable-alipay order skip ${orderId} ${messageId} --reason "…"`;
       throw this.#not('ORDER_SERVICE_REFUSED', `${answered}. ${advice}, or skip the result: ${skip}`);
     }

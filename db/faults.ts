@@ -18,10 +18,7 @@ const FAULTS = {
     'Nothing listens where DATABASE_URL points',
     'Start Postgres, or set the right host and port in DATABASE_URL.',
   ],
-  host: [
-    'The host in DATABASE_URL has no address',
-    'Set the right host in DATABASE_URL, or fix the name server.',
-  ],
+  host: ['The host in DATABASE_URL cannot be resolved', 'Set the right host in DATABASE_URL, or fix DNS.'],
   silent: [
     'Nothing answers where DATABASE_URL points',
     'Set the right host and port in DATABASE_URL, or open the firewall in between.',
@@ -32,33 +29,33 @@ const FAULTS = {
   ],
   parameter: [
     'A pooler refuses a parameter of DATABASE_URL',
-    'Remove what follows the ? in DATABASE_URL, but for sslmode.',
+    'Remove what follows the ? in DATABASE_URL, except sslmode.',
   ],
   names: [
     'A pooler gives each transaction another connection and keeps no prepared statements',
     'Set DATABASE_POOLER=transaction.',
   ],
   connections: [
-    'Postgres, or a pooler before it, takes no more connections',
-    'End idle ones, raise the limit, or put a pooler between.',
+    'Postgres, or a pooler in front of it, accepts no more connections',
+    'End idle ones, raise the limit, or put a pooler in front.',
   ],
   pool: [
     'All connections of this process were busy for too long',
-    'Trying again is safe. If it stays so, look for locks and slow statements in pg_stat_activity.',
+    'Trying again is safe. If it keeps happening, look for locks and slow statements in pg_stat_activity.',
   ],
   unmigrated: [
     'The schema lacks tables or columns',
     'Run: durable-alipay migrate. Or set the right DATABASE_SCHEMA.',
   ],
-  rights: ['The user lacks a right', 'Run: durable-alipay doctor. It says what to grant.'],
-  standby: ['This Postgres only reads', 'Set the host of the primary in DATABASE_URL.'],
+  rights: ['The user lacks a permission', 'Run: durable-alipay doctor. It says what to grant.'],
+  standby: ['This Postgres is read-only', 'Set the host of the primary in DATABASE_URL.'],
   late: [
     'Postgres did not finish a statement in time',
-    'Trying again is safe. If it stays so, look for locks and slow statements in pg_stat_activity.',
+    'Trying again is safe. If it keeps happening, look for locks and slow statements in pg_stat_activity.',
   ],
-  conflict: ['Postgres ended a transaction that was in the way of another', 'Trying again is safe.'],
+  conflict: ['Postgres ended a transaction that blocked another', 'Trying again is safe.'],
   resources: ['Postgres is out of memory or disk space', 'Give it more.'],
-  lost: ['The connection to Postgres broke', 'Trying again is safe.'],
+  lost: ['The connection to Postgres was lost', 'Trying again is safe.'],
   statement: [
     'Postgres refuses a statement',
     'This is a bug, or somebody changed a row or the schema by hand.',

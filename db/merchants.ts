@@ -84,8 +84,8 @@ export function assertOurs(merchant: string | null, merchants: readonly string[]
   if (isOf(merchant, merchants)) return;
   throw new PaymentError(
     'MERCHANT_UNKNOWN',
-    `${what} belongs to merchant ${String(merchant)}, and this process has only ${merchants.join(', ')}. ` +
-      'Nothing was asked. Configure that merchant here, or correct it: durable-alipay merchant set.',
+    `${what} belongs to merchant ${String(merchant)}, but this process has only ${merchants.join(', ')}. ` +
+      'Alipay was not called. Configure that merchant here, or correct it: durable-alipay merchant set.',
   );
 }
 

@@ -68,7 +68,7 @@ export async function recoverByHand(
   if (since >= before) {
     throw new PaymentError(
       'INVALID_INPUT',
-      `since must lie in the past: it is ${before.toISOString()}, by Postgres' clock`,
+      `since must be in the past: it is now ${before.toISOString()}, by Postgres' clock`,
     );
   }
   if (dryRun) return countRecoverable(db, { since, before });

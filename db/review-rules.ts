@@ -74,7 +74,7 @@ export function judgeRow(
   if (status === 'REFUNDING') {
     return to === 'REVIEW' ? ACCEPTED : refused('its refund is under way; REVIEW stops it');
   }
-  if (to === 'REVIEW') return refused(`it is ${status}, and only a refund under way is stopped by it`);
+  if (to === 'REVIEW') return refused(`it is ${status}, and REVIEW only stops a refund under way`);
   if (status === 'REVIEW') return ACCEPTED;
   if (status === 'PAID' && to === 'REFUNDING') return ACCEPTED;
   if (!isInReview(payment)) return refused(`it is ${status}, not in review`);
@@ -120,10 +120,10 @@ function judgePaid(
   if (refundMayCome && status === 'REVIEW') return MAY_COME;
   // An order is paid by one payment: this one, if the order is open or this one had paid it before its refund failed.
   if (status === 'REVIEW' && order !== 'UNPAID' && !(order === 'PAID' && paidItsOrder)) {
-    return refused(`its order is ${order}, so that it cannot pay it; resolve to REFUNDING`);
+    return refused(`its order is ${order}, so it cannot pay it; resolve to REFUNDING`);
   }
   if (status === 'REVIEW' && isSuperseded) {
-    return refused('its order has another price now, so that it cannot pay it; resolve to REFUNDING');
+    return refused('its order has another price now, so it cannot pay it; resolve to REFUNDING');
   }
   return withAmount(fresh);
 }
@@ -139,7 +139,7 @@ function judgeRefunded(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
   }
   return refused(
     isPaid
-      ? `${says(fresh)}; if the buyer has not got it back in another way, resolve to REFUNDING`
+      ? `${says(fresh)}; if the buyer did not get it back in another way, resolve to REFUNDING`
       : says(fresh),
   );
 }
@@ -150,14 +150,14 @@ const IF_OUTSIDE =
 /** Paid back outside Alipay: only if Alipay no longer refunds it; otherwise it could go back twice. */
 function judgeOutside(payment: PaymentFacts, { refundMayCome }: Proposal, fresh: FreshAnswer): Verdict {
   if (refundMayCome) return MAY_COME;
-  if (leftToReturn(payment, fresh) === undefined) return refused('nothing is left to give back');
+  if (leftToReturn(payment, fresh) === undefined) return refused('nothing is left to refund');
   if (fresh.answer === 'not-exist' && isKnownPaid(payment)) return ACCEPTED;
   if (fresh.answer !== 'paid' || fresh.isRefunded) return refused(says(fresh));
   if (isFinalRefusal(payment.reviewReason)) return ACCEPTED;
   return refused(
     fresh.tradeStatus === 'TRADE_FINISHED'
       ? 'Alipay has not refused to refund it yet; resolve to REFUNDING first'
-      : 'Alipay would still refund it; if the buyer has not got it back in another way, resolve to REFUNDING',
+      : 'Alipay would still refund it; if the buyer did not get it back in another way, resolve to REFUNDING',
   );
 }
 
@@ -243,5 +243,5 @@ function judgeClosed(payment: PaymentFacts, fresh: FreshAnswer): Verdict {
 
 function says({ answer, tradeStatus, wasPaid, isRefunded }: FreshAnswer): string {
   const after = answer === 'closed' && wasPaid ? ' after a payment' : '';
-  return `Alipay says ${tradeStatus ?? answer}${after}${isRefunded ? ', and that all of it has gone back' : ''}`;
+  return `Alipay says ${tradeStatus ?? answer}${after}${isRefunded ? ', and that all of it was refunded' : ''}`;
 }

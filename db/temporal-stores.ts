@@ -85,7 +85,7 @@ export async function markRecovered(db: Database, namespaceId: string): Promise<
 export function contestedStore(seen: SeenStore, other: TemporalStore): PaymentError {
   return new PaymentError(
     'FOREIGN_INSTALLATION',
-    `This database is served from another Temporal store: ${inWords(other)}, seen last at ${other.seenAt.toISOString()}. ` +
+    `This database is served from another Temporal store: ${inWords(other)}, last seen at ${other.seenAt.toISOString()}. ` +
       `This process is connected to ${inWords(seen)}. Nothing was written. Correct TEMPORAL_ADDRESS and ` +
       'TEMPORAL_NAMESPACE, or stop the workers of the other store and start this one 20 s later.',
   );

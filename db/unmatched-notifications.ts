@@ -109,7 +109,7 @@ export async function resolveUnmatched(
   if (found.resolvedBy !== actor || found.resolution !== reason) {
     throw new PaymentError(
       'NOTIFICATION_RESOLVED',
-      `Notification ${id} was resolved by ${String(found.resolvedBy)} before. See: unmatched list --all`,
+      `Notification ${id} was already resolved by ${String(found.resolvedBy)}. See: unmatched list --all`,
     );
   }
   return found;

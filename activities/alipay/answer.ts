@@ -58,8 +58,8 @@ export const CERTIFICATE_UNKNOWN = 'CERTIFICATE_UNKNOWN';
 
 function unknownCertificate(sn: string, facts: { method: string; outTradeNo: string }): AlipayError {
   const what =
-    `answer by Alipay's certificate ${sn}, which is not in ALIPAY_PUBLIC_CERT_FILE: download Alipay's certificate at ` +
-    'the open platform again, and set it behind the present one, with a comma between';
+    `answer signed with Alipay's certificate ${sn}, which is not in ALIPAY_PUBLIC_CERT_FILE: download Alipay's certificate at ` +
+    'the open platform again, and set it after the current one, separated by a comma';
   return new AlipayError('unknown', what, { ...facts, code: CERTIFICATE_UNKNOWN, subCode: undefined });
 }
 

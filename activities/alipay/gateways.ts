@@ -91,10 +91,7 @@ export class AlipayGateways {
     const found = name === undefined ? this.own : this.all.find(({ settings }) => settings.name === name);
     if (found) return found;
     const names = this.all.map(({ settings }) => settings.name).join(', ');
-    throw new PaymentError(
-      'INVALID_INPUT',
-      `merchant: there is none of this name; this process has ${names}`,
-    );
+    throw new PaymentError('INVALID_INPUT', `merchant: no merchant has this name; this process has ${names}`);
   }
 }
 

@@ -43,7 +43,7 @@ export async function downloadBill(
   const dispatcher = openDispatcher({ connect: { timeout: CONNECT_MS } });
   try {
     const { statusCode, body } = await request(url, { dispatcher, signal: late.signal });
-    if (statusCode !== 200) throw unreadable(`its address answers HTTP ${statusCode}`);
+    if (statusCode !== 200) throw unreadable(`its address returned HTTP ${statusCode}`);
     await pipeline(body, onlyZip(maxBytes), createWriteStream(path), { signal: late.signal });
   } catch (error) {
     if (error instanceof PaymentError) throw error;
@@ -64,7 +64,7 @@ function assertAllowed(url: string, origins: readonly string[]): void {
   if (origins.includes(origin)) return;
   throw new PaymentError(
     'CONFIG_INVALID',
-    `Alipay's bill is at ${origin}, from which nothing is fetched. If it is Alipay's, add it to BILL_ORIGINS.`,
+    `Alipay's bill is at ${origin}, which is not an allowed origin. If it is Alipay's, add it to BILL_ORIGINS.`,
   );
 }
 
@@ -90,6 +90,6 @@ function onlyZip(maxBytes: number): Transform {
 
 /** The error that the bill cannot be read, and why; requesting it again may help. */
 export const unreadable = (because: string, cause?: unknown): PaymentError =>
-  new PaymentError('BILL_UNREADABLE', `The bill cannot be read: ${because}. Nothing of it was used.`, {
+  new PaymentError('BILL_UNREADABLE', `The bill cannot be read: ${because}. None of it was used.`, {
     cause,
   });

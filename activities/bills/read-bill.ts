@@ -98,7 +98,9 @@ export async function checkSummary(
         }
         // In older files, refunds are not deducted.
         if (fen !== payments.fen + refunds.fen && fen !== payments.fen) {
-          throw notTied(`the summary has another sum than the detail, ${toYuan(payments.fen + refunds.fen)}`);
+          throw notTied(
+            `the summary has a different sum from the detail, ${toYuan(payments.fen + refunds.fen)}`,
+          );
         }
       }
     }
@@ -124,9 +126,10 @@ class Sheet {
   assertIdentity(): void {
     const { sellerId, date } = this.identity;
     const account = this.find(/^#账号：\[(\d+)\]/)?.[1];
-    if (account !== sellerId && account !== `${sellerId}0156`) throw unreadable("it is another account's");
+    if (account !== sellerId && account !== `${sellerId}0156`)
+      throw unreadable('it belongs to another account');
     const [, year, month, day] = this.find(/^#起始日期：\[(\d{4})年(\d\d)月(\d\d)日/) ?? [];
-    if (`${year}-${month}-${day}` !== date) throw unreadable("it is another day's");
+    if (`${year}-${month}-${day}` !== date) throw unreadable('it is for another day');
   }
 
   assertWhole(): void {

@@ -76,7 +76,7 @@ async function repairAll(
 const isAnothers = ({ date }: Bill, { merchant }: ToRepair): ApplicationFailure =>
   ApplicationFailure.create({
     type: 'MERCHANT_UNKNOWN',
-    message: `What is left of the bill of ${date} is of merchant ${merchant}: left to a worker that has it.`,
+    message: `The rest of the bill of ${date} belongs to merchant ${merchant}: left to a worker that has it.`,
     category: ApplicationFailureCategory.BENIGN,
   });
 

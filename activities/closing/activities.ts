@@ -151,7 +151,7 @@ async function settledOrder(db: Database, orderId: string): Promise<ClosedOrder>
 }
 
 const movedBy = (outTradeNo: string): string =>
-  `Alipay has taken or returned money by payment ${outTradeNo}, which does not pay this order; it is being recorded`;
+  `Alipay has taken or returned money through payment ${outTradeNo}, which does not pay this order; it is being recorded`;
 
 /** Not retried by the server: a person waits for it. */
 const unansweredClose = (orderId: string, { message }: AlipayError): ApplicationFailure =>

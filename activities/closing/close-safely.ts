@@ -246,7 +246,10 @@ async function tellRuns({ temporal, log }: ActivityDependencies, order: OrderToC
       try {
         await tellRowMoved(temporal, outTradeNo);
       } catch (err) {
-        log.warn({ outTradeNo, err }, 'run not told that its payment is closed; it sees it by itself later');
+        log.warn(
+          { outTradeNo, err },
+          'run not told that its payment is closed; it will notice by itself later',
+        );
       }
     }),
   );

@@ -77,7 +77,7 @@ export async function watch(
   if (revivals >= ALERT_FROM_RUNS) {
     log.error(
       { outTradeNo, revivals, run: run.is, code: 'UNWATCHED', alert: true },
-      'the checks of a payment are not made, time after time',
+      'the checks of a payment are repeatedly not made',
     );
   }
   // Late is not lost: an existing run makes its checks when workers have time for it.
@@ -145,7 +145,7 @@ export async function giveRun(
   if (attempts >= ALERT_FROM_RUNS) {
     log.error(
       { outTradeNo, outRequestNo, attempts, code: 'REFUND_STANDS_STILL', alert: true },
-      'a refund has no run, time after time',
+      'a refund repeatedly has no run',
     );
   }
   await soon(temporal, () => startRefund(temporal, refund));

@@ -61,9 +61,9 @@ const owed = (isUnrecorded: string): string =>
   `${FOUND}, min(e.received_at) AS since FROM ${PAYMENTS} JOIN :schema:.evidence e ON e.out_trade_no = p.out_trade_no
     WHERE ${isUnrecorded} GROUP BY o.id, p.out_trade_no`;
 
-const LOOK = 'Look at `payment show`; ask Alipay by `payment check`.';
+const LOOK = 'Look at `payment show`; ask Alipay with `payment check`.';
 const BY_HAND =
-  'Somebody has written into the tables: compare `payment show` with the merchant portal, and `audit --evidence`.';
+  'Somebody has edited the tables: compare `payment show` with the merchant portal, and `audit --evidence`.';
 
 export const AUDIT_CHECKS: readonly AuditCheck[] = [
   {
@@ -84,7 +84,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'evidence-owed',
-    means: 'What Alipay signed is stored, and the ledger has not taken it into account.',
+    means: 'What Alipay signed is stored, but the ledger does not reflect it.',
     remedy: 'Run `follow-up run`. If it stays, look for EVIDENCE_NOT_RECORDED in the log of the workers.',
     // For all orders, by the index on what is due: the bodies are large.
     sql: owed('e.recorded_at IS NULL'),
@@ -92,7 +92,8 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'paid-amount-differs',
-    means: 'It is PAID, nobody reviews it, and Alipay took another amount than was asked for or accepted.',
+    means:
+      'It is PAID and nobody reviews it, but Alipay took a different amount from the one asked for or accepted.',
     remedy: LOOK,
     sql: `${FOUND}, p.updated_at AS since FROM ${PAYMENTS}
       WHERE p.status = 'PAID' AND p.review_reason IS NULL
@@ -100,7 +101,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'refunds-above-paid',
-    means: 'More has gone back than was paid.',
+    means: 'More was refunded than was paid.',
     remedy: 'Compare `refund list` with the merchant portal, and stop refunds until it is clear.',
     sql: `SELECT o.id AS order_id, p.out_trade_no, back.amount - ${TAKEN} AS amount, p.updated_at AS since
       FROM ${PAYMENTS} CROSS JOIN LATERAL (SELECT ${DONE} + COALESCE(p.outside_amount, 0) AS amount) back
@@ -108,14 +109,14 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'refund-sum-differs',
-    means: 'What its row says has gone back is not the sum of its refunds that are proven.',
+    means: 'The refunded amount in its row is not the sum of its proven refunds.',
     remedy: BY_HAND,
     sql: `SELECT o.id AS order_id, p.out_trade_no, abs(p.refunded_amount - done.amount) AS amount, p.updated_at AS since
       FROM ${PAYMENTS} CROSS JOIN LATERAL (SELECT ${DONE} AS amount) done WHERE p.refunded_amount <> done.amount`,
   },
   {
     name: 'refund-status-differs',
-    means: 'It is REFUNDED and not all has gone back, or PAID and all has.',
+    means: 'It is REFUNDED but not all was refunded, or PAID although all was.',
     remedy: BY_HAND,
     sql: `${FOUND}, p.updated_at AS since FROM ${PAYMENTS}
       WHERE p.status = 'REFUNDED' AND ${BACK} < ${TAKEN}
@@ -123,7 +124,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'refunding-idle',
-    means: 'All of it is to go back, and no refund is under way.',
+    means: 'All of it is to be refunded, but no refund is under way.',
     remedy: 'Run `follow-up run`; it asks for the rest.',
     sql: `${FOUND}, p.updated_at AS since FROM ${PAYMENTS}
       WHERE ${PAYMENT_STATUS_BY_KEY} = 'REFUNDING' AND NOT EXISTS (
@@ -131,13 +132,13 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'review-without-reason',
-    means: 'A person is to decide, and nothing says why.',
-    remedy: 'Decide by `review resolve`.',
+    means: 'A person must decide, but nothing says why.',
+    remedy: 'Decide with `review resolve`.',
     sql: `${FOUND}, p.updated_at AS since FROM ${PAYMENTS} WHERE ${PAYMENT_STATUS_BY_KEY} = 'REVIEW' AND COALESCE(p.review_reason, '') = ''`,
   },
   {
     name: 'status-without-event',
-    means: 'No event of its timeline has put it into its status.',
+    means: 'No event in its timeline explains its status.',
     remedy: BY_HAND,
     sql: `${FOUND}, p.updated_at AS since FROM ${PAYMENTS}
       WHERE ${movedTo('PAID', 'paid')} OR ${movedTo('CLOSED', 'closed')} OR ${movedTo('REFUNDING', 'refunding')}
@@ -145,7 +146,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'moved-back',
-    means: 'Its timeline, or its own times, say that it was further than its status is.',
+    means: 'Its timeline, or its own times, show that it was further along than its status.',
     remedy: BY_HAND,
     sql: `${FOUND}, said.since FROM ${PAYMENTS} CROSS JOIN LATERAL (
         SELECT min(n.at) AS since FROM :schema:.payment_events n WHERE n.out_trade_no = p.out_trade_no
@@ -158,7 +159,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'payment-forgotten',
-    means: 'Its order is settled, the buyer may still pay it, and nobody is going to close it.',
+    means: 'Its order is settled, but the buyer can still pay it, and nothing is going to close it.',
     remedy: 'Have it closed: set its recheck_at to now().',
     sql: `SELECT o.id AS order_id, p.out_trade_no, 0.00 AS amount, ${SETTLED} AS since FROM ${PAYMENTS}
       WHERE ${PAYMENT_STATUS_BY_KEY} = 'UNPAID' AND p.recheck_at IS NULL AND o.status <> 'UNPAID'`,
@@ -166,7 +167,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   {
     name: 'order-closed-beside-paid',
     means: 'The order is CLOSED, and one of its payments is PAID.',
-    remedy: 'Give the money back: `payment refund`.',
+    remedy: 'Refund the money: `payment refund`.',
     sql: `${FOUND}, p.updated_at AS since FROM ${PAYMENTS} WHERE o.status = 'CLOSED' AND p.status = 'PAID'`,
   },
   {
@@ -177,7 +178,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'order-paid-unbacked',
-    means: 'The order is PAID, and no payment of it was.',
+    means: 'The order is PAID, but none of its payments was.',
     remedy: BY_HAND,
     sql: `SELECT o.id AS order_id, o.paid_by AS out_trade_no, o.total_amount AS amount, ${SETTLED} AS since
       FROM audited o LEFT JOIN :schema:.payments p ON p.out_trade_no = o.paid_by AND p.order_id = o.id
@@ -186,20 +187,20 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   {
     name: 'order-paid-twice',
     means: 'Two payments count for one order.',
-    remedy: 'Give the second one back: `payment refund`.',
+    remedy: 'Refund the second one: `payment refund`.',
     sql: `${FOUND}, p.updated_at AS since FROM ${PAYMENTS}
       WHERE o.status = 'PAID' AND p.out_trade_no <> o.paid_by AND (p.status = 'PAID' OR EXISTS (
         SELECT FROM :schema:.order_messages m WHERE m.out_trade_no = p.out_trade_no AND m.status = 'PAID'))`,
   },
   {
     name: 'order-amount-differs',
-    means: 'The order was paid by a payment of another amount than its own.',
+    means: 'The order was paid by a payment with a different amount.',
     remedy: BY_HAND,
     sql: `${FOUND}, ${SETTLED} AS since FROM ${PAID_BY} WHERE o.status = 'PAID' AND p.total_amount <> o.total_amount`,
   },
   {
     name: 'message-missing',
-    means: 'The order is settled, and the order service is not going to hear of it.',
+    means: 'The order is settled, but the order service will not be told.',
     remedy: 'Compare `order show` with the shop, and tell it by hand.',
     sql: `SELECT o.id AS order_id, o.paid_by AS out_trade_no, o.total_amount AS amount, ${SETTLED} AS since FROM audited o
       WHERE o.status = 'PAID' AND NOT (${wasTold(`'PAID-' || o.paid_by`)})
@@ -209,7 +210,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'message-contradicts',
-    means: 'The order service was told, or is to be told, what the tables do not say.',
+    means: 'The order service was told, or will be told, something that the tables do not say.',
     remedy: 'Compare `order show` with the shop. Skip an undelivered message with `order skip`.',
     sql: `SELECT o.id AS order_id, m.out_trade_no, o.total_amount AS amount, m.created_at AS since
       FROM audited o JOIN :schema:.order_messages m ON m.order_id = o.id
@@ -221,7 +222,7 @@ export const AUDIT_CHECKS: readonly AuditCheck[] = [
   },
   {
     name: 'refund-message-missing',
-    means: 'Money of a paid order has gone back, and the order service is not going to hear of it.',
+    means: 'Money of a paid order was refunded, but the order service will not be told.',
     remedy: 'Compare `order show` with the shop, and tell it by hand.',
     sql: `SELECT o.id AS order_id, p.out_trade_no, ${BACK} AS amount, p.updated_at AS since FROM ${PAID_BY}
       WHERE ${BACK} > 0 AND NOT EXISTS (

@@ -28,7 +28,7 @@ export function otherMerchant(what: string, theirs: string | null, ours: string)
 export function pausedMerchant(name: string, { actor, since }: Pause): PaymentError {
   return new PaymentError(
     'MERCHANT_PAUSED',
-    `Merchant ${name} is paused since ${since.toISOString()} by ${actor}: nobody can check out. ` +
+    `Merchant ${name} has been paused since ${since.toISOString()} by ${actor}: nobody can check out. ` +
       `Try again when it is resumed (durable-alipay resume merchant ${name} --reason "…"), or use another merchant.`,
   );
 }

@@ -134,7 +134,7 @@ async function priced(
   const outTradeNos = (await findPaymentsOfOrder(trx, id)).map(({ outTradeNo }) => outTradeNo);
   // It may say that the buyer has paid the old price, which was right then.
   if (await owesEvidence(trx, outTradeNos)) {
-    throw heldOrder(id, 'what Alipay has said of a payment of it is not recorded yet');
+    throw heldOrder(id, 'what Alipay said about one of its payments is not recorded yet');
   }
   if (!(await repriceOrder(trx, { id, totalAmount }))) {
     throw new Error('invariant: an order that may be paid, locked, is UNPAID');
@@ -177,7 +177,7 @@ async function findToReopen(
   if (known.supersededAt !== null) {
     throw new PaymentError(
       'PAYMENT_SETTLED',
-      `Payment ${input.outTradeNo} was opened at another price (${known.totalAmount} yuan), and is of no use any more. Use a ` +
+      `Payment ${input.outTradeNo} was opened at another price (${known.totalAmount} yuan), and can no longer be used. Use a ` +
         'new outTradeNo, or leave it out.',
     );
   }
@@ -192,7 +192,7 @@ async function findToReopen(
   if (known.requestDigest !== digest) {
     throw new PaymentError(
       'OUT_TRADE_NO_TAKEN',
-      `Payment ${input.outTradeNo} was opened with another buyer or other extra parameters, and Alipay takes no change ` +
+      `Payment ${input.outTradeNo} was opened with another buyer or other extra parameters, and Alipay accepts no change ` +
         '(CONTEXT_INCONSISTENT). Repeat them, use a new outTradeNo, or leave it out.',
     );
   }
@@ -202,7 +202,7 @@ async function findToReopen(
 const takenOutTradeNo = (outTradeNo: string): PaymentError =>
   new PaymentError(
     'OUT_TRADE_NO_TAKEN',
-    `outTradeNo ${outTradeNo} pays another order. Use a new outTradeNo, or leave it out.`,
+    `outTradeNo ${outTradeNo} belongs to another order. Use a new outTradeNo, or leave it out.`,
   );
 
 function assertSameMerchant({ id, merchant }: ClockedOrder, ours: string): void {

@@ -74,20 +74,20 @@ function otherRefund(refundId: string, asked?: Refund): PaymentError {
   const known = asked ? `for ${asked.amount ?? 'an unknown amount'} of order ${asked.orderId}` : 'already';
   return new PaymentError(
     'REFUND_DIFFERS',
-    `Refund ${refundId} was requested ${known}. Repeat it as it was, or use a new refundId.`,
+    `Refund ${refundId} was requested ${known}. Repeat it unchanged, or use a new refundId.`,
   );
 }
 
 const notPaid = (orderId: string, status: string): PaymentError =>
   new PaymentError(
     'ORDER_NOT_PAID',
-    `Order ${orderId} is ${status}, so nothing can be given back. To cancel it, close it.`,
+    `Order ${orderId} is ${status}, so there is nothing to refund. To cancel it, close it.`,
   );
 
 const tooLarge = ({ orderId, amount }: RefundToRequest, left: number): PaymentError =>
   new PaymentError(
     'REFUND_TOO_LARGE',
-    `Of order ${orderId} ${toYuan(Math.max(0, left))} yuan is left to give back, not ${amount}. Ask for less.`,
+    `Order ${orderId} has ${toYuan(Math.max(0, left))} yuan left to refund, not ${amount}. Ask for less.`,
   );
 
 /** How a refund has ended, and by what. */

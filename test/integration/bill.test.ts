@@ -179,7 +179,7 @@ describe('a payment that every other net has missed', () => {
     const { appId } = theirs;
     await expect(repair(`${appId}/${shop.alipay.sellerId}`, { appId })).rejects.toMatchObject({
       type: 'MERCHANT_UNKNOWN',
-      message: expect.stringContaining(`is of merchant ${ours}: left to a worker`) as unknown,
+      message: expect.stringContaining(`belongs to merchant ${ours}: left to a worker`) as unknown,
     });
     await expect(repair(ours, theirs)).rejects.toThrow(`The bill of ${date} belongs to merchant ${ours}`);
     expect(await repair(ours)).toEqual({ done: 1, failed: 0, left: false });

@@ -47,7 +47,7 @@ const CAUSES: [kind: string, url: () => string | Promise<string>, told: RegExp][
   [
     'a host without an address',
     () => changed({ hostname: 'postgres.invalid' }),
-    /host in DATABASE_URL has no address/,
+    /host in DATABASE_URL cannot be resolved/,
   ],
   [
     'TLS that the server does not speak',

@@ -228,11 +228,11 @@ describe('a result', () => {
 
 describe('an order service that does not take a result', () => {
   it.each<[string, Answer, string]>([
-    ['410', { status: 410 }, 'ORDER_SERVICE_GONE: .* answered 410 to .*: it wants no more results'],
+    ['410', { status: 410 }, 'ORDER_SERVICE_GONE: .* answered 410 to .*: it accepts no more results'],
     [
       '404',
       { status: 404 },
-      'ORDER_SERVICE_REFUSED: .* answered 404 to .*Look into its log, .* skip order-\\w+ PAID-\\w+ --reason',
+      'ORDER_SERVICE_REFUSED: .* answered 404 to .*Check its log, .* skip order-\\w+ PAID-\\w+ --reason',
     ],
     ['401', { status: 401 }, 'ORDER_SERVICE_REFUSED: .* answered 401 to .*Correct ORDER_SERVICE_SECRET'],
     [

@@ -160,7 +160,7 @@ describe('the download of a bill', () => {
 
   it('goes straight to the hosts of NO_PROXY', async () => {
     Object.assign(process.env, { HTTP_PROXY: proxyUrl(), NO_PROXY: '127.0.0.1' });
-    await expect(download(`${sandbox.url}/bills/none`)).rejects.toThrow('its address answers HTTP 404');
+    await expect(download(`${sandbox.url}/bills/none`)).rejects.toThrow('its address returned HTTP 404');
     expect(proxy.tunnels).toEqual([]);
   });
 });

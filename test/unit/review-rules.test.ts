@@ -273,7 +273,7 @@ describe('money paid back outside Alipay', () => {
     expect(because('AMOUNT_DIFFERS', paid)).toEqual({
       kind: 'refused',
       because:
-        'Alipay says TRADE_SUCCESS; if the buyer has not got it back in another way, resolve to REFUNDING',
+        'Alipay says TRADE_SUCCESS; if the buyer did not get it back in another way, resolve to REFUNDING',
     });
   });
 
