@@ -13,11 +13,11 @@ for argument; do
 done
 
 if ! command -v node >/dev/null; then
-  echo 'Node 20.19 or newer is needed and there is no node in PATH: https://nodejs.org/' >&2
+  echo 'Node 20.19 or newer is required, but there is no node in PATH: https://nodejs.org/' >&2
   exit 1
 fi
 if ! node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)'; then
-  echo "Node 20.19 or newer is needed; this is $(node --version): https://nodejs.org/" >&2
+  echo "Node 20.19 or newer is required; this is $(node --version): https://nodejs.org/" >&2
   exit 1
 fi
 

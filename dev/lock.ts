@@ -21,7 +21,7 @@ export async function takeLock(path: string): Promise<{ afterCrash: boolean }> {
     const holder = await text(connect(path)).catch(() => undefined);
     if (holder !== undefined)
       throw new Error(
-        `It already runs here, as process ${holder}. Stop it first (Ctrl-C, or kill ${holder}).`,
+        `It is already running here, as process ${holder}. Stop it first (Ctrl-C, or kill ${holder}).`,
       );
     rmSync(path, { force: true });
   }

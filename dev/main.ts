@@ -42,7 +42,7 @@ async function main(): Promise<void> {
   if (settings.demo) await playStories(demo);
   say('');
   if (settings.worker && !settings.external.gateway) await inviteTheBuyer(demo);
-  say('Ctrl-C ends everything; ./temporal-dev.sh brings it back with all payments.');
+  say('Ctrl-C stops everything; ./temporal-dev.sh starts it again with all payments.');
   say('ready');
 }
 
@@ -50,7 +50,7 @@ async function assertPortsFree({ ports, external }: Settings, afterCrash: boolea
   const wanted: Array<keyof Settings['ports']> = ['server'];
   if (!external.gateway) wanted.push('sandbox');
   if (!external.temporal) wanted.push('temporal', 'ui');
-  if (afterCrash) say('The last run was killed; waiting until its guardian has ended what it left …');
+  if (afterCrash) say('The last run was killed; waiting for its remaining processes to stop …');
   const timeoutMs = afterCrash ? 30_000 : 0;
   await Promise.all(wanted.map((port) => assertFree(ports[port], PORTS[port], timeoutMs)));
 }
@@ -78,7 +78,7 @@ function interrupted(): void {
     killServices();
     process.exit(130);
   }
-  say('\nEnding everything in order; Ctrl-C again ends it at once.');
+  say('\nStopping everything in order; press Ctrl-C again to kill it at once.');
   void leave();
 }
 

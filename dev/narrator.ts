@@ -30,7 +30,7 @@ function lineOf({ event, actor, detail }: PaymentEvent): string {
     case 'answered':
       return `${actor}: Alipay says ${tradeStatus ?? 'something final'}, and its answer is kept as evidence`;
     case 'notified':
-      return "Alipay's notification has arrived; its signature holds";
+      return "Alipay's notification has arrived; its signature is valid";
     case 'paid':
       return 'recorded, in one transaction: payment PAID, order PAID, a message for the order service';
     case 'closed':

@@ -17,7 +17,7 @@ import { startTemporal } from './temporal-server';
 /** @throws Error if an external server does not respond, before anything has been started */
 export async function assertExternalsAnswer({ external }: Settings, env: NodeJS.ProcessEnv): Promise<void> {
   const fail = (what: string) => (cause: unknown) => {
-    throw new Error(`${what} does not answer: ${inWords(cause)}`, { cause });
+    throw new Error(`${what} does not respond: ${inWords(cause)}`, { cause });
   };
   const { database, temporal } = external;
   if (database) await query(database, 'SELECT 1').catch(fail('PostgreSQL at DATABASE_URL'));

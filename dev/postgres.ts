@@ -162,7 +162,7 @@ async function endLeftover(dataDir: string, say: Say): Promise<void> {
     rmSync(pidFile, { force: true });
     return;
   }
-  say('Ending the PostgreSQL that an earlier run left behind');
+  say('Stopping the PostgreSQL that an earlier run left behind');
   process.kill(pid, 'SIGINT');
-  await waitFor(() => !existsSync(pidFile), { what: `PostgreSQL, process ${pid}, to end` });
+  await waitFor(() => !existsSync(pidFile), { what: `PostgreSQL, process ${pid}, to stop` });
 }

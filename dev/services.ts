@@ -71,7 +71,7 @@ export async function startService(spec: ServiceSpec): Promise<Service> {
     throw error;
   }
   void service.exit.then((how) =>
-    onDeath?.(new Error(`${service.name} ended unexpectedly (${how}):\n${service.tail()}`)),
+    onDeath?.(new Error(`${service.name} exited unexpectedly (${how}):\n${service.tail()}`)),
   );
   return service;
 }
@@ -146,10 +146,10 @@ export async function untilReady(
   };
   const endedOrReady = async (): Promise<unknown> => service.ended() ?? probe(service).then(() => true);
   await waitFor(endedOrReady, { what: service.name, timeoutMs, everyMs: 100 }).catch((error: unknown) =>
-    fail(`does not answer after ${timeoutMs / 1000} s`, (error as Error).cause),
+    fail(`is not ready after ${timeoutMs / 1000} s`, (error as Error).cause),
   );
   const how = service.ended();
-  if (how !== undefined) fail(`ended while it started (${how})`);
+  if (how !== undefined) fail(`exited during startup (${how})`);
 }
 
 /** The last lines of a log file, indented; lines that would fill the screen are cut. */

@@ -44,7 +44,7 @@ const stories = ({ buyer, checks, intervalMs }: Demo) => [
     title: 'A buyer pays, the notification is lost, and the delay queue finds the payment',
     totalAmount: '45.60',
     buyer: (outTradeNo: string) => buyer.pay(outTradeNo, { notify: false }),
-    does: 'the buyer pays, and nothing tells us so: the notification is lost',
+    does: 'the buyer pays, but the notification is lost',
     ends: 'PAID',
   },
   {
@@ -52,7 +52,7 @@ const stories = ({ buyer, checks, intervalMs }: Demo) => [
     totalAmount: '78.90',
     expiresIn: `${Math.ceil((checks * intervalMs) / 1000) + SLACK_SECONDS}s`,
     buyer: (outTradeNo: string) => buyer.scan(outTradeNo).then(() => buyer.leave(outTradeNo)),
-    does: 'the buyer scans the code, so that the trade exists at Alipay, and walks away',
+    does: 'the buyer scans the code, which creates the trade at Alipay, and walks away',
     ends: 'CLOSED',
   },
 ];
@@ -78,7 +78,7 @@ async function play(story: ReturnType<typeof stories>[number], orderId: string, 
   const order = { orderId, subject: 'Longjing tea', totalAmount, ...(expiresIn && { expiresIn }) };
   const { outTradeNo, paymentUrl, workflowId } = await payments.checkout(order);
   say(`    ${linkOf(workflowId)}`);
-  const limit = expiresIn ? `, to be paid within ${expiresIn}` : '';
+  const limit = expiresIn ? `, which expires in ${expiresIn}` : '';
   narrator.tell(`checkout of order ${orderId}: ${totalAmount} yuan${limit}`);
   await buyer.open(paymentUrl);
   narrator.tell(story.does);
@@ -102,7 +102,7 @@ export async function inviteTheBuyer({ payments, linkOf, say }: Demo): Promise<v
   const orderId = `yours-${Date.now().toString(36)}`;
   const order = { orderId, subject: 'A pot of tea', totalAmount: '8.88' };
   const { outTradeNo, paymentUrl, workflowId } = await payments.checkout(order);
-  say(`Now you are the buyer. Order ${orderId}, 8.88 yuan of no real money; pay it, or leave, in a browser:`);
+  say(`Now you are the buyer. Order ${orderId}, 8.88 yuan (no real money). Pay it, or leave, in a browser:`);
   say(`    ${paymentUrl}`);
   say(`    ${linkOf(workflowId)}`);
   const narrator = startNarrator(say, payments);

@@ -24,7 +24,7 @@ export async function findTemporalCli({ say }: { say: Say }): Promise<string> {
   if (named) {
     if (works(named)) return named;
     throw new Error(
-      `TEMPORAL_CLI is ${named}, which does not run. Correct it, or unset it to have the CLI found.`,
+      `TEMPORAL_CLI is ${named}, which does not run. Fix it, or unset it to let the CLI be found.`,
     );
   }
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), BIN];
@@ -44,7 +44,7 @@ export async function findTemporalCli({ say }: { say: Say }): Promise<string> {
       'The Temporal CLI is missing: it is neither in PATH nor in .cache/bin, and getting it failed:',
       ...failures.map((failure) => `  - ${failure}`),
       'Install it (https://docs.temporal.io/cli/setup-cli), or install Go 1.24 or newer and start again,',
-      'or set TEMPORAL_CLI to the program, or TEMPORAL_ADDRESS to a server that runs already.',
+      'or set TEMPORAL_CLI to the program, or TEMPORAL_ADDRESS to a running server.',
     ].join('\n'),
   );
 }

@@ -1,6 +1,6 @@
 /** How long to wait, and for what. */
 export interface Waiting {
-  /** Shown in the error: "Waited 10 s in vain for <what>". */
+  /** Shown in the error: "Timed out after 10 s waiting for <what>". */
   what: string;
   /** What takes a second can take many on a busy machine. @defaultValue 30000 */
   timeoutMs?: number;
@@ -34,5 +34,5 @@ export async function waitFor<T>(
     if (Date.now() >= deadline) break;
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
-  throw new Error(`Waited ${timeoutMs / 1000} s in vain for ${what}`, { cause: last });
+  throw new Error(`Timed out after ${timeoutMs / 1000} s waiting for ${what}`, { cause: last });
 }

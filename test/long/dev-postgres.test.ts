@@ -63,13 +63,13 @@ describe('the local PostgreSQL', () => {
     await running?.stop();
     expect(await remember(await start())).toBe(2);
     // If only root can enter this very clone, the programs are elsewhere; the data need not be.
-    expect(said.join()).not.toMatch(/data are in/);
+    expect(said.join()).not.toMatch(/data is in/);
   });
 
   it('keeps them in a folder that is its owner’s alone', async () => {
     makePrivate(dirname(dataDir));
     expect(await remember(await start())).toBe(1);
-    expect(said.join()).not.toMatch(/data are in/);
+    expect(said.join()).not.toMatch(/data is in/);
     expect(modeOf(dataDir)).toBe(0o700);
     expect(modeOf(`${dataDir}.log`)).toBe(0o600);
     await running?.stop();
@@ -92,7 +92,7 @@ describe('the local PostgreSQL', () => {
     chmodSync(clone, 0o700);
     expect(await remember(await start())).toBe(1);
     expect(said.join()).toMatch(
-      /Only root can enter this folder.*its data are in \/var\/tmp\/durable-alipay-/,
+      /Only root can enter this folder.*its data is in \/var\/tmp\/durable-alipay-/,
     );
     await running?.stop();
     expect(await remember(await start())).toBe(2);
@@ -110,7 +110,7 @@ describe('the local PostgreSQL', () => {
   it('ends the server that a killed run left on its data', async () => {
     const pid = await leaveBehind();
     expect(await remember(await start())).toBe(1);
-    expect(said).toContain('Ending the PostgreSQL that an earlier run left behind');
+    expect(said).toContain('Stopping the PostgreSQL that an earlier run left behind');
     expect(() => process.kill(pid, 0)).toThrow('ESRCH');
   });
 
