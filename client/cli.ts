@@ -126,7 +126,7 @@ function buildProgram(
   program
     .description('Know what became of every Alipay payment, and close the orders that nobody pays.')
     .version(version)
-    .option('--json', 'print JSON instead of text, errors too')
+    .option('--json', 'print JSON instead of text, also for errors')
     .addHelpText(
       'after',
       examplesHelp(['doctor', 'payment show A1001x1', 'review list', 'sweep report --follow']),

@@ -21,14 +21,14 @@ export const AUDIT: CliCommand = {
   summary: 'check the tables against the rules of the ledger',
   description:
     'Checks all orders, in one snapshot, and names what breaks the rules: unexplained money, a status without evidence, ' +
-    'sums that differ, messages that disagree with the tables. Facts younger than ten minutes do not count. It changes no ' +
+    'sums that differ, messages that disagree with the tables. Changes in the last ten minutes do not count. It changes no ' +
     'payment. Each hour the Schedule audit-books checks the orders that have changed. With --evidence it verifies instead ' +
     'what Alipay signed for each payment that counts as paid, with the keys in the settings, and compares status and ' +
     'amounts with it. Exit code 1: something breaks the rules.',
   options: [
-    new Option('--recent', 'only orders that have moved since the last audit, as the Schedule does'),
+    new Option('--recent', 'only orders that have changed since the last audit, as the Schedule does'),
     new Option('--evidence', 'verify the signatures of what proves each payment').conflicts('recent'),
-    new Option('--trust <fingerprint...>', "with --evidence: a former key of Alipay's, too"),
+    new Option('--trust <fingerprint...>', 'with --evidence: also accept this former key of Alipay'),
   ],
   examples: ['audit', 'audit --recent --json | jq .byCheck', 'audit --evidence'],
   act: async ({ payments }, { recent = false, evidence = false, trust }: Options) => {
@@ -42,7 +42,7 @@ export const AUDIT: CliCommand = {
 };
 
 function describe(paint: Paint, { orders, violations, yuan, seconds, found }: AuditResult): string {
-  const looked = `${orders === null ? 'all orders' : `${orders} orders that had moved`} in ${seconds} s`;
+  const looked = `${orders === null ? 'all orders' : `${orders} orders that had changed`} in ${seconds} s`;
   if (violations === 0) return `${paint('green', 'The books agree')}: ${looked}.`;
   return [
     `${paint('red', `The books contradict themselves in ${violations} places`)}, ${yuan} yuan unexplained: ${looked}.`,

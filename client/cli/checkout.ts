@@ -15,10 +15,10 @@ function parseJson(text: string): unknown {
 
 export const CHECKOUT: CliCommand = {
   name: 'checkout',
-  summary: 'register an order if it is new, and get the address where it is paid',
+  summary: 'register an order if it is new, and get its payment URL',
   description:
     'Registers the order if it is new, starts the workflow that confirms its payment, and prints the address of ' +
-    "Alipay's cashier. Repeating it for an unpaid order gives the same payment again.",
+    "Alipay's cashier. Repeating it for an unpaid order returns the same payment.",
   arguments: [ORDER_ID],
   options: [
     new Option('--amount <yuan>', 'what it costs, like 12.30').makeOptionMandatory(),
@@ -32,7 +32,10 @@ export const CHECKOUT: CliCommand = {
     new Option('--extra <json>', "Alipay's optional parameters by their own names, as an object").argParser(
       parseJson,
     ),
-    new Option('--reprice', 'if the order has another price, change it; its open payments become unusable'),
+    new Option(
+      '--reprice',
+      'if the order has a different price, change it; its open payments become unusable',
+    ),
   ],
   examples: [
     'checkout A-1001 --amount 12.30 --subject "Green tea"',

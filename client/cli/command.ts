@@ -162,13 +162,13 @@ export function wholeNumber(lowest: number, highest: number) {
 export type { WhoAndWhy } from '../../workflows/messages';
 
 /** `--actor`, by default whoever is logged in. */
-export const ACTOR = new Option('--actor <name>', 'who; it is recorded')
+export const ACTOR = new Option('--actor <name>', 'who does this; recorded')
   .argParser(oneLine(64))
   .default(userName());
 
 /** Whatever an operator changes is recorded with both. */
 export const WHO_AND_WHY: readonly Option[] = [
-  new Option('--reason <text>', 'why; it is recorded').argParser(oneLine(256)).makeOptionMandatory(),
+  new Option('--reason <text>', 'why; recorded').argParser(oneLine(256)).makeOptionMandatory(),
   ACTOR,
 ];
 

@@ -18,7 +18,7 @@ const NAME_WIDTH = 18;
 export const DOCTOR: CliCommand = {
   kind: 'alone',
   name: 'doctor',
-  summary: 'check everything that is needed, and say what to do',
+  summary: 'check the whole setup, and say what to fix',
   description:
     'Checks the environment, the keys, the clocks, the database, Temporal, the workers, the sweep and the gateway, ' +
     'one by one, and says what to do about each fault. It changes nothing. Exit code 0: no fault (there may be ' +

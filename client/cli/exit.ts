@@ -18,12 +18,12 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 /** For the help. */
 export const EXIT_HELP = `Exit codes:
   0  done
-  1  failure, a sweep that failed or in which orders failed, a bill in which something is open, books that contradict
-     themselves, or a fault that the doctor found
+  1  failure: the sweep or some of its orders failed, a bill has open discrepancies, the books contradict themselves,
+     or the doctor found a fault
   2  wrong usage, input or configuration
   3  unknown order, payment, refund, result, notification or sweep
-  4  its state, or Alipay's answer, does not allow that (paid, closed, expired, held, not in review)
-  5  the database, Temporal or Alipay does not answer, or it is too early: try again`;
+  4  its state, or Alipay's answer, does not allow this (paid, closed, expired, held, not in review)
+  5  the database, Temporal or Alipay does not respond, or it is too early: try again`;
 
 /** Only the person who configures the environment can fix these. */
 const CONFIGURATION: ReadonlySet<ErrorCode> = new Set([

@@ -9,15 +9,15 @@ import { fields } from './screen';
 
 export const FOLLOW_UP: CliGroup = {
   name: 'follow-up',
-  summary: 'do the work that the tables show to be due: the Schedule, one run',
+  summary: 'do the work that is due in the tables: the Schedule, one run',
   description:
     'The follow-up finds what was lost: results that were not told, evidence that was not recorded, payments that ' +
-    'nobody watches. `sweep install` installs its Schedule.',
+    'no workflow watches. `sweep install` installs its Schedule.',
   commands: [
     {
       name: 'run',
       summary: 'follow up once, now, and wait for the end',
-      description: 'Does what is due once, beside the Schedule, and says how much of each kind.',
+      description: 'Does what is due once, in addition to the Schedule, and reports how much of each kind.',
       examples: ['follow-up run', 'follow-up run --json | jq .slowChecks'],
       act: async ({ payments }) => {
         const report = await payments.followUp.run();

@@ -18,7 +18,7 @@ const merchantTable = tableOf<ListedMerchant>(
 
 export const MERCHANT: CliGroup = {
   name: 'merchant',
-  summary: 'whose payments these are: list the merchants, correct a seller id',
+  summary: 'list the merchants, correct a seller id',
   commands: [
     {
       name: 'list',
@@ -34,9 +34,12 @@ export const MERCHANT: CliGroup = {
       summary: 'correct the seller id of a merchant',
       description:
         'Moves all orders and payments of a merchant to the same app with another seller id. First set ' +
-        'ALIPAY_SELLER_ID in every process, and start them again. It is safe to repeat: an interrupted one goes on.',
+        'ALIPAY_SELLER_ID in every process, and restart them. It is safe to repeat: an interrupted run continues.',
       arguments: [new Argument('<id>', 'appId/sellerId, as `merchant list` shows it')],
-      options: [new Option('--seller-id <id>', 'the right one').makeOptionMandatory(), ...WHO_AND_WHY],
+      options: [
+        new Option('--seller-id <id>', 'the correct seller id').makeOptionMandatory(),
+        ...WHO_AND_WHY,
+      ],
       examples: [
         'merchant set 2021000000000000/2088000000000000 --seller-id 2088000000000001 --reason "typing error"',
       ],

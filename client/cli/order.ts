@@ -32,7 +32,7 @@ const undeliveredTable = tableOf<OrderMessage>(
 
 export const ORDER: CliGroup = {
   name: 'order',
-  summary: 'look at an order, close it, or have its results told again',
+  summary: 'look at an order, close it, or resend its results',
   commands: [
     {
       name: 'show',
@@ -56,7 +56,7 @@ export const ORDER: CliGroup = {
     },
     {
       name: 'undelivered',
-      summary: 'results that the order service has not taken, the longest waiting first',
+      summary: 'results that the order service has not taken, oldest first',
       options: [LIMIT],
       examples: ['order undelivered', 'order undelivered --limit 1000 --json | jq -r .[].orderId'],
       act: async ({ payments }, options: { limit: number }) =>
@@ -68,11 +68,11 @@ export const ORDER: CliGroup = {
       description:
         'Closes an unpaid order and its payments. An order that was paid at Alipay is never closed: exit code 4. Exit ' +
         'code 4 also means that it cannot be closed yet (ORDER_HELD), because its cashier page may still be open: the ' +
-        'sweep closes it when it can. With `--if-paid-later refund` it is closed now, and money paid on the page goes back. ' +
+        'sweep closes it when it can. With `--if-paid-later refund` it is closed now, and money paid on the page is refunded. ' +
         'Exit code 5: Alipay gave no reliable answer, and the order is still open.',
       arguments: [ORDER_ID],
       options: [
-        new Option('--if-paid-later <what>', 'close it although its cashier page may be open').choices([
+        new Option('--if-paid-later <what>', 'close it even if its cashier page may be open').choices([
           'refund',
         ]),
         ...WHO_AND_WHY,
@@ -86,13 +86,13 @@ export const ORDER: CliGroup = {
     },
     {
       name: 'resend',
-      summary: 'tell its order service again',
+      summary: 'resend its results to the order service',
       description:
         'Makes the next follow-up, within 30 s, send the results of an order, or one of them, again. Their ids stay the ' +
         'same, so an order service that has acted on them does not act again. Its Retry-After no longer counts. A skipped ' +
         'result, which the order service never took, is sent only with --message.',
       arguments: [ORDER_ID],
-      options: [new Option('--message <id>', 'this result alone, as `order show` lists it'), ...WHO_AND_WHY],
+      options: [new Option('--message <id>', 'only this result, as `order show` lists it'), ...WHO_AND_WHY],
       examples: [
         'order resend A-1001 --reason "the shop lost it"',
         'order resend A-1001 --message PAID-A1001x1 --reason "it was skipped by mistake"',
@@ -102,9 +102,9 @@ export const ORDER: CliGroup = {
     },
     {
       name: 'skip',
-      summary: 'tell one of its results to nobody',
+      summary: 'give up on one of its results',
       description:
-        'Gives up a result that the order service does not take, so that later results of the order are told. A person must ' +
+        'Gives up on a result that the order service does not take, so that later results of the order are told. A person must ' +
         'then do in the shop what it said. For a minute after the result was last sent this is refused, because the ' +
         'order service may still act on it: exit code 5. If it was already taken, this is refused: exit code 4.',
       arguments: [ORDER_ID, new Argument('<messageId>', 'the result, as `order show` lists it')],

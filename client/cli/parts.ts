@@ -35,13 +35,13 @@ export const PARTS: readonly (CliCommand & { kind: 'part'; name: Part })[] = [
 export const CODEC: CliCommand = {
   kind: 'alone',
   name: 'codec',
-  summary: 'decrypt payloads for the Web UI and for temporal',
+  summary: 'decrypt payloads for the Web UI and the temporal command',
   description:
     'Serves the codec endpoint at CODEC_HOST and CODEC_PORT until SIGTERM or SIGINT. With its address, the Web UI and ' +
     'the command temporal decrypt what PAYLOAD_KEYS has encrypted, and encrypt what they send: ' +
     'temporal workflow show -w payment-A1001x1 --codec-endpoint http://127.0.0.1:8234\n\n' +
     'Without CODEC_TOKEN every program on this machine can decrypt. Set it before you put a proxy or tunnel in front: its ' +
-    'requests look local, and anybody who reaches it could decrypt.',
+    'requests look local, and anyone who reaches it could decrypt.',
   examples: ['codec'],
   act: async ({ serveCodec }) => {
     await serveCodec();

@@ -25,7 +25,7 @@ const pauseTable = tableOf<Pause>(
 /** An existing pause stays unchanged, so the answer must not suggest that the new actor and reason were recorded. */
 function paused(pause: Pause, { actor, reason }: WhoAndWhy): Answer {
   const isAsSaid = pause.actor === actor.trim() && pause.reason === reason.trim();
-  const note = isAsSaid ? '' : '\n\nIt was already paused; when, by whom and why are unchanged.';
+  const note = isAsSaid ? '' : '\n\nIt was already paused; its time, actor and reason are unchanged.';
   return answer(pause, (paint, shown) => pauseTable(paint, shown) + note);
 }
 
@@ -34,15 +34,15 @@ const resumed = (paint: Paint, pause: Pause): string =>
 
 export const PAUSE: CliGroup = {
   name: 'pause',
-  summary: 'switches for a bad day: stop refunds, stop a merchant, list what is stopped',
+  summary: 'in an emergency, stop refunds or a merchant; list what is paused',
   description:
-    'A pause holds in every process and survives restarts, until somebody resumes. `doctor` and an alert remind you of it.',
+    'A pause applies to every process and survives restarts, until someone resumes it. `doctor` and an alert remind you.',
   commands: [
     {
       name: 'refunds',
       summary: 'send no refund for now, no matter who asks',
       description:
-        'No refund is sent to Alipay any more. Refunds under way and new ones wait; nothing fails, and no attempt is used ' +
+        'No more refunds are sent to Alipay. Refunds under way and new ones wait; nothing fails, and no attempt is used ' +
         'up. A refund that was already sent is still proven.',
       options: [OF_MERCHANT, ...WHO_AND_WHY],
       examples: [
@@ -54,7 +54,7 @@ export const PAUSE: CliGroup = {
     },
     {
       name: 'merchant',
-      summary: 'no checkout and no close for a merchant',
+      summary: 'stop checkouts and closes for a merchant',
       description:
         'A checkout is refused (MERCHANT_PAUSED), and expired orders stay open. Checks and notifications continue, so a ' +
         'payment on an open page is found. Refunds continue too: pause them separately.',
@@ -66,7 +66,7 @@ export const PAUSE: CliGroup = {
     },
     {
       name: 'list',
-      summary: 'what is paused, by whom, and why',
+      summary: 'what is paused, who paused it, and why',
       examples: ['pause list', 'pause list --json | jq length'],
       act: async ({ payments }) => answer(await payments.pauses.list(), pauseTable),
     },
@@ -79,10 +79,10 @@ export const RESUME: CliGroup = {
   commands: [
     {
       name: 'refunds',
-      summary: 'let refunds go on',
+      summary: 'let refunds continue',
       description:
         'Waiting refunds continue within a minute, those that were already sent within ten. With --merchant it ends the pause ' +
-        'of one merchant, without it that of all.',
+        'of one merchant; without it, the pause of all.',
       options: [OF_MERCHANT, ...WHO_AND_WHY],
       examples: [
         'resume refunds --reason "the bug is fixed"',
@@ -94,7 +94,8 @@ export const RESUME: CliGroup = {
     {
       name: 'merchant',
       summary: 'let a merchant sell again',
-      description: 'Checkouts are taken at once. What expired meanwhile is closed within some minutes.',
+      description:
+        'Checkouts work again at once. Orders that expired meanwhile are closed within a few minutes.',
       arguments: [MERCHANT],
       options: WHO_AND_WHY,
       examples: ['resume merchant default --reason "prices are right"'],

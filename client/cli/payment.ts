@@ -43,8 +43,7 @@ export const PAYMENT: CliGroup = {
     {
       name: 'show',
       summary: 'one payment: its state and its history',
-      description:
-        'Shows the row in the database, how the checks of its workflow stand, and the timeline of both.',
+      description: 'Shows the row in the database, the state of its workflow, and the timeline of both.',
       arguments: [OUT_TRADE_NO],
       examples: ['payment show A1001x1', 'payment show A1001x1 --json | jq .payment.status'],
       act: async ({ payments }, outTradeNo: string) => {
@@ -66,13 +65,13 @@ export const PAYMENT: CliGroup = {
     },
     {
       name: 'dossier',
-      summary: 'write a zip that proves one payment to anybody',
+      summary: 'write a zip that proves one payment to anyone',
       description:
         "Writes what Alipay signed of a payment, its signatures, Alipay's public key and the timeline into a zip, for an " +
-        "accountant or a dispute. openssl alone can verify it; its README says how. It holds the buyer's data: only you can " +
-        'read the file, and it overwrites none.',
+        "accountant or a dispute. You can verify it with openssl; its README says how. It contains the buyer's data: only you can " +
+        'read the file. It overwrites no file.',
       arguments: [OUT_TRADE_NO],
-      options: [new Option('--out <file>', 'where to; default: dossier-<outTradeNo>.zip')],
+      options: [new Option('--out <file>', 'the file to write; default: dossier-<outTradeNo>.zip')],
       examples: ['payment dossier A1001x1', 'payment dossier A1001x1 --out /tmp/a.zip --json | jq .pieces'],
       act: async ({ payments }, outTradeNo: string, { out }: { out?: string }) =>
         answer(await writeDossier(payments, outTradeNo, out), describeDossier),
@@ -81,8 +80,8 @@ export const PAYMENT: CliGroup = {
       name: 'check',
       summary: 'ask Alipay about one payment now',
       description:
-        'Asks Alipay at once and records the answer. It uses up none of the scheduled checks. Exit code 5: Alipay gave ' +
-        'no answer that can be trusted; the scheduled checks go on.',
+        'Asks Alipay now and records the answer. It does not use up a scheduled check. Exit code 5: Alipay gave ' +
+        'no reliable answer; the scheduled checks continue.',
       arguments: [OUT_TRADE_NO],
       examples: ['payment check A1001x1', 'payment check A1001x1 --json | jq -r .lastAnswer'],
       act: async ({ payments }, outTradeNo: string) => {
@@ -94,7 +93,7 @@ export const PAYMENT: CliGroup = {
     },
     {
       name: 'list',
-      summary: 'payments, the newest first',
+      summary: 'payments, newest first',
       options: listOptions(STATUSES),
       examples: [
         'payment list --status REVIEW',
@@ -106,7 +105,7 @@ export const PAYMENT: CliGroup = {
     },
     {
       name: 'refund',
-      summary: 'refund a payment, all of it or a part',
+      summary: 'refund a payment, in full or in part',
       description:
         'Refunds what is left of a payment, whether it is PAID or in REVIEW. Alipay is asked first: a payment that it ' +
         'did not receive is not refunded (exit code 4). The payment is REFUNDING, and REFUNDED once Alipay has proven ' +
@@ -116,8 +115,8 @@ export const PAYMENT: CliGroup = {
         'Alipay shows the reason to the buyer. Without --amount, only the shop sees it.',
       arguments: [OUT_TRADE_NO],
       options: [
-        new Option('--amount <yuan>', 'only so much, like 3.00; with --refund-id'),
-        new Option('--refund-id <id>', 'with --amount: a number of your own for this refund, like R-17'),
+        new Option('--amount <yuan>', 'how much to refund, like 3.00; with --refund-id'),
+        new Option('--refund-id <id>', 'with --amount: your own number for this refund, like R-17'),
         ...WHO_AND_WHY,
       ],
       examples: [
@@ -232,9 +231,9 @@ function describeRow(paint: Paint, row: Payment): [string, string | null | undef
 /** What a person may decide about a payment in review. */
 export const CHOICES: readonly string[] = [
   "  PAID       the money is the order's",
-  '  REFUNDING  refund now all that is left; the buyer does not see the reason',
-  '  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which no longer refunds it',
-  '  CLOSED     it never came; a trade that the buyer could still pay is closed at Alipay first',
+  '  REFUNDING  refund all that is left now; the buyer does not see the reason',
+  '  REFUNDED   it was returned in the merchant portal or, with --outside, outside Alipay, which no longer refunds it',
+  '  CLOSED     no money came; a trade that the buyer could still pay is closed at Alipay first',
 ];
 
 function describeReview(paint: Paint, row: Payment): string[] {
@@ -253,11 +252,11 @@ function describeWorkflow(
   paint: Paint,
   { state, runs = [], unreachable }: WorkflowView,
 ): [string, string | null | undefined][] {
-  if (!state) return [['Workflow', paint('red', `not asked: ${unreachable ?? ''}`)]];
-  const answer = state.lastAnswer === null ? 'no answer of Alipay yet' : `last answer: ${state.lastAnswer}`;
+  if (!state) return [['Workflow', paint('red', `unavailable: ${unreachable ?? ''}`)]];
+  const answer = state.lastAnswer === null ? 'no answer from Alipay yet' : `last answer: ${state.lastAnswer}`;
   const checks = `${state.checks} ${state.checks === 1 ? 'check' : 'checks'}`;
   return [
-    ['Workflow', `${paymentWorkflowId(state.outTradeNo)} ${runs.at(-1)?.status ?? 'not kept any more'}`],
+    ['Workflow', `${paymentWorkflowId(state.outTradeNo)} ${runs.at(-1)?.status ?? 'no longer kept'}`],
     ['State', `${status(paint, state.status)}, ${checks}, ${answer}`],
     ['Next check', when(state.nextCheckAt)],
   ];

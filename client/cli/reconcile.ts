@@ -18,15 +18,15 @@ interface Options {
   execute?: boolean;
 }
 
-const DATE = new Argument('[date]', 'a day in Beijing that is over (yyyy-MM-dd); default: yesterday');
+const DATE = new Argument('[date]', 'a past day in Beijing (yyyy-MM-dd); default: yesterday');
 
 const MERCHANT = new Option('--merchant <merchant>', "its name or id; default: the environment's");
 
 export const RECONCILE: CliGroup = {
   name: 'reconcile',
-  summary: "Alipay's daily bill against the tables: compare, repair, report",
+  summary: "compare Alipay's daily bill with the tables, and repair",
   description:
-    'A Schedule does it each day at 10:00 in Beijing, and each hour until the bill is there. `sweep install` installs it.',
+    'A Schedule does this every day at 10:00 in Beijing, then every hour until the bill is available. `sweep install` installs it.',
   commands: [
     {
       name: 'run',
@@ -34,8 +34,8 @@ export const RECONCILE: CliGroup = {
       description:
         'Fetches the bill, compares it with the tables, and waits for the end. With --execute it repairs what it can: ' +
         "it asks Alipay about each discrepancy, and the payment's own workflow records the answer; what only a person can " +
-        'decide is put up for review. Without --execute it only shows. A bill that does not add up is not used. Exit ' +
-        'code 1: something is open.',
+        'decide goes to review. Without --execute it only reports. A bill that does not add up is not used. Exit ' +
+        'code 1: discrepancies are open.',
       arguments: [DATE],
       options: [new Option('--execute', 'repair what can be repaired'), MERCHANT],
       examples: ['reconcile run', 'reconcile run 2026-11-28 --execute --json | jq .report.open'],
@@ -51,7 +51,7 @@ export const RECONCILE: CliGroup = {
     },
     {
       name: 'report',
-      summary: 'what the last reconciliation of a bill has found',
+      summary: 'what the last reconciliation of a bill found',
       arguments: [DATE],
       options: [
         new Option('--limit <n>', 'how many discrepancies').argParser(wholeNumber(1, 10_000)).default(500),
@@ -69,7 +69,7 @@ export const RECONCILE: CliGroup = {
     },
     ...scheduleCommands('reconcile', {
       runs: 'reconciliations',
-      effect: 'Once it is resumed, the bills of the last week are made up for.',
+      effect: 'Once resumed, it catches up on the bills of the last week.',
     }),
   ],
 };

@@ -5,7 +5,7 @@ import { fields } from './screen';
 
 export const RECOVER: CliCommand = {
   name: 'recover',
-  summary: "restore what a backup of Temporal's store does not know",
+  summary: "restore what a backup of Temporal's store is missing",
   description:
     'After Temporal was restored from a backup: planned checks are made at once, reviews and refunds get their ' +
     'workflows back, and results signalled since the backup are signalled again, with their old ids. The follow-up does it ' +

@@ -27,11 +27,11 @@ const refundTable = tableOf<RefundView>(
 
 export const REFUND: CliGroup = {
   name: 'refund',
-  summary: 'money that goes back: list refunds, look at one, decide one',
+  summary: 'list refunds, look at one, decide one',
   commands: [
     {
       name: 'list',
-      summary: 'refunds, the newest first',
+      summary: 'refunds, newest first',
       options: listOptions(STATUSES),
       examples: ['refund list --status REVIEW', 'refund list --order A-1001 --json'],
       act: async ({ payments }, { order: orderId, ...filter }: ListOptions<RefundStatus>) =>
@@ -49,14 +49,14 @@ export const REFUND: CliGroup = {
       name: 'resolve',
       summary: 'decide what became of a refund in review',
       description: [
-        'Carries out a decision. Alipay is asked first, and a decision against its answer is refused (exit code 4):',
+        'Carries out a decision. Alipay is asked first, and a decision that contradicts its answer is refused (exit code 4):',
         '  DONE     it was made',
-        '  REFUSED  it was not made, and is not asked for again. One of the shop that was never sent can be withdrawn so,',
-        '           for which Alipay is not asked',
+        "  REFUSED  it was not made, and is not sent again. This also withdraws a shop's refund that was never sent;",
+        '           Alipay is then not asked',
       ].join('\n'),
       arguments: [REFUND_ID],
       options: [
-        new Option('--to <status>', 'what it becomes').choices(REFUND_OUTCOMES).makeOptionMandatory(),
+        new Option('--to <status>', 'its new status').choices(REFUND_OUTCOMES).makeOptionMandatory(),
         ...WHO_AND_WHY,
       ],
       examples: [
@@ -88,9 +88,9 @@ export function describeRefund(paint: Paint, refund: RefundView): string {
     ['Amount', refund.amount],
     ['Order', refund.orderId],
     ['Payment', refund.outTradeNo],
-    ['Asked for by', `${refund.requestedBy} (${refund.kind})`],
+    ['Requested by', `${refund.requestedBy} (${refund.kind})`],
     ['Reason', refund.reason],
-    ['Asked for', when(refund.requestedAt)],
+    ['Requested', when(refund.requestedAt)],
     ['Done', when(refund.doneAt)],
   ]);
 }

@@ -42,13 +42,13 @@ const decisionTable = tableOf<ListedDecision>(
 
 export const REVIEW: CliGroup = {
   name: 'review',
-  summary: 'what waits for a person: list it, decide it',
+  summary: 'list and decide what waits for a person',
   commands: [
     {
       name: 'list',
-      summary: 'payments that wait for a decision, the longest waiting first',
+      summary: 'payments that wait for a decision, longest-waiting first',
       description:
-        'Lists the payments in REVIEW, and those PAID about which something is to be decided (their status stays).',
+        'Lists the payments in REVIEW, and PAID payments that still need a decision (they stay PAID).',
       options: [LIMIT],
       examples: ['review list', 'review list --json | jq -r .[].outTradeNo'],
       act: async ({ payments }, options: { limit: number }) =>
@@ -58,16 +58,16 @@ export const REVIEW: CliGroup = {
       name: 'resolve',
       summary: 'decide what becomes of a payment in review',
       description: [
-        'Carries out a decision. Alipay is asked first, and a decision against its answer is refused (exit code 4):',
+        'Carries out a decision. Alipay is asked first, and a decision that contradicts its answer is refused (exit code 4):',
         ...CHOICES,
-        '  REVIEW     stop a refund that is under way; for this, Alipay is not asked',
+        '  REVIEW     stop a refund that is under way; Alipay is not asked',
       ].join('\n'),
       arguments: [OUT_TRADE_NO],
       options: [
-        new Option('--to <status>', 'what it becomes').choices(REVIEW_OUTCOMES).makeOptionMandatory(),
+        new Option('--to <status>', 'its new status').choices(REVIEW_OUTCOMES).makeOptionMandatory(),
         new Option(
           '--outside <reference>',
-          "with REFUNDED: the bank's reference of what was paid back outside",
+          "with REFUNDED: the bank's reference of a repayment outside Alipay",
         ),
         ...WHO_AND_WHY,
       ],
@@ -88,8 +88,8 @@ export const REVIEW: CliGroup = {
       name: 'resolve-all',
       summary: 'decide all payments that are in review for one reason',
       description:
-        'Carries out one decision about each, as `review resolve` does, with the same rules: Alipay is asked about each, and what ' +
-        'contradicts it stays in review. Look with --dry-run first, which asks and writes nothing. It is safe to repeat. ' +
+        'Carries out one decision for each, with the rules of `review resolve`: Alipay is asked about each, and what ' +
+        'contradicts it stays in review. Try --dry-run first: it asks and writes nothing. It is safe to repeat. ' +
         'Exit code 4: some were refused; 1: some failed.',
       options: [
         new Option(
@@ -97,11 +97,11 @@ export const REVIEW: CliGroup = {
           'those with this reason, as `review list` shows it',
         ).makeOptionMandatory(),
         new Option('--merchant <merchant>', 'only those of this merchant, by its name or id'),
-        new Option('--to <status>', 'what they become').choices(LIST_OUTCOMES).makeOptionMandatory(),
-        new Option('--limit <n>', 'how many, the longest waiting first; refused ones do not count')
+        new Option('--to <status>', 'their new status').choices(LIST_OUTCOMES).makeOptionMandatory(),
+        new Option('--limit <n>', 'how many, longest-waiting first; refused ones do not count')
           .argParser(wholeNumber(1, 10_000))
           .default(1_000),
-        new Option('--dry-run', 'only show them, and what their rows do not permit'),
+        new Option('--dry-run', 'only show them, and what their rows rule out'),
         ...WHO_AND_WHY,
       ],
       examples: [

@@ -30,8 +30,8 @@ export const SWEEP: CliGroup = {
       name: 'install',
       summary: 'create the Schedules, or bring them up to date',
       description:
-        'Creates the Schedule of the sweep by SWEEP_CRON and SWEEP_PARALLEL, that of the follow-up, every 30 s, that of ' +
-        'the daily bill, by BILL_REPAIR, and that of the audit, each hour; or updates existing ones. A paused one stays paused.',
+        'Creates or updates the Schedules of the sweep (by SWEEP_CRON and SWEEP_PARALLEL), the follow-up (every 30 s), ' +
+        'the daily bill (by BILL_REPAIR) and the audit (every hour). A paused Schedule stays paused.',
       examples: ['sweep install', 'sweep install --json | jq -r .nextTimes[0]'],
       act: async ({ payments }) =>
         answer(
@@ -40,15 +40,15 @@ export const SWEEP: CliGroup = {
             `Schedule ${paint('bold', scheduleId)} is installed. ${nextRuns(nextTimes)}\n` +
             `Schedule ${paint('bold', followUp.scheduleId)} is installed: it runs every 30 s.\n` +
             `Schedule ${paint('bold', reconcile.scheduleId)} is installed: it runs from 10:00 in Beijing.\n` +
-            `Schedule ${paint('bold', audit.scheduleId)} is installed: it runs each hour.`,
+            `Schedule ${paint('bold', audit.scheduleId)} is installed: it runs every hour.`,
         ),
     },
     {
       name: 'run',
       summary: 'sweep once, now, and wait for the end',
       description:
-        'Sweeps once, beside the Schedule, and waits for the end. On a terminal a bar shows how far it is, or that no worker ' +
-        'has taken it up.',
+        'Sweeps once, in addition to the Schedule, and waits for the end. On a terminal a bar shows its progress, or that ' +
+        'no worker has picked it up.',
       options: [...PACE, new Option('--dry-run', 'the same as `sweep dry-run`')],
       examples: ['sweep run', 'sweep run --parallel 10 --page-size 100 --json'],
       act: sweepOnce,
@@ -56,15 +56,14 @@ export const SWEEP: CliGroup = {
     {
       name: 'dry-run',
       summary: 'show what a sweep would do',
-      description:
-        'Sweeps once by the same code, with real questions to Alipay, but closes and writes nothing.',
+      description: 'Sweeps once with the same code and really asks Alipay, but closes and writes nothing.',
       options: PACE,
       examples: ['sweep dry-run', 'sweep dry-run --json | jq .heldIds'],
       act: (cli, options: RunOptions) => sweepOnce(cli, { ...options, dryRun: true }),
     },
     ...scheduleCommands('sweep', {
       runs: 'sweeps',
-      effect: 'A sweep that runs goes on; what expires meanwhile waits, unpaid and open.',
+      effect: 'A running sweep continues; orders that expire meanwhile stay unpaid and open.',
     }),
     {
       name: 'report',
@@ -73,9 +72,9 @@ export const SWEEP: CliGroup = {
         'Shows what the last scheduled sweep did, or has done so far. With --follow it waits for the end, through ' +
         'every run in which a long sweep continues as new. Its exit code is that of `sweep run`.',
       arguments: [
-        new Argument('[workflowId]', 'another sweep than the last scheduled one, such as one by hand'),
+        new Argument('[workflowId]', 'a sweep other than the last scheduled one, such as a manual one'),
       ],
-      options: [new Option('--follow', 'wait for the end; on a terminal a bar shows how far it is')],
+      options: [new Option('--follow', 'wait for the end; on a terminal a bar shows its progress')],
       examples: ['sweep report --follow', 'sweep report', 'sweep report --json | jq .report.heldIds'],
       act: async (cli, workflowId: string | undefined, options: { follow?: boolean }) => {
         const report = (watch?: WatchSweep): Promise<LastSweep> =>
@@ -101,7 +100,7 @@ const BAR: BarOf<WatchSweep> = {
     return (_workflowId, report) => {
       if (!report) {
         // After it was picked up, a query without an answer means that the worker is busy: the last report stays.
-        if (!takenUp) bar.update({ tally: 'no worker has taken it up yet' });
+        if (!takenUp) bar.update({ tally: 'no worker has picked it up yet' });
         return;
       }
       takenUp = true;

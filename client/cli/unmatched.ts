@@ -20,25 +20,25 @@ const unmatchedTable = tableOf<UnmatchedNotification>(
 /** Money without an order: like a review, something that only a person can settle. */
 export const UNMATCHED: CliGroup = {
   name: 'unmatched',
-  summary: 'genuine notifications of payments that are not here: list them, mark them as dealt with',
+  summary: 'genuine notifications of unknown payments: list them, mark them as resolved',
   commands: [
     {
       name: 'list',
-      summary: 'those that wait for a person, the newest first',
+      summary: 'those that wait for a person, newest first',
       description:
         'Lists notifications that Alipay signed for payments that the database does not have, for example after a backup ' +
         'was restored. Find the money at Alipay by its trade number.',
-      options: [LIMIT, new Option('--all', 'include those that somebody has dealt with').default(false)],
+      options: [LIMIT, new Option('--all', 'include resolved ones').default(false)],
       examples: ['unmatched list', 'unmatched list --all --json | jq -r .[].tradeNo'],
       act: async ({ payments }, options: { limit: number; all: boolean }) =>
         answer(await payments.unmatched(options), unmatchedTable),
     },
     {
       name: 'resolve',
-      summary: 'mark one as dealt with, and say how',
+      summary: 'mark one as resolved, and say how',
       description:
-        'Marks a notification as dealt with: it is no longer counted or listed. Nothing is done at Alipay. The row stays, ' +
-        'with who and why; if somebody has resolved it differently, this is refused (exit code 4).',
+        'Marks a notification as resolved: it is no longer counted or listed. Nothing is done at Alipay. The row stays, ' +
+        'with the actor and reason; if someone has resolved it differently, this is refused (exit code 4).',
       arguments: [new Argument('<id>', 'its number in the list')],
       options: WHO_AND_WHY,
       examples: [

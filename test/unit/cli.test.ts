@@ -812,9 +812,9 @@ describe('payment show', () => {
     const decide = `
 A person must decide: Alipay refuses the refund.
   PAID       the money is the order's
-  REFUNDING  refund now all that is left; the buyer does not see the reason
-  REFUNDED   it went back: in the merchant portal; or, with --outside, outside Alipay, which no longer refunds it
-  CLOSED     it never came; a trade that the buyer could still pay is closed at Alipay first
+  REFUNDING  refund all that is left now; the buyer does not see the reason
+  REFUNDED   it was returned in the merchant portal or, with --outside, outside Alipay, which no longer refunds it
+  CLOSED     no money came; a trade that the buyer could still pay is closed at Alipay first
 → durable-alipay review resolve P1 --to <status> --reason "…"
 `;
     expect((await shown({ reviewReason: 'REFUND_REFUSED ACQ.TRADE_HAS_FINISHED' })).out).toContain(decide);
@@ -1021,7 +1021,7 @@ describe('pause', () => {
     const line = ['pause', 'refunds', '--actor', 'li', '--reason'];
     expect((await run([...line, 'a bug'])).out).not.toContain('before');
     const again = await run([...line, 'again']);
-    expect(again.out).toContain('\nIt was already paused; when, by whom and why are unchanged.\n');
+    expect(again.out).toContain('\nIt was already paused; its time, actor and reason are unchanged.\n');
     expect(JSON.parse((await run([...line, 'again', '--json'])).out)).toMatchObject({ reason: 'a bug' });
     expect((await run(['pause', 'merchant', 'default', '--reason', 'again'])).out).toContain(
       'already paused',
@@ -1390,7 +1390,7 @@ describe('the progress bar', () => {
     const follow = async (watch?: WatchSweep): Promise<void> => {
       if (!watch) return;
       watch('sweep-1', null);
-      await terminal.showing('no worker has taken it up yet');
+      await terminal.showing('no worker has picked it up yet');
       watch('sweep-1', { ...REPORT, scanned: 8, closed: 1, rescued: 0, held: 1 });
       await terminal.showing(
         '█'.repeat(6) + '░'.repeat(18) + ' 2/8 orders: 1 closed, 0 rescued, 1 held, 0 failed',
