@@ -86,7 +86,7 @@ function allowOrigins(origins: readonly string[]) {
       done(
         new PaymentError(
           'UNAUTHORIZED',
-          `pages of ${cut(origin, 256)} are refused; add the origin to CODEC_CORS_ORIGINS to allow it`,
+          `pages from ${cut(origin, 256)} are refused; add the origin to CODEC_CORS_ORIGINS to allow it`,
         ),
       );
       return;
@@ -158,7 +158,7 @@ export async function serveCodec(env: NodeJS.ProcessEnv): Promise<void> {
   if (payloads.keys.length === 0) {
     throw new PaymentError(
       'CONFIG_INVALID',
-      'PAYLOAD_KEYS is not set: there is nothing to decrypt with; set what the workers have',
+      'PAYLOAD_KEYS is not set: nothing can be decrypted; set the keys of the workers',
     );
   }
   const log = createLogger({ name: 'codec', env, destination: process.stderr });

@@ -43,8 +43,8 @@ export async function awaitWorker<T>(temporal: Client, withinMs: number, call: (
       throw cause;
     throw new PaymentError(
       'TEMPORAL_UNAVAILABLE',
-      `No result within ${withinMs / 1_000} s: no worker runs, all are busy, or Temporal is down. ` +
-        'What was started goes on. Trying again is safe.',
+      `No result within ${withinMs / 1_000} s: no worker is running, all are busy, or Temporal is down. ` +
+        'What was started continues. Trying again is safe.',
       { cause },
     );
   }

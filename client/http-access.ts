@@ -39,13 +39,13 @@ const ADDED_BY_PROXIES = /^(forwarded|x-forwarded-.*|x-real-ip|via)$/;
  * @param name the variable that would hold the token
  */
 export function requireLocal(name: string): Hook {
-  return refuseWhere(name, 'only programs of this machine are served', ({ headers, raw }) => {
+  return refuseWhere(name, 'only programs on this machine are served', ({ headers, raw }) => {
     const { host = '' } = headers;
     if (Object.keys(headers).some((header) => ADDED_BY_PROXIES.test(header)))
       return 'it comes through a proxy';
     // An nginx older than 1.29.7 with only `proxy_pass` adds no header. A newer one speaks HTTP/1.1.
     if (raw.httpVersion === '1.0') return 'it speaks HTTP/1.0, as a proxy does';
-    if (host.length > LONGEST_LOOPBACK || !LOOPBACK.test(host)) return 'its Host is no loopback address';
+    if (host.length > LONGEST_LOOPBACK || !LOOPBACK.test(host)) return 'its Host is not a loopback address';
     return undefined;
   });
 }
@@ -62,7 +62,7 @@ export function refuseOtherPages(name: string): Hook {
     const site = headers['sec-fetch-site'];
     const own = origin === undefined || origin === `http://${host}`;
     const direct = site === undefined || site === 'same-origin' || site === 'none';
-    return own && direct ? undefined : 'a page of another origin sent it';
+    return own && direct ? undefined : 'a page from another origin sent it';
   });
 }
 

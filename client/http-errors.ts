@@ -39,7 +39,7 @@ function explainOthers(error: FastifyError, request: FastifyRequest): Explanatio
     return {
       status: 503,
       code: 'INTERNAL',
-      message: 'no answer in time, and it may still take effect: every call here can be repeated safely',
+      message: 'no answer in time, but the call may still take effect: every call here is safe to repeat',
     };
   }
   const status = error.statusCode ?? 500;
@@ -56,7 +56,7 @@ function internal(request: FastifyRequest): Explanation {
   return {
     status: 500,
     code: 'INTERNAL',
-    message: `an unexpected error; the log has its cause, under reqId ${request.id}`,
+    message: `unexpected error; the log has its cause, under reqId ${request.id}`,
   };
 }
 
@@ -74,7 +74,7 @@ export function answerMalformedRequest(
   }
   const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400;
   const reason = STATUS_CODES[status] ?? '';
-  const body = JSON.stringify({ code: 'INVALID_INPUT', message: `this is no HTTP request: ${reason}` });
+  const body = JSON.stringify({ code: 'INVALID_INPUT', message: `not a valid HTTP request: ${reason}` });
   socket.end(
     `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Cache-Control: no-store\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
@@ -85,7 +85,7 @@ export function answerMalformedRequest(
 
 /** For an unknown route. */
 export function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const message = `there is no ${request.method} ${pathOf(request.url)}`;
+  const message = `no such route: ${request.method} ${pathOf(request.url)}`;
   return reply.code(404).send({ code: 'NOT_FOUND', message });
 }
 

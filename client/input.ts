@@ -55,7 +55,7 @@ const returnUrl = z
     error: 'must be an http:// or https:// URL',
     abort: true,
   })
-  .refine(leavesNamesToAlipay, 'has a parameter of a name that Alipay adds: rename it');
+  .refine(leavesNamesToAlipay, 'has a parameter that Alipay adds itself: rename it');
 
 const order = {
   orderId,
@@ -97,7 +97,7 @@ const extra = z
     );
     if (strange.length > 0) context.addIssue(`${listOf(strange)}: names are Alipay’s own, like store_id`);
     const ours = NOT_EXTRA.filter((name) => name in values);
-    if (ours.length > 0) context.addIssue(`must not have ${ours.join(', ')}: the checkout itself says that`);
+    if (ours.length > 0) context.addIssue(`must not have ${ours.join(', ')}: the checkout sets these`);
     if (encodeURIComponent(JSON.stringify(values)).length > LONGEST_EXTRA)
       context.addIssue(`must have at most ${LONGEST_EXTRA} characters of URL-encoded JSON`);
     const split = ECHOED.filter((name) => /&[A-Za-z0-9_]+=/.test(JSON.stringify(values[name] ?? '')));
@@ -164,7 +164,7 @@ export const parseCheckoutInput = parserOf(
         context.addIssue({ code: 'custom', path: ['buyerOpenId'], message });
       const isNamed = buyerOpenId !== undefined || 'buyer_id' in values || 'op_buyer_open_id' in values;
       if (product === 'jsapi' && !isNamed) refuse('is missing: jsapi needs the buyer');
-      if (product !== 'jsapi' && buyerOpenId !== undefined) refuse('is for product jsapi alone');
+      if (product !== 'jsapi' && buyerOpenId !== undefined) refuse('is only for product jsapi');
     }),
 );
 
@@ -280,7 +280,7 @@ export const parseOutTradeNo = fieldParser('outTradeNo', outTradeNo);
 /** Of any refund: our own begin with LATE_ or OPERATOR_; one made in the merchant portal may have any characters. */
 export const parseRefundId = fieldParser(
   'refundId',
-  z.string(missing).regex(/^\P{Cc}{1,64}$/u, 'must be 1 to 64 characters, none of them a control character'),
+  z.string(missing).regex(/^\P{Cc}{1,64}$/u, 'must be 1 to 64 characters, without control characters'),
 );
 
 /** A day in Beijing that is over, `yyyy-MM-dd`. */
@@ -288,7 +288,7 @@ export const parseBillDate = fieldParser(
   'date',
   z.iso
     .date('must be a day like 2026-11-28')
-    .refine((date) => date <= yesterdayInBeijing(), 'must be a day that is over in Beijing'),
+    .refine((date) => date <= yesterdayInBeijing(), 'must be a past day in Beijing'),
 );
 
 /** A duration with its unit, like `30m`, in milliseconds; at most 15 days. */
@@ -323,7 +323,7 @@ function refuseLongTexts(input: unknown): void {
 }
 
 /** A typing error is named; what cannot be one (a token, a buyer's number) is not repeated in responses and logs. */
-const nameOf = (key: string): string => (/^[A-Za-z_]{1,32}$/.test(key) ? key : '(a name like no field)');
+const nameOf = (key: string): string => (/^[A-Za-z_]{1,32}$/.test(key) ? key : '(not a field name)');
 
 function listOf(keys: readonly string[]): string {
   const names = keys.slice(0, NAMES_SHOWN).map(nameOf);

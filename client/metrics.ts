@@ -26,19 +26,19 @@ export function createServerMetrics(merchants: readonly string[]): ServerMetrics
   });
   const latency = new Histogram({
     name: 'durable_alipay_http_latency_ms',
-    help: 'Time from a request to its answer',
+    help: 'Time from request to response',
     labelNames: ['method', 'route'],
     buckets: BUCKETS_MS,
     registers,
   });
   const inFlight = new Gauge({
     name: 'durable_alipay_http_in_flight',
-    help: 'Requests that are being answered',
+    help: 'Requests in progress',
     registers,
   });
   const notifications = new Counter({
     name: 'durable_alipay_notifications_total',
-    help: 'Notifications of Alipay, by merchant, outcome and code',
+    help: 'Notifications from Alipay, by merchant, outcome and code',
     labelNames: ['merchant', 'outcome', 'code'],
     registers,
   });

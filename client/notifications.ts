@@ -34,7 +34,7 @@ export async function handleNotification(
   if (read.kind === 'other') {
     // Accepted, or Alipay would repeat it. A shop that needs such messages has them sent to another address.
     deps.observer.notification('other');
-    deps.log.info({ what: read.what }, "message of Alipay's that is of no payment");
+    deps.log.info({ what: read.what }, 'message from Alipay that is not about a payment');
     return 'success';
   }
 

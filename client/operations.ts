@@ -53,7 +53,7 @@ export async function verifyReturn(deps: ClientDependencies, url: string): Promi
   if (outTradeNo === undefined) {
     throw new PaymentError(
       'RETURN_FORGED',
-      'Alipay has not signed this address for this app and seller. Hand over the query as it came, not parsed.',
+      'Alipay did not sign this address for this app and seller. Pass the query as received, not parsed.',
     );
   }
   const payment = await requirePayment(deps.db, outTradeNo);
@@ -242,7 +242,7 @@ export function fromFailure(cause: Error | undefined): Error {
   if (failure instanceof TimeoutFailure) {
     return new PaymentError(
       'TEMPORAL_UNAVAILABLE',
-      'No worker has finished it, and its result is not known. Trying again is safe.',
+      'No worker has finished it, so its result is unknown. Trying again is safe.',
       { cause },
     );
   }
@@ -257,6 +257,6 @@ const isLeftOver = (cause: Error | undefined): cause is ApplicationFailure =>
 const goneRun = (cause: Error): PaymentError =>
   new PaymentError(
     'TEMPORAL_UNAVAILABLE',
-    'The workflow run is gone, and its result is not known. Trying again is safe.',
+    'The workflow run is gone, so its result is unknown. Trying again is safe.',
     { cause },
   );

@@ -84,6 +84,6 @@ function closeOnSignal(log: Logger, close: () => Promise<void>): void {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`the HTTP server does not start: ${inWords(error)}\n`);
+  process.stderr.write(`the HTTP server cannot start: ${inWords(error)}\n`);
   process.exit(1);
 });

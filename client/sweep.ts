@@ -136,7 +136,7 @@ export async function reportSweep(
     return { ...(await describeSweep(handle)), report: await progress(temporal, handle), failure: null };
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error;
-    throw new PaymentError('NOT_FOUND', `Temporal knows no sweep ${id}, or no longer. Check the id.`, {
+    throw new PaymentError('NOT_FOUND', `Temporal has no sweep ${id}, or no longer keeps it. Check the id.`, {
       cause: error,
     });
   }

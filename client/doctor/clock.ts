@@ -18,9 +18,9 @@ export function compareClocks(whose: string, theirs: Date, ours: number): Found 
   const offMs = ours - theirs.getTime();
   const says =
     Math.abs(offMs) < 1_000
-      ? `this machine's clock is ${whose}`
+      ? `this machine's clock agrees with ${whose}`
       : `this machine's clock is ${ms(Math.abs(offMs))} ${offMs > 0 ? 'ahead of' : 'behind'} ${whose}`;
-  const advice = 'Set both clocks by NTP (timedatectl set-ntp true).';
+  const advice = 'Sync both clocks with NTP (timedatectl set-ntp true).';
   if (Math.abs(offMs) > FAIL_MS) throw new Fault(says, advice);
   return { says, ...(Math.abs(offMs) > WARN_MS && { advice }) };
 }

@@ -35,7 +35,7 @@ export async function examineEnvironment(exam: Examination, env: NodeJS.ProcessE
         'Fix these variables; `durable-alipay --help` says what each means.',
       );
     }
-    return { says: 'every setting is sound' };
+    return { says: 'all settings are valid' };
   });
   return {
     database: groupOf(env, 'database'),
@@ -71,7 +71,7 @@ function testCertificates(alipay: MerchantConfig): Found {
   );
   const soon = expiringCertificates(alipay);
   return {
-    says: `certificate mode; the certificates are valid for ${days} days more`,
+    says: `certificate mode; the certificates are valid for another ${days} days`,
     ...(soon.length > 0 && { advice: soon.map(({ advice }) => advice).join(' ') }),
   };
 }
@@ -84,8 +84,8 @@ function testKeys(alipay: MerchantConfig): Found {
   const own = createPublicKey(alipay.privateKey);
   if (!verifies(form, own)) {
     throw new Fault(
-      'a signature by ALIPAY_PRIVATE_KEY does not verify by its own public half',
-      'Make a new key pair, and upload its public half at the open platform.',
+      'a signature by ALIPAY_PRIVATE_KEY does not verify with its own public half',
+      'Make a new key pair, and upload its public half on the open platform.',
     );
   }
   const bits = own.asymmetricKeyDetails?.modulusLength ?? 0;

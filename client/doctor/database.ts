@@ -91,14 +91,14 @@ async function testIsolation(db: Database): Promise<Found> {
   if (inTransaction !== 'read committed') {
     throw new Fault(
       `transactions run at ${inTransaction}, although each begins with READ COMMITTED`,
-      'Let DATABASE_URL lead to Postgres without what changes BEGIN in between: an order could be closed beside a payment.',
+      'Point DATABASE_URL at Postgres, with no proxy in between that changes BEGIN: an order could be closed while it is paid.',
     );
   }
   if (byDefault === 'read committed') return { says: 'READ COMMITTED' };
   const { user } = await readServer(db);
   return {
     says: `READ COMMITTED in transactions, but the default of user ${user} is ${byDefault}`,
-    advice: `Run: ALTER ROLE "${user}" SET default_transaction_isolation = 'read committed'. Until then statements that meet run twice.`,
+    advice: `Run: ALTER ROLE "${user}" SET default_transaction_isolation = 'read committed'. Until then, conflicting statements run twice.`,
   };
 }
 
@@ -114,7 +114,7 @@ async function findSchema(db: Database, schema: string): Promise<Found<string>> 
 
 async function testRights(db: Database, schema: string): Promise<Found> {
   const missing = await findMissingRights(db, schema);
-  if (missing.length === 0) return { says: 'the user may do all that is needed' };
+  if (missing.length === 0) return { says: 'the user has all the rights it needs' };
   const { user } = await readServer(db);
   throw new Fault(
     `user ${user} lacks ${missing.join(', ')}`,
@@ -129,7 +129,7 @@ async function testResults(db: Database): Promise<Found> {
   if (count === 0) return judgeTold(await countRecentlyTold(db));
   return {
     says: `undelivered results: ${count}${lastError === null ? '' : `. ${lastError}`}`,
-    advice: 'See: durable-alipay order undelivered; docs/shop.md tells what each fault means.',
+    advice: 'See: durable-alipay order undelivered; docs/shop.md explains each fault.',
   };
 }
 
@@ -154,7 +154,7 @@ async function testPauses(db: Database): Promise<Found> {
   );
   return {
     says: `paused: ${each.join('; ')}`,
-    advice: `When its cause is gone: ${pauses.map(resumeCommand).join('; ')}`,
+    advice: `Once the cause is fixed: ${pauses.map(resumeCommand).join('; ')}`,
   };
 }
 
@@ -169,6 +169,6 @@ async function testMigrations(db: Database, schema: string): Promise<Found> {
     };
   }
   if (pending.length === 0 && broken) return { says: broken.says, advice: broken.todo };
-  if (pending.length === 0) return { says: 'none is pending' };
+  if (pending.length === 0) return { says: 'none pending' };
   throw new Fault(lackOf(`schema ${schema}`, pending), `${MIGRATE}.`);
 }

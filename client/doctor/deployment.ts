@@ -17,7 +17,7 @@ export async function testDeployment(home: Home): Promise<Found> {
   if (wanted.length === 0) {
     if (served.size === 0) return { says: 'workers are not versioned' };
     return {
-      says: `${[...served].join(', ')} polls and is not current: it gets nothing to do`,
+      says: `${[...served].join(', ')} polls but is not current: it gets no work`,
       advice: 'Run: temporal worker deployment set-current-version (docs/upgrades.md)',
     };
   }
@@ -32,7 +32,7 @@ export async function testDeployment(home: Home): Promise<Found> {
   const stranded = (await Promise.all([...names].map((name) => findStranded(home, name, served)))).flat();
   if (stranded.length > 0) {
     throw new Fault(
-      `${stranded.join(', ')}, and no worker of that build is there`,
+      `${stranded.join(', ')}, and no worker of that build is running`,
       'Start workers of that build until they are done, or move the runs (docs/upgrades.md).',
     );
   }

@@ -99,7 +99,7 @@ export class Examination {
         // A connection that opens after the deadline would keep the process from exiting.
         looking.then(({ release }) => release?.()).catch(() => undefined);
         const what = `no answer within ${ms(this.#deadlineMs)}`;
-        reject(new Fault(what, 'Try again; if it stays so, look at the network and the load in between.'));
+        reject(new Fault(what, 'Try again; if this persists, check the network and the load.'));
       }, this.#deadlineMs);
     });
     try {

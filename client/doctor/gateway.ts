@@ -10,12 +10,12 @@ import { fetchOrFault } from './http';
 
 const ANSWER_MS = 8_000;
 
-const OPEN_PLATFORM = 'at the open platform (open.alipay.com), under the application’s development settings';
+const OPEN_PLATFORM = 'on the open platform (open.alipay.com), under the application’s development settings';
 
 const IN_CERTIFICATE_MODE = [
-  'this application is in certificate mode (公钥证书), and our requests name no certificate',
+  'this application is in certificate mode (公钥证书), but our requests name no certificate',
   'Set ALIPAY_APP_CERT_FILE, ALIPAY_ROOT_CERT_FILE and ALIPAY_PUBLIC_CERT_FILE in place of ALIPAY_PUBLIC_KEY: a public ' +
-    'key that was taken out of a certificate is not enough.',
+    'key extracted from a certificate is not enough.',
 ] as const;
 
 const NO_PUBLIC_KEY = [
@@ -24,12 +24,12 @@ const NO_PUBLIC_KEY = [
 ] as const;
 
 const WAIT =
-  'Wait: payments are not lost meanwhile. If it stays so, look at the way to the gateway (proxy, egress rules).';
+  'Wait: no payment is lost meanwhile. If this persists, check the path to the gateway (proxy, egress rules).';
 
 /** What Alipay's refusals mean, by `sub_code`. */
 const REFUSALS: Record<string, readonly [says: string, advice: string]> = {
   'isv.invalid-app-id': [
-    'Alipay knows no application with this ALIPAY_APP_ID',
+    'Alipay has no application with this ALIPAY_APP_ID',
     'Fix ALIPAY_APP_ID, or ALIPAY_GATEWAY: the sandbox and the live gateway know different applications.',
   ],
   'isv.invalid-signature': [
@@ -42,7 +42,7 @@ const REFUSALS: Record<string, readonly [says: string, advice: string]> = {
   'isv.missing-alipay-root-cert-sn': IN_CERTIFICATE_MODE,
   'isv.app-cert-not-exist': [
     'Alipay does not know the certificate in ALIPAY_APP_CERT_FILE',
-    `Download this application's certificate (appCertPublicKey_<APPID>.crt) ${OPEN_PLATFORM}; where the application is in ` +
+    `Download this application's certificate (appCertPublicKey_<APPID>.crt) ${OPEN_PLATFORM}; if the application is in ` +
       'key mode there, set ALIPAY_PUBLIC_KEY in place of the certificates.',
   ],
   'isv.app-cert-expired': [
@@ -59,17 +59,20 @@ const REFUSALS: Record<string, readonly [says: string, advice: string]> = {
   ],
   'isv.invalid-timestamp': [
     'Alipay refuses the time of our request',
-    "Set this machine's clock by NTP (timedatectl set-ntp true).",
+    "Sync this machine's clock with NTP (timedatectl set-ntp true).",
   ],
   'isv.insufficient-isv-permissions': [
     'this application may not query trades',
-    `Sign the payment product for it, and put it online, ${OPEN_PLATFORM}.`,
+    `Sign up for the payment product, and put the application online, ${OPEN_PLATFORM}.`,
   ],
   'isv.insufficient-user-permissions': [
     'this application may not query trades for this merchant',
-    'Let the merchant authorise it.',
+    'Ask the merchant to authorise it.',
   ],
-  'ACQ.ACCESS_FORBIDDEN': ['this merchant has not signed the payment product', `Sign it ${OPEN_PLATFORM}.`],
+  'ACQ.ACCESS_FORBIDDEN': [
+    'this merchant has not signed up for the payment product',
+    `Sign up for it ${OPEN_PLATFORM}.`,
+  ],
 };
 
 /** Alipay's gateway: reachable, its clock, and whether it accepts our signature and we can verify its own. */
@@ -93,15 +96,15 @@ async function reach(gateway: string): Promise<Found<{ date: string | null }>> {
   const { host } = new URL(gateway);
   const response = await fetchOrFault(gateway, { what: `the gateway ${host}`, variable: 'ALIPAY_GATEWAY' });
   if (response.status >= 500) {
-    throw new Fault(`${host} answers HTTP ${response.status}`, WAIT);
+    throw new Fault(`${host} returns HTTP ${response.status}`, WAIT);
   }
   if (response.status !== 200) {
     throw new Fault(
-      `${host} answers HTTP ${response.status}`,
+      `${host} returns HTTP ${response.status}`,
       'Fix ALIPAY_GATEWAY: the live one is https://openapi.alipay.com/gateway.do',
     );
   }
-  return { says: `${host} answers`, value: { date: response.headers.get('date') } };
+  return { says: `${host} responds`, value: { date: response.headers.get('date') } };
 }
 
 function compareClock({ date }: { date: string | null }, now: () => number): Found {
@@ -121,7 +124,7 @@ async function probe(config: MerchantConfig): Promise<Found> {
     if (!(error instanceof AlipayError)) throw error;
     return meaningOf(error, config.appCert === undefined ? 'ALIPAY_PUBLIC_KEY' : 'ALIPAY_PUBLIC_CERT_FILE');
   }
-  return { says: 'the gateway takes our signature, and its answers verify' };
+  return { says: 'the gateway accepts our signature, and its answers verify' };
 }
 
 /** @throws Fault unless the answer shows that the gateway is up */
@@ -138,12 +141,12 @@ function meaningOf(error: AlipayError, trusted: string): Found {
   if (code === CERTIFICATE_UNKNOWN) {
     throw new Fault(
       what,
-      `Download alipayCertPublicKey_RSA2.crt ${OPEN_PLATFORM}, and set it behind the present one, with a comma between.`,
+      `Download alipayCertPublicKey_RSA2.crt ${OPEN_PLATFORM}, and add it after the current one, separated by a comma.`,
     );
   }
   if (what === 'bad signature') {
     throw new Fault(
-      `the answer's signature does not verify by ${trusted}`,
+      `the answer's signature does not verify with ${trusted}`,
       `Set Alipay's public key (支付宝公钥, not the application's) of this application, as shown ${OPEN_PLATFORM}.`,
     );
   }
@@ -155,5 +158,5 @@ function meaningOf(error: AlipayError, trusted: string): Found {
       'Look the code up in the open platform’s list of public error codes (公共错误码).',
     );
   }
-  throw new Fault(`no answer to believe: ${what}`, WAIT);
+  throw new Fault(`no reliable answer: ${what}`, WAIT);
 }

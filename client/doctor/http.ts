@@ -35,7 +35,7 @@ export async function fetchOrFault(
 
 function reasonOf(error: unknown): string {
   const { name, message, cause } = error as Error;
-  if (name === 'TimeoutError') return `does not answer within ${ANSWER_MS / 1_000} s`;
+  if (name === 'TimeoutError') return `does not respond within ${ANSWER_MS / 1_000} s`;
   const { code = '', message: deeper = message } = (cause ?? {}) as { code?: string; message?: string };
   switch (code) {
     case 'ECONNREFUSED':
@@ -45,10 +45,10 @@ function reasonOf(error: unknown): string {
       return 'has no address: no name server knows it';
     case 'ECONNRESET':
     case 'UND_ERR_SOCKET':
-      return 'breaks the connection off';
+      return 'drops the connection';
     default:
       return /CERT|SSL|TLS/i.test(code)
-        ? `shows a certificate that is not to be trusted (${code})`
-        : `does not answer: ${redact(code || deeper)}`;
+        ? `presents an untrusted certificate (${code})`
+        : `does not respond: ${redact(code || deeper)}`;
   }
 }

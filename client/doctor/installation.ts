@@ -36,12 +36,12 @@ export async function examineInstallation(
 /** Whether Alipay's notifications arrive, judging by what was recorded. */
 async function testArrivals(db: Database): Promise<Found> {
   const { foundByAskingAlone: found } = await readBacklog(db, []);
-  if (found === 0) return { says: 'none is missing, by the payments of this hour' };
+  if (found === 0) return { says: 'none is missing, judging by the payments of this hour' };
   return {
-    says: `no notification has come for an hour, and ${found} payments were found by asking`,
+    says: `no notification has arrived for an hour, and ${found} payments were found by asking`,
     advice:
-      'Alipay does not reach ALIPAY_NOTIFY_URL. Look at its certificate chain (the intermediate certificates, too), at a CDN or ' +
-      'firewall that answers in its place, at an http:// address that redirects; then: durable-alipay doctor --notify.',
+      'Alipay cannot reach ALIPAY_NOTIFY_URL. Check its certificate chain (including intermediate certificates), any CDN or ' +
+      'firewall that responds in its place, and redirects from http://; then: durable-alipay doctor --notify.',
   };
 }
 
@@ -51,7 +51,7 @@ async function testMerchants(db: Database, ours: readonly string[]): Promise<Fou
   const others = known.filter((merchant) => !ours.includes(merchant.id) && merchant.correctedTo === null);
   if (!known.some(({ id }) => ours.includes(id))) {
     throw new Fault(
-      `this database belongs to ${others.map(inWords).join(', ')}, and the environment has ${ours.join(', ')}`,
+      `this database belongs to ${others.map(inWords).join(', ')}, but the environment has ${ours.join(', ')}`,
       'Correct DATABASE_URL, or ALIPAY_APP_ID and ALIPAY_SELLER_ID. If the registered seller id is the wrong one: ' +
         'durable-alipay merchant set.',
     );
@@ -61,7 +61,7 @@ async function testMerchants(db: Database, ours: readonly string[]): Promise<Fou
   return {
     says: `not in this environment: ${held.map(inWords).join(', ')}`,
     advice:
-      'This process does not ask Alipay about those payments: run a worker with that merchant, or correct it by ' +
+      'This process does not ask Alipay about those payments: run a worker with that merchant, or correct it with ' +
       'durable-alipay merchant set.',
   };
 }
@@ -72,9 +72,9 @@ async function testSellers(db: Database, ours: readonly string[]): Promise<Found
   if (!wrong) return { says: 'no notification has named another seller' };
   const { appId, sellerId, otherSeller } = wrong;
   throw new Fault(
-    `Alipay has notified of a payment by application ${appId} to seller ${otherSeller}, and the environment has ${sellerId}`,
+    `Alipay has notified of a payment by application ${appId} to seller ${otherSeller}, but the environment has ${sellerId}`,
     `If ${otherSeller} is the shop's account, set it (ALIPAY_SELLER_ID, or in MERCHANTS_FILE), then: durable-alipay merchant set. ` +
-      'Alipay sends for 25 hours what was refused.',
+      'Alipay resends refused notifications for 25 hours.',
   );
 }
 
@@ -95,7 +95,7 @@ async function testStore(
   if (!ours.some((id) => current.merchants.includes(id)) || unseenMs < UNSEEN_MS) {
     throw new Fault(
       `workers serve this database from another Temporal store: ${where}`,
-      'Correct TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, or DATABASE_URL: a worker would end with FOREIGN_INSTALLATION.',
+      'Correct TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, or DATABASE_URL: a worker would exit with FOREIGN_INSTALLATION.',
     );
   }
   return {
@@ -117,7 +117,7 @@ export function judgeCurrent(store: Pick<TemporalStore, 'unseenMs' | 'takenOverA
   }
   if (takenOverAt === null || recoveredAt !== null) return { says: `workers serve it, ${seen(store)}` };
   return {
-    says: `it took over at ${takenOverAt.toISOString()}, and not all that the lost one knew is due again yet`,
-    advice: 'Workers go on with it; if it stays so, look for STORE_NOT_RECOVERED in their log.',
+    says: `it took over at ${takenOverAt.toISOString()}, but not all work of the lost store is due again yet`,
+    advice: 'Workers are still on it; if this persists, look for STORE_NOT_RECOVERED in their log.',
   };
 }

@@ -26,7 +26,7 @@ export async function examineNotifyUrl(
 /** A name that only a local network knows. */
 const LOCAL_NAME = /^[^.:]+$|\.(local|internal|lan|test)$/i;
 
-const PUBLIC = 'Set ALIPAY_NOTIFY_URL to an https:// address that the whole internet reaches.';
+const PUBLIC = 'Set ALIPAY_NOTIFY_URL to an https:// address that can be reached from the internet.';
 
 /**
  * Whether Alipay, or the sandbox, can reach the address, judging only by the address.
@@ -38,19 +38,19 @@ export function testAddress(notifyUrl: string, gateway: string): Found {
   const network = networkOf(notifyUrl);
   if (network === 'loopback') {
     if (networkOf(gateway) === 'loopback') {
-      return { says: `${notifyUrl} is on this machine, as the gateway is` };
+      return { says: `${notifyUrl} is on this machine, like the gateway` };
     }
     return {
-      says: `${notifyUrl} is on this machine: no notification of Alipay arrives there`,
+      says: `${notifyUrl} is on this machine: Alipay's notifications cannot reach it`,
       advice: `The delay queue and the sweep find each payment without it, later. ${PUBLIC}`,
     };
   }
   if (protocol !== 'https:') {
-    throw new Fault(`${notifyUrl} is not https: anybody on the way can read about the buyers`, PUBLIC);
+    throw new Fault(`${notifyUrl} is not https: anyone on the network path can read buyer data`, PUBLIC);
   }
   if (network === 'private' || LOCAL_NAME.test(hostname))
     throw new Fault(`${notifyUrl} is in a private network: Alipay cannot reach it`, PUBLIC);
-  return { says: `${notifyUrl} can be reached from outside, by its looks` };
+  return { says: `${notifyUrl} looks reachable from outside` };
 }
 
 /** Our own server refuses what Alipay did not sign, with exactly this word. */
@@ -66,12 +66,12 @@ async function testEndpoint(notifyUrl: string): Promise<Found> {
   }
   if (status === 200 && body === 'success') {
     throw new Fault(
-      `${notifyUrl} takes an unsigned notification for true`,
-      'Another program answers there, and verifies nothing. Point ALIPAY_NOTIFY_URL at our server.',
+      `${notifyUrl} accepts an unsigned notification`,
+      'Another program responds there, and verifies nothing. Point ALIPAY_NOTIFY_URL at our server.',
     );
   }
   throw new Fault(
-    `${notifyUrl} answers HTTP ${status}, not our server's \`fail\``,
-    'Start the HTTP server (durable-alipay server), or fix ALIPAY_NOTIFY_URL or the proxy before the server.',
+    `${notifyUrl} returns HTTP ${status}, not our server's \`fail\``,
+    'Start the HTTP server (durable-alipay server), or fix ALIPAY_NOTIFY_URL or the proxy in front of the server.',
   );
 }

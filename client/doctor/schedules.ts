@@ -31,9 +31,9 @@ export async function testSchedules(temporal: Client): Promise<Found<Client>> {
 /** What it means that one is paused. */
 const PAUSED = {
   sweep: 'nothing is swept',
-  'follow-up': 'nothing that was lost is found',
+  'follow-up': 'nothing lost is found',
   reconcile: 'no bill is compared',
-  audit: 'nobody holds the books against their rules',
+  audit: 'nobody checks the books against their rules',
 } as const;
 
 async function testSchedule(temporal: Client, name: keyof typeof PAUSED, id: string): Promise<ScheduleState> {
@@ -72,7 +72,7 @@ export function judgeSweep({ workflowId, startedAt, status, report, failure }: L
   const ageMs = Date.now() - Date.parse(startedAt);
   if (status === 'RUNNING' && report === null && ageMs > SILENT_MS) {
     return {
-      says: `${workflowId} has been RUNNING for ${ms(ageMs)}, and no worker says how far it is`,
+      says: `${workflowId} has been RUNNING for ${ms(ageMs)}, and no worker reports its progress`,
       advice: `If workers run, look at its history: temporal workflow show --workflow-id ${workflowId}`,
     };
   }
@@ -84,8 +84,8 @@ export function judgeSweep({ workflowId, startedAt, status, report, failure }: L
   }
   if (report && report.failed > 0) {
     return {
-      says: `${workflowId} left ${report.failed} orders that broke: ${report.failedIds.join(' ')}`,
-      advice: "Look into the worker's log for these orders; the next sweep tries them again.",
+      says: `${workflowId} failed on ${report.failed} orders: ${report.failedIds.join(' ')}`,
+      advice: "Look for these orders in the worker's log; the next sweep tries them again.",
     };
   }
   return { says: `${workflowId} is ${status}` };
@@ -97,7 +97,7 @@ async function readable<T>(read: () => Promise<T>): Promise<T> {
     return await read();
   } catch (error) {
     if (!(error instanceof PaymentError) || !error.code.startsWith('PAYLOAD_')) throw error;
-    throw new Fault(error.message, "Set here the workers' PAYLOAD_KEYS, all of them.", { cause: error });
+    throw new Fault(error.message, 'Set PAYLOAD_KEYS here to all keys of the workers.', { cause: error });
   }
 }
 

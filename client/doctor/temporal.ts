@@ -128,7 +128,7 @@ async function testAttributes({ connection, namespace }: Home): Promise<Found> {
   if (!found) {
     return {
       says: 'this user may not list the search attributes',
-      advice: `Where they are not, run: ${howToRegister(namespace, names)}`,
+      advice: `If they are not registered, run: ${howToRegister(namespace, names)}`,
     };
   }
   const { missing, odd } = found;
@@ -138,13 +138,13 @@ async function testAttributes({ connection, namespace }: Home): Promise<Found> {
     }
     throw new Fault(
       `not registered: ${missing.join(', ')}`,
-      `Start a worker, which registers them where it may, or run: ${howToRegister(namespace, missing)}`,
+      `Start a worker, which registers them if it is allowed to, or run: ${howToRegister(namespace, missing)}`,
     );
   }
   if (odd.length > 0) {
     throw new Fault(
-      `of another type than Keyword: ${odd.join(', ')}`,
-      'Every workflow task fails at them. Remove and create them anew, as Keyword, or use another namespace.',
+      `of a type other than Keyword: ${odd.join(', ')}`,
+      'Every workflow task fails because of them. Recreate them as Keyword, or use another namespace.',
     );
   }
   return { says: `registered: ${names.join(', ')}` };

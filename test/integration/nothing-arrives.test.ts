@@ -49,8 +49,8 @@ it('payments that are found by asking, while no notification comes for an hour, 
   expect(await found()).toBe(2);
   expect(await finding()).toMatchObject({
     verdict: 'warning',
-    says: 'no notification has come for an hour, and 2 payments were found by asking',
-    advice: expect.stringMatching(/certificate chain.*CDN.*http:\/\/ address that redirects/),
+    says: 'no notification has arrived for an hour, and 2 payments were found by asking',
+    advice: expect.stringMatching(/certificate chain.*CDN.*redirects from http:\/\//),
   });
 
   await paid('notification', 30);

@@ -36,7 +36,7 @@ it('a wrong seller id is named by the doctor once Alipay has notified of a payme
   });
   expect(await finding()).toMatchObject({
     verdict: 'fault',
-    says: expect.stringContaining(`to seller ${RIGHT}, and the environment has ${shop.alipay.sellerId}`),
+    says: expect.stringContaining(`to seller ${RIGHT}, but the environment has ${shop.alipay.sellerId}`),
     advice: expect.stringMatching(/ALIPAY_SELLER_ID.*durable-alipay merchant set/),
   });
 

@@ -124,7 +124,7 @@ describe('durable-alipay on a shop that encrypts', () => {
     expect(await verdict('schedule', env)).toMatchObject({
       verdict: 'fault',
       says: expect.stringContaining('key "a", and PAYLOAD_KEYS is not set'),
-      advice: "Set here the workers' PAYLOAD_KEYS, all of them.",
+      advice: 'Set PAYLOAD_KEYS here to all keys of the workers.',
     });
   });
 

@@ -270,12 +270,12 @@ describe('on a whole shop', () => {
     [
       'another address in the place of the gateway',
       () => ({ ALIPAY_GATEWAY: `${shop.alipay.url}/gateway` }),
-      { gateway: /answers HTTP 404 → Fix ALIPAY_GATEWAY/ },
+      { gateway: /returns HTTP 404 → Fix ALIPAY_GATEWAY/ },
     ],
     [
       'an application that Alipay does not know',
       () => ({ ALIPAY_APP_ID: '2021999999999999' }),
-      { 'signed-answers': /isv\.invalid-app-id: Alipay knows no application .* → Fix ALIPAY_APP_ID/ },
+      { 'signed-answers': /isv\.invalid-app-id: Alipay has no application .* → Fix ALIPAY_APP_ID/ },
     ],
     [
       'a private key that Alipay has not the public half of',
@@ -287,7 +287,7 @@ describe('on a whole shop', () => {
     [
       'a public key that is not Alipay’s',
       () => ({ ALIPAY_PUBLIC_KEY: newPublicKey() }),
-      { 'signed-answers': /does not verify by ALIPAY_PUBLIC_KEY → Set Alipay's public key/ },
+      { 'signed-answers': /does not verify with ALIPAY_PUBLIC_KEY → Set Alipay's public key/ },
     ],
     [
       'a clock at Alipay that is two minutes off',
@@ -326,15 +326,15 @@ describe('on a whole shop', () => {
     expect((await trouble())['gateway']).toMatch(/HTTP 502 → Wait/);
     await control.down(false);
     for (const [mode, words] of [
-      ['no-signature', /fault: no answer to believe: answer without signature/],
-      ['20000', /fault: no answer to believe: 20000/],
-      ['20000-unsigned', /fault: no answer to believe: 20000/],
-      ['20000-gbk', /fault: no answer to believe: 20000/],
+      ['no-signature', /fault: no reliable answer: answer without signature/],
+      ['20000', /fault: no reliable answer: 20000/],
+      ['20000-unsigned', /fault: no reliable answer: 20000/],
+      ['20000-gbk', /fault: no reliable answer: 20000/],
       ['40006', /fault: .*40006|fault: isv\.insufficient/],
       ['40005', /warning: Alipay throttles our calls → Set ALIPAY_MAX_RPS/],
       ['40005-unsigned', /warning: Alipay throttles our calls/],
       ['40005-gbk', /warning: Alipay throttles our calls/],
-      ['hang', /fault: no answer to believe: no answer/],
+      ['hang', /fault: no reliable answer: no answer/],
     ] as const) {
       await control.fault({ mode, method: 'alipay.trade.query' });
       // A short time-out only for what never comes: a busy machine may take longer than this to answer.
@@ -416,10 +416,10 @@ describe('on a whole shop', () => {
     });
     const notify = { notify: true };
     expect((await trouble({ ALIPAY_NOTIFY_URL: believer }, notify))['notify-endpoint']).toMatch(
-      /takes an unsigned notification for true/,
+      /accepts an unsigned notification/,
     );
     expect((await trouble({ ALIPAY_NOTIFY_URL: stranger }, notify))['notify-endpoint']).toMatch(
-      /answers HTTP 404/,
+      /returns HTTP 404/,
     );
     expect(
       (await trouble({ ALIPAY_NOTIFY_URL: `http://127.0.0.1:${CLOSED_PORT}` }, notify))['notify-endpoint'],

@@ -97,7 +97,7 @@ describe('Worker Versioning', () => {
     expect(await buildsOf(beside)).toEqual([]);
 
     expect(await deploymentCheck()).toBe(
-      'warning: durable-alipay:1.4.0 polls and is not current: it gets nothing to do',
+      'warning: durable-alipay:1.4.0 polls but is not current: it gets no work',
     );
 
     await setCurrent('1.4.0');

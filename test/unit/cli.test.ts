@@ -238,7 +238,7 @@ const LAST: LastSweep = {
 };
 
 const FINDINGS: Finding[] = [
-  { check: 'environment', verdict: 'ok', says: 'every setting is sound', advice: null },
+  { check: 'environment', verdict: 'ok', says: 'all settings are valid', advice: null },
   {
     check: 'retention',
     verdict: 'warning',
@@ -830,7 +830,9 @@ A person must decide: Alipay refuses the refund.
       Promise.reject(new PaymentError('TEMPORAL_UNAVAILABLE', 'no answer from localhost:7233'));
     const words = await run(['payment', 'show', 'P1'], { status });
     expect(words.code).toBe(0);
-    expect(words.out).toMatch(/^Workflow +not asked: TEMPORAL_UNAVAILABLE: no answer from localhost:7233$/m);
+    expect(words.out).toMatch(
+      /^Workflow +unavailable: TEMPORAL_UNAVAILABLE: no answer from localhost:7233$/m,
+    );
     const json = await run(['payment', 'show', 'P1', '--json'], { status });
     expect(JSON.parse(json.out)).toMatchObject({
       payment: { outTradeNo: 'P1' },
@@ -1491,7 +1493,7 @@ describe('doctor', () => {
       asked: [['diagnose', { notify: true }]],
     });
     expect(out.split('\n')).toEqual([
-      '✓ environment       every setting is sound',
+      '✓ environment       all settings are valid',
       '! retention         histories are kept for 24 hours',
       '                    → Keep them longer.',
       '',

@@ -110,7 +110,7 @@ describe('what a caller is told where work', () => {
       code: 'TEMPORAL_UNAVAILABLE',
       status: 503,
       message: expect.stringMatching(
-        /^No worker has finished it.*result is not known.*again is safe/,
+        /^No worker has finished it.*result is unknown.*again is safe/,
       ) as unknown,
       cause: error,
     });

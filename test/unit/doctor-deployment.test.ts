@@ -54,7 +54,7 @@ describe("the doctor's look at Worker Versioning", () => {
     [
       'a build waits to be made current',
       { polled: [['1.4.0', 1]] },
-      'warning: durable-alipay:1.4.0 polls and is not current: it gets nothing to do',
+      'warning: durable-alipay:1.4.0 polls but is not current: it gets no work',
     ],
     [
       'the current build polls',
@@ -80,7 +80,7 @@ describe("the doctor's look at Worker Versioning", () => {
     [
       'runs are left on a build that is gone',
       { routed: ['1.5.0'], polled: [['1.5.0', 1]], pinned: { '1.3.0': 0, '1.4.0': 1, '1.5.0': 9 } },
-      'fault: 1 run is pinned to durable-alipay:1.4.0, and no worker of that build is there',
+      'fault: 1 run is pinned to durable-alipay:1.4.0, and no worker of that build is running',
     ],
   ])('where %s', async (_what, server, says) => {
     expect(await examine(server)).toBe(says);

@@ -101,13 +101,19 @@ describe('the routes of a shop', () => {
   });
 
   it.each([
-    ['an unknown path', { method: 'GET', url: '/nowhere?x=1' }, 404, 'NOT_FOUND', 'there is no GET /nowhere'],
+    [
+      'an unknown path',
+      { method: 'GET', url: '/nowhere?x=1' },
+      404,
+      'NOT_FOUND',
+      'no such route: GET /nowhere',
+    ],
     [
       'another method',
       { method: 'DELETE', url: '/orders/A-1' },
       404,
       'NOT_FOUND',
-      'there is no DELETE /orders/A-1',
+      'no such route: DELETE /orders/A-1',
     ],
     ['a broken URL', { method: 'GET', url: '/orders/%zz' }, 400, 'INVALID_INPUT', 'is not a valid url'],
     [

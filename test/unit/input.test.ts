@@ -122,7 +122,7 @@ describe('an input without end', () => {
   it('is refused by the length of its fields, before anything else looks at them', () => {
     const long = '1'.repeat(64_000);
     expect(refusal(() => parseOrderInput({ ...ORDER, expiresIn: long, [long]: long }))).toBe(
-      'expiresIn, (a name like no field): more than 1024 characters in one field',
+      'expiresIn, (not a field name): more than 1024 characters in one field',
     );
     expect(refusal(() => parseDuration(long))).toBe('duration: more than 1024 characters in one field');
     expect(refusal(() => parseDuration('1'.repeat(33)))).toBe('duration has more than 32 characters');

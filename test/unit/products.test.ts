@@ -179,7 +179,7 @@ describe('a checkout', () => {
   it.each<[string, object, string]>([
     ['another product', { product: 'face' }, 'product must be one of page, wap, precreate, app, jsapi'],
     ['jsapi without a buyer', { product: 'jsapi' }, 'buyerOpenId is missing'],
-    ['a buyer where none belongs', { buyerOpenId: 'a' }, 'buyerOpenId is for product jsapi alone'],
+    ['a buyer where none belongs', { buyerOpenId: 'a' }, 'buyerOpenId is only for product jsapi'],
     ['a buyer with a space', { product: 'jsapi', buyerOpenId: 'a b' }, 'buyerOpenId must be 1 to 128'],
     ['what it says itself', { extra: { total_amount: '1' } }, 'extra must not have total_amount'],
     ['its number', { extra: { out_trade_no: 'b' } }, 'extra must not have out_trade_no'],
