@@ -147,7 +147,7 @@ export async function openAccounts(
   for (const wanted of more) {
     const { appId = own.appId, sellerId } = wanted;
     for (const id of [appId, sellerId]) {
-      if (!/^\d{1,32}$/.test(id)) throw new Error(`SANDBOX_ACCOUNTS: ${id} is no id: it must be digits`);
+      if (!/^\d{1,32}$/.test(id)) throw new Error(`SANDBOX_ACCOUNTS: ${id} is not an id: it must be digits`);
     }
     let app = apps.get(appId);
     if (app === undefined) {

@@ -22,7 +22,7 @@ Examples:
   $ npx alipay-sandbox --seed orders.json --notify-scale 60
   $ curl http://127.0.0.1:4000/setup/python-alipay-sdk > pay.py               a first payment, ready to run
 
-Keys and trades are kept in ${HOME}/ unless you say where. No real money moves.`;
+Keys and trades are kept in ${HOME}/ by default. No real money moves.`;
 
 /** The seller's own application if an ISV acts for it. */
 const DEFAULT_AUTH_APP_ID = '2021000000000001';
@@ -83,7 +83,7 @@ function authorisedBy(
 ): Pick<SandboxOptions, 'authorised' | 'accounts'> {
   const [own, ...twins] = tokens.filter(({ sellerId }) => sellerId === undefined);
   if (twins.length > 0)
-    throw new Error('--app-auth-token: only one can do without its seller: TOKEN:SELLER_ID:AUTH_APP_ID');
+    throw new Error('--app-auth-token: only one may omit its seller: TOKEN:SELLER_ID:AUTH_APP_ID');
   const sellers = tokens.flatMap(({ sellerId, ...token }) =>
     sellerId === undefined ? [] : [{ ...token, sellerId }],
   );
@@ -103,13 +103,13 @@ function command(env: NodeJS.ProcessEnv): Command {
   return new Command('alipay-sandbox')
     .description('A local Alipay: gateway, cashier, notifications and faults. No real money moves.')
     .addOption(
-      option('--port <port>', 'the port; 0 takes a free one', readPort).env('SANDBOX_PORT').default(4000),
+      option('--port <port>', 'the port; 0 picks a free one', readPort).env('SANDBOX_PORT').default(4000),
     )
     .addOption(option('--host <host>', 'the address to listen on').env('HOST').default('127.0.0.1'))
     .addOption(option('--app-id <id>', 'your application', readId).default(DEFAULT_APP_ID))
     .addOption(option('--seller-id <id>', 'the seller who is paid', readId).default(DEFAULT_SELLER_ID))
     .addOption(option('--dir <dir>', 'where keys and trades are kept').env('SANDBOX_DIR').default(HOME))
-    .addOption(option('--keys <dir>', 'where the keys are, or are made; default <dir>/keys'))
+    .addOption(option('--keys <dir>', 'where the keys are, or are created; default <dir>/keys'))
     .addOption(option('--state <file>', 'where trades are kept; default <dir>/state.jsonl'))
     .addOption(option('--public-url <url>', 'how phones and shops reach it, if not by <host>', readUrl))
     .addOption(
@@ -119,11 +119,11 @@ function command(env: NodeJS.ProcessEnv): Command {
     .addOption(
       option(
         '--control-token <token>',
-        'what control API and console ask for; there is always one unless --host and --public-url are loopback',
+        'the token for the control API and the console; created if missing, unless --host and --public-url are loopback',
       ).env('SANDBOX_CONTROL_TOKEN'),
     )
     .addOption(
-      option('--app <id[:seller[:key file]]>', 'one more application, its seller and public key; repeatable')
+      option('--app <id[:seller[:key file]]>', 'another application, its seller and public key; repeatable')
         .argParser(all(readApp))
         .default([], 'none'),
     )
@@ -135,7 +135,7 @@ function command(env: NodeJS.ProcessEnv): Command {
         .argParser(all(readToken))
         .default([], 'none'),
     )
-    .addOption(option('--auth-app-id <id>', "with it, the merchant's own application", readId))
+    .addOption(option('--auth-app-id <id>', "with --app-auth-token, the merchant's own application", readId))
     .addOption(
       option('--keep-trades <n>', 'how many orders it remembers', readCount)
         .env('SANDBOX_KEEP_TRADES')
@@ -219,7 +219,7 @@ A ready first payment:  ${setup.snippets.map(({ id }) => `/setup/${id}`).join(' 
 
 export ALIPAY_GATEWAY=${setup.gateway}
 ${first ?? ''}
-${others.map((lines, n) => `\nAccount ${n + 2} of ${accounts.length}, by the same gateway:\n${lines}\n`).join('')}`;
+${others.map((lines, n) => `\nAccount ${n + 2} of ${accounts.length}, on the same gateway:\n${lines}\n`).join('')}`;
 }
 
 /** What to set for an account's application. The files of the first one are in the keys folder itself. */

@@ -4,24 +4,24 @@ import type { Language } from './language';
 /** What each kind of flaw means, in a sentence; `{field}` is the parameter. */
 export const FLAW_WORDS: Record<Language, Record<FlawKind, string>> = {
   en: {
-    'too-large': 'The request has more than 1 MB: it was not read.',
+    'too-large': 'The request is larger than 1 MB: it was not read.',
     missing: '{field} is missing.',
     invalid: '{field} is not valid.',
     other: '{field} is not the one of this sandbox.',
-    clock: '{field} is too far from the present time in Beijing.',
+    clock: '{field} is too far from the current time in Beijing.',
     'not-json': '{field} is not a JSON object.',
     refused: "The trade's state does not allow it.",
     changed: '{field} was changed after signing.',
-    unsigned: '{field} is sent but not part of the signed text: sign every parameter but sign.',
-    encoding: '{field} was signed in another form than it was sent.',
+    unsigned: '{field} is sent but not part of the signed text: sign every parameter except sign.',
+    encoding: '{field} was signed in a different form than it was sent in.',
     empty: '{field} is empty and was signed: leave empty parameters out of the signed text.',
     order: 'The parameters were not sorted by name before signing.',
-    charset: 'The text was signed in other bytes than {field} says.',
+    charset: 'The text was signed in a different encoding than {field} says.',
     'sign-type': '{field} does not fit the signature.',
-    plus: 'The + of {field} came as spaces: percent-encode the signature.',
+    plus: 'Each + in {field} arrived as a space: percent-encode the signature.',
     altered:
-      'The key is right, but another text was signed: something was changed, added or left out after signing.',
-    key: 'The signature was made with another private key, or is not a signature at all.',
+      'The key is right, but a different text was signed: something was changed, added or left out after signing.',
+    key: 'The signature was made with a different private key, or is not a signature at all.',
   },
   zh: {
     'too-large': '请求超过 1 MB，未被读取。',

@@ -23,11 +23,11 @@ export function guard(server: FastifyInstance, token: string | undefined, names:
     if (!GUARDED.test(request.routeOptions.url ?? request.url)) return;
     const { origin, host = '' } = request.headers;
     if (origin !== undefined && originHost(origin) !== host) {
-      return refuse(reply, 403, 'FOREIGN_ORIGIN', `pages of ${origin} may not control this sandbox`);
+      return refuse(reply, 403, 'FOREIGN_ORIGIN', `pages from ${origin} may not control this sandbox`);
     }
     if (token === undefined) {
       if (isKnown(host, names())) return;
-      return refuse(reply, 403, 'FOREIGN_HOST', `this sandbox is not called ${host}`);
+      return refuse(reply, 403, 'FOREIGN_HOST', `${host} is not a name of this sandbox`);
     }
     const { searchParams } = new URL(request.url, 'http://sandbox');
     if (isSame(searchParams.get('token') ?? '', token)) return welcome(request, reply, token);

@@ -39,7 +39,7 @@ export class Hand {
 
   async forge(kind: ForgeKind, ref: OrderRef, url?: string): Promise<HandDelivery> {
     if (!FORGERIES.includes(kind))
-      throw new Refusal('INVALID_INPUT', `no forgery is called ${kind as string}`);
+      throw new Refusal('INVALID_INPUT', `there is no forgery ${kind as string}`);
     const notice = this.#notice(ref, url);
     const form = forgedForm(kind, notice.fields, notice.totalFen, this.parts.accounts, this.parts.now());
     return this.#send(notice, form, kind);

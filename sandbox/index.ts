@@ -330,7 +330,7 @@ function addressOf(port: number, host: string): string {
 function explainListen(error: unknown, port: number, host: string): unknown {
   if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return error;
   return new Error(
-    `PORT_BUSY: port ${port} on ${host} is in use: end what uses it, or set SANDBOX_PORT to another`,
+    `PORT_BUSY: port ${port} on ${host} is in use: stop what uses it, or set SANDBOX_PORT to another`,
     { cause: error },
   );
 }

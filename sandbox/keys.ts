@@ -71,7 +71,7 @@ function readPublicKey(text: string): KeyObject {
     }
   }
   throw new Error(
-    'SANDBOX_KEYS: the merchant public key is not an RSA public key, as PEM or its base64 alone',
+    'SANDBOX_KEYS: the merchant public key is not an RSA public key, as PEM or its bare base64',
   );
 }
 
@@ -122,7 +122,7 @@ function readFrom<Keys>(keysDir: string, parsed: (read: (name: string) => string
       return readFileSync(join(keysDir, name), 'utf8');
     } catch (error) {
       throw new Error(
-        `SANDBOX_KEYS: ${join(keysDir, name)} cannot be read: restore it, or delete the folder and fresh keys are made`,
+        `SANDBOX_KEYS: ${join(keysDir, name)} cannot be read: restore it, or delete the folder to get new keys`,
         { cause: error },
       );
     }
@@ -132,7 +132,7 @@ function readFrom<Keys>(keysDir: string, parsed: (read: (name: string) => string
   } catch (error) {
     if (error instanceof Error && error.message.startsWith('SANDBOX_KEYS')) throw error;
     throw new Error(
-      `SANDBOX_KEYS: a key file in ${keysDir} is not a PEM key: delete the folder and fresh keys are made`,
+      `SANDBOX_KEYS: a key file in ${keysDir} is not a PEM key: delete the folder to get new keys`,
       { cause: error },
     );
   }

@@ -191,7 +191,7 @@ function refund(context: MethodContext, biz: Biz): Decision {
 // No code is documented for refunds in quick succession; SYSTEM_ERROR rightly asks to repeat the same request.
 function refuseTooSoon(last: Refund | undefined, latest: number): void {
   if (last !== undefined && last.at > latest)
-    throw new Refusal('ACQ.SYSTEM_ERROR', 'refunds follow too fast');
+    throw new Refusal('ACQ.SYSTEM_ERROR', 'refunds follow each other too fast');
 }
 
 function refundQuery(context: MethodContext, biz: Biz): Decision {
@@ -230,7 +230,7 @@ export function orderFor(
 function payableOrder(context: MethodContext, product: Product, biz: Biz, params: Params): Order {
   const order = orderFor(context, product, biz, params);
   if (order.timeExpire !== undefined && order.timeExpire <= context.now())
-    throw new Refusal('ACQ.INVALID_PARAMETER', 'time_expire is past');
+    throw new Refusal('ACQ.INVALID_PARAMETER', 'time_expire is in the past');
   return order;
 }
 

@@ -81,7 +81,10 @@ export function plant({ accounts, books, now }: Ground, seed: Seed): number {
   const read = seedFile.parse(seed);
   for (const { appId = accounts.first.appId, sellerId } of read.accounts ?? []) {
     if (!accounts.ofApp(appId).some((account) => account.sellerId === sellerId))
-      throw new Refusal('INVALID_INPUT', `a running sandbox takes no new account: ${appId}, ${sellerId}`);
+      throw new Refusal(
+        'INVALID_INPUT',
+        `a running sandbox cannot take a new account: ${appId}, ${sellerId}`,
+      );
   }
   let planted = 0;
   for (const order of read.orders) {

@@ -109,7 +109,7 @@ export function serveSetup(server: FastifyInstance, setupFor: SetupOf): void {
     if (setup !== undefined) return act(setup);
     return reply
       .code(404)
-      .send({ code: 'UNKNOWN_ACCOUNT', message: 'GET /control/accounts lists what there is' });
+      .send({ code: 'UNKNOWN_ACCOUNT', message: 'GET /control/accounts lists the accounts' });
   };
   server.get('/setup', (request: Asked, reply) =>
     show(request, reply, (setup) =>
@@ -125,7 +125,7 @@ export function serveSetup(server: FastifyInstance, setupFor: SetupOf): void {
       const found = snippets.find(({ id }) => id === wanted);
       if (found !== undefined) return reply.type('text/plain; charset=utf-8').send(found.code);
       const known = snippets.map(({ id }) => id).join(', ');
-      return reply.code(404).send({ code: 'UNKNOWN_SNIPPET', message: `there is: ${known}` });
+      return reply.code(404).send({ code: 'UNKNOWN_SNIPPET', message: `known snippets: ${known}` });
     }),
   );
 }

@@ -113,7 +113,7 @@ function ofFirst(event: StoredEvent, { sellerId, appId, authAppId }: Payee): Sto
 class OtherVersion extends Error {
   constructor(version: number) {
     super(
-      `is of version ${version}, and this sandbox reads ${VERSION}: move the file away to start empty, or run the sandbox that wrote it`,
+      `is of version ${version}, but this sandbox reads ${VERSION}: move the file away to start empty, or run the sandbox that wrote it`,
     );
   }
 }

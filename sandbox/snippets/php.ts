@@ -34,7 +34,7 @@ echo 'Open this and pay: ', $alipay->pageExecute($request, 'GET'), PHP_EOL;
     language: 'PHP',
     client: 'yansongda/pay',
     install:
-      'composer require yansongda/pay, and run alipay-sandbox --certificates: this client knows certificates alone',
+      'composer require yansongda/pay, and run alipay-sandbox --certificates: this client only supports certificates',
     code: ({ gateway, appId, pkcs1 }) => `<?php
 // pay.php. Save the three certificates of ${gateway.replace('/gateway.do', '/setup')} beside it.
 require 'vendor/autoload.php';

@@ -263,7 +263,7 @@ describe('an application', () => {
       [{ ...SELLERS[0], sellerId: SELLER_2, merchantPublicKey: 'k' }],
       /public key/,
     ],
-    ['is no number', [{ appId: '../keys', sellerId: SELLER_2 }], /is no id/],
+    ['is no number', [{ appId: '../keys', sellerId: SELLER_2 }], /is not an id/],
   ])('that %s is refused at the start', async (_how, accounts, words) => {
     await expect(startSandbox({ keysDir, accounts })).rejects.toThrow(/^SANDBOX_ACCOUNTS: /);
     await expect(startSandbox({ keysDir, accounts })).rejects.toThrow(words);
@@ -448,7 +448,7 @@ describe('a seed', () => {
 
   it('of a running sandbox cannot bring accounts that are not there, nor orders of nobody', async () => {
     const { control } = await start();
-    await expect(control.seed(seed)).rejects.toThrow(/takes no new account: .*2088000000000002/);
+    await expect(control.seed(seed)).rejects.toThrow(/cannot take a new account: .*2088000000000002/);
     await expect(control.seed({ orders: seed.orders })).rejects.toThrow(
       /order S1 .*no seller 2088000000000002/,
     );
@@ -567,7 +567,7 @@ export ALIPAY_PUBLIC_KEY_FILE=${join(keys, 'alipay-public.pem')}`,
       { appId: APP_1, sellerId: SELLER_1, authAppId: '2021000000000007', appAuthToken: 'T1' },
     ]);
     await expect(run('--app-auth-token', 'T1', '--app-auth-token', 'T2')).rejects.toThrow(
-      '--app-auth-token: only one can do without its seller',
+      '--app-auth-token: only one may omit its seller',
     );
   });
 

@@ -136,7 +136,7 @@ describe('bad input', () => {
       'no signature at all',
       { sign: 'rubbish' },
       { ...signed('40002', 'isv.invalid-signature'), signature: 'false' },
-      'The signature was made with another private key, or is not a signature at all.',
+      'The signature was made with a different private key, or is not a signature at all.',
     ],
     [
       'no signature type',
@@ -169,13 +169,13 @@ describe('bad input', () => {
       'a day that is none',
       { timestamp: '2026-02-30 12:00:00' },
       invalidTime,
-      'timestamp is too far from the present time in Beijing.',
+      'timestamp is too far from the current time in Beijing.',
     ],
     [
       'a clock that is off',
       { timestamp: beijingTime(Date.now() - 2 * DAY_MS) },
       invalidTime,
-      'timestamp is too far from the present time in Beijing.',
+      'timestamp is too far from the current time in Beijing.',
     ],
     ['no version', { version: '' }, unsigned('40001', 'isv.missing-version'), 'version is missing.'],
     [
@@ -288,7 +288,7 @@ describe('bad input', () => {
     const entry = (await sandbox.control.journal()).at(-1) as CallEntry;
     expect(entry).toMatchObject({ httpStatus: 413, flaw: { kind: 'too-large' } });
     expect(entry.flaw && flawSentence(entry.flaw, 'en')).toBe(
-      'The request has more than 1 MB: it was not read.',
+      'The request is larger than 1 MB: it was not read.',
     );
   });
 
