@@ -56,7 +56,7 @@ export function reconciliationsOf(deps: Dependencies, takenUpMs = TAKEN_UP_MS) {
      * Compares a bill with the tables now, and waits for the end; with `execute` it repairs what it can, the usual way.
      *
      * @throws PaymentError INVALID_INPUT, NOT_FOUND if there is no such merchant, INTERNAL if the workflow failed,
-     *   TEMPORAL_UNAVAILABLE if no worker has picked it up within 90 s
+     *   TEMPORAL_UNAVAILABLE if no worker has picked it up within 90 s and none polls
      */
     run: (
       { date = yesterdayInBeijing(), merchant, execute }: WhichBill & { execute: boolean },

@@ -90,6 +90,7 @@ export const sweepsOf = (
    * defaults to the Schedule's.
    *
    * @throws PaymentError INTERNAL if the sweep failed, TEMPORAL_UNAVAILABLE if no worker has picked it up within 90 s
+   *   and none polls
    */
   run: (
     { parallel = settings.sweep.parallel, pageSize = SWEEP_PAGE_SIZE, dryRun }: SweepChanges = {},

@@ -534,7 +534,7 @@ describe("a person's decision", () => {
     for (const other of [{ actor: 'anna' }, { reason: 'refunded in the portal' }])
       await expect(resolveUnmatched(db, { id, ...WHO, ...other })).rejects.toMatchObject({
         code: 'NOTIFICATION_RESOLVED',
-        message: expect.stringContaining('was resolved by li before') as unknown,
+        message: expect.stringContaining('was already resolved by li') as unknown,
       });
     await expect(resolveUnmatched(db, { id: '999', ...WHO })).rejects.toMatchObject({
       code: 'NOTIFICATION_UNKNOWN',

@@ -13,9 +13,12 @@ import { openShop, waitFor } from '../support';
 
 let shop: Shop;
 beforeAll(async () => {
-  shop = await openShop(__filename, { payments: { checks: 0 }, queues: [TASK_QUEUES.payments] });
+  shop = await openShop(__filename, { payments: { checks: 0 }, queues: [] });
 });
 afterAll(() => shop.close());
+
+const sweeps = () =>
+  sweepsOf({ temporal: shop.temporal, settings: { sweep: { parallel: 1 } } as PaymentSettings }, 1_000);
 
 const reconcile = (date: string, takenUpMs?: number): Promise<Reconciliation> =>
   reconciliationsOf(shop.deps, takenUpMs).run({ date, execute: false });
@@ -29,18 +32,15 @@ async function underWay(): Promise<WorkflowExecutionDescription[]> {
 
 describe('a run by hand', () => {
   it('fails where no worker takes it up, and goes on once one is there', async () => {
-    await shop.stopWorkers();
-    const settings = { sweep: { parallel: 1 } } as PaymentSettings;
-    const sweeps = sweepsOf({ temporal: shop.temporal, settings }, 1_000);
     let shown = 0;
     const ends = await Promise.allSettled([
-      sweeps.run({}, () => (shown += 1)),
-      sweeps.run({ dryRun: true }),
+      sweeps().run({}, () => (shown += 1)),
+      sweeps().run({ dryRun: true }),
       reconcile('2026-01-01', 1_000),
     ]);
     const reason = {
       code: 'TEMPORAL_UNAVAILABLE',
-      message: expect.stringMatching(/^No result within 1 s: no worker runs/) as unknown,
+      message: expect.stringMatching(/^No result within 1 s: no worker is running/) as unknown,
     };
     for (const end of ends) expect(end).toMatchObject({ status: 'rejected', reason });
     expect(shown).toBeGreaterThan(0);
@@ -53,7 +53,7 @@ describe('a run by hand', () => {
     );
     const hours = runs.map(({ raw }) => Number(raw.executionConfig?.workflowRunTimeout?.seconds) / 3_600);
     expect(hours.sort()).toEqual([2, 2, 6]);
-    await shop.startWorkers();
+    await shop.startWorkers({ queues: [TASK_QUEUES.payments] });
     await waitFor(async () => (await underWay()).length === 1, { what: 'the sweeps to end' });
   });
 
@@ -71,5 +71,14 @@ describe('a run by hand', () => {
     expect(await Promise.race([...ends, sleep(3_000, 'waits')])).toBe('waits');
     await shop.temporal.workflow.getHandle(run.workflowId).terminate();
     for (const end of ends) expect(await end).toMatchObject({ code: 'INTERNAL' });
+  });
+
+  it('is waited for while workers are too busy to take it up', async () => {
+    // To the server, one that stopped a moment ago looks like one that is busy.
+    await shop.stopWorkers();
+    const ending = sweeps().run();
+    expect(await Promise.race([ending, sleep(3_000, 'waits')])).toBe('waits');
+    await shop.startWorkers({ queues: [TASK_QUEUES.payments] });
+    expect(await ending).toMatchObject({ closed: 0 });
   });
 });

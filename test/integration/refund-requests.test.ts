@@ -779,7 +779,7 @@ describe('a refund about which a person decides', () => {
     const deps = { ...shop.deps, alipay: new AlipayGateways([slow]) };
     await expect(decide(refund, 'REFUSED', deps)).rejects.toMatchObject({
       type: 'REVIEW_REFUSED',
-      message: expect.stringContaining('it is DONE meanwhile') as unknown,
+      message: expect.stringContaining('it is DONE by now') as unknown,
     });
   });
 });

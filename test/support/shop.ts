@@ -87,7 +87,11 @@ export interface Shop {
   namespace: string;
   databaseUrl: string;
   /** Traced like the shop by default; `payloadKeys`: other keys than the shop was opened with. */
-  startWorkers(options?: { payloadKeys?: string; tracing?: Tracing | undefined }): Promise<void>;
+  startWorkers(options?: {
+    payloadKeys?: string;
+    tracing?: Tracing | undefined;
+    queues?: readonly TaskQueue[];
+  }): Promise<void>;
   stopWorkers(): Promise<void>;
   /** The rows of a statement, with the column names of SQL. */
   sql<Row = Record<string, unknown>>(statement: string, bindings?: Record<string, unknown>): Promise<Row[]>;
@@ -187,7 +191,7 @@ export async function openShop(testFile: string, options: ShopOptions = {}): Pro
           failureConverterPath: dataConverter.failureConverterPath,
           workflowInterceptorModules: tracing && tracedWorkflowModules(),
         }),
-        queues: options.queues ?? ALL_QUEUES,
+        queues: started.queues ?? options.queues ?? ALL_QUEUES,
       });
       running = Promise.all(workers.map((worker) => worker.run()));
     },

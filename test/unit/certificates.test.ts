@@ -113,7 +113,7 @@ describe('the settings of certificate mode', () => {
     ],
     [
       'two of the three',
-      'ALIPAY_APP_CERT_FILE goes with .*: set also ALIPAY_ROOT_CERT_FILE$',
+      'ALIPAY_APP_CERT_FILE goes with .*: also set ALIPAY_ROOT_CERT_FILE$',
       () => ({ ALIPAY_ROOT_CERT_FILE: undefined }),
     ],
     [

@@ -613,7 +613,9 @@ describe('the keys of payloads', () => {
 
   it('are told about all together', () => {
     const [fault = ''] = faultsOf({ PAYLOAD_KEYS: `a:AAAA,b:${KEY},b:${OTHER_KEY}` });
-    expect(fault).toContain('first key (a) has 3 bytes instead of 32; third key (b) has an id');
+    expect(fault).toContain(
+      'first key (a) has 3 bytes instead of 32; third key (b) has the id of an earlier key',
+    );
   });
 });
 

@@ -41,7 +41,10 @@ describe('what a caller is told where Temporal', () => {
 
   it.each([
     ['No connection established. Last error: connect ECONNREFUSED 10.0.0.7:7233', 'Nothing listens'],
-    ['Name resolution failed for target dns:temporal.internal:7233', 'The host of TEMPORAL_ADDRESS has no'],
+    [
+      'Name resolution failed for target dns:temporal.internal:7233',
+      'The host of TEMPORAL_ADDRESS cannot be resolved',
+    ],
     ['Deadline exceeded after 5s, remote_addr=10.0.0.7:7233', 'Temporal did not answer'],
   ])('cannot be reached (%s): the cause, what to do, and no address of ours', (details, words) => {
     const { message } = explain(grpcError(14, details)) as PaymentError;
@@ -81,7 +84,7 @@ describe('what a caller is told where work', () => {
     for (const error of [grpcError(4, 'Deadline exceeded'), wrapped(4)]) {
       await expect(waiting(error)).rejects.toMatchObject({
         code: 'TEMPORAL_UNAVAILABLE',
-        message: expect.stringMatching(/^No result within 90 s: no worker runs.* goes on/) as unknown,
+        message: expect.stringMatching(/^No result within 90 s: no worker is running.* continues/) as unknown,
         cause: error,
       });
     }

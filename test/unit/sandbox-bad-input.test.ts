@@ -320,7 +320,7 @@ describe('bad input', () => {
     [
       'a state file of another version',
       withState('{"type":"version","version":3}\n'),
-      /^SANDBOX_STATE: .*state\.jsonl is of version 3, and this sandbox reads 2/,
+      /^SANDBOX_STATE: .*state\.jsonl is of version 3, but this sandbox reads 2/,
     ],
     [
       'a damaged state file',
