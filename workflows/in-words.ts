@@ -78,7 +78,7 @@ const at = (time: string | null): string => (time === null ? '' : ` at ${time}`)
 
 /** Keyed by the first word of a row's `review_reason`; one of Alipay's codes may follow it. */
 const REASONS: Readonly<Record<string, string>> = {
-  AMOUNT_DIFFERS: "Alipay took another amount than the order's.",
+  AMOUNT_DIFFERS: "Alipay took a different amount than the order's.",
   LATE_PAYMENT: 'It was paid after the order was closed or its price changed.',
   DUPLICATE_PAYMENT: 'Another payment had already paid the order.',
   BILL_DIFFERS: 'The daily bill has a different amount.',
@@ -103,7 +103,7 @@ function whatToDecide({ reviewReason }: PaymentFacts): string[] {
     `- \`PAID\`: keep the money
 - \`REFUNDING\`: refund it
 - \`REFUNDED\`: it was refunded; if Alipay no longer refunds it, add \`"outside": {"reference": "how"}\`
-- \`CLOSED\`: it never came`,
+- \`CLOSED\`: no money came`,
     'Alipay is asked first, and a decision that contradicts it is refused.',
   ];
 }

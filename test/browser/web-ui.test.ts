@@ -62,7 +62,7 @@ describeInBrowser("what Temporal's Web UI tells a person on call", () => {
     await story.ended(outTradeNo);
   }
 
-  /** Alipay says that it took another amount than the order's. */
+  /** Alipay says that it took a different amount than the order's. */
   async function takeTooMuch(orderId: string): Promise<void> {
     const outTradeNo = await checkOut(orderId);
     await story.payTooMuch(outTradeNo);
@@ -173,7 +173,7 @@ describeInBrowser("what Temporal's Web UI tells a person on call", () => {
     const told = await metadata('Current Details', /decide/);
     expect(told).toContain('REVIEW, 0 of 3 checks made.');
     expect(told).toContain(
-      'A person must decide: Alipay took another amount than the order’s. (AMOUNT_DIFFERS)',
+      'A person must decide: Alipay took a different amount than the order’s. (AMOUNT_DIFFERS)',
     );
     expect(told).toContain('More Actions, Send an Update, resolveReview');
     await screenshot(page, 'payment-in-review', { height: 780 });

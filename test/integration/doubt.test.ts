@@ -34,7 +34,7 @@ async function twoTabs() {
   return { orderId: first.orderId, a: first.outTradeNo, b: second.outTradeNo };
 }
 
-/** Alipay took another amount than the order's: a person decides. */
+/** Alipay took a different amount than the order's: a person decides. */
 async function putInReview(outTradeNo: string): Promise<void> {
   await story.pay(outTradeNo);
   await shop.alipay.control.notify(outTradeNo, { total_amount: '12.31' });

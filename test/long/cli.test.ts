@@ -205,7 +205,7 @@ describe('unmatched resolve', () => {
     expect((await resolve(id, 'refunded in the portal')).code).toBe(0);
     expect(await resolve(id, 'kept it', 'wang')).toMatchObject({
       code: 4,
-      err: expect.stringMatching(/^NOTIFICATION_RESOLVED: .* by li /) as unknown,
+      err: expect.stringMatching(/^NOTIFICATION_RESOLVED: .* by li\. /) as unknown,
     });
     expect(
       await shop.sql(`SELECT actor, detail FROM payment_events WHERE event = 'unmatched-resolved'`),
