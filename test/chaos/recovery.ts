@@ -13,7 +13,6 @@ export interface Recovery {
   late: number;
   /** From its end until the last of them is done; 0 if none was late. */
   longest: number;
-  typical: number;
   /** The one that took the longest. */
   latest?: string;
 }
@@ -69,7 +68,6 @@ export function measureRecovery(facts: Facts): Recovery[] {
       times: mine.reduce((sum, { times }) => sum + times, 0),
       late: seconds.length,
       longest: seconds.at(-1) ?? 0,
-      typical: seconds[Math.floor(seconds.length / 2)] ?? 0,
     };
   });
 }
